@@ -27,6 +27,7 @@ import struct
 import tempfile
 import time
 import zlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -42,7 +43,7 @@ from service.core import ids
 from service.core.leases import Held, Leases
 from service.core.records import PREFIX
 from service.core.redis import REDIS_ERRORS, Client, reply, text, why
-from service.core.storage import Storage, StorageError
+from service.core.storage import Storage, StorageError, StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -180,19 +181,17 @@ class _Epoch:
         await self._redis.set(JOURNALED_AT, taken_at)
 
     async def _prune(self) -> None:
-        oldest = ids.now_s() - _KEPT_S
-        newest: dict[str, int] = {}
-        objects = await self._storage.objects(ROOM)
-        for found in objects:
-            place = "/".join(found.key.split("/")[:2])
-            newest[place] = max(newest.get(place, 0), found.written_at)
-        for found in objects:
-            place = "/".join(found.key.split("/")[:2])
-            is_own = place == self._place
-            if (is_own and not found.key.startswith(f"{self._folder}/")) or (
-                not is_own and newest[place] < oldest
-            ):
-                await self._storage.delete(found.key)
+        journals: dict[str, list[StoredObject]] = defaultdict(list)
+        for found in await self._storage.objects(ROOM):
+            journals["/".join(found.key.split("/")[:2])].append(found)
+        for place, objects in journals.items():
+            if place == self._place:
+                unused = [each for each in objects if not each.key.startswith(f"{self._folder}/")]
+            else:
+                newest = max(each.written_at for each in objects)
+                unused = objects if newest < ids.now_s() - _KEPT_S else []
+            for each in unused:
+                await self._storage.delete(each.key)
 
 
 def _with_head(records: Snapshot) -> Iterator[Saved]:

@@ -15,6 +15,7 @@ from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
 from service.models.aliases.records import AliasRecord
+from service.models.catalogue import BaseModelEntry
 from service.models.records import ModelRecord
 from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import Base, ModelDeleted, ModelObject
@@ -51,7 +52,7 @@ async def list_models(
     page as `after`.
     """
     owner = caller.project_name
-    known = {e.id: Base(e, tools.calls_tools(e)) for e in registry.catalogue.all()}
+    known = {entry.id: _base(entry, tools) for entry in registry.catalogue.all()}
     bases = [ModelObject.of_base(base, available=serves(name)) for name, base in known.items()]
     try:
         page = await _page(registry, caller.project_id, bases, after, limit)
@@ -87,6 +88,10 @@ async def _page(
     return _Page([*found[:limit], *trained.items], has_more)
 
 
+def _base(entry: BaseModelEntry, tools: ToolCallParsers) -> Base:
+    return Base(entry, tools.calls_tools(entry))
+
+
 def _shown(
     model: ModelObject | AliasRecord | ModelRecord, owner: str, bases: Mapping[str, Base]
 ) -> ModelObject:
@@ -104,13 +109,12 @@ async def retrieve_model(
     """Retrieve a base model, a trained model or an alias (`alias_of` lists its targets)."""
     entry = registry.catalogue.get(model)
     if entry is not None:
-        base = Base(entry, tools.calls_tools(entry))
-        return ModelObject.of_base(base, available=serves(entry.id))
+        return ModelObject.of_base(_base(entry, tools), available=serves(entry.id))
     record = await registry.get(caller.project_id, model)
     if record is not None:
         entry = registry.catalogue.get(record.base_model)
-        of = None if entry is None else Base(entry, tools.calls_tools(entry))
-        return ModelObject.of_adapter(record, caller.project_name, of)
+        base = None if entry is None else _base(entry, tools)
+        return ModelObject.of_adapter(record, caller.project_name, base)
     alias = await registry.alias(caller.project_id, model)
     if alias is not None:
         return ModelObject.of_alias(alias, caller.project_name)

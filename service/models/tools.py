@@ -59,24 +59,26 @@ class ToolCallParsers:
 
     def of(self, entry: BaseModelEntry) -> str | None:
         """Return vLLM's name of the model's parser, or None if the model calls no tools."""
-        declared = entry.tool_call_parser or self._default
-        if declared is None:
-            return _detected(entry.path, _version(entry.path))[0]
-        return None if declared == NO_TOOLS else declared
+        return self._known(entry)[0]
 
     def calls_tools(self, entry: BaseModelEntry) -> bool | None:
         """Return whether the model calls tools; None if its folder cannot be read from here."""
-        if self.of(entry) is not None:
-            return True
-        if entry.tool_call_parser or self._default:
-            return False
-        return False if _detected(entry.path, _version(entry.path))[1] else None
+        parser, is_known = self._known(entry)
+        return parser is not None if is_known else None
+
+    def _known(self, entry: BaseModelEntry) -> tuple[str | None, bool]:
+        """Return the parser, and whether it is known."""
+        declared = entry.tool_call_parser or self._default
+        if declared is None:
+            return _detected(entry.path, _version(entry.path))
+        return (None if declared == NO_TOOLS else declared), True
 
 
 @functools.lru_cache(maxsize=256)
 def _detected(folder: Path, _version: tuple[int, ...]) -> tuple[str | None, bool]:
     """Return the parser, and whether the template could be read."""
-    return detect_parser(folder), takes_tools(folder) is not None
+    parser = detect_parser(folder)
+    return parser, parser is not None or takes_tools(folder) is not None
 
 
 def _version(folder: Path) -> tuple[int, ...]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from service.datasets.rows.templates import takes_tools
+from tests.models.folders import with_template
 
 PLAIN = "{% for m in messages %}{{ m.role + ': ' + m.content + eos_token }}{% endfor %}"
 # Like Mistral's: an id of nine letters and digits, and tools only before the question.
@@ -51,8 +51,7 @@ def folder_of(path: Path, template: str) -> Path:
     ],
 )
 def test_templates_of_real_models(name: str, takes: bool, tmp_path: Path) -> None:
-    source = resources.files("trl") / "chat_templates" / f"{name}.jinja"
-    assert takes_tools(folder_of(tmp_path, source.read_text("utf-8"))) is takes
+    assert takes_tools(with_template(tmp_path, name)) is takes
 
 
 @pytest.mark.parametrize(
