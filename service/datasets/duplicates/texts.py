@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 import numpy as np
@@ -61,13 +59,13 @@ class RowText(NamedTuple):
 
 
 class RowTexts:
-    """Reads rows by number from a canonical file.
+    """Reads rows by number from an open canonical file.
 
     `offsets` has the start of each row, and the end of the file.
     """
 
-    def __init__(self, path: Path, offsets: Offsets) -> None:
-        self._file = path.open("rb")
+    def __init__(self, file: BinaryIO, offsets: Offsets) -> None:
+        self._file = file
         self._offsets = offsets
         self._read = lru_cache(maxsize=8192)(self._row)
 
@@ -89,14 +87,3 @@ class RowTexts:
             tuple(read(turn.text) for _, turn in said),
             last[0] if last else len(said),
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._file.close()

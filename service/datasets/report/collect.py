@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,11 +54,13 @@ class Collected(NamedTuple):
     places: list[Place]
     exchanges: Exchanges
 
-    def texts(self) -> RowTexts:
-        """Open the file to read single rows."""
+    @contextlib.contextmanager
+    def texts(self) -> Iterator[RowTexts]:
+        """Open the file to read single rows inside the block."""
         offsets = np.zeros(len(self.features) + 1, dtype=np.int64)
         np.cumsum(self.features["bytes"], out=offsets[1:])
-        return RowTexts(self.path, offsets)
+        with self.path.open("rb") as file:
+            yield RowTexts(file, offsets)
 
 
 def collect(
