@@ -66,6 +66,10 @@ personal-data: install  ## Print what the detection of personal data finds, miss
 known-pairs: install  ## Print which known near-duplicates, contradictions and leaks the report finds
 	@$(PY) -m tests.datasets.cases.score
 
+.PHONY: known-files
+known-files: install  ## Print how many files of known content are read as they were meant
+	@$(PY) -m tests.datasets.file_cases.score
+
 .PHONY: coverage
 coverage: install  ## Run all tests and report uncovered lines
 	@$(PY) -m coverage erase
