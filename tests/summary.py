@@ -26,7 +26,7 @@ _LOOKS: Final = 3
 _MARK: Final = "PYTEST_RUN_ID"
 _KINDS: Final = {
     b"service.training\0": "trainer",
-    b"vllm.entrypoints": "engine",
+    b"inference.engine.server": "engine",
     b"\0inference\0": "engine",  # `finetuned-server inference` becomes one, but only later
 }
 _FORKS: Final = "forked trainers"

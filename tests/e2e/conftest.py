@@ -138,7 +138,7 @@ class Stack:
 
     def engine_port(self) -> int:
         """Return the port of the base model's vLLM."""
-        words = _cmdline(psutil.Process(self.pid_of("vllm.entrypoints")))
+        words = _cmdline(psutil.Process(self.pid_of("inference.engine.server")))
         return next(int(word[7:]) for word in words if word.startswith("--port="))
 
     def all_pids(self) -> list[int]:

@@ -27,7 +27,7 @@ def test_killed_engine_is_503_with_retry_after_and_comes_back(stack: Stack, sdk)
             )
 
         assert ask()
-        os.kill(stack.pid_of("vllm.entrypoints"), signal.SIGKILL)
+        os.kill(stack.pid_of("inference.engine.server"), signal.SIGKILL)
 
         def refused() -> openai.InternalServerError | None:
             try:

@@ -1,10 +1,10 @@
-"""Faster start of an engine on a CPU: its child processes are forked from the API server.
+"""Faster start of an engine on a CPU: only the API server imports vLLM.
 
 On a CPU, vLLM 0.32 starts both of its child processes anew, and each imports vLLM again. On a GPU
-it forks them. The core schedules and computes nothing, so it can be forked here as well. So can
-the worker if it computes on one CPU core: then it is enough to restrict the process to this core.
-With several, the worker is started anew, because its OpenMP library reads which thread belongs on
-which core when it is loaded.
+it forks them from the API server. The core schedules and computes nothing, so it can be forked here
+as well. So can the worker if it computes on one CPU core: then it is enough to restrict the process
+to this core. With several, the worker is started anew, because its OpenMP library reads which
+thread belongs on which core when it is loaded.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ import multiprocessing
 import os
 import socket
 import stat
+from collections.abc import Callable
 from multiprocessing.context import ForkContext, ForkProcess, SpawnContext
 from pathlib import Path
+from typing import TypeVar
 
 from service.inference.engine.process import die_with_parent
+
+T = TypeVar("T")
 
 _TCP = (socket.AF_INET, socket.AF_INET6)
 _BINDING = "VLLM_CPU_OMP_THREADS_BIND"
@@ -86,14 +90,25 @@ def _of_workers() -> ForkContext | SpawnContext:
     return multiprocessing.get_context("spawn")
 
 
+def _run_here(inspect: Callable[[], T]) -> T:
+    """Inspect the model's class in this process.
+
+    vLLM starts another one, which imports vLLM again, so that the API server does not use the GPU.
+    It keeps the result in a file, but a new container has none.
+    """
+    return inspect()
+
+
 def install() -> None:
     """Fork the engine's processes from this process if the platform is a CPU."""
     from vllm.platforms import current_platform
 
     if not current_platform.is_cpu():
         return
+    from vllm.model_executor.models import registry
     from vllm.v1.engine import utils
     from vllm.v1.executor import multiproc_executor
 
     utils.get_mp_context = _CoreContext
     multiproc_executor.get_mp_context = _of_workers
+    registry._run_in_subprocess = _run_here  # noqa: SLF001

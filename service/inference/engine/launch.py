@@ -127,7 +127,7 @@ def engine_command(
     argv = (
         sys.executable,
         "-m",
-        "vllm.entrypoints.openai.api_server",
+        "service.inference.engine.server",
         *_what_it_serves(name, path, sizes),
         *_tool_flags(ToolCallParsers(settings.tool_call_parser).of(model)),
         *_where_it_listens(settings, port),

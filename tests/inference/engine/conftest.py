@@ -87,7 +87,11 @@ def engine_site(
     )
     entry = catalogued(settings, with_tools(folder / "base", demo_model_path))
     asyncio.run(_fill(settings, made, folder))
-    env = {"PATH": str(_without_compilers(folder)), **ONE_CORE}
+    env = {
+        "PATH": str(_without_compilers(folder)),
+        "VLLM_CACHE_ROOT": str(folder / "vllm-cache"),
+        **ONE_CORE,
+    }
     with Engine(settings, entry, folder / "engine.log", env=env) as engine:
         yield EngineSite(engine, settings, [name_of(name) for name in small])
 

@@ -252,6 +252,12 @@ async def test_an_idle_engine_leaves_the_cores_to_others(engine_site, ask):
     assert rested_s < 0.5, (computed_s, rested_s)
 
 
+def test_vllm_is_imported_only_once(engine_site):
+    """In a new container as well, which has no file with the properties of the model's class."""
+    server = psutil.Process(engine_site.engine.pid).cpu_times()
+    assert server.children_user < server.user / 2  # of processes that have ended
+
+
 def test_no_prompt_is_in_the_log(engine_site):
     text = engine_site.engine.log.read_text("utf-8")
     assert "capital of France" not in text

@@ -47,7 +47,7 @@ def command(settings, machine=CPU, merged=None, model=MODEL, **changes):
 
 def test_serves_the_model_under_its_id(settings):
     argv = command(settings).argv
-    assert argv[1:3] == ("-m", "vllm.entrypoints.openai.api_server")
+    assert argv[1:3] == ("-m", "service.inference.engine.server")
     for flag in (
         "--model=/m/tiny",
         "--served-model-name=org/tiny",
