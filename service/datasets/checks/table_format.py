@@ -66,13 +66,22 @@ FORMAT: dict[str, Check] = {
     "unknown_format": Check(
         "error",
         "The format of the file is not recognized.",
-        "Use JSON Lines, a JSON array, CSV, TSV, Parquet or XLSX, uncompressed or compressed with "
-        "gzip or zstd.",
+        "Use JSON Lines, a JSON array, CSV, TSV, Parquet or XLSX, uncompressed, compressed with "
+        "gzip, zstd, bzip2 or xz, or as the only data file of a ZIP or TAR archive.",
     ),
     "unknown_columns": Check(
         "error",
         "No columns are recognized as prompts and answers: {columns}.",
-        'Map them, for example {"columns": {"prompt": "…", "completion": "…"}}.',
+        'Map them with the format option columns, for example {"columns": {"prompt": "…", '
+        '"completion": "…"}}. If another row names the columns, give its number as header_row, or '
+        "0 if none does. If each row is a message, name the column with the id of its "
+        "conversation as group_by.",
+    ),
+    "guessed_columns": Check(
+        "warning",
+        "By their names, {prompt} was read as the prompts and {completion} as the answers.",
+        'Nothing to do if that is right; otherwise map them, as in {"columns": {"prompt": "…", '
+        '"completion": "…"}}.',
     ),
     "missing_column": Check(
         "error",
@@ -95,15 +104,25 @@ FORMAT: dict[str, Check] = {
         "To learn from preferences, give the columns prompt, chosen and rejected, and the format "
         '{"shape": "preference"}.',
     ),
-    "unnamed_column": Check(
+    "no_header_row": Check(
         "error",
-        "Column {place} of the header row has no name.",
-        "Put a header row with one name for each column first.",
+        "Row {number}, given as header_row, is blank or not among the first rows of the table.",
+        "Give the number of the row that names the columns as header_row, from 1; 0 if none does.",
+    ),
+    "rows_above_header": Check(
+        "warning",
+        "The columns are named in this row; {count} row(s) above it were not read.",
+        "Nothing to do, or give the number of the row that names the columns as header_row.",
+    ),
+    "split_conversation": Check(
+        "error",
+        "The messages of this conversation are not next to each other.",
+        "Sort the table by conversation, or give another column as group_by.",
     ),
     "duplicate_column": Check(
         "error",
         "Column {place} of the header row has the same name as another column.",
-        "Give each column a unique name.",
+        "Give each column a unique name, or another row as header_row.",
     ),
     "ragged_row": Check(
         "error",
@@ -150,7 +169,17 @@ FORMAT: dict[str, Check] = {
     "damaged_archive": Check(
         "error",
         "The {kind} data is damaged or cut off.",
-        "Pack the file again and compare its size with the original.",
+        "Pack the file again, without a password, and compare its size with the original.",
+    ),
+    "several_files": Check(
+        "error",
+        "The archive holds {count} data files.",
+        "Pack one data file alone, or join the rows in one file.",
+    ),
+    "other_files": Check(
+        "info",
+        "{count} other file(s) of the archive were not read.",
+        "Nothing to do if they hold no rows.",
     ),
     "damaged_parquet": Check(
         "error",
@@ -165,11 +194,11 @@ FORMAT: dict[str, Check] = {
     "unknown_sheet": Check(
         "error",
         "The workbook has {count} sheet(s), none with the given name.",
-        "Name one of the workbook's sheets, or omit the option to use the first one.",
+        "Name one of the workbook's sheets, or omit the option to use the first with a table.",
     ),
     "other_sheets": Check(
         "warning",
-        "Only the first sheet is read; {count} other sheet(s) of the workbook contain data.",
+        "Only one sheet is read; {count} other sheet(s) of the workbook contain data.",
         'Name the sheet to read, as in {"sheet": "…"}, or put all rows into one sheet.',
     ),
     "merged_cells": Check(

@@ -4,30 +4,42 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Generator, Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
-from service.datasets.checks.issues import make_issue
-from service.datasets.errors import refuse
+from service.datasets.checks.issues import IssueLog, make_issue
+from service.datasets.errors import DatasetError, refuse
+from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
+from service.datasets.formats.table_layout import (
+    LOOKED_AT_CHARS,
+    LOOKED_AT_ROWS,
+    Numbered,
+    find_layout,
+    log_titles,
+)
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
 
 _DELIMITERS = ("\t", ",", ";", "|")
 _SAMPLE_LINES = 50
+_LEAST_REGULAR = 0.5
+_SEP_LINE = re.compile(r'"?sep=([,;|\t])"?\s*\Z', re.IGNORECASE)
 _QUOTE_AFTER_SPACE = re.compile(r'[ \t]+".*"\s*\Z', re.DOTALL)
 
 
 def sniff_delimiter(head: bytes) -> str | None:
     """Return the delimiter of a table that starts with `head`, or None if it is not a table.
 
-    The delimiter is the one that splits the most lines into as many fields as the header
-    has, which must be at least two.
+    A line such as `sep=;` names it. Otherwise it is the one that splits the most lines into as
+    many fields as the header has, which must be at least two, or into as many as most lines have
+    if titles precede the header.
     """
     text = head.decode("utf-8", "replace")
+    if named := _named_delimiter(text.partition("\n")[0]):
+        return named
     lines = text.splitlines()
     if len(lines) > 1 and len(head) >= 4096:
         lines.pop()  # the last line may be incomplete
@@ -37,64 +49,123 @@ def sniff_delimiter(head: bytes) -> str | None:
             rows = [row for row in csv.reader(lines[:_SAMPLE_LINES], delimiter=delimiter) if row]
         except csv.Error:
             continue
-        if not rows or len(rows[0]) < 2 or not all(name.strip() for name in rows[0]):
-            continue
-        same = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
-        if same > best_score:
-            best, best_score = delimiter, same
+        score = _regularity(rows)
+        if score > best_score:
+            best, best_score = delimiter, score
     return best
 
 
-def read_csv(path: Path, *, delimiter: str) -> Iterator[Record]:
-    """Read the rows after the header as objects of strings. A ragged row is an issue.
+def _regularity(rows: list[list[str]]) -> float:
+    """Return the share of rows as wide as the header or as most, or 0 if that is no table."""
+    if not rows:
+        return 0.0
+    widths = [len(row) for row in rows]
+    if widths[0] >= 2 and all(name.strip() for name in rows[0]):
+        return widths.count(widths[0]) / len(rows)
+    width = max(set(widths), key=widths.count)
+    share = widths.count(width) / len(rows)
+    usual = width >= 2 and widths.count(width) >= 2 and share >= _LEAST_REGULAR
+    return share if usual else 0.0
+
+
+def _named_delimiter(line: str) -> str | None:
+    """Return the delimiter that Excel's line `sep=;` names."""
+    named = _SEP_LINE.match(line)
+    return named.group(1) if named else None
+
+
+class _Row(NamedTuple):
+    """A row with its first and last line, or the code of the issue that prevents it."""
+
+    cells: list[str]
+    first: int
+    last: int
+    issue: str | None = None
+
+
+def read_csv(
+    path: Path, options: FormatOptions, log: IssueLog, *, delimiter: str
+) -> Iterator[Record]:
+    """Read the rows below the names of the columns as objects of strings.
 
     A record's line is the one on which its row ends, which differs from the first line only
     if a field contains line breaks. A row with unmatched quotes is an issue on the line on
-    which it begins, and reading resumes at the next line. Raises DatasetError if the header
-    does not name its columns.
+    which it begins, and reading resumes at the next line. A ragged row is an issue, except if
+    only blank fields are too many. Raises DatasetError if no row can hold the names.
     """
+    rows = _read_rows(path, delimiter)
+    first = _first_rows(rows)
+    if not first:
+        raise refuse("empty_file")
+    readable = [row for row in first if row.issue is None]
+    if first[0].issue is not None:
+        raise _unreadable(first[0])
+    layout = find_layout([Numbered(row.first, row.cells) for row in readable], options)
+    log_titles(log, [row.first for row in readable], layout)
+    for row in chain(first, rows):
+        if row.first > layout.header_row:
+            yield _record(row, layout.names, delimiter)
+
+
+def _first_rows(rows: Iterator[_Row]) -> list[_Row]:
+    first: list[_Row] = []
+    chars = 0
+    for row in rows:
+        first.append(row)
+        chars += sum(map(len, row.cells))
+        if len(first) == LOOKED_AT_ROWS or chars > LOOKED_AT_CHARS:
+            break
+    return first
+
+
+def _unreadable(row: _Row) -> DatasetError:
+    """The error for a table that cannot be read from its first row on."""
+    if row.issue == "unclosed_quote":
+        return refuse("unclosed_quote", row.first, limit=MAX_LINE_BYTES)
+    return refuse("broken_csv", row.first)
+
+
+def _read_rows(path: Path, delimiter: str) -> Iterator[_Row]:
+    """Yield each row that is not blank."""
     # This limit is process-wide. The limit of a whole row, below, is reached first.
     csv.field_size_limit(2 * MAX_LINE_BYTES)
     lines = _Lines(path)
-    names: list[str] | None = None
     while True:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
-            for row in reader:
+            for cells in reader:
                 first, last = lines.take_row()
-                if not any(row):
-                    continue
-                if names is None:
-                    names = [name.strip() for name in row]
-                    _check_header(names)
-                else:
-                    yield _record(row, names, delimiter, first, last)
-        except csv.Error as error:
-            first, last = lines.rewind()
-            if names is None:
-                raise refuse("broken_csv", first) from error
-            yield Record(first, None, make_issue("broken_quotes", first, last=last))
+                if any(cells) and not (first == 1 and _is_sep_line(cells, delimiter)):
+                    yield _Row(cells, first, last)
+        except csv.Error:
+            yield _Row([], *lines.rewind(), issue="broken_quotes")
         except _RowTooLongError:
-            first, last = lines.rewind()
-            if names is None:
-                raise refuse("unclosed_quote", first, limit=MAX_LINE_BYTES) from None
-            yield Record(first, None, make_issue("unclosed_quote", first, limit=MAX_LINE_BYTES))
+            yield _Row([], *lines.rewind(), issue="unclosed_quote")
         else:
             break
-    if names is None:
-        raise refuse("empty_file")
 
 
-def _record(row: list[str], names: list[str], delimiter: str, first: int, last: int) -> Record:
-    if len(row) != len(names):
-        issue = make_issue("ragged_row", last, found=len(row), expected=len(names))
-        return Record(last, None, issue)
+def _is_sep_line(cells: list[str], delimiter: str) -> bool:
+    return _named_delimiter(delimiter.join(cells)) == delimiter
+
+
+def _record(row: _Row, names: list[str], delimiter: str) -> Record:
+    cells, first, last, issue = row
+    if issue == "broken_quotes":
+        return Record(first, None, make_issue("broken_quotes", first, last=last))
+    if issue is not None:
+        return Record(first, None, make_issue(issue, first, limit=MAX_LINE_BYTES))
+    if len(cells) > len(names) and not any(cell.strip() for cell in cells[len(names) :]):
+        cells = cells[: len(names)]
+    if len(cells) != len(names):
+        ragged = make_issue("ragged_row", last, found=len(cells), expected=len(names))
+        return Record(last, None, ragged)
     warnings = []
-    if last > first and (rows := max(_rows_inside(f, delimiter, len(names)) for f in row)):
+    if last > first and (rows := max(_rows_inside(f, delimiter, len(names)) for f in cells)):
         warnings.append(make_issue("rows_in_field", first, last=last, count=rows))
-    if any(_QUOTE_AFTER_SPACE.match(field) for field in row):
+    if any(_QUOTE_AFTER_SPACE.match(field) for field in cells):
         warnings.append(make_issue("quote_after_space", last))
-    return Record(last, dict(zip(names, row, strict=True)), None, tuple(warnings))
+    return Record(last, dict(zip(names, cells, strict=True)), None, tuple(warnings))
 
 
 def _rows_inside(field: str, delimiter: str, width: int) -> int:
@@ -115,14 +186,6 @@ def _rows_inside(field: str, delimiter: str, width: int) -> int:
             )
         )
     return rows if rows * 2 > len(inner) else 0
-
-
-def _check_header(names: list[str]) -> None:
-    if not all(names):
-        raise refuse("unnamed_column", 1, place=names.index("") + 1)
-    name, count = Counter(names).most_common(1)[0]
-    if count > 1:
-        raise refuse("duplicate_column", 1, place=names.index(name) + 1)
 
 
 class _RowTooLongError(Exception):

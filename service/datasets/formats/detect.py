@@ -41,6 +41,8 @@ def text_container(path: Path) -> tuple[Container, str | None]:
         return "json", None
     if head[:1] == b"{":
         return ("json" if _spreads_over_lines(head) else "jsonl"), None
+    if b"\0" in head:
+        raise refuse("unknown_format")
     if _is_mostly_objects(head):
         return "jsonl", None
     if delimiter := sniff_delimiter(head):

@@ -18,11 +18,14 @@ _ALLOWANCE_BYTES = 8 * 1024**2
 class FormatOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Options for reading a file.
 
-    If omitted, `container`, `shape`, `encoding`, and `delimiter` are detected, and `sheet` is
-    the first sheet. `columns` maps a field of the shape to the column that holds it, for
-    columns with nonstandard names: {"prompt": "Frage", "completion": "Antwort"}. `roles` maps
-    a role in the data to a standard role: {"kunde": "user"}. `system` is the system message
-    to add to rows that have none. Once unpacked or converted, a file may take at most
+    If omitted, `container`, `shape`, `encoding`, `delimiter`, and `header_row` are detected, and
+    `sheet` is the first sheet with a table. `columns` maps a field of the shape to the column
+    that holds it, for columns with nonstandard names: {"prompt": "Frage", "completion":
+    "Antwort"}. `roles` maps a role in the data to a standard role: {"kunde": "user"}. `system`
+    is the system message
+    to add to rows that have none. `header_row` is the number of the row that names the columns,
+    from 1, or 0 if none does. `group_by` is the column with the id of the conversation, if each
+    row is a message. Once unpacked or converted, a file may take at most
     `max_unpacked_bytes`, and at most 8 MiB plus `max_expansion` times its size.
     """
 
@@ -34,6 +37,8 @@ class FormatOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     system: str | None = None
     delimiter: str | None = None
     sheet: str | None = None
+    header_row: int | None = None
+    group_by: str | None = None
     max_unpacked_bytes: int = 16 * 1024**3
     max_expansion: int = 200
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -71,6 +72,23 @@ _OPTIONAL: dict[Shape, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+# Words of longer names, such as “Customer question” and “Bot answer”.
+_GUESSED_WORDS = 3
+_SENTENCE = re.compile(r"[.,:;!?]")
+_WORD = re.compile(r"[a-z]+")
+_GUESSES = {
+    "prompt": frozenset(("prompt", "question", "query", "instruction", "user", "customer")),
+    "completion": frozenset(("completion", "answer", "response", "reply", "assistant")),
+}
+
+_KNOWN = frozenset(
+    name
+    for fields in (*(needs for _, needs in _NEEDS), *_OPTIONAL.values())
+    for field in fields
+    for name in (field, *_ALIASES.get(field, ()))
+)
+
+
 def find_shape(
     columns: Iterable[str], options: FormatOptions, holds_labels: Callable[[str], bool]
 ) -> tuple[Shape, dict[str, str]] | None:
@@ -95,7 +113,25 @@ def find_shape(
             if column is not None and column not in named.values():
                 named[field] = column
         return shape, named
+    if options.shape in (None, "prompt_completion") and (guessed := _guessed(present)):
+        return "prompt_completion", guessed
     return None
+
+
+def _guessed(present: list[str]) -> dict[str, str] | None:
+    """Return the columns of prompts and answers if one name each has a word for them."""
+    words = {
+        column: set(_WORD.findall(column.casefold()))
+        for column in present
+        if len(column.split()) <= _GUESSED_WORDS and not _SENTENCE.search(column)
+    }
+    found: dict[str, str] = {}
+    for field, sure in _GUESSES.items():
+        columns = [column for column, said in words.items() if said & sure]
+        if len(columns) != 1:
+            return None
+        found[field] = columns[0]
+    return found if found["prompt"] != found["completion"] else None
 
 
 def _column(field: str, present: list[str], options: FormatOptions) -> str | None:
@@ -108,6 +144,11 @@ def _column(field: str, present: list[str], options: FormatOptions) -> str | Non
         if alias in by_name:
             return by_name[alias]
     return None
+
+
+def is_known(column: str) -> bool:
+    """Whether a column's name is that of a field of some shape."""
+    return column.strip().casefold() in _KNOWN
 
 
 def make_row(

@@ -67,6 +67,19 @@ def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Tex
     return Text(out, NAMES.get(main, main))
 
 
+def with_newlines(path: Path, out: Path) -> Path:
+    """Return the file, or a copy with newlines if all its lines end as on a classic Mac."""
+    with path.open("rb") as file:
+        head = file.read(_BLOCK)
+        if b"\n" in head or b"\r" not in head:
+            return path
+        file.seek(0)
+        with out.open("wb") as target:
+            while block := file.read(_BLOCK):
+                target.write(block.replace(b"\r", b"\n"))
+    return out
+
+
 def _survey(path: Path) -> _Survey:
     good = bad = sample_bytes = 0
     sample: list[bytes] = []

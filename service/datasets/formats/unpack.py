@@ -1,9 +1,11 @@
-"""Decompression of gzip and zstd within limits, so that a small file cannot fill the disk."""
+"""Decompression within limits, so that a small file cannot fill the disk."""
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -12,10 +14,11 @@ import zstandard
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
 
-Compression = Literal["gzip", "zstd"]
+Compression = Literal["gzip", "zstd", "bzip2", "xz"]
 
 _BLOCK = 256 * 1024
 _MAX_ZSTD_WINDOW = 128 * 1024**2
+_MAX_XZ_MEMORY_BYTES = 256 * 1024**2
 
 
 def compression_of(head: bytes) -> Compression | None:
@@ -24,7 +27,9 @@ def compression_of(head: bytes) -> Compression | None:
         return "gzip"
     if head.startswith(b"\x28\xb5\x2f\xfd"):
         return "zstd"
-    return None
+    if head.startswith(b"BZh"):
+        return "bzip2"
+    return "xz" if head.startswith(b"\xfd7zX") else None
 
 
 def unpack(path: Path, out: Path, compression: Compression, options: FormatOptions) -> int:
@@ -35,13 +40,13 @@ def unpack(path: Path, out: Path, compression: Compression, options: FormatOptio
     """
     written, limit = 0, options.limit_bytes(path.stat().st_size)
     with path.open("rb") as source, out.open("wb") as target:
-        blocks = _gunzip(source) if compression == "gzip" else _unzstd(source)
+        blocks = _READERS[compression](source)
         try:
             for block in blocks:
                 written += target.write(block)
                 if written > limit:
                     raise unpacks_too_much(limit, options)
-        except (zlib.error, zstandard.ZstdError, EOFError) as error:
+        except (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError) as error:
             raise refuse("damaged_archive", kind=compression) from error
     return written
 
@@ -82,3 +87,40 @@ def _unzstd(source: BinaryIO) -> Iterator[bytes]:
     with reader:
         while block := reader.read(_BLOCK):
             yield block
+
+
+def _unbzip2(source: BinaryIO) -> Iterator[bytes]:
+    return _members(source, bz2.BZ2Decompressor)
+
+
+def _unxz(source: BinaryIO) -> Iterator[bytes]:
+    return _members(source, lambda: lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY_BYTES))
+
+
+def _members(
+    source: BinaryIO, start: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]
+) -> Iterator[bytes]:
+    """Decompress all members of a file. Zeros after the last one are padding."""
+    member = start()
+    data = source.read(_BLOCK)
+    while data or not member.eof:
+        if member.eof:
+            if not data.strip(b"\0"):
+                data = source.read(_BLOCK)
+                continue
+            member = start()
+        if not data and member.needs_input and not (data := source.read(_BLOCK)):
+            raise EOFError
+        if block := member.decompress(data, _BLOCK):
+            yield block
+        data = member.unused_data if member.eof else b""
+        if member.eof and not data:
+            data = source.read(_BLOCK)
+
+
+_READERS: dict[Compression, Callable[[BinaryIO], Iterator[bytes]]] = {
+    "gzip": _gunzip,
+    "zstd": _unzstd,
+    "bzip2": _unbzip2,
+    "xz": _unxz,
+}

@@ -6,6 +6,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
+from service.datasets.formats.table_layout import (
+    LOOKED_AT_ROWS,
+    Numbered,
+    find_layout,
+    forms_shape,
+    log_titles,
+)
 from service.datasets.formats.unpack import unpacks_too_much
 
 # The reader keeps all shared strings of the workbook in memory, so this limits memory use.
@@ -37,6 +45,7 @@ _DAMAGE = (
     RuntimeError,  # from zipfile: unknown compression or a password
 )
 _MERGED = re.compile(rb'<mergeCell ref="')
+_LOOKED_AT_SHEET_ROWS = 1_000
 _BLOCK = 256 * 1024
 
 
@@ -64,9 +73,9 @@ def read_xlsx(path: Path, options: FormatOptions, log: IssueLog) -> Iterator[Rec
             formulas = openpyxl.load_workbook(other, read_only=True, data_only=False)
             name = _sheet(values, options)
             if options.sheet is None:
-                _log_other_sheets(values, log)
+                _log_other_sheets(values, name, log)
             _log_merged_areas(path, values[name], log)
-            yield from _rows(values[name], formulas[name], log)
+            yield from _rows(values[name], formulas[name], options, log)
     except DatasetError:
         raise
     except _DAMAGE as error:
@@ -88,24 +97,31 @@ def _check_archive(path: Path, options: FormatOptions) -> None:
 
 
 def _sheet(book: Any, options: FormatOptions) -> str:
-    if options.sheet is None:
-        return str(book.sheetnames[0])
-    if options.sheet not in book.sheetnames:
-        raise refuse("unknown_sheet", count=len(book.sheetnames))
-    return options.sheet
+    """The named sheet, or the first with columns that can be read, or the first with data."""
+    if options.sheet is not None:
+        if options.sheet not in book.sheetnames:
+            raise refuse("unknown_sheet", count=len(book.sheetnames))
+        return options.sheet
+    filled = [(name, rows) for name in book.sheetnames if (rows := _first_rows(book[name]))]
+    for name, rows in filled:
+        if any(forms_shape(_texts(row), options) for row in rows):
+            return str(name)
+    return str(filled[0][0] if filled else book.sheetnames[0])
 
 
-def _log_other_sheets(book: Any, log: IssueLog) -> None:
+def _first_rows(sheet: Any) -> list[tuple[Any, ...]]:
+    """The first rows of a sheet that are not blank. A chart sheet has none."""
+    if not hasattr(sheet, "iter_rows"):
+        return []
+    rows = islice(sheet.iter_rows(values_only=True), _LOOKED_AT_SHEET_ROWS)
+    return list(islice(filter(_is_filled, rows), LOOKED_AT_ROWS))
+
+
+def _log_other_sheets(book: Any, chosen: str, log: IssueLog) -> None:
     """Report the number of nonempty sheets that are not read."""
-    others = [book[name] for name in book.sheetnames[1:]]
-    filled = [
-        sheet
-        for sheet in others
-        if hasattr(sheet, "iter_rows")  # a chart sheet has no rows
-        and any(cell is not None for row in sheet.iter_rows(values_only=True) for cell in row)
-    ]
+    filled = sum(name != chosen and bool(_first_rows(book[name])) for name in book.sheetnames)
     if filled:
-        log.add(make_issue("other_sheets", count=len(filled)))
+        log.add(make_issue("other_sheets", count=filled))
 
 
 def _log_merged_areas(path: Path, sheet: Any, log: IssueLog) -> None:
@@ -120,33 +136,34 @@ def _log_merged_areas(path: Path, sheet: Any, log: IssueLog) -> None:
         log.add(make_issue("merged_cells", count=count))
 
 
-def _rows(values: Any, formulas: Any, log: IssueLog) -> Iterator[Record]:
-    names: list[str] | None = None
-    pairs = zip(
-        values.iter_rows(values_only=True), formulas.iter_rows(values_only=True), strict=True
+def _rows(values: Any, formulas: Any, options: FormatOptions, log: IssueLog) -> Iterator[Record]:
+    pairs = enumerate(
+        zip(values.iter_rows(values_only=True), formulas.iter_rows(values_only=True), strict=True),
+        1,
     )
-    for number, (row, written) in enumerate(pairs, 1):
-        if all(cell is None for cell in written):
-            continue
-        if names is None:
-            names = _header(row, number)
+    filled = ((number, row, written) for number, (row, written) in pairs if _is_filled(written))
+    first = list(islice(filled, LOOKED_AT_ROWS))
+    if not first:
+        raise refuse("empty_file")
+    layout = find_layout([Numbered(number, _texts(row)) for number, row, _ in first], options)
+    log_titles(log, [number for number, _, _ in first], layout)
+    for number, row, written in chain(first, filled):
+        if number <= layout.header_row:
             continue
         record: dict[str, Any] = {}
-        for name, cell, source in zip(names, row, written, strict=False):
+        for name, cell, source in zip(layout.names, row, written, strict=False):
             if cell is None and isinstance(source, str) and source.startswith("="):
                 log.add(make_issue("formula_without_value", number, pointer_to("", name)))
-            if cell is not None and name:
+            if cell is not None:
                 record[name] = cell if isinstance(cell, str | int | float | bool) else str(cell)
         yield Record(number, record)
 
 
-def _header(row: tuple[Any, ...], number: int) -> list[str]:
-    names = ["" if cell is None else str(cell).strip() for cell in row]
-    while names and not names[-1]:
-        names.pop()
-    for place, name in enumerate(names):
-        if not name:
-            raise refuse("unnamed_column", number, place=place + 1)
-        if name in names[:place]:
-            raise refuse("duplicate_column", number, place=place + 1)
-    return names
+def _is_filled(cells: tuple[Any, ...]) -> bool:
+    return any(
+        cell is not None and not (isinstance(cell, str) and not cell.strip()) for cell in cells
+    )
+
+
+def _texts(row: tuple[Any, ...]) -> list[str]:
+    return ["" if cell is None else str(cell) for cell in row]

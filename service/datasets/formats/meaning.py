@@ -1,0 +1,129 @@
+"""What the columns of a file mean: the shape that they form, or a conversation spread over rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, NamedTuple
+
+from service.datasets.checks.issues import IssueLog, make_issue, shown
+from service.datasets.checks.labels import are_labels
+from service.datasets.errors import DatasetError, refuse
+from service.datasets.facts import row_format_of
+from service.datasets.formats.options import FormatOptions, Shape
+from service.datasets.formats.records import Record
+from service.datasets.formats.shapes import find_shape, is_known
+from service.datasets.formats.spread import find_spread, gather
+
+# Columns are collected from this many records, because the first ones may lack a field.
+_LOOKED_AT = 200
+_LOOKED_AT_CHARS = 16 * 1024**2  # the records are held in memory together
+_SHOWN_COLUMNS = 20
+
+
+class Meaning(NamedTuple):
+    """The shape of the records, and the column of each of its fields.
+
+    `named` describes the columns of the file, which differ from `fields` if rows were gathered.
+    `is_canonical` is whether the first records need no conversion.
+    """
+
+    shape: Shape
+    fields: dict[str, str]
+    named: dict[str, str]
+    unused: list[str]
+    records: Iterator[Record]
+    is_canonical: bool
+
+
+def find_meaning(
+    records: Iterator[Record], container: str, options: FormatOptions, log: IssueLog
+) -> Meaning:
+    """Find the shape of the records from the first ones. Raises DatasetError if there is none."""
+    first = _first(records)
+    columns = _columns(first)
+    _check_mapping(columns, options)
+    whole: Iterator[Record] = chain(first, records)
+    as_text = container in ("csv", "xlsx")
+    if options.group_by is None and (
+        found := find_shape(
+            columns, options, lambda column: are_labels(_values(first, column), as_text=as_text)
+        )
+    ):
+        shape, fields = found
+        _log_guesses(fields, options, log)
+        named, canonical = fields, _is_canonical(shape, fields)
+    elif spread := find_spread(columns, options):
+        shape, fields, named = "sharegpt", {"conversations": "conversations"}, spread.named()
+        whole, canonical = gather(whole, spread), False
+    else:
+        raise _no_shape(first, columns)
+    used = set(named.values())
+    unused = [shown(column) for column in columns if column not in used]
+    return Meaning(shape, fields, named, unused, whole, canonical)
+
+
+def _is_canonical(shape: Shape, fields: dict[str, str]) -> bool:
+    """Whether the shape is a row format, and each of its fields has its own name."""
+    converted = fields.keys() & {"chosen", "completion"}
+    own = all(field == column for field, column in fields.items())
+    return row_format_of(shape) == shape and not converted and own
+
+
+def _log_guesses(fields: dict[str, str], options: FormatOptions, log: IssueLog) -> None:
+    if any(not is_known(fields[name]) for name in fields if name not in options.columns):
+        prompt, completion = shown(fields["prompt"]), shown(fields["completion"])
+        log.add(make_issue("guessed_columns", prompt=prompt, completion=completion))
+
+
+def _first(records: Iterator[Record]) -> list[Record]:
+    """Return the first records for inspection: many small ones or a few large ones."""
+    first: list[Record] = []
+    chars = 0
+    for record in records:
+        first.append(record)
+        chars += _chars(record.value)
+        if len(first) == _LOOKED_AT or chars > _LOOKED_AT_CHARS:
+            break
+    return first
+
+
+def _chars(value: Any) -> int:
+    """Return the approximate number of characters of text in a value."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return sum(map(_chars, value))
+    return len(value) if isinstance(value, str | bytes) else 0
+
+
+def _columns(records: list[Record]) -> list[str]:
+    found: dict[str, None] = {}
+    for record in records:
+        if isinstance(record.value, dict):
+            found.update(dict.fromkeys(record.value))
+    return list(found)
+
+
+def _values(records: list[Record], column: str) -> list[Any]:
+    """What the records that are objects hold in a column, None where they lack it."""
+    return [record.value.get(column) for record in records if isinstance(record.value, dict)]
+
+
+def _check_mapping(columns: list[str], options: FormatOptions) -> None:
+    for field, column in options.columns.items():
+        if columns and column not in columns:
+            raise refuse("missing_column", field=shown(field))
+
+
+def _no_shape(records: list[Record], columns: list[str]) -> Exception:
+    if columns:
+        names = ", ".join(shown(column) for column in columns[:_SHOWN_COLUMNS])
+        return refuse("unknown_columns", columns=names)
+    for record in records:
+        if record.issue is not None:
+            return DatasetError(record.issue)
+    for record in records:
+        if not isinstance(record.value, dict):
+            return refuse("not_an_object", record.line, found="bare value")
+    return refuse("unknown_columns", columns="none") if records else refuse("empty_file")
