@@ -41,7 +41,21 @@ class FormatFields(BaseModel):
         default=None, description="CSV delimiter. Detected if omitted."
     )
     sheet: Name | None = Field(
-        default=None, description="Sheet of a workbook. Defaults to the first sheet."
+        default=None,
+        description="Sheet of a workbook. Defaults to the first whose columns can be read.",
+    )
+    header_row: Annotated[int, Field(ge=0, le=1_000)] | None = Field(
+        default=None,
+        description="Number of the row or line that names the columns of a table, from 1. With 0, "
+        "no row does, and the columns are named `column 1`, `column 2` and so on. Detected if "
+        "omitted.",
+        examples=[3],
+    )
+    group_by: Name | None = Field(
+        default=None,
+        description="Column with the ID of the conversation, if each row is one message. Its "
+        "columns can be mapped as `role`, `content` and `order`.",
+        examples=["ticket"],
     )
 
     def stored(self) -> dict[str, Any] | None:

@@ -230,8 +230,31 @@ async def test_columns_are_mapped_as_the_upload_says(http, work, put):
     assert "Kunde" in unmapped["status_details"]
 
 
+async def test_a_header_row_and_a_column_of_conversations_are_stored_with_the_file(http, work, put):
+    """Flattened fields hold the number as text. The second file is checked with other options."""
+    rows = [(number, *said) for number in "12" for said in (("user", "Hi"), ("assistant", "Yes?"))]
+    data = table([("ticket", "role", "content"), *rows], names=("Exported", "in", "March")).encode()
+    named = {"format[header_row]": "2", "format[group_by]": "ticket"}
+    talks, words = await put(data, "a.csv", **named), await put(data, "a.csv")
+    async with work("cpu"):
+        file, plain = await checked(http, talks), await checked(http, words)
+    assert (file["status"], file["rows"]) == ("processed", 2)
+    assert file["format"] == {"header_row": 2, "group_by": "ticket"}
+    assert file["found"]["columns"] == {"group_by": "ticket", "role": "role", "content": "content"}
+    assert plain["status"] == "error"
+    assert "group_by" in plain["status_details"]
+
+
 @pytest.mark.parametrize(
-    "said", ["{", '{"shape": "poem"}', '{"delimiter": ";;"}', '{"surprise": 1}', "[]"]
+    "said",
+    [
+        "{",
+        '{"shape": "poem"}',
+        '{"delimiter": ";;"}',
+        '{"surprise": 1}',
+        "[]",
+        '{"header_row": -1}',
+    ],
 )
 async def test_format_that_is_none_is_refused_at_the_upload(http, said):
     answer = await upload(http, b"{}", format=said)

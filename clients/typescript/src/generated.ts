@@ -25,7 +25,8 @@ export interface paths {
          *     A file with the purpose `fine-tune` is then checked line by line. Its status is `uploaded`
          *     until the check ends, then `processed`, or `error` with the reason in `status_details`.
          *     Supported formats are JSON Lines, JSON, CSV, TSV, Parquet and XLSX, optionally compressed with
-         *     gzip or zstd. Set `format` if the columns have custom names. Use `/v1/uploads` for larger files.
+         *     gzip, zstd, bzip2 or xz, or in a ZIP or TAR archive. Set `format` if the columns have custom
+         *     names. Use `/v1/uploads` for larger files.
          */
         post: operations["createFile"];
         delete?: never;
@@ -3948,9 +3949,21 @@ export interface components {
             delimiter?: string | null;
             /**
              * Sheet
-             * @description Sheet of a workbook. Defaults to the first sheet.
+             * @description Sheet of a workbook. Defaults to the first whose columns can be read.
              */
             sheet?: string | null;
+            /**
+             * Header Row
+             * @description Number of the row or line that names the columns of a table, from 1. With 0, no row does, and the columns are named `column 1`, `column 2` and so on. Detected if omitted.
+             * @example 3
+             */
+            header_row?: number | null;
+            /**
+             * Group By
+             * @description Column with the ID of the conversation, if each row is one message. Its columns can be mapped as `role`, `content` and `order`.
+             * @example ticket
+             */
+            group_by?: string | null;
         };
         /**
          * GateFaultObject

@@ -15,10 +15,10 @@ from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
 from service.datasets.formats.table_layout import (
     LOOKED_AT_CHARS,
-    LOOKED_AT_ROWS,
     Numbered,
     find_layout,
     log_titles,
+    rows_to_look_at,
 )
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
@@ -94,7 +94,7 @@ def read_csv(
     only blank fields are too many. Raises DatasetError if no row can hold the names.
     """
     rows = _read_rows(path, delimiter)
-    first = _first_rows(rows)
+    first = _first_rows(rows, rows_to_look_at(options))
     if not first:
         raise refuse("empty_file")
     readable = [row for row in first if row.issue is None]
@@ -107,13 +107,13 @@ def read_csv(
             yield _record(row, layout.names, delimiter)
 
 
-def _first_rows(rows: Iterator[_Row]) -> list[_Row]:
+def _first_rows(rows: Iterator[_Row], limit: int) -> list[_Row]:
     first: list[_Row] = []
     chars = 0
     for row in rows:
         first.append(row)
         chars += sum(map(len, row.cells))
-        if len(first) == LOOKED_AT_ROWS or chars > LOOKED_AT_CHARS:
+        if len(first) == limit or chars > LOOKED_AT_CHARS:
             break
     return first
 

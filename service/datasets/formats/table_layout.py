@@ -15,7 +15,7 @@ from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.shapes import find_shape, is_known
 from service.datasets.formats.spread import find_spread
 
-LOOKED_AT_ROWS = 25
+_LOOKED_AT_ROWS = 25
 LOOKED_AT_CHARS = 1024**2
 
 Cells = Sequence[str]
@@ -47,6 +47,11 @@ def find_layout(rows: Sequence[Numbered], options: FormatOptions) -> Layout:
         return Layout([_numbered(place) for place in range(1, width + 1)], 0)
     header = _header(rows, options)
     return Layout(_unique(trimmed(header.cells), header.number, options), header.number)
+
+
+def rows_to_look_at(options: FormatOptions) -> int:
+    """The number of rows among which the names are looked for."""
+    return max(_LOOKED_AT_ROWS, options.header_row or 0)
 
 
 def forms_shape(cells: Cells, options: FormatOptions) -> bool:

@@ -21,11 +21,11 @@ from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
 from service.datasets.formats.table_layout import (
-    LOOKED_AT_ROWS,
     Numbered,
     find_layout,
     forms_shape,
     log_titles,
+    rows_to_look_at,
 )
 from service.datasets.formats.unpack import unpacks_too_much
 
@@ -45,7 +45,7 @@ _DAMAGE = (
     RuntimeError,  # from zipfile: unknown compression or a password
 )
 _MERGED = re.compile(rb'<mergeCell ref="')
-_LOOKED_AT_SHEET_ROWS = 1_000
+_LOOKED_AT_SHEET_ROWS = 50
 _BLOCK = 256 * 1024
 
 
@@ -114,7 +114,7 @@ def _first_rows(sheet: Any) -> list[tuple[Any, ...]]:
     if not hasattr(sheet, "iter_rows"):
         return []
     rows = islice(sheet.iter_rows(values_only=True), _LOOKED_AT_SHEET_ROWS)
-    return list(islice(filter(_is_filled, rows), LOOKED_AT_ROWS))
+    return list(filter(_is_filled, rows))
 
 
 def _log_other_sheets(book: Any, chosen: str, log: IssueLog) -> None:
@@ -142,7 +142,7 @@ def _rows(values: Any, formulas: Any, options: FormatOptions, log: IssueLog) -> 
         1,
     )
     filled = ((number, row, written) for number, (row, written) in pairs if _is_filled(written))
-    first = list(islice(filled, LOOKED_AT_ROWS))
+    first = list(islice(filled, rows_to_look_at(options)))
     if not first:
         raise refuse("empty_file")
     layout = find_layout([Numbered(number, _texts(row)) for number, row, _ in first], options)

@@ -870,7 +870,15 @@ class FormatFields(Model):
     """
     sheet: str | None = None
     """
-    Sheet of a workbook. Defaults to the first sheet.
+    Sheet of a workbook. Defaults to the first whose columns can be read.
+    """
+    header_row: int | None = None
+    """
+    Number of the row or line that names the columns of a table, from 1. With 0, no row does, and the columns are named `column 1`, `column 2` and so on. Detected if omitted.
+    """
+    group_by: str | None = None
+    """
+    Column with the ID of the conversation, if each row is one message. Its columns can be mapped as `role`, `content` and `order`.
     """
 
 
