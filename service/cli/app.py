@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from service import __version__
+from service.imports import quick_imports
 
 app = typer.Typer(
     name="finetuned-server",
@@ -72,8 +73,8 @@ def up(
 @app.command()
 def api() -> None:
     """Run the HTTP API and inference gateway on this host."""
-    from service import server
-
+    with quick_imports():
+        from service import server
     server.main()
 
 
@@ -82,8 +83,8 @@ def worker(
     queues: Annotated[str, typer.Option(help="Queues to take work from.")] = "cpu,gpu",
 ) -> None:
     """Run a worker. Run one per GPU, and at least one for the cpu queue."""
-    from service.worker import main as worker_main
-
+    with quick_imports():
+        from service.worker import main as worker_main
     names = [name.strip() for name in queues.split(",")]
     if unknown := set(names) - {"cpu", "gpu"}:
         _fail(f"no such queue: {', '.join(sorted(unknown))}; the queues are cpu and gpu")

@@ -23,8 +23,9 @@ from service.exporting.contract import (
     Message,
     Succeeded,
 )
+from service.imports import quick_imports
 from service.training.contract.channel import Channel, die_with_parent
-from service.training.contract.environment import offline, quick_imports
+from service.training.contract.environment import offline
 from service.training.contract.spec import faults
 
 log: Final = logging.getLogger("service.exporting")

@@ -16,6 +16,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from service.imports import quick_imports
 from service.training.contract.channel import (
     Channel,
     StopFlag,
@@ -23,7 +24,7 @@ from service.training.contract.channel import (
     listen,
     stop_on_signals,
 )
-from service.training.contract.environment import offline, quick_imports
+from service.training.contract.environment import offline
 from service.training.contract.failures import TrainingFailure, classify
 from service.training.contract.protocol import (
     EXIT_FAILED,

@@ -4,8 +4,8 @@ import contextlib
 import tempfile
 from pathlib import Path
 
+from service.imports import quick_imports
 from service.training.__main__ import _settle_environment
-from service.training.contract.environment import quick_imports
 
 # Libraries read the location of their caches when imported; nothing is written there.
 _settle_environment(Path(tempfile.gettempdir()) / "finetuned-fork-server")

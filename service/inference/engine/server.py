@@ -5,7 +5,7 @@ vLLM's own entry point imports five thousand modules, a fifth of the time in gar
 
 from __future__ import annotations
 
-from service.training.contract.environment import quick_imports
+from service.imports import quick_imports
 
 
 def main() -> None:

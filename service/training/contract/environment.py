@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 
 
@@ -28,20 +23,3 @@ def offline(cache: Path) -> dict[str, str]:
         # Nothing is compiled, and importing the compiler takes a fifth of a trainer's start.
         "TORCHDYNAMO_DISABLE": "1",
     }
-
-
-@contextmanager
-def quick_imports() -> Iterator[None]:
-    """Import libraries in this block without what makes their import slow and has no effect.
-
-    The objects that imports create are permanent, so garbage collection would take a quarter of
-    the time and find nothing. And transformers and TRL each read the metadata of all installed
-    packages, which takes half a second.
-    """
-    gc.disable()
-    metadata.packages_distributions = functools.cache(metadata.packages_distributions)
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()

@@ -1,4 +1,4 @@
-"""Tests of the environment in which child processes import large libraries."""
+"""Tests of imports of large libraries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from service.training.contract.environment import quick_imports
+from service.imports import quick_imports
 
 
 def test_imports_read_the_metadata_once_and_collect_no_garbage(
