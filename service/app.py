@@ -21,6 +21,8 @@ from service.core.redis_check import is_complete
 from service.core.storage import Storage
 from service.curation import routes as curation_routes
 from service.curation.imports import routes as import_routes
+from service.curation.recognizers import routes as recognizer_routes
+from service.curation.recognizers.records import Recognizers
 from service.curation.records import Tasks
 from service.curation.schemas import report_schemas
 from service.evals import graders_routes
@@ -136,6 +138,7 @@ def _routes() -> list[BaseRoute]:
         file_routes,
         upload_routes,
         curation_routes,
+        recognizer_routes,
         import_routes,
         job_routes,
         graders_routes,
@@ -206,6 +209,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.dispatcher = Dispatcher(state.jobs, redis, settings)
             state.uploads = Uploads(redis, state.files)
             state.curation = Tasks(redis)
+            state.recognizers = Recognizers(redis)
             state.webhooks = Webhooks(redis)
             state.upload_slots = upload_slots(settings.max_uploads_at_once)
             state.running_graders = graders_routes.running_graders()

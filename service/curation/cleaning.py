@@ -14,6 +14,7 @@ from service.core import ids
 from service.core.records import Missing
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.outputs import Output, Outputs
+from service.curation.recognizers.records import Recognizers
 from service.curation.records import Task, Tasks, TaskSuperseded
 from service.curation.scratch import fetch
 from service.datasets.cleaning.options import CleanOptions
@@ -30,6 +31,7 @@ class MakeCleaning:
     def __init__(self, files: Files, settings: Settings) -> None:
         self._files = files
         self._tasks = Tasks(files.redis)
+        self._recognizers = Recognizers(files.redis)
         self._outputs = Outputs(files)
         self._desk = Desk(settings)
 
@@ -42,6 +44,7 @@ class MakeCleaning:
             out=folder / "out",
             format=self._desk.format_of(given),
             options=msgspec.convert(options, CleanOptions),
+            recognizers=await self._recognizers.all(task.project_id),
             result=folder / "result.json",
         )
         cleaned = await self._desk.run(spec)

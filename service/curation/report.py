@@ -11,6 +11,7 @@ from service.config import Settings
 from service.core import ids
 from service.core.records import Missing
 from service.curation.child_runner import Desk, DeskFailed
+from service.curation.recognizers.records import Recognizers
 from service.curation.records import Task, TaskKind, Tasks
 from service.curation.scratch import fetch
 from service.datasets.contract import ReportSpec
@@ -29,9 +30,13 @@ class ReportOptions(msgspec.Struct, frozen=True):
     validation_file: str | None = None
 
 
-def report_task(file: FileRecord, options: ReportOptions) -> Task:
-    """The report task for a view of the file. The same view has the same ID."""
-    view = msgspec.json.encode([file.meaning, options], order="sorted")
+def report_task(file: FileRecord, options: ReportOptions, recognizers: str | None = None) -> Task:
+    """The report task for a view of the file. The same view has the same ID.
+
+    `recognizers` is the digest of the project's recognizers.
+    """
+    seen_with = [] if recognizers is None else [recognizers]
+    view = msgspec.json.encode([file.meaning, options, *seen_with], order="sorted")
     return Task(
         id=ids.REPORT + hashlib.sha256(view).hexdigest()[:32],
         project_id=file.project_id,
@@ -48,6 +53,7 @@ class MakeReport:
     def __init__(self, files: Files, catalogue: Catalogue, settings: Settings) -> None:
         self._files = files
         self._tasks = Tasks(files.redis)
+        self._recognizers = Recognizers(files.redis)
         self._catalogue = catalogue
         self._desk = Desk(settings)
 
@@ -66,6 +72,7 @@ class MakeReport:
             title=f"Data set report: {file.filename}",
             tokenizers=_tokenizers(entries),
             context_lengths=_context_lengths(entries),
+            recognizers=await self._recognizers.all(task.project_id),
         )
         if options.validation_file is not None:
             held = await self._validation(file.project_id, options.validation_file)

@@ -13,6 +13,7 @@ from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
 from service.curation.file_tasks import TaskStore, check_room, page_of_tasks, task_of
+from service.curation.recognizers.routes import Store as RecognizerStore
 from service.curation.records import Task, TaskKind, TaskState
 from service.curation.report import FORMS, ReportOptions, report_task
 from service.curation.schemas import CleaningObject, CleanRequest, ReportPending
@@ -65,6 +66,7 @@ async def retrieve_report(
     files: Store,
     tasks: TaskStore,
     registry: Registry,
+    recognizers: RecognizerStore,
     settings: AppSettings,
     model: Annotated[
         str | None, Query(max_length=256, description="Base model whose tokenizer counts tokens.")
@@ -83,13 +85,14 @@ async def retrieve_report(
     training.
 
     The first request starts the report in the background; the response is 202 until the report is
-    ready. Later requests with the same options return the same report.
+    ready. Later requests with the same options return the same report, until a recognizer of the
+    project changes.
     """
     file = await existing(files, caller.project_id, file_id)
     if validation_file is not None:
         await _other_file(files, caller, validation_file)
     options = ReportOptions(_models(registry, model), validation_file)
-    requested = report_task(file, options)
+    requested = report_task(file, options, await recognizers.digest(caller.project_id))
     if await tasks.of(file.id).get(caller.project_id, requested.id) is None:
         await check_room(settings, tasks, caller)
     task = await tasks.asked_for(requested)
@@ -120,8 +123,8 @@ async def clean_file(
 ) -> CleaningObject:
     """Clean a file in the background. The results are new files; the source file is not modified.
 
-    The same file and options produce identical bytes. Poll `retrieveFileCleaning` until the
-    status is `completed` or `failed`, then train on `training_file`.
+    The same file, options and recognizers produce identical bytes. Poll `retrieveFileCleaning`
+    until the status is `completed` or `failed`, then train on `training_file`.
     """
     file = await existing(files, caller.project_id, file_id)
 

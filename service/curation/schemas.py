@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.curation.records import Task, TaskFailure, TaskState
 from service.datasets.cleaning.options import (
@@ -70,7 +70,13 @@ class CleanRequest(BaseModel):
         description="Treatment of personal data. `mask` replaces a value with a placeholder such "
         "as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the "
         "same value. A value found anywhere in the file is replaced throughout the file, in every "
-        "spelling.",
+        "spelling. The recognizers of the project apply as well.",
+    )
+    possible_personal_data: bool = Field(
+        default=_DEFAULTS.possible_personal_data,
+        description="Whether to also treat numbers that are only possibly personal data: they have "
+        "the form of a telephone number or a national ID, but no word before them says so. Only "
+        "with `personal_data`: `mask` or `pseudonym`.",
     )
     unicode: UnicodeForm = Field(
         default=_DEFAULTS.unicode,
@@ -99,6 +105,14 @@ class CleanRequest(BaseModel):
         default=None,
         description="Format options of the file. Defaults to the options given at upload.",
     )
+
+    @model_validator(mode="after")
+    def _redacts(self) -> Self:
+        if self.possible_personal_data and self.personal_data == "keep":
+            raise ValueError(
+                "'possible_personal_data' requires 'personal_data' to be 'mask' or 'pseudonym'."
+            )
+        return self
 
     def options(self) -> dict[str, Any]:
         """The options as stored in the task."""

@@ -113,6 +113,7 @@ def _clean(spec: CleanSpec) -> CleanResult:
         spec.out,
         spec.options,
         file_format=spec.format,
+        recognizers=spec.recognizers,
         processes=spec.processes,
         progress=_Reporter(),
     )
@@ -142,6 +143,7 @@ def _report(spec: ReportSpec) -> Report:
             format=spec.format,
             validation_format=spec.validation_format,
             near_threshold=spec.near_threshold,
+            recognizers=spec.recognizers,
             max_issues=spec.max_issues,
             processes=spec.processes,
         ),

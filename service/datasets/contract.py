@@ -21,6 +21,7 @@ from service.datasets.cleaning.options import CleanOptions
 from service.datasets.errors import refuse
 from service.datasets.facts import SourceFacts
 from service.datasets.formats.options import FormatOptions
+from service.datasets.personal_data.recognizer import Recognizer
 from service.datasets.report.report import Report
 
 A = TypeVar("A", bound=msgspec.Struct)
@@ -181,6 +182,7 @@ class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
     title: str = "Data set report"
     max_issues: int = MAX_LISTED
     near_threshold: float = 0.8
+    recognizers: tuple[Recognizer, ...] = ()
 
     @property
     def answer_type(self) -> type[Report]:
@@ -193,6 +195,7 @@ class CleanSpec(TaskSpec[CleanResult], frozen=True, kw_only=True, tag="clean"):
     out: Path
     format: FormatOptions = FormatOptions()
     options: CleanOptions = CleanOptions()
+    recognizers: tuple[Recognizer, ...] = ()
 
     @property
     def answer_type(self) -> type[CleanResult]:

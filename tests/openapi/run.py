@@ -90,6 +90,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     await files.delete(world, made)
     trained = await _trained(api, waiting)
     await models.aliases(world, trained)
+    await data_sets.recognizers(world)
     await _exports(world, api, trained[0])
     await models.models(world, DEMO_MODEL, trained)
     await projects.projects(world)

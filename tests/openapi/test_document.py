@@ -37,6 +37,7 @@ OURS = {
     *("retrieveUpload", "listUploadParts"),
     *("retrieveFileReport", "createFileCleaning", "listFileCleanings", "retrieveFileCleaning"),
     *("createModelImport", "listModelImports", "retrieveModelImport"),
+    *("listRecognizers", "retrieveRecognizer", "setRecognizer", "deleteRecognizer"),
     *("listAliases", "retrieveAlias", "setAlias", "deleteAlias"),
     *("listAliasHistory", "rollbackAlias"),
     "cancelEvalRunByPath",  # the path of OpenAI's SDK for Python, which its document does not have

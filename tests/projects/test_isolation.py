@@ -77,6 +77,8 @@ async def owned(api: Api, chats) -> dict[str, str]:
     async with await api.client("acme") as acme:
         alias = await acme.put("/v1/aliases/gpt-4o-mini", json={"model": model})
         assert alias.status_code == 200, alias.text
+        recognizer = await acme.put("/v1/recognizers/customer", json={"terms": ["Acme"]})
+        assert recognizer.status_code == 200, recognizer.text
     return {
         "file": file_id,
         "job": job_id,
@@ -85,6 +87,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "cleaning": cleaning,
         "import": await imported(api, project_id, file_id),
         "name": "gpt-4o-mini",
+        "recognizer": "customer",
         "webhook_endpoint": webhook.id,
         "advice": await advised(api, project_id, file_id),
         "export": await exported(api, project_id, job_id, model),
@@ -213,6 +216,8 @@ ROUTES = [
     ("GET", "/v1/aliases/{name}/history"),
     ("POST", "/v1/aliases/{name}/rollback"),
     ("DELETE", "/v1/aliases/{name}"),
+    ("GET", "/v1/recognizers/{recognizer}"),
+    ("DELETE", "/v1/recognizers/{recognizer}"),
     ("GET", "/v1/webhook_endpoints/{webhook_endpoint}"),
     ("POST", "/v1/webhook_endpoints/{webhook_endpoint}"),
     ("DELETE", "/v1/webhook_endpoints/{webhook_endpoint}"),
@@ -232,8 +237,8 @@ ROUTES = [
     ("GET", "/v1/evals/{eval}/runs/{run}/output_items/{output_item}"),
 ]
 WITH_ID = "file|job|advice|export|upload|cleaning|import|webhook_endpoint|eval|run|output_item"
-# Names belong to a project: another project's alias with the same name does not interfere.
-OWN_NAMES = {("PUT", "/v1/aliases/{name}")}
+# Names belong to a project: another project's object with the same name does not interfere.
+OWN_NAMES = {("PUT", "/v1/aliases/{name}"), ("PUT", "/v1/recognizers/{recognizer}")}
 
 
 def test_every_route_with_an_id_is_in_the_table(api: Api):
@@ -267,6 +272,7 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
                 cleaning="fileclean-" + "z" * 24,
                 **{"import": "modelimport-" + "z" * 24},
                 name="gpt-unknown",
+                recognizer="unknown",
                 webhook_endpoint="webhook_" + "z" * 24,
                 eval="eval_" + "z" * 24,
                 run="evalrun_" + "z" * 24,
@@ -280,6 +286,7 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
         assert (await acme.get(f"/v1/uploads/{owned['upload']}")).json()["status"] == "pending"
         assert (await acme.get(f"/v1/models/{owned['model']}")).status_code == 200
         assert (await acme.get(f"/v1/aliases/{owned['name']}")).json()["generation"] == 1
+        assert (await acme.get(f"/v1/recognizers/{owned['recognizer']}")).status_code == 200
         endpoint = await acme.get(f"/v1/webhook_endpoints/{owned['webhook_endpoint']}")
         assert endpoint.json()["name"] == "acme's"
         assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
@@ -296,6 +303,7 @@ async def test_foreign_objects_are_in_no_list(api: Api, owned):
         assert (await other.get("/v1/files")).json()["data"] == []
         assert (await other.get("/v1/fine_tuning/jobs")).json()["data"] == []
         assert (await other.get("/v1/aliases")).json()["data"] == []
+        assert (await other.get("/v1/recognizers")).json()["data"] == []
         assert (await other.get("/v1/webhook_endpoints")).json()["data"] == []
         assert (await other.get("/v1/evals")).json()["data"] == []
         assert (await other.get("/v1/exports")).json()["data"] == []

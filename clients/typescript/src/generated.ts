@@ -209,7 +209,8 @@ export interface paths {
          *     training.
          *
          *     The first request starts the report in the background; the response is 202 until the report is
-         *     ready. Later requests with the same options return the same report.
+         *     ready. Later requests with the same options return the same report, until a recognizer of the
+         *     project changes.
          */
         get: operations["retrieveFileReport"];
         put?: never;
@@ -237,8 +238,8 @@ export interface paths {
          * Clean a data set
          * @description Clean a file in the background. The results are new files; the source file is not modified.
          *
-         *     The same file and options produce identical bytes. Poll `retrieveFileCleaning` until the
-         *     status is `completed` or `failed`, then train on `training_file`.
+         *     The same file, options and recognizers produce identical bytes. Poll `retrieveFileCleaning`
+         *     until the status is `completed` or `failed`, then train on `training_file`.
          */
         post: operations["createFileCleaning"];
         delete?: never;
@@ -263,6 +264,59 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recognizers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List recognizers
+         * @description List the project's recognizers, newest first.
+         */
+        get: operations["listRecognizers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recognizers/{recognizer}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve a recognizer
+         * @description Retrieve a recognizer with its pattern and terms.
+         */
+        get: operations["retrieveRecognizer"];
+        /**
+         * Set a recognizer
+         * @description Define a kind of personal data of the project, such as its customer numbers or the names of
+         *     its customers, or replace its definition.
+         *
+         *     Reports count its findings, and cleanings that redact replace them with the name as a label:
+         *     `[CUSTOMER_NUMBER]`. Reports made before are made again. A project can have up to 50
+         *     recognizers.
+         */
+        put: operations["setRecognizer"];
+        post?: never;
+        /**
+         * Delete a recognizer
+         * @description Delete a recognizer. Files that were cleaned with it remain as they are.
+         */
+        delete: operations["deleteRecognizer"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2043,11 +2097,17 @@ export interface components {
             contradictions?: "keep" | "first" | "last" | "most_common" | "longest" | "drop";
             /**
              * Personal Data
-             * @description Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced throughout the file, in every spelling.
+             * @description Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced throughout the file, in every spelling. The recognizers of the project apply as well.
              * @default keep
              * @enum {string}
              */
             personal_data?: "keep" | "mask" | "pseudonym";
+            /**
+             * Possible Personal Data
+             * @description Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number or a national ID, but no word before them says so. Only with `personal_data`: `mask` or `pseudonym`.
+             * @default false
+             */
+            possible_personal_data?: boolean;
             /**
              * Unicode
              * @description Unicode normalization form. NFKC also folds compatibility characters such as full-width letters.
@@ -5262,6 +5322,26 @@ export interface components {
              */
             last_id?: string | null;
         };
+        /** ListOf[RecognizerObject] */
+        ListOf_RecognizerObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["RecognizerObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
         /** ListOf[UploadPartObject] */
         ListOf_UploadPartObject_: {
             /**
@@ -5993,6 +6073,62 @@ export interface components {
             } | null;
         };
         /**
+         * RecognizerDeleted
+         * @description Response to deleting a recognizer.
+         */
+        RecognizerDeleted: {
+            /**
+             * Id
+             * @description Name of the deleted recognizer.
+             */
+            id: string;
+            /**
+             * Object
+             * @default recognizer
+             * @constant
+             */
+            object?: "recognizer";
+            /**
+             * Deleted
+             * @default true
+             * @constant
+             */
+            deleted?: true;
+        };
+        /**
+         * RecognizerObject
+         * @description A recognizer of a project.
+         */
+        RecognizerObject: {
+            /**
+             * Id
+             * @description Name of the recognizer. Reports count its findings under this name.
+             * @example customer_number
+             */
+            id: string;
+            /**
+             * Object
+             * @default recognizer
+             * @constant
+             */
+            object?: "recognizer";
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Pattern
+             * @description Regular expression in RE2 syntax, if there is one.
+             */
+            pattern: string | null;
+            /**
+             * Terms
+             * @description Words and phrases.
+             */
+            terms: string[];
+        };
+        /**
          * Recommendation
          * @description What to do instead of, before, or as a training.
          * @enum {string}
@@ -6337,6 +6473,24 @@ export interface components {
              * @default false
              */
             force?: boolean;
+        };
+        /**
+         * SetRecognizer
+         * @description Request to set a recognizer: `pattern`, `terms`, or both.
+         */
+        SetRecognizer: {
+            /**
+             * Pattern
+             * @description Regular expression in RE2 syntax, such as `\bC-\d{6}\b`. It is case-sensitive unless it begins with `(?i)`. Full-width digits and letters count as ordinary ones.
+             * @example \bC-\d{6}\b
+             */
+            pattern?: string | null;
+            /**
+             * Terms
+             * @description Words and phrases, such as the names of customers or projects. They are found as whole words, in either case and any width.
+             * @default []
+             */
+            terms?: string[];
         };
         /**
          * StandardHyperparameters
@@ -8501,6 +8655,169 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CleaningObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    listRecognizers: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `RecognizerObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_RecognizerObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveRecognizer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Name of a recognizer.
+                 * @example customer_number
+                 */
+                recognizer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `RecognizerObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecognizerObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    setRecognizer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Name of a recognizer.
+                 * @example customer_number
+                 */
+                recognizer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetRecognizer"];
+            };
+        };
+        responses: {
+            /** @description `RecognizerObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecognizerObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            413: components["responses"]["Error413"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteRecognizer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Name of a recognizer.
+                 * @example customer_number
+                 */
+                recognizer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `RecognizerDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecognizerDeleted"];
                 };
             };
             401: components["responses"]["Error401"];

@@ -49,6 +49,12 @@ export {
   type WatchOptions,
   watchJob,
 } from "./jobs.js";
+export {
+  deleteRecognizer,
+  getRecognizer,
+  listRecognizers,
+  setRecognizer,
+} from "./recognizers.js";
 export type { Uploadable, UploadSource } from "./source.js";
 export type * from "./types.js";
 export { type UploadOptions, type UploadProgress, upload } from "./uploads.js";

@@ -1,5 +1,15 @@
 import { expect, test } from "vitest";
-import { BadRequestError, clean, report, TaskError, upload } from "../src/index.js";
+import {
+  BadRequestError,
+  clean,
+  deleteRecognizer,
+  getRecognizer,
+  listRecognizers,
+  report,
+  setRecognizer,
+  TaskError,
+  upload,
+} from "../src/index.js";
 import { BASE_MODEL, between, chats, service } from "./support.js";
 
 test("a report is awaited", async () => {
@@ -43,4 +53,15 @@ test("an unknown option is refused with its name", async () => {
   const refused = await clean(service(), file.id, { unicode: "NFX" }).catch((error) => error);
   expect(refused).toBeInstanceOf(BadRequestError);
   expect(refused.param).toBe("unicode");
+});
+
+test("a recognizer is set, listed and deleted", async () => {
+  const client = service();
+  const made = await setRecognizer(client, "ts_number", { pattern: "\\bT-\\d{6}\\b", terms: [] });
+  expect(await getRecognizer(client, "ts_number")).toEqual(made);
+  const names = [];
+  for await (const { id } of listRecognizers(client)) names.push(id);
+  expect(names).toContain(made.id);
+  await deleteRecognizer(client, "ts_number");
+  await expect(getRecognizer(client, "ts_number")).rejects.toMatchObject({ status: 404 });
 });

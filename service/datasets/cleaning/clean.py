@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ from service.datasets.facts import RowFormat
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
 from service.datasets.limits import MAX_LINE_BYTES
+from service.datasets.personal_data.custom_kinds import CustomKinds
+from service.datasets.personal_data.recognizer import Recognizer
+from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.features import FeatureOptions
 from service.datasets.rows.canonical import encode
@@ -46,10 +49,13 @@ def clean(
     options: CleanOptions | None = None,
     *,
     file_format: FormatOptions | None = None,
+    recognizers: Sequence[Recognizer] = (),
     processes: int = 1,
     progress: Progress | None = None,
 ) -> CleanResult:
     """Write train.jsonl, diff.jsonl, and, if requested, validation.jsonl to `out_dir`.
+
+    What `recognizers` describe is personal data as well.
 
     Raises DatasetError if the file as a whole cannot be read, or if it has broken rows and
     `drop_broken` is false.
@@ -63,6 +69,7 @@ def clean(
             Path(work),
             options or CleanOptions(),
             file_format or FormatOptions(),
+            recognizers,
             processes,
             progress,
         ).run()
@@ -78,11 +85,13 @@ class _Cleaning:
         work: Path,
         options: CleanOptions,
         file_format: FormatOptions,
+        recognizers: Sequence[Recognizer],
         processes: int,
         progress: Progress | None,
     ) -> None:
         self._path, self._out, self._work = path, out, work
         self._options, self._format = options, file_format
+        self._recognizers = recognizers
         self._processes = processes
         self._progress = progress
         self._entries: list[DiffEntry] = []
@@ -144,7 +153,11 @@ class _Cleaning:
             unicode_form=options.unicode,
             mend_mojibake=options.mend_mojibake,
             drop_control=options.drop_control_characters,
-            personal_data=options.personal_data,
+            redactor=Redactor(
+                options.personal_data,
+                possible=options.possible_personal_data,
+                custom=CustomKinds(self._recognizers),
+            ),
         )
         if cleaner.learns:
             for data in _rows(source):

@@ -21,9 +21,10 @@ class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompt, tools, rejected answer, and label are the same. With a `near_threshold` of 1, the rows
     may differ only in case, spacing, punctuation, and politeness.
     `contradictions` selects the answer to keep if a question has several, or the label to keep
-    if the same answer has both. For `unicode`, NFKC also folds full-width letters and similar
-    characters, which changes what the model writes. `validation_share` is the share of rows,
-    0 to 0.5, to write to a second file.
+    if the same answer has both. `possible_personal_data` also redacts numbers that have the form
+    of personal data, but that no word announces. For `unicode`, NFKC also folds full-width letters
+    and similar characters, which changes what the model writes. `validation_share` is the share of
+    rows, 0 to 0.5, to write to a second file.
     """
 
     drop_broken: bool = True
@@ -32,6 +33,7 @@ class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     near_threshold: float = 0.8
     contradictions: ContradictionRule = "keep"
     personal_data: RedactMode = "keep"
+    possible_personal_data: bool = False
     unicode: UnicodeForm = "NFC"
     mend_mojibake: bool = True
     drop_control_characters: bool = True

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import ftfy
 
-from service.datasets.cleaning.options import RedactMode, UnicodeForm
+from service.datasets.cleaning.options import UnicodeForm
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.personal_data.redact_row import dumped, learn_row, redact_row
 from service.datasets.report.features import is_mojibake
@@ -43,12 +43,12 @@ class TextCleaner:
         unicode_form: UnicodeForm,
         mend_mojibake: bool,
         drop_control: bool,
-        personal_data: RedactMode,
+        redactor: Redactor,
     ) -> None:
         self._form = unicode_form
         self._mend = mend_mojibake
         self._drop_control = drop_control
-        self._redactor = Redactor(personal_data)
+        self._redactor = redactor
 
     @property
     def learns(self) -> bool:

@@ -13,8 +13,10 @@ from typing import Final, NamedTuple
 from stdnum import iban, luhn
 
 from service.datasets.personal_data.addresses import find_addresses
+from service.datasets.personal_data.characters import to_ascii
 from service.datasets.personal_data.clues import CARD, clue, is_labeled_other
 from service.datasets.personal_data.credentials import find_secrets, may_hold_secret
+from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.name_patterns import find_names_by_pattern, may_name_someone
 from service.datasets.personal_data.national_ids import NATIONAL_IDS, NationalId
 from service.datasets.personal_data.network import (
@@ -43,9 +45,6 @@ class Findings(NamedTuple):
     possible: list[Found]
 
 
-POSSIBLE: Final = "possible_"
-"""Start of the names under which possible findings of a kind are counted."""
-
 _NOTHING: Final = Findings([], [])
 
 # A group of seven digits or more, or a number that contains letters. Without one, a text has no
@@ -67,23 +66,6 @@ _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)", re.ASCII)
 _IBAN = re.compile(
     r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)", re.ASCII
 )
-# Maps digits of other scripts, full-width letters, and the various hyphens to ASCII. Each
-# character maps to exactly one character, so positions stay the same.
-_ZEROS = (
-    *(0x0660, 0x06F0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66),
-    *(0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x17E0, 0x1810),
-)
-ASCII = str.maketrans(
-    {chr(0xFF01 + i): chr(0x21 + i) for i in range(94)}
-    | {chr(zero + i): str(i) for zero in _ZEROS for i in range(10)}
-    | dict.fromkeys("‐‑‒–—―−﹣─", "-")
-    | {"\u3000": " ", "\u00a0": " "}
-)
-# What `ASCII` changes, without the full-width marks that end sentences: to look for one of these
-# takes a fifth of the time that it takes to replace them.
-_FOREIGN = re.compile("[" + "".join(chr(c) for c in ASCII if chr(c) not in "！，．？；") + "ーｰ．]")
-_LONG_VOWEL = re.compile(r"(?<=[0-9)])[ーｰ](?=[0-9(])")
-
 # Prefixes and lengths of common payment cards (Visa, Mastercard, Amex, JCB, UnionPay, …).
 _CARD_FORMS = re.compile(
     r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|35\d{14}|62\d{14,17}"
@@ -91,17 +73,6 @@ _CARD_FORMS = re.compile(
 )
 # Characters of the previous message that are searched for a word, where a message is only a number.
 _BEFORE_CHARS: Final = 60
-
-
-def to_ascii(text: str) -> str:
-    """Return a text with ASCII digits, letters and hyphens, and each character in its place.
-
-    The long vowel mark of Japanese (ー) is a hyphen only between digits.
-    """
-    if text.isascii() or _FOREIGN.search(text) is None:
-        return text
-    text = text.translate(ASCII)
-    return _LONG_VOWEL.sub("-", text) if "ー" in text or "ｰ" in text else text
 
 
 def find_personal_data(text: str, *languages: str, before: str = "") -> list[Found]:
@@ -113,8 +84,13 @@ def find_personal_data(text: str, *languages: str, before: str = "") -> list[Fou
     return find_all(text, *languages, before=before).certain
 
 
-def find_all(text: str, *languages: str, before: str = "") -> Findings:
-    """Find personal data in a text, and numbers that are possibly personal data."""
+def find_all(
+    text: str, *languages: str, before: str = "", custom: CustomKinds | None = None
+) -> Findings:
+    """Find personal data in a text, and numbers that are possibly personal data.
+
+    `custom` finds what the recognizers of a project describe.
+    """
     plain = to_ascii(text)
     has_digit = _DIGIT.search(plain) is not None
     certain: list[Found] = []
@@ -122,7 +98,8 @@ def find_all(text: str, *languages: str, before: str = "") -> Findings:
     has_word = _WORDS.search(lower) is not None
     if has_word or (has_digit and may_hold_secret(plain)):
         certain += (Found(*secret) for secret in find_secrets(plain, lower))
-    found = _names_and_emails(text, plain, languages)
+    found = [Found(*one) for one in custom.find(plain)] if custom else []
+    found += _names_and_emails(text, plain, languages)
     possible: list[Found] = []
     if has_digit:
         found += [Found("address", *place) for place in find_addresses(plain, languages)]

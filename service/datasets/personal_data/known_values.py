@@ -13,13 +13,9 @@ import string
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from service.datasets.personal_data.detect import (
-    ASCII,
-    Found,
-    spellings,
-    to_ascii,
-    without_overlap,
-)
+from service.datasets.personal_data.characters import ASCII, to_ascii
+from service.datasets.personal_data.detect import Found, spellings, without_overlap
+from service.datasets.personal_data.kinds import KINDS, SPELLED
 from service.datasets.personal_data.literals import Literals
 from service.datasets.personal_data.network import hidden_emails, may_hide_email, plain_email
 from service.datasets.personal_data.person_names import count_names, find_name_words
@@ -39,10 +35,6 @@ _AT = re.compile("@|%40")
 _LOCAL = re.compile(r"[A-Z0-9._%+-]+\Z")
 _DOMAIN = re.compile(r"[A-Z0-9-]{1,63}(?:\.[A-Z0-9-]{1,63}){1,8}")
 _LOCAL_CHARS = 64
-
-
-# Kinds that are written in one way, and whose marks matter.
-_LITERAL_KINDS = frozenset({"address", "ip_address", "password", "secret"})
 
 
 class Value(NamedTuple):
@@ -81,7 +73,9 @@ class KnownValues:
         if found.kind == "email":
             plain = plain_email(to_ascii(written)).translate(_FOLD)
             self._emails.setdefault(plain, Value("email", plain))
-        elif found.kind in _LITERAL_KINDS or (
+        elif found.kind not in KINDS:
+            self._literals.add(written, Value(found.kind, to_ascii(written).casefold()))
+        elif found.kind not in SPELLED or (
             found.kind == "person_name" and not _is_japanese(written, languages)
         ):
             plain = " ".join(written.split())

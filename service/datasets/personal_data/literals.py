@@ -38,7 +38,7 @@ class Literals(Generic[T]):
             if at < end:
                 continue
             for string, value in self._by_start[text[at : at + _START]]:
-                if text.startswith(string, at) and _is_whole(text, at, at + len(string)):
+                if text.startswith(string, at) and is_whole(text, at, at + len(string)):
                     end = at + len(string)
                     yield value, at, end
                     break
@@ -51,7 +51,7 @@ def _places(text: str, start: str) -> Iterator[int]:
         at = text.find(start, at + 1)
 
 
-def _is_whole(text: str, start: int, end: int) -> bool:
+def is_whole(text: str, start: int, end: int) -> bool:
     """Whether `text[start:end]` is no part of a longer word in a script with spaces."""
     before, after = text[start - 1 : start], text[end : end + 1]
     return not (_joins(before, text[start]) or _joins(text[end - 1], after))

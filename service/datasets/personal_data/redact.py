@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from service.datasets.cleaning.options import RedactMode
-from service.datasets.personal_data.detect import Found, find_personal_data
+from service.datasets.personal_data.custom_kinds import CustomKinds
+from service.datasets.personal_data.detect import Found, find_all
 from service.datasets.personal_data.known_values import KnownValues, Value
 
 _ROUNDS = 3
@@ -21,10 +22,17 @@ class Redactor:
     the file, so that statements about the same person remain linked. Numbers follow the order
     of first appearance. They contain nothing derived from the value, not even a digest that
     could be reversed by guessing.
+
+    `possible` also replaces numbers that are only possibly personal data, and `custom` finds what
+    the recognizers of a project describe.
     """
 
-    def __init__(self, mode: RedactMode) -> None:
+    def __init__(
+        self, mode: RedactMode, *, possible: bool = False, custom: CustomKinds | None = None
+    ) -> None:
         self.mode = mode
+        self.custom = custom
+        self._possible = possible
         self._known = KnownValues()
         self._numbers: dict[Value, int] = {}
         self._used: Counter[str] = Counter()
@@ -36,7 +44,8 @@ class Redactor:
         adjacent values.
         """
         for _ in range(_ROUNDS):
-            places = find_personal_data(text, *languages, before=before)
+            certain, possible = find_all(text, *languages, before=before, custom=self.custom)
+            places = sorted([*certain, *possible]) if self._possible else certain
             for found in places:
                 self._known.learn(found, text, *languages)
             if not places:

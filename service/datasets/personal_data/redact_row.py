@@ -23,7 +23,7 @@ def learn_row(redactor: Redactor, row: Row) -> None:
     pairs = [*zip(["", *turn_texts], turn_texts, strict=False)]
     pairs += (("", text) for text in _packed_texts(row))
     # Language detection is the slowest step here, so skip it if no text needs it.
-    pairs = [(before, text) for before, text in pairs if may_hold_personal_data(text)]
+    pairs = [pair for pair in pairs if redactor.custom or may_hold_personal_data(pair[1])]
     languages = languages_of(talk) if pairs else []
     for before, text in pairs:
         redactor.learn(text, *languages, before=before)

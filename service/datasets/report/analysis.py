@@ -21,7 +21,9 @@ from service.datasets.duplicates.find import (
 from service.datasets.duplicates.overlap import Overlap, overlap
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
-from service.datasets.personal_data.detect import POSSIBLE
+from service.datasets.personal_data.custom_kinds import CustomKinds
+from service.datasets.personal_data.kinds import POSSIBLE
+from service.datasets.personal_data.recognizer import Recognizer
 from service.datasets.report.advice import Figures, advise
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.distributions import distribution
@@ -49,6 +51,7 @@ class AnalysisOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: FormatOptions = FormatOptions()
     validation_format: FormatOptions = FormatOptions()
     near_threshold: float = 0.8
+    recognizers: tuple[Recognizer, ...] = ()
     max_issues: int = MAX_LISTED
     processes: int = 1
 
@@ -79,6 +82,7 @@ def analyse(
     chosen = options or AnalysisOptions()
     models = {model: Path(where) for model, where in (tokenizers or {}).items()}
     log = IssueLog(chosen.max_issues)
+    custom = CustomKinds(chosen.recognizers)
     with tempfile.TemporaryDirectory(dir=work, prefix="report-") as folder:
         read = _read(Path(path), Path(folder), chosen, models, progress)
         shared: OverlapStats | None = None
@@ -90,9 +94,9 @@ def analyse(
             _log_overlap(found, read.lines, held.lines, log)
             shared = overlap_stats(found, read.lines, held.lines)
             shared_pairs = overlap_pairs(
-                found, read.collected, read.lines, held.collected, held.lines
+                found, read.collected, read.lines, held.collected, held.lines, custom
             )
-        return _report(read, chosen, models, context_lengths, shared, shared_pairs, log)
+        return _report(read, chosen, models, context_lengths, shared, shared_pairs, log, custom)
 
 
 def _read(
@@ -115,7 +119,7 @@ def _read(
         canonical,
         prepared.result.rows,
         folder,
-        FeatureOptions(tokenizers=tokenizers),
+        FeatureOptions(tokenizers=tokenizers, recognizers=options.recognizers),
         processes=options.processes,
         progress=progress,
     )
@@ -130,6 +134,7 @@ def _report(
     overlap: OverlapStats | None,
     shared_pairs: list[RowPair],
     log: IssueLog,
+    custom: CustomKinds,
 ) -> Report:
     collected, lines, models = read.collected, read.lines, list(tokenizers)
     features = collected.features
@@ -192,7 +197,7 @@ def _report(
         findings=tuple(log.issues),
         finding_counts=log.counts,
         advice=advise(figures),
-        pairs=[*row_pairs(likeness, collected, lines), *shared_pairs],
+        pairs=[*row_pairs(likeness, collected, lines, custom), *shared_pairs],
     )
 
 

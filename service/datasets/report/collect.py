@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from service.datasets.duplicates.signatures import PERMUTATIONS, Signatures
@@ -94,13 +95,7 @@ def collect(
 def _read(path: Path, options: FeatureOptions, task: tuple[int, int, bool]) -> Block:
     start, end, with_tokens = task
     if not with_tokens and options.tokenizers:
-        options = FeatureOptions(
-            tokenizers={},
-            signatures=options.signatures,
-            languages=options.languages,
-            personal_data=options.personal_data,
-            mojibake=options.mojibake,
-        )
+        options = msgspec.structs.replace(options, tokenizers={})
     return read_block(path, start, end, options)
 
 

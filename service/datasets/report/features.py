@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,8 +16,11 @@ from ftfy.badness import is_bad
 
 from service.datasets.duplicates.signatures import Signatures, normalised, signatures
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.personal_data.detect import POSSIBLE, Found, find_all
+from service.datasets.personal_data.custom_kinds import CustomKinds
+from service.datasets.personal_data.detect import Found, find_all
+from service.datasets.personal_data.kinds import POSSIBLE
 from service.datasets.personal_data.known_values import KnownValues
+from service.datasets.personal_data.recognizer import Recognizer
 from service.datasets.report.wordings import (
     describe_wording,
     exchange_hashes,
@@ -76,6 +80,7 @@ class FeatureOptions(msgspec.Struct, frozen=True):
     signatures: bool = True
     languages: bool = True
     personal_data: bool = True
+    recognizers: tuple[Recognizer, ...] = ()
     mojibake: bool = True
 
 
@@ -155,6 +160,7 @@ def _make_block(
     texts: list[str] = []
     named: list[str] = []
     exchanges: list[tuple[int, int]] = []
+    custom = _custom_kinds(options.recognizers)
     for number, row in enumerate(rows):
         plain = [normalised(turn.text) for turn in row.turns]
         said = zip(row.turns, plain, strict=True)
@@ -168,7 +174,7 @@ def _make_block(
         features[number]["language"] = languages.setdefault(said_in[0], len(languages))
         named.append(said_in[0])
         if options.personal_data:
-            found = _personal(row, said_in)
+            found = _personal(row, said_in, custom)
             certain = sum(not kind.startswith(POSSIBLE) for kind, _ in found)
             features[number]["personal"] = min(certain, 65535)
             for kind, pointer in found:
@@ -244,7 +250,15 @@ def _is_factual(answer: str) -> bool:
     return 0 < len(answer) <= 120 and "\n" not in answer and bool(_FIGURE.search(answer))
 
 
-def _personal(row: Conversation, languages: tuple[str, ...]) -> list[tuple[str, str]]:
+@functools.lru_cache(maxsize=1)
+def _custom_kinds(recognizers: tuple[Recognizer, ...]) -> CustomKinds:
+    """Compile the recognizers once per process, not once per block."""
+    return CustomKinds(recognizers)
+
+
+def _personal(
+    row: Conversation, languages: tuple[str, ...], custom: CustomKinds
+) -> list[tuple[str, str]]:
     """Return the kinds and JSON Pointers of personal data in a row.
 
     A value confirmed in one text of the row counts in all its texts. The kinds of values that
@@ -255,7 +269,7 @@ def _personal(row: Conversation, languages: tuple[str, ...]) -> list[tuple[str, 
     possible: list[tuple[Found, Turn]] = []
     before = ""
     for turn in texts:
-        findings = find_all(turn.text, *languages, before=before)
+        findings = find_all(turn.text, *languages, before=before, custom=custom)
         for found in findings.certain:
             known.learn(found, turn.text, *languages)
         possible += ((found, turn) for found in findings.possible)

@@ -11,6 +11,7 @@ from service.datasets.duplicates.find import Likeness, Lines, largest_groups
 from service.datasets.duplicates.groups import Rows
 from service.datasets.duplicates.overlap import Overlap
 from service.datasets.duplicates.texts import RowText
+from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected
 from service.datasets.report.report import OverlapStats, RowPair
@@ -20,8 +21,10 @@ _EXAMPLES = 20
 _TEXT_CHARS, _CHARS_BEFORE = 400, 100
 
 
-def row_pairs(likeness: Likeness, collected: Collected, lines: Lines) -> list[RowPair]:
-    """Return examples of pairs from the largest groups of each kind."""
+def row_pairs(
+    likeness: Likeness, collected: Collected, lines: Lines, custom: CustomKinds
+) -> list[RowPair]:
+    """Return examples of pairs from the largest groups of each kind, without personal data."""
     kinds: tuple[tuple[Literal["near_duplicate", "same_form", "contradiction"], list[Rows]], ...]
     kinds = (
         ("contradiction", [*likeness.contradicting, *likeness.reworded]),
@@ -36,6 +39,7 @@ def row_pairs(likeness: Likeness, collected: Collected, lines: Lines) -> list[Ro
                 texts[other],
                 (int(lines[one]), int(lines[other])),
                 _language(collected, one),
+                custom,
             )
             for kind, groups in kinds
             for one, other in list(_examples(groups, collected, kind))[:_PAIRS_A_KIND]
@@ -68,9 +72,14 @@ def overlap_stats(found: Overlap, lines: Lines, held_lines: Lines) -> OverlapSta
 
 
 def overlap_pairs(
-    found: Overlap, train: Collected, lines: Lines, held: Collected, held_lines: Lines
+    found: Overlap,
+    train: Collected,
+    lines: Lines,
+    held: Collected,
+    held_lines: Lines,
+    custom: CustomKinds,
 ) -> list[RowPair]:
-    """Return examples of rows that appear in both files."""
+    """Return examples of rows that appear in both files, without personal data."""
     with train.texts() as of_train, held.texts() as of_held:
         return [
             _pair(
@@ -79,6 +88,7 @@ def overlap_pairs(
                 of_train[other],
                 (int(held_lines[row]), int(lines[other])),
                 _language(held, row),
+                custom,
             )
             for row, other in sorted(found.all.items())[:_PAIRS_A_KIND]
         ]
@@ -90,8 +100,9 @@ def _pair(
     other: RowText,
     lines: tuple[int, int],
     language: str,
+    custom: CustomKinds,
 ) -> RowPair:
-    texts = _without_personal_data((_written(one), _written(other)), language)
+    texts = _without_personal_data((_written(one), _written(other)), language, custom)
     common = next((at for at, pair in enumerate(zip(*texts)) if pair[0] != pair[1]), 0)  # noqa: B905
     start = max(common - _CHARS_BEFORE, 0)
     return RowPair(
@@ -113,9 +124,11 @@ def _language(collected: Collected, row: int) -> str:
     return collected.languages[int(collected.features["language"][row])]
 
 
-def _without_personal_data(texts: tuple[str, str], language: str) -> tuple[str, str]:
+def _without_personal_data(
+    texts: tuple[str, str], language: str, custom: CustomKinds
+) -> tuple[str, str]:
     """Mask the personal data in two texts. A value that one of them identifies counts in both."""
-    redactor, counts = Redactor("mask"), Counter[str]()
+    redactor, counts = Redactor("mask", custom=custom), Counter[str]()
     for text in texts:
         redactor.learn(text, language)
     return redactor.redact(texts[0], counts), redactor.redact(texts[1], counts)

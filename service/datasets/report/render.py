@@ -194,7 +194,7 @@ def _personal(report: Report) -> Iterator[Part]:
     if report.possible_personal_data:
         yield Paragraph(
             "Possibly personal: numbers that have the form of personal data, but that no word "
-            "before them announces. Cleaning keeps them."
+            "before them announces. Cleaning keeps them unless `possible_personal_data` is set."
         )
         yield _kinds(report.possible_personal_data)
 

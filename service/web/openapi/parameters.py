@@ -35,6 +35,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         "Name of an alias. Send `/` as is or as `%2F`.",
         {"pattern": "^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"},
     ),
+    "recognizer": ("Name of a recognizer.", {"pattern": "^[a-z][a-z0-9_]{0,63}$"}),
     "after": ("Cursor for pagination: the `last_id` of the previous page.", {}),
     "limit": ("Maximum number of objects per page.", {}),
     "order": ("Sort order by creation time. `desc` returns the newest first.", {}),

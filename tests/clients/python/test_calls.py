@@ -122,6 +122,17 @@ async def test_pages_follow_each_other(api: Api):
     assert set(listed) == {key.id for key in made}
 
 
+async def test_recognizers(client):
+    made = await client.recognizers.set("customer", terms=iter(["Acme Trading"]))
+    assert (made.id, made.pattern, made.terms) == ("customer", None, ["Acme Trading"])
+    await client.recognizers.set("number", pattern=r"\bC-\d{6}\b")
+    assert [r.id async for r in client.recognizers.list(limit=2)] == ["number", "customer"]
+    assert (await client.recognizers.retrieve("customer")) == made
+    with pytest.raises(finetuned.BadRequest, match="pattern"):
+        await client.recognizers.set("number", pattern="(")
+    assert (await client.recognizers.delete("customer")).deleted
+
+
 async def test_models_and_aliases(client):
     names = [m.id async for m in client.models.list()]
     assert names == [BASE_MODEL]

@@ -153,6 +153,18 @@ async def test_train_takes_every_method(cli, tmp_path, work):
     assert created.json()["method"]["kto"]["hyperparameters"]["beta"] == 0.2
 
 
+async def test_recognizers(cli, tmp_path):
+    terms = tmp_path / "customers.txt"
+    terms.write_text("Acme Trading\n\n山田商店\n", "utf-8")
+    assert (await cli("recognizers", "set", "customer", "--terms", str(terms))).code == 0
+    assert (await cli("recognizers", "set", "number", "--pattern", r"C-\d{6}")).code == 0
+    listed = (await cli("recognizers", "list")).out
+    assert "number\tC-\\d{6}\t0" in listed
+    assert "customer\t\t2" in listed
+    assert (await cli("recognizers", "set", "number", "--pattern", "(")).code != 0
+    assert (await cli("recognizers", "delete", "number")).code == 0
+
+
 async def test_aliases_and_usage(cli):
     assert (await cli("alias", "set", "team/support", BASE_MODEL)).code == 0
     assert f"team/support\t{BASE_MODEL}" in (await cli("alias", "list")).out

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.adapters import adapter, tar_of
 from tests.conftest import BASE_MODEL
-from tests.faults.actor.base import ROWS, Actor, key, make, one, requests, send, works
+from tests.faults.actor.base import ROWS, Actor, answered, key, make, one, requests, send, works
 from tests.faults.invariants import listed
 from tests.faults.world import World
 
@@ -107,6 +107,14 @@ async def _imported(world: World) -> int:
     return sum(model["id"].startswith("ft:") for model in models)
 
 
+async def _set_recognizer(world: World) -> None:
+    await send(world, "PUT", "/v1/recognizers/customer", json={"terms": ["Acme"]})
+
+
+async def _delete_recognizer(world: World) -> None:
+    await send(world, "DELETE", "/v1/recognizers/customer")
+
+
 _DELETE = {"delete": delete_file}
 
 FILES = (
@@ -119,6 +127,8 @@ CURATION = (
     requests("createFileCleaning", _clean, arrange=checked_file, check=one(_cleanings, "cleaning")),
     Actor("cleaning", works("cpu"), _cleaning_waits, acts=_DELETE),
     requests("retrieveFileReport", _report, arrange=checked_file),
+    requests("setRecognizer", _set_recognizer, check=answered(200)),
+    requests("deleteRecognizer", _delete_recognizer, arrange=_set_recognizer),
     Actor("report", works("cpu"), _report_waits, acts=_DELETE),
     requests(
         "createModelImport", import_model, arrange=_post_archive, check=one(_imported, "model")

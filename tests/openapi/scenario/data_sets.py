@@ -58,6 +58,33 @@ async def look(world: World, files: Uploaded, cleaning_id: str, model: str) -> N
     await _reports(world, files, model)
 
 
+async def recognizers(world: World) -> None:
+    """Define kinds of personal data, look at them, and delete one."""
+    number = {"recognizer": "customer_number"}
+    await world.call(
+        "setRecognizer",
+        "pattern",
+        "Customer numbers, by a pattern",
+        path=number,
+        json={"pattern": r"\bC-\d{6}\b"},
+    )
+    await world.call(
+        "setRecognizer",
+        "terms",
+        "Names of customers, as a list",
+        path={"recognizer": "customer"},
+        json={"terms": ["Acme Trading", "山田商店"]},
+    )
+    await world.call("setRecognizer", expect=400, path=number, json={"pattern": "("})
+    await world.call("retrieveRecognizer", "pattern", path=number)
+    await world.call("listRecognizers", "two", query={"limit": 20})
+    await world.call("listRecognizers", expect=400, query={"after": "x"})
+    await world.call("deleteRecognizer", "deleted", path=number)
+    await world.call("deleteRecognizer", expect=404, path=number)
+    await world.call("retrieveRecognizer", expect=404, path=number)
+    await world.call("deleteRecognizer", path={"recognizer": "customer"})
+
+
 async def _until_completed(world: World, file_id: str, cleaning_id: str) -> None:
     path = {"file_id": file_id, "cleaning_id": cleaning_id}
     async with asyncio.timeout(60):

@@ -12,6 +12,7 @@ from finetuned._flows import (
     imports,
     jobs,
     models,
+    recognizers,
     uploads,
     usage,
     watch,
@@ -172,6 +173,24 @@ class AsyncAliases(AsyncResource):
     rollback = async_method(aliases.rollback)
     history = async_method(aliases.history)
     delete = async_method(aliases.delete)
+
+
+class Recognizers(Resource):
+    """Kinds of personal data that the project defines."""
+
+    list = items(recognizers.list_recognizers)
+    retrieve = method(recognizers.retrieve)
+    set = method(recognizers.set_recognizer)
+    delete = method(recognizers.delete)
+
+
+class AsyncRecognizers(AsyncResource):
+    """Kinds of personal data that the project defines."""
+
+    list = async_items(recognizers.list_recognizers)
+    retrieve = async_method(recognizers.retrieve)
+    set = async_method(recognizers.set_recognizer)
+    delete = async_method(recognizers.delete)
 
 
 class Exports(Resource):

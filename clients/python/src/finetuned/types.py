@@ -1495,6 +1495,43 @@ class Ready(Model):
     """
 
 
+class RecognizerDeleted(Model):
+    """
+    Response to deleting a recognizer.
+    """
+
+    id: str
+    """
+    Name of the deleted recognizer.
+    """
+    object: Literal["recognizer"] = "recognizer"
+    deleted: Literal[True] = True
+
+
+class RecognizerObject(Model):
+    """
+    A recognizer of a project.
+    """
+
+    id: str
+    """
+    Name of the recognizer. Reports count its findings under this name.
+    """
+    object: Literal["recognizer"] = "recognizer"
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    pattern: str | None
+    """
+    Regular expression in RE2 syntax, if there is one.
+    """
+    terms: list[str]
+    """
+    Words and phrases.
+    """
+
+
 class ReportPending(Model):
     """
     A report in progress. Retry after `retry-after` seconds.
@@ -1630,6 +1667,21 @@ class SampleUsage(Model):
     completion_tokens: int
     prompt_tokens: int
     cached_tokens: int
+
+
+class SetRecognizer(Model):
+    """
+    Request to set a recognizer: `pattern`, `terms`, or both.
+    """
+
+    pattern: str | None = None
+    """
+    Regular expression in RE2 syntax, such as `\\bC-\\d{6}\\b`. It is case-sensitive unless it begins with `(?i)`. Full-width digits and letters count as ordinary ones.
+    """
+    terms: list[str] = []
+    """
+    Words and phrases, such as the names of customers or projects. They are found as whole words, in either case and any width.
+    """
 
 
 class StandardHyperparameters(Model):
@@ -2506,7 +2558,11 @@ class CleanRequest(Model):
     """
     personal_data: Literal["keep", "mask", "pseudonym"] = "keep"
     """
-    Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced throughout the file, in every spelling.
+    Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced throughout the file, in every spelling. The recognizers of the project apply as well.
+    """
+    possible_personal_data: bool = False
+    """
+    Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number or a national ID, but no word before them says so. Only with `personal_data`: `mask` or `pseudonym`.
     """
     unicode: Literal["keep", "NFC", "NFKC"] = "NFC"
     """

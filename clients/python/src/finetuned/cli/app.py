@@ -23,6 +23,7 @@ from finetuned.cli import (
     leaving,
     login,
     models,
+    recognizers,
     train,
     usage,
 )
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command()(login.login)
 app.command()(login.logout)
 app.add_typer(files.app, name="files")
+app.add_typer(recognizers.app, name="recognizers")
 app.command()(advising.advise)
 app.command()(train.train)
 app.command()(importing.import_model)

@@ -129,9 +129,13 @@ def clean(
     personal_data: Annotated[
         Literal["keep", "mask", "pseudonym"], typer.Option(help="Treatment of personal data.")
     ] = "keep",
+    possible: Annotated[
+        bool,
+        typer.Option("--possible", help="Also treat numbers that are only possibly personal data."),
+    ] = False,
     near_duplicates: Annotated[
         bool,
-        typer.Option(help="Also drop near-duplicates; numbers may differ."),
+        typer.Option(help="Also drop rows that say the same as an earlier one in other words."),
     ] = False,
     validation_share: Annotated[
         float | None, typer.Option(help="Share of rows for a validation file.", min=0, max=0.5)
@@ -149,6 +153,7 @@ def clean(
             file_id,
             contradictions=contradictions,
             personal_data=personal_data,
+            possible_personal_data=possible,
             near_duplicates=near_duplicates,
             validation_share=validation_share,
             seed=seed,

@@ -1,0 +1,77 @@
+"""Records of recognizers in Redis. The ID of a recognizer is its name.
+
+finetuned:{project}:recognizers:{name}
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from pydantic import Field
+from redis.asyncio.client import Pipeline
+
+from service.core import ids
+from service.core.records import Collection, Record, parse
+from service.core.redis import Client
+from service.core.transactions import Write, commit
+from service.datasets.personal_data.recognizer import Recognizer
+
+MAX_RECOGNIZERS = 50  # per project
+
+
+class RecognizerRecord(Record):
+    """A recognizer of a project. Its terms are personal data, so it is never logged."""
+
+    pattern: str | None = Field(default=None, repr=False)
+    terms: tuple[str, ...] = Field(default=(), repr=False)
+
+    @property
+    def recognizer(self) -> Recognizer:
+        """The recognizer as the detection uses it."""
+        return Recognizer(self.id, self.pattern, self.terms)
+
+
+class TooMany(Exception):
+    """The project already has the maximum number of recognizers."""
+
+
+class Recognizers:
+    """The recognizers of all projects."""
+
+    def __init__(self, redis: Client) -> None:
+        self.redis = redis
+        self.records = Collection(redis, "recognizers", RecognizerRecord)
+
+    async def set(
+        self, project_id: str, name: str, pattern: str | None, terms: tuple[str, ...]
+    ) -> RecognizerRecord:
+        """Create or replace a recognizer. Raises TooMany."""
+        key, index = self.records.key(project_id, name), self.records.index(project_id)
+
+        async def decide(pipe: Pipeline) -> tuple[RecognizerRecord, Write]:
+            raw = await pipe.get(key)
+            if raw is None and await pipe.zcard(index) >= MAX_RECOGNIZERS:
+                raise TooMany
+            since = ids.now_s() if raw is None else parse(RecognizerRecord, raw, name).created_at
+            record = RecognizerRecord(
+                id=name, project_id=project_id, created_at=since, pattern=pattern, terms=terms
+            )
+
+            def write(pipe: Pipeline) -> None:
+                self.records.add(pipe, record)
+
+            return record, write
+
+        return await commit(self.redis, [key, index], decide)
+
+    async def all(self, project_id: str) -> tuple[Recognizer, ...]:
+        """Return the recognizers of a project by name."""
+        page = await self.records.page(project_id, limit=MAX_RECOGNIZERS)
+        found = (record.recognizer for record in page.items)
+        return tuple(sorted(found, key=lambda recognizer: recognizer.name))
+
+    async def digest(self, project_id: str) -> str | None:
+        """Return a digest of a project's recognizers, or None if it has none."""
+        found = await self.all(project_id)
+        return hashlib.sha256(msgspec.json.encode(found)).hexdigest() if found else None
