@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from service.datasets.errors import refuse
 from service.datasets.formats.csv_records import sniff_delimiter
+from service.datasets.formats.json_records import find_rows
 from service.datasets.formats.options import Container
+from service.datasets.formats.turn_forms import are_turns
 from service.datasets.formats.xlsx_records import is_workbook
 from service.datasets.rows.lines import UTF8_BOM
 from service.datasets.rows.raw_json import parse
 
+_decoder = json.JSONDecoder()
 _HEAD_BYTES = 256 * 1024
 _LOOKED_AT_LINES = 50
 
@@ -38,9 +42,9 @@ def text_container(path: Path) -> tuple[Container, str | None]:
     if not head:
         raise refuse("empty_file")
     if head[:1] == b"[":
-        return "json", None
+        return ("jsonl" if _are_lists(head) else "json"), None
     if head[:1] == b"{":
-        return ("json" if _spreads_over_lines(head) else "jsonl"), None
+        return ("json" if _is_document(head) else "jsonl"), None
     if b"\0" in head:
         raise refuse("unknown_format")
     if _is_mostly_objects(head):
@@ -54,6 +58,28 @@ def _is_mostly_objects(head: bytes) -> bool:
     """Whether the text is JSON Lines, even if its first line is not an object (such as a title)."""
     lines = [line for line in head.split(b"\n")[:_LOOKED_AT_LINES] if line.strip()]
     return sum(line.lstrip()[:1] == b"{" for line in lines) * 2 >= len(lines)
+
+
+def _are_lists(head: bytes) -> bool:
+    """Whether each line is a conversation, written as a list of turns."""
+    first, _, rest = head.partition(b"\n")
+    return rest.lstrip()[:1] == b"[" and are_turns(parse(first)[0])
+
+
+def _is_document(head: bytes) -> bool:
+    """Whether the text is a JSON document instead of a row a line.
+
+    It is if an object spans lines, has its rows in an array, or is followed by another one on
+    its line, or by a comma.
+    """
+    if _spreads_over_lines(head) or find_rows(head) is not None:
+        return True
+    first = head.partition(b"\n")[0].decode("utf-8", "replace").rstrip()
+    try:
+        _, end = _decoder.raw_decode(first)
+    except (ValueError, RecursionError):
+        return False
+    return first[end:].strip()[:1] in ("{", ",")
 
 
 def _spreads_over_lines(head: bytes) -> bool:

@@ -17,6 +17,13 @@ from service.datasets.rows.raw_json import parse
 
 # As in `rows.raw_json`, an unclosed string extends to the end of the available data.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<end>"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+# Keys of the array of rows in a document with other fields beside it.
+_ROWS_KEY = re.compile(
+    rb'"(?:data|rows|train|training|test|validation|examples|records|samples|dataset|instances|'
+    rb'entries|results|pairs|qa|faq|faqs|questions)"\s*:\Z',
+    re.IGNORECASE,
+)
+_HEAD_BYTES = 256 * 1024
 
 
 def read_jsonl(path: Path) -> Iterator[Record]:
@@ -39,11 +46,38 @@ def read_json(path: Path) -> Iterator[Record]:
     Raises DatasetError if the brackets do not match, because the rows that follow cannot be
     separated.
     """
-    cutter = _Cutter()
-    with FileSlice(path, content_start(path)) as stream:
-        while block := stream.read(BATCH_BYTES):
+    start = content_start(path)
+    with path.open("rb") as file:
+        file.seek(start)
+        head = file.read(_HEAD_BYTES)
+    rows_at = find_rows(head) or 0
+    cutter = _Cutter(1 + head.count(b"\n", 0, rows_at), is_embedded=rows_at > 0)
+    with FileSlice(path, start + rows_at) as stream:
+        while not cutter.done and (block := stream.read(BATCH_BYTES)):
             yield from cutter.feed(block)
-        yield from cutter.feed(b"", final=True)
+        if not cutter.done:
+            yield from cutter.feed(b"", final=True)
+
+
+def find_rows(head: bytes) -> int | None:
+    """Return where the array of rows begins in a document such as {"data": [{…}, …]}, or None.
+
+    The document must be a single object: lines of JSON Lines may have such a field, too.
+    """
+    first, _, rest = head.partition(b"\n")
+    if head.lstrip()[:1] != b"{" or (rest.strip() and parse(first)[1] is None):
+        return None
+    depth = 0
+    for token in _TOKENS.finditer(head):
+        kind = head[token.start()]
+        if kind in b"[{":
+            before, after = head[: token.start()].rstrip(), head[token.end() :].lstrip()[:1]
+            if depth == 1 and kind in b"[" and after == b"{" and _ROWS_KEY.search(before[-40:]):
+                return token.start()
+            depth += 1
+        elif kind in b"]}":
+            depth -= 1
+    return None
 
 
 def _record(line: int, data: bytes) -> Record:
@@ -56,13 +90,15 @@ def _record(line: int, data: bytes) -> Record:
 class _Cutter:
     """Splits a document at its brackets. Holds at most one element and one block."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: int = 1, *, is_embedded: bool = False) -> None:
+        self.done = False  # whether an embedded array has ended
+        self._is_embedded = is_embedded
         self._base = -1  # depth of the elements: 1 inside an array, otherwise 0
         self._depth = 0
         self._data = b""
         self._at = 0  # end of the data searched so far
         self._begin = 0  # start of the current element, or of the gap between two
-        self._line = 1  # line number at offset `_counted`
+        self._line = line  # line number at offset `_counted`
         self._counted = 0
 
     def feed(self, block: bytes, *, final: bool = False) -> Iterator[Record]:
@@ -80,6 +116,8 @@ class _Cutter:
             else:
                 yield from self._close(token.start(), token.end())
             self._at = token.end()
+            if self.done:
+                return
         else:
             if self._depth <= self._base or final:
                 self._at = len(self._data)
@@ -107,6 +145,7 @@ class _Cutter:
         elif self._depth < self._base:
             yield from self._gap(start)
             self._begin = end
+            self.done = self._is_embedded
 
     def _gap(self, end: int) -> Iterator[Record]:
         """Check that only commas separate two elements; report a bare value as an issue."""

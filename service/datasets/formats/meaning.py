@@ -14,6 +14,8 @@ from service.datasets.formats.options import FormatOptions, Shape
 from service.datasets.formats.records import Record
 from service.datasets.formats.shapes import find_shape, is_known
 from service.datasets.formats.spread import find_spread, gather
+from service.datasets.formats.turn_forms import is_usual
+from service.datasets.formats.unfold import unfold
 
 # Columns are collected from this many records, because the first ones may lack a field.
 _LOOKED_AT = 200
@@ -40,6 +42,9 @@ def find_meaning(
     records: Iterator[Record], container: str, options: FormatOptions, log: IssueLog
 ) -> Meaning:
     """Find the shape of the records from the first ones. Raises DatasetError if there is none."""
+    unfolded = False
+    if container in ("json", "jsonl", "parquet"):
+        records, unfolded = unfold(records, options)
     first = _first(records)
     columns = _columns(first)
     _check_mapping(columns, options)
@@ -52,7 +57,9 @@ def find_meaning(
     ):
         shape, fields = found
         _log_guesses(fields, options, log)
-        named, canonical = fields, _is_canonical(shape, fields)
+        named = fields
+        canonical = _is_canonical(shape, fields) and not unfolded
+        canonical = canonical and all(is_usual(record.value) for record in first)
     elif spread := find_spread(columns, options):
         shape, fields, named = "sharegpt", {"conversations": "conversations"}, spread.named()
         whole, canonical = gather(whole, spread), False
@@ -65,7 +72,7 @@ def find_meaning(
 
 def _is_canonical(shape: Shape, fields: dict[str, str]) -> bool:
     """Whether the shape is a row format, and each of its fields has its own name."""
-    converted = fields.keys() & {"chosen", "completion"}
+    converted = fields.keys() & {"chosen", "completion", "conversations", "system"}
     own = all(field == column for field, column in fields.items())
     return row_format_of(shape) == shape and not converted and own
 

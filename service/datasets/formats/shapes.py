@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import takewhile
 from typing import Any
 
 from service.datasets.checks.findings import Findings
@@ -12,6 +13,15 @@ from service.datasets.checks.issues import shown
 from service.datasets.checks.labels import as_label
 from service.datasets.checks.marks import check_marks
 from service.datasets.formats.options import FormatOptions, Shape
+from service.datasets.formats.turn_forms import (
+    SPEAKERS,
+    are_turns,
+    as_message,
+    content_in,
+    plain_text,
+    role_in,
+    transcript,
+)
 
 Row = dict[str, Any]
 Maker = Callable[[Findings, Row, FormatOptions], Row | None]
@@ -19,37 +29,35 @@ Maker = Callable[[Findings, Row, FormatOptions], Row | None]
 # Common column names, in the languages of the spreadsheets that use them.
 _ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": (
-        "prompt", "question", "query", "input", "instruction", "user", "q",
+        "prompt", "question", "query", "input", "instruction", "user", "q", "input_text",
         "问题", "問題", "提问", "質問", "입력", "질문", "คำถาม", "câu hỏi", "pertanyaan",
         "soalan", "प्रश्न", "frage", "pregunta", "pergunta", "domanda", "вопрос", "سؤال",
     ),
     "completion": (
         "completion", "answer", "output", "response", "assistant", "reply", "target", "a",
+        "output_text",
         "回答", "答案", "答え", "출력", "답변", "대답", "คำตอบ", "câu trả lời", "trả lời",
         "jawaban", "jawapan", "उत्तर", "antwort", "réponse", "respuesta", "resposta",
         "risposta", "ответ", "جواب",
     ),
-    "system": ("system", "system_prompt"),
+    "system": ("system", "system_prompt", "systeminstruction", "system_instruction"),
     "instruction": ("instruction",),
     "input": ("input", "context"),
     "output": ("output", "response"),
     "chosen": ("chosen", "preferred"),
     "rejected": ("rejected", "non_preferred"),
-    "conversations": ("conversations", "conversation", "dialog", "dialogue"),
-}  # fmt: skip
-
-SPEAKERS = {
-    "human": "user", "user": "user", "prompter": "user", "customer": "user",
-    "gpt": "assistant", "assistant": "assistant", "bot": "assistant", "chatgpt": "assistant",
-    "model": "assistant", "bing": "assistant", "bard": "assistant",
-    "system": "system", "developer": "developer",
-    "tool": "tool", "function": "function", "observation": "tool", "function_call": "function_call",
+    "conversations": (
+        "conversations", "conversation", "dialog", "dialogue", "items", "contents",
+    ),
+    "label": ("label", "kto_tag"),
 }  # fmt: skip
 
 # Required fields of each shape, in the order in which the shapes are tried.
 _NEEDS: tuple[tuple[Shape, tuple[str, ...]], ...] = (
     ("labeled", ("messages", "label")),
     ("chat", ("messages",)),
+    ("labeled", ("conversations", "label")),
+    ("preference", ("conversations", "chosen", "rejected")),
     ("preference", ("input", "preferred_output")),
     ("preference", ("input", "preferred_completion")),
     ("sharegpt", ("conversations",)),
@@ -57,9 +65,10 @@ _NEEDS: tuple[tuple[Shape, tuple[str, ...]], ...] = (
     ("alpaca", ("instruction", "output")),
     ("labeled", ("prompt", "completion", "label")),
     ("prompt_completion", ("prompt", "completion")),
+    ("preference", ("chosen", "rejected")),
 )
 _OPTIONAL: dict[Shape, tuple[str, ...]] = {
-    "chat": ("tools", "functions", "parallel_tool_calls"),
+    "chat": ("tools", "functions", "parallel_tool_calls", "system"),
     "labeled": ("tools", "functions", "parallel_tool_calls", "system"),
     "preference": (
         "tools", "system",
@@ -107,8 +116,6 @@ def find_shape(
         if shape == "labeled" and not (options.shape or holds_labels(named["label"])):
             continue
         for field in _OPTIONAL[shape]:
-            if field == "system" and "messages" in named:
-                continue
             column = _column(field, present, options)
             if column is not None and column not in named.values():
                 named[field] = column
@@ -192,28 +199,31 @@ def _turn(role: str, content: Any) -> Row:
 
 
 def _optional_system(taken: Row) -> list[Row]:
-    system = taken.get("system")
+    system = plain_text(_unpacked(taken.get("system")))
     return [_turn("system", system)] if isinstance(system, str) and system.strip() else []
 
 
 def _chat(_found: Findings, taken: Row, options: FormatOptions) -> Row | None:
-    row = {field: _unpacked(value) for field, value in taken.items()}
-    if options.roles and isinstance(row.get("messages"), list):
-        row["messages"] = [
-            m | {"role": options.roles.get(m["role"], m["role"])}
-            if isinstance(m, dict) and isinstance(m.get("role"), str)
-            else m
-            for m in row["messages"]
-        ]
+    row = {field: _unpacked(value) for field, value in taken.items() if field != "system"}
+    messages = row.get("messages")
+    if isinstance(messages, list):
+        messages = [as_message(turn, options.roles) for turn in messages]
+        row["messages"] = messages if _has_system(messages) else _optional_system(taken) + messages
     return row
 
 
+def _has_system(messages: list[Any]) -> bool:
+    first = messages[0] if messages else None
+    return isinstance(first, dict) and first.get("role") in ("system", "developer")
+
+
 def _prompt_completion(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
-    prompt, completion = _text(found, taken, "prompt"), _text(found, taken, "completion")
+    prompt = _spoken(found, taken, "prompt", "user")
+    completion = _spoken(found, taken, "completion", "assistant")
     if prompt is None or completion is None:
         return None
-    messages = [*_optional_system(taken), _turn("user", prompt), _turn("assistant", completion)]
-    return {"messages": messages}
+    before = [] if _has_system(prompt) else _optional_system(taken)
+    return {"messages": [*before, *prompt, *completion]}
 
 
 def _alpaca(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
@@ -248,6 +258,8 @@ def _sharegpt(found: Findings, taken: Row, options: FormatOptions) -> Row | None
     if not isinstance(turns, list) or not turns:
         found.add("empty_field", "/conversations", field="conversations")
         return None
+    if all(isinstance(turn, str) for turn in turns):
+        turns = [_turn(("user", "assistant")[at % 2], text) for at, text in enumerate(turns)]
     messages = _optional_system(taken)
     calls = 0
     for index, turn in enumerate(turns):
@@ -255,14 +267,14 @@ def _sharegpt(found: Findings, taken: Row, options: FormatOptions) -> Row | None
         if not isinstance(turn, dict):
             found.add("not_an_object", at, found="bare value")
             return None
-        speaker = turn.get("from", turn.get("role"))
+        speaker = turn.get("from", role_in(turn))
         role = options.roles.get(str(speaker)) or SPEAKERS.get(str(speaker).strip().casefold())
         if role is None:
             found.add("unknown_speaker", at, role=shown(speaker))
             return None
         if role == "assistant":
             check_marks(found, turn, at, ("weight",))
-        content = turn.get("value", turn.get("content"))
+        content = turn["value"] if "value" in turn else content_in(turn)
         if role == "function_call":
             calls += 1
             messages.append(_called(content, f"call_{calls}"))
@@ -297,11 +309,18 @@ def _preference(found: Findings, taken: Row, _options: FormatOptions) -> Row | N
         row.pop("tools", None)
         row.pop("system", None)
         return row
-    prompt = _unpacked(taken.get("prompt"))
-    if isinstance(prompt, str):
-        prompt = [*_optional_system(taken), _turn("user", prompt)]
+    chosen, rejected = (_turns_in(taken.get(name)) for name in ("chosen", "rejected"))
+    prompt = _unpacked(taken.get("prompt", taken.get("conversations")))
+    if prompt is None and "prompt" not in taken:
+        prompt = _common(chosen, rejected)
+    elif isinstance(prompt, str):
+        prompt = [*_optional_system(taken), *(_turns_in(prompt) or [_turn("user", prompt)])]
+    elif isinstance(prompt, list):
+        prompt = [as_message(turn, {}) for turn in prompt]
+        prompt = prompt if _has_system(prompt) else _optional_system(taken) + prompt
     better, worse = (
-        _outputs(_unpacked(taken.get(name)), prompt) for name in ("chosen", "rejected")
+        _outputs(turns if turns is not None else _unpacked(taken.get(name)), prompt)
+        for name, turns in (("chosen", chosen), ("rejected", rejected))
     )
     if not isinstance(prompt, list) or better is None or worse is None:
         found.add("empty_field", "", field="prompt, chosen or rejected")
@@ -315,8 +334,8 @@ def _preference(found: Findings, taken: Row, _options: FormatOptions) -> Row | N
 def _labeled(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
     label = as_label(taken.get("label"))
     given = {field: value for field, value in taken.items() if field != "label"}
-    if "messages" in given:
-        row = _chat(found, given, options)
+    if "messages" in given or "conversations" in given:
+        row = (_chat if "messages" in given else _sharegpt)(found, given, options)
         return None if row is None else row | {"label": label}
     prompt = _spoken(found, given, "prompt", "user")
     answer = _spoken(found, given, "completion", "assistant")
@@ -334,9 +353,28 @@ def _spoken(found: Findings, taken: Row, field: str, role: str) -> list[Row] | N
     """Messages as they are, or a text as one message."""
     value = _unpacked(taken.get(field))
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
-        return value
+        return [as_message(turn, {}) for turn in value]
     text = _text(found, taken, field)
     return None if text is None else [_turn(role, text)]
+
+
+def _turns_in(value: Any) -> list[Row] | None:
+    """Return the messages of a list, of one turn, or of a text with markers, or None."""
+    value = _unpacked(value)
+    if are_turns([value]):
+        value = [value]
+    if are_turns(value):
+        return [as_message(turn, {}) for turn in value]
+    return transcript(value)
+
+
+def _common(chosen: list[Row] | None, rejected: list[Row] | None) -> list[Row] | None:
+    """Return the turns with which both conversations begin, before an answer of each."""
+    if not chosen or not rejected:
+        return None
+    pairs = zip(chosen[:-1], rejected[:-1], strict=False)
+    common = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    return common or None
 
 
 def _outputs(value: Any, prompt: Any) -> list[Any] | None:

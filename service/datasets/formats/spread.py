@@ -21,7 +21,7 @@ _ORDERS = (
     *("turn", "turn_id", "turn_index", "turn_number", "message_index", "message_number"),
     *("order", "position", "seq", "sequence", "step"),
 )
-# Conversations whose ids are remembered, to notice one that goes on later.
+# Conversations whose ids are remembered, to notice one that continues later.
 _REMEMBERED = 1_000_000
 
 

@@ -1,0 +1,115 @@
+"""The forms in which tools write one turn: names of its fields, roles, and blocks of content."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+SPEAKERS = {
+    "human": "user", "user": "user", "prompter": "user", "customer": "user",
+    "gpt": "assistant", "assistant": "assistant", "bot": "assistant", "chatgpt": "assistant",
+    "model": "assistant", "bing": "assistant", "bard": "assistant", "chatbot": "assistant",
+    "ai": "assistant",
+    "system": "system", "developer": "developer",
+    "tool": "tool", "function": "function", "observation": "tool", "function_call": "function_call",
+}  # fmt: skip
+_ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
+_ROLE_FIELDS = ("role", "from", "speaker", "author")
+_TEXT_FIELDS = ("content", "value", "text", "parts")
+# Markers of turns within one text: hh-rlhf, Guanaco, and ChatML.
+_TRANSCRIPTS = (
+    re.compile(r"(?:\A|\n\n)(Human|Assistant): ?"),
+    re.compile(r"(?:\A|\n)### (Human|User|Assistant|Instruction|Response): ?\n?"),
+    re.compile(r"<\|im_start\|>(system|user|assistant)\n"),
+)
+_ENDINGS = re.compile(r"(?:<\|im_end\|>)?\s*\Z")
+_MARKED = {"instruction": "user", "response": "assistant"}
+
+Row = dict[str, Any]
+
+
+def role_in(turn: Mapping[str, Any]) -> Any:
+    """Return who speaks in a turn, under any of the usual names."""
+    return next((turn[name] for name in _ROLE_FIELDS if turn.get(name) is not None), None)
+
+
+def content_in(turn: Mapping[str, Any]) -> Any:
+    """Return what is said in a turn, under any of the usual names."""
+    found = next((turn[name] for name in _TEXT_FIELDS if turn.get(name) is not None), None)
+    return plain_text(found)
+
+
+def plain_text(content: Any) -> Any:
+    """Join blocks that hold only text, as Gemini and Bedrock write them. Others are unchanged."""
+    if isinstance(content, dict) and "parts" in content:
+        content = content["parts"]
+    if isinstance(content, list) and content:
+        texts = [block.get("text") for block in content if isinstance(block, dict)]
+        only = all(isinstance(block, dict) and block.keys() <= {"text"} for block in content)
+        if only and all(isinstance(text, str) for text in texts):
+            return "".join(map(str, texts))
+    return content
+
+
+def as_message(turn: Any, roles: Mapping[str, str]) -> Any:
+    """Return a turn as an OpenAI message. What is not a turn is left for the checks to reject."""
+    if not isinstance(turn, dict):
+        return turn
+    speaker = role_in(turn)
+    role = standard_role(speaker, roles) if isinstance(speaker, str) else None
+    message = turn if role is None else {**turn, "role": role}
+    if "content" not in turn and "tool_calls" not in turn and content_in(turn) is not None:
+        message = {key: value for key, value in message.items() if key not in _TEXT_FIELDS}
+        message["content"] = content_in(turn)
+    elif isinstance(turn.get("content"), list):
+        message = {**message, "content": plain_text(turn["content"])}
+    if "role" in message:
+        message = {k: v for k, v in message.items() if k == "role" or k not in _ROLE_FIELDS}
+    return message
+
+
+def standard_role(speaker: str, roles: Mapping[str, str]) -> str | None:
+    """Return the role of a speaker, or None if it is unknown."""
+    if speaker in roles:
+        return roles[speaker]
+    return speaker if speaker in _ROLES else SPEAKERS.get(speaker.strip().casefold())
+
+
+def is_usual(row: Any) -> bool:
+    """Whether the messages of a row are in OpenAI's form, so far as conversion is concerned."""
+    messages = row.get("messages") if isinstance(row, dict) else None
+    if isinstance(messages, str):
+        return False
+    if not isinstance(messages, list):
+        return True
+    return all(not isinstance(turn, dict) or as_message(turn, {}) == turn for turn in messages)
+
+
+def are_turns(value: Any) -> bool:
+    """Whether a value is a list of turns."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(turn, dict) and role_in(turn) is not None for turn in value)
+    )
+
+
+def transcript(text: Any) -> list[Row] | None:
+    """Return the turns of a text in which markers separate them, or None."""
+    if not isinstance(text, str):
+        return None
+    for markers in _TRANSCRIPTS:
+        found = list(markers.finditer(text))
+        if not found or text[: found[0].start()].strip():
+            continue
+        ends = [mark.start() for mark in found[1:]] + [len(text)]
+        turns = []
+        for mark, end in zip(found, ends, strict=True):
+            name = mark.group(1).casefold()
+            said = _ENDINGS.sub("", text[mark.end() : end]).strip()
+            role = _MARKED.get(name) or SPEAKERS[name]
+            turns.append({"role": role, "content": said})
+        if {"user", "assistant"} <= {turn["role"] for turn in turns} or len(turns) == 1:
+            return turns
+    return None
