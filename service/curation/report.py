@@ -58,7 +58,7 @@ class MakeReport:
         self._desk = Desk(settings)
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
-        """Create and store report.json, .html and .md, then finish. Raises DeskFailed."""
+        """Create and store the report and the index of its rows, then finish. Raises DeskFailed."""
         options = msgspec.convert(task.options, ReportOptions)
         out = folder / "out"
         out.mkdir()
@@ -72,6 +72,8 @@ class MakeReport:
             title=f"Data set report: {file.filename}",
             tokenizers=_tokenizers(entries),
             context_lengths=_context_lengths(entries),
+            index=out,
+            stored_rows=file.canonical,
             recognizers=await self._recognizers.all(task.project_id),
         )
         if options.validation_file is not None:

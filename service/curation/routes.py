@@ -1,4 +1,4 @@
-"""`/v1/files/{id}/report` and `/v1/files/{id}/clean`."""
+"""`/v1/files/{id}/report`, `/v1/files/{id}/rows` and `/v1/files/{id}/clean`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import msgspec
 from fastapi import APIRouter, Body, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response
 
+from service.config import Settings
 from service.core import ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
 from service.curation.file_tasks import TaskStore, check_room, page_of_tasks, task_of
 from service.curation.recognizers.routes import Store as RecognizerStore
-from service.curation.records import Task, TaskKind, TaskState
+from service.curation.records import Task, TaskKind, Tasks, TaskState
 from service.curation.report import FORMS, ReportOptions, report_task
-from service.curation.schemas import CleaningObject, CleanRequest, ReportPending
+from service.curation.rows import RowReader, Wanted
+from service.curation.schemas import CleaningObject, CleanRequest, ReportPending, RowObject
+from service.datasets.checks.table import CHECKS
 from service.files.records import FileRecord
 from service.files.routes import Store, existing
 from service.models.registry import ModelRegistry
@@ -37,6 +40,12 @@ _SAFE = {
 }
 _REPORT = {"schema": {"$ref": "#/components/schemas/FileReport"}}
 _TEXT = {"schema": {"type": "string"}}
+_PENDING: dict[str, Any] = {
+    "model": ReportPending,
+    "description": "Report in progress. Retry after `retry-after` seconds.",
+    "headers": headers("retry-after"),
+}
+_REPORT_LOST = "The report is no longer in storage; it is being generated again."
 
 
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
@@ -53,11 +62,7 @@ Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
             "description": "Completed report.",
             "content": {"application/json": _REPORT, "text/html": _TEXT, "text/markdown": _TEXT},
         },
-        202: {
-            "model": ReportPending,
-            "description": "Report in progress. Retry after `retry-after` seconds.",
-            "headers": headers("retry-after"),
-        },
+        202: _PENDING,
     },
 )
 async def retrieve_report(
@@ -92,23 +97,75 @@ async def retrieve_report(
     if validation_file is not None:
         await _other_file(files, caller, validation_file)
     options = ReportOptions(_models(registry, model), validation_file)
-    requested = report_task(file, options, await recognizers.digest(caller.project_id))
-    if await tasks.of(file.id).get(caller.project_id, requested.id) is None:
-        await check_room(settings, tasks, caller)
-    task = await tasks.asked_for(requested)
+    digest = await recognizers.digest(caller.project_id)
+    requested = report_task(file, options, digest)
+    task = await _report(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
-        pending = ReportPending(id=task.id, file_id=file.id).model_dump()
-        return JSONResponse(pending, 202, headers={"retry-after": str(_RETRY_S)})
-    if task.error is not None:
-        raise BadRequest(task.error.message, code=task.error.code, param="file_id")
+        return _pending(task)
     try:
         content = await files.storage.get_bytes(f"{task.folder}/{FORMS[form]}")
     except StorageMissing as e:
         await tasks.restart(task)
-        raise NotFound("The report is no longer in storage; it is being generated again.") from e
+        raise NotFound(_REPORT_LOST) from e
     if form == "json":
         return Response(_with_head(task, content), media_type="application/json")
     return Response(content, media_type=_MEDIA[form], headers=_SAFE)
+
+
+@router.get(
+    "/{file_id}/rows",
+    operation_id="listFileRows",
+    summary="List the rows of a data set",
+    response_model=ListOf[RowObject],
+    responses={202: _PENDING},
+)
+async def list_rows(
+    file_id: str,
+    caller: Caller,
+    files: Store,
+    tasks: TaskStore,
+    registry: Registry,
+    recognizers: RecognizerStore,
+    settings: AppSettings,
+    issue: Annotated[
+        str | None, Query(max_length=64, description="Code of a finding that the rows have.")
+    ] = None,
+    language: Annotated[
+        str | None,
+        Query(max_length=16, description="Language of the rows, by its code.", examples=["ja"]),
+    ] = None,
+    after: Annotated[
+        str | None, Query(pattern=r"^[0-9]{1,12}$", description="Line after which to start.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Response:
+    """List rows in the order of the file, each with its content and with what the report found in
+    it. A page has at most 4 MiB of rows, so it may have fewer rows than `limit`.
+
+    The rows come from the report on all base models, which the first request starts: the response
+    is 202 until it is ready. Of each code, the first 100,000 findings are kept. A broken row is
+    listed with its findings only.
+    """
+    file = await existing(files, caller.project_id, file_id)
+    if issue is not None and issue not in CHECKS:
+        raise BadRequest(
+            f"No finding has the code '{issue}'. The report lists the codes in `finding_counts` "
+            "and `validation.counts`.",
+            param="issue",
+            code="invalid_value",
+        )
+    options = ReportOptions(_models(registry, None))
+    requested = report_task(file, options, await recognizers.digest(caller.project_id))
+    task = await _report(requested, tasks, settings, caller)
+    if task.state is TaskState.IN_PROGRESS:
+        return _pending(task)
+    wanted = Wanted(int(after or 0), limit, issue, language)
+    try:
+        page = await RowReader(files.storage, file, task).page(wanted)
+    except StorageMissing as e:
+        await tasks.restart(task)
+        raise NotFound(_REPORT_LOST) from e
+    return Response(page, media_type="application/json")
 
 
 @router.post("/{file_id}/clean", operation_id="createFileCleaning", summary="Clean a data set")
@@ -176,6 +233,21 @@ async def retrieve_cleaning(
     """
     file = await existing(files, caller.project_id, file_id)
     return CleaningObject.of(await task_of(tasks, file, cleaning_id, ids.CLEANING, "cleaning"))
+
+
+async def _report(requested: Task, tasks: Tasks, settings: Settings, caller: Principal) -> Task:
+    """The requested report: in progress or completed. Raises BadRequest if it failed."""
+    if await tasks.of(requested.file_id).get(caller.project_id, requested.id) is None:
+        await check_room(settings, tasks, caller)
+    task = await tasks.asked_for(requested)
+    if task.error is not None and task.state is TaskState.FAILED:
+        raise BadRequest(task.error.message, code=task.error.code, param="file_id")
+    return task
+
+
+def _pending(task: Task) -> JSONResponse:
+    pending = ReportPending(id=task.id, file_id=task.file_id).model_dump()
+    return JSONResponse(pending, 202, headers={"retry-after": str(_RETRY_S)})
 
 
 async def _other_file(files: Store, caller: Principal, file_id: str) -> FileRecord:

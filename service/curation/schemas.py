@@ -29,6 +29,40 @@ class ReportPending(BaseModel):
     status: Literal[TaskState.IN_PROGRESS] = TaskState.IN_PROGRESS
 
 
+class RowFindingObject(BaseModel):
+    """A finding on a row."""
+
+    code: str = Field(description="Code of the finding.", examples=["near_duplicate"])
+    severity: Literal["error", "warning", "info"]
+    message: str = Field(description="What was found.")
+    fix: str = Field(description="Recommended correction.")
+    pointer: str = Field(description="JSON Pointer to the place in the row; may be empty.")
+    other_line: int | None = Field(
+        description="Line of the other row, if the finding is about a pair of rows."
+    )
+    similarity: float | None = Field(
+        description="Similarity of the two rows from 0 to 1; of their questions if they contradict "
+        "each other. Null if it was not measured."
+    )
+
+
+class RowObject(BaseModel):
+    """A row of a file, with what the report found in it."""
+
+    id: str = Field(description="Position of the row: its line as a string.")
+    object: Literal["file.row"] = "file.row"
+    line: int = Field(description="Line of the row in the uploaded file, counted from 1.")
+    language: str | None = Field(
+        description="Language of the row; `und` if unknown, null if the row is broken."
+    )
+    row: dict[str, Any] | None = Field(
+        description="The row as jobs train on it: `messages` and `tools` of a chat, with a `label` "
+        "in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a "
+        "preference. Null if the row is broken."
+    )
+    findings: list[RowFindingObject]
+
+
 class CleanRequest(BaseModel):
     """Cleaning options. The first row of a set of duplicates is kept.
 

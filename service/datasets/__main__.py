@@ -152,6 +152,8 @@ def _report(spec: ReportSpec) -> Report:
         validation=spec.validation,
         progress=_Reporter(),
         work=spec.result.parent,
+        index=spec.index,
+        stored_rows=spec.stored_rows,
     )
     if spec.html is not None:
         _write(spec.html, to_html(report, title=spec.title).encode())

@@ -169,7 +169,9 @@ class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
     """Analyze a file, and compare it with the file `validation` if there is one.
 
     `tokenizers` maps models to tokenizer.json files. `html` and `markdown` are paths for the
-    readable versions of the report, headed `title`.
+    readable versions of the report, headed `title`. `index` is a folder for the index of the rows
+    (`service.datasets.report.row_index`). It includes the canonical rows, unless `stored_rows` is
+    their SHA-256.
     """
 
     format: FormatOptions = FormatOptions()
@@ -180,6 +182,8 @@ class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
     html: Path | None = None
     markdown: Path | None = None
     title: str = "Data set report"
+    index: Path | None = None
+    stored_rows: str | None = None
     max_issues: int = MAX_LISTED
     near_threshold: float = 0.8
     recognizers: tuple[Recognizer, ...] = ()

@@ -184,6 +184,7 @@ ROUTES = [
     ("GET", "/v1/files/{file}/content"),
     ("DELETE", "/v1/files/{file}"),
     ("GET", "/v1/files/{file}/report"),
+    ("GET", "/v1/files/{file}/rows"),
     ("POST", "/v1/files/{file}/clean"),
     ("GET", "/v1/files/{file}/clean"),
     ("GET", "/v1/files/{file}/clean/{cleaning}"),

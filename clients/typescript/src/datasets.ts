@@ -3,7 +3,15 @@
 import { type Finetuned, newIdempotencyKey, unwrap } from "./client.js";
 import { TaskError } from "./errors.js";
 import { retryAfterMs, sleep } from "./retry.js";
-import type { CleaningObject, CleanRequest, FileReport, ReportQuery } from "./types.js";
+import type {
+  CleaningObject,
+  CleanRequest,
+  FileReport,
+  ReportQuery,
+  RowObject,
+  RowPage,
+  RowQuery,
+} from "./types.js";
 
 const POLL_MS = 1_000;
 
@@ -27,6 +35,35 @@ export async function report(
     });
     if (response.status !== 202) return data as FileReport;
     await sleep(retryAfterMs(response.headers.get("retry-after")) ?? POLL_MS, signal ?? null);
+  }
+}
+
+/**
+ * Iterate over the rows of a file, with what the report found in them. Waits until it is ready.
+ *
+ * `query.issue` is the code of a finding that the rows have.
+ */
+export async function* rows(
+  client: Finetuned,
+  fileId: string,
+  query: RowQuery = {},
+  { signal }: WaitOptions = {},
+): AsyncGenerator<RowObject, void, undefined> {
+  const path = { file_id: fileId };
+  let after: string | undefined;
+  for (;;) {
+    const { data, response } = await client.http.GET("/v1/files/{file_id}/rows", {
+      params: { path, query: { limit: 100, ...query, ...(after ? { after } : {}) } },
+      signal: signal ?? null,
+    });
+    if (response.status === 202) {
+      await sleep(retryAfterMs(response.headers.get("retry-after")) ?? POLL_MS, signal ?? null);
+      continue;
+    }
+    const page = data as RowPage;
+    yield* page.data;
+    if (!page.has_more || !page.last_id) return;
+    after = page.last_id;
   }
 }
 

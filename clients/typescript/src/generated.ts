@@ -221,6 +221,31 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/files/{file_id}/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the rows of a data set
+         * @description List rows in the order of the file, each with its content and with what the report found in
+         *     it. A page has at most 4 MiB of rows, so it may have fewer rows than `limit`.
+         *
+         *     The rows come from the report on all base models, which the first request starts: the response
+         *     is 202 until it is ready. Of each code, the first 100,000 findings are kept. A broken row is
+         *     listed with its findings only.
+         */
+        get: operations["listFileRows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/files/{file_id}/clean": {
         parameters: {
             query?: never;
@@ -5342,6 +5367,26 @@ export interface components {
              */
             last_id?: string | null;
         };
+        /** ListOf[RowObject] */
+        ListOf_RowObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["RowObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
         /** ListOf[UploadPartObject] */
         ListOf_UploadPartObject_: {
             /**
@@ -6320,6 +6365,84 @@ export interface components {
              * @default false
              */
             keep_old_secret_active_for_24_hours?: boolean;
+        };
+        /**
+         * RowFindingObject
+         * @description A finding on a row.
+         */
+        RowFindingObject: {
+            /**
+             * Code
+             * @description Code of the finding.
+             * @example near_duplicate
+             */
+            code: string;
+            /**
+             * Severity
+             * @enum {string}
+             */
+            severity: "error" | "warning" | "info";
+            /**
+             * Message
+             * @description What was found.
+             */
+            message: string;
+            /**
+             * Fix
+             * @description Recommended correction.
+             */
+            fix: string;
+            /**
+             * Pointer
+             * @description JSON Pointer to the place in the row; may be empty.
+             */
+            pointer: string;
+            /**
+             * Other Line
+             * @description Line of the other row, if the finding is about a pair of rows.
+             */
+            other_line: number | null;
+            /**
+             * Similarity
+             * @description Similarity of the two rows from 0 to 1; of their questions if they contradict each other. Null if it was not measured.
+             */
+            similarity: number | null;
+        };
+        /**
+         * RowObject
+         * @description A row of a file, with what the report found in it.
+         */
+        RowObject: {
+            /**
+             * Id
+             * @description Position of the row: its line as a string.
+             */
+            id: string;
+            /**
+             * Object
+             * @default file.row
+             * @constant
+             */
+            object?: "file.row";
+            /**
+             * Line
+             * @description Line of the row in the uploaded file, counted from 1.
+             */
+            line: number;
+            /**
+             * Language
+             * @description Language of the row; `und` if unknown, null if the row is broken.
+             */
+            language: string | null;
+            /**
+             * Row
+             * @description The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference. Null if the row is broken.
+             */
+            row: {
+                [key: string]: unknown;
+            } | null;
+            /** Findings */
+            findings: components["schemas"]["RowFindingObject"][];
         };
         /**
          * RunGrader
@@ -7385,7 +7508,8 @@ export interface components {
          * @description A problem found in a data set.
          *
          *         `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
-         *         RFC 6901 JSON Pointer.
+         *         RFC 6901 JSON Pointer. If the issue concerns a pair of rows, `other_line` is the line of the
+         *         other row, and `similarity` is how alike they are, from 0 to 1, if it was measured.
          */
         Issue: {
             severity: components["schemas"]["Severity"];
@@ -7394,6 +7518,10 @@ export interface components {
             pointer: string;
             message: string;
             fix: string;
+            /** @default null */
+            other_line?: number | null;
+            /** @default null */
+            similarity?: number | null;
         };
         /**
          * Severity
@@ -8438,6 +8566,93 @@ export interface operations {
                     "application/json": components["schemas"]["FileReport"];
                     "text/html": string;
                     "text/markdown": string;
+                };
+            };
+            /** @description Report in progress. Retry after `retry-after` seconds. */
+            202: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportPending"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request exceeds a limit of the key or the project. */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    listFileRows: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Code of a finding that the rows have.
+                 * @example personal_data
+                 */
+                issue?: string | null;
+                /** @description Language of the rows, by its code. */
+                language?: string | null;
+                /** @description Line after which to start. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 2
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a file in the project.
+                 * @example file-nd3792l3di71006szbxq1yxt
+                 */
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `RowObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_RowObject_"];
                 };
             };
             /** @description Report in progress. Retry after `retry-after` seconds. */

@@ -33,3 +33,9 @@ export type ReportQuery = Pick<
   NonNullable<operations["retrieveFileReport"]["parameters"]["query"]>,
   "model" | "validation_file"
 >;
+
+export type RowObject = Schemas["RowObject"];
+export type RowPage = Schemas["ListOf_RowObject_"];
+
+/** Filters of rows, and the line after which to start. */
+export type RowQuery = NonNullable<operations["listFileRows"]["parameters"]["query"]>;

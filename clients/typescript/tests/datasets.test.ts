@@ -6,6 +6,7 @@ import {
   getRecognizer,
   listRecognizers,
   report,
+  rows,
   setRecognizer,
   TaskError,
   upload,
@@ -25,6 +26,17 @@ test("a report is awaited", async () => {
   });
   // It was requested before it was ready.
   expect(proxy.requests.filter((line) => line.endsWith("/report")).length).toBeGreaterThan(1);
+});
+
+test("rows are listed with their findings, page by page", async () => {
+  const once = await chats(105, "rows").text();
+  const file = await upload(service(), new File([once, "\n", once], "twice.jsonl"));
+  const seen: number[] = [];
+  for await (const row of rows(service(), file.id, { issue: "exact_duplicate" })) {
+    expect(row.findings.map((finding) => finding.other_line)).toContain(row.line - 105);
+    seen.push(row.line);
+  }
+  expect(seen).toEqual(Array.from({ length: 105 }, (_, at) => at + 106));
 });
 
 test("a cleaning creates a new file", async () => {

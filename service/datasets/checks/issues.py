@@ -34,11 +34,12 @@ class Severity(StrEnum):
     INFO = "info"
 
 
-class Issue(msgspec.Struct, frozen=True):
+class Issue(msgspec.Struct, frozen=True, omit_defaults=True):
     """A problem found in a data set.
 
     `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
-    RFC 6901 JSON Pointer.
+    RFC 6901 JSON Pointer. If the issue concerns a pair of rows, `other_line` is the line of the
+    other row, and `similarity` is how alike they are, from 0 to 1, if it was measured.
     """
 
     severity: Severity
@@ -47,6 +48,8 @@ class Issue(msgspec.Struct, frozen=True):
     pointer: str
     message: str
     fix: str
+    other_line: int | None = None
+    similarity: float | None = None
 
 
 def shown(value: object) -> str:
@@ -61,8 +64,12 @@ def shown(value: object) -> str:
 
 
 def make_issue(code: str, line: int | None = None, pointer: str = "", **detail: object) -> Issue:
-    """Create an issue with the given code; `detail` fills in the check's message."""
+    """Create an issue with the given code; `detail` fills in the check's message.
+
+    A pair of rows has the details `other`, the line of the other row, and `similarity`.
+    """
     check = CHECKS[code]
+    other, similarity = detail.get("other"), detail.get("similarity")
     return Issue(
         severity=Severity(check.severity),
         code=code,
@@ -70,26 +77,34 @@ def make_issue(code: str, line: int | None = None, pointer: str = "", **detail: 
         pointer=pointer,
         message=check.message.format(**detail),
         fix=check.fix,
+        other_line=other if isinstance(other, int) else None,
+        similarity=similarity if isinstance(similarity, float) else None,
     )
 
 
 class IssueLog:
     """Collects issues: keeps the first `limit` of them and counts all of them by code.
 
-    A file with ten million broken rows must not fill memory, but its counts must be exact.
+    A file with ten million broken rows must not fill memory, but its counts must be exact. With a
+    `code_limit`, a frequent code leaves room for the others.
     """
 
-    def __init__(self, limit: int = MAX_LISTED, *, only_errors: bool = False) -> None:
+    def __init__(
+        self, limit: int = MAX_LISTED, *, code_limit: int | None = None, only_errors: bool = False
+    ) -> None:
         self.limit = limit
+        self.code_limit = limit if code_limit is None else code_limit
         self.only_errors = only_errors  # counts every issue, but keeps only errors
         self.issues: list[Issue] = []
         self.counts: dict[str, int] = {}
 
     def add(self, issue: Issue) -> None:
         """Count one issue, and keep it if the limit is not reached."""
-        self.counts[issue.code] = self.counts.get(issue.code, 0) + 1
-        if len(self.issues) < self.limit and not (
-            self.only_errors and issue.severity is not Severity.ERROR
+        count = self.counts[issue.code] = self.counts.get(issue.code, 0) + 1
+        if (
+            len(self.issues) < self.limit
+            and count <= self.code_limit
+            and not (self.only_errors and issue.severity is not Severity.ERROR)
         ):
             self.issues.append(issue)
 

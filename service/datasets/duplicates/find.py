@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,8 @@ from service.datasets.report.features import UNLABELED, FeatureArray
 from service.datasets.report.report import GroupStats
 
 Lines = np.ndarray[Any, np.dtype[np.uint32]]
+Similarity = Callable[[int, int], float | None]
+"""Returns the similarity of two rows, from 0 to 1, or None if it was not measured."""
 
 _EXAMPLES = 20
 _LINES_AN_EXAMPLE = 5
@@ -142,9 +144,12 @@ def largest_groups(groups: list[Rows]) -> list[Rows]:
     return sorted(groups, key=lambda group: (-len(group), int(group[0])))[:_EXAMPLES]
 
 
-def log_groups(log: IssueLog, code: str, groups: Iterable[Rows], lines: Lines) -> None:
-    """Log an issue for each row of a group except the first."""
+def log_groups(
+    log: IssueLog, code: str, groups: Iterable[Rows], lines: Lines, similarity: Similarity
+) -> None:
+    """Log an issue for each row of a group except the first, with which it is compared."""
     for group in groups:
-        other = int(lines[group[0]])
-        for row in group[1:]:
-            log.add(make_issue(code, int(lines[row]), other=other))
+        first, other = int(group[0]), int(lines[group[0]])
+        for row in group[1:].tolist():
+            found = similarity(first, row)
+            log.add(make_issue(code, int(lines[row]), other=other, similarity=found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from service.datasets.checks.issues import MAX_LISTED, IssueLog, make_issue
+from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import ConvertResult
 from service.datasets.duplicates.find import (
     Lines,
@@ -38,11 +39,20 @@ from service.datasets.report.outliers import (
 )
 from service.datasets.report.pairs import overlap_pairs, overlap_stats, row_pairs
 from service.datasets.report.report import OverlapStats, PersonalData, Report, RowPair
+from service.datasets.report.row_index import (
+    MAX_ISSUES,
+    MAX_ISSUES_A_CODE,
+    TEXTS,
+    ValidRow,
+    write_index,
+)
+from service.datasets.report.similarity import Similarities
 from service.datasets.report.token_stats import token_stats, tokenizer_fit
 from service.datasets.rows.tool_rows import log_tool_rows
 
 REPORT_VERSION = 1
 _PLACES_A_KIND = 50
+_ROWS_AT_ONCE = 65_536
 
 
 class AnalysisOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,32 +81,70 @@ def analyse(
     validation: Path | str | None = None,
     progress: Progress | None = None,
     work: Path | None = None,
+    index: Path | None = None,
+    stored_rows: str | None = None,
 ) -> Report:
     """Read the data set at `path` and return a report on it.
 
     `tokenizers` maps models to tokenizer.json files. Truncation issues are reported for the
     first model only. `validation` is a second data set, whose rows are searched for in the
-    first. Temporary files, about as large as the data, go to `work`. Raises DatasetError if
-    a file as a whole cannot be read.
+    first. Temporary files, about as large as the data, go to `work`. An index of the rows is
+    written to the folder `index`, with the canonical rows unless `stored_rows` is their SHA-256.
+    Raises DatasetError if a file as a whole cannot be read.
     """
     chosen = options or AnalysisOptions()
     models = {model: Path(where) for model, where in (tokenizers or {}).items()}
-    log = IssueLog(chosen.max_issues)
     custom = CustomKinds(chosen.recognizers)
+    log = IssueLog(chosen.max_issues) if index is None else _all_issues()
     with tempfile.TemporaryDirectory(dir=work, prefix="report-") as folder:
-        read = _read(Path(path), Path(folder), chosen, models, progress)
+        most = chosen.max_issues if index is None else MAX_ISSUES_A_CODE
+        read = _read(Path(path), Path(folder), chosen, models, progress, max_issues=most)
         shared: OverlapStats | None = None
         shared_pairs: list[RowPair] = []
         if validation is not None:
             of_held = msgspec.structs.replace(chosen, format=chosen.validation_format)
-            held = _read(Path(validation), Path(folder) / "held", of_held, {}, None)
+            held = _read(
+                Path(validation),
+                Path(folder) / "held",
+                of_held,
+                {},
+                None,
+                max_issues=chosen.max_issues,
+            )
             found = overlap(read.collected, held.collected, near_threshold=chosen.near_threshold)
             _log_overlap(found, read.lines, held.lines, log)
             shared = overlap_stats(found, read.lines, held.lines)
             shared_pairs = overlap_pairs(
                 found, read.collected, read.lines, held.collected, held.lines, custom
             )
-        return _report(read, chosen, models, context_lengths, shared, shared_pairs, log, custom)
+        report = _report(read, chosen, models, context_lengths, shared, shared_pairs, log, custom)
+        if index is not None:
+            _write_index(index, read, log, stored_rows)
+        return report
+
+
+def _all_issues() -> IssueLog:
+    return IssueLog(MAX_ISSUES, code_limit=MAX_ISSUES_A_CODE)
+
+
+def _write_index(folder: Path, read: _Read, log: IssueLog, stored_rows: str | None) -> None:
+    # The lines of overlaps are those of the other file.
+    issues = [one for one in log.issues if one.code != "overlap"]
+    rows = _valid_rows(read.lines, read.collected)
+    found = [*read.result.validation.issues, *issues]
+    has_texts = read.result.sha256 != stored_rows
+    write_index(folder, rows, len(read.lines), found, has_texts=has_texts)
+    if has_texts:
+        read.collected.path.replace(folder / TEXTS)
+
+
+def _valid_rows(lines: Lines, collected: Collected) -> Iterator[ValidRow]:
+    features, names = collected.features, collected.languages
+    for start in range(0, len(lines), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        columns = (lines[part], features["bytes"][part], features["language"][part])
+        for line, length, language in zip(*(c.tolist() for c in columns), strict=True):
+            yield ValidRow(line, length, names[language])
 
 
 def _read(
@@ -105,6 +153,8 @@ def _read(
     options: AnalysisOptions,
     tokenizers: dict[str, Path],
     progress: Progress | None,
+    *,
+    max_issues: int,
 ) -> _Read:
     folder.mkdir(exist_ok=True)
     canonical = folder / "canonical"
@@ -113,7 +163,7 @@ def _read(
         canonical,
         options.format,
         processes=options.processes,
-        max_issues=options.max_issues,
+        max_issues=max_issues,
     )
     collected = collect(
         canonical,
@@ -144,10 +194,12 @@ def _report(
     contradicting = sorted(
         (*likeness.contradicting, *likeness.reworded), key=lambda group: int(group[0])
     )
-    log_groups(log, code, contradicting, lines)
-    log_groups(log, "exact_duplicate", likeness.exact, lines)
-    log_groups(log, "near_duplicate", likeness.near, lines)
-    log_groups(log, "same_form", likeness.same_form, lines)
+    with collected.texts() as texts:
+        measured = Similarities(features, texts)
+        log_groups(log, code, contradicting, lines, measured.of_questions)
+        log_groups(log, "exact_duplicate", likeness.exact, lines, measured.of_copies)
+        log_groups(log, "near_duplicate", likeness.near, lines, measured.of_rows)
+        log_groups(log, "same_form", likeness.same_form, lines, measured.of_rows)
     log_languages(collected, lines, log)
     log_lengths(collected, lines, log)
     log_mojibake(collected, lines, log)
@@ -156,7 +208,7 @@ def _report(
     personal, possible = _personal_data(collected, lines, log)
     tool_rows = log_tool_rows(collected, tokenizers, lines, log)
     figures = Figures(
-        validation=read.result.validation,
+        validation=_listed(read.result.validation, options.max_issues),
         rows=len(features),
         distinct_answers=len(np.unique(features["answer"])),
         distinct_prompts=len(np.unique(features["prompt"])),
@@ -194,11 +246,15 @@ def _report(
         personal_data=personal,
         possible_personal_data=possible,
         system_prompts=prompts,
-        findings=tuple(log.issues),
+        findings=tuple(log.issues[: options.max_issues]),
         finding_counts=log.counts,
         advice=advise(figures),
         pairs=[*row_pairs(likeness, collected, lines, custom), *shared_pairs],
     )
+
+
+def _listed(validation: ValidationReport, most: int) -> ValidationReport:
+    return msgspec.structs.replace(validation, issues=validation.issues[:most])
 
 
 def _log_overlap(found: Overlap, lines: Lines, held_lines: Lines, log: IssueLog) -> None:

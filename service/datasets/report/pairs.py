@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
 
-from service.datasets.duplicates.compare import compare_all
 from service.datasets.duplicates.find import Likeness, Lines, largest_groups
 from service.datasets.duplicates.groups import Rows
 from service.datasets.duplicates.overlap import Overlap
@@ -15,6 +14,7 @@ from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected
 from service.datasets.report.report import OverlapStats, RowPair
+from service.datasets.report.similarity import similarity
 
 _PAIRS_A_KIND, _PAIRS_A_GROUP = 50, 3
 _EXAMPLES = 20
@@ -108,7 +108,7 @@ def _pair(
     return RowPair(
         kind,
         *lines,
-        _similarity(one, other, questions_only=kind == "contradiction"),
+        similarity(one, other, questions_only=kind == "contradiction"),
         _cut(texts[0], start),
         _cut(texts[1], start),
     )
@@ -140,15 +140,3 @@ def _cut(text: str, start: int) -> str:
         return text
     end = start + _TEXT_CHARS
     return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
-
-
-def _similarity(one: RowText, other: RowText, *, questions_only: bool) -> float:
-    """Return the similarity of two rows, or of the shorter one and its best place in the other."""
-    if questions_only:
-        one, other = one.before_answer, other.before_answer
-    few, many = sorted((one.turns, other.turns), key=len)
-    found = (
-        compare_all(few, many[at : at + len(few)], threshold=0)
-        for at in range(len(many) - len(few) + 1)
-    )
-    return round(max((likeness.similarity for likeness in found if likeness), default=0.0), 2)

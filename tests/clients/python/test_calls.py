@@ -31,6 +31,9 @@ async def test_file_is_checked_reported_and_cleaned(client, work):
         report = await client.files.report(file.id, timeout_s=60)
         assert isinstance(report, types.FileReport)
         assert report.exact_duplicates.extra_rows == 1
+        copies = [row async for row in client.files.rows(file.id, issue="exact_duplicate")]
+        assert [(row.line, row.findings[0].other_line) for row in copies] == [(13, 4)]
+        assert [row.line async for row in client.files.rows(file.id, after=2, limit=3)] == [3, 4, 5]
         assert "13" in await client.files.report_text(file.id)
         assert (await client.files.report_text(file.id, form="html")).lstrip().startswith("<!")
         cleaning = await client.files.clean(file.id, near_duplicates=False, timeout_s=60)

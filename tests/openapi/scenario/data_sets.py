@@ -37,8 +37,16 @@ async def ask(world: World, files: Uploaded, model: str) -> str:
         path=path,
         query={"model": model},
     )
+    await world.call(
+        "listFileRows",
+        "in_progress",
+        "Report in progress: retry after `retry-after` seconds",
+        expect=202,
+        path=path,
+    )
     await world.call("createFileCleaning", expect=429, path=path, json={})
     await world.call("retrieveFileReport", expect=429, path={"file_id": files.table})
+    await world.call("listFileRows", expect=429, path={"file_id": files.table})
     await world.call("createFileCleaning", expect=400, path=path, json={"near_threshold": 2})
     await world.call("createFileCleaning", expect=404, path={"file_id": NO_FILE}, json={})
     return cleaning.json()["id"]
@@ -56,6 +64,7 @@ async def look(world: World, files: Uploaded, cleaning_id: str, model: str) -> N
     await world.call("listFileCleanings", expect=400, path=path, query={"after": "x"})
     await world.call("listFileCleanings", expect=404, path={"file_id": NO_FILE})
     await _reports(world, files, model)
+    await _rows(world, files)
 
 
 async def recognizers(world: World) -> None:
@@ -120,3 +129,17 @@ async def _reports(world: World, files: Uploaded, model: str) -> None:
     await world.call("retrieveFileReport", expect=404, path=path, query=other)
     await world.call("retrieveFileReport", expect=404, path=path, query={"model": "gpt-4o"})
     await world.call("retrieveFileReport", expect=400, path=path, query={"format": "pdf"})
+
+
+async def _rows(world: World, files: Uploaded) -> None:
+    path = {"file_id": files.chats}
+    await world.call("listFileRows", "first", "First rows", path=path, query={"limit": 2})
+    await world.call(
+        "listFileRows",
+        "with_finding",
+        "Rows that contain personal data",
+        path=path,
+        query={"issue": "personal_data", "limit": 2},
+    )
+    await world.call("listFileRows", expect=404, path={"file_id": NO_FILE})
+    await world.call("listFileRows", expect=400, path=path, query={"issue": "no_such_code"})

@@ -1643,6 +1643,63 @@ class RotateWebhookEndpointSecret(Model):
     """
 
 
+class RowFindingObject(Model):
+    """
+    A finding on a row.
+    """
+
+    code: str
+    """
+    Code of the finding.
+    """
+    severity: Literal["error", "warning", "info"]
+    message: str
+    """
+    What was found.
+    """
+    fix: str
+    """
+    Recommended correction.
+    """
+    pointer: str
+    """
+    JSON Pointer to the place in the row; may be empty.
+    """
+    other_line: int | None
+    """
+    Line of the other row, if the finding is about a pair of rows.
+    """
+    similarity: float | None
+    """
+    Similarity of the two rows from 0 to 1; of their questions if they contradict each other. Null if it was not measured.
+    """
+
+
+class RowObject(Model):
+    """
+    A row of a file, with what the report found in it.
+    """
+
+    id: str
+    """
+    Position of the row: its line as a string.
+    """
+    object: Literal["file.row"] = "file.row"
+    line: int
+    """
+    Line of the row in the uploaded file, counted from 1.
+    """
+    language: str | None
+    """
+    Language of the row; `und` if unknown, null if the row is broken.
+    """
+    row: dict[str, Any] | None
+    """
+    The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference. Null if the row is broken.
+    """
+    findings: list[RowFindingObject]
+
+
 class SampleMessage(Model):
     """
     Message of a prompt or an answer.
@@ -3861,7 +3918,8 @@ class Issue(Model):
     A problem found in a data set.
 
         `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
-        RFC 6901 JSON Pointer.
+        RFC 6901 JSON Pointer. If the issue concerns a pair of rows, `other_line` is the line of the
+        other row, and `similarity` is how alike they are, from 0 to 1, if it was measured.
     """
 
     severity: Literal["error", "info", "warning"]
@@ -3876,6 +3934,8 @@ class Issue(Model):
     pointer: str
     message: str
     fix: str
+    other_line: int | None = None
+    similarity: float | None = None
 
 
 class Distribution(Model):

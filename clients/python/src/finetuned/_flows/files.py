@@ -6,22 +6,31 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from finetuned._flows.common import Deadline, at, listed
+from finetuned._flows.common import Deadline, Page, at, listed
 from finetuned._flows.downloads import save
 from finetuned._http import Answer, Request, body_of, parse, retry_after_s
 from finetuned._retry import backoff_s
 from finetuned._steps import (
     Flow,
+    Item,
     Items,
     Sleep,
     fetch,
     send,
 )
 from finetuned.errors import CleaningFailed, FileRefused
-from finetuned.types import CleaningObject, FileDeleted, FileObject, FileReport, FormatFields
+from finetuned.types import (
+    CleaningObject,
+    FileDeleted,
+    FileObject,
+    FileReport,
+    FormatFields,
+    RowObject,
+)
 
 Keep = Literal["keep", "first", "last", "most_common", "longest", "drop"]
 _POLL_S = 0.5
+_PAGE = 100
 
 
 def list_files(
@@ -103,12 +112,45 @@ def _reported(
 ) -> Flow[Answer]:
     params = {"model": model, "validation_file": validation_file, "format": form}
     deadline = Deadline(timeout_s, f"The report on {file_id}")
+    request = Request("GET", at("files", file_id, "report"), params=params)
+    return (yield from _ready(request, deadline))
+
+
+def _ready(request: Request, deadline: Deadline) -> Flow[Answer]:
+    """Repeat a request until the report that it needs is ready."""
     while True:
-        answer = yield from send(Request("GET", at("files", file_id, "report"), params=params))
+        answer = yield from send(request)
         if answer.status != 202:
             return answer
         deadline.check()
         yield Sleep(min(retry_after_s(answer.headers) or _POLL_S, 10.0))
+
+
+def rows(
+    file_id: str,
+    *,
+    issue: str | None = None,
+    language: str | None = None,
+    after: int | None = None,
+    limit: int | None = None,
+    timeout_s: float | None = None,
+) -> Items[RowObject]:
+    """List rows of a data set with what the report found in them. Waits until it is ready.
+
+    `issue` is the code of a finding that the rows have, and `after` the line after which to start.
+    """
+    left, params = limit, {"issue": issue, "language": language}
+    deadline = Deadline(timeout_s, f"The report on {file_id}")
+    while left is None or left > 0:
+        cursor = {"after": after, "limit": _PAGE if left is None else min(left, _PAGE)}
+        request = Request("GET", at("files", file_id, "rows"), params={**params, **cursor})
+        page = parse(Page[RowObject], (yield from _ready(request, deadline)))
+        for row in page.data:
+            yield Item(row)
+        if not page.has_more or not page.data:
+            return
+        left = None if left is None else left - len(page.data)
+        after = page.data[-1].line
 
 
 def clean(

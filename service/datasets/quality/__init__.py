@@ -1,0 +1,1 @@
+"""Quality of what a row teaches: answers that no model should learn."""

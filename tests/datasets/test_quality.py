@@ -1,0 +1,59 @@
+"""Quality of answers: cases whose truth is known, the balance of classes, and facts to look up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from service.datasets.report.analysis import analyse
+from service.datasets.report.report import Advice
+from tests.conftest import chat_line
+from tests.datasets.quality_cases.score import scores, second_scores
+
+
+def test_reports_find_the_answers_that_should_not_be_learned():
+    made = scores()
+    assert len(made) == 9
+    assert [line for score in made for line in score.wrong] == []
+
+
+def test_few_of_the_cases_written_afterwards_are_missed():
+    made = second_scores()
+    assert sum(score.found for score in made) >= 21
+    assert sum(score.false for score in made) == 0
+
+
+def _advice(folder: Path, rows: list[tuple[str, str]]) -> dict[str, Advice]:
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(chat_line(*row) for row in rows), "utf-8")
+    return {advice.code: advice for advice in analyse(path, work=folder).advice}
+
+
+def test_classes_that_are_not_balanced_are_told(tmp_path):
+    rows = [(f"Complaint about item {word}", "complaint") for word in _words(50)]
+    rows += [(f"Praise of {word}", "praise") for word in _words(6)]
+    advice = _advice(tmp_path, rows)["class_imbalance"]
+    assert (advice.evidence["largest"], advice.evidence["smallest"]) == (50, 6)
+    assert advice.lines == [51, 52, 53, 54, 55, 56]
+    balanced = _advice(tmp_path, [*rows, *((f"I love {word}", "praise") for word in _words(40))])
+    assert "class_imbalance" not in balanced
+
+
+def test_only_rows_whose_answers_are_facts_are_facts_to_look_up(tmp_path):
+    words = _words(30)
+    facts = [
+        (f"How much is the {word}?", f"It costs {at + 7} euros.") for at, word in enumerate(words)
+    ]
+    advice = _advice(tmp_path, facts)["facts_to_look_up"]
+    assert advice.lines == list(range(1, 11))
+    orders = [
+        (f"Where is my {w}, order {at}?", f"Order {at} left us.") for at, w in enumerate(words)
+    ]
+    assert "facts_to_look_up" not in _advice(tmp_path, orders)
+    steps = [(f"Clean the {w}", f"Wipe the {w}, wait {at} hours.") for at, w in enumerate(words)]
+    assert "facts_to_look_up" not in _advice(tmp_path, steps)
+
+
+def _words(count: int) -> list[str]:
+    first, second = ("red", "old", "tall", "cheap", "soft", "loud"), ("lamp", "table", "chair")
+    third = ("cover", "box", "stand")
+    return [f"{a} {b} {c}" for a in first for b in second for c in third][:count]
