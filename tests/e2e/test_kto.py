@@ -35,7 +35,7 @@ def test_a_model_of_judged_answers_chats_until_it_is_deleted(
 ) -> None:
     file = sdk.files.create(file=("judged.jsonl", judged(12)), purpose="fine-tune")
     sdk.files.wait_for_processing(file.id, poll_interval=0.2)
-    options = {"n_epochs": 1, "batch_size": 6}
+    options = {"n_epochs": 1, "batch_size": 12}
     job = sdk.fine_tuning.jobs.create(
         model=DEMO_MODEL,
         training_file=file.id,
