@@ -70,6 +70,10 @@ known-pairs: install  ## Print which known near-duplicates, contradictions and l
 known-files: install  ## Print how many files of known content are read as they were meant
 	@$(PY) -m tests.datasets.file_cases.score
 
+.PHONY: known-answers
+known-answers: install  ## Print which known refusals, cut-off answers, placeholders and other bad answers the report finds
+	@$(PY) -m tests.datasets.quality_cases.score
+
 .PHONY: coverage
 coverage: install  ## Run all tests and report uncovered lines
 	@$(PY) -m coverage erase

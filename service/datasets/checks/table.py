@@ -10,8 +10,8 @@ from service.datasets.checks.table_adapter import ADAPTER
 from service.datasets.checks.table_evals import EVALS
 from service.datasets.checks.table_format import FILE, FORMAT
 from service.datasets.checks.table_row import ORDER, ROW, TOOLS
-from service.datasets.checks.table_set import SET, TASK
+from service.datasets.checks.table_set import QUALITY, SET, TASK
 
 CHECKS: Mapping[str, Check] = MappingProxyType(
-    {**FILE, **FORMAT, **ROW, **ORDER, **TOOLS, **SET, **EVALS, **ADAPTER, **TASK}
+    {**FILE, **FORMAT, **ROW, **ORDER, **TOOLS, **SET, **QUALITY, **EVALS, **ADAPTER, **TASK}
 )

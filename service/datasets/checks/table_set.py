@@ -102,6 +102,55 @@ SET: dict[str, Check] = {
     ),
 }
 
+QUALITY: dict[str, Check] = {
+    "refusal": Check(
+        "warning",
+        "The answer declines to answer.",
+        "Write the answer that the model should give, or remove the row. A refusal that the "
+        "model should learn can stay.",
+    ),
+    "cut_off_answer": Check(
+        "warning",
+        "The answer ends in the middle of a sentence, a list or a block of code.",
+        "Complete the answer: the model learns to stop there.",
+    ),
+    "echo": Check(
+        "warning",
+        "The answer repeats the question.",
+        "Replace the answer, or remove the repetition.",
+    ),
+    "placeholder": Check(
+        "warning",
+        "The answer contains a placeholder that was not filled in.",
+        "Fill it in, or remove the row: the model learns to write placeholders.",
+    ),
+    "null_text": Check(
+        "warning",
+        "The question or the answer is only what a program writes for a missing value.",
+        "Write the text, or remove the row. The export of the data probably lost it.",
+    ),
+    "html": Check(
+        "warning",
+        "The answer contains HTML tags or entities that the question does not ask for.",
+        "Convert the answer to plain text or Markdown, unless the application shows HTML.",
+    ),
+    "broken_json": Check(
+        "warning",
+        "The answer looks like JSON but cannot be parsed.",
+        "Correct the JSON: the model learns its syntax.",
+    ),
+    "schema_mismatch": Check(
+        "warning",
+        "The answer does not match the JSON Schema in the system prompt.",
+        "Correct the answer or the schema.",
+    ),
+    "arguments_mismatch": Check(
+        "warning",
+        "The arguments of a tool call do not match the parameters that the tool declares.",
+        "Correct the arguments or the tool's parameters.",
+    ),
+}
+
 TASK: dict[str, Check] = {
     "invalid_spec": Check(
         "error",

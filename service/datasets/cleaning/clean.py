@@ -118,7 +118,7 @@ class _Cleaning:
             cleaned,
             len(lines),
             self._work,
-            FeatureOptions(personal_data=False, mojibake=False),
+            FeatureOptions(personal_data=False, mojibake=False, quality=False),
             processes=self._processes,
             progress=self._progress,
         )

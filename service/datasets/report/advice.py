@@ -21,6 +21,18 @@ from service.datasets.text.languages import UNKNOWN, language_name
 _MIN_ROWS, _FEW_ROWS = 10, 50
 _PROMPTING_ROWS = 200
 _LINES = 10
+_MAX_CLASSES, _UNBALANCED = 50, 4
+_QUALITY = {
+    "refusal": "refusals",
+    "cut_off_answer": "cut-off answers",
+    "echo": "repeated questions",
+    "placeholder": "placeholders",
+    "null_text": "missing values written as text",
+    "html": "HTML",
+    "broken_json": "broken JSON",
+    "schema_mismatch": "JSON that breaks its schema",
+    "arguments_mismatch": "tool arguments that break their schema",
+}
 
 
 class Figures(NamedTuple):
@@ -29,10 +41,13 @@ class Figures(NamedTuple):
     validation: ValidationReport
     rows: int
     distinct_answers: int
+    class_rows: list[int]
+    rarest_class: list[int]
     distinct_prompts: int
-    factual_rows: int
+    factual_rows: list[int]
     personal_rows: int
     mojibake_rows: int
+    quality_rows: dict[str, list[int]]
     exact: GroupStats
     near: GroupStats
     same_form: GroupStats
@@ -167,11 +182,32 @@ def _uniform(f: Figures) -> Iterator[Advice]:
             [lines[0] for lines in (f.exact.examples + f.near.examples)[:_LINES]],
         )
     elif f.rows >= _FEW_ROWS and f.distinct_answers * 10 <= f.rows:
+        yield from _few_answers(f)
+
+
+def _few_answers(f: Figures) -> Iterator[Advice]:
+    largest, smallest = f.class_rows[0], f.class_rows[-1]
+    if f.distinct_answers <= _MAX_CLASSES and largest >= _UNBALANCED * smallest:
+        yield Advice(
+            "class_imbalance",
+            f"The {f.distinct_answers} classes are not balanced",
+            f"The most frequent answer is in {largest} of {f.rows} rows ({largest / f.rows:.0%}), "
+            f"the rarest in {smallest}. The model learns to prefer the frequent one: add rows of "
+            "the rare ones, or leave out some of the others.",
+            {
+                "classes": f.distinct_answers,
+                "largest": largest,
+                "smallest": smallest,
+                "largest_share": _share(largest, f.rows),
+            },
+            f.rarest_class[:_LINES],
+        )
+    else:
         yield Advice(
             "few_answers",
             f"{f.rows} rows have only {f.distinct_answers} different answers",
-            "If this is meant to sort inputs into classes, balance them. If not, the model "
-            "will learn to say little else.",
+            "If this is meant to sort inputs into classes, they are balanced well enough. If not, "
+            "the model will learn to say little else.",
             {"answers": f.distinct_answers, "rows": f.rows},
         )
 
@@ -179,7 +215,7 @@ def _uniform(f: Figures) -> Iterator[Advice]:
 def _facts(f: Figures) -> Iterator[Advice]:
     if (
         f.rows >= 20
-        and f.factual_rows * 2 >= f.rows
+        and len(f.factual_rows) * 2 >= f.rows
         and f.distinct_prompts * 10 >= f.rows * 9
         and f.distinct_answers * 2 >= f.rows
     ):
@@ -189,7 +225,8 @@ def _facts(f: Figures) -> Iterator[Advice]:
             "Short answers with figures that differ from question to question are knowledge, "
             "which changes and which tuning teaches poorly. Try retrieval (RAG) first; tune "
             "for tone, form and language.",
-            {"factual_rows": f.factual_rows, "share": _share(f.factual_rows, f.rows)},
+            {"factual_rows": len(f.factual_rows), "share": _share(len(f.factual_rows), f.rows)},
+            f.factual_rows[:_LINES],
         )
 
 
@@ -236,6 +273,21 @@ def _mojibake(f: Figures) -> Iterator[Advice]:
             "Export the data again as UTF-8, or let the clean call repair the text.",
             {"rows": f.mojibake_rows},
         )
+
+
+def _quality(f: Figures) -> Iterator[Advice]:
+    if not f.quality_rows:
+        return
+    lines = sorted({line for found in f.quality_rows.values() for line in found})
+    yield Advice(
+        "answer_quality",
+        f"Correct {len(lines)} row(s) with answers that should not be learned",
+        "The model learns to answer like this: "
+        + ", ".join(f"{_QUALITY[code]} ({len(rows)})" for code, rows in f.quality_rows.items())
+        + ". Rewrite or remove these rows.",
+        {code: len(rows) for code, rows in f.quality_rows.items()},
+        lines[:_LINES],
+    )
 
 
 def _tokenizers(f: Figures) -> Iterator[Advice]:
@@ -288,6 +340,7 @@ _RULES: tuple[Callable[[Figures], Iterator[Advice]], ...] = (
     _overlap,
     _truncation,
     _mojibake,
+    _quality,
     _uniform,
     _facts,
     _prompting,

@@ -25,6 +25,7 @@ from service.datasets.formats.options import FormatOptions
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.kinds import POSSIBLE
 from service.datasets.personal_data.recognizer import Recognizer
+from service.datasets.quality.find import CODES
 from service.datasets.report.advice import Figures, advise
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.distributions import distribution
@@ -34,6 +35,7 @@ from service.datasets.report.outliers import (
     log_languages,
     log_lengths,
     log_mojibake,
+    log_quality,
     script_shares,
     system_prompts,
 )
@@ -203,18 +205,23 @@ def _report(
     log_languages(collected, lines, log)
     log_lengths(collected, lines, log)
     log_mojibake(collected, lines, log)
+    log_quality(collected, lines, log)
     prompts = system_prompts(collected, lines, log)
     tokens = token_stats(collected, models, context_lengths, lines, log)
     personal, possible = _personal_data(collected, lines, log)
     tool_rows = log_tool_rows(collected, tokenizers, lines, log)
+    class_rows, rarest = _answers(collected, lines)
     figures = Figures(
         validation=_listed(read.result.validation, options.max_issues),
         rows=len(features),
-        distinct_answers=len(np.unique(features["answer"])),
+        distinct_answers=len(class_rows),
+        class_rows=class_rows,
+        rarest_class=rarest,
         distinct_prompts=len(np.unique(features["prompt"])),
-        factual_rows=int(features["factual"].sum()),
+        factual_rows=lines[np.flatnonzero(features["factual"])].tolist(),
         personal_rows=int((features["personal"] > 0).sum()),
         mojibake_rows=int(features["mojibake"].sum()),
+        quality_rows=_quality_rows(collected, lines),
         exact=group_stats(likeness.exact, lines),
         near=group_stats(likeness.near, lines),
         same_form=group_stats(likeness.same_form, lines),
@@ -251,6 +258,27 @@ def _report(
         advice=advise(figures),
         pairs=[*row_pairs(likeness, collected, lines, custom), *shared_pairs],
     )
+
+
+def _answers(collected: Collected, lines: Lines) -> tuple[list[int], list[int]]:
+    """Return the numbers of rows with each answer, descending, and the lines of the rarest one."""
+    answers = collected.features["answer"]
+    values, counts = np.unique(answers, return_counts=True)
+    if not len(values):
+        return [], []
+    rarest = values[counts.argmin()]
+    return np.sort(counts)[::-1].tolist(), lines[np.flatnonzero(answers == rarest)].tolist()
+
+
+def _quality_rows(collected: Collected, lines: Lines) -> dict[str, list[int]]:
+    """Return the lines of the rows with each finding on quality, most frequent first."""
+    bits = collected.features["quality"]
+    found = {
+        code: lines[np.flatnonzero(bits & (1 << place))].tolist()
+        for place, code in enumerate(CODES)
+    }
+    ranked = sorted(found.items(), key=lambda one: -len(one[1]))
+    return {code: rows for code, rows in ranked if rows}
 
 
 def _listed(validation: ValidationReport, most: int) -> ValidationReport:

@@ -21,6 +21,7 @@ from service.datasets.personal_data.detect import Found, find_all
 from service.datasets.personal_data.kinds import POSSIBLE
 from service.datasets.personal_data.known_values import KnownValues
 from service.datasets.personal_data.recognizer import Recognizer
+from service.datasets.quality.find import quality_bits
 from service.datasets.report.wordings import (
     describe_wording,
     exchange_hashes,
@@ -68,6 +69,7 @@ FEATURES = np.dtype(
         ("factual", bool),  # a short answer with a figure to look up
         ("personal", np.uint16),
         ("tools", bool),  # a tool is called, or a tool message is present
+        ("quality", np.uint16),  # a bit for each of the codes of `service.datasets.quality`
     ]
 )
 FeatureArray = np.ndarray[Any, np.dtype[np.void]]
@@ -82,6 +84,7 @@ class FeatureOptions(msgspec.Struct, frozen=True):
     personal_data: bool = True
     recognizers: tuple[Recognizer, ...] = ()
     mojibake: bool = True
+    quality: bool = True
 
 
 class Place(NamedTuple):
@@ -113,6 +116,7 @@ class Block(NamedTuple):
 def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Block:
     """Compute the features of the canonical rows in a byte range of a file."""
     rows: list[Conversation] = []
+    sources: list[dict[str, Any]] = []
     wholes: list[int] = []
     lengths: list[int] = []
     with FileSlice(path, start, end) as stream:
@@ -121,9 +125,10 @@ def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Blo
                 for line in filter(None, batch.lines):
                     row = _decode(line)
                     rows.append(take_apart(row))
+                    sources.append(row)
                     wholes.append(xxhash.xxh3_64_intdigest(_trained(line, row)))
                     lengths.append(len(line) + 1)
-    block = _make_block(rows, wholes, options)
+    block = _make_block(rows, sources, wholes, options)
     block.features["bytes"] = lengths
     return block
 
@@ -149,9 +154,12 @@ def _bare(part: Any) -> Any:
 
 
 def _make_block(
-    rows: Sequence[Conversation], wholes: Sequence[int], options: FeatureOptions
+    rows: Sequence[Conversation],
+    sources: Sequence[dict[str, Any]],
+    wholes: Sequence[int],
+    options: FeatureOptions,
 ) -> Block:
-    """Make the block of conversations, given the hashes of their whole rows."""
+    """Make the block of conversations, given their canonical rows and the hashes of these."""
     features = np.zeros(len(rows), dtype=FEATURES)
     features["exact"] = wholes
     languages: dict[str, int] = {}
@@ -170,6 +178,8 @@ def _make_block(
             reduced = what_is_said(row, plain)
             texts.append(describe_wording(features[number], row, reduced))
             exchanges += ((number, found) for found in exchange_hashes(reduced))
+            if options.quality:
+                features[number]["quality"] = quality_bits(sources[number], row, reduced)
         said_in = _describe(features[number], row, plain, options)
         features[number]["language"] = languages.setdefault(said_in[0], len(languages))
         named.append(said_in[0])
@@ -208,7 +218,8 @@ def _describe(
     row["answer"] = hash_text(plain[last] if last < len(plain) else "")
     row["label"] = UNLABELED if talk.label is None else GOOD if talk.label else BAD
     row["system"] = hash_text(system) if system else 0
-    row["factual"] = _is_factual(answer)
+    asked = [turn.text for turn in talk.turns[:last] if turn.role == "user"]
+    row["factual"] = bool(asked) and _is_factual(asked[-1], answer)
     row["tools"] = talk.has_tools
     if options.mojibake:
         row["mojibake"] = any(is_mojibake(turn.text) for turn in talk.turns)
@@ -242,12 +253,25 @@ def is_mojibake(text: str) -> bool:
     return not text.isascii() and _MISREAD.search(text) is not None and bool(is_bad(text))
 
 
-_FIGURE = re.compile(r"\d")
+_FIGURE = re.compile(r"\d+")
+# Marks, and words of languages that ask without them.
+_ASKS = re.compile(
+    "[?？]|ですか|ますか|何|いくら|いつ|กี่|เท่าไ|เมื่อไ|ไหน|几|多少|哪|什么|몇|언제|얼마|어디|무엇"
+    r"|\b(?:what|when|how (?:many|much|long|old|far|high)|which|berapa|kapan|apa|bao nhiêu"
+    r"|khi nào|mấy|năm nào)\b",
+    re.IGNORECASE,
+)
 
 
-def _is_factual(answer: str) -> bool:
-    """Whether an answer is a short fact, such as a figure, date, or price, rather than prose."""
-    return 0 < len(answer) <= 120 and "\n" not in answer and bool(_FIGURE.search(answer))
+def _is_factual(question: str, answer: str) -> bool:
+    """Whether an answer is a short fact that a question asks for: a figure, a date, or a price.
+
+    A figure that the question contains, such as an order number, is no fact to look up.
+    """
+    if not 0 < len(answer) <= 120 or "\n" in answer:
+        return False
+    figures = set(_FIGURE.findall(answer))
+    return bool(figures - set(_FIGURE.findall(question))) and _ASKS.search(question) is not None
 
 
 @functools.lru_cache(maxsize=1)

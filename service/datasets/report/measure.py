@@ -23,6 +23,7 @@ def measure(path: Path, tokenizer: Path, *, rows: int, processes: int = 1) -> Me
         languages=False,
         personal_data=False,
         mojibake=False,
+        quality=False,
     )
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".measure-") as work:
         collected = collect(path, rows, Path(work), options, processes=processes)

@@ -8,6 +8,7 @@ import numpy as np
 
 from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.duplicates.find import Lines
+from service.datasets.quality.find import CODES
 from service.datasets.report.collect import Collected
 from service.datasets.report.report import Share, SystemPrompts
 from service.datasets.text.languages import SCRIPTS, UNKNOWN
@@ -85,6 +86,14 @@ def log_mojibake(collected: Collected, lines: Lines, log: IssueLog) -> None:
     """Report each row whose text was decoded with the wrong encoding."""
     for row in np.flatnonzero(collected.features["mojibake"]):
         log.add(make_issue("mojibake", int(lines[row])))
+
+
+def log_quality(collected: Collected, lines: Lines, log: IssueLog) -> None:
+    """Report each row with an answer that no model should learn."""
+    bits = collected.features["quality"]
+    for place, code in enumerate(CODES):
+        for row in np.flatnonzero(bits & (1 << place)):
+            log.add(make_issue(code, int(lines[row])))
 
 
 def system_prompts(collected: Collected, lines: Lines, log: IssueLog) -> SystemPrompts:
