@@ -84,7 +84,7 @@ def test_example_of_the_readme_runs(node, program: Path, sdk: openai.OpenAI):
     example = re.search(r"```js\n(.*?)```", (CLIENT / "README.md").read_text("utf-8"), re.DOTALL)
     assert example
     # By default, it would train eight epochs on so few rows.
-    chosen = "{hyperparameters: {n_epochs: 1, batch_size: 6}}"
+    chosen = "{hyperparameters: {n_epochs: 1, batch_size: 12}}"
     once = f"method: {{type: 'supervised', supervised: {chosen}}}"
     short = example[1].replace("training_file: file.id", f"training_file: file.id, {once}")
     assert short != example[1]

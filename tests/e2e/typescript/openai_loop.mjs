@@ -17,7 +17,7 @@ let job = await openai.fineTuning.jobs.create({
   model: base,
   training_file: file.id,
   suffix: "node",
-  method: { type: "supervised", supervised: { hyperparameters: { n_epochs: 1, batch_size: 4 } } },
+  method: { type: "supervised", supervised: { hyperparameters: { n_epochs: 1, batch_size: 12 } } },
 });
 while (!["succeeded", "failed", "cancelled"].includes(job.status)) {
   await sleep(300);
