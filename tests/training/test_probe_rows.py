@@ -1,4 +1,4 @@
-"""Tests of which rows are scored: complete short ones first, then parts of long ones."""
+"""Tests of which rows are scored, complete short ones first, and of their scores in a batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from service.training.data.tokens import IGNORED, Pair, Sample
 from tests.lazy import Lazy
 
+head = Lazy("service.training.model.head")
 probe = Lazy("service.training.model.probe")
+transformers = Lazy("transformers")
 pytestmark = pytest.mark.slow
 
 
@@ -45,3 +47,20 @@ def test_a_long_row_gives_a_part_that_holds_supervised_tokens_and_what_is_before
 def test_both_answers_of_a_pair_are_scored():
     pair = Pair(sample(3, 4), sample(3, 5))
     assert list(probe.chosen([pair], 4)) == [pair.better, pair.worse]
+
+
+def test_a_row_has_the_same_scores_alone_and_in_a_batch():
+    config = transformers.LlamaConfig(
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+    )
+    model = transformers.LlamaForCausalLM(config).eval()
+    head.use_frozen_head(model)
+    rows = [sample(3, 5), sample(10, 30), sample(1, 2)]
+    together = probe.scores(model, rows)
+    assert [len(scores) for scores in together] == [5, 30, 2]
+    for row, scores in zip(rows, together, strict=True):
+        assert scores == pytest.approx(probe.scores(model, [row])[0], abs=1e-4)

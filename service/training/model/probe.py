@@ -7,7 +7,6 @@ from itertools import chain, islice
 from typing import Any, Final
 
 import torch
-from torch import Tensor
 
 from service.training.contract.protocol import Probe
 from service.training.data.tokens import IGNORED, Example, Sample
@@ -21,14 +20,24 @@ _MAX_PROMPT_TOKENS: Final = 128
 def probe(model: Any, examples: Sequence[Example], rows: int) -> tuple[Probe, ...]:
     """Score supervised tokens of `rows` rows, with and without the adapter, in nats.
 
-    The first short rows are used, then parts of the first long ones.
+    The first short rows are used, then parts of the first long ones. They are scored in one batch,
+    because each forward pass converts all NF4 weights: 0.2 s on a CPU with the demo model.
     """
+    samples = list(chosen(examples, rows))
+    if not samples:
+        return ()
     was_training = model.training
     model.eval()
     try:
-        return tuple(_probe(model, sample) for sample in chosen(examples, rows))
+        with model.disable_adapter():
+            base = scores(model, samples)
+        tuned = scores(model, samples)
     finally:
         model.train(was_training)
+    return tuple(
+        Probe(tokens=list(sample.input_ids), places=_places(sample), tuned=after, base=before)
+        for sample, after, before in zip(samples, tuned, base, strict=True)
+    )
 
 
 def chosen(examples: Sequence[Example], rows: int) -> Iterator[Sample]:
@@ -56,26 +65,30 @@ def _cut(sample: Sample) -> Sample:
     )
 
 
-def _probe(model: Any, sample: Sample) -> Probe:
+def _places(sample: Sample) -> list[int]:
+    return [at for at, label in enumerate(sample.labels) if at > 0 and label != IGNORED]
+
+
+@torch.no_grad()
+def scores(model: Any, samples: Sequence[Sample]) -> list[list[float]]:
+    """Return the log-probabilities of the supervised tokens, by sample, in nats.
+
+    `model` has a frozen head (see `head`). Shorter samples are padded at the end.
+    """
+    shape = len(samples), max(sample.length for sample in samples)
+    ids, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    labels = torch.full(shape, IGNORED)
+    for row, sample in enumerate(samples):
+        ids[row, : sample.length] = torch.as_tensor(list(sample.input_ids))
+        labels[row, : sample.length] = torch.as_tensor(list(sample.labels))
+        mask[row, : sample.length] = 1
     device = next(model.parameters()).device
-    ids = torch.as_tensor(list(sample.input_ids), device=device)[None]
-    labels = torch.as_tensor(list(sample.labels), device=device)[None]
-    with model.disable_adapter():
-        base = _score(model, ids, labels)
-    tuned = _score(model, ids, labels)
-    places = (labels[0, 1:] != IGNORED).nonzero().flatten() + 1
-    return Probe(
-        tokens=ids[0].tolist(), places=places.tolist(), tuned=tuned.tolist(), base=base.tolist()
-    )
-
-
-def _score(model: Any, ids: Tensor, labels: Tensor) -> Tensor:
     outputs = model(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        labels=labels,
+        input_ids=ids.to(device),
+        attention_mask=mask.to(device),
+        labels=labels.to(device),
         use_cache=False,
         fused_lm_head=True,
     )
-    scores: Tensor = outputs.log_probs[outputs.label_mask].float().cpu()
-    return scores
+    log_probs, scored = outputs.log_probs.float().cpu(), outputs.label_mask.cpu()
+    return [found[where].tolist() for found, where in zip(log_probs, scored, strict=True)]
