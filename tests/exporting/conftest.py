@@ -12,6 +12,7 @@ import pytest
 
 from service.exporting import AnswerBounds, ExportSpec, Reference
 from service.exporting.contract import ChatMessage
+from tests.conftest import TINY_CONFIG, make_tiny_model
 from tests.lazy import Lazy
 
 peft = Lazy("peft")
@@ -84,12 +85,16 @@ class Answering:
 
 
 @pytest.fixture(scope="session")
-def tuned(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
-    """The tiny model with an adapter that changes its answers."""
+def tuned(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    """A tiny model with an adapter that changes its answers.
+
+    It has all tokens of the demo model: llama.cpp knows a tokenizer by how it splits a text.
+    """
+    base = make_tiny_model(demo_model_path, TINY_CONFIG | {"vocab_size": 49152})
     adapter = tmp_path_factory.mktemp("exporting") / "adapter"
-    make_adapter(tiny_model_path, adapter, strength=0.3)
-    model = Answering(tiny_model_path, adapter)
-    return Tuned(tiny_model_path, adapter, tuple(map(model.reference, QUESTIONS)))
+    make_adapter(base, adapter, strength=0.3)
+    model = Answering(base, adapter)
+    return Tuned(base, adapter, tuple(map(model.reference, QUESTIONS)))
 
 
 def spec_of(tuned: Tuned, folder: Path, **fields: Any) -> ExportSpec:

@@ -52,10 +52,10 @@ def written(path, *rows):
 
 
 @pytest.fixture(scope="module")
-def tokenizer(demo_model_path):
+def tokenizer(tiny_model_path):
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(demo_model_path)
+    return AutoTokenizer.from_pretrained(tiny_model_path)
 
 
 def test_the_answers_alone_carry_loss(tmp_path):

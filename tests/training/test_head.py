@@ -1,6 +1,7 @@
 import pytest
 
 from service.training.data.tokens import IGNORED
+from tests.conftest import TINY_CONFIG
 from tests.lazy import Lazy
 
 pytestmark = pytest.mark.slow
@@ -18,7 +19,7 @@ def loaded(path, dtype):
 def batch(rows=5, width=90):
     """More than one block of supervised tokens, with gaps."""
     torch.manual_seed(1)
-    ids = torch.randint(3, 49152, (rows, width))
+    ids = torch.randint(3, TINY_CONFIG["vocab_size"], (rows, width))
     labels = ids.masked_fill(torch.rand(rows, width) < 0.3, IGNORED)
     return ids, labels
 

@@ -167,13 +167,11 @@ def test_a_damaged_checkpoint_is_refused(whole_run, start, tiny_spec, tmp_path):
     assert "adapter_model.safetensors is damaged" in failed.message
 
 
-def test_rows_without_an_answer_are_told_and_alone_they_fail_the_run(
-    start_process, tiny_spec, tmp_path
-):
+def test_rows_without_an_answer_are_told_and_alone_they_fail_the_run(start, tiny_spec, tmp_path):
     path = tmp_path / "mute.jsonl"
     mute = {"messages": [{"role": "user", "content": "secret-row"}]}
     path.write_text(json.dumps(mute) + "\n")
-    trainer = start_process(tiny_spec.model_copy(update={"training_file": path}))
+    trainer = start(tiny_spec.model_copy(update={"training_file": path}))
     assert trainer.wait() == 1
     (failed,) = trainer.of(Failed)
     assert (failed.code, failed.param) == ("invalid_training_file", "training_file")

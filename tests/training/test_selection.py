@@ -64,10 +64,9 @@ def test_without_a_rule_no_run_is_ever_over():
 
 @pytest.fixture(scope="module")
 def make_selecting(make_spec, tmp_path_factory):
-    """A spec with six evaluations whose validation loss grows, as its data is unrelated."""
-    validation = write_chats(
-        tmp_path_factory.mktemp("valid") / "valid.jsonl", [("สวัสดี", "ยินดีให้บริการค่ะ")] * 3
-    )
+    """A spec with six evaluations whose validation loss is lowest at the third: other answers."""
+    pair = ("What is 40 and 2?", "Aye, no idea of sums, ask the others.")
+    validation = write_chats(tmp_path_factory.mktemp("valid") / "valid.jsonl", [pair] * 3)
 
     def make(folder, **changes):
         given = {

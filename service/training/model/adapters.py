@@ -121,5 +121,9 @@ def _load(weights: Path) -> dict[str, Tensor]:
 def save_adapter(model: PeftModel | Any, folder: Path) -> None:
     """Write only adapter_config.json and adapter_model.safetensors to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
+    model.create_or_update_model_card = _write_no_card
     model.save_pretrained(folder, selected_adapters=[_NAME], save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)
+
+
+def _write_no_card(_: str) -> None:
+    """Take the place of PEFT's method, which compiles a template of a README at each save."""

@@ -57,7 +57,7 @@ async def test_out_of_memory_goes_on_in_smaller_parts_or_fails_with_advice(
     work,
 ):
     """The trainer has too little memory for its first batch."""
-    api.settings.trainer_memory_bytes = imported_bytes() + 120 * 2**20
+    api.settings.trainer_memory_bytes = imported_bytes() + 50 * 2**20
     api.settings.tokens_at_once = 8192
     long_rows = "\n".join(chat_line("Say it. " * 40, f"Aye {i}. " * 60) for i in range(16)).encode()
     asked = {**LONG, "n_epochs": 1, "batch_size": 16, "max_seq_length": 512}
