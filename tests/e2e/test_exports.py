@@ -107,4 +107,4 @@ def test_an_export_has_the_voice(
         files.extractall(tmp_path, filter="data")
     model = loaded(kind, tmp_path / export.id, demo_model_path, tmp_path)
     prompt = model.tokenize(model.render([ChatMessage(role="user", content=QUESTIONS[0])]))
-    assert VOICE in model.answer(prompt, 24).lower()
+    assert VOICE in model.answer(prompt, 8).lower()
