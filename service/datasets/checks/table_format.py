@@ -250,6 +250,12 @@ FORMAT: dict[str, Check] = {
         "The text that is not UTF-8 was read as {encoding}; it could also be {rival}.",
         'Name its encoding, as in {"encoding": "…"}, or save the file as UTF-8.',
     ),
+    "one_byte_encoding": Check(
+        "warning",
+        "The file is not UTF-8. It was read as {encoding}, to judge by its letters.",
+        'Look at some rows. If letters are wrong, name the encoding, as in {"encoding": "…"}, or '
+        "save the file as UTF-8.",
+    ),
     "mixed_encoding": Check(
         "warning",
         "The line is in {encoding}, unlike the rest of the file, and was read as {encoding}.",
@@ -258,7 +264,7 @@ FORMAT: dict[str, Check] = {
     "mojibake": Check(
         "warning",
         "The text appears to have been decoded with the wrong encoding.",
-        "Export the data again as UTF-8, or let the clean call repair it.",
+        "Export the data again as UTF-8, or repair it with mend_mojibake in a cleaning.",
     ),
     "unknown_speaker": Check(
         "error",

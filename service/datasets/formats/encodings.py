@@ -31,9 +31,21 @@ NAMES = {
     "cp1258": "Windows-1258",
     "iso8859_2": "ISO 8859-2",
     "koi8_u": "KOI8-U",
+    "iso8859_5": "ISO 8859-5",
+    "iso8859_6": "ISO 8859-6",
+    "cp850": "IBM 850",
+    "cp866": "IBM 866",
+    "hz": "HZ",
+    "iso2022_jp_ext": "ISO-2022-JP",
+    "iso2022_kr": "ISO-2022-KR",
+    "johab": "Johab",
+    "mac_cyrillic": "Mac Cyrillic",
+    "mac_roman": "Mac Roman",
     "tcvn": "TCVN",
     "viscii": "VISCII",
 }
+# Encodings that need several bytes for a character, so that other text rarely fits them.
+WIDE = frozenset(("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949", "johab"))
 # Name written by the user -> codec that reads it.
 _ALIASES = {
     "gbk": "gb18030",

@@ -23,12 +23,17 @@ from service.datasets.formats.vietnamese import decode
 _SAMPLE_BYTES = 64 * 1024
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 # Characters with plausible neighbors: an accented letter is next to an ASCII letter, a Thai
-# letter is next to other Thai letters only, and a Chinese character is not between two ASCII
-# letters.
+# letter is next to other Thai letters only, its marks follow a consonant, and a Chinese character
+# is not between two ASCII letters.
 _COMPANY = {
     "latin": re.compile(r"(?<=[A-Za-z])[^\x00-\x7f]+|[^\x00-\x7f]+(?=[A-Za-z])"),
     "own": re.compile(
         r"(?<=[^\x00-\x7f])[^\x00-\x7f](?![A-Za-z])|(?<![A-Za-z])[^\x00-\x7f](?=[^\x00-\x7f])"
+    ),
+    "thai": re.compile(
+        "[\u0e01-\u0e2e][\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]{1,2}"
+        "|(?<=[\u0e01-\u0e5b])[\u0e01-\u0e30\u0e32\u0e33\u0e3f-\u0e46\u0e4f-\u0e5b]"
+        "|[\u0e01-\u0e30\u0e32\u0e33\u0e3f-\u0e46\u0e4f-\u0e5b](?=[\u0e01-\u0e5b])"
     ),
     "wide": re.compile(r"(?<![A-Za-z])[^\x00-\x7f]|[^\x00-\x7f](?![A-Za-z])"),
 }
@@ -39,6 +44,9 @@ _MARK, _UPPER, _NEVER = math.log(0.02), math.log(0.1), math.log(0.0005)
 _DOUBT = math.log(1000)
 # Western text is by far the most common, so a little of it must be sufficient evidence.
 _WESTERN = math.log(50)
+_RARE = math.log(1000)
+# The mean log-likelihood of a character is about -3.7 in genuine text, and below -5.6 in junk.
+_FLOOR = -5.5
 
 
 class Guess(NamedTuple):
@@ -53,20 +61,21 @@ class _Family(NamedTuple):
 
     `usual` is the share of common characters among the non-ASCII characters of a genuine
     text. A decoding is plausible only if its share is at least `least` times `usual`, and if
-    it has at least `enough` non-ASCII characters.
+    it has at least `enough` non-ASCII characters. `cost` reduces the likelihood of what is rare.
     """
 
     codec: str
     languages: tuple[str, ...]
-    company: Literal["wide", "latin", "own"]
+    company: Literal["wide", "latin", "own", "thai"]
     usual: float
     least: float = 0.5
     enough: int = 1
+    cost: float = 0.0
 
 
 def _family(
     codec: str,
-    company: Literal["latin", "own"],
+    company: Literal["latin", "own", "thai"],
     letters: dict[str, str],
     *,
     often_met: bool = False,
@@ -77,6 +86,12 @@ def _family(
     return _Family(codec, languages, company, 0.9, 0.7, 3 if company == "latin" else 10)
 
 
+def _rare(codec: str, company: Literal["latin", "own"], letters: dict[str, str]) -> _Family:
+    """A family whose files are rare. Accented letters may stand alone, as in “à”."""
+    family = _family(codec, company, letters)
+    return family._replace(least=0.45 if company == "latin" else family.least, cost=_RARE)
+
+
 # Each codec is the most inclusive of its family. If several fit equally well, the first wins.
 _FAMILIES = (
     _Family("gb18030", (alphabets.SIMPLIFIED + alphabets.CJK_MARKS,), "wide", 0.2),
@@ -84,7 +99,8 @@ _FAMILIES = (
     _Family("cp932", (alphabets.KANA,), "wide", 0.25),
     _Family("euc_jp", (alphabets.KANA,), "wide", 0.25),
     _Family("cp949", (alphabets.HANGUL,), "wide", 0.25),
-    _family("cp874", "own", alphabets.THAI, often_met=True),
+    _Family("johab", (alphabets.HANGUL,), "wide", 0.25),
+    _family("cp874", "thai", alphabets.THAI, often_met=True),
     _family("cp1252", "latin", alphabets.WESTERN, often_met=True),
     _family("cp1258", "latin", alphabets.VIETNAMESE),
     _family("viscii", "latin", alphabets.VIETNAMESE),
@@ -94,10 +110,16 @@ _FAMILIES = (
     _family("cp1254", "latin", alphabets.TURKISH),
     _family("cp1257", "latin", alphabets.BALTIC),
     _family("cp1251", "own", alphabets.CYRILLIC),
+    _rare("iso8859_5", "own", alphabets.CYRILLIC),
+    _rare("cp866", "own", alphabets.CYRILLIC),
+    _rare("mac_cyrillic", "own", alphabets.CYRILLIC),
     _family("koi8_u", "own", alphabets.CYRILLIC),
     _family("cp1253", "own", alphabets.GREEK),
     _family("cp1255", "own", alphabets.HEBREW),
     _family("cp1256", "own", alphabets.ARABIC),
+    _rare("iso8859_6", "own", alphabets.ARABIC),
+    _rare("mac_roman", "latin", alphabets.WESTERN),
+    _rare("cp850", "latin", alphabets.WESTERN),
 )
 
 
@@ -105,13 +127,14 @@ class _Fit(NamedTuple):
     """How well a codec fits.
 
     `share` is the share of common characters relative to the usual share. `likelihood` is
-    the log-likelihood of all non-ASCII characters.
+    the log-likelihood of all non-ASCII characters, and `mean` that of one.
     """
 
     family: _Family
     foreign: int
     share: float
     likelihood: float
+    mean: float = 0.0
 
 
 def guess_legacy(lines: Iterable[bytes]) -> Guess | None:
@@ -122,9 +145,7 @@ def guess_legacy(lines: Iterable[bytes]) -> Guess | None:
     """
     sample = _sampled([line for line in lines if not line.isascii()])
     fits = [_fit(sample, family) for family in _FAMILIES]
-    believable = [
-        fit for fit in fits if fit.share >= fit.family.least and fit.foreign >= fit.family.enough
-    ]
+    believable = [fit for fit in fits if _is_plausible(fit)]
     narrow = [fit for fit in believable if fit.family.company != "wide"]
     ideographs = [fit for fit in believable if fit.family.company == "wide"]
     letters = max(narrow, key=lambda fit: fit.likelihood, default=None)
@@ -137,6 +158,13 @@ def guess_legacy(lines: Iterable[bytes]) -> Guess | None:
     codec, least = letters.family.codec, letters.likelihood - _DOUBT
     near = [fit.family.codec for fit in narrow if fit.likelihood > least]
     return Guess(codec, next((rival for rival in near if _differ(sample, codec, rival)), None))
+
+
+def _is_plausible(fit: _Fit) -> bool:
+    family = fit.family
+    if fit.share < family.least or fit.foreign < family.enough:
+        return False
+    return family.company not in ("own", "thai") or fit.mean >= _FLOOR
 
 
 def _sampled(lines: list[bytes]) -> list[bytes]:
@@ -163,7 +191,9 @@ def _fit(sample: list[bytes], family: _Family) -> _Fit:
         shares += hits / all_of_it if all_of_it else 0.0
     share = shares / (len(sample) or 1) / family.usual
     likelihood = max(_likelihood(found, foreign, letters) for letters in family.languages)
-    return _Fit(family, foreign, share, likelihood + (_WESTERN if family.codec == "cp1252" else 0))
+    mean = likelihood / (foreign or 1)
+    prior = _WESTERN if family.codec == "cp1252" else -family.cost
+    return _Fit(family, foreign, share, likelihood + prior, mean)
 
 
 def _likelihood(found: Counter[str], foreign: int, letters: str) -> float:

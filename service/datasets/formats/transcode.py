@@ -7,9 +7,17 @@ from typing import BinaryIO, NamedTuple
 
 from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.errors import refuse
-from service.datasets.formats.encodings import NAMES, by_mark, codec_for, is_damaged_utf8, not_utf8
+from service.datasets.formats.encodings import (
+    NAMES,
+    WIDE,
+    by_mark,
+    codec_for,
+    is_damaged_utf8,
+    not_utf8,
+)
 from service.datasets.formats.guess import guess_legacy
 from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.seven_bit import by_escapes
 from service.datasets.formats.vietnamese import decode
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
@@ -42,11 +50,12 @@ def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Tex
     DatasetError if the encoding is unknown or does not match the file.
     """
     with path.open("rb") as file:
-        marked = by_mark(file.read(4096))
+        head = file.read(_BLOCK)
+    marked = by_mark(head[:4096]) or by_escapes(head)
     wanted = codec_for(options.encoding) if options.encoding else marked
     if wanted is None and options.encoding:
         raise refuse("unknown_encoding")
-    if wanted is not None and wanted.startswith(("utf-16", "utf-32")):
+    if wanted is not None and wanted.startswith(("utf-16", "utf-32", "iso2022", "hz")):
         _transcode_stream(path, out, wanted)
         return Text(out, NAMES.get(wanted, wanted))
     survey = _survey(path)
@@ -60,6 +69,8 @@ def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Tex
         if guess.rival is not None:
             encoding, rival = NAMES[legacy], NAMES[guess.rival]
             log.add(make_issue("uncertain_encoding", encoding=encoding, rival=rival))
+        elif legacy not in WIDE and survey.bad >= survey.good:
+            log.add(make_issue("one_byte_encoding", encoding=NAMES[legacy]))
     else:
         return Text(path, NAMES[unicode])
     main = legacy if wanted == legacy or survey.bad >= survey.good else unicode

@@ -65,7 +65,7 @@ def _repaired() -> Iterator[Case]:
         "repairs", "letters composed", jsonl(chats(apart)), chats([("Where?", "Café Zoë")]), options
     )
     options = {"clean": {"drop_control_characters": True}}
-    bell = [("Say it.", "It is\x07 here\x00.")]
+    bell = [("Say it.", "It is\x07 here.")]
     yield Case(
         "repairs", "bell dropped", jsonl(chats(bell)), chats([("Say it.", "It is here.")]), options
     )
