@@ -203,10 +203,15 @@ def test_texts_are_mended_and_composed(tmp_path: Path) -> None:
         chat("Cafe\u0301 or か\u3099?", "FULL \uff21\uff22"),
         chat("The cafÃ© crÃ¨me, naÃ¯ve", "bell\x07 \x1b[0m"),
     ]
-    result, train, _, diff = run(tmp_path, rows)
+    repairs: dict[str, Any] = {
+        "unicode": "NFC",
+        "mend_mojibake": True,
+        "drop_control_characters": True,
+    }
+    result, train, _, diff = run(tmp_path, rows, **repairs)
     assert train == [
         chat("Café or が?", "FULL \uff21\uff22"),
-        chat("The café crème, naïve", "bell [0m"),
+        chat("The café crème, naïve", "bell \x1b[0m"),
     ]
     assert result.changed == {
         "dropped_control_characters": 1,
@@ -216,8 +221,8 @@ def test_texts_are_mended_and_composed(tmp_path: Path) -> None:
     assert [entry["line"] for entry in diff] == [1, 2]
     _, train, _, _ = run(tmp_path, rows[:1], unicode="NFKC")
     assert train == [chat("Café or が?", "FULL AB")]
-    _, train, _, _ = run(tmp_path, rows[:1], unicode="keep")
-    assert train == rows[:1]
+    _, train, _, diff = run(tmp_path, rows)
+    assert (train, diff) == (rows, [])
 
 
 CALLING = {

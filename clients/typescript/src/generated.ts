@@ -2136,20 +2136,20 @@ export interface components {
             /**
              * Unicode
              * @description Unicode normalization form. NFKC also folds compatibility characters such as full-width letters.
-             * @default NFC
+             * @default keep
              * @enum {string}
              */
             unicode?: "keep" | "NFC" | "NFKC";
             /**
              * Mend Mojibake
              * @description Whether to repair mojibake: text that was decoded with the wrong encoding.
-             * @default true
+             * @default false
              */
             mend_mojibake?: boolean;
             /**
              * Drop Control Characters
              * @description Whether to remove control characters other than tabs and line breaks.
-             * @default true
+             * @default false
              */
             drop_control_characters?: boolean;
             /**

@@ -22,9 +22,9 @@ class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     may differ only in case, spacing, punctuation, and politeness.
     `contradictions` selects the answer to keep if a question has several, or the label to keep
     if the same answer has both. `possible_personal_data` also redacts numbers that have the form
-    of personal data, but that no word announces. For `unicode`, NFKC also folds full-width letters
-    and similar characters, which changes what the model writes. `validation_share` is the share of
-    rows, 0 to 0.5, to write to a second file.
+    of personal data, but that no word announces. Repairs of the text are off by default. For
+    `unicode`, NFKC also folds full-width letters and similar characters, which changes what the
+    model writes. `validation_share` is the share of rows, 0 to 0.5, to write to a second file.
     """
 
     drop_broken: bool = True
@@ -34,8 +34,8 @@ class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contradictions: ContradictionRule = "keep"
     personal_data: RedactMode = "keep"
     possible_personal_data: bool = False
-    unicode: UnicodeForm = "NFC"
-    mend_mojibake: bool = True
-    drop_control_characters: bool = True
+    unicode: UnicodeForm = "keep"
+    mend_mojibake: bool = False
+    drop_control_characters: bool = False
     validation_share: float = 0.0
     seed: int = 0

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import ftfy
 
@@ -16,7 +16,18 @@ from service.datasets.personal_data.redact import Redactor
 from service.datasets.personal_data.redact_row import dumped, learn_row, redact_row
 from service.datasets.report.features import is_mojibake
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+# An escape that begins a terminal sequence, such as a color, or a JIS code, is kept.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]|\x1b(?![\[\]()$])")
+# Forms of the ideographs in names, Kelvin, and Angstrom: normalization replaces them for good.
+_FORMS = re.compile("([\uf900-\ufaff\U0002f800-\U0002fa1f\u2126\u212a\u212b]+)")
+_CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)", re.DOTALL)
+# Words of a text about encodings, whose mojibake is meant.
+_LESSON = re.compile(
+    r"mojibake|\b(?:en|de)cod(?:e|ed|ing|ings)\b|charset|code ?page|latin-?1|iso[- ]?8859|"
+    r"utf-?8|unicode|windows-?125\d|cp125\d|ftfy|文字化け|文字コード|"
+    r"乱码|亂碼|编码|編碼|깨진 글자|인코딩|кодировк",
+    re.IGNORECASE,
+)
 
 _ROUNDS = 5
 
@@ -70,29 +81,57 @@ class TextCleaner:
         return TextChanges(changed if counts else row, dict(sorted(counts.items())))
 
     def _repair_row(self, row: Row, counts: Counter[str]) -> Row:
-        return map_texts(row, lambda text: self._settled(text, counts))
+        mend = self._mend and not _is_lesson(row)
+        return map_texts(row, lambda text: self._settled(text, counts, mend=mend))
 
-    def _settled(self, text: str, counts: Counter[str]) -> str:
+    def _settled(self, text: str, counts: Counter[str], *, mend: bool) -> str:
         # One change can reveal another (a control character that hid mojibake), and a second
         # cleaning must have nothing left to change.
         for _ in range(_ROUNDS):
             before = text
-            text = self._repair_text(text, counts)
+            text = self._repair_text(text, counts, mend=mend)
             if text == before:
                 break
         return text
 
-    def _repair_text(self, text: str, counts: Counter[str]) -> str:
+    def _repair_text(self, text: str, counts: Counter[str], *, mend: bool) -> str:
         if self._drop_control and _CONTROL.search(text):
             text = _counted(text, _CONTROL.sub("", text), "dropped_control_characters", counts)
         if text.isascii():
             return text
-        if self._mend and is_mojibake(text):
-            text = _counted(text, ftfy.fix_encoding(text), "mended_encoding", counts)
+        if mend and is_mojibake(text):
+            text = _counted(text, _mended(text), "mended_encoding", counts)
         if self._form != "keep" and not unicodedata.is_normalized(self._form, text):
-            new = unicodedata.normalize(self._form, text)
+            new = _normalized(text, self._form)
             text = _counted(text, new, "normalised_unicode", counts)
         return text
+
+
+def _is_lesson(row: Row) -> bool:
+    """Whether a row is about encodings."""
+    found = False
+
+    def look(text: str) -> str:
+        nonlocal found
+        found = found or _LESSON.search(text) is not None
+        return text
+
+    map_texts(row, look)
+    return found
+
+
+def _mended(text: str) -> str:
+    """Repair mojibake outside code."""
+    parts = _CODE.split(text)
+    parts[::2] = [ftfy.fix_encoding(part) if is_mojibake(part) else part for part in parts[::2]]
+    return "".join(parts)
+
+
+def _normalized(text: str, form: Literal["NFC", "NFKC"]) -> str:
+    """Normalize a text, except for the forms of characters that it would replace for good."""
+    parts = _FORMS.split(text)
+    parts[::2] = [unicodedata.normalize(form, part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _counted(old: str, new: str, code: str, counts: Counter[str]) -> str:

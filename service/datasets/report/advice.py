@@ -270,7 +270,7 @@ def _mojibake(f: Figures) -> Iterator[Advice]:
         yield Advice(
             "mojibake",
             f"{f.mojibake_rows} row(s) were damaged by a wrong encoding",
-            "Export the data again as UTF-8, or let the clean call repair the text.",
+            "Export the data again as UTF-8, or repair it with mend_mojibake in a cleaning.",
             {"rows": f.mojibake_rows},
         )
 

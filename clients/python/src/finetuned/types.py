@@ -2621,15 +2621,15 @@ class CleanRequest(Model):
     """
     Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number or a national ID, but no word before them says so. Only with `personal_data`: `mask` or `pseudonym`.
     """
-    unicode: Literal["keep", "NFC", "NFKC"] = "NFC"
+    unicode: Literal["keep", "NFC", "NFKC"] = "keep"
     """
     Unicode normalization form. NFKC also folds compatibility characters such as full-width letters.
     """
-    mend_mojibake: bool = True
+    mend_mojibake: bool = False
     """
     Whether to repair mojibake: text that was decoded with the wrong encoding.
     """
-    drop_control_characters: bool = True
+    drop_control_characters: bool = False
     """
     Whether to remove control characters other than tabs and line breaks.
     """
