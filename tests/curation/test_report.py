@@ -31,10 +31,10 @@ DATA = "\n".join(
 
 
 @pytest.fixture
-def models(settings, demo_model_path: Path) -> list[str]:
+def models(settings, tiny_model_path: Path) -> list[str]:
     """Two base models with local tokenizers, one of them with a shorter context."""
     entries = [
-        {"id": name, "path": str(demo_model_path), "license": "x", "context_length": length}
+        {"id": name, "path": str(tiny_model_path), "license": "x", "context_length": length}
         for name, length in (("small", 64), ("large", 2048))
     ]
     settings.models_file.write_text(yaml.safe_dump({"models": entries}), "utf-8")
