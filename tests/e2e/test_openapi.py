@@ -18,7 +18,7 @@ async def test_training_and_serving_answer_as_described(stack: Stack):
     try:
         job = await scenario.train(world)
         await scenario.look(world, job)
-        await scenario.ask(world, job)
+        await scenario.ask(world, job, tokens=8)
         await scenario.advise(world, rows=6)
         await scenario.usage(world)
         await scenario.evaluate(world, job)  # last: it starts another evaluation

@@ -14,7 +14,6 @@ from tests.openapi.world import World
 
 _CHATS = ROOT / "examples" / "lighthouse-bookshop.jsonl"
 _HELD_OUT = ROOT / "examples" / "lighthouse-bookshop.validation.jsonl"
-_MAX_TOKENS = {"createResponse": {"max_output_tokens": 24}, "createEmbedding": {}}
 _STREAMED = ("createChatCompletion", "createCompletion", "createResponse")
 _TRAIN_S, _EVALUATE_S, _ADVISE_S, _METERED_S = 600, 600, 600, 30
 
@@ -110,11 +109,12 @@ async def advise(world: World, rows: int | None = None) -> None:
     assert done.json()["status"] == "completed", done.text
 
 
-async def ask(world: World, job: dict[str, Any]) -> None:
-    """Send requests to the trained model and its base, streamed and not."""
+async def ask(world: World, job: dict[str, Any], tokens: int = 24) -> None:
+    """Request answers of this many tokens from the trained model and its base, streamed and not."""
+    limits = {"createResponse": {"max_output_tokens": tokens}}
     for operation, body in ROUTES.items():
         model = job["fine_tuned_model"] if operation == "createChatCompletion" else DEMO_MODEL
-        limit = _MAX_TOKENS.get(operation, {"max_tokens": 24, "temperature": 0})
+        limit = limits.get(operation, {"max_tokens": tokens, "temperature": 0})
         if operation == "createEmbedding":
             await world.call(operation, expect=400, json={"model": model, **body})
             continue
