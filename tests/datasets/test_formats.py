@@ -20,6 +20,12 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.datasets.checks.table import CHECKS
+from service.datasets.checks.table_adapter import ADAPTER
+from service.datasets.checks.table_evals import EVALS
+from service.datasets.checks.table_format import FILE, FORMAT
+from service.datasets.checks.table_row import ORDER, ROW, TOOLS
+from service.datasets.checks.table_set import QUALITY, SET, TASK
 from service.datasets.contract import ConvertResult
 from service.datasets.errors import DatasetError
 from service.datasets.formats.convert import convert
@@ -318,17 +324,24 @@ REFUSED: list[tuple[str, bytes | Callable[[], bytes], FormatOptions, str]] = [
     ("zip", b"PK\x03\x04nonsense", FormatOptions(), "unknown_format"),
     ("broken parquet", b"PAR1nonsensePAR1", FormatOptions(), "damaged_parquet"),
     ("parquet columns", parquet([{"a": 1, "b": 2}]), FormatOptions(), "unknown_columns"),
+    ("no prompt", b'{"q1": 1, "chosen": "b", "rejected": "c"}', FormatOptions(), "unknown_columns"),
     ("csv columns", b"alpha,beta\n1,2\n", FormatOptions(), "unknown_columns"),
     ("same names", b"prompt,prompt\n1,2\n", FormatOptions(), "duplicate_column"),
     ("open quote", b'prompt,completion\na,"' + b"b\n" * 10**7, FormatOptions(), "unclosed_quote"),
     ("mapping", b"a,b\n1,2\n", FormatOptions(columns={"prompt": "x"}), "missing_column"),
-    ("brackets", b'[{"prompt": "a"}]}', FormatOptions(), "broken_json"),
-    ("open array", b'[{"prompt": "a", "completion": ["b"}', FormatOptions(), "broken_json"),
+    ("brackets", b'[{"prompt": "a"}]}', FormatOptions(), "unmatched_brackets"),
+    ("open array", b'[{"prompt": "a", "completion": ["b"}', FormatOptions(), "unmatched_brackets"),
     ("long element", b'[{"a": "' + b"x" * 5_000_000 + b'"}]', FormatOptions(), "element_too_long"),
     ("encoding", b"a,b\n", FormatOptions(encoding="klingon"), "unknown_encoding"),
     ("half utf-16", b"\xff\xfe{", FormatOptions(), "wrong_encoding"),
     ("sheet", workbook([["prompt", "completion"]]), FormatOptions(sheet="x"), "unknown_sheet"),
 ]  # fmt: skip
+
+
+def test_no_code_is_in_two_tables() -> None:
+    """The later table would change the words of the earlier one's code."""
+    tables = (FILE, FORMAT, ROW, ORDER, TOOLS, SET, QUALITY, EVALS, ADAPTER, TASK)
+    assert sum(map(len, tables)) == len(CHECKS)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ FORMAT: dict[str, Check] = {
         "A field begins with a space before its double quote, so the quotes were read as text.",
         "Remove the space between the delimiter and the double quote.",
     ),
-    "broken_json": Check(
+    "unmatched_brackets": Check(
         "error",
         "The brackets of the JSON document do not match.",
         "Save the data as JSON Lines, where one broken row does not spoil the others.",

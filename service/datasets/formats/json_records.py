@@ -125,7 +125,7 @@ class _Cutter:
         if final:
             yield from self._gap(len(self._data))
             if self._depth != 0:
-                raise refuse("broken_json", self._line_at(len(self._data)))
+                raise refuse("unmatched_brackets", self._line_at(len(self._data)))
 
     def _open(self, start: int) -> Iterator[Record]:
         if self._depth == self._base:
@@ -138,7 +138,7 @@ class _Cutter:
     def _close(self, start: int, end: int) -> Iterator[Record]:
         self._depth -= 1
         if self._depth < 0:
-            raise refuse("broken_json", self._line_at(start))
+            raise refuse("unmatched_brackets", self._line_at(start))
         if self._depth == self._base:
             yield _record(self._line_at(self._begin), self._data[self._begin : end])
             self._begin = end

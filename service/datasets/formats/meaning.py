@@ -12,7 +12,7 @@ from service.datasets.errors import DatasetError, refuse
 from service.datasets.facts import row_format_of
 from service.datasets.formats.options import FormatOptions, Shape
 from service.datasets.formats.records import Record
-from service.datasets.formats.shapes import find_shape, is_known
+from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.spread import find_spread, gather
 from service.datasets.formats.turn_forms import is_usual
 from service.datasets.formats.unfold import unfold
@@ -50,11 +50,12 @@ def find_meaning(
     _check_mapping(columns, options)
     whole: Iterator[Record] = chain(first, records)
     as_text = container in ("csv", "xlsx")
-    if options.group_by is None and (
-        found := find_shape(
+    found = None
+    if options.group_by is None:
+        found = find_shape(
             columns, options, lambda column: are_labels(_values(first, column), as_text=as_text)
         )
-    ):
+    if found is not None and _any_prompt(first, found[1]):
         shape, fields = found
         _log_guesses(fields, options, log)
         named = fields
@@ -68,6 +69,12 @@ def find_meaning(
     used = set(named.values())
     unused = [shown(column) for column in columns if column not in used]
     return Meaning(shape, fields, named, unused, whole, canonical)
+
+
+def _any_prompt(records: list[Record], fields: dict[str, str]) -> bool:
+    """Whether a record has a prompt, or no record can be read. A column may hold it unknown."""
+    values = [record.value for record in records if isinstance(record.value, dict)]
+    return not values or any(has_prompt(fields, value) for value in values)
 
 
 def _is_canonical(shape: Shape, fields: dict[str, str]) -> bool:

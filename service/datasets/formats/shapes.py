@@ -153,6 +153,14 @@ def _column(field: str, present: list[str], options: FormatOptions) -> str | Non
     return None
 
 
+def has_prompt(fields: Mapping[str, str], value: Row) -> bool:
+    """Whether a record has a prompt, at least as the beginning of both of its conversations."""
+    if fields.keys() - _OPTIONAL["preference"] != {"chosen", "rejected"}:
+        return True
+    chosen, rejected = (_turns_in(value.get(fields[name])) for name in ("chosen", "rejected"))
+    return _common(chosen, rejected) is not None
+
+
 def is_known(column: str) -> bool:
     """Whether a column's name is that of a field of some shape."""
     return column.strip().casefold() in _KNOWN
