@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from service.datasets.report.analysis import analyse
+from service.datasets.report.render import to_markdown
 from service.datasets.report.report import Advice
 from tests.conftest import chat_line
 from tests.datasets.quality_cases.score import scores, second_scores
@@ -51,6 +52,28 @@ def test_only_rows_whose_answers_are_facts_are_facts_to_look_up(tmp_path):
     assert "facts_to_look_up" not in _advice(tmp_path, orders)
     steps = [(f"Clean the {w}", f"Wipe the {w}, wait {at} hours.") for at, w in enumerate(words)]
     assert "facts_to_look_up" not in _advice(tmp_path, steps)
+
+
+def _page(folder: Path, lines: list[str]) -> str:
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(lines), "utf-8")
+    return to_markdown(analyse(path, work=folder))
+
+
+def test_the_page_begins_with_the_verdict_and_has_words_and_all_lines(tmp_path):
+    rows = [chat_line(f"What is the {word}?", f"It is made of {word}.") for word in _words(12)]
+    asked = chat_line("Where is the shop?", "Sorry, I am not able to answer that question.")
+    page = _page(tmp_path, [*rows, asked, asked, asked])
+    first = page.split("\n\n")[1]
+    assert first.startswith("Ready for training after a review: ")
+    assert "15 of 15 rows (100.0%) can be trained on" in page
+    assert "| refusal | 3 | 20.0 | 13–15 |" in page
+    assert "| exact duplicate | 2 | 13.3 | 14–15 |" in page
+    assert "exact_duplicate" not in page
+    broken = _page(tmp_path, [*rows, "{broken"])
+    assert broken.split("\n\n")[1] == (
+        "Not ready for training: 1 of 13 rows (7.7%) are broken and must be fixed or dropped."
+    )
 
 
 def _words(count: int) -> list[str]:

@@ -19,7 +19,13 @@ from service.datasets.report.parts import (
     part_to_html,
     part_to_markdown,
 )
-from service.datasets.report.report import Distribution, GroupStats, PersonalData, Report
+from service.datasets.report.report import (
+    Advice,
+    Distribution,
+    GroupStats,
+    PersonalData,
+    Report,
+)
 from service.datasets.text.languages import language_name
 
 _MAX_ISSUES_A_CODE = 5
@@ -28,6 +34,15 @@ _PAIRS = {
     "same_form": "same form, different facts",
     "contradiction": "same question, different answer",
     "overlap": "in both files",
+}
+_NAMED = {
+    "null_text": "missing value written as text",
+    "html": "HTML",
+    "invalid_json": "line that is no JSON",
+    "wrong_language": "row in a rare language",
+    "same_form": "same form, different facts",
+    "iban": "IBAN",
+    "ip_address": "IP address",
 }
 _NAMES = "Names of people count only next to a title or a phrase such as “my name is”."
 
@@ -50,8 +65,10 @@ def parts(report: Report) -> Iterator[Part]:
     what = [source.container, source.shape, source.encoding or "binary"]
     if source.compression:
         what.append(source.compression)
+    yield Paragraph(verdict(report))
     yield Paragraph(
-        f"{report.rows:,} of {validation.rows:,} rows can be trained on. "
+        f"{report.rows:,} of {validation.rows:,} rows ({_share(report.rows, validation.rows)}) can "
+        "be trained on. "
         f"{validation.errors + found[Severity.ERROR]:,} errors, "
         f"{validation.warnings + found[Severity.WARNING]:,} warnings. "
         f"{source.bytes:,} bytes ({', '.join(what)})."
@@ -203,7 +220,7 @@ def _kinds(found: list[PersonalData]) -> Table:
     return Table(
         ["Kind", "Found", "Lines"],
         [
-            [p.kind, f"{p.count:,}", _lines(list(dict.fromkeys(line for line, _ in p.places)))]
+            [_words(p.kind), f"{p.count:,}", _all_lines([line for line, _ in p.places], p.count)]
             for p in found
         ],
     )
@@ -212,11 +229,23 @@ def _kinds(found: list[PersonalData]) -> Table:
 def _issues(report: Report) -> Iterator[Part]:
     yield Heading("Findings")
     counts = {**report.validation.counts, **report.finding_counts}
+    total = max(report.validation.rows, 1)
     if not counts:
         yield Paragraph("None.")
         return
-    yield Table(["Code", "Found"], [[code, f"{n:,}"] for code, n in sorted(counts.items())])
     listed = [*report.validation.issues, *report.findings]
+    lines: dict[str, list[int]] = {}
+    for issue in listed:
+        if issue.line is not None:
+            lines.setdefault(issue.code, []).append(issue.line)
+    yield Table(
+        ["What", "Found", "For each 100 rows", "Lines"],
+        [
+            [_words(code), f"{n:,}", f"{100 * n / total:.1f}", _all_lines(lines.get(code, []), n)]
+            for code, n in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+        ],
+        label="Findings by kind",
+    )
     listed.sort(key=lambda issue: ("error", "warning", "info").index(issue.severity))
     seen: Counter[str] = Counter()
     rows = []
@@ -228,12 +257,68 @@ def _issues(report: Report) -> Iterator[Part]:
     yield Table(["Severity", "Line", "Place", "What", "How to fix"], rows)
     if sum(counts.values()) > len(rows):
         yield Paragraph(
-            f"The first {_MAX_ISSUES_A_CODE} of each code; the JSON report contains more."
+            f"Up to {_MAX_ISSUES_A_CODE} findings of each kind; GET /v1/files/{{id}}/rows lists "
+            "the rows with their texts."
         )
 
 
+def verdict(report: Report) -> str:
+    """Return one sentence that says whether the data set is ready for training."""
+    rows = report.validation.rows
+    broken = rows - report.validation.valid_rows
+    if not report.rows:
+        return "Not ready for training: no row can be trained on."
+    if broken:
+        return (
+            f"Not ready for training: {broken:,} of {rows:,} rows ({_share(broken, rows)}) are "
+            "broken and must be fixed or dropped."
+        )
+    if by_severity(report.finding_counts)[Severity.ERROR]:
+        return f"Not ready for training: {_started(report.advice)}."
+    if report.advice:
+        more = len(report.advice) - 1
+        rest = f", and {more} more point{'s' * (more > 1)} below" if more else ""
+        return f"Ready for training after a review: {_started(report.advice)}{rest}."
+    return f"Ready for training: all {rows:,} rows can be trained on, and no problem was found."
+
+
+def _started(advice: list[Advice]) -> str:
+    """Return the most urgent advice as a part of a sentence."""
+    if not advice:
+        return "the findings below contain errors"
+    title = advice[0].title
+    return title[:1].lower() + title[1:]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "0%"
+
+
+def _words(code: str) -> str:
+    return _NAMED.get(code, code.replace("_", " "))
+
+
+def _all_lines(lines: list[int], count: int) -> str:
+    """Return all lines, with runs of lines as ranges, and how many are not listed."""
+    runs: list[list[int]] = []
+    for line in sorted(set(lines)):
+        if runs and line == runs[-1][1] + 1:
+            runs[-1][1] = line
+        else:
+            runs.append([line, line])
+    shown = [f"{first}" if first == last else f"{first}–{last}" for first, last in runs]
+    if lines and len(lines) < count:
+        shown.append(f"and {count - len(lines):,} more")
+    return ", ".join(shown)
+
+
 def _evidence(evidence: dict[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in evidence.items())
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:.1%}"
+        if "share" in name
+        else f"{name.replace('_', ' ')} {value:g}"
+        for name, value in evidence.items()
+    )
 
 
 def _lines(lines: list[int]) -> str:
