@@ -178,7 +178,40 @@ def test_a_program_moves_over_by_its_base_url_alone(stack: Stack, sdk: openai.Op
         sdk.chat.completions.create(model=name, messages=MESSAGES)
 
 
-def test_the_engines_own_errors_are_told_in_the_contract(sdk: openai.OpenAI):
-    with pytest.raises(openai.BadRequestError) as refused:
-        sdk.chat.completions.create(model=DEMO_MODEL, messages=MESSAGES, max_tokens=10**6)
-    assert refused.value.type == "invalid_request_error"
+_LONG = "word " * 3000
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "param", "code"),
+    [
+        ("chat/completions", {"max_tokens": 10**6}, "max_tokens", "invalid_value"),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": _LONG}]},
+            "messages",
+            "context_length_exceeded",
+        ),
+        ("completions", {"prompt": _LONG}, "prompt", "context_length_exceeded"),
+        ("responses", {"input": _LONG}, "input", "context_length_exceeded"),
+        ("chat/completions", {"seed": "x"}, "seed", "invalid_type"),
+        ("chat/completions", {"stop": 5}, "stop", "invalid_type"),
+        ("chat/completions", {"user": 5}, "user", "invalid_type"),
+        ("chat/completions", {"logit_bias": [1]}, "logit_bias", "invalid_type"),
+        ("chat/completions", {"response_format": {"type": "xml"}}, "response_format", None),
+        (
+            "chat/completions",
+            {"response_format": {"type": "json_schema"}},
+            "response_format.json_schema",
+            "missing_required_parameter",
+        ),
+    ],
+)
+def test_the_engines_own_errors_are_told_in_openais_words(gateway, path, fields, param, code):
+    needed = {"chat/completions": {"messages": MESSAGES}}.get(path, {})
+    answer = gateway.post(f"/v1/{path}", json={"model": DEMO_MODEL, **needed, **fields})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"]) == (400, "invalid_request_error"), error
+    assert error["param"].startswith(param)
+    assert code is None or error["code"] == code
+    for word in ("Input should be", "max_model_len", "validation error", "constrained", "body."):
+        assert word not in error["message"]

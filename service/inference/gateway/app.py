@@ -30,8 +30,9 @@ from service.inference.gateway.engine_errors import (
     unsupported_tools,
 )
 from service.inference.gateway.exchange import CLIENT_GONE, Exchange, Watch
-from service.inference.gateway.parameters import PATHS, Request
+from service.inference.gateway.parameters import PATHS
 from service.inference.gateway.request_body import ClientGone
+from service.inference.gateway.request_types import Request
 from service.inference.gateway.usage_tap import Usage, UsageTap
 from service.inference.upstreams import Upstreams
 from service.models.records import ModelKind

@@ -1,7 +1,8 @@
 """Conversion of engine errors to OpenAI's format, without revealing internals.
 
 vLLM writes `{"error": {"message", "type", "param", "code": <status>}}` with its own types.
-Client errors keep vLLM's message, which describes the request. Engine errors get a message of this
+Client errors get OpenAI's words (engine_words.py), or keep vLLM's message, which describes the
+request. Engine errors get a message of this
 service. There is one exception: vLLM answers 500 for a grammar that it accepted but cannot follow,
 which the client has to fix.
 """
@@ -24,6 +25,7 @@ from service.core.errors import (
     TooLarge,
     Unavailable,
 )
+from service.inference.gateway.engine_words import in_openais_words
 from service.inference.gateway.parameters import constraint_of
 
 MAX_ERROR_BYTES = 64 * 1024
@@ -70,7 +72,7 @@ def map_error(status: int, body: bytes, request: EngineRequest) -> ApiError:
     if status == 400 and _NO_TOOL_PARSER in detail.message:
         return unsupported_tools(request.model, request.model)
     if 400 <= status < 500:
-        return _callers_fault(status, detail)
+        return _callers_fault(status, detail, request.path)
     return _engines_fault(status, detail)
 
 
@@ -97,9 +99,11 @@ def _of_event(found: re.Match[bytes], request: EngineRequest) -> ApiError:
     return map_error(status, found[1], request)
 
 
-def _callers_fault(status: int, detail: _Detail) -> ApiError:
+def _callers_fault(status: int, detail: _Detail, path: str) -> ApiError:
     message = detail.message[:_MAX_MESSAGE_CHARS]
     if status in {400, 422}:
+        if (known := in_openais_words(message, path)) is not None:
+            return known
         return BadRequest(message or "The engine refused the request.", param=detail.param)
     if status == 413:
         return TooLarge(message or "The request is too large for the engine.")

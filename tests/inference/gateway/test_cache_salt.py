@@ -12,15 +12,20 @@ from tests.inference.conftest import ENGINE_KEY, OTHER_KEY
 BASE = "tiny-base"
 PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"]
 CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
+BODIES = {
+    "/v1/completions": {"model": BASE, "prompt": "hi"},
+    "/v1/responses": {"model": BASE, "input": "hi"},
+}
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("sent", [{}, {"cache_salt": "mine"}, {"cache_salt": None}])
 async def test_every_request_has_the_salt_of_its_project(gateway, engine, path, sent):
     client = await gateway()
-    await client.ask(path=path, json={**CHAT, **sent})
-    await client.ask(path=path, json={**sent, **CHAT, "stream": True})
-    await client.ask(path=path, json={**CHAT, **sent}, key=OTHER_KEY)
+    body = BODIES.get(path, CHAT)
+    await client.ask(path=path, json={**body, **sent})
+    await client.ask(path=path, json={**sent, **body, "stream": True})
+    await client.ask(path=path, json={**body, **sent}, key=OTHER_KEY)
     first, again, others = (json.loads(seen.body)["cache_salt"] for seen in engine.seen)
     assert first == again == cache_salts(ENGINE_KEY)("proj_acme")
     assert others == cache_salts(ENGINE_KEY)("proj_other")
@@ -28,8 +33,8 @@ async def test_every_request_has_the_salt_of_its_project(gateway, engine, path, 
 
 async def test_a_salt_cannot_be_written_another_way(gateway, engine):
     client = await gateway()
-    body = b'{"model":"tiny-base","cache_salt":"x","cache\\u005fsalt":"y"} \n'
-    await client.ask(data=body)
+    body = b'{"model":"tiny-base","input":"","cache_salt":"x","cache\\u005fsalt":"y"} \n'
+    await client.ask(path="/v1/responses", data=body)
     assert json.loads(engine.seen[0].body)["cache_salt"] == cache_salts(ENGINE_KEY)("proj_acme")
 
 

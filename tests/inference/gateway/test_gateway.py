@@ -29,7 +29,10 @@ async def error_of(response) -> dict[str, Any]:
 )
 async def test_bytes_cross_as_they_are(gateway, engine, path):
     client = await gateway()
-    odd = b'{"messages": [], "zusatz": "\xc3\xa4\\u00e4",   "model":"tiny-base"}'
+    given = {"/v1/chat/completions": b'"messages": [{"role":"user", "content":""}]'}
+    given |= {"/v1/completions": b'"prompt": ""'}
+    needed = given.get(path, b'"input":   ""')
+    odd = b'{%b, "zusatz": "\xc3\xa4\\u00e4",   "model":"tiny-base"}' % needed
     answer = b'{"choices":[ ],"extra":"\xe0\xb8\x81"}'
 
     async def reply(_):

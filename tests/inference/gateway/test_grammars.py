@@ -10,6 +10,7 @@ from aiohttp import web
 
 BASE = "tiny-base"
 CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
+BODIES = {"/v1/completions": {"prompt": "hi"}, "/v1/responses": {"input": "hi"}}
 GRAMMAR = {"structured_outputs": {"grammar": "root ::= root root root"}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
 # Responses of vLLM 0.32 if it gives up a request, and if it is dead.
@@ -33,7 +34,8 @@ def failing(engine):
 
 
 async def asked(client, path="/v1/chat/completions", **fields) -> tuple[int, dict[str, Any]]:
-    async with client.post(path, json={**CHAT, **fields}) as response:
+    body = {"model": BASE, **BODIES[path]} if path in BODIES else CHAT
+    async with client.post(path, json={**body, **fields}) as response:
         return response.status, (await response.json())["error"]
 
 
@@ -59,7 +61,7 @@ async def test_a_grammar_that_the_engine_gives_up_is_400(gateway, failing, path,
     ("message", "fields"),
     [
         (GAVE_UP, {}),
-        (GAVE_UP, {"response_format": {"type": "text"}, "tools": [], "text": "x"}),
+        (GAVE_UP, {"response_format": {"type": "text"}, "tools": None, "text": "x"}),
         (DEAD, GRAMMAR),
     ],
 )

@@ -13,6 +13,7 @@ from service.core.limits import Limits
 
 BASE = "tiny-base"
 CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
+RESPONSE = {"model": BASE, "input": "hi"}
 CHAT_USAGE = {"prompt_tokens": 24, "total_tokens": 44, "completion_tokens": 20}
 RESPONSE_USAGE = {"input_tokens": 24, "output_tokens": 20, "total_tokens": 44}
 
@@ -85,7 +86,8 @@ async def test_an_answer_that_says_usage_elsewhere_is_counted(
     engine.reply = reply
     client = await gateway(key_limits=Limits(tokens_per_minute=1_000_000))
     before = served_tokens()
-    assert await client.ask(path=path, json=CHAT) == body
+    given = CHAT if path == "/v1/chat/completions" else RESPONSE
+    assert await client.ask(path=path, json=given) == body
     assert await tokens_since(before) == (24, 20)
 
 
@@ -104,5 +106,5 @@ async def test_a_stream_of_responses_is_counted(gateway, engine):
     engine.reply = reply
     client = await gateway()
     before = served_tokens()
-    await client.ask(path="/v1/responses", json={**CHAT, "stream": True})
+    await client.ask(path="/v1/responses", json={**RESPONSE, "stream": True})
     assert await tokens_since(before) == (24, 20)

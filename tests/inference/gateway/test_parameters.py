@@ -13,6 +13,9 @@ CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 RESPONSES, EMBEDDINGS = "/v1/responses", "/v1/embeddings"
 
 
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
 def request(path=CHAT, **fields):
     return parse(path, json.dumps({"model": "a", **fields}).encode())
 
@@ -137,10 +140,10 @@ def test_a_request_for_too_much_is_refused(path, fields, param, code):
 @pytest.mark.parametrize(
     ("path", "fields"),
     [
-        (CHAT, {"n": 16}),
+        (CHAT, {"messages": MESSAGES, "n": 16}),
         (COMPLETIONS, {"prompt": ["a"] * 4, "n": 4}),
         (COMPLETIONS, {"prompt": [1] * 5000}),
-        (RESPONSES, {"n": 1000}),  # not a parameter of it
+        (RESPONSES, {"input": "a", "n": 1000}),  # not a parameter of it
         (EMBEDDINGS, {"input": ["a"] * 2048}),
         (EMBEDDINGS, {"messages": [[{"content": [{"text": "["}] * 9}] * 9] * 200}),
         (EMBEDDINGS, {"messages": [{"role": "user", "content": "a"}] * 3000}),

@@ -8,8 +8,8 @@ import pytest
 
 from service.core.errors import BadRequest
 from service.inference.gateway import parameters
-from service.inference.gateway.parameters import Request
 from service.inference.gateway.request_body import MAX_DEPTH, check_nesting, with_fields
+from service.inference.gateway.request_types import Request
 
 
 def parse(body: bytes) -> Request:
@@ -25,7 +25,7 @@ def parse(body: bytes) -> Request:
         b'{"model":"b","mod\\u0065l":"a"}',
         b'{"x":{"model":"a"},"model":"b"}',
         b'{"model":"\\u00e9\\ud83d\\ude00"}',
-        b'  {"model" : "a" , "messages":["}{]["]}\n',
+        b'  {"model" : "a" , "metadata":["}{]["]}\n',
         b'{"Model":"a","model":"b"}',
     ],
 )

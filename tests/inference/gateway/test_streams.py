@@ -80,7 +80,8 @@ async def test_who_asks_for_usage_gets_it(gateway, streaming, options):
 
 async def test_other_stream_options_stay(gateway, streaming):
     client = await gateway()
-    body = {"model": BASE, "stream": True, "stream_options": {"include_usage": False, "x": 1}}
+    options = {"include_usage": False, "x": 1}
+    body = {"model": BASE, "messages": MESSAGES, "stream": True, "stream_options": options}
     async with client.post(json=body) as response:
         assert await response.read() == b"".join([*EVENTS, DONE])
     options = json.loads(streaming.seen[-1].body)["stream_options"]
@@ -90,7 +91,7 @@ async def test_other_stream_options_stay(gateway, streaming):
 async def test_events_are_not_made_of_many_tokens(gateway, streaming):
     """If the client of a stream disconnects, its events are counted."""
     client = await gateway()
-    body = {"model": BASE, "stream": True, "stream_interval": 1000}
+    body = {"model": BASE, "messages": MESSAGES, "stream": True, "stream_interval": 1000}
     await client.ask(json=body)
     options = {"stream_options": {"include_usage": True}}
     assert sent_to(streaming) == body | options | {"stream_interval": None}
@@ -98,7 +99,7 @@ async def test_events_are_not_made_of_many_tokens(gateway, streaming):
 
 async def test_a_response_stream_is_left_alone(gateway, streaming):
     client = await gateway()
-    body = json.dumps({"model": BASE, "stream": True}).encode()
+    body = json.dumps({"model": BASE, "input": "hi", "stream": True}).encode()
     async with client.post("/v1/responses", data=body) as response:
         await response.read()
     assert sent_to(streaming) == json.loads(body)

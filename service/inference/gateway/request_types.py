@@ -1,0 +1,335 @@
+"""The parameters that the gateway checks, with one type per route.
+
+What OpenAI defines for the most used parameters is checked here, in OpenAI's words. The engine
+checks the others.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import msgspec
+
+from service.core.errors import BadRequest
+from service.inference.gateway import refusals
+from service.inference.gateway.messages import ChatMessage, check_messages
+
+# OpenAI's limit for an embeddings request. The body's size limits the tokens of each input.
+_MAX_INPUTS = 2048
+# vLLM's default number of tokens to generate for a /v1/completions prompt.
+_DEFAULT_COMPLETION_TOKENS = 16
+_MAX_LOGPROBS = 20
+_STRINGS = re.compile(rb'"[^"]*"')
+_OBJECTS = re.compile(rb"\{[^{}]*\}")
+_NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
+_BLANKS = b" \n\r\t"
+_ABSENT = msgspec.Raw(b"")
+_OFF = frozenset({b"", b"null", b"false"})
+
+Ranges = Mapping[str, tuple[float, float]]
+
+
+class Request(msgspec.Struct):
+    """Fields of every route's request. Streams on /v1/responses have no usage options."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    stream_interval: Any = None
+    priority: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+
+    ranges: ClassVar[Ranges] = {
+        # Below 0, vLLM would handle the request before those of all other callers.
+        "priority": (0, math.inf),
+        "temperature": (0, 2),
+        "top_p": (0, 1),
+    }
+    """Smallest and largest value of each number."""
+
+    @property
+    def streamed(self) -> bool:
+        """Whether to send the response as server-sent events."""
+        return self.stream is True
+
+    @property
+    def offers_tools(self) -> bool:
+        """Whether the model may call tools in this request."""
+        return False
+
+    @property
+    def asks_for_usage(self) -> bool:
+        """Whether the caller requested a final stream event with the token counts."""
+        return self.stream_options is not None and self.stream_options.get("include_usage") is True
+
+    @property
+    def answers(self) -> int:
+        """Number of texts that the engine generates."""
+        return 1
+
+    @property
+    def output_limit(self) -> int | None:
+        """Maximum number of tokens of all answers together, if the request limits it."""
+        return None
+
+    def check(self, max_answers: int) -> None:
+        """Raise BadRequest for a value that no engine accepts, or for too many answers."""
+        for name, (least, most) in self.ranges.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if value < least:
+                raise refusals.below(name, value, least)
+            if value > most:
+                raise refusals.above(name, value, most)
+        if self.stream_options is not None:
+            _check_stream_options(self.stream_options, streamed=self.streamed)
+
+
+class _Sampled(Request):
+    """Fields of chats and completions."""
+
+    max_tokens: int | None = None
+    n: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+
+    ranges = {
+        **Request.ranges,
+        "max_tokens": (1, math.inf),
+        "presence_penalty": (-2, 2),
+        "frequency_penalty": (-2, 2),
+    }
+
+    def check(self, max_answers: int) -> None:
+        """Raise BadRequest for a value that no engine accepts, or for too many answers."""
+        super().check(max_answers)
+        if self.n is not None:
+            _check_range("n", self.n, max_answers)
+
+
+class ChatRequest(_Sampled):
+    """Body of `POST /v1/chat/completions`."""
+
+    messages: list[ChatMessage] | msgspec.UnsetType = msgspec.UNSET
+    max_completion_tokens: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    tools: msgspec.Raw = _ABSENT
+    tool_choice: msgspec.Raw = _ABSENT
+
+    ranges = {
+        **_Sampled.ranges,
+        "max_completion_tokens": (1, math.inf),
+        "top_logprobs": (0, _MAX_LOGPROBS),
+    }
+
+    @property
+    def answers(self) -> int:
+        """Number of texts that the engine generates."""
+        return self.n or 1
+
+    @property
+    def offers_tools(self) -> bool:
+        """Whether the model may call tools in this request."""
+        return _offers(self.tools, self.tool_choice)
+
+    @property
+    def output_limit(self) -> int | None:
+        """Maximum number of tokens of all answers together, if the request limits it."""
+        limit = (
+            self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+        )
+        return None if limit is None else limit * self.answers
+
+    def check(self, max_answers: int) -> None:
+        """Raise BadRequest for a value that no engine accepts, or for too many answers."""
+        super().check(max_answers)
+        if self.messages is msgspec.UNSET:
+            raise refusals.missing("messages")
+        check_messages(self.messages)
+        if self.top_logprobs is not None and not self.logprobs:
+            raise refusals.only_with("top_logprobs", "logprobs")
+        if bytes(self.tools).translate(None, _BLANKS) == b"[]":
+            raise refusals.empty("tools")
+        _check_tool_choice(self.tools, self.tool_choice)
+
+
+class CompletionRequest(_Sampled, dict=True):
+    """Body of `POST /v1/completions`. `prompt` can hold many prompts, each with `n` answers."""
+
+    max_tokens: int | None = _DEFAULT_COMPLETION_TOKENS
+    best_of: int | None = None
+    prompt: msgspec.Raw = _ABSENT
+    prompt_embeds: msgspec.Raw = _ABSENT
+
+    @functools.cached_property
+    def prompts(self) -> int:
+        """Number of prompts."""
+        return max(1, _count(self.prompt) + _count(self.prompt_embeds))
+
+    @property
+    def answers(self) -> int:
+        """Number of texts that the engine generates."""
+        return max(self.n or 1, self.best_of or 1) * self.prompts
+
+    @property
+    def output_limit(self) -> int | None:
+        """Maximum number of tokens of all answers together, if the request limits it."""
+        return None if self.max_tokens is None else self.max_tokens * self.answers
+
+    def check(self, max_answers: int) -> None:
+        """Raise BadRequest for a value that no engine accepts, or for too many answers."""
+        super().check(max_answers)
+        if self.best_of is not None:
+            _check_range("best_of", self.best_of, max_answers)
+        _check_length("prompt", self.prompts, max_answers)
+        if self.answers > max_answers:
+            raise BadRequest(
+                f"This request asks for {self.answers} completions ({self.prompts} prompts with "
+                f"{self.answers // self.prompts} each), and one request may ask for "
+                f"{max_answers}. Send fewer prompts, or a smaller 'n'.",
+                param="n",
+                code="integer_above_max_value",
+            )
+        if _is_off(self.prompt) and _is_off(self.prompt_embeds):
+            raise refusals.missing("prompt")
+
+
+class ResponseRequest(Request):
+    """Body of `POST /v1/responses`."""
+
+    input: msgspec.Raw = _ABSENT
+    max_output_tokens: int | None = None
+    tools: msgspec.Raw = _ABSENT
+    tool_choice: msgspec.Raw = _ABSENT
+    previous_response_id: str | None = None
+    conversation: msgspec.Raw = _ABSENT
+    background: bool | None = None
+    prompt: msgspec.Raw = _ABSENT
+
+    ranges = {**Request.ranges, "max_output_tokens": (1, math.inf)}
+
+    @property
+    def offers_tools(self) -> bool:
+        """Whether the model may call tools in this request."""
+        return _offers(self.tools, self.tool_choice)
+
+    @property
+    def output_limit(self) -> int | None:
+        """Maximum number of tokens of the answer, if the request limits it."""
+        return self.max_output_tokens
+
+    def check(self, max_answers: int) -> None:
+        """Raise BadRequest for a value that no engine accepts, or for what is not stored here."""
+        super().check(max_answers)
+        if self.previous_response_id is not None:
+            raise BadRequest(
+                f"Previous response with id '{self.previous_response_id[:80]}' not found: "
+                "responses are not stored here. Send the earlier messages in 'input'.",
+                param="previous_response_id",
+                code="previous_response_not_found",
+            )
+        if not _is_off(self.conversation):
+            raise refusals.unsupported(
+                "conversation", "Nothing is stored: send the earlier messages in 'input'."
+            )
+        if self.background:
+            raise refusals.unsupported("background", "Stream the response instead.")
+        if not _is_off(self.prompt):
+            raise refusals.unsupported("prompt", "Send the text of the prompt in 'instructions'.")
+        if _is_off(self.input):
+            raise refusals.missing("input")
+        _check_tool_choice(self.tools, self.tool_choice)
+
+
+class EmbeddingRequest(Request):
+    """Body of `POST /v1/embeddings`. `input` can hold many texts; `messages` are chats to embed."""
+
+    input: msgspec.Raw = _ABSENT
+    messages: msgspec.Raw = _ABSENT
+
+    def check(self, max_answers: int) -> None:
+        """Raise BadRequest if the request has no input, or too many."""
+        super().check(max_answers)
+        if _is_off(self.input) and _is_off(self.messages):
+            raise refusals.missing("input")
+        _check_length("input", _count(self.input), _MAX_INPUTS)
+        _check_length("messages", _count(self.messages), _MAX_INPUTS)
+
+
+def _is_off(value: msgspec.Raw) -> bool:
+    return len(memoryview(value)) <= 5 and bytes(value) in _OFF
+
+
+def _offers(tools: msgspec.Raw, tool_choice: msgspec.Raw) -> bool:
+    listed = bytes(tools).strip(b"[] \n\r\t")
+    return listed not in (b"", b"null") and bytes(tool_choice) != b'"none"'
+
+
+def _check_tool_choice(tools: msgspec.Raw, choice: msgspec.Raw) -> None:
+    if _is_off(tools) and bytes(choice) not in (b"", b"null", b'"none"'):
+        raise BadRequest(
+            "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are "
+            "specified.",
+            param="tool_choice",
+            code="invalid_value",
+        )
+
+
+def _check_stream_options(options: Mapping[str, Any], *, streamed: bool) -> None:
+    for name in ("include_usage", "continuous_usage_stats"):
+        value = options.get(name)
+        if value is not None and type(value) is not bool:
+            raise refusals.wrong_type(f"stream_options.{name}", "bool", _json_type(value))
+    if not streamed:
+        raise refusals.only_with("stream_options", "stream")
+
+
+def _check_range(name: str, value: int, most: int) -> None:
+    if value < 1:
+        raise refusals.below(name, value, 1)
+    if value > most:
+        raise refusals.above(name, value, most)
+
+
+def _check_length(name: str, length: int, most: int) -> None:
+    if length > most:
+        raise refusals.too_long(name, length, most)
+
+
+def _count(value: msgspec.Raw) -> int:
+    """Count the prompts in a JSON value: a text, its tokens, or a list of either.
+
+    Nothing is decoded, because a list of all elements could use thirty times the body's memory.
+    vLLM rejects lists of mixed types, so the first element determines the type of the others.
+    """
+    data = bytes(value)
+    if not data or data == b"null":
+        return 0
+    first = data[1:].lstrip()[:1] if data[:1] == b"[" else b""
+    if first not in (b'"', b"["):
+        return 1  # a text, its tokens, or the messages of a chat
+    data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if first == b'"':
+        return data.count(b'"') // 2
+    return _lists(data)
+
+
+def _lists(data: bytes) -> int:
+    """Count the lists in a list. Escapes must already be removed from its strings."""
+    brackets = _STRINGS.sub(b"", data).translate(None, _NOT_BRACKETS)
+    while (fewer := _OBJECTS.sub(b"", brackets)) != brackets:
+        brackets = fewer
+    return brackets.count(b"[") - 1
+
+
+def _json_type(value: object) -> str:
+    if isinstance(value, dict):
+        return "object"
+    return "array" if isinstance(value, list) else type(value).__name__

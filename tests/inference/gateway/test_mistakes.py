@@ -1,0 +1,370 @@
+"""The commonest mistakes in requests, and OpenAI's answers to them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from service.core.errors import BadRequest
+from service.inference.gateway.engine_words import in_openais_words
+from service.inference.gateway.parameters import parse
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+RESPONSES, EMBEDDINGS = "/v1/responses", "/v1/embeddings"
+HI: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
+ROLES = "'system', 'assistant', 'user', 'function', 'tool', and 'developer'"
+REQUIRED, TYPE, VALUE = "missing_required_parameter", "invalid_type", "invalid_value"
+
+# Path, fields, message, parameter, code.
+MISTAKES: list[tuple[str, dict[str, Any], str, str, str]] = [
+    (CHAT, {}, "Missing required parameter: 'messages'.", "messages", REQUIRED),
+    (
+        CHAT,
+        {"messages": []},
+        "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an "
+        "empty array instead.",
+        "messages",
+        "empty_array",
+    ),
+    (
+        CHAT,
+        {"messages": "hi"},
+        "Invalid type for 'messages': expected an array, but got a string instead.",
+        "messages",
+        TYPE,
+    ),
+    (
+        CHAT,
+        {"messages": None},
+        "Invalid type for 'messages': expected an array, but got null instead.",
+        "messages",
+        TYPE,
+    ),
+    (
+        CHAT,
+        {"messages": ["hi"]},
+        "Invalid type for 'messages[0]': expected an object, but got a string instead.",
+        "messages[0]",
+        TYPE,
+    ),
+    (
+        CHAT,
+        {"messages": [*HI["messages"], {"content": "hi"}]},
+        "Missing required parameter: 'messages[1].role'.",
+        "messages[1].role",
+        REQUIRED,
+    ),
+    (
+        CHAT,
+        {"messages": [{"role": "usr", "content": "hi"}]},
+        f"Invalid value: 'usr'. Supported values are: {ROLES}.",
+        "messages[0].role",
+        VALUE,
+    ),
+    (
+        CHAT,
+        {"messages": [{"role": 1, "content": "hi"}]},
+        "Invalid type for 'messages[0].role': expected a string, but got an integer instead.",
+        "messages[0].role",
+        TYPE,
+    ),
+    (
+        CHAT,
+        {"messages": [{"role": "user"}]},
+        "Missing required parameter: 'messages[0].content'.",
+        "messages[0].content",
+        REQUIRED,
+    ),
+    *(
+        (
+            CHAT,
+            {"messages": [{"role": "user", "content": content}]},
+            "Invalid type for 'messages[0].content': expected one of a string or array of objects, "
+            f"but got {got} instead.",
+            "messages[0].content",
+            TYPE,
+        )
+        for content, got in [
+            (None, "null"),
+            (5, "an integer"),
+            (5.5, "a decimal number"),
+            (True, "a boolean"),
+            ({"text": "hi"}, "an object"),
+        ]
+    ),
+    (
+        CHAT,
+        {**HI, "temperature": "hot"},
+        "Invalid type for 'temperature': expected a decimal number, but got a string instead.",
+        "temperature",
+        TYPE,
+    ),
+    *(
+        (
+            path,
+            {**needed, "temperature": 2.1},
+            "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got "
+            "2.1 instead.",
+            "temperature",
+            "decimal_above_max_value",
+        )
+        for path, needed in [(CHAT, HI), (COMPLETIONS, {"prompt": "a"}), (RESPONSES, {"input": ""})]
+    ),
+    (
+        CHAT,
+        {**HI, "temperature": -0.5},
+        "Invalid 'temperature': decimal below minimum value. Expected a value >= 0, but got -0.5 "
+        "instead.",
+        "temperature",
+        "decimal_below_min_value",
+    ),
+    (
+        CHAT,
+        {**HI, "top_p": 1.5},
+        "Invalid 'top_p': decimal above maximum value. Expected a value <= 1, but got 1.5 instead.",
+        "top_p",
+        "decimal_above_max_value",
+    ),
+    (
+        CHAT,
+        {**HI, "presence_penalty": -2.5},
+        "Invalid 'presence_penalty': decimal below minimum value. Expected a value >= -2, but got "
+        "-2.5 instead.",
+        "presence_penalty",
+        "decimal_below_min_value",
+    ),
+    (
+        CHAT,
+        {**HI, "frequency_penalty": 2.5},
+        "Invalid 'frequency_penalty': decimal above maximum value. Expected a value <= 2, but got "
+        "2.5 instead.",
+        "frequency_penalty",
+        "decimal_above_max_value",
+    ),
+    *(
+        (
+            path,
+            {**needed, name: 0},
+            f"Invalid '{name}': integer below minimum value. Expected a value >= 1, but got 0 "
+            "instead.",
+            name,
+            "integer_below_min_value",
+        )
+        for path, needed, name in [
+            (CHAT, HI, "max_tokens"),
+            (CHAT, HI, "max_completion_tokens"),
+            (COMPLETIONS, {"prompt": "a"}, "max_tokens"),
+            (RESPONSES, {"input": "a"}, "max_output_tokens"),
+        ]
+    ),
+    (
+        CHAT,
+        {**HI, "logprobs": 5},
+        "Invalid type for 'logprobs': expected a boolean, but got an integer instead.",
+        "logprobs",
+        TYPE,
+    ),
+    (
+        CHAT,
+        {**HI, "logprobs": True, "top_logprobs": 21},
+        "Invalid 'top_logprobs': integer above maximum value. Expected a value <= 20, but got 21 "
+        "instead.",
+        "top_logprobs",
+        "integer_above_max_value",
+    ),
+    (
+        CHAT,
+        {**HI, "top_logprobs": 2},
+        "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
+        "top_logprobs",
+        VALUE,
+    ),
+    (
+        CHAT,
+        {**HI, "stream_options": {"include_usage": True}},
+        "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+        "stream_options",
+        VALUE,
+    ),
+    (
+        CHAT,
+        {**HI, "tools": []},
+        "Invalid 'tools': empty array. Expected an array with minimum length 1, but got an empty "
+        "array instead.",
+        "tools",
+        "empty_array",
+    ),
+    (
+        CHAT,
+        {**HI, "tool_choice": "auto"},
+        "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are "
+        "specified.",
+        "tool_choice",
+        VALUE,
+    ),
+    (COMPLETIONS, {}, "Missing required parameter: 'prompt'.", "prompt", REQUIRED),
+    (COMPLETIONS, {"prompt": None}, "Missing required parameter: 'prompt'.", "prompt", REQUIRED),
+    (EMBEDDINGS, {}, "Missing required parameter: 'input'.", "input", REQUIRED),
+    (RESPONSES, {}, "Missing required parameter: 'input'.", "input", REQUIRED),
+    (
+        RESPONSES,
+        {"input": "a", "previous_response_id": "resp_1"},
+        "Previous response with id 'resp_1' not found: responses are not stored here. Send the "
+        "earlier messages in 'input'.",
+        "previous_response_id",
+        "previous_response_not_found",
+    ),
+    (
+        RESPONSES,
+        {"input": "a", "conversation": "conv_1"},
+        "Unsupported parameter: 'conversation' is not supported here. Nothing is stored: send the "
+        "earlier messages in 'input'.",
+        "conversation",
+        "unsupported_parameter",
+    ),
+    (
+        RESPONSES,
+        {"input": "a", "background": True},
+        "Unsupported parameter: 'background' is not supported here. Stream the response instead.",
+        "background",
+        "unsupported_parameter",
+    ),
+    (
+        RESPONSES,
+        {"input": "a", "prompt": {"id": "pmpt_1"}},
+        "Unsupported parameter: 'prompt' is not supported here. Send the text of the prompt in "
+        "'instructions'.",
+        "prompt",
+        "unsupported_parameter",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "fields", "message", "param", "code"), MISTAKES)
+def test_a_mistake_is_answered_in_openais_words(path, fields, message, param, code):
+    with pytest.raises(BadRequest) as caught:
+        parse(path, json.dumps({"model": "a", **fields}).encode()).check(16)
+    error = caught.value
+    assert (error.message, error.param, error.code) == (message, param, code)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        (CHAT, {"messages": [{"role": "assistant", "tool_calls": []}]}),
+        (CHAT, {"messages": [{"role": "assistant", "content": None}]}),
+        (CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}),
+        (CHAT, {**HI, "temperature": 0, "top_p": 1, "presence_penalty": 2, "seed": 7}),
+        (CHAT, {**HI, "logprobs": True, "top_logprobs": 20}),
+        (CHAT, {**HI, "tools": None, "tool_choice": "none"}),
+        (CHAT, {**HI, "stream": True, "stream_options": {"include_usage": True}}),
+        (COMPLETIONS, {"prompt": "", "logprobs": 5}),
+        (
+            RESPONSES,
+            {"input": "", "store": True, "background": False, "previous_response_id": None},
+        ),
+    ],
+)
+def test_what_is_right_passes(path, fields):
+    parse(path, json.dumps({"model": "a", **fields}).encode()).check(16)
+
+
+# Messages of vLLM 0.32.
+CONTEXT = (
+    "This model's maximum context length is 1024 tokens. However, your prompt contains {} input "
+    "tokens, which exceeds this limit even without any output tokens. Please reduce the length of "
+    "the input prompt."
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "message", "param", "code"),
+    [
+        (
+            CHAT,
+            CONTEXT.format("at least 1025"),
+            "This model's maximum context length is 1024 tokens. However, your messages resulted "
+            "in at least 1025 tokens. Please reduce the length of the messages.",
+            "messages",
+            "context_length_exceeded",
+        ),
+        (
+            COMPLETIONS,
+            CONTEXT.format("2000"),
+            "This model's maximum context length is 1024 tokens. However, your prompt resulted in "
+            "2000 tokens. Please reduce the length of the prompt.",
+            "prompt",
+            "context_length_exceeded",
+        ),
+        (
+            RESPONSES,
+            "The engine prompt length 1100 exceeds the max_model_len 1024. Please reduce prompt.",
+            "This model's maximum context length is 1024 tokens. However, your input resulted in "
+            "1100 tokens. Please reduce the length of the input.",
+            "input",
+            "context_length_exceeded",
+        ),
+        (
+            CHAT,
+            "max_completion_tokens=5000 cannot be greater than max_model_len=1024. Please request "
+            "fewer output tokens.",
+            "max_completion_tokens is too large: 5000. This model supports at most 1024 completion "
+            "tokens, whereas you provided 5000.",
+            "max_completion_tokens",
+            VALUE,
+        ),
+        (
+            CHAT,
+            "1 validation error:\n  {'type': 'int_parsing', 'loc': 'body.seed', 'msg': 'Input "
+            "should be a valid integer, unable to parse string as an integer', 'input': 'x'}",
+            "Invalid type for 'seed': expected an integer, but got a string instead.",
+            "seed",
+            TYPE,
+        ),
+        (
+            CHAT,
+            "2 validation errors:\n  {'type': 'string_type', 'loc': 'body.stop', 'msg': 'Input "
+            "should be a valid string', 'input': '5'}\n  {'type': 'list_type', 'loc': 'body.stop'",
+            "Invalid type for 'stop': expected a string, but got an integer instead.",
+            "stop",
+            TYPE,
+        ),
+        (
+            CHAT,
+            "1 validation error:\n  {'type': 'literal_error', 'loc': 'body.response_format.type', "
+            "'msg': \"Input should be 'text', 'json_object' or 'json_schema'\", 'input': 'xml', "
+            "'ctx': {'expected': \"'text', 'json_object' or 'json_schema'\"}}",
+            "Invalid value for 'response_format.type'. Supported values are: 'text', 'json_object' "
+            "or 'json_schema'.",
+            "response_format.type",
+            VALUE,
+        ),
+        (
+            CHAT,
+            "2 validation errors:\n  {'type': 'missing', 'loc': "
+            "'body.tools.0.ChatCompletionToolsParam.function', 'msg': 'Field required', 'input': "
+            "'<dict of 1 items>'}",
+            "Missing required parameter: 'tools[0].function'.",
+            "tools[0].function",
+            REQUIRED,
+        ),
+        (
+            CHAT,
+            "1 validation error:\n  {'type': 'value_error', 'loc': 'body', 'msg': \"Value error, "
+            "the schema's root is not an object\", 'input': '<dict of 3 items>', 'ctx': {}}",
+            "Invalid 'body': the schema's root is not an object",
+            "body",
+            VALUE,
+        ),
+    ],
+)
+def test_the_engines_words_become_openais(path, given, message, param, code):
+    error = in_openais_words(given, path)
+    assert error is not None
+    assert (error.message, error.param, error.code) == (message, param, code)
+
+
+def test_a_message_of_no_known_form_stays():
+    assert in_openais_words("logit_bias contains key(s) that are no tokens: ['a']", CHAT) is None
