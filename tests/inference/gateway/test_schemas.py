@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from service.inference.gateway import PATHS
-from service.inference.gateway import parameters as read
+from service.inference.gateway import request_types as read
 from service.inference.gateway import schemas as documented
 from service.inference.gateway.openapi_routes import router
 
