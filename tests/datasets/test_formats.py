@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import csv
 import gzip
 import io
 import json
+import lzma
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -306,7 +308,11 @@ def bomb(kind: str) -> bytes:
         return out.getvalue()
     if kind == "zstd":
         return zstandard.compress(megabyte * 100)
-    return out.getvalue()
+    if kind == "zip":
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.writestr("rows.jsonl", megabyte * 40)
+        return out.getvalue()
+    return bz2.compress(megabyte * 40) if kind == "bzip2" else lzma.compress(megabyte * 40)
 
 
 # Bombs are made when a test needs them: each process collects all tests.
@@ -315,6 +321,11 @@ REFUSED: list[tuple[str, bytes | Callable[[], bytes], FormatOptions, str]] = [
     ("blank", b" \n\n", FormatOptions(), "empty_file"),
     ("gzip bomb", lambda: bomb("gzip"), FormatOptions(), "unpacks_too_far"),
     ("zstd bomb", lambda: bomb("zstd"), FormatOptions(), "unpacks_too_far"),
+    ("bzip2 bomb", lambda: bomb("bzip2"), FormatOptions(), "unpacks_too_far"),
+    ("xz bomb", lambda: bomb("xz"), FormatOptions(), "unpacks_too_far"),
+    ("ZIP bomb", lambda: bomb("zip"), FormatOptions(), "unpacks_too_far"),
+    ("cut bzip2", bz2.compress(jsonl(RECORDS))[:-20], FormatOptions(), "damaged_archive"),
+    ("cut xz", lzma.compress(jsonl(RECORDS))[:-20], FormatOptions(), "damaged_archive"),
     ("size", gzip.compress(b"{}" * 99), FormatOptions(max_unpacked_bytes=9), "unpacks_too_large"),
     ("cut gzip", gzip.compress(jsonl(RECORDS))[:-20], FormatOptions(), "damaged_archive"),
     ("broken gzip", b"\x1f\x8bnonsense", FormatOptions(), "damaged_archive"),
