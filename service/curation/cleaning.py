@@ -16,7 +16,7 @@ from service.curation.child_runner import Desk, DeskFailed
 from service.curation.outputs import Output, Outputs
 from service.curation.recognizers.records import Recognizers
 from service.curation.records import Task, Tasks, TaskSuperseded
-from service.curation.scratch import fetch
+from service.curation.scratch import fetch, other_file
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult, CleanSpec, OutputFile
 from service.datasets.facts import RowFormat, canonical_facts
@@ -39,6 +39,7 @@ class MakeCleaning:
         """Clean the file; output files and task state are committed together. Raises DeskFailed."""
         options = dict(task.options)
         given = options.pop("format", None) or file.format
+        decisions = options.pop("decisions_file", None)
         spec = CleanSpec(
             path=await fetch(self._files.storage, file, folder / "content"),
             out=folder / "out",
@@ -47,6 +48,10 @@ class MakeCleaning:
             recognizers=await self._recognizers.all(task.project_id),
             result=folder / "result.json",
         )
+        if decisions is not None:
+            found = await other_file(self._files, task, decisions, "file of decisions")
+            fetched = await fetch(self._files.storage, found, folder / "decisions")
+            spec = msgspec.structs.replace(spec, decisions=fetched)
         cleaned = await self._desk.run(spec)
         if cleaned.train.rows == 0:
             raise DeskFailed(
@@ -57,11 +62,13 @@ class MakeCleaning:
     async def _keep(self, task: Task, file: FileRecord, cleaned: CleanResult) -> None:
         row_format = cleaned.source.facts.row_format
         outputs = {
-            "training_file": _rows(file, cleaned.train, "clean", row_format),
-            "diff_file": _output(file, cleaned.diff, "diff", Purpose.USER_DATA),
+            "training_file": _rows(file, task, cleaned.train, "clean", row_format),
+            "diff_file": _output(file, task, cleaned.diff, "diff", Purpose.USER_DATA),
         }
         if cleaned.validation is not None and cleaned.validation.rows:
-            outputs["validation_file"] = _rows(file, cleaned.validation, "validation", row_format)
+            outputs["validation_file"] = _rows(
+                file, task, cleaned.validation, "validation", row_format
+            )
         result = {
             **{name: output.record.id for name, output in outputs.items()},
             "source_rows": cleaned.source.rows,
@@ -89,17 +96,19 @@ class MakeCleaning:
             raise
 
 
-def _rows(source: FileRecord, cleaned: OutputFile, what: str, row_format: RowFormat) -> Output:
+def _rows(
+    source: FileRecord, task: Task, cleaned: OutputFile, what: str, row_format: RowFormat
+) -> Output:
     """An output of canonical rows, which are already valid."""
     found = msgspec.to_builtins(canonical_facts(cleaned.bytes, row_format))
     data = {"row_format": row_format, "found": found, "canonical": cleaned.sha256}
-    return _output(source, cleaned, what, Purpose.FINE_TUNE, **data)
+    return _output(source, task, cleaned, what, Purpose.FINE_TUNE, **data)
 
 
 def _output(
-    source: FileRecord, cleaned: OutputFile, what: str, purpose: Purpose, **more: Any
+    source: FileRecord, task: Task, cleaned: OutputFile, what: str, purpose: Purpose, **more: Any
 ) -> Output:
-    """An output file that expires with its source."""
+    """An output file that expires with its source, and names it."""
     stem = source.filename.split(".", 1)[0] or source.id
     record = FileRecord(
         id=ids.new(ids.FILE),
@@ -112,6 +121,8 @@ def _output(
         status=FileStatus.PROCESSED,
         expires_at=source.expires_at,
         rows=cleaned.rows,
+        derived_from=source.id,
+        cleaning=task.id,
         **more,
     )
     return Output(record, Path(cleaned.path))

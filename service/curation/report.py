@@ -10,10 +10,10 @@ import msgspec
 from service.config import Settings
 from service.core import ids
 from service.core.records import Missing
-from service.curation.child_runner import Desk, DeskFailed
+from service.curation.child_runner import Desk
 from service.curation.recognizers.records import Recognizers
 from service.curation.records import Task, TaskKind, Tasks
-from service.curation.scratch import fetch
+from service.curation.scratch import fetch, other_file
 from service.datasets.contract import ReportSpec
 from service.files.records import FileRecord, Files
 from service.models.catalogue import BaseModelEntry, Catalogue
@@ -77,7 +77,7 @@ class MakeReport:
             recognizers=await self._recognizers.all(task.project_id),
         )
         if options.validation_file is not None:
-            held = await self._validation(file.project_id, options.validation_file)
+            held = await other_file(self._files, task, options.validation_file, "validation file")
             spec = msgspec.structs.replace(
                 spec,
                 validation=await fetch(self._files.storage, held, folder / "validation"),
@@ -91,12 +91,6 @@ class MakeReport:
         except Missing:  # the file was deleted while this ran: remove what was stored since
             await self._files.storage.delete_prefix(task.folder)
             raise
-
-    async def _validation(self, project_id: str, file_id: str) -> FileRecord:
-        record = await self._files.get(project_id, file_id, ids.now_s())
-        if record is None:
-            raise DeskFailed("file_not_found", f"The validation file {file_id} was deleted.")
-        return record
 
 
 def _tokenizers(entries: list[BaseModelEntry]) -> dict[str, Path]:

@@ -48,6 +48,13 @@ _PENDING: dict[str, Any] = {
 _REPORT_LOST = "The report is no longer in storage; it is being generated again."
 
 
+Model = Annotated[
+    str | None,
+    Query(
+        max_length=256,
+        description="Base model whose tokenizer counts tokens; all base models if omitted.",
+    ),
+]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 
 
@@ -73,9 +80,7 @@ async def retrieve_report(
     registry: Registry,
     recognizers: RecognizerStore,
     settings: AppSettings,
-    model: Annotated[
-        str | None, Query(max_length=256, description="Base model whose tokenizer counts tokens.")
-    ] = None,
+    model: Model = None,
     validation_file: Annotated[
         str | None,
         Query(max_length=128, description="ID of a validation file to check for shared rows."),
@@ -95,7 +100,7 @@ async def retrieve_report(
     """
     file = await existing(files, caller.project_id, file_id)
     if validation_file is not None:
-        await _other_file(files, caller, validation_file)
+        await _other_file(files, caller, validation_file, "validation_file")
     options = ReportOptions(_models(registry, model), validation_file)
     digest = await recognizers.digest(caller.project_id)
     requested = report_task(file, options, digest)
@@ -138,13 +143,14 @@ async def list_rows(
         str | None, Query(pattern=r"^[0-9]{1,12}$", description="Line after which to start.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    model: Model = None,
 ) -> Response:
     """List rows in the order of the file, each with its content and with what the report found in
     it. A page has at most 4 MiB of rows, so it may have fewer rows than `limit`.
 
-    The rows come from the report on all base models, which the first request starts: the response
-    is 202 until it is ready. Of each code, the first 100,000 findings are kept. A broken row is
-    listed with its findings only.
+    The rows come from the report with the same `model`, which the first request starts: the
+    response is 202 until it is ready. Of each code, the first 100,000 findings are kept. A broken
+    row is listed with its findings only.
     """
     file = await existing(files, caller.project_id, file_id)
     if issue is not None and issue not in CHECKS:
@@ -154,7 +160,7 @@ async def list_rows(
             param="issue",
             code="invalid_value",
         )
-    options = ReportOptions(_models(registry, None))
+    options = ReportOptions(_models(registry, model))
     requested = report_task(file, options, await recognizers.digest(caller.project_id))
     task = await _report(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
@@ -181,9 +187,12 @@ async def clean_file(
     """Clean a file in the background. The results are new files; the source file is not modified.
 
     The same file, options and recognizers produce identical bytes. Poll `retrieveFileCleaning`
-    until the status is `completed` or `failed`, then train on `training_file`.
+    until the status is `completed` or `failed`, then train on `training_file`. The new files name
+    the file and the cleaning that they come from.
     """
     file = await existing(files, caller.project_id, file_id)
+    if body.decisions_file is not None:
+        await _other_file(files, caller, body.decisions_file, "decisions_file")
 
     async def make(claim: Claim[Task]) -> Task:
         await check_room(settings, tasks, caller)
@@ -250,11 +259,11 @@ def _pending(task: Task) -> JSONResponse:
     return JSONResponse(pending, 202, headers={"retry-after": str(_RETRY_S)})
 
 
-async def _other_file(files: Store, caller: Principal, file_id: str) -> FileRecord:
+async def _other_file(files: Store, caller: Principal, file_id: str, param: str) -> FileRecord:
     try:
         return await existing(files, caller.project_id, file_id)
     except NotFound as e:
-        raise NotFound(e.message, param="validation_file", code="file_not_found") from e
+        raise NotFound(e.message, param=param, code="file_not_found") from e
 
 
 def _models(registry: ModelRegistry, requested: str | None) -> list[str]:

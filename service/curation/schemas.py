@@ -135,6 +135,13 @@ class CleanRequest(BaseModel):
         le=2147483647,
         description="Random seed of the validation split.",
     )
+    decisions_file: Annotated[str, Field(max_length=128)] | None = Field(
+        default=None,
+        description="ID of a file of the purpose `user_data` with decisions on single rows, one "
+        'JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"` with the '
+        "`row` to use instead. A row that is kept or edited is not dropped as a duplicate or "
+        "contradiction.",
+    )
     format: FormatFields | None = Field(
         default=None,
         description="Format options of the file. Defaults to the options given at upload.",
@@ -151,6 +158,8 @@ class CleanRequest(BaseModel):
     def options(self) -> dict[str, Any]:
         """The options as stored in the task."""
         given = self.model_dump(mode="json", exclude={"format"})
+        if self.decisions_file is None:
+            del given["decisions_file"]
         stored = self.format.stored() if self.format else None
         return {**given, "format": stored} if stored else given
 

@@ -7,10 +7,11 @@ import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from service.core import scratch
+from service.core import ids, scratch
 from service.core.storage import Storage, StorageFull, StorageMissing
 from service.curation.child_runner import DeskFailed
-from service.files.records import FileRecord
+from service.curation.records import Task
+from service.files.records import FileRecord, Files
 
 
 @contextlib.asynccontextmanager
@@ -28,6 +29,14 @@ async def scratch_folder(path: Path) -> AsyncIterator[Path]:
         if e.errno != errno.ENOSPC:
             raise
         raise _full("The worker's disk is full") from e
+
+
+async def other_file(files: Files, task: Task, file_id: str, what: str) -> FileRecord:
+    """Return another file that a task needs. Raises DeskFailed if it was deleted."""
+    record = await files.get(task.project_id, file_id, ids.now_s())
+    if record is None:
+        raise DeskFailed("file_not_found", f"The {what} {file_id} was deleted.")
+    return record
 
 
 async def fetch(storage: Storage, file: FileRecord, path: Path) -> Path:

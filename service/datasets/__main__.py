@@ -114,6 +114,7 @@ def _clean(spec: CleanSpec) -> CleanResult:
         spec.options,
         file_format=spec.format,
         recognizers=spec.recognizers,
+        decisions=spec.decisions,
         processes=spec.processes,
         progress=_Reporter(),
     )

@@ -194,12 +194,16 @@ class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
 
 
 class CleanSpec(TaskSpec[CleanResult], frozen=True, kw_only=True, tag="clean"):
-    """Clean a file, and write the outputs to the folder `out`."""
+    """Clean a file, and write the outputs to the folder `out`.
+
+    `decisions` is a file of decisions on single rows.
+    """
 
     out: Path
     format: FormatOptions = FormatOptions()
     options: CleanOptions = CleanOptions()
     recognizers: tuple[Recognizer, ...] = ()
+    decisions: Path | None = None
 
     @property
     def answer_type(self) -> type[CleanResult]:

@@ -74,6 +74,8 @@ class FileRecord(AttemptedRecord):
     status_details: str | None = None
     expires_at: int | None = None
     format: dict[str, Any] | None = None  # format options given at upload
+    derived_from: str | None = None  # ID of the file that a cleaning made it from
+    cleaning: str | None = None  # ID of that cleaning
     # Results of the check:
     rows: int | None = None
     warnings: int | None = None

@@ -64,7 +64,7 @@ class FormatFields(BaseModel):
 
 
 class FileObject(BaseModel):
-    """OpenAI's file object, extended with `rows`, `warnings`, `format` and `found`."""
+    """OpenAI's file object, extended with what the check found and where the file comes from."""
 
     id: str = Field(description="ID of the file, prefixed with `file-`.")
     object: Literal["file"] = "file"
@@ -93,6 +93,12 @@ class FileObject(BaseModel):
     )
     found: dict[str, Any] | None = Field(
         default=None, description="Container, encoding, shape and columns found by the check."
+    )
+    derived_from: str | None = Field(
+        default=None, description="ID of the file that a cleaning made this one from, if one did."
+    )
+    cleaning: str | None = Field(
+        default=None, description="ID of the cleaning that made this file, if one did."
     )
 
     @classmethod

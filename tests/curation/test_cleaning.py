@@ -235,3 +235,25 @@ async def test_a_project_cannot_fill_the_queue_with_tasks(api: Api, http, put):
     async with await api.client("other") as other:
         theirs = (await upload(other, DATA)).json()["id"]
         assert (await other.post(f"/v1/files/{theirs}/clean", json={})).status_code == 200
+
+
+async def test_decisions_make_a_new_version_that_names_where_it_comes_from(
+    http, work, put, cleaned, content
+):
+    decisions = b'{"line": 1, "action": "drop"}\n{"line": 41, "action": "keep"}\n'
+    async with work("cpu"):
+        file_id = await put(DATA)
+        uploaded = await upload(http, decisions, name="decisions.jsonl", purpose="user_data")
+        made = await cleaned(file_id, decisions_file=uploaded.json()["id"])
+        wrong = await upload(http, b'{"line": 9999, "action": "drop"}', purpose="user_data")
+        failed = await cleaned(file_id, decisions_file=wrong.json()["id"])
+        missing = await http.post(f"/v1/files/{file_id}/clean", json={"decisions_file": "file-x"})
+    assert made["options"]["decisions_file"] == uploaded.json()["id"]
+    assert made["dropped"] == {"broken": 1, "decision": 1}
+    lines = (await content(made["training_file"])).decode().splitlines()
+    assert json.loads(lines[-5]) == json.loads(ROWS[0])
+    file = (await http.get(f"/v1/files/{made['training_file']}")).json()
+    assert (file["derived_from"], file["cleaning"]) == (file_id, made["id"])
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "no_row_at_line")
+    error = missing.json()["error"]
+    assert (missing.status_code, error["param"]) == (404, "decisions_file")

@@ -233,9 +233,9 @@ export interface paths {
          * @description List rows in the order of the file, each with its content and with what the report found in
          *     it. A page has at most 4 MiB of rows, so it may have fewer rows than `limit`.
          *
-         *     The rows come from the report on all base models, which the first request starts: the response
-         *     is 202 until it is ready. Of each code, the first 100,000 findings are kept. A broken row is
-         *     listed with its findings only.
+         *     The rows come from the report with the same `model`, which the first request starts: the
+         *     response is 202 until it is ready. Of each code, the first 100,000 findings are kept. A broken
+         *     row is listed with its findings only.
          */
         get: operations["listFileRows"];
         put?: never;
@@ -264,7 +264,8 @@ export interface paths {
          * @description Clean a file in the background. The results are new files; the source file is not modified.
          *
          *     The same file, options and recognizers produce identical bytes. Poll `retrieveFileCleaning`
-         *     until the status is `completed` or `failed`, then train on `training_file`.
+         *     until the status is `completed` or `failed`, then train on `training_file`. The new files name
+         *     the file and the cleaning that they come from.
          */
         post: operations["createFileCleaning"];
         delete?: never;
@@ -2164,6 +2165,11 @@ export interface components {
              * @default 0
              */
             seed?: number;
+            /**
+             * Decisions File
+             * @description ID of a file of the purpose `user_data` with decisions on single rows, one JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"` with the `row` to use instead. A row that is kept or edited is not dropped as a duplicate or contradiction.
+             */
+            decisions_file?: string | null;
             /** @description Format options of the file. Defaults to the options given at upload. */
             format?: components["schemas"]["FormatFields"] | null;
         };
@@ -3890,7 +3896,7 @@ export interface components {
         };
         /**
          * FileObject
-         * @description OpenAI's file object, extended with `rows`, `warnings`, `format` and `found`.
+         * @description OpenAI's file object, extended with what the check found and where the file comes from.
          */
         FileObject: {
             /**
@@ -3956,6 +3962,16 @@ export interface components {
             found?: {
                 [key: string]: unknown;
             } | null;
+            /**
+             * Derived From
+             * @description ID of the file that a cleaning made this one from, if one did.
+             */
+            derived_from?: string | null;
+            /**
+             * Cleaning
+             * @description ID of the cleaning that made this file, if one did.
+             */
+            cleaning?: string | null;
         };
         /**
          * FileStatus
@@ -8532,7 +8548,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Base model whose tokenizer counts tokens.
+                 * @description Base model whose tokenizer counts tokens; all base models if omitted.
                  * @example smollm2-135m-instruct
                  */
                 model?: string | null;
@@ -8632,6 +8648,8 @@ export interface operations {
                  * @example 2
                  */
                 limit?: number;
+                /** @description Base model whose tokenizer counts tokens; all base models if omitted. */
+                model?: string | null;
             };
             header?: never;
             path: {

@@ -32,7 +32,8 @@ test("rows are listed with their findings, page by page", async () => {
   const once = await chats(105, "rows").text();
   const file = await upload(service(), new File([once, "\n", once], "twice.jsonl"));
   const seen: number[] = [];
-  for await (const row of rows(service(), file.id, { issue: "exact_duplicate" })) {
+  const query = { issue: "exact_duplicate", model: BASE_MODEL };
+  for await (const row of rows(service(), file.id, query)) {
     expect(row.findings.map((finding) => finding.other_line)).toContain(row.line - 105);
     seen.push(row.line);
   }

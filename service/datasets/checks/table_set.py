@@ -10,6 +10,22 @@ SET: dict[str, Check] = {
         "The row is broken ({cause}), and broken rows must be removed.",
         "Fix the row, or let the cleaning drop broken rows.",
     ),
+    "invalid_decision": Check(
+        "error",
+        "Line {number} of the decisions is not valid: {reason}.",
+        'A decision is a line such as {"line": 7, "action": "drop"}; the action is keep, drop or '
+        "edit.",
+    ),
+    "no_row_at_line": Check(
+        "error",
+        "A decision is about this line, where the file has no row.",
+        "Use the lines that the rows of the file have.",
+    ),
+    "broken_row_kept": Check(
+        "error",
+        "A decision keeps this row, which is broken.",
+        "Edit it, or drop it.",
+    ),
     "one_label": Check(
         "error",
         "Every row has the label {label}; the file needs good and bad answers.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from service.datasets.checks.findings import Findings
 from service.datasets.checks.rows import check_row
+from service.datasets.cleaning.decisions import Decisions
 from service.datasets.cleaning.diff import DiffEntry, diff_lines
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.cleaning.text import TextCleaner
@@ -50,12 +51,14 @@ def clean(
     *,
     file_format: FormatOptions | None = None,
     recognizers: Sequence[Recognizer] = (),
+    decisions: Path | None = None,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> CleanResult:
     """Write train.jsonl, diff.jsonl, and, if requested, validation.jsonl to `out_dir`.
 
-    What `recognizers` describe is personal data as well.
+    What `recognizers` describe is personal data as well. `decisions` is a file with a `Decision`
+    on each line.
 
     Raises DatasetError if the file as a whole cannot be read, or if it has broken rows and
     `drop_broken` is false.
@@ -70,6 +73,7 @@ def clean(
             options or CleanOptions(),
             file_format or FormatOptions(),
             recognizers,
+            decisions,
             processes,
             progress,
         ).run()
@@ -86,12 +90,15 @@ class _Cleaning:
         options: CleanOptions,
         file_format: FormatOptions,
         recognizers: Sequence[Recognizer],
+        decisions: Path | None,
         processes: int,
         progress: Progress | None,
     ) -> None:
         self._path, self._out, self._work = path, out, work
         self._options, self._format = options, file_format
         self._recognizers = recognizers
+        self._decisions_path = decisions
+        self._protected: Collection[int] = ()
         self._processes = processes
         self._progress = progress
         self._entries: list[DiffEntry] = []
@@ -109,11 +116,22 @@ class _Cleaning:
             max_issues=_MAX_BROKEN_ROWS,
             only_errors=True,
         )
-        self._drop_broken(prepared.result)
         row_format = prepared.result.facts.row_format
         limit = self._format.limit_bytes(prepared.result.facts.bytes)
+        broken = _first_errors(prepared.result)
+        lines = prepared.lines
+        if self._decisions_path is not None:
+            decisions = Decisions(self._decisions_path, row_format)
+            decisions.check(lines, broken)
+            canonical, lines = self._decide(decisions, canonical, lines, limit)
+            broken = {
+                line: code
+                for line, code in broken.items()
+                if line not in decisions.edited and line not in decisions.dropped
+            }
+        self._drop_broken(broken)
         with DigestWriter(cleaned, limit) as writer:
-            lines = self._clean_texts(canonical, writer, prepared.lines, row_format)
+            lines = self._clean_texts(canonical, writer, lines, row_format)
         collected = collect(
             cleaned,
             len(lines),
@@ -133,11 +151,24 @@ class _Cleaning:
         )
         return self._write(prepared.result, cleaned, lines, dropped, held)
 
-    def _drop_broken(self, result: ConvertResult) -> None:
-        first: dict[int, str] = {}
-        for issue in result.validation.issues:
-            if issue.severity == "error" and issue.line is not None:
-                first.setdefault(issue.line, issue.code)
+    def _decide(
+        self, decisions: Decisions, source: Path, source_lines: array[int], limit: int | None
+    ) -> tuple[Path, array[int]]:
+        """Write the rows that the decisions leave, and return their file and lines."""
+        self._protected = decisions.protected
+        self._entries += [DiffEntry(n, "dropped", "decision", {}) for n in decisions.dropped]
+        self._entries += [DiffEntry(n, "changed", "decision", {}) for n in decisions.edited]
+        if decisions.edited:
+            self._changed["edited"] = self._changed_rows = len(decisions.edited)
+        target = self._work / "decided"
+        lines = array("I")
+        with DigestWriter(target, limit) as writer:
+            for line, data in decisions.apply(zip(source_lines, _rows(source), strict=True)):
+                writer.write_row(data + b"\n", line)
+                lines.append(line)
+        return target, lines
+
+    def _drop_broken(self, first: Mapping[int, str]) -> None:
         if first and not self._options.drop_broken:
             line = min(first)
             raise refuse("broken_row", line, cause=first[line])
@@ -238,7 +269,7 @@ class _Cleaning:
     ) -> None:
         more = {} if other is None else {"other": lines[other]}
         for row in rows:
-            if not dropped[row]:
+            if not dropped[row] and lines[int(row)] not in self._protected:
                 dropped[row] = True
                 self._entries.append(DiffEntry(lines[int(row)], "dropped", reason, more))
 
@@ -281,6 +312,15 @@ class _Cleaning:
         target = self._out / name
         writer.path.replace(target)
         return OutputFile(str(target), rows, writer.bytes, writer.sha256)
+
+
+def _first_errors(result: ConvertResult) -> dict[int, str]:
+    """Return the code of the first error of each broken row, by line."""
+    first: dict[int, str] = {}
+    for issue in result.validation.issues:
+        if issue.severity == "error" and issue.line is not None:
+            first.setdefault(issue.line, issue.code)
+    return first
 
 
 def _rows(path: Path) -> Iterator[bytes]:

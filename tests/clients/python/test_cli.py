@@ -63,8 +63,11 @@ async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
         page = await cli("files", "report", file["id"], "-o", "report.html")
         assert page.code == 0
         assert (tmp_path / "report.html").read_text().lstrip().startswith("<!")
-        cleaned = await cli("files", "clean", file["id"], "--no-near-duplicates", "--json")
-        assert cleaned.json()["dropped"] == {"exact_duplicate": 1}
+        decisions = tmp_path / "decisions.jsonl"
+        decisions.write_text('{"line": 2, "action": "drop"}')
+        given = ("--no-near-duplicates", "--decisions", str(decisions), "--json")
+        cleaned = await cli("files", "clean", file["id"], *given)
+        assert cleaned.json()["dropped"] == {"decision": 1, "exact_duplicate": 1}
         bad = tmp_path / "bad.jsonl"
         bad.write_text('{"messages": []}\n')
         refused = await cli("files", "upload", "bad.jsonl")

@@ -2641,6 +2641,10 @@ class CleanRequest(Model):
     """
     Random seed of the validation split.
     """
+    decisions_file: str | None = None
+    """
+    ID of a file of the purpose `user_data` with decisions on single rows, one JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"` with the `row` to use instead. A row that is kept or edited is not dropped as a duplicate or contradiction.
+    """
     format: FormatFields | None = None
     """
     Format options of the file. Defaults to the options given at upload.
@@ -3110,7 +3114,7 @@ class ExportObject(Model):
 
 class FileObject(Model):
     """
-    OpenAI's file object, extended with `rows`, `warnings`, `format` and `found`.
+    OpenAI's file object, extended with what the check found and where the file comes from.
     """
 
     id: str
@@ -3161,6 +3165,14 @@ class FileObject(Model):
     found: dict[str, Any] | None = None
     """
     Container, encoding, shape and columns found by the check.
+    """
+    derived_from: str | None = None
+    """
+    ID of the file that a cleaning made this one from, if one did.
+    """
+    cleaning: str | None = None
+    """
+    ID of the cleaning that made this file, if one did.
     """
 
 

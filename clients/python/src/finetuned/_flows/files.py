@@ -131,6 +131,7 @@ def rows(
     *,
     issue: str | None = None,
     language: str | None = None,
+    model: str | None = None,
     after: int | None = None,
     limit: int | None = None,
     timeout_s: float | None = None,
@@ -138,8 +139,9 @@ def rows(
     """List rows of a data set with what the report found in them. Waits until it is ready.
 
     `issue` is the code of a finding that the rows have, and `after` the line after which to start.
+    `model` is that of the report (all base models if omitted).
     """
-    left, params = limit, {"issue": issue, "language": language}
+    left, params = limit, {"issue": issue, "language": language, "model": model}
     deadline = Deadline(timeout_s, f"The report on {file_id}")
     while left is None or left > 0:
         cursor = {"after": after, "limit": _PAGE if left is None else min(left, _PAGE)}
@@ -168,6 +170,7 @@ def clean(
     drop_control_characters: bool | None = None,
     validation_share: float | None = None,
     seed: int | None = None,
+    decisions_file: str | None = None,
     format: FormatFields | dict[str, Any] | None = None,
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
@@ -189,6 +192,7 @@ def clean(
         drop_control_characters=drop_control_characters,
         validation_share=validation_share,
         seed=seed,
+        decisions_file=decisions_file,
         format=format,
     )
     request = Request(

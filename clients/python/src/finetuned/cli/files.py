@@ -141,6 +141,15 @@ def clean(
         float | None, typer.Option(help="Share of rows for a validation file.", min=0, max=0.5)
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed of the split.", min=0)] = None,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help='Decisions on single rows, such as {"line": 7, "action": "drop"} on each line.',
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Create clean files from a file. The original file is not changed.
@@ -149,8 +158,10 @@ def clean(
     """
     out = Out(as_json)
     with client() as server:
+        given = decisions and server.files.upload(decisions, purpose="user_data", resume=False)
         done = server.files.clean(
             file_id,
+            decisions_file=given.id if given else None,
             contradictions=contradictions,
             personal_data=personal_data,
             possible_personal_data=possible,
