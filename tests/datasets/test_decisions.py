@@ -107,7 +107,7 @@ def test_what_is_no_decision_is_refused(tmp_path, decision, code, says):
 
 
 def test_two_decisions_on_a_row_are_refused(tmp_path):
-    with pytest.raises(DatasetError, match="Line 2 .* an earlier one on line 5"):
+    with pytest.raises(DatasetError, match=r"Line 2 .* an earlier one on line 5"):
         run(tmp_path, {"line": 5, "action": "keep"}, {"line": 5, "action": "drop"})
 
 
