@@ -64,6 +64,7 @@ from service.web.cors import for_pages_of
 from service.web.http import RequestContext, install_error_handlers
 from service.web.metrics_port import serve_metrics
 from service.web.openapi import describe
+from service.web.reference import routes as reference_routes
 from service.webhooks import routes as webhook_routes
 from service.webhooks.records import Webhooks
 
@@ -152,6 +153,7 @@ def _routes() -> list[BaseRoute]:
         usage_routes,
         webhook_routes,
         health,
+        reference_routes,
     ):
         every.include_router(module.router)
     every.include_router(job_routes.estimates)

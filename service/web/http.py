@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -92,6 +92,14 @@ def _observe(scope: Scope, status: int, seconds: float) -> None:
         status,
         extra={"duration_ms": round(seconds * 1000, 1)},
     )
+
+
+BELOW_V1: Final = frozenset(
+    {"aliases", "chat", "completions", "embeddings", "evals", "exports", "files", "fine_tuning"}
+    | {"models", "organization", "recognizers", "responses", "uploads", "webhook_endpoints"}
+    | {"webhook_event_types"}
+)
+"""The first part of each path below `/v1`."""
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -176,10 +184,20 @@ def from_validation(errors: Sequence[Any]) -> BadRequest:
 def _http_message(request: Request, error: HTTPException) -> str:
     path = request.url.path[:200]
     if error.status_code == 404:
-        return f"Unknown request URL: {request.method} {path}."
+        return f"Unknown request URL: {request.method} {path}.{_hint(path)}"
     if error.status_code == 405:
         return f"Method {request.method} is not allowed on {path}."
     return str(error.detail)
+
+
+def _hint(path: str) -> str:
+    """Return what to do about a base URL that lacks `/v1` or has it twice."""
+    first, _, rest = path.lstrip("/").partition("/")
+    if first in BELOW_V1:
+        return " The base URL lacks '/v1': it ends in '/v1', as OpenAI's does."
+    if first == "v1" and rest.startswith("v1/"):
+        return " The base URL has '/v1' twice."
+    return ""
 
 
 class Identified(Protocol):

@@ -1,0 +1,1 @@
+"""The pages of the API: what it is, and its reference."""

@@ -1,0 +1,63 @@
+"""`/` and `/docs`: what a person and a program see there, without other servers."""
+
+from __future__ import annotations
+
+import re
+
+from service.web.http import BELOW_V1
+from tests.conftest import Api
+
+
+async def test_a_program_learns_where_the_rest_is(api: Api):
+    async with await api.client() as http:
+        about = (await http.get("/")).json()
+        assert about["name"] == "finetuned"
+        assert about["base_url"] == f"{api.base_url.removesuffix('/v1')}/v1"
+        for link in (about["reference"], about["openapi"]):
+            assert (await http.get(link)).status_code == 200
+
+
+async def test_a_browser_gets_a_page_that_links_on(api: Api):
+    async with await api.client() as http:
+        page = await http.get("/", headers={"accept": "text/html,*/*"})
+        assert page.headers["content-type"].startswith("text/html")
+        assert f"{api.base_url.removesuffix('/v1')}/v1" in page.text
+        for link in re.findall(r'href="([^"]+)"', page.text):
+            assert (await http.get(f"/{link}")).status_code == 200
+
+
+async def test_the_reference_loads_nothing_from_elsewhere(api: Api):
+    async with await api.client() as http:
+        page = await http.get("/docs")
+        links = re.findall(r'(?:href|src)="([^"]+)"', page.text)
+        assert len(links) == 3
+        for link in links:
+            assert ":" not in link
+            assert not link.startswith("/")
+            asset = await http.get(f"/{link}")
+            assert asset.status_code == 200
+            assert asset.headers["content-type"].split(";")[0] in ("text/css", "text/javascript")
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        for wrong in ("redoc.standalone.js", "..%2f__init__.py", "x"):
+            assert (await http.get(f"/docs/{wrong}")).status_code == 404
+
+
+async def test_a_base_url_without_v1_gets_a_hint(api: Api):
+    async with await api.client() as http:
+        for path, hint in (
+            ("/chat/completions", "lacks '/v1'"),
+            ("/files", "lacks '/v1'"),
+            ("/v1/v1/models", "'/v1' twice"),
+        ):
+            error = (await http.post(path, json={})).json()["error"]
+            assert error["code"] == "unknown_url"
+            assert hint in error["message"]
+        error = (await http.get("/v1/threads")).json()["error"]
+        assert "base URL" not in error["message"]
+
+
+def test_the_hint_knows_every_path(api: Api):
+    paths = api.app.openapi()["paths"]
+    assert {path.split("/")[2] for path in paths if path.startswith("/v1/")} == BELOW_V1
