@@ -364,10 +364,16 @@ async def test_foreign_models_are_not_exported(api: Api, owned):
             assert answer.json()["error"]["param"] == "model"
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+BODIES = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "hi"}]},
+    "/v1/completions": {"prompt": "hi"},
+}
+
+
+@pytest.mark.parametrize("path", BODIES)
 async def test_foreign_model_cannot_be_chatted_with(api: Api, owned, path):
     async with await api.client("other") as other:
-        answer = await other.post(path, json={"model": owned["model"], "messages": []})
+        answer = await other.post(path, json={"model": owned["model"], **BODIES[path]})
         assert answer.status_code == 404
         assert answer.json()["error"]["code"] == "model_not_found"
 

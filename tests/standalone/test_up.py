@@ -68,7 +68,8 @@ def test_the_service_runs_and_shows_the_model_as_unavailable(up, tmp_path: Path,
     ) as http:
         models = http.get("/models").json()["data"]
         assert [(m["id"], m["available"]) for m in models] == [("gone", False)]
-        chat = http.post("/chat/completions", json={"model": "gone", "messages": []})
+        messages = [{"role": "user", "content": "hi"}]
+        chat = http.post("/chat/completions", json={"model": "gone", "messages": messages})
         assert chat.status_code == 503
         assert http.get("/files").status_code == 200
 
