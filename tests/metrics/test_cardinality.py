@@ -31,6 +31,9 @@ async def api(settings):
         yield Api(app, url, settings)
 
 
+CHAT = {"messages": [{"role": "user", "content": "hi"}], "input": "hi"}
+
+
 async def a_new_project(api: Api) -> None:
     """Make requests of each kind with a new project, key, model names and paths."""
     n = next(numbers)
@@ -49,7 +52,7 @@ async def a_new_project(api: Api) -> None:
             client.post(f"/v1/fine_tuning/jobs/ftjob-{n}/cancel"),
             client.get("/v1/chat/completions"),
             *(
-                client.post(path, json={"model": model, "messages": [], "stream": stream})
+                client.post(path, json={**CHAT, "model": model, "stream": stream})
                 for path in ("/v1/chat/completions", "/v1/embeddings")
                 for model in (BASE_MODEL, f"model-{n}", f"ft:{BASE_MODEL}:acme:{n}:abc123")
                 for stream in (True, False)

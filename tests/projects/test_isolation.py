@@ -364,7 +364,7 @@ async def test_foreign_models_are_not_exported(api: Api, owned):
             assert answer.json()["error"]["param"] == "model"
 
 
-BODIES = {
+BODIES: dict[str, dict[str, object]] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "hi"}]},
     "/v1/completions": {"prompt": "hi"},
 }
