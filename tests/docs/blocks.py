@@ -26,6 +26,7 @@ import yaml
 RUN = {"sh": "sh", "bash": "sh", "python": "python", "js": "js", "ts": "js"}
 _PARSERS: dict[str, Callable[[str], object]] = {
     "json": json.loads,
+    "jsonl": lambda text: [json.loads(line) for line in text.splitlines()],
     "yaml": lambda text: list(yaml.safe_load_all(text)),
     "toml": tomllib.loads,
 }
