@@ -204,6 +204,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 redis, registry, max_per_project=settings.max_aliases_per_project
             )
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
+            state.jobs_needing_file = state.jobs.needing
             state.job_changes = job_changes
             state.evaluations = Evaluations(redis)
             state.advice_store = AdviceStore(redis)

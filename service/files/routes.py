@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -25,6 +26,10 @@ router = APIRouter(prefix="/v1/files", tags=["Files"])
 
 
 Store = Annotated[Files, Depends(resource("files"))]
+JobsNeeding = Annotated[
+    Callable[[str, str], Awaitable[list[str]]], Depends(resource("jobs_needing_file"))
+]
+"""Returns the IDs of a project's unfinished jobs that read a file."""
 UploadSlots = Annotated[Slots, Depends(resource("upload_slots"))]
 
 
@@ -122,10 +127,14 @@ async def download_file(file_id: str, caller: Caller, store: Store) -> Streaming
 
 
 @router.delete("/{file_id}", operation_id="deleteFile", summary="Delete a file")
-async def delete_file(file_id: str, caller: Caller, store: Store) -> FileDeleted:
+async def delete_file(
+    file_id: str, caller: Caller, store: Store, jobs_needing: JobsNeeding
+) -> FileDeleted:
     """Delete a file's record, content and reports immediately. Models trained on the file and
-    files created from it by a cleaning are kept.
+    files created from it by a cleaning are kept. `unfinished_jobs` lists the jobs that still read
+    the file: they fail unless they have already started to train.
     """
     record = await existing(store, caller.project_id, file_id)
+    jobs = await jobs_needing(caller.project_id, record.id)
     await store.delete(record)
-    return FileDeleted(id=record.id)
+    return FileDeleted(id=record.id, unfinished_jobs=jobs)

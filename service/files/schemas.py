@@ -113,3 +113,7 @@ class FileDeleted(BaseModel):
     id: str = Field(description="ID of the deleted file.")
     object: Literal["file"] = "file"
     deleted: Literal[True] = True
+    unfinished_jobs: list[str] = Field(
+        default=[],
+        description="IDs of unfinished jobs that read the file, and may fail without it.",
+    )

@@ -282,6 +282,15 @@ class Jobs:
             jobs += _unfinished((job for _, job in some), found)
         return jobs
 
+    async def needing(self, project_id: str, file_id: str) -> list[str]:
+        """Return the IDs of the project's unfinished jobs that read a file."""
+        active = [job for project, job in await self.active() if project == project_id]
+        return [
+            job.id
+            for job in await self.records.get_many(project_id, active)
+            if file_id in (job.training_file, job.validation_file) and job.status not in FINAL
+        ]
+
     async def events_before(
         self, project_id: str, job_id: str, after: str | None, limit: int
     ) -> tuple[list[EventRecord], bool]:

@@ -343,6 +343,7 @@ def _unknown(job_id: str) -> NotFound:
 def _metadata_of(request: Request) -> dict[str, str] | None:
     """Return the metadata pairs to filter by; None for jobs without metadata."""
     pairs = parse_qsl(request.url.query, keep_blank_values=True)
-    if ("metadata", "null") in pairs:
+    # OpenAI's SDK for Node writes `metadata=` for null.
+    if ("metadata", "null") in pairs or ("metadata", "") in pairs:
         return None
     return {match[1]: value for name, value in pairs if (match := _METADATA_FILTER.fullmatch(name))}

@@ -192,7 +192,8 @@ async def test_list_filters_by_purpose(http, chats):
 async def test_delete_removes_record_and_bytes(api: Api, http):
     file_id = (await upload(http, b"x", "user_data")).json()["id"]
     answer = await http.delete(f"/v1/files/{file_id}")
-    assert answer.json() == {"id": file_id, "object": "file", "deleted": True}
+    gone = {"id": file_id, "object": "file", "deleted": True, "unfinished_jobs": []}
+    assert answer.json() == gone
     assert (await http.get(f"/v1/files/{file_id}")).status_code == 404
     assert (await http.get(f"/v1/files/{file_id}/content")).status_code == 404
     assert _files_below(api.settings.data_dir / "storage") == []

@@ -212,11 +212,20 @@ async def test_list_pages_and_filters_by_metadata(http, file_id):
     found = (await http.get(JOBS, params={"metadata[team]": "a b"})).json()["data"]
     assert [j["id"] for j in found] == [tagged["id"]]
     none = (await http.get(JOBS, params={"metadata": "null"})).json()["data"]
+    from_node = (await http.get(f"{JOBS}?metadata=")).json()["data"]  # OpenAI's SDK for Node
+    assert from_node == none
     assert [j["id"] for j in none] == [plain["id"]]
     first = (await http.get(JOBS, params={"limit": 1})).json()
     assert first["has_more"] is True
     rest = (await http.get(JOBS, params={"after": first["data"][-1]["id"]})).json()
     assert [j["id"] for j in rest["data"]] == [tagged["id"]]
+
+
+async def test_deleting_a_file_names_the_unfinished_jobs_that_read_it(http, file_id):
+    ended, waiting = await create(http, file_id), await create(http, file_id)
+    await http.post(f"{JOBS}/{ended['id']}/cancel")
+    gone = (await http.delete(f"/v1/files/{file_id}")).json()
+    assert gone["unfinished_jobs"] == [waiting["id"]]
 
 
 async def test_cancel_is_final(http, file_id):

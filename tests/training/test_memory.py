@@ -1,5 +1,7 @@
 """Tests of runs that exceed their memory or disk."""
 
+import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -73,12 +75,50 @@ def test_a_run_out_of_memory_goes_on_with_what_it_suggests(start_process, make_s
 
 
 @pytest.mark.e2e
-def test_a_base_model_that_does_not_fit(start, make_spec, tmp_path):
-    run = start(make_spec(tmp_path / "out", max_memory_bytes=MIB))
+def test_a_base_model_that_does_not_fit(start, make_spec, tiny_model_path, tmp_path):
+    base = _grown(tiny_model_path, tmp_path / "base")
+    changes = {"base_model_path": base, "quantization": "none", "max_memory_bytes": 2048 * MIB}
+    run = start(make_spec(tmp_path / "out", **changes))
     assert run.wait() == 1, run.log.read_text()
     (failed,) = run.of(Failed)
     assert failed.code == "out_of_memory"
     assert failed.suggested_tokens_at_once is None
+
+
+def _grown(base: Path, folder: Path) -> Path:
+    """Make a model of 8 GiB from a tiny one. Its zeros take no space on the disk.
+
+    With a tiny model, the limit would have to be below what loading its tokenizer takes, whose
+    native code ends the process if it gets no memory.
+    """
+    shutil.copytree(base, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_size": 8192, "intermediate_size": 32768, "num_hidden_layers": 4}
+    (folder / "config.json").write_text(json.dumps(config))
+    wide, long = [8192, 8192], [32768, 8192]
+    shapes = {
+        "self_attn.q_proj": wide,
+        "self_attn.k_proj": [4096, 8192],
+        "self_attn.v_proj": [4096, 8192],
+        "self_attn.o_proj": wide,
+        "mlp.gate_proj": long,
+        "mlp.up_proj": long,
+        "mlp.down_proj": long[::-1],
+        "input_layernorm": [8192],
+        "post_attention_layernorm": [8192],
+    }
+    tensors = {"model.embed_tokens.weight": [4096, 8192], "model.norm.weight": [8192]}
+    for layer in range(4):
+        tensors |= {f"model.layers.{layer}.{name}.weight": s for name, s in shapes.items()}
+    header, end = {}, 0
+    for name, shape in tensors.items():
+        start, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
+    written = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(written).to_bytes(8, "little") + written)
+        file.truncate(8 + len(written) + end)
+    return folder
 
 
 @pytest.mark.e2e

@@ -53,7 +53,8 @@ export interface paths {
         /**
          * Delete a file
          * @description Delete a file's record, content and reports immediately. Models trained on the file and
-         *     files created from it by a cleaning are kept.
+         *     files created from it by a cleaning are kept. `unfinished_jobs` lists the jobs that still read
+         *     the file: they fail unless they have already started to train.
          */
         delete: operations["deleteFile"];
         options?: never;
@@ -3877,6 +3878,12 @@ export interface components {
              * @constant
              */
             deleted?: true;
+            /**
+             * Unfinished Jobs
+             * @description IDs of unfinished jobs that read the file, and may fail without it.
+             * @default []
+             */
+            unfinished_jobs?: string[];
         };
         /**
          * FileIdSource

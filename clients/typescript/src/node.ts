@@ -6,18 +6,19 @@ import { basename, join } from "node:path";
 import type { Finetuned } from "./client.js";
 import { type DownloadOptions, exportContent } from "./exports.js";
 import { ADAPTER_FILES, type ImportFields, type ImportOptions, importModel } from "./imports.js";
+import { FinetunedError } from "./errors.js";
 import type { Digest } from "./md5.js";
 import type { UploadSource } from "./source.js";
 import type { FileObject, ModelImport } from "./types.js";
 import { type UploadOptions, upload } from "./uploads.js";
 
-/** Upload the file at a path in parts. */
+/** Upload the file at a path in parts. Throws FinetunedError if the file cannot be read. */
 export async function uploadPath(
   client: Finetuned,
   path: string,
   options: UploadOptions = {},
 ): Promise<FileObject> {
-  const handle = await open(path);
+  const handle = await opened(path);
   try {
     return await upload(client, await sourceOf(handle, basename(path)), options);
   } finally {
@@ -35,20 +36,20 @@ export async function importModelPath(
   body: ImportFields,
   options: ImportOptions = {},
 ): Promise<ModelImport> {
-  const isFolder = (await stat(path)).isDirectory();
+  const isFolder = (await readable(path, stat)).isDirectory();
   const found = isFolder
     ? (await readdir(path)).filter((name) => ADAPTER_FILES.includes(name))
     : [];
   const handles: FileHandle[] = [];
-  const opened = async (file: string) => {
-    const handle = await open(file);
+  const added = async (file: string) => {
+    const handle = await opened(file);
     handles.push(handle);
     return sourceOf(handle, basename(file));
   };
   try {
     const source = isFolder
-      ? await Promise.all(found.map((name) => opened(join(path, name))))
-      : await opened(path);
+      ? await Promise.all(found.map((name) => added(join(path, name))))
+      : await added(path);
     return await importModel(client, source, body, options);
   } finally {
     await Promise.all(handles.map((handle) => handle.close()));
@@ -111,4 +112,17 @@ async function read(
     filled += bytesRead;
   }
   return bytes.subarray(0, filled);
+}
+
+function opened(path: string): Promise<FileHandle> {
+  return readable(path, open);
+}
+
+async function readable<T>(path: string, read: (path: string) => Promise<T>): Promise<T> {
+  try {
+    return await read(path);
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw new FinetunedError(`Cannot read ${path}: ${reason}.`, { cause });
+  }
 }

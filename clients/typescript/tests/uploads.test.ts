@@ -3,7 +3,14 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { type Finetuned, UploadError, type UploadProgress, unwrap, upload } from "../src/index.js";
+import {
+  type Finetuned,
+  FinetunedError,
+  UploadError,
+  type UploadProgress,
+  unwrap,
+  upload,
+} from "../src/index.js";
 import { newMd5 } from "../src/md5.js";
 import { uploadPath } from "../src/node.js";
 import { between, chats, MIB, type Middle, noise, service } from "./support.js";
@@ -158,6 +165,12 @@ test("a file at a path is uploaded, and its rows are checked", async () => {
       { timeout: 200_000 },
     )
     .toMatchObject({ status: "processed", rows: 300, filename: "chats.jsonl" });
+});
+
+test("a path that cannot be read is an error of the client", async () => {
+  const missing = await uploadPath(service(), "/nowhere/chats.jsonl").catch((error) => error);
+  expect(missing).toBeInstanceOf(FinetunedError);
+  expect(missing.message).toBe("Cannot read /nowhere/chats.jsonl: ENOENT.");
 });
 
 test("an empty file is refused before anything is sent", async () => {

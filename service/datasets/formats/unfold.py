@@ -75,10 +75,14 @@ def _exported(value: Any) -> Any:
     if not isinstance(nodes, dict):
         return value
     turns: list[Row] = []
+    seen: set[str] = set()
     name = value.get("current_node")
-    while isinstance(node := nodes.get(name), dict) and len(turns) < _MAX_PATH:
+    while isinstance(name, str) and name not in seen and len(turns) < _MAX_PATH:
+        seen.add(name)
+        node = nodes.get(name)
+        if not isinstance(node, dict):
+            break
         message = node.get("message")
-        nodes = {key: kept for key, kept in nodes.items() if key != name}
         if isinstance(message, dict) and (turn := _exported_turn(message)) is not None:
             turns.append(turn)
         name = node.get("parent")

@@ -804,6 +804,10 @@ class FileDeleted(Model):
     """
     object: Literal["file"] = "file"
     deleted: Literal[True] = True
+    unfinished_jobs: list[str] = []
+    """
+    IDs of unfinished jobs that read the file, and may fail without it.
+    """
 
 
 class FileIdSource(Model):

@@ -230,6 +230,9 @@ def delete(
     confirm(f"Delete {', '.join(file_ids)}?", yes=yes)
     with client() as server:
         gone = [server.files.delete(file_id) for file_id in file_ids]
+    for one in gone:
+        for job in one.unfinished_jobs:
+            out.say(f"{job} reads {one.id} and may fail: it has not ended")
     if out.json:
         out.value(gone)
         return
