@@ -12,7 +12,7 @@ import itertools
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,14 @@ from service.models.catalogue import Catalogue
 from tests.backup.conftest import Site, connected
 from tests.cli.test_cli import ROOT, run
 from tests.conftest import BASE_MODEL, Api, upload
+from tests.faults.enumeration import collect_killed
 from tests.faults.gate import Fault, Gate, installed
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # What killed tasks held is closed by nobody.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 Restore = Callable[[Client], Awaitable[Any]]
 MIB = 1024 * 1024
 
@@ -71,6 +76,13 @@ async def killed_everywhere(
                 await restore(redis)
             assert await dump(redis) == expected, where
     raise AssertionError
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """Collect what killed tasks held, after all that a test used is gone."""
+    yield
+    collect_killed()
 
 
 @pytest.fixture

@@ -39,7 +39,9 @@ async def enumerate_faults(name: str, redis_url: str, folder: Path) -> None:
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
         failures = await cases.run_all(places, chosen)
     del places
-    _collect()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left, f"tasks outlive the installations: {left}"
+    collect_killed()
     seconds, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
     print(
         f"{name}: {len(found)} operations, {len(chosen)} cases, {len(failures)} with known holes, "
@@ -54,10 +56,11 @@ async def enumerate_faults(name: str, redis_url: str, folder: Path) -> None:
         assert not closed, f"Repaired, so remove from tests/faults/holes.py: {closed}"
 
 
-def _collect() -> None:
-    """Collect what killed tasks held now, so that no later test is blamed for it."""
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    assert not left, f"tasks outlive the installations: {left}"
+def collect_killed() -> None:
+    """Collect what killed tasks held now, so that no later test is blamed for it.
+
+    The test that calls it must ignore PytestUnraisableExceptionWarning.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         gc.collect()
