@@ -72,7 +72,7 @@ def test_the_page_begins_with_the_verdict_and_has_words_and_all_lines(tmp_path):
     assert "exact_duplicate" not in page
     broken = _page(tmp_path, [*rows, "{broken"])
     assert broken.split("\n\n")[1] == (
-        "Not ready for training: 1 of 13 rows (7.7%) are broken and must be fixed or dropped."
+        "Not ready for training: 1 of 13 rows (7.7%) is broken and must be fixed or dropped."
     )
 
 

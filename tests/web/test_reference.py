@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import shutil
+import tempfile
+
+import pytest
 
 from service.web.http import BELOW_V1
 from tests.conftest import Api
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 async def test_a_program_learns_where_the_rest_is(api: Api):
@@ -61,3 +68,23 @@ async def test_a_base_url_without_v1_gets_a_hint(api: Api):
 def test_the_hint_knows_every_path(api: Api):
     paths = api.app.openapi()["paths"]
     assert {path.split("/")[2] for path in paths if path.startswith("/v1/")} == BELOW_V1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+async def test_a_browser_shows_the_operations_and_sends_requests_to_this_server(api: Api):
+    origin = api.base_url.removesuffix("/v1")
+    profile = tempfile.mkdtemp(dir=api.settings.data_dir)
+    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}")
+    browser = await asyncio.create_subprocess_exec(
+        str(CHROMIUM),
+        *options,
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        f"{origin}/docs",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    page = (await browser.communicate())[0].decode()
+    assert "Upload and download of training data" in page
+    assert f'value="{origin}"' in page

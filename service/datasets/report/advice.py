@@ -80,7 +80,7 @@ def _broken_rows(f: Figures) -> Iterator[Advice]:
     yield Advice(
         "fix_broken_rows",
         f"Fix {broken} broken row(s) first",
-        f"They cannot be trained on. The most common error is {top}: {fix}",
+        f"They cannot be trained on. The most common error is {top.replace('_', ' ')}: {fix}",
         {"broken_rows": broken, "share": _share(broken, f.validation.rows)},
         [issue.line for issue in errors if issue.line is not None][:_LINES],
     )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from service.datasets.report.report import Histogram
 
 _BAR_CHARS = 40
+_PROSE_CHARS = 60
 _MARKS = re.compile(r"[\\`*\[\]<|#]|^>|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _INTERVAL = re.compile(r"\\\[(-?[0-9.]+, -?[0-9.]+)\\\](?![(\[:])")
 
@@ -90,17 +91,22 @@ def part_to_html(part: Part) -> str:
 
 
 def _html_table(part: Table) -> str:
+    """Render a table. On a narrow screen, rows with sentences become lists of their cells."""
+    has_prose = any(len(cell) > _PROSE_CHARS for row in part.rows for cell in row)
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in part.header)
-    rows = "".join(f"<tr>{_html_cells(row, part.row_headers)}</tr>" for row in part.rows)
+    names = part.header if has_prose else []
+    rows = "".join(f"<tr>{_html_cells(row, part.row_headers, names)}</tr>" for row in part.rows)
+    kind = "wide prose" if has_prose else "wide"
     label = f' role="region" aria-label="{escape(part.label)}" tabindex="0"' if part.label else ""
     return (
-        f'<div class="wide"{label}><table><thead><tr>{head}</tr></thead>'
+        f'<div class="{kind}"{label}><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
 
-def _html_cells(row: list[str], has_header: bool) -> str:
-    cells = [f"<td>{escape(cell)}</td>" for cell in row]
+def _html_cells(row: list[str], has_header: bool, names: list[str]) -> str:
+    labels = [f' data-label="{escape(name)}"' for name in names] or [""] * len(row)
+    cells = [f"<td{at}>{escape(cell)}</td>" for at, cell in zip(labels, row, strict=True)]
     if has_header:
         cells[0] = f'<th scope="row">{escape(row[0])}</th>'
     return "".join(cells)

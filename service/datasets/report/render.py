@@ -69,8 +69,8 @@ def parts(report: Report) -> Iterator[Part]:
     yield Paragraph(
         f"{report.rows:,} of {validation.rows:,} rows ({_share(report.rows, validation.rows)}) can "
         "be trained on. "
-        f"{validation.errors + found[Severity.ERROR]:,} errors, "
-        f"{validation.warnings + found[Severity.WARNING]:,} warnings. "
+        f"{_counted(validation.errors + found[Severity.ERROR], 'error')}, "
+        f"{_counted(validation.warnings + found[Severity.WARNING], 'warning')}. "
         f"{source.bytes:,} bytes ({', '.join(what)})."
     )
     yield Heading("Advice")
@@ -211,7 +211,7 @@ def _personal(report: Report) -> Iterator[Part]:
     if report.possible_personal_data:
         yield Paragraph(
             "Possibly personal: numbers that have the form of personal data, but that no word "
-            "before them announces. Cleaning keeps them unless `possible_personal_data` is set."
+            "before them announces. A cleaning keeps them unless it is told to redact these, too."
         )
         yield _kinds(report.possible_personal_data)
 
@@ -269,8 +269,9 @@ def verdict(report: Report) -> str:
     if not report.rows:
         return "Not ready for training: no row can be trained on."
     if broken:
+        verb = "is" if broken == 1 else "are"
         return (
-            f"Not ready for training: {broken:,} of {rows:,} rows ({_share(broken, rows)}) are "
+            f"Not ready for training: {broken:,} of {rows:,} rows ({_share(broken, rows)}) {verb} "
             "broken and must be fixed or dropped."
         )
     if by_severity(report.finding_counts)[Severity.ERROR]:
@@ -288,6 +289,10 @@ def _started(advice: list[Advice]) -> str:
         return "the findings below contain errors"
     title = advice[0].title
     return title[:1].lower() + title[1:]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _share(part: int, whole: int) -> str:
