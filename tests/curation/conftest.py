@@ -29,16 +29,31 @@ def report(http: httpx.AsyncClient) -> Callable[..., Awaitable[httpx.Response]]:
     """Request a report, wait until it is ready, and return the response."""
 
     async def report(file_id: str, **params: str) -> httpx.Response:
-        async with asyncio.timeout(60):
-            while True:
-                answer = await http.get(f"/v1/files/{file_id}/report", params=params)
-                if answer.status_code != 202:
-                    return answer
-                assert answer.json()["status"] == "in_progress"
-                assert answer.headers["retry-after"] == "1"
-                await asyncio.sleep(0.1)
+        return await _once_ready(http, f"/v1/files/{file_id}/report", params)
 
     return report
+
+
+@pytest.fixture
+def rows(http: httpx.AsyncClient) -> Callable[..., Awaitable[httpx.Response]]:
+    """Request rows, wait until their report is ready, and return the response."""
+
+    async def rows(file_id: str, **params: Any) -> httpx.Response:
+        return await _once_ready(http, f"/v1/files/{file_id}/rows", params)
+
+    return rows
+
+
+async def _once_ready(http: httpx.AsyncClient, path: str, params: dict[str, Any]) -> httpx.Response:
+    async with asyncio.timeout(60):
+        while True:
+            answer = await http.get(path, params=params)
+            if answer.status_code != 202:
+                return answer
+            pending = answer.json()
+            assert (pending["object"], pending["status"]) == ("file.report", "in_progress")
+            assert answer.headers["retry-after"] == "1"
+            await asyncio.sleep(0.1)
 
 
 @pytest.fixture

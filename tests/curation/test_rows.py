@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -31,23 +30,6 @@ CHATS = [
     chat_line("What does shipping to Norway cost?", "It costs twelve euros for each parcel."),
 ]
 BROKEN = "{broken"
-
-
-@pytest.fixture
-def rows(http: httpx.AsyncClient):
-    """Request rows until they are ready, and return the response."""
-
-    async def rows(file_id: str, **params: Any) -> httpx.Response:
-        async with asyncio.timeout(60):
-            while True:
-                answer = await http.get(f"/v1/files/{file_id}/rows", params=params)
-                if answer.status_code != 202:
-                    return answer
-                assert answer.json()["object"] == "file.report"
-                assert answer.headers["retry-after"] == "1"
-                await asyncio.sleep(0.1)
-
-    return rows
 
 
 def _lines(answer: httpx.Response) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from service.datasets.contract import ConvertResult
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.vietnamese import decode
+from tests.datasets.file_cases.encodings import encoded
 
 
 def run(
@@ -271,23 +271,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "es": ("¿Cuándo abre mañana la tienda pequeña?", "El miércoles, señora, también según el año."),
 }
-
-
-def encoded(text: str, codec: str) -> bytes:
-    """Encode text in an encoding that may separate a letter from its tone mark."""
-    if codec in ("viscii", "tcvn"):
-        return bytes(table(codec).index(char) for char in text)
-    made = b""
-    for char in text:
-        try:
-            made += char.encode(codec)
-        except UnicodeEncodeError:
-            # The base with its hat or horn is one letter there, the tone a second one.
-            whole = unicodedata.normalize("NFD", char)
-            tone = next(mark for mark in whole if mark in "\u0300\u0301\u0303\u0309\u0323")
-            base = unicodedata.normalize("NFC", whole.replace(tone, ""))
-            made += base.encode(codec) + tone.encode(codec)
-    return made
 
 
 def table(codec: str) -> str:

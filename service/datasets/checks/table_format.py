@@ -252,7 +252,7 @@ FORMAT: dict[str, Check] = {
     ),
     "one_byte_encoding": Check(
         "warning",
-        "The file is not UTF-8. It was read as {encoding}, to judge by its letters.",
+        "The file is not UTF-8. It was read as {encoding}, judging by its letters.",
         'Look at some rows. If letters are wrong, name the encoding, as in {"encoding": "…"}, or '
         "save the file as UTF-8.",
     ),

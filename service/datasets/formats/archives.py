@@ -7,15 +7,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.errors import refuse
+from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.unpack import unpacks_too_much
+from service.datasets.formats.unpack import BLOCK, write_within
 
-_BLOCK = 256 * 1024
 _MAX_MEMBERS = 10_000
 _DATA = frozenset(
     [
@@ -53,17 +53,14 @@ def extract(path: Path, out: Path, kind: str, options: FormatOptions, log: Issue
     """
     limit = options.limit_bytes(path.stat().st_size)
     try:
-        with _members(path, kind) as (names, open_member):
-            name = _chosen(names, log)
-            written = 0
-            with open_member(name) as source, out.open("wb") as target:
-                while block := source.read(_BLOCK):
-                    written += target.write(block)
-                    if written > limit:
-                        raise unpacks_too_much(limit, options)
+        with (
+            _members(path, kind) as (names, open_member),
+            open_member(_chosen(names, log)) as source,
+        ):
+            write_within(limit, iter(partial(source.read, BLOCK), b""), out, options)
+    except DatasetError:
+        raise
     except _DAMAGE as error:
-        if hasattr(error, "issue"):
-            raise
         raise refuse("damaged_archive", kind=kind.upper()) from error
 
 

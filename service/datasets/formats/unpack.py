@@ -5,7 +5,7 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -16,7 +16,7 @@ from service.datasets.formats.options import FormatOptions
 
 Compression = Literal["gzip", "zstd", "bzip2", "xz"]
 
-_BLOCK = 256 * 1024
+BLOCK = 256 * 1024
 _MAX_ZSTD_WINDOW = 128 * 1024**2
 _MAX_XZ_MEMORY_BYTES = 256 * 1024**2
 
@@ -38,16 +38,25 @@ def unpack(path: Path, out: Path, compression: Compression, options: FormatOptio
     Raises DatasetError if the data is damaged, or if it exceeds the limit on size or
     expansion.
     """
-    written, limit = 0, options.limit_bytes(path.stat().st_size)
-    with path.open("rb") as source, out.open("wb") as target:
-        blocks = _READERS[compression](source)
+    limit = options.limit_bytes(path.stat().st_size)
+    with path.open("rb") as source:
         try:
-            for block in blocks:
-                written += target.write(block)
-                if written > limit:
-                    raise unpacks_too_much(limit, options)
+            return write_within(limit, _READERS[compression](source), out, options)
         except (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError) as error:
             raise refuse("damaged_archive", kind=compression) from error
+
+
+def write_within(limit: int, blocks: Iterable[bytes], out: Path, options: FormatOptions) -> int:
+    """Write unpacked blocks to `out` and return the number of bytes.
+
+    Raises DatasetError if there are more than `limit` bytes.
+    """
+    written = 0
+    with out.open("wb") as target:
+        for block in blocks:
+            written += target.write(block)
+            if written > limit:
+                raise unpacks_too_much(limit, options)
     return written
 
 
@@ -61,11 +70,11 @@ def unpacks_too_much(limit: int, options: FormatOptions) -> DatasetError:
 def _gunzip(source: BinaryIO) -> Iterator[bytes]:
     """Decompress all members of a gzip file. Zeros after the last one are padding."""
     member, whole, data = zlib.decompressobj(wbits=31), True, b""
-    while data or (data := source.read(_BLOCK)):
+    while data or (data := source.read(BLOCK)):
         if whole and not data.strip(b"\0"):
             data = b""
             continue
-        block = member.decompress(data, _BLOCK)
+        block = member.decompress(data, BLOCK)
         if block:
             yield block
         whole = member.eof
@@ -73,7 +82,7 @@ def _gunzip(source: BinaryIO) -> Iterator[bytes]:
         if whole:
             member = zlib.decompressobj(wbits=31)
     while not whole:
-        block = member.decompress(b"", _BLOCK)
+        block = member.decompress(b"", BLOCK)
         whole = member.eof
         if not block and not whole:
             raise EOFError
@@ -85,7 +94,7 @@ def _unzstd(source: BinaryIO) -> Iterator[bytes]:
         source, read_across_frames=True, closefd=False
     )
     with reader:
-        while block := reader.read(_BLOCK):
+        while block := reader.read(BLOCK):
             yield block
 
 
@@ -102,20 +111,20 @@ def _members(
 ) -> Iterator[bytes]:
     """Decompress all members of a file. Zeros after the last one are padding."""
     member = start()
-    data = source.read(_BLOCK)
+    data = source.read(BLOCK)
     while data or not member.eof:
         if member.eof:
             if not data.strip(b"\0"):
-                data = source.read(_BLOCK)
+                data = source.read(BLOCK)
                 continue
             member = start()
-        if not data and member.needs_input and not (data := source.read(_BLOCK)):
+        if not data and member.needs_input and not (data := source.read(BLOCK)):
             raise EOFError
-        if block := member.decompress(data, _BLOCK):
+        if block := member.decompress(data, BLOCK):
             yield block
         data = member.unused_data if member.eof else b""
         if member.eof and not data:
-            data = source.read(_BLOCK)
+            data = source.read(BLOCK)
 
 
 _READERS: dict[Compression, Callable[[BinaryIO], Iterator[bytes]]] = {
