@@ -6,16 +6,25 @@ and serving read the same numbers.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from pathlib import Path
 
+from service.imports import quick_imports
+
 
 def dequantise(source: Path, target: Path) -> None:
     """Write the model of a GGUF file into `target` as a Hugging Face folder."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    with quick_imports():
+        import gguf
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    # transformers reads the file three times, and makes the table of names for each module again:
+    # half of the time.
+    gguf.GGUFReader = functools.cache(gguf.GGUFReader)
+    gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     model = AutoModelForCausalLM.from_pretrained(
         source.parent,
