@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -49,11 +49,11 @@ def answer_property_removed(document: Json) -> None:
 
 
 def answer_property_no_longer_sure(document: Json) -> None:
-    schema(document, "FileObject")["required"].remove("bytes")
+    schema(document, "ProjectObject")["required"].remove("name")
 
 
 def answer_type_changed(document: Json) -> None:
-    schema(document, "FileObject")["properties"]["bytes"]["type"] = "string"
+    schema(document, "FileObject")["properties"]["created_at"]["type"] = "string"
 
 
 def answer_enum_widened(document: Json) -> None:
@@ -61,7 +61,7 @@ def answer_enum_widened(document: Json) -> None:
 
 
 def answer_status_changed(document: Json) -> None:
-    answers = files_get(document)["responses"]
+    answers = document["paths"]["/v1/organization/projects"]["get"]["responses"]
     answers["202"] = answers.pop("200")
 
 
@@ -76,7 +76,7 @@ def body_property_required(document: Json) -> None:
 
 
 def body_property_became_required(document: Json) -> None:
-    schema(document, "CreateJob")["required"].append("suffix")
+    schema(document, "CreateJob")["required"].append("seed")
 
 
 def body_property_removed(document: Json) -> None:
@@ -103,7 +103,8 @@ def query_required(document: Json) -> None:
 
 
 def query_removed(document: Json) -> None:
-    files_get(document)["parameters"].pop()
+    parameters = files_get(document)["parameters"]
+    parameters[:] = [parameter for parameter in parameters if parameter["name"] != "purpose"]
 
 
 def query_bound_tightened(document: Json) -> None:
@@ -112,13 +113,27 @@ def query_bound_tightened(document: Json) -> None:
             parameter["schema"]["maximum"] = 100
 
 
-BREAKING = [
-    *(operation_removed, path_removed, operation_id_changed, answer_property_removed),
-    *(answer_property_no_longer_sure, answer_type_changed, answer_enum_widened),
-    *(answer_status_changed, media_type_removed, body_property_required),
-    *(body_property_became_required, body_property_removed, body_enum_narrowed),
-    *(body_type_narrowed, body_required, query_required, query_removed, query_bound_tightened),
-]
+BREAKING: dict[Change, str] = {
+    operation_removed: "Operation `DELETE /v1/files/{file_id}` was removed",
+    path_removed: "Path `/v1/aliases` was removed",
+    operation_id_changed: "changed from 'listFiles' to 'filesList'",
+    answer_property_removed: "Property `bytes` of `FileObject` was removed",
+    answer_property_no_longer_sure: "Properties of `ProjectObject` are no longer required: `name`",
+    answer_type_changed: "Type of `created_at` widened from 'integer' to 'string'",
+    answer_enum_widened: "Enum of `FileStatus` gained values: 'deleted'",
+    answer_status_changed: "Response `200` became `202`",
+    media_type_removed: "Media type `text/event-stream` was removed",
+    body_property_required: "Properties of `CreateProject` became required: `owner`",
+    body_property_became_required: "Properties of `CreateJob` became required: `seed`",
+    body_property_removed: "Property `suffix` of `CreateJob` was removed",
+    body_enum_narrowed: "Enum of `role` lost values: 'admin'",
+    body_type_narrowed: "Type of `model` narrowed from 'string' to 'integer'",
+    body_required: "/v1/fine_tuning/jobs/{job_id}/pause/post/requestBody: added",
+    query_required: "Required `team` query parameter was added",
+    query_removed: "`purpose` query parameter was removed",
+    query_bound_tightened: "Upper bound changed from '<= 10000' to '<= 100'",
+}
+"""What is reported of each. No two change the same part, so one comparison reports all."""
 
 
 def operation_added(document: Json) -> None:
@@ -159,31 +174,29 @@ FREE = [
 ]
 
 
-@pytest.fixture
-def found(tools: Path, tmp_path: Path) -> Callable[[Change], list[str]]:
-    """Return the breaking changes."""
-
-    def compare(change: Change) -> list[str]:
-        document = copy.deepcopy(description())
+def compared(changes: Iterable[Change], folder: Path, tools: Path) -> list[str]:
+    """Return what breaks if all these changes are made at once."""
+    document = copy.deepcopy(description())
+    for change in changes:
         change(document)
-        after = tmp_path / "after.json"
-        after.write_text(json.dumps(document), "utf-8")
-        return breaking(FILE, after, tools=tools)
+    after = folder / "after.json"
+    after.write_text(json.dumps(document), "utf-8")
+    return breaking(FILE, after, tools=tools)
 
-    return compare
+
+@pytest.fixture(scope="module")
+def found(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What is found if all breaking changes are made."""
+    return compared(BREAKING, tmp_path_factory.mktemp("breaking"), tools)
 
 
 @pytest.mark.parametrize("change", BREAKING, ids=lambda change: change.__name__)
-def test_a_change_that_breaks_is_found(change: Change, found: Callable[[Change], list[str]]):
-    assert found(change)
+def test_a_change_that_breaks_is_found(change: Change, found: list[str]):
+    assert len([told for told in found if BREAKING[change] in told]) == 1
 
 
-def test_changes_that_break_nothing_are_free(found: Callable[[Change], list[str]]):
-    def all_at_once(document: Json) -> None:
-        for change in FREE:
-            change(document)
-
-    assert found(all_at_once) == []
+def test_changes_that_break_nothing_are_free(tools: Path, tmp_path: Path):
+    assert compared(FREE, tmp_path, tools) == []
 
 
 def test_the_version_decides(tools: Path, tmp_path: Path):
