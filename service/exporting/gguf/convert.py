@@ -16,6 +16,7 @@ from service.exporting.contract import ExportFailure, FailureCode
 from service.exporting.gguf.converters import converter
 from service.training.contract.channel import die_with_parent
 
+_RUN: Final = "service.exporting.gguf.run_converter"
 _UNKNOWN_PRE_TOKENIZER: Final = "pre-tokenizer was not recognized"
 _UNKNOWN_MODEL: Final = "is not supported"
 _MODULE_END: Final = re.compile(r"\.(?:lora_|base_layer|modules_to_save|weight)")
@@ -57,7 +58,7 @@ def _outside_layers(adapter: Path) -> list[str]:
 
 def _run(name: str, arguments: list[str], *, code: FailureCode, what: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(converter(name)), *arguments],
+        [sys.executable, "-m", _RUN, str(converter(name)), *arguments],
         env=os.environ,
         check=False,
         capture_output=True,
