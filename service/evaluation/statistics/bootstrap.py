@@ -27,7 +27,7 @@ from service.evaluation.statistics.quantiles import normal_cdf, t_quantile
 RESAMPLES = 10_000
 LEVEL = 0.95
 SEED = 15
-_CHUNK_DRAWS = 2_000_000  # 16 MB of indices at a time
+_CHUNK_DRAWS = 20_000  # 160 kB of indices at a time, which stay in the processor's cache
 
 
 def difference_interval(differences: Clusters, *, binary: bool = False) -> tuple[float, float]:
@@ -82,8 +82,10 @@ def _resampled_means(sums: Floats, sizes: Floats) -> Floats:
     random = np.random.default_rng(SEED)
     k = len(sums)
     chunk = max(1, _CHUNK_DRAWS // k)
+    each_is_one_row = bool((sizes == 1).all())
     means = []
     for start in range(0, RESAMPLES, chunk):
         drawn = random.integers(0, k, (min(chunk, RESAMPLES - start), k))
-        means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
+        rows: float | Floats = k if each_is_one_row else sizes.take(drawn).sum(axis=1)
+        means.append(sums.take(drawn).sum(axis=1) / rows)
     return np.concatenate(means)
