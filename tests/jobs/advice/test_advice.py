@@ -9,6 +9,7 @@ import pytest
 from service.models import figures
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
 from tests.jobs.advice.conftest import ADVICE, advised
+from tests.jobs.evaluation.conftest import ScriptedEngine
 
 pytestmark = pytest.mark.slow
 
@@ -53,10 +54,10 @@ async def test_a_voice_that_the_base_model_lacks_is_to_be_trained(http, work, fi
     assert {body["model"] for body in engine.seen} == {BASE_MODEL}
     assert {body["priority"] for body in engine.seen} == {10}
     assert "gleams" not in json.dumps(found)  # no text of the rows
+    assert_no_prompt_shows_the_question_that_it_asks(engine)
 
 
-async def test_no_prompt_shows_the_question_that_it_asks(http, work, file_of, engine):
-    await advised(http, work, await file_of(voiced(60)))
+def assert_no_prompt_shows_the_question_that_it_asks(engine: ScriptedEngine) -> None:
     asked = [
         [m["content"] for m in body["messages"] if m["role"] == "user"] for body in engine.seen
     ]

@@ -7,6 +7,7 @@ import contextlib
 import json
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client import generate_latest
 
@@ -112,7 +113,19 @@ async def completed(http, evaluation, work) -> dict[str, Any]:
         return await ended(http, evaluation.id)
 
 
-async def test_a_voice_that_was_learned_is_to_be_served(completed, http):
+async def test_a_voice_that_was_learned_is_to_be_served(
+    completed, http, engine: ScriptedEngine, api: Api
+):
+    """One evaluation, and everything that it leaves behind, up to its deletion."""
+    verdict_is_to_serve(completed)
+    await report_has_every_row_with_three_answers(completed, http)
+    assert {body["priority"] for body in engine.seen} == {10}, "requests of users come first"
+    await requests_count_once_as_usage_of_the_jobs_key(engine, api)
+    await events_of_the_job_report_the_progress(completed, http)
+    await deleted_model_takes_its_evaluation_with_it(completed, http)
+
+
+def verdict_is_to_serve(completed: dict[str, Any]) -> None:
     assert completed["status"] == "completed", completed
     assert completed["rows"] == 30
     assert completed["phase"] is None
@@ -134,7 +147,9 @@ def loss_of(comparison: Comparison, column: str) -> float:
     return found.loss
 
 
-async def test_the_report_has_every_row_with_three_answers(completed, http):
+async def report_has_every_row_with_three_answers(
+    completed: dict[str, Any], http: httpx.AsyncClient
+) -> None:
     url = f"{JOBS}/{completed['job_id']}/evaluation/report"
     answer = await http.get(url)
     comparison = Comparison.from_json(answer.content)
@@ -159,11 +174,7 @@ async def test_the_report_has_every_row_with_three_answers(completed, http):
     assert "Serve it" in (await http.get(url, params={"format": "md"})).text
 
 
-async def test_requests_of_users_come_first(completed, engine):
-    assert {body["priority"] for body in engine.seen} == {10}
-
-
-async def test_requests_count_once_as_usage_of_the_jobs_key(completed, engine, api: Api):
+async def requests_count_once_as_usage_of_the_jobs_key(engine: ScriptedEngine, api: Api) -> None:
     """The worker reports its usage when it stops."""
     async with await api.client(role=Role.ADMIN) as admin:
         url = "/v1/organization/usage/completions"
@@ -178,7 +189,9 @@ async def test_requests_count_once_as_usage_of_the_jobs_key(completed, engine, a
     assert sum(result["num_model_requests"] for result in results) == len(engine.seen)
 
 
-async def test_events_of_the_job_report_the_progress(completed, http):
+async def events_of_the_job_report_the_progress(
+    completed: dict[str, Any], http: httpx.AsyncClient
+) -> None:
     found = (await http.get(f"{JOBS}/{completed['job_id']}/events")).json()["data"]
     assert [event["message"] for event in reversed(found)] == [
         "Evaluation: started on 30 held-out rows",
@@ -190,6 +203,16 @@ async def test_events_of_the_job_report_the_progress(completed, http):
     assert found[-2]["data"] == {
         "code": "evaluation", "column": "base", "answered": 30, "rows": 30
     }  # fmt: skip
+
+
+async def deleted_model_takes_its_evaluation_with_it(
+    completed: dict[str, Any], http: httpx.AsyncClient
+) -> None:
+    deleted = await http.delete(f"/v1/models/{TUNED}")
+    assert deleted.status_code == 200
+    gone = await http.get(f"{JOBS}/{completed['job_id']}/evaluation/report")
+    assert gone.status_code == 404
+    assert gone.json()["error"]["code"] == "evaluation_not_found"
 
 
 async def test_an_earlier_checkpoint_that_is_better_is_named(
@@ -384,14 +407,6 @@ async def test_without_its_training_file_a_job_is_compared_with_the_base_alone(
     comparison = (await http.get(f"{JOBS}/{job.id}/evaluation/report")).json()
     assert [column["name"] for column in comparison["columns"]] == ["base", "tuned"]
     assert "The training file was deleted" in json.dumps(comparison["notes"])
-
-
-async def test_a_deleted_model_takes_its_evaluation_with_it(completed, http, api: Api):
-    deleted = await http.delete(f"/v1/models/{TUNED}")
-    assert deleted.status_code == 200
-    gone = await http.get(f"{JOBS}/{completed['job_id']}/evaluation/report")
-    assert gone.status_code == 404
-    assert gone.json()["error"]["code"] == "evaluation_not_found"
 
 
 async def test_a_model_deleted_in_the_meantime_leaves_nothing_stored(
