@@ -48,6 +48,7 @@ from service.datasets.contract import (
 from service.datasets.errors import DatasetError
 from service.datasets.facts import row_format_of
 from service.datasets.report.report import Report
+from service.imports import uncollected_imports
 
 _PROGRESS_EVERY_S = 0.5
 
@@ -98,7 +99,8 @@ def _run(spec: AnySpec) -> msgspec.Struct:
 
 
 def _convert(spec: ConvertSpec) -> ConvertResult:
-    from service.datasets.formats.convert import convert
+    with uncollected_imports():
+        from service.datasets.formats.convert import convert
 
     return convert(
         spec.path, spec.out, spec.format, processes=spec.processes, max_issues=spec.max_issues
@@ -106,7 +108,8 @@ def _convert(spec: ConvertSpec) -> ConvertResult:
 
 
 def _clean(spec: CleanSpec) -> CleanResult:
-    from service.datasets.cleaning.clean import clean
+    with uncollected_imports():
+        from service.datasets.cleaning.clean import clean
 
     return clean(
         spec.path,
@@ -121,7 +124,8 @@ def _clean(spec: CleanSpec) -> CleanResult:
 
 
 def _measure(spec: MeasureSpec) -> Measures:
-    from service.datasets.report.measure import measure
+    with uncollected_imports():
+        from service.datasets.report.measure import measure
 
     return measure(spec.path, spec.tokenizer, rows=spec.rows, processes=spec.processes)
 
@@ -135,8 +139,9 @@ def _unpack(spec: UnpackSpec) -> UnpackedAdapter:
 
 
 def _report(spec: ReportSpec) -> Report:
-    from service.datasets.report.analysis import AnalysisOptions, analyse
-    from service.datasets.report.render import to_html, to_markdown
+    with uncollected_imports():
+        from service.datasets.report.analysis import AnalysisOptions, analyse
+        from service.datasets.report.render import to_html, to_markdown
 
     report = analyse(
         spec.path,

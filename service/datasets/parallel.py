@@ -7,13 +7,14 @@ its tasks from a pipe. When the parent ends, the pipe closes and the worker exit
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from service.datasets.errors import refuse
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -55,6 +56,8 @@ class _Worker:
     """A forked process that returns the result or the error of each task."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
+        import multiprocessing  # most files need no other process
+
         context = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(

@@ -122,7 +122,7 @@ def test_the_memory_limit_holds_and_is_said(folder: Path) -> None:
         for number in range(60_000):
             row = {"prompt": f"{number} " + "x" * 300, "completion": "y" * 300}
             out.write(json.dumps(row) + "\n")
-    code, lines, _ = run(folder, action="report", memory_bytes=500 * 2**20)
+    code, lines, _ = run(folder, action="report", memory_bytes=250 * 2**20)
     assert code == 1
     assert lines[-1]["code"] in ("out_of_memory", "worker_died")
 

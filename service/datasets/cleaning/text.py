@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-import ftfy
-
 from service.datasets.cleaning.options import UnicodeForm
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.personal_data.redact_row import dumped, learn_row, redact_row
@@ -122,6 +120,8 @@ def _is_lesson(row: Row) -> bool:
 
 def _mended(text: str) -> str:
     """Repair mojibake outside code."""
+    import ftfy  # most data sets need no repair
+
     parts = _CODE.split(text)
     parts[::2] = [ftfy.fix_encoding(part) if is_mojibake(part) else part for part in parts[::2]]
     return "".join(parts)

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from rapidfuzz.distance import Indel, Levenshtein
-
 from service.datasets.duplicates.facts import names, opposed, terms, without_facts
 from service.datasets.duplicates.signatures import normalised
 from service.datasets.duplicates.wording import bare, numbers, wording
@@ -114,6 +112,9 @@ def _similarity(one: Wording, other: Wording) -> float:
         return 1.0
     if max(len(one.units), len(other.units)) > _MAX_UNITS:
         return 0.0
+    # The libraries are imported once two rows are similar enough to be compared.
+    from rapidfuzz.distance import Indel
+
     return float(Indel.normalized_similarity(_form(one.said), _form(other.said)))
 
 
@@ -144,6 +145,8 @@ def _words(units: list[str]) -> float:
 
 def _replaced(one: list[str], other: list[str]) -> list[str]:
     """Return the content words that replace each other."""
+    from rapidfuzz.distance import Levenshtein
+
     found: list[str] = []
     for step in Levenshtein.opcodes(one, other):
         if step.tag == "replace":

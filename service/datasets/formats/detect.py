@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 from service.datasets.errors import refuse
@@ -10,7 +11,6 @@ from service.datasets.formats.csv_records import sniff_delimiter
 from service.datasets.formats.json_records import find_rows
 from service.datasets.formats.options import Container
 from service.datasets.formats.turn_forms import are_turns
-from service.datasets.formats.xlsx_records import is_workbook
 from service.datasets.rows.lines import UTF8_BOM
 from service.datasets.rows.raw_json import parse
 
@@ -26,10 +26,19 @@ def binary_container(path: Path) -> Container | None:
     if head == b"PAR1":
         return "parquet"
     if head == b"PK\x03\x04":
-        if is_workbook(path):
+        if _is_workbook(path):
             return "xlsx"
         raise refuse("unknown_format")
     return None
+
+
+def _is_workbook(path: Path) -> bool:
+    """Whether a ZIP archive is an XLSX workbook."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "xl/workbook.xml" in archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
 
 
 def text_container(path: Path) -> tuple[Container, str | None]:

@@ -17,12 +17,10 @@ from service.datasets.formats.detect import binary_container, text_container
 from service.datasets.formats.json_records import read_json, read_jsonl
 from service.datasets.formats.meaning import Meaning, find_meaning
 from service.datasets.formats.options import Container, FormatOptions
-from service.datasets.formats.parquet_records import read_parquet
 from service.datasets.formats.records import Record
 from service.datasets.formats.shapes import make_row
 from service.datasets.formats.transcode import to_utf8, with_newlines
 from service.datasets.formats.unpack import compression_of, unpack
-from service.datasets.formats.xlsx_records import read_xlsx
 
 _MAX_LAYERS = 3  # such as a gzip file in a TAR archive that is compressed with gzip
 
@@ -114,9 +112,14 @@ def _text_container(path: Path, options: FormatOptions) -> tuple[Container, str 
 def _records(
     path: Path, container: str, delimiter: str | None, options: FormatOptions, log: IssueLog
 ) -> Iterator[Record]:
+    # The libraries for Parquet and XLSX take longer to import than most files take to read.
     if container == "parquet":
+        from service.datasets.formats.parquet_records import read_parquet
+
         return read_parquet(path, options)
     if container == "xlsx":
+        from service.datasets.formats.xlsx_records import read_xlsx
+
         return read_xlsx(path, options, log)
     if container == "csv":
         return read_csv(path, options, log, delimiter=delimiter or ",")

@@ -49,15 +49,6 @@ _LOOKED_AT_SHEET_ROWS = 50
 _BLOCK = 256 * 1024
 
 
-def is_workbook(path: Path) -> bool:
-    """Whether a ZIP archive is an XLSX workbook."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return "xl/workbook.xml" in archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return False
-
-
 def read_xlsx(path: Path, options: FormatOptions, log: IssueLog) -> Iterator[Record]:
     """Yield the rows below the header row as objects of strings and numbers.
 

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from typing import Final, NamedTuple
+from functools import cached_property, lru_cache
+from typing import Final
 
 
-class _Addresses(NamedTuple):
+class _Addresses:
     """A pattern of addresses, and words of which a text must contain one for it to match."""
 
-    needs: re.Pattern[str]
-    pattern: re.Pattern[str]
+    def __init__(self, needs: str, pattern: str) -> None:
+        self.needs = re.compile(needs.replace(".", r"\."))
+        self._pattern = pattern
 
-
-def _addresses(needs: str, pattern: str) -> _Addresses:
-    return _Addresses(re.compile(needs.replace(".", r"\.")), re.compile(pattern, re.VERBOSE))
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The pattern. It is compiled on first use, because that takes milliseconds."""
+        return re.compile(self._pattern, re.VERBOSE)
 
 
 _NUMERAL: Final = r"(?:\d{1,4}|[一二三四五六七八九十]{1,3})"
-_JAPANESE: Final = _addresses(
+_JAPANESE: Final = _Addresses(
     "都|道|府|県|丁目|番地|〒",
     rf"""(?:〒\ ?\d{{3}}-?\d{{4}}\ {{0,2}})?
     (?:東京都|北海道|京都府|大阪府|(?:神奈川|和歌山|鹿児島|[一-龥]{{2}})県)
@@ -40,20 +42,20 @@ _ZH_PLACES: Final = (
     r"|宜蘭|花蓮|[台臺]東)縣"
     r"|香港|九龍|九龙|新界|(?<=[到至在于於：:是寄])[一-龥]{2,4}市"
 )
-_CHINESE: Final = _addresses(
+_CHINESE: Final = _Addresses(
     "号|號|室",
     rf"""(?:{_ZH_PLACES})(?:[一-龥]{{2,5}}[市州])?(?:[一-龥]{{1,5}}?[区县區縣鎮镇乡鄉])?
     [一-龥\d]{{1,14}}?(?:路|街|道|巷|弄|胡同|大道|村)(?:[一二三四五六七八九十]段)?\d{{1,5}}(?:[-之]\d{{1,4}})?[号號弄]
     (?:[\dA-Z]{{1,4}}[-\dA-Z]{{0,4}}(?:号|號|栋|棟|幢|座|单元|室|楼|樓|层|層|房)?(?:之\d)?){{0,5}}""",
 )
-_KOREAN: Final = _addresses(
+_KOREAN: Final = _Addresses(
     "로|길|동|번지",
     r"""(?:서울|부산|대구|인천|광주|대전|울산|세종|경기|강원|충청[남북]|충[남북]|전라[남북]|전[남북]|경상[남북]|경[남북]|제주)
     (?:특별시|광역시|특별자치[시도]|도|시)?\ (?:[가-힣]{1,6}[시군구]\ ){1,2}
     (?:[가-힣\d]{1,12}(?:읍|면|동|로|길|가|리)\ ?){1,3}\d{1,5}(?:-\d{1,4})?(?:번지|번길\ ?\d{1,4})?
     (?:,?\ ?\d{1,4}(?:동|호|층)){0,3}""",
 )
-_THAI: Final = _addresses(
+_THAI: Final = _Addresses(
     "ถนน|ถ.|ตำบล|ต.|แขวง|เขต|อำเภอ|หมู่",
     r"""(?:บ้านเลขที่\ ?|เลขที่\ ?)?\d{1,4}(?:/\d{1,4})?\ ?
     (?:(?:หมู่บ้าน|หมู่ที่|หมู่|ม\.|ซอย|ซ\.|ถนน|ถ\.|ตำบล|ต\.|แขวง|อำเภอ|อ\.|เขต|จังหวัด|จ\.|กรุงเทพ)
@@ -64,14 +66,14 @@ _VI_REST: Final = (
     r"|Tp\.?|Hà\ Nội|Đà\ Nẵng"
     r"|Hải\ Phòng|Cần\ Thơ|Sài\ Gòn)"
 )
-_VIETNAMESE: Final = _addresses(
+_VIETNAMESE: Final = _Addresses(
     "đường|phố|phường|quận|huyện|ngõ|hẻm|Phường|Quận",
     rf"""(?:[Ss]ố\ (?:nhà\ )?)?\d{{1,4}}[A-Z]?(?:/\d{{1,4}}){{0,3}},?[ ]
     (?:(?:[Đđ]ường|[Pp]hố|[Nn]gõ|[Nn]gách|[Hh]ẻm)\ )?
     [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [\wÀ-ỹ]{{1,10}}){{0,4}}
     (?:,\ (?i:{_VI_REST})\.?\ ?[\wÀ-ỹ]{{0,10}}(?:\ [A-ZĐÀ-Ỹ\d][\wÀ-ỹ]{{0,10}}){{0,4}}){{1,4}}""",
 )
-_INDONESIAN: Final = _addresses(
+_INDONESIAN: Final = _Addresses(
     "Jl|Jalan|Jln|Gang|Gg|Komplek|Perum",
     r"""\b(?:Jl\.?|Jalan|Jln\.?|Gg\.?|Gang|Komplek|Perum(?:ahan)?)
     \ [A-Z][\w.]{1,20}(?:\ [\w.]{1,20}){0,4}?,?
@@ -84,7 +86,7 @@ _EN_STREET: Final = (
     r"|Court|Ct\.?"
     r"|Place|Pl\.?|Square|Sq\.?|Terrace|Close|Crescent|Cres\.?|Highway|Hwy\.?|Parkway|Pkwy\.?)"
 )
-_ENGLISH: Final = _addresses(
+_ENGLISH: Final = _Addresses(
     "St|Road|Rd|Ave|Lane|Ln|Dr|Boulevard|Blvd|Way|Court|Ct|Pl|Sq|Terrace|Close|Cres"
     "|Highway|Hwy|Parkway|Pkwy",
     rf"""\b\d{{1,5}}[A-Z]?

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import re2
-
 from service.datasets.personal_data.characters import to_ascii
 from service.datasets.personal_data.literals import is_whole
 from service.datasets.personal_data.recognizer import Recognizer
 
+# Functions import RE2, because most projects define no recognizers.
 _PATTERN_BYTES: Final = 8 << 20
 _TERMS_BYTES: Final = 256 << 20  # 10,000 terms of 20 characters take about a tenth of it
 
@@ -47,6 +46,8 @@ class CustomKinds:
 
 def compiled(pattern: str) -> Any:
     """Compile a pattern. Raises InvalidPattern, also for one that matches an empty text."""
+    import re2
+
     try:
         expression = re2.compile(pattern, _options(_PATTERN_BYTES))
     except re2.error as e:
@@ -57,6 +58,8 @@ def compiled(pattern: str) -> Any:
 
 
 def _any_of(terms: Sequence[str]) -> Any:
+    import re2
+
     options = _options(_TERMS_BYTES)
     options.case_sensitive = False
     options.longest_match = True
@@ -64,6 +67,8 @@ def _any_of(terms: Sequence[str]) -> Any:
 
 
 def _options(most_bytes: int) -> Any:
+    import re2
+
     options = re2.Options()
     options.max_mem = most_bytes
     options.log_errors = False

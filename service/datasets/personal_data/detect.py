@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from stdnum import iban, luhn
-
 from service.datasets.personal_data.addresses import find_addresses
 from service.datasets.personal_data.characters import to_ascii
 from service.datasets.personal_data.clues import CARD, clue, is_labeled_other
@@ -209,6 +207,8 @@ def _is_confirmed(
 
 def _accounts(text: str) -> Iterator[Found]:
     """Find payment cards and IBANs. A bare number after a word such as "order" is none."""
+    from stdnum import iban, luhn
+
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match.group())
         if _CARD_FORMS.fullmatch(digits) and luhn.is_valid(digits):

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from typing import Final, NamedTuple
+from functools import cached_property, lru_cache
+from typing import Final
 
 
-class _Names(NamedTuple):
-    """A pattern whose group 1 is a name, and a word that a text must contain for it to match."""
+class _Names:
+    """Patterns whose group 1 is a name, and a word that a text must contain for them to match."""
 
-    pattern: re.Pattern[str]
-    needs: re.Pattern[str]
+    def __init__(self, needs: str, *patterns: str) -> None:
+        self.needs = re.compile(needs)
+        self._patterns = patterns
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """All patterns as one. It is compiled on first use, because that takes milliseconds."""
+        return re.compile("|".join(f"(?:{p})" for p in self._patterns))
 
 
 _CAP: Final = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿA-Z'’-]{1,20}"
@@ -70,11 +76,7 @@ _TH_FAMILY: Final = (
 _TH_NAME: Final = rf"{_TH_NOT}[ก-๙]{{2,15}} {_TH_FAMILY}"
 
 
-def _names(needs: str, *patterns: str) -> _Names:
-    return _Names(re.compile("|".join(f"(?:{p})" for p in patterns)), re.compile(needs))
-
-
-_ENGLISH: Final = _names(
+_ENGLISH: Final = _Names(
     r"Mr|Ms|Miss|Dr|Prof|Name|name|I am|I'm|his is|Sincerely|egards|stomer:|cipient:",
     rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? ({_NAME})",
     rf"\b(?:[Mm]y name is|[Nn]ame's) ({_NAME})",
@@ -85,7 +87,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
     "en": (_ENGLISH,),
     "tl": (
         _ENGLISH,
-        _names(
+        _Names(
             r"[Ss]i |pangalan|\b[Kk]ay\b|\b(?:Gng|Bb|G)\.",
             rf"\b(?:[Aa]ko si|[Aa]ng pangalan ko ay|[Pp]angalan:) ({_NAME})",
             rf"\b(?:G|Gng|Bb)\. ({_NAME})|\b(?:Ginoong|Ginang|Binibining|Aling|Mang|Kuya"
@@ -94,7 +96,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
         ),
     ),
     "id": (
-        _names(
+        _Names(
             r"(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?|Kak|Mas|Mbak|[Nn]ama|[Ss]aya|[Tt]uan|Nyonya|a\.n)\b",
             rf"\b(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?|Kak|Mas|Mbak|Tuan"
             rf"|Nyonya) ({_NAME})",
@@ -103,7 +105,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
         ),
     ),
     "vi": (
-        _names(
+        _Names(
             _VI_FAMILY,
             r"\b(?:[Aa]nh|[Cc]hị|[Ôô]ng|[Bb]à|[Cc]ô|[Cc]hú|[Bb]ác|[Ee]m|[Bb]ạn|tên(?: là)?"
             r"|[Tt]ôi là|[Gg]ửi"
@@ -113,7 +115,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
         ),
     ),
     "th": (
-        _names(
+        _Names(
             r"นาย|นาง|น\.ส\.|คุณ|ด\.ช\.|ด\.ญ\.|ดร\.|ชื่อ",
             rf"{_TH_TITLE} ?({_TH_NAME})",
             rf"(?:ผม|ฉัน|หนู|เรา)ชื่อ ?({_TH_NAME})|ชื่อ(?:-นามสกุล|ผู้รับ"
@@ -121,7 +123,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
         ),
     ),
     "ko": (
-        _names(
+        _Names(
             r"님|씨|이름|저는|성함|성명|입니다",
             rf"(?<![가-힣])({_KO_NAME})(?= ?(?:고객님|선생님|과장님|부장님|대리님|님"
             rf"|씨)(?![가-힣]{{3}}))",
@@ -132,7 +134,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
         ),
     ),
     "zh": (
-        _names(
+        _Names(
             rf"{_ZH_TITLE}|我叫|我是|姓名|人[：:]|名字",
             rf"({_ZH_FAMILY}{_ZH_GIVEN})(?={_ZH_TITLE}(?![一-龥]{{0,2}}(?:活动|花)))",
             rf"(?:我叫|我是|姓名(?:是|[：:])|名字(?:是|叫)|(?:联系|聯絡|收件|收货|收貨)人(?:是"

@@ -10,14 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date
+from importlib import import_module
 from typing import NamedTuple
-
-from stdnum.cn import ric
-from stdnum.in_ import aadhaar, pan
-from stdnum.jp import in_ as my_number
-from stdnum.kr import rrn
-from stdnum.my import nric as mykad
-from stdnum.th import pin
 
 
 class NationalId(NamedTuple):
@@ -38,6 +32,15 @@ class NationalId(NamedTuple):
     digits: int
     """Digits in a row, with marks between them, that a text needs to contain such an ID."""
     has_letter: bool
+
+
+def _by_stdnum(module: str) -> Callable[[str], bool]:
+    """Return the validation in a module of stdnum, which is imported when a number needs it."""
+
+    def is_valid(value: str) -> bool:
+        return bool(import_module(f"stdnum.{module}").is_valid(value))
+
+    return is_valid
 
 
 def _weighted(digits: str, weights: tuple[int, ...]) -> int:
@@ -86,12 +89,12 @@ def _is_indonesian(value: str) -> bool:
 
 
 def _is_mykad(value: str) -> bool:
-    return bool(mykad.is_valid(_digits(value)))
+    return _by_stdnum("my.nric")(_digits(value))
 
 
 def _is_rrn(value: str) -> bool:
     """Whether the check digit is valid."""
-    return bool(rrn.is_valid(_digits(value)))
+    return _by_stdnum("kr.rrn")(_digits(value))
 
 
 def _is_rrn_by_date(value: str) -> bool:
@@ -113,6 +116,8 @@ def is_chinese_id(value: str) -> bool:
         return _is_date(int(value[6:8]), int(value[8:10]), int(value[10:12]))
     if not 1880 <= int(value[6:10]) <= 2099:
         return False
+    from stdnum.cn import ric
+
     born = _is_date(int(value[6:10]) - 2000, int(value[10:12]), int(value[12:14]))
     return born and bool(ric.calc_check_digit(value) == value[-1])
 
@@ -208,7 +213,7 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
         "jp_my_number",
         "Japan",
         r"\d{4}[ -]?\d{4}[ -]?\d{4}",
-        my_number.is_valid,
+        _by_stdnum("jp.in_"),
         "ja",
         r"マイナンバー|個人番号|通知カード|my[ _-]?number|individual number",
         grouped=_FOURS,
@@ -249,7 +254,7 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
         "th_national_id",
         "Thailand",
         r"[1-8][ -]?\d{4}[ -]?\d{5}[ -]?\d{2}[ -]?\d",
-        pin.is_valid,
+        _by_stdnum("th.pin"),
         "th",
         r"บัตรประชาชน|ประจำตัว|เลขบัตร|บัตร ?ปชช|thai (?:national )?id|thai citizen|citizen id",
         grouped=r"\d[ -]\d{4}[ -]\d{5}[ -]\d{2}[ -]\d",
@@ -259,7 +264,7 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
         "in_aadhaar",
         "India",
         r"[2-9]\d{3}[ -]?\d{4}[ -]?\d{4}",
-        aadhaar.is_valid,
+        _by_stdnum("in_.aadhaar"),
         "hi",
         r"aa?dhaa?r|uidai|आधार",
         grouped=_FOURS,
@@ -269,7 +274,7 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
         "in_pan",
         "India",
         r"[A-Z]{3}[ABCFGHLJPTK][A-Z]\d{4}[A-Z]",
-        pan.is_valid,
+        _by_stdnum("in_.pan"),
         "",
         r"\bpan\b|पैन",
         strong=True,

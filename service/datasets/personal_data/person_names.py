@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-import fugashi  # type: ignore[import-untyped]
-
 _TITLES = frozenset(
     [
         *("様", "さま", "さん", "氏", "君", "くん", "ちゃん", "殿", "夫妻", "夫人"),
@@ -77,4 +75,6 @@ def count_names(name: str) -> int:
 
 @lru_cache(maxsize=1)
 def _tagger() -> Any:
+    import fugashi  # type: ignore[import-untyped]
+
     return fugashi.Tagger()  # finds unidic-lite automatically

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-import phonenumbers
-
 from service.datasets.personal_data.clues import phone_clue
 
 # A form of a telephone number with fewer digits is not added to the spellings to search for.
@@ -109,6 +107,8 @@ def forms_of(written: str, regions: tuple[str, ...]) -> frozenset[str]:
 
 
 def _valid_forms(written: str, regions: tuple[str, ...]) -> set[str]:
+    import phonenumbers  # most data sets contain nothing that looks like a telephone number
+
     for region in ("ZZ",) if written.startswith("+") else regions:
         try:
             number = phonenumbers.parse(written, region)

@@ -11,13 +11,12 @@ import re
 from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
 import msgspec
 
 _FENCED = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
 _LOOKS_LIKE_JSON = re.compile(r"\A(?:\{\s*[\"']|\[\s*[{\"])")
 _MAX_SCHEMA_CHARS = 64 * 1024
-_OPTIONS = jsonschema_rs.RegexOptions(size_limit=1024 * 1024, dfa_size_limit=1024 * 1024)
+_MAX_PATTERN_BYTES = 1024 * 1024
 _decode = msgspec.json.Decoder().decode
 _schemas = json.JSONDecoder()
 
@@ -96,9 +95,14 @@ def _schema_in(text: str) -> Any:
 def _validator(schema: str) -> Any:
     if len(schema) > _MAX_SCHEMA_CHARS or '"$ref"' in schema or '"$dynamicRef"' in schema:
         return None
+    import jsonschema_rs  # most data sets contain no schema
+
+    patterns = jsonschema_rs.RegexOptions(
+        size_limit=_MAX_PATTERN_BYTES, dfa_size_limit=_MAX_PATTERN_BYTES
+    )
     try:
         return jsonschema_rs.validator_for(
-            json.loads(schema), pattern_options=_OPTIONS, retriever=_refuse
+            json.loads(schema), pattern_options=patterns, retriever=_refuse
         )
     except (ValueError, RecursionError):
         return None

@@ -7,21 +7,16 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
 import xxhash
-from ftfy.badness import is_bad
 
 from service.datasets.duplicates.signatures import Signatures, normalised, signatures
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.personal_data.custom_kinds import CustomKinds
-from service.datasets.personal_data.detect import Found, find_all
 from service.datasets.personal_data.kinds import POSSIBLE
-from service.datasets.personal_data.known_values import KnownValues
 from service.datasets.personal_data.recognizer import Recognizer
-from service.datasets.quality.find import quality_bits
 from service.datasets.report.wordings import (
     describe_wording,
     exchange_hashes,
@@ -32,6 +27,10 @@ from service.datasets.rows.conversation import Conversation, Turn, take_apart
 from service.datasets.rows.lines import FileSlice, LongLine, read_batches
 from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect
 from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
+
+if TYPE_CHECKING:
+    from service.datasets.personal_data.custom_kinds import CustomKinds
+    from service.datasets.personal_data.detect import Found
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
@@ -168,7 +167,7 @@ def _make_block(
     texts: list[str] = []
     named: list[str] = []
     exchanges: list[tuple[int, int]] = []
-    custom = _custom_kinds(options.recognizers)
+    custom = _custom_kinds(options.recognizers) if options.personal_data else None
     for number, row in enumerate(rows):
         plain = [normalised(turn.text) for turn in row.turns]
         said = zip(row.turns, plain, strict=True)
@@ -179,6 +178,8 @@ def _make_block(
             texts.append(describe_wording(features[number], row, reduced))
             exchanges += ((number, found) for found in exchange_hashes(reduced))
             if options.quality:
+                from service.datasets.quality.find import quality_bits
+
                 features[number]["quality"] = quality_bits(sources[number], row, reduced)
         said_in = _describe(features[number], row, plain, options)
         features[number]["language"] = languages.setdefault(said_in[0], len(languages))
@@ -250,7 +251,11 @@ _MISREAD = re.compile(
 
 def is_mojibake(text: str) -> bool:
     """Whether a text looks like UTF-8 that was decoded as Latin-1 or a similar encoding."""
-    return not text.isascii() and _MISREAD.search(text) is not None and bool(is_bad(text))
+    if text.isascii() or _MISREAD.search(text) is None:
+        return False
+    from ftfy.badness import is_bad
+
+    return bool(is_bad(text))
 
 
 _FIGURE = re.compile(r"\d+")
@@ -277,17 +282,22 @@ def _is_factual(question: str, answer: str) -> bool:
 @functools.lru_cache(maxsize=1)
 def _custom_kinds(recognizers: tuple[Recognizer, ...]) -> CustomKinds:
     """Compile the recognizers once per process, not once per block."""
+    from service.datasets.personal_data.custom_kinds import CustomKinds
+
     return CustomKinds(recognizers)
 
 
 def _personal(
-    row: Conversation, languages: tuple[str, ...], custom: CustomKinds
+    row: Conversation, languages: tuple[str, ...], custom: CustomKinds | None
 ) -> list[tuple[str, str]]:
     """Return the kinds and JSON Pointers of personal data in a row.
 
     A value confirmed in one text of the row counts in all its texts. The kinds of values that
     are possibly personal start with `POSSIBLE`.
     """
+    from service.datasets.personal_data.detect import find_all
+    from service.datasets.personal_data.known_values import KnownValues
+
     texts: list[Turn] = [*row.turns, *row.rejected, *row.beside]
     known = KnownValues()
     possible: list[tuple[Found, Turn]] = []
@@ -328,7 +338,7 @@ def _tokens(
     texts = [turn.text for _, turn in turns]
     chars = np.bincount(owners, [len(text) for text in texts], len(rows))
     for place, (model, path) in enumerate(options.tokenizers.items()):
-        counted = load_tokenizer(path).count(texts)
+        counted = load_tokenizer(path).count(texts, with_fallbacks=options.languages)
         whole = counted.counts + TOKENS_PER_MESSAGE
         # A supervised message trains on its text and on the token that ends it.
         learnt = (counted.counts + 1) * supervised

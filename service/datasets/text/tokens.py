@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from tokenizers import Tokenizer
 
@@ -29,6 +29,7 @@ class TokenizerView:
     """A loaded `tokenizer.json`."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         # The library raises a bare Exception for any problem with a file.
@@ -36,17 +37,24 @@ class TokenizerView:
             raise refuse("unreadable_tokenizer") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._is_fallback = _fallback_flags(self._tokenizer)
 
-    def count(self, texts: Sequence[str]) -> TextTokens:
-        """Count the tokens of each text, without special tokens."""
+    @cached_property
+    def _is_fallback(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        return _fallback_flags(self._tokenizer, self._path)
+
+    def count(self, texts: Sequence[str], *, with_fallbacks: bool = True) -> TextTokens:
+        """Count the tokens of each text, without special tokens.
+
+        Without fallbacks, which need a look at the whole vocabulary, their numbers are 0.
+        """
         counts = np.zeros(len(texts), dtype=np.int64)
         fallbacks = np.zeros(len(texts), dtype=np.int64)
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         for index, encoding in enumerate(encoded):
             ids = encoding.ids
             counts[index] = len(ids)
-            fallbacks[index] = int(self._is_fallback[ids].sum()) if ids else 0
+            if ids and with_fallbacks:
+                fallbacks[index] = int(self._is_fallback[ids].sum())
         return TextTokens(counts, fallbacks)
 
 
@@ -56,11 +64,18 @@ def load_tokenizer(path: Path) -> TokenizerView:
     return TokenizerView(path)
 
 
-def _fallback_flags(tokenizer: Tokenizer) -> np.ndarray[Any, np.dtype[np.bool_]]:
+class _File(msgspec.Struct):
+    """The part of a `tokenizer.json` that says whether tokens are byte sequences."""
+
+    decoder: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def _fallback_flags(tokenizer: Tokenizer, path: Path) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return, for each token ID, whether the token is less than a whole character."""
     vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
     flags = np.zeros(max(vocabulary.values(), default=0) + 1, dtype=bool)
-    byte_level = "ByteLevel" in json.dumps(json.loads(tokenizer.to_str()).get("decoder"))
+    decoder = msgspec.json.decode(path.read_bytes(), type=_File).decoder
+    byte_level = b'"ByteLevel"' in bytes(decoder)
     alphabet = _byte_alphabet() if byte_level else {}
     for token, index in vocabulary.items():
         if byte_level:
