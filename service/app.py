@@ -12,6 +12,8 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
+from service.batches import routes as batch_routes
+from service.batches.records import Batches
 from service.config import Settings
 from service.core import clock_sync, metrics
 from service.core.invalidation import Invalidations
@@ -150,6 +152,7 @@ def _routes() -> list[BaseRoute]:
         alias_routes,
         project_routes,
         eval_routes,
+        batch_routes,
         usage_routes,
         webhook_routes,
         health,
@@ -204,7 +207,8 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 redis, registry, max_per_project=settings.max_aliases_per_project
             )
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
-            state.jobs_needing_file = state.jobs.needing
+            state.batches = Batches(state.files)
+            state.jobs_needing_file = _needing(state.jobs, state.batches)
             state.job_changes = job_changes
             state.evaluations = Evaluations(redis)
             state.advice_store = AdviceStore(redis)
@@ -223,6 +227,16 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
     finally:
         app.gateway = None
         await redis.aclose(close_connection_pool=True)
+
+
+def _needing(jobs: Jobs, batches: Batches) -> Callable[[str, str], Awaitable[list[str]]]:
+    """A function that returns the unfinished work of a project that reads a file."""
+
+    async def needing(project_id: str, file_id: str) -> list[str]:
+        of_batches = await batches.needing(project_id, file_id)
+        return await jobs.needing(project_id, file_id) + of_batches
+
+    return needing
 
 
 def _secret(value: SecretStr | None) -> str:

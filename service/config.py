@@ -147,6 +147,20 @@ class Settings(BaseSettings):
         description="How long a run, or the evaluation of a job, waits for an engine that is down.",
     )
 
+    # Batches.
+    max_unfinished_batches_per_project: int = Field(
+        default=20,
+        ge=1,
+        description="Maximum number of batches that wait or run. Above it, batch creation answers "
+        "429.",
+    )
+    batches_at_once: int = Field(
+        default=2, ge=1, description="Number of batches that a worker executes concurrently."
+    )
+    batch_requests_at_once: int = Field(
+        default=64, ge=1, le=1024, description="Number of concurrent requests of a batch."
+    )
+
     # Webhooks.
     webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

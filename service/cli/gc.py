@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
+from service.batches.records import Batches
 from service.core import ids
 from service.core.records import Unreadable
 from service.core.redis import Client
@@ -53,6 +54,7 @@ class Collector:
             "uploads": Uploads(redis, files).records.get,
             "evals": Evals(redis).evals.get,
             "exports": Exports(redis).records.get,
+            "batches": Batches(files).records.get,
         }
 
     async def find(self, *, older_than_s: int) -> Garbage:

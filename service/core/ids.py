@@ -37,6 +37,8 @@ EXPORT = "export-"
 EVAL = "eval_"
 EVAL_RUN = "evalrun_"
 OUTPUT_ITEM = "outputitem_"
+BATCH = "batch_"
+BATCH_REQUEST = "batch_req_"
 
 # A random prefix per process, followed by a counter.
 _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
@@ -44,7 +46,7 @@ _REQUESTS = itertools.count(1)
 
 _ID = re.compile(
     r"(?:file-|fileclean-|modelimport-|export-|upload_|part_|ftjob-|ftadvice-|ftckpt_|proj_|key_"
-    r"|webhook_|eval_|evalrun_|outputitem_)[0-9A-Za-z]{1,64}"
+    r"|webhook_|eval_|evalrun_|outputitem_|batch_)[0-9A-Za-z]{1,64}"
 )
 
 

@@ -36,6 +36,9 @@ _RUNS = Group("Evaluations", (_WORKER,))
 _ALL_RUNS = Group("Evaluations", (_WORKER,), note=_SHARED)
 _ENDED_EXPORTS = Group("Exports", (_API, _WORKER), note=_SHARED)
 _ALL_EXPORTS = Group("Exports", (_WORKER,), note=_SHARED)
+_ENDED_BATCHES = Group("Batches", (_API, _WORKER), note=_SHARED)
+_BATCHES = Group("Batches", (_WORKER,))
+_ALL_BATCHES = Group("Batches", (_WORKER,), note=_SHARED)
 _ALIASES = Group("Aliases", (_WORKER,), note=_SHARED)
 _WEBHOOKS = Group("Webhooks", (_WORKER,))
 _ALL_WEBHOOKS = Group("Webhooks", (_WORKER,), note=_SHARED)
@@ -297,6 +300,22 @@ EXPORTS = _ENDED_EXPORTS.counter(
 )
 EXPORTS_UNFINISHED = _ALL_EXPORTS.gauge(
     "finetuned_exports_unfinished", "Exports of the installation that have not ended."
+)
+
+# As JOBS.
+BATCHES = _ENDED_BATCHES.counter(
+    "finetuned_batches_total",
+    "Batches of the installation that reached a final state.",
+    ["status"],
+)
+BATCHES_UNFINISHED = _ALL_BATCHES.gauge(
+    "finetuned_batches_unfinished", "Batches of the installation that have not ended."
+)
+BATCH_REQUESTS = _BATCHES.counter(
+    "finetuned_batch_requests_total",
+    "Requests of batches, by outcome: completed, failed (refused, or an error of the engine).",
+    ["outcome"],
+    from_zero=[("completed",), ("failed",)],
 )
 
 WEBHOOK_DELIVERIES = _WEBHOOKS.counter(

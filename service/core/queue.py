@@ -31,8 +31,10 @@ GPU = "finetuned:queue:gpu"
 # Evaluation runs, which the cpu workers take. They wait for engines most of the time, for hours,
 # and would keep short tasks such as file checks from the slots of the cpu queue.
 EVALS = "finetuned:queue:evals"
-QUEUES = {"cpu": CPU, "gpu": GPU, "evals": EVALS}
-WORKERS_OF = {"cpu": "cpu", "gpu": "gpu", "evals": "cpu"}
+# Batches, which the cpu workers take. They may run for a day, and would keep evaluations waiting.
+BATCHES = "finetuned:queue:batches"
+QUEUES = {"cpu": CPU, "gpu": GPU, "evals": EVALS, "batches": BATCHES}
+WORKERS_OF = {"cpu": "cpu", "gpu": "gpu", "evals": "cpu", "batches": "cpu"}
 """The kind of workers that take tasks from each queue."""
 
 # Far longer than any training: arq's own timeout is final and ignores checkpoints, so the lease

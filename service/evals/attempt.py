@@ -7,15 +7,12 @@ transaction. A worker that dies loses at most the items that it was working on.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from service.core import ids, metrics
 from service.evals import lifecycle
-from service.evals.engines import ModelGone
 from service.evals.item_schema import ItemSchema
 from service.evals.item_work import ItemWork
 from service.evals.outcomes import Outcome, OutcomeWriter
@@ -23,10 +20,10 @@ from service.evals.records import EvalRecord, Evals, RunRecord
 from service.evals.source import RunFailed, check_items, fetch_items, read_items
 from service.evals.tally import Tally
 from service.files.records import Files
+from service.inference.background.calls import ModelGone
+from service.inference.background.crew import Crew
 
 log = logging.getLogger(__name__)
-_CHUNK: Final = 100  # outcomes
-_WAITING: Final = 64  # outcomes that wait to be stored
 
 
 class Attempt:
@@ -41,9 +38,7 @@ class Attempt:
         self._evals = evals
         self._files = files
         self._writer = OutcomeWriter(files.storage, run)
-        self._finished: asyncio.Queue[Outcome | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(_WAITING)
-        self._crew: list[asyncio.Task[None]] = []
+        self._crew = Crew(self._outcome, self._commit)
         self._preparing: asyncio.Task[Any] | None = None
         self.stopped = False
         self.completed = False
@@ -57,7 +52,7 @@ class Attempt:
         path = await self._prepare(folder)
         done = await self._evals.finished_items(self._run)
         self._preparing = None
-        await self._all(read_items(path, done), workers)
+        await self._crew.run(read_items(path, done), workers)
         if not self.stopped:
             self._run = await self._evals.change(
                 self._run,
@@ -87,48 +82,13 @@ class Attempt:
         self.stopped = True
         if self._preparing is not None:
             self._preparing.cancel()
-        for worker in self._crew:
-            worker.cancel()
+        self._crew.stop()
 
-    async def _all(self, items: Generator[tuple[int, dict[str, Any]]], workers: int) -> None:
-        if self.stopped:
-            return
-        with contextlib.closing(items):
-            self._crew = [asyncio.create_task(self._take(items)) for _ in range(workers)]
-            ends = asyncio.create_task(_first_exception(self._crew))
-            storing = asyncio.create_task(self._store())
-            try:
-                await asyncio.wait([ends, storing], return_when=asyncio.FIRST_COMPLETED)
-                if ends.done():
-                    await _cancel(self._crew)
-                    self._finished.put_nowait(None)
-                await storing
-                for worker in self._crew:
-                    if not worker.cancelled():
-                        worker.result()
-            finally:
-                await _cancel([*self._crew, ends, storing])
-
-    async def _take(self, items: Iterator[tuple[int, dict[str, Any]]]) -> None:
-        for number, row in items:
-            try:
-                outcome = await self._work.outcome(number, row)
-            except ModelGone as e:
-                raise RunFailed(e.code, e.message) from e
-            await self._room.acquire()
-            self._finished.put_nowait(outcome)
-
-    async def _store(self) -> None:
-        last = False
-        while not last:
-            batch = [await self._finished.get()]
-            while len(batch) < _CHUNK and not self._finished.empty():
-                batch.append(self._finished.get_nowait())
-            last = None in batch
-            if outcomes := [outcome for outcome in batch if outcome is not None]:
-                await self._commit(outcomes)
-                for _ in outcomes:
-                    self._room.release()
+    async def _outcome(self, item: tuple[int, dict[str, Any]]) -> Outcome:
+        try:
+            return await self._work.outcome(*item)
+        except ModelGone as e:
+            raise RunFailed(e.code, e.message) from e
 
     async def _commit(self, outcomes: list[Outcome]) -> None:
         more = Tally()
@@ -142,18 +102,3 @@ class Attempt:
         )
         for outcome in outcomes:
             metrics.EVAL_ITEMS.cell(outcome.status).inc()
-
-
-async def _first_exception(tasks: list[asyncio.Task[None]]) -> None:
-    """Wait until one of the tasks fails, or all have ended."""
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-
-
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until they have ended. Their errors are kept."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()  # asyncio logs errors that nothing has read

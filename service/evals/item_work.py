@@ -19,18 +19,19 @@ from service.evals.data_sources import (
     DEFAULT_TOP_P,
     InputMessages,
 )
-from service.evals.engines import EngineCalls, ModelGone, SampleFailed
 from service.evals.judge import RunJudge
 from service.evals.outcomes import Outcome
 from service.evals.prompts import Message, PromptFailed
 from service.evals.records import ItemStatus, RunFailure
 from service.evals.sampling import Sampled, Sampler, given_sample
-from service.evals.tally import CriterionCounts, ModelUsage, Tally, counted_labels
+from service.evals.tally import CriterionCounts, Tally, counted_labels
 from service.grading.errors import GraderError, ItemFailed
 from service.grading.grade import grade
 from service.grading.judges import GraderTools, PythonRunner
 from service.grading.results import GraderResult
 from service.grading.schemas import Grader
+from service.inference.background.calls import EngineCalls, ModelGone, SampleFailed
+from service.inference.background.usage import ModelUsage
 
 log = logging.getLogger(__name__)
 _GRADER_FAILED: Final = GraderResult(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.evals.engines import Answered, EngineCalls, ModelGone, SampleFailed
 from service.evals.sampling import CHAT
-from service.evals.tally import ModelUsage
 from service.grading.judges import JudgeAnswer, JudgeFailed
+from service.inference.background.calls import Answered, EngineCalls, ModelGone, SampleFailed
+from service.inference.background.usage import ModelUsage
 
 
 class RunJudge:

@@ -20,8 +20,6 @@ from service.curation.scratch import scratch_folder
 from service.evals import lifecycle
 from service.evals.attempt import Attempt
 from service.evals.data_sources import DataSource, JsonlDataSource
-from service.evals.engine_task import EngineTask, Resources
-from service.evals.engines import EngineCalls, ModelGone
 from service.evals.item_work import ItemWork, Plan
 from service.evals.lifecycle import RunSuperseded
 from service.evals.records import EvalRecord, Evals, RunFailure, RunRecord
@@ -29,6 +27,8 @@ from service.evals.sampling import Sampler
 from service.evals.source import RunFailed
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
+from service.inference.background.calls import EngineCalls, ModelGone
+from service.inference.background.engine_task import EngineTask, Resources
 
 log = logging.getLogger(__name__)
 _GRADERS: TypeAdapter[list[Grader]] = TypeAdapter(list[Grader])

@@ -16,10 +16,10 @@ from service.evals.data_sources import (
     ResponsesSamplingParams,
     SampledDataSource,
 )
-from service.evals.engines import Answered, EngineCalls, SampleFailed
 from service.evals.prompts import Message
-from service.evals.tally import ModelUsage
 from service.grading.samples import Sample, parse_json
+from service.inference.background.calls import Answered, EngineCalls, SampleFailed
+from service.inference.background.usage import ModelUsage
 
 CHAT: Final = "/v1/chat/completions"
 RESPONSES: Final = "/v1/responses"

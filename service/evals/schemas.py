@@ -18,8 +18,9 @@ from service.evals.records import (
     RunStatus,
     item_id,
 )
-from service.evals.tally import MAX_LABEL_PAIRS, ModelUsage
+from service.evals.tally import MAX_LABEL_PAIRS
 from service.grading.schemas import MAX_GRADERS, Grader
+from service.inference.background.usage import ModelUsage
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]

@@ -8,29 +8,12 @@ from typing import Final
 from service.core.records import Stored
 from service.grading.confusion import OTHER, ConfusionTable, Counts, table_of
 from service.grading.results import LabelPair
+from service.inference.background.usage import ModelUsage
 
 # The counters are written with each chunk of outcomes, so they stay small. Without declared labels,
 # every text of an answer is a label.
 MAX_LABEL_PAIRS: Final = 1_000
 _MAX_LABEL_CHARS: Final = 200
-
-
-class ModelUsage(Stored):
-    """Tokens of a run's requests to one model, to sample or to judge."""
-
-    invocation_count: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-
-    def plus(self, other: ModelUsage) -> ModelUsage:
-        """The sum of both."""
-        return ModelUsage(
-            invocation_count=self.invocation_count + other.invocation_count,
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-        )
 
 
 class CriterionCounts(Stored):

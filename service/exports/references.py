@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from service.evals.engines import EngineCalls, SampleFailed
 from service.evals.sampling import CHAT
 from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example, Message, spread
 from service.evaluation.general import items
 from service.exporting import ChatMessage, Reference
+from service.inference.background.calls import EngineCalls, SampleFailed
 
 MOST: Final = 8
 _ANSWER_TOKENS: Final = 64

@@ -18,14 +18,14 @@ from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError, StorageFull, StorageMissing
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
-from service.evals.engine_task import CancelableTask, Resources
-from service.evals.engines import ModelGone
 from service.exporting import Evaluation, ExportSpec, Progress, Reference
 from service.exports import archive, child, lifecycle, references
 from service.exports.archive import Archive
 from service.exports.child import ExportFailed
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import ExportError, ExportProgress, ExportRecord, Exports
+from service.inference.background.calls import ModelGone
+from service.inference.background.engine_task import CancelableTask, Resources
 from service.jobs.evaluation.job_data import FileGone, fetch_data
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs

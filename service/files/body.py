@@ -18,9 +18,9 @@ _FILENAME = {"type": "string", "description": "Name of the file."}
 _FIELDS: dict[str, dict[str, Any]] = {
     "purpose": {
         "type": "string",
-        "enum": ["fine-tune", "evals", "user_data", "model-import"],
-        "description": "Purpose of the file. `fine-tune` and `evals` files are checked. "
-        "`model-import`, an extension, is for archives of adapters.",
+        "enum": ["fine-tune", "evals", "batch", "user_data", "model-import"],
+        "description": "Purpose of the file. `fine-tune` and `evals` files are checked, `batch` "
+        "files when a batch is created. `model-import`, an extension, is for archives of adapters.",
     },
     "expires_after[anchor]": {
         "type": "string",

@@ -58,6 +58,8 @@ class Purpose(StrEnum):
     USER_DATA = "user_data"
     EVALS = "evals"
     MODEL_IMPORT = "model-import"
+    BATCH = "batch"
+    BATCH_OUTPUT = "batch_output"
 
 
 CHECKED = frozenset({Purpose.FINE_TUNE, Purpose.EVALS})  # files that are checked after upload

@@ -115,5 +115,6 @@ class FileDeleted(BaseModel):
     deleted: Literal[True] = True
     unfinished_jobs: list[str] = Field(
         default=[],
-        description="IDs of unfinished jobs that read the file, and may fail without it.",
+        description="IDs of unfinished jobs and batches that read the file, and may fail without "
+        "it.",
     )

@@ -16,7 +16,13 @@ from service.files.format_fields import format_of
 from service.files.records import CHECKED, FileRecord, Files, FileStatus, Purpose
 from service.files.stream_to_storage import disk_full_errors, write_stream
 
-_UPLOADABLE = (Purpose.FINE_TUNE, Purpose.EVALS, Purpose.USER_DATA, Purpose.MODEL_IMPORT)
+_UPLOADABLE = (
+    Purpose.FINE_TUNE,
+    Purpose.EVALS,
+    Purpose.BATCH,
+    Purpose.USER_DATA,
+    Purpose.MODEL_IMPORT,
+)
 MIN_EXPIRY_S, MAX_EXPIRY_S = 3600, 2592000
 
 
@@ -134,8 +140,8 @@ def purpose_of(given: str | None) -> Purpose:
         )
     if given not in _UPLOADABLE:
         raise BadRequest(
-            f"'{given[:40]}' is not a supported purpose: use 'fine-tune', 'evals', 'user_data' or "
-            "'model-import'.",
+            f"'{given[:40]}' is not a supported purpose: use 'fine-tune', 'evals', 'batch', "
+            "'user_data' or 'model-import'.",
             param="purpose",
             code="invalid_value",
         )

@@ -66,6 +66,10 @@ COUNTED_BY: dict[str, tuple[Metric[Cell], str]] = {
     "export.succeeded": (metrics.EXPORTS, "succeeded"),
     "export.failed": (metrics.EXPORTS, "failed"),
     "export.cancelled": (metrics.EXPORTS, "cancelled"),
+    "batch.completed": (metrics.BATCHES, "completed"),
+    "batch.failed": (metrics.BATCHES, "failed"),
+    "batch.expired": (metrics.BATCHES, "expired"),
+    "batch.cancelled": (metrics.BATCHES, "cancelled"),
 }
 
 

@@ -33,11 +33,15 @@ class UploadCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     filename: str = Field(min_length=1, max_length=1024, description="Name of the resulting file.")
-    purpose: Literal[Purpose.FINE_TUNE, Purpose.EVALS, Purpose.USER_DATA, Purpose.MODEL_IMPORT] = (
-        Field(
-            description="Purpose of the file. `fine-tune` and `evals` files are checked. "
-            "`model-import`, an extension, is for archives of adapters."
-        )
+    purpose: Literal[
+        Purpose.FINE_TUNE,
+        Purpose.EVALS,
+        Purpose.BATCH,
+        Purpose.USER_DATA,
+        Purpose.MODEL_IMPORT,
+    ] = Field(
+        description="Purpose of the file. `fine-tune` and `evals` files are checked, `batch` files "
+        "when a batch is created. `model-import`, an extension, is for archives of adapters."
     )
     bytes: int = Field(ge=1, description="Size of the complete file in bytes.")
     mime_type: str = Field(

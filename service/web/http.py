@@ -95,9 +95,9 @@ def _observe(scope: Scope, status: int, seconds: float) -> None:
 
 
 BELOW_V1: Final = frozenset(
-    {"aliases", "chat", "completions", "embeddings", "evals", "exports", "files", "fine_tuning"}
-    | {"models", "organization", "recognizers", "responses", "uploads", "webhook_endpoints"}
-    | {"webhook_event_types"}
+    {"aliases", "batches", "chat", "completions", "embeddings", "evals", "exports", "files"}
+    | {"fine_tuning", "models", "organization", "recognizers", "responses", "uploads"}
+    | {"webhook_endpoints", "webhook_event_types"}
 )
 """The first part of each path below `/v1`."""
 

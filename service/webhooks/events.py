@@ -20,6 +20,10 @@ class EventType(StrEnum):
     EXPORT_SUCCEEDED = "export.succeeded"
     EXPORT_FAILED = "export.failed"
     EXPORT_CANCELLED = "export.cancelled"
+    BATCH_COMPLETED = "batch.completed"
+    BATCH_FAILED = "batch.failed"
+    BATCH_EXPIRED = "batch.expired"
+    BATCH_CANCELLED = "batch.cancelled"
 
 
 def payload(event: Event) -> str:

@@ -17,8 +17,8 @@ _POLL_S = 0.1
 
 
 def sample_subject(event_type: EventType | str) -> str:
-    """The ID of the job, run or export in a sample event."""
-    kinds = {"eval": ids.EVAL_RUN, "export": ids.EXPORT}
+    """The ID of the job, run, export or batch in a sample event."""
+    kinds = {"eval": ids.EVAL_RUN, "export": ids.EXPORT, "batch": ids.BATCH}
     return f"{kinds.get(event_type.partition('.')[0], ids.JOB)}{'0' * 24}"
 
 

@@ -1,7 +1,8 @@
 """The worker process: one arq worker per queue, in a single event loop.
 
 SIGTERM drains the worker: it takes no new tasks, running trainings save a checkpoint and go back
-into the queue, as do evaluation runs, and then the process exits. A second SIGTERM ends it at once.
+into the queue, as do evaluation runs and batches, and then the process exits. A second SIGTERM ends
+it at once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from arq.worker import func
 
 from service import __version__
 from service.backup.journal import Journal
+from service.batches.records import FUNCTION as RUN_BATCH
+from service.batches.task import RunBatch
 from service.config import Settings
 from service.core import clock_sync, logs, metrics, queue, tasks, tracing
 from service.core.leases import Leases
@@ -32,8 +35,6 @@ from service.curation.imports.task import ImportAdapter
 from service.curation.measure import MakeMeasure
 from service.curation.records import FUNCTION, TaskKind
 from service.curation.report import MakeReport
-from service.evals.access import EngineAccess
-from service.evals.engine_task import Resources
 from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.run import RunEval
 from service.exporting import missing_packages
@@ -42,6 +43,8 @@ from service.exports.task import ExportModel
 from service.files.records import Files
 from service.fleet import workers
 from service.fleet.capacity import measure
+from service.inference.background.access import EngineAccess
+from service.inference.background.engine_task import Resources
 from service.inference.upstreams import Upstreams
 from service.jobs.advice import records as advice_records
 from service.jobs.advice.task import AdviseTraining
@@ -149,6 +152,7 @@ class WorkerProcess:
         )
         self._run_eval = RunEval(resources)
         self._export_model = ExportModel(jobs, resources)
+        self._run_batch = RunBatch(resources)
         self._pulse = Pulse(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
         self._reconciler = Reconciler(
             self._redis,
@@ -247,11 +251,13 @@ class WorkerProcess:
                 ),
                 func(_coroutine(self._export_model.run), name=EXPORT_MODEL, max_tries=1),
             ],
+            "batches": [func(_coroutine(self._run_batch.run), name=RUN_BATCH, max_tries=1)],
         }
         slots = {
             "cpu": self._settings.cpu_tasks,
             "gpu": 1,
             "evals": self._settings.eval_runs_at_once,
+            "batches": self._settings.batches_at_once,
         }
         return QueueWorker(
             on_poll=lambda: self._pulse.beat(f"queue {name}"),
@@ -290,6 +296,7 @@ class WorkerProcess:
         self._evaluate_job.draining.set()
         self._advise_training.draining.set()
         self._export_model.draining.set()
+        self._run_batch.draining.set()
         running = [task for worker in arq_workers for task in worker.tasks.values()]
         for worker in arq_workers:
             worker.allow_pick_jobs = False

@@ -4,12 +4,12 @@ Records are written before queue entries, and a worker may die at any moment. Ev
 worker therefore compares records with queues and leases:
 
 - If the queue entry of a file check, a task on a file, a job validation, the evaluation of a job,
-  an advice, an export or an evaluation run is missing, it is enqueued (arq rejects duplicates).
-  Queued jobs are dispatched to free GPU workers.
+  an advice, an export, an evaluation run or a batch is missing, it is enqueued (arq rejects
+  duplicates). Queued jobs are dispatched to free GPU workers.
 - Expired files, advice and exports are deleted, as are the parts of uploads that have ended, the
   outputs of cleanings that were not finished, files that were never registered, the states of
   jobs that have ended, metrics of old jobs in their events, and what deleted files, models, evals,
-  runs and exports have in storage.
+  runs and exports have in storage, and the parts of ended batches.
 - Work that was taken but has had no lease for half the lease duration is considered lost and
   continues under the next attempt number. It fails after several lost attempts, because what kills
   a worker takes down everything that this worker does.
@@ -29,6 +29,8 @@ from functools import partial
 from typing import Any
 
 from service.backup import moments
+from service.batches.lifecycle import BatchSuperseded
+from service.batches.records import Batches
 from service.config import Settings
 from service.core import ids, metrics, queue, scratch
 from service.core.leases import Held, Leases
@@ -70,6 +72,7 @@ _PROGRESSED = (
     EvaluationSuperseded,
     TaskSuperseded,
     ExportSuperseded,
+    BatchSuperseded,
     Missing,
 )
 
@@ -81,6 +84,7 @@ _GAUGES = (
     metrics.JOB_EVALUATIONS_UNFINISHED,
     metrics.EVAL_RUNS_UNFINISHED,
     metrics.EXPORTS_UNFINISHED,
+    metrics.BATCHES_UNFINISHED,
     metrics.ALIAS_GAIN_POINTS,
     metrics.BACKUP_TIMESTAMP_SECONDS,
     metrics.JOURNAL_TIMESTAMP_SECONDS,
@@ -111,6 +115,7 @@ class Reconciler:
         self._evals = Evals(redis)
         self._advices = AdviceStore(redis)
         self._exports = Exports(redis)
+        self._batches = Batches(files)
         self._leases = leases
         self._dispatcher = dispatcher
         self._on_step = on_step
@@ -191,6 +196,7 @@ class Reconciler:
             self._sweep_outputs,
             self._sweep_evals,
             self._sweep_exports,
+            self._sweep_batches,
         ):
             yield step.__name__, step
 
@@ -276,6 +282,9 @@ class Reconciler:
         for member in await self._exports.to_sweep():
             with self._logged_errors(member):
                 await export_deletion.sweep(self._exports, self._files.storage, member)
+
+    async def _sweep_batches(self) -> None:
+        await self._batches.sweep(self._leases, ids.now_s())
 
     async def _sweep_scratch(self) -> None:
         """Delete what dead workers on this machine left of users' data."""

@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from service.batches import lifecycle as batch_lifecycle
+from service.batches.records import FUNCTION as RUN_BATCH
+from service.batches.records import Batches
 from service.core import ids, metrics, queue
 from service.core.redis import Client
 from service.curation.records import FUNCTION as CURATE_FILE
@@ -51,6 +54,7 @@ def kinds_of_work(redis: Client, jobs: Jobs, files: Files) -> tuple[Kind, ...]:
         _advice(AdviceStore(redis)),
         _exports(Exports(redis)),
         _runs(Evals(redis)),
+        _batches(Batches(files)),
     )
 
 
@@ -108,8 +112,19 @@ def _runs(evals: Evals) -> Kind:
     )
 
 
+def _batches(batches: Batches) -> Kind:
+    return Kind(
+        RUN_BATCH,
+        queue.BATCHES,
+        batches.unfinished,
+        batches.enqueue,
+        _loses(batches, batch_lifecycle.lose),
+        observe=lambda found: metrics.BATCHES_UNFINISHED.cell().set(len(found)),
+    )
+
+
 def _loses(
-    store: Exports | Evals, change: Callable[[Any, int, int, int], Any]
+    store: Exports | Evals | Batches, change: Callable[[Any, int, int, int], Any]
 ) -> Callable[[Any, int], Awaitable[object]]:
     """Return the `lose` of work whose lifecycle has the change for a lost attempt."""
 

@@ -33,6 +33,9 @@ PROMPT = {
 _NEW = re.compile(rb'"(id|response_id|item_id|created|created_at|completed_at)":("[^"]*"|[0-9.]+)')
 
 
+BATCH_DONE_S = 240
+
+
 @pytest.fixture(scope="module")
 def engine(stack: Stack):
     """The address of vLLM itself."""
@@ -215,3 +218,42 @@ def test_the_engines_own_errors_are_told_in_openais_words(gateway, path, fields,
     assert code is None or error["code"] == code
     for word in ("Input should be", "max_model_len", "validation error", "constrained", "body."):
         assert word not in error["message"]
+
+
+def test_a_batch_has_the_answers_of_the_gateway(sdk: openai.OpenAI, gateway: httpx.Client):
+    chat = {**CHAT, "max_tokens": 4}
+    bodies = {
+        "first": chat,
+        "second": {**chat, "n": 2, "temperature": 1},
+        "refused": {**chat, "temperature": 9},
+    }
+    url = "/v1/chat/completions"
+    rows = [
+        {"custom_id": name, "method": "POST", "url": url, "body": body}
+        for name, body in bodies.items()
+    ]
+    content = "".join(json.dumps(row) + "\n" for row in rows)
+    file = sdk.files.create(file=("requests.jsonl", content.encode()), purpose="batch")
+    batch = sdk.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    deadline = time.monotonic() + BATCH_DONE_S
+    while batch.status in ("validating", "in_progress", "finalizing"):
+        assert time.monotonic() < deadline, batch
+        time.sleep(0.1)
+        batch = sdk.batches.retrieve(batch.id)
+    assert batch.status == "completed", batch
+    assert batch.output_file_id
+    assert batch.error_file_id
+    found = {}
+    for file_id in (batch.output_file_id, batch.error_file_id):
+        for line in sdk.files.content(file_id).text.splitlines():
+            result = json.loads(line)
+            found[result["custom_id"]] = result["response"]
+    assert found.keys() == bodies.keys()
+    answer = gateway.post(url, json=bodies["first"])
+    assert found["first"]["status_code"] == 200
+    assert found["first"]["body"]["choices"] == answer.json()["choices"]
+    answer = gateway.post(url, json=bodies["refused"])
+    assert (found["refused"]["status_code"], found["refused"]["body"]) == (400, answer.json())
+    assert len(found["second"]["body"]["choices"]) == 2

@@ -10,7 +10,6 @@ from service.evals.data_sources import (
     ResponsesSamplingParams,
     TemplateMessages,
 )
-from service.evals.engines import Answered, Patience, SampleFailed
 from service.evals.prompts import PromptFailed, PromptInvalid, check, render
 from service.evals.sampling import (
     _chat_fields,
@@ -22,12 +21,13 @@ from service.evals.sampling import (
 from service.evals.tally import (
     MAX_LABEL_PAIRS,
     CriterionCounts,
-    ModelUsage,
     Tally,
     counted_labels,
 )
 from service.grading.errors import ItemFailed
 from service.grading.results import LabelPair
+from service.inference.background.calls import Answered, Patience, SampleFailed
+from service.inference.background.usage import ModelUsage
 
 DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "seed": 42}
 

@@ -13,7 +13,7 @@ from openai.types.evals import RunRetrieveResponse
 from openai.types.evals.runs import OutputItemListResponse, OutputItemRetrieveResponse
 
 from service.core import ids
-from service.evals.engines import PRIORITY
+from service.inference.background.calls import PRIORITY
 from service.inference.gateway.cache_salt import cache_salts
 from service.inference.headers import ADAPTER
 from service.models.records import ModelRecord

@@ -30,6 +30,8 @@ _UNFINISHED = (
     "exports-swept",
     "eval-runs-unfinished",
     "evals-deleted",
+    "batches-unfinished",
+    "batches-leftover",
     "webhook-outbox",
 )
 JOBS = "/v1/fine_tuning/jobs"
@@ -44,6 +46,7 @@ async def violations(world: World) -> list[str]:
         _models_have_their_bytes,
         _uploads_have_their_parts,
         _jobs_end_or_wait,
+        _batches_end_with_each_result_once,
         _events_happen_once,
         _deleted_stays_deleted,
     ):
@@ -127,6 +130,20 @@ async def _jobs_end_or_wait(world: World) -> AsyncIterator[str]:
                 yield f"a job failed: {job.error.code}: {job.error.message}"
         elif job.status is not Status.QUEUED or "gpu" in world.queues:
             yield f"a job stays {job.status}"
+
+
+async def _batches_end_with_each_result_once(world: World) -> AsyncIterator[str]:
+    for batch in await listed(world, "/v1/batches"):
+        if batch["status"] not in ("completed", "failed", "cancelled"):
+            yield f"a batch stays {batch['status']}"
+        found: list[str] = []
+        for file_id in filter(None, (batch["output_file_id"], batch["error_file_id"])):
+            content = await world.http.get(f"/v1/files/{file_id}/content")
+            found += [json.loads(line)["custom_id"] for line in content.text.splitlines()]
+        if len(found) != len(set(found)):
+            yield "a request of a batch has two results"
+        if batch["status"] == "completed" and len(found) != batch["request_counts"]["total"]:
+            yield "a request of a completed batch has no result"
 
 
 async def _events_happen_once(world: World) -> AsyncIterator[str]:

@@ -25,6 +25,7 @@ from service.worker.main import WorkerProcess
 from tests.conftest import Api, running
 from tests.openapi.scenario import (
     advice,
+    batches,
     data_sets,
     evals,
     exports,
@@ -103,13 +104,16 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     evaluated = await evals.create(world, api.base_url, DEMO_MODEL)
     async with _worker(settings):
         await evals.look(world, evaluated)
+    batched = await batches.create(world, DEMO_MODEL)
+    async with _worker(settings):
+        state = api.app.state
+        acme = await state.projects.by_name("acme")
+        await batches.look(world, batched, state.batches, acme.id)
     imported = await imports.create(world, made, base, DEMO_MODEL)
     async with _worker(settings):
         await imports.look(world, imported)
     offer(settings.models_file, base, *settings.upstreams, inference.UNSERVED)
     await advice.ask(world, made, inference.FAILING, inference.UNSERVED)
-    state = api.app.state
-    acme = await state.projects.by_name("acme")
     await graders.graders(world, state.running_graders, acme.id, inference.UNSERVED)
     await inference.failures(world, "limited", max_body_bytes=settings.max_inference_body_bytes)
     with _full_disk(settings.data_dir / "storage") as full:
@@ -165,6 +169,7 @@ def _settings(
         max_file_tasks_per_project=2,
         max_queued_jobs_per_project=2,
         max_unfinished_eval_runs_per_project=2,
+        max_unfinished_batches_per_project=3,
     )
 
 

@@ -23,6 +23,7 @@ OPENAI = {
     *("createEval", "listEvals", "getEval", "updateEval", "deleteEval"),
     *("createEvalRun", "getEvalRuns", "getEvalRun", "cancelEvalRun", "deleteEvalRun"),
     *("getEvalRunOutputItems", "getEvalRunOutputItem"),
+    *("createBatch", "listBatches", "retrieveBatch", "cancelBatch"),
 }
 OURS = {
     *("retrieveFineTuningJobEvaluation", "restartFineTuningJobEvaluation"),

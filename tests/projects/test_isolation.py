@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 
+from service.batches.records import BatchRecord
 from service.core import ids
 from service.curation.imports.options import ImportOptions
 from service.curation.records import Task, TaskKind
@@ -91,6 +92,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "webhook_endpoint": webhook.id,
         "advice": await advised(api, project_id, file_id),
         "export": await exported(api, project_id, job_id, model),
+        "batch": await batched(api, project_id, file_id),
         **evaluated,
     }
 
@@ -117,6 +119,21 @@ async def exported(api: Api, project_id: str, job_id: str, model: str) -> str:
     await api.app.state.exports.records.create(record)
     await api.app.state.storage.put_bytes(f"{project_id}/exports/x/a1.tar", b"{}")
     return record.id
+
+
+async def batched(api: Api, project_id: str, file_id: str) -> str:
+    """A batch that waits."""
+    record = BatchRecord(
+        id=ids.new(ids.BATCH),
+        project_id=project_id,
+        created_at=ids.now_s(),
+        expires_at=ids.now_s() + 60,
+        key_id="key_a",
+        endpoint="/v1/completions",
+        input_file_id=file_id,
+        completion_window="24h",
+    )
+    return (await api.app.state.batches.create(record)).id
 
 
 async def advised(api: Api, project_id: str, file_id: str) -> str:
@@ -211,6 +228,8 @@ ROUTES = [
     ("GET", "/v1/exports/{export}/content"),
     ("POST", "/v1/exports/{export}/cancel"),
     ("DELETE", "/v1/exports/{export}"),
+    ("GET", "/v1/batches/{batch}"),
+    ("POST", "/v1/batches/{batch}/cancel"),
     ("GET", "/v1/models/{model}"),
     ("DELETE", "/v1/models/{model}"),
     ("GET", "/v1/aliases/{name}"),
@@ -237,7 +256,9 @@ ROUTES = [
     ("GET", "/v1/evals/{eval}/runs/{run}/output_items"),
     ("GET", "/v1/evals/{eval}/runs/{run}/output_items/{output_item}"),
 ]
-WITH_ID = "file|job|advice|export|upload|cleaning|import|webhook_endpoint|eval|run|output_item"
+WITH_ID = (
+    "file|job|advice|export|batch|upload|cleaning|import|webhook_endpoint|eval|run|output_item"
+)
 # Names belong to a project: another project's object with the same name does not interfere.
 OWN_NAMES = {("PUT", "/v1/aliases/{name}"), ("PUT", "/v1/recognizers/{recognizer}")}
 
@@ -268,6 +289,7 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
                 job="ftjob-" + "z" * 24,
                 advice="ftadvice-" + "z" * 24,
                 export="export-" + "z" * 24,
+                batch="batch_" + "z" * 24,
                 model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
                 upload="upload_" + "z" * 24,
                 cleaning="fileclean-" + "z" * 24,
@@ -295,6 +317,8 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
         assert advice.json()["status"] == "in_progress"
         export = await acme.get(f"/v1/exports/{owned['export']}/content")
         assert export.content == b"{}"
+        batch = await acme.get(f"/v1/batches/{owned['batch']}")
+        assert batch.json()["status"] == "validating"
         run = await acme.get(f"/v1/evals/{owned['eval']}/runs/{owned['run']}")
         assert run.json()["status"] == "in_progress"
 
@@ -308,6 +332,7 @@ async def test_foreign_objects_are_in_no_list(api: Api, owned):
         assert (await other.get("/v1/webhook_endpoints")).json()["data"] == []
         assert (await other.get("/v1/evals")).json()["data"] == []
         assert (await other.get("/v1/exports")).json()["data"] == []
+        assert (await other.get("/v1/batches")).json()["data"] == []
         models = (await other.get("/v1/models")).json()["data"]
         assert [m["id"] for m in models] == [BASE_MODEL]
 
@@ -362,6 +387,18 @@ async def test_foreign_models_are_not_exported(api: Api, owned):
             answer = await other.post("/v1/exports", json=body)
             assert answer.status_code == 404
             assert answer.json()["error"]["param"] == "model"
+
+
+async def test_a_foreign_file_is_no_input_of_a_batch(api: Api, owned):
+    async with await api.client("other") as other:
+        body = {
+            "input_file_id": owned["file"],
+            "endpoint": "/v1/completions",
+            "completion_window": "24h",
+        }
+        answer = await other.post("/v1/batches", json=body)
+        assert answer.status_code == 404
+        assert answer.json()["error"]["param"] == "input_file_id"
 
 
 BODIES: dict[str, dict[str, object]] = {

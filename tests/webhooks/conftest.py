@@ -29,6 +29,10 @@ EVENT_TYPES = [
     "export.succeeded",
     "export.failed",
     "export.cancelled",
+    "batch.completed",
+    "batch.failed",
+    "batch.expired",
+    "batch.cancelled",
 ]
 
 

@@ -89,7 +89,9 @@ async def test_event_types_are_those_that_endpoints_accept(sdk, receiver: Receiv
     made = await sdk.webhooks.create(name="All", url=receiver.url, event_types=listed.data)
     assert made.event_types == EVENT_TYPES
     with pytest.raises(openai.BadRequestError):
-        await sdk.webhooks.create(name="b", url=receiver.url, event_types=["batch.completed"])
+        await sdk.webhooks.create(
+            name="b", url=receiver.url, event_types=["realtime.call.incoming"]
+        )
 
 
 async def test_a_new_url_is_checked(sdk, endpoint):

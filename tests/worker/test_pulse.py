@@ -13,7 +13,7 @@ from service.worker.probes import serve_probes
 from service.worker.pulse import Pulse
 
 LOOPS = {
-    *("queue cpu", "queue evals", "queue gpu", "reconciler", "presence"),
+    *("queue cpu", "queue evals", "queue batches", "queue gpu", "reconciler", "presence"),
     *("outbox", "warm-ups", "webhooks"),
 }
 

@@ -53,8 +53,8 @@ export interface paths {
         /**
          * Delete a file
          * @description Delete a file's record, content and reports immediately. Models trained on the file and
-         *     files created from it by a cleaning are kept. `unfinished_jobs` lists the jobs that still read
-         *     the file: they fail unless they have already started to train.
+         *     files created from it by a cleaning are kept. `unfinished_jobs` lists the jobs and
+         *     batches that still read the file: they fail unless they have already started.
          */
         delete: operations["deleteFile"];
         options?: never;
@@ -1253,6 +1253,77 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/batches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List batches
+         * @description List the project's batches, newest first.
+         */
+        get: operations["listBatches"];
+        put?: never;
+        /**
+         * Create a batch
+         * @description Create a batch: a worker answers the requests of an uploaded file behind all other requests,
+         *     and writes the answers to a file.
+         *
+         *     The status goes from `validating` to `in_progress`, `finalizing`, and `completed`. If a line of
+         *     the file is not a request, it becomes `failed`, and `errors` names the lines. After 24 hours, it
+         *     becomes `expired`, and the answers until then are kept.
+         */
+        post: operations["createBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/batches/{batch_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve a batch
+         * @description Retrieve a batch: its status, its counters, and its files once it has ended.
+         */
+        get: operations["retrieveBatch"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/batches/{batch_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a batch
+         * @description Cancel a batch. The status is `cancelling` until a worker has written the files, usually for
+         *     seconds, and then `cancelled`. Answers until then are kept. Returns 409 if the batch has ended
+         *     or is `finalizing`.
+         */
+        post: operations["cancelBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/organization/usage/completions": {
         parameters: {
             query?: never;
@@ -1904,6 +1975,243 @@ export interface components {
             status?: "ok";
         };
         /**
+         * BatchError
+         * @description Reason why a batch failed.
+         */
+        BatchError: {
+            /**
+             * Code
+             * @description Machine-readable error code.
+             */
+            code: string;
+            /**
+             * Message
+             * @description Human-readable message.
+             */
+            message: string;
+            /**
+             * Param
+             * @description Parameter or field that caused the failure.
+             */
+            param: string | null;
+            /**
+             * Line
+             * @description Line of the input file, from 1; null for other reasons.
+             */
+            line: number | null;
+        };
+        /**
+         * BatchErrors
+         * @description Reasons why a batch failed.
+         */
+        BatchErrors: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /**
+             * Data
+             * @description The first 50 reasons.
+             */
+            data: components["schemas"]["BatchError"][];
+        };
+        /**
+         * BatchInputTokensDetails
+         * @description Breakdown of the input tokens.
+         */
+        BatchInputTokensDetails: {
+            /**
+             * Cached Tokens
+             * @description Number of input tokens from the prefix cache.
+             */
+            cached_tokens: number;
+        };
+        /**
+         * BatchObject
+         * @description Batch: requests from a file, which are answered behind all other requests.
+         */
+        BatchObject: {
+            /**
+             * Id
+             * @description Identifier: `batch_` and letters.
+             */
+            id: string;
+            /**
+             * Object
+             * @default batch
+             * @constant
+             */
+            object?: "batch";
+            /**
+             * Endpoint
+             * @description Route of all requests of the batch.
+             */
+            endpoint: string;
+            /**
+             * Model
+             * @description Model of all requests; null until the file is checked.
+             */
+            model: string | null;
+            /** @description Reasons why the batch failed, or null. */
+            errors: components["schemas"]["BatchErrors"] | null;
+            /**
+             * Input File Id
+             * @description ID of the input file.
+             */
+            input_file_id: string;
+            /**
+             * Completion Window
+             * @description Time after which the batch expires.
+             */
+            completion_window: string;
+            /** @description Status of the batch. */
+            status: components["schemas"]["BatchStatus"];
+            /**
+             * Output File Id
+             * @description ID of the file with the answers; null before the end, or if there are none.
+             */
+            output_file_id: string | null;
+            /**
+             * Error File Id
+             * @description ID of the file with the requests that were refused, failed or not sent; null before the end, or if there are none.
+             */
+            error_file_id: string | null;
+            /**
+             * Created At
+             * @description Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * In Progress At
+             * @description Unix timestamp of the first request, or null.
+             */
+            in_progress_at: number | null;
+            /**
+             * Expires At
+             * @description Unix timestamp at which the batch expires.
+             */
+            expires_at: number;
+            /**
+             * Finalizing At
+             * @description Unix timestamp since which the files are written, or null.
+             */
+            finalizing_at: number | null;
+            /**
+             * Completed At
+             * @description Unix timestamp of the completion, or null.
+             */
+            completed_at: number | null;
+            /**
+             * Failed At
+             * @description Unix timestamp of the failure, or null.
+             */
+            failed_at: number | null;
+            /**
+             * Expired At
+             * @description Unix timestamp of the expiration, or null.
+             */
+            expired_at: number | null;
+            /**
+             * Cancelling At
+             * @description Unix timestamp of the cancellation, or null.
+             */
+            cancelling_at: number | null;
+            /**
+             * Cancelled At
+             * @description Unix timestamp at which the cancellation had ended the batch, or null.
+             */
+            cancelled_at: number | null;
+            request_counts: components["schemas"]["BatchRequestCounts"];
+            usage: components["schemas"]["BatchUsage"];
+            /**
+             * Metadata
+             * @description Pairs of the project's own, or null.
+             */
+            metadata: {
+                [key: string]: string;
+            } | null;
+        };
+        /**
+         * BatchOutputExpiresAfter
+         * @description Lifetime of the files of a batch.
+         */
+        BatchOutputExpiresAfter: {
+            /**
+             * Anchor
+             * @description Event from which the lifetime is counted: the creation of the file.
+             * @constant
+             */
+            anchor: "created_at";
+            /**
+             * Seconds
+             * @description Lifetime of the files in seconds.
+             */
+            seconds: number;
+        };
+        /**
+         * BatchOutputTokensDetails
+         * @description Breakdown of the output tokens.
+         */
+        BatchOutputTokensDetails: {
+            /**
+             * Reasoning Tokens
+             * @description Number of output tokens of reasoning.
+             */
+            reasoning_tokens: number;
+        };
+        /**
+         * BatchRequestCounts
+         * @description Numbers of requests of a batch.
+         */
+        BatchRequestCounts: {
+            /**
+             * Total
+             * @description Number of requests; 0 until the file is checked.
+             */
+            total: number;
+            /**
+             * Completed
+             * @description Number of requests that were answered.
+             */
+            completed: number;
+            /**
+             * Failed
+             * @description Number of requests that were refused or failed.
+             */
+            failed: number;
+        };
+        /**
+         * BatchStatus
+         * @description Status of a batch.
+         * @enum {string}
+         */
+        BatchStatus: "validating" | "failed" | "in_progress" | "finalizing" | "completed" | "expired" | "cancelling" | "cancelled";
+        /**
+         * BatchUsage
+         * @description Tokens of the answered requests of a batch.
+         */
+        BatchUsage: {
+            /**
+             * Input Tokens
+             * @description Number of input tokens.
+             */
+            input_tokens: number;
+            input_tokens_details: components["schemas"]["BatchInputTokensDetails"];
+            /**
+             * Output Tokens
+             * @description Number of output tokens.
+             */
+            output_tokens: number;
+            output_tokens_details: components["schemas"]["BatchOutputTokensDetails"];
+            /**
+             * Total Tokens
+             * @description Number of input and output tokens.
+             */
+            total_tokens: number;
+        };
+        /**
          * ChatCompletion
          * @description Chat completion, as in the OpenAI API.
          */
@@ -2417,6 +2725,39 @@ export interface components {
              * @example smollm2-135m-instruct
              */
             model: string;
+        };
+        /**
+         * CreateBatch
+         * @description Request body to create a batch.
+         */
+        CreateBatch: {
+            /**
+             * Input File Id
+             * @description ID of a file with the purpose `batch`: JSON Lines with one request per line, up to 50,000 requests and 200 MiB.
+             * @example file-abc123
+             */
+            input_file_id: string;
+            /**
+             * Endpoint
+             * @description Route of all requests of the batch.
+             * @enum {string}
+             */
+            endpoint: "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/embeddings";
+            /**
+             * Completion Window
+             * @description Time after which the batch expires. Only `24h` is supported.
+             * @constant
+             */
+            completion_window: "24h";
+            /**
+             * Metadata
+             * @description Up to 16 pairs of your own.
+             */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /** @description Lifetime of the output file and the error file. */
+            output_expires_after?: components["schemas"]["BatchOutputExpiresAfter"] | null;
         };
         /**
          * CreateChatCompletion
@@ -3555,7 +3896,7 @@ export interface components {
          * @description Event types that an endpoint can subscribe to.
          * @enum {string}
          */
-        EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "export.succeeded" | "export.failed" | "export.cancelled";
+        EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "export.succeeded" | "export.failed" | "export.cancelled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled";
         /**
          * ExpectedGain
          * @description Gain of earlier models of the project over the best prompt, on the same base model.
@@ -3880,7 +4221,7 @@ export interface components {
             deleted?: true;
             /**
              * Unfinished Jobs
-             * @description IDs of unfinished jobs that read the file, and may fail without it.
+             * @description IDs of unfinished jobs and batches that read the file, and may fail without it.
              * @default []
              */
             unfinished_jobs?: string[];
@@ -5110,6 +5451,26 @@ export interface components {
              */
             last_id?: string | null;
         };
+        /** ListOf[BatchObject] */
+        ListOf_BatchObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["BatchObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
         /** ListOf[CheckpointObject] */
         ListOf_CheckpointObject_: {
             /**
@@ -6082,7 +6443,7 @@ export interface components {
          * @description Purpose of a file.
          * @enum {string}
          */
-        Purpose: "fine-tune" | "fine-tune-results" | "user_data" | "evals" | "model-import";
+        Purpose: "fine-tune" | "fine-tune-results" | "user_data" | "evals" | "model-import" | "batch" | "batch_output";
         /**
          * PythonGrader
          * @description Grader that runs `grade(sample, item) -> float` of a Python source in a sandbox.
@@ -6937,10 +7298,10 @@ export interface components {
             filename: string;
             /**
              * Purpose
-             * @description Purpose of the file. `fine-tune` and `evals` files are checked. `model-import`, an extension, is for archives of adapters.
+             * @description Purpose of the file. `fine-tune` and `evals` files are checked, `batch` files when a batch is created. `model-import`, an extension, is for archives of adapters.
              * @enum {string}
              */
-            purpose: "fine-tune" | "evals" | "user_data" | "model-import";
+            purpose: "fine-tune" | "evals" | "batch" | "user_data" | "model-import";
             /**
              * Bytes
              * @description Size of the complete file in bytes.
@@ -7973,10 +8334,10 @@ export interface operations {
                  */
                 filename?: string;
                 /**
-                 * @description Purpose of the file. `fine-tune` and `evals` files are checked. `model-import`, an extension, is for archives of adapters. Used for raw-byte uploads only.
+                 * @description Purpose of the file. `fine-tune` and `evals` files are checked, `batch` files when a batch is created. `model-import`, an extension, is for archives of adapters. Used for raw-byte uploads only.
                  * @example fine-tune
                  */
-                purpose?: "fine-tune" | "evals" | "user_data" | "model-import";
+                purpose?: "fine-tune" | "evals" | "batch" | "user_data" | "model-import";
                 /**
                  * @description Event from which the lifetime is counted. Used for raw-byte uploads only.
                  * @example created_at
@@ -8003,10 +8364,10 @@ export interface operations {
                     /** Format: binary */
                     file: string;
                     /**
-                     * @description Purpose of the file. `fine-tune` and `evals` files are checked. `model-import`, an extension, is for archives of adapters.
+                     * @description Purpose of the file. `fine-tune` and `evals` files are checked, `batch` files when a batch is created. `model-import`, an extension, is for archives of adapters.
                      * @enum {string}
                      */
-                    purpose: "fine-tune" | "evals" | "user_data" | "model-import";
+                    purpose: "fine-tune" | "evals" | "batch" | "user_data" | "model-import";
                     /**
                      * @description Event from which the lifetime is counted.
                      * @enum {string}
@@ -9166,7 +9527,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-h03ddlvwz0agi3kic1dolhz6
+                 * @example file-2j7p86jno73s5uo3jb2dd26b
                  */
                 file_id: string;
             };
@@ -9215,12 +9576,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-h03ddlvwz0agi3kic1dolhz6
+                 * @example file-2j7p86jno73s5uo3jb2dd26b
                  */
                 file_id: string;
                 /**
                  * @description ID of an import of the file.
-                 * @example modelimport-yu8u7qd7005t4vsjqf1ztxf3
+                 * @example modelimport-85akkv01r997rx3l1fz7g2er
                  */
                 import_id: string;
             };
@@ -10070,7 +10431,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-n5upvedt3hemqdzrif83gzj6
+                 * @example ftadvice-btyjb7m7xpncr12xazu2zivk
                  */
                 advice_id: string;
             };
@@ -12038,6 +12399,213 @@ export interface operations {
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    listBatches: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 2
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `BatchObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_BatchObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    createBatch: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Client-chosen idempotency key of up to 255 characters. A repeated request with the same key and body returns the first response for one day. A request with the same key and another body answers 409.
+                 * @example nightly-1
+                 */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateBatch"];
+            };
+        };
+        responses: {
+            /** @description `BatchObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            /** @description The request exceeds a limit of the key or the project. */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a batch in the project.
+                 * @example batch_k8bjgfdvnh90ms1k0h35lh3u
+                 */
+                batch_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `BatchObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    cancelBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a batch in the project.
+                 * @example batch_l7g7p6b3ndsb5dgr9xqqch59
+                 */
+                batch_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `BatchObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {

@@ -21,7 +21,7 @@ export interface UploadProgress {
 
 export interface UploadOptions {
   /** Default: `fine-tune`, for which the service validates the rows. */
-  purpose?: "fine-tune" | "evals" | "user_data" | "model-import";
+  purpose?: "fine-tune" | "evals" | "batch" | "user_data" | "model-import";
   /** File name. Default: the file's own name. */
   filename?: string;
   /** Format of the rows, if it cannot be detected. */

@@ -18,8 +18,9 @@ from service.core import metrics
 from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFound, Unavailable
 from service.core.metric_types import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS, why
-from service.inference.gateway import parameters, request_body
+from service.inference.gateway import request_body
 from service.inference.gateway.cache_salt import cache_salts
+from service.inference.gateway.checks import check_tools, checked
 from service.inference.gateway.engine_errors import (
     MAX_ERROR_BYTES,
     EngineRequest,
@@ -27,7 +28,6 @@ from service.inference.gateway.engine_errors import (
     map_error,
     map_events,
     model_not_found,
-    unsupported_tools,
 )
 from service.inference.gateway.exchange import CLIENT_GONE, Exchange, Watch
 from service.inference.gateway.parameters import PATHS
@@ -121,15 +121,14 @@ class Gateway:
             receive, headers, self._max_body_bytes, self._client_timeout_s
         )
         path = exchange.scope["path"]
-        request = parameters.parse(path, body)
-        request.check(self._max_answers)
+        request = checked(path, body, self._max_answers)
         found = self._registry.remembered(
             caller.project_id, request.model
         ) or await self._registry.resolve(caller.project_id, request.model)
         if found is None:
             raise model_not_found(request.model)
         if request.offers_tools:
-            self._check_tools(found.model)
+            check_tools(found.model, self._registry.catalogue, self._tools)
         tap = UsageTap(strip=_hides_usage(request, path), level=_usage_level(request, path))
         salt = self._salt_of(caller.project_id)
         sent = _for_engine(body, request, found, salt, with_usage=tap.strips)
@@ -151,12 +150,6 @@ class Gateway:
             self._meter.done(
                 admission, _served(exchange, found.model, usage, streamed=request.streamed)
             )
-
-    def _check_tools(self, model: ServableModel) -> None:
-        """Raise BadRequest if the model cannot call tools."""
-        entry = self._registry.catalogue.get(model.base_model)
-        if entry is not None and self._tools.calls_tools(entry) is False:
-            raise unsupported_tools(model.name, model.base_model)
 
     async def _exchange(
         self,

@@ -15,12 +15,12 @@ from service.core.storage import StorageError
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.scratch import fetch, fetch_rows, scratch_folder
 from service.datasets.contract import ReportSpec
-from service.evals.engine_task import CancelableTask, Resources
-from service.evals.engines import ModelGone
 from service.evaluation.comparison import Comparison
 from service.evaluation.recommendation import Finding
 from service.files.records import FileRecord, FileStatus
 from service.grading.sandbox.sandbox import Sandbox
+from service.inference.background.calls import ModelGone
+from service.inference.background.engine_task import CancelableTask, Resources
 from service.jobs.advice.measure import measure
 from service.jobs.advice.records import AdviceFailure, AdviceRecord, AdviceStore, AdviceSuperseded
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine

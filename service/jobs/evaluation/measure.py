@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.core import ids
-from service.evals.engines import ModelGone
 from service.evaluation.comparison import (
     BASE,
     PROMPT,
@@ -23,6 +22,7 @@ from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example, Message
 from service.evaluation.prompts.candidates import Candidate
 from service.evaluation.retrieval import Answered, retrieval_signs
+from service.inference.background.calls import ModelGone
 from service.jobs.evaluation.best_prompt import best_prompt
 from service.jobs.evaluation.checkpoints import Checkpoint
 from service.jobs.evaluation.columns import Columns, Scored, answer_limit, reference_of

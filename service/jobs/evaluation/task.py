@@ -15,9 +15,9 @@ from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
-from service.evals.engine_task import CancelableTask, Resources
-from service.evals.engines import ModelGone
 from service.grading.sandbox.sandbox import Sandbox
+from service.inference.background.calls import ModelGone
+from service.inference.background.engine_task import CancelableTask, Resources
 from service.jobs.evaluation.checkpoints import Checkpoint, chosen
 from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine

@@ -24,6 +24,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "project_id": _id("proj_", "ID of a project in this installation."),
     "webhook_endpoint_id": _id("webhook_", "Identifier of a webhook endpoint of the project."),
     "eval_id": _id("eval_", "ID of an eval in the project."),
+    "batch_id": _id("batch_", "ID of a batch in the project."),
     "run_id": _id("evalrun_", "ID of a run of the eval."),
     "output_item_id": _id("outputitem_", "ID of an output item of the run."),
     "key_id": _id("key_", "ID of an API key in the project."),

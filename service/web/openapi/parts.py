@@ -54,8 +54,12 @@ TAGS = [
         "description": "Runs that sample answers of a model to a data set and grade them.",
     },
     {
+        "name": "Batches",
+        "description": "Requests from a file, answered within a day behind all other requests.",
+    },
+    {
         "name": "Webhooks",
-        "description": "Signed requests that report the end of a job, a run or an export.",
+        "description": "Signed requests that report the end of a job, a run, an export or a batch.",
     },
     {"name": "Models", "description": "Base models, trained models and aliases."},
     {"name": "Exports", "description": "Trained models as archives for other software."},

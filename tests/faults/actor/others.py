@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -201,6 +202,49 @@ async def _delete_webhook(world: World) -> None:
     await send(world, "DELETE", _webhook(world))
 
 
+async def _create_batch(world: World) -> None:
+    body = {
+        "input_file_id": world.notes["requests"],
+        "endpoint": "/v1/completions",
+        "completion_window": "24h",
+    }
+    await make(world, "/v1/batches", "batch", json=body, headers=key("batch"))
+
+
+async def _requests_are_stored(world: World) -> None:
+    """Upload requests that are refused without an engine: a temperature is at most 2."""
+    body = {"model": BASE_MODEL, "prompt": "Ahoi", "temperature": 3}
+    rows = [
+        {"custom_id": f"r{n}", "method": "POST", "url": "/v1/completions", "body": body}
+        for n in range(3)
+    ]
+    content = "".join(json.dumps(row) + "\n" for row in rows)
+    await make(
+        world,
+        "/v1/files",
+        "requests",
+        files={"file": ("requests.jsonl", content.encode())},
+        data={"purpose": "batch"},
+    )
+
+
+async def _batch_waits(world: World) -> None:
+    await _requests_are_stored(world)
+    await _create_batch(world)
+
+
+async def _cancel_batch(world: World) -> None:
+    await send(world, "POST", f"/v1/batches/{world.notes['batch']}/cancel")
+
+
+async def _delete_requests(world: World) -> None:
+    await send(world, "DELETE", f"/v1/files/{world.notes['requests']}")
+
+
+async def _batches(world: World) -> int:
+    return len(await listed(world, "/v1/batches"))
+
+
 MODELS = (
     requests("deleteModel", _delete_model, arrange=imported_model, check=_model_stays_gone),
     requests("setAlias", _set_alias, arrange=imported_model, check=answered(200)),
@@ -229,4 +273,14 @@ EVALS = (
     Actor("export", works("evals"), _export_waits, acts={"delete": _delete_export}),
     requests("cancelExport", _cancel_export, arrange=_export_waits),
     requests("deleteExport", _delete_export, arrange=_export_waits),
+    requests(
+        "createBatch", _create_batch, arrange=_requests_are_stored, check=one(_batches, "batch")
+    ),
+    Actor(
+        "run-batch",
+        works("batches"),
+        _batch_waits,
+        acts={"cancel": _cancel_batch, "delete": _delete_requests},
+    ),
+    requests("cancelBatch", _cancel_batch, arrange=_batch_waits),
 )

@@ -53,7 +53,7 @@ async def create(world: World, max_file_bytes: int) -> Uploaded:
 async def _refused(world: World, max_file_bytes: int) -> None:
     await world.call("createFile", expect=400, file=("chats.jsonl", CHATS))
     await world.call(
-        "createFile", expect=400, form={"purpose": "batch"}, file=("chats.jsonl", CHATS)
+        "createFile", expect=400, form={"purpose": "vision"}, file=("chats.jsonl", CHATS)
     )
     await world.call(
         "createFile",

@@ -81,6 +81,118 @@ class Alive(Model):
     status: Literal["ok"] = "ok"
 
 
+class BatchError(Model):
+    """
+    Reason why a batch failed.
+    """
+
+    code: str
+    """
+    Machine-readable error code.
+    """
+    message: str
+    """
+    Human-readable message.
+    """
+    param: str | None
+    """
+    Parameter or field that caused the failure.
+    """
+    line: int | None
+    """
+    Line of the input file, from 1; null for other reasons.
+    """
+
+
+class BatchErrors(Model):
+    """
+    Reasons why a batch failed.
+    """
+
+    object: Literal["list"] = "list"
+    data: list[BatchError]
+    """
+    The first 50 reasons.
+    """
+
+
+class BatchInputTokensDetails(Model):
+    """
+    Breakdown of the input tokens.
+    """
+
+    cached_tokens: int
+    """
+    Number of input tokens from the prefix cache.
+    """
+
+
+class BatchOutputExpiresAfter(Model):
+    """
+    Lifetime of the files of a batch.
+    """
+
+    anchor: Literal["created_at"]
+    """
+    Event from which the lifetime is counted: the creation of the file.
+    """
+    seconds: int
+    """
+    Lifetime of the files in seconds.
+    """
+
+
+class BatchOutputTokensDetails(Model):
+    """
+    Breakdown of the output tokens.
+    """
+
+    reasoning_tokens: int
+    """
+    Number of output tokens of reasoning.
+    """
+
+
+class BatchRequestCounts(Model):
+    """
+    Numbers of requests of a batch.
+    """
+
+    total: int
+    """
+    Number of requests; 0 until the file is checked.
+    """
+    completed: int
+    """
+    Number of requests that were answered.
+    """
+    failed: int
+    """
+    Number of requests that were refused or failed.
+    """
+
+
+class BatchUsage(Model):
+    """
+    Tokens of the answered requests of a batch.
+    """
+
+    input_tokens: int
+    """
+    Number of input tokens.
+    """
+    input_tokens_details: BatchInputTokensDetails
+    output_tokens: int
+    """
+    Number of output tokens.
+    """
+    output_tokens_details: BatchOutputTokensDetails
+    total_tokens: int
+    """
+    Number of input and output tokens.
+    """
+
+
 class ChatMessage(Model):
     """
     A message in a conversation.
@@ -252,6 +364,33 @@ class CreateAdvice(Model):
     model: str
     """
     ID of the base model. An engine must serve it.
+    """
+
+
+class CreateBatch(Model):
+    """
+    Request body to create a batch.
+    """
+
+    input_file_id: str
+    """
+    ID of a file with the purpose `batch`: JSON Lines with one request per line, up to 50,000 requests and 200 MiB.
+    """
+    endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"]
+    """
+    Route of all requests of the batch.
+    """
+    completion_window: Literal["24h"]
+    """
+    Time after which the batch expires. Only `24h` is supported.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Up to 16 pairs of your own.
+    """
+    output_expires_after: BatchOutputExpiresAfter | None = None
+    """
+    Lifetime of the output file and the error file.
     """
 
 
@@ -806,7 +945,7 @@ class FileDeleted(Model):
     deleted: Literal[True] = True
     unfinished_jobs: list[str] = []
     """
-    IDs of unfinished jobs that read the file, and may fail without it.
+    IDs of unfinished jobs and batches that read the file, and may fail without it.
     """
 
 
@@ -1838,6 +1977,10 @@ class TestWebhookEndpoint(Model):
         "export.succeeded",
         "export.failed",
         "export.cancelled",
+        "batch.completed",
+        "batch.failed",
+        "batch.expired",
+        "batch.cancelled",
     ]
     """
     Type of the sample event.
@@ -1956,6 +2099,10 @@ class UpdateWebhookEndpoint(Model):
                 "export.succeeded",
                 "export.failed",
                 "export.cancelled",
+                "batch.completed",
+                "batch.failed",
+                "batch.expired",
+                "batch.cancelled",
             ]
         ]
         | None
@@ -1989,9 +2136,9 @@ class UploadCreate(Model):
     """
     Name of the resulting file.
     """
-    purpose: Literal["fine-tune", "evals", "user_data", "model-import"]
+    purpose: Literal["fine-tune", "evals", "batch", "user_data", "model-import"]
     """
-    Purpose of the file. `fine-tune` and `evals` files are checked. `model-import`, an extension, is for archives of adapters.
+    Purpose of the file. `fine-tune` and `evals` files are checked, `batch` files when a batch is created. `model-import`, an extension, is for archives of adapters.
     """
     bytes: int
     """
@@ -2576,6 +2723,101 @@ class AliasObject(Model):
     """
 
 
+class BatchObject(Model):
+    """
+    Batch: requests from a file, which are answered behind all other requests.
+    """
+
+    id: str
+    """
+    Identifier: `batch_` and letters.
+    """
+    object: Literal["batch"] = "batch"
+    endpoint: str
+    """
+    Route of all requests of the batch.
+    """
+    model: str | None
+    """
+    Model of all requests; null until the file is checked.
+    """
+    errors: BatchErrors | None
+    """
+    Reasons why the batch failed, or null.
+    """
+    input_file_id: str
+    """
+    ID of the input file.
+    """
+    completion_window: str
+    """
+    Time after which the batch expires.
+    """
+    status: Literal[
+        "validating",
+        "failed",
+        "in_progress",
+        "finalizing",
+        "completed",
+        "expired",
+        "cancelling",
+        "cancelled",
+    ]
+    """
+    Status of the batch.
+    """
+    output_file_id: str | None
+    """
+    ID of the file with the answers; null before the end, or if there are none.
+    """
+    error_file_id: str | None
+    """
+    ID of the file with the requests that were refused, failed or not sent; null before the end, or if there are none.
+    """
+    created_at: int
+    """
+    Unix timestamp in seconds.
+    """
+    in_progress_at: int | None
+    """
+    Unix timestamp of the first request, or null.
+    """
+    expires_at: int
+    """
+    Unix timestamp at which the batch expires.
+    """
+    finalizing_at: int | None
+    """
+    Unix timestamp since which the files are written, or null.
+    """
+    completed_at: int | None
+    """
+    Unix timestamp of the completion, or null.
+    """
+    failed_at: int | None
+    """
+    Unix timestamp of the failure, or null.
+    """
+    expired_at: int | None
+    """
+    Unix timestamp of the expiration, or null.
+    """
+    cancelling_at: int | None
+    """
+    Unix timestamp of the cancellation, or null.
+    """
+    cancelled_at: int | None
+    """
+    Unix timestamp at which the cancellation had ended the batch, or null.
+    """
+    request_counts: BatchRequestCounts
+    usage: BatchUsage
+    metadata: dict[str, str] | None
+    """
+    Pairs of the project's own, or null.
+    """
+
+
 class ChatCompletionChoice(Model):
     """
     A generated chat message.
@@ -2921,6 +3163,10 @@ class CreateWebhookEndpoint(Model):
             "export.succeeded",
             "export.failed",
             "export.cancelled",
+            "batch.completed",
+            "batch.failed",
+            "batch.expired",
+            "batch.cancelled",
         ]
     ]
     """
@@ -3138,7 +3384,15 @@ class FileObject(Model):
     """
     Name of the file, as given by the client.
     """
-    purpose: Literal["fine-tune", "fine-tune-results", "user_data", "evals", "model-import"]
+    purpose: Literal[
+        "fine-tune",
+        "fine-tune-results",
+        "user_data",
+        "evals",
+        "model-import",
+        "batch",
+        "batch_output",
+    ]
     """
     Purpose of a file.
     """
@@ -3871,7 +4125,15 @@ class UploadObject(Model):
     """
     Name of the resulting file.
     """
-    purpose: Literal["fine-tune", "fine-tune-results", "user_data", "evals", "model-import"]
+    purpose: Literal[
+        "fine-tune",
+        "fine-tune-results",
+        "user_data",
+        "evals",
+        "model-import",
+        "batch",
+        "batch_output",
+    ]
     """
     Purpose of a file.
     """

@@ -26,7 +26,7 @@ FileId = Annotated[
 def upload(
     path: Annotated[Path, typer.Argument(metavar="PATH", show_default=False)],
     purpose: Annotated[
-        Literal["fine-tune", "evals", "user_data", "model-import"],
+        Literal["fine-tune", "evals", "batch", "user_data", "model-import"],
         typer.Option(help="Purpose of the file."),
     ] = "fine-tune",
     wait: Annotated[bool, typer.Option(help="Wait until the rows are validated.")] = True,

@@ -1,7 +1,7 @@
 """Requests of workers to engines, routed, limited and counted like the gateway's, at low priority.
 
 A request waits while the project is over its limits or the engine is away, and then fails for its
-item alone. A model that no longer exists fails the whole work.
+item alone. A model that no longer exists may fail the whole work.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import msgspec
 
 from service.core import tracing
 from service.core.errors import ApiError, BadGateway, RateLimited
-from service.evals.tally import ModelUsage
+from service.inference.background.usage import ModelUsage
 from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, EngineRequest, map_error
+from service.inference.gateway.request_body import with_fields
 from service.inference.upstreams import Upstreams
 from service.models.records import ModelKind
 from service.models.registry import ModelRegistry, ServableModel
@@ -26,7 +27,9 @@ from service.usage.meter import Meter, Served
 from service.web.auth import Principal
 
 PRIORITY: Final = 10
-"""vLLM's priority of these requests. Lower values go first, and users' requests have 0."""
+"""vLLM's priority of evaluations. Lower values go first, and users' requests have 0."""
+BATCH_PRIORITY: Final = 20
+"""vLLM's priority of the requests of batches."""
 _MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 _AWAY: Final = frozenset({429, 502, 503, 504})
@@ -46,14 +49,32 @@ class ModelGone(Exception):
 class SampleFailed(Exception):
     """The item has no answer. The code and the message are shown to its owner.
 
-    `is_away` is true if no engine answered within the patience.
+    `is_away` is true if no engine answered within the patience. `error` is what the gateway would
+    answer.
     """
 
-    def __init__(self, code: str, message: str, *, is_away: bool = False) -> None:
+    def __init__(
+        self, code: str, message: str, *, is_away: bool = False, error: ApiError | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.is_away = is_away
+        self.error = error
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request without its model. `body` is a JSON object with at least one field.
+
+    `max_tokens` limits all `answers` together. `check` raises ApiError if the model cannot answer.
+    """
+
+    path: str
+    body: bytes
+    max_tokens: int | None = None
+    answers: int = 1
+    check: Callable[[ServableModel], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -99,6 +120,7 @@ class EngineCalls:
         meter: Meter,
         salt: str,
         patience: Patience,
+        priority: int = PRIORITY,
     ) -> None:
         self._caller = caller
         self._registry = registry
@@ -106,6 +128,7 @@ class EngineCalls:
         self._meter = meter
         self._salt = salt
         self._patience = patience
+        self._priority = priority
 
     async def ask(
         self, model: str, path: str, fields: Mapping[str, Any], max_tokens: int | None = None
@@ -114,6 +137,10 @@ class EngineCalls:
 
         Raises ModelGone, and SampleFailed.
         """
+        return await self.send(model, Question(path, msgspec.json.encode(fields), max_tokens))
+
+    async def send(self, model: str, question: Question) -> Answered:
+        """Post a request, repeatedly while it may succeed. Raises ModelGone and SampleFailed."""
         pause_s, failures = _FIRST_PAUSE_S, 0
         while True:
             found = await self._registry.resolve((await self._caller()).project_id, model)
@@ -121,7 +148,8 @@ class EngineCalls:
                 raise ModelGone(model)
             served = found.model
             try:
-                return await self._once(served, path, fields, max_tokens)
+                question.check(served)
+                return await self._once(served, question)
             except ApiError as e:
                 if e.status in _AWAY and "x-should-retry" not in e.headers:
                     if not isinstance(e, RateLimited) and self._patience.is_over(served.base_model):
@@ -135,20 +163,23 @@ class EngineCalls:
                 await asyncio.sleep(max(_retry_after_s(e), pause_s * random.uniform(0.5, 1)))  # noqa: S311
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _once(
-        self, model: ServableModel, path: str, fields: Mapping[str, Any], max_tokens: int | None
-    ) -> Answered:
+    async def _once(self, model: ServableModel, question: Question) -> Answered:
         """Send a request once and count it. Raises ApiError."""
-        request = msgspec.json.encode(
-            {**fields, "model": model.name, "priority": PRIORITY, "cache_salt": self._salt}
+        request = with_fields(
+            question.body,
+            {"model": model.name, "priority": self._priority, "cache_salt": self._salt},
         )
         caller: Principal = await self._caller()
         admission = self._meter.admit(
-            caller, body_bytes=len(request), max_tokens=max_tokens, streamed=False
+            caller,
+            body_bytes=len(request),
+            max_tokens=question.max_tokens,
+            streamed=False,
+            answers=question.answers,
         )
         began, status, usage, first_byte_s = time.monotonic(), 499, _NO_USAGE, None
         try:
-            body = await self._post(model, path, request)
+            body = await self._post(model, question.path, request)
             status, first_byte_s = 200, time.monotonic() - began
             usage = _usage(body)
         except ApiError as e:
@@ -204,7 +235,7 @@ def _usage(body: Mapping[str, Any]) -> ModelUsage:
 
 
 def _failed(error: ApiError, *, is_away: bool = False) -> SampleFailed:
-    return SampleFailed(error.code or error.type, error.message, is_away=is_away)
+    return SampleFailed(error.code or error.type, error.message, is_away=is_away, error=error)
 
 
 def _retry_after_s(error: ApiError) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from service.config import Settings
-from service.evals.callers import KeyCaller
-from service.evals.engines import EngineCalls, Patience
+from service.inference.background.callers import KeyCaller
+from service.inference.background.calls import PRIORITY, EngineCalls, Patience
 from service.inference.gateway.cache_salt import cache_salts
 from service.inference.upstreams import Upstreams
 from service.models.registry import ModelRegistry
@@ -32,13 +32,24 @@ class EngineAccess:
         key = settings.upstream_api_key
         self._salt_of = cache_salts(key.get_secret_value() if key else "")
 
-    def calls(self, project_id: str, key_id: str) -> EngineCalls:
-        """Return the requests of one piece of work, which count as usage of the key."""
+    def calls(
+        self,
+        project_id: str,
+        key_id: str,
+        *,
+        priority: int = PRIORITY,
+        patience_s: float | None = None,
+    ) -> EngineCalls:
+        """Return the requests of one piece of work, which count as usage of the key.
+
+        `patience_s` is how long they wait for an engine that is away, as configured by default.
+        """
         return EngineCalls(
             KeyCaller(self._projects, project_id, key_id),
             registry=self._registry,
             upstreams=self._upstreams,
             meter=self._meter,
             salt=self._salt_of(project_id),
-            patience=Patience(self._patience_s),
+            patience=Patience(self._patience_s if patience_s is None else patience_s),
+            priority=priority,
         )

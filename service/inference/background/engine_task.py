@@ -14,8 +14,8 @@ from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.core.storage import Storage
 from service.core.watching import Ending, watched
-from service.evals.access import EngineAccess
 from service.files.records import Files
+from service.inference.background.access import EngineAccess
 from service.models.registry import ModelRegistry
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,150 @@
+"""`/v1/batches`: create, list, retrieve and cancel batches, as OpenAI's SDKs call them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query
+
+from service.batches import lifecycle
+from service.batches.input_lines import MAX_INPUT_BYTES
+from service.batches.records import WINDOW_S, Batches, BatchRecord
+from service.batches.schemas import BatchObject, CreateBatch
+from service.core import ids, tracing
+from service.core.claims import Claim
+from service.core.errors import BadRequest, Conflict, NotFound
+from service.core.records import Missing
+from service.core.unfinished import check_room
+from service.files.records import Purpose
+from service.web.auth import Principal
+from service.web.deps import AppSettings, Caller, resource
+from service.web.http import ListOf, list_of, unknown_after
+from service.web.idempotency import once
+
+router = APIRouter(prefix="/v1/batches", tags=["Batches"])
+
+Store = Annotated[Batches, Depends(resource("batches"))]
+
+
+def _unknown(batch_id: str) -> NotFound:
+    return NotFound(f"No such batch: {batch_id[:80]}", param="batch_id")
+
+
+async def _existing(batch_id: str, caller: Caller, store: Store) -> BatchRecord:
+    found = await store.get(caller.project_id, batch_id)
+    if found is None:
+        raise _unknown(batch_id)
+    return found
+
+
+Existing = Annotated[BatchRecord, Depends(_existing)]
+
+
+@router.post("", operation_id="createBatch", summary="Create a batch")
+async def create_batch(
+    body: CreateBatch,
+    caller: Caller,
+    store: Store,
+    settings: AppSettings,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> BatchObject:
+    """Create a batch: a worker answers the requests of an uploaded file behind all other requests,
+    and writes the answers to a file.
+
+    The status goes from `validating` to `in_progress`, `finalizing`, and `completed`. If a line of
+    the file is not a request, it becomes `failed`, and `errors` names the lines. After 24 hours, it
+    becomes `expired`, and the answers until then are kept.
+    """
+
+    async def make(claim: Claim[BatchRecord]) -> BatchRecord:
+        await _check_file(body.input_file_id, caller, store)
+        waiting = await store.count_unfinished(caller.project_id)
+        most = settings.max_unfinished_batches_per_project
+        check_room(waiting, most, "batches", code="too_many_unfinished_batches")
+        return await store.create(_new(body, caller), claim)
+
+    def answer(record: BatchRecord) -> dict[str, Any]:
+        return BatchObject.of(record).model_dump(mode="json")
+
+    raw = body.model_dump_json().encode()
+    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
+    return BatchObject.model_validate(found)
+
+
+@router.get("", operation_id="listBatches", summary="List batches")
+async def list_batches(
+    caller: Caller,
+    store: Store,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> ListOf[BatchObject]:
+    """List the project's batches, newest first."""
+    try:
+        page = await store.records.page(caller.project_id, after=after, limit=limit)
+    except Missing as e:
+        raise unknown_after("batch") from e
+    return list_of([BatchObject.of(record) for record in page.items], page.has_more)
+
+
+@router.get("/{batch_id}", operation_id="retrieveBatch", summary="Retrieve a batch")
+async def retrieve_batch(batch: Existing) -> BatchObject:
+    """Retrieve a batch: its status, its counters, and its files once it has ended."""
+    return BatchObject.of(batch)
+
+
+@router.post("/{batch_id}/cancel", operation_id="cancelBatch", summary="Cancel a batch")
+async def cancel_batch(batch: Existing, store: Store) -> BatchObject:
+    """Cancel a batch. The status is `cancelling` until a worker has written the files, usually for
+    seconds, and then `cancelled`. Answers until then are kept. Returns 409 if the batch has ended
+    or is `finalizing`.
+    """
+    try:
+        changed = await store.change(batch, lambda record: lifecycle.cancel(record, ids.now_s()))
+    except Missing as e:
+        raise _unknown(batch.id) from e
+    except lifecycle.BatchEnded as e:
+        raise Conflict(
+            f"The batch {batch.id} is {e.status} and cannot be cancelled.",
+            code="invalid_batch_status",
+        ) from e
+    return BatchObject.of(changed)
+
+
+async def _check_file(file_id: str, caller: Principal, store: Batches) -> None:
+    param, file = "input_file_id", None
+    if ids.is_valid(file_id, ids.FILE):
+        file = await store.files.get(caller.project_id, file_id, ids.now_s())
+    if file is None:
+        raise NotFound(f"No such File object: {file_id[:80]}", param=param, code="file_not_found")
+    if file.purpose is not Purpose.BATCH:
+        raise BadRequest(
+            f"The file {file.id} has the purpose '{file.purpose}'. Upload it with the purpose "
+            "'batch'.",
+            param=param,
+            code="invalid_file_purpose",
+        )
+    if file.bytes > MAX_INPUT_BYTES:
+        raise BadRequest(
+            f"The file {file.id} has {file.bytes} bytes, and the input of a batch at most "
+            f"{MAX_INPUT_BYTES}. Divide it into several batches.",
+            param=param,
+            code="file_too_large",
+        )
+
+
+def _new(body: CreateBatch, caller: Principal) -> BatchRecord:
+    now_s = ids.now_s()
+    expiry = body.output_expires_after
+    return BatchRecord(
+        id=ids.new(ids.BATCH),
+        project_id=caller.project_id,
+        created_at=now_s,
+        key_id=caller.key_id,
+        endpoint=body.endpoint,
+        input_file_id=body.input_file_id,
+        completion_window=body.completion_window,
+        expires_at=now_s + WINDOW_S,
+        metadata=body.metadata,
+        output_expires_after_s=None if expiry is None else expiry.seconds,
+        trace=dict(tracing.carrier()) or None,
+    )

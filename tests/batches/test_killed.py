@@ -1,0 +1,222 @@
+"""A worker that is killed or shut down in the middle of a batch, and attempts that are given up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections import Counter
+from typing import Any
+
+import openai
+import pytest
+from aiohttp import web
+
+from service.batches import lifecycle
+from service.batches.lifecycle import BatchSuperseded
+from service.batches.records import (
+    Batches,
+    BatchFault,
+    BatchRecord,
+    BatchStatus,
+    BatchTally,
+)
+from service.config import Settings
+from service.core import ids, queue
+from service.core.outbox import OUTBOX
+from tests.batches.conftest import (
+    AT_ONCE,
+    DONE_S,
+    answered,
+    created,
+    ended,
+    replies,
+    requests,
+    results,
+    until,
+)
+from tests.cached import ROOT
+from tests.conftest import Api
+from tests.evals.conftest import Engine
+from tests.evals.test_killed import environment
+
+FAULT = BatchFault(code="x", message="It failed.")
+
+
+def batch_environment(settings: Settings) -> dict[str, str]:
+    """The environment of a worker process with these settings."""
+    at_once = str(settings.batch_requests_at_once)
+    return environment(settings) | {"FINETUNED_BATCH_REQUESTS_AT_ONCE": at_once}
+
+
+def asked(engine: Engine) -> Counter[str]:
+    """How often the engine was asked each question."""
+    return Counter(engine.questions)
+
+
+@pytest.mark.slow
+async def test_kill_9_repeats_and_loses_no_request(
+    sdk: openai.AsyncOpenAI, engine: Engine, work, settings
+):
+    async def reply(http_request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        await asyncio.sleep(0.02)
+        return await replies(http_request, body)
+
+    engine.reply = reply
+    batch = await created(sdk, requests(200))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"),
+        env=batch_environment(settings),
+        cwd=ROOT,
+    )
+    try:
+        await until(sdk, batch, lambda batch: answered(batch) >= 40)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    async with work("cpu"):
+        batch = await ended(sdk, batch)
+    assert (batch.status, answered(batch), batch.error_file_id) == ("completed", 200, None)
+    found = await results(sdk, batch.output_file_id)  # each once
+    assert found.keys() == {f"request-{n}" for n in range(200)}
+    assert batch.usage is not None
+    assert batch.usage.total_tokens == 200 * 12
+    # The kill repeats at most what was in flight, or waited to be stored.
+    assert max(asked(engine).values()) <= 2
+    assert sum(asked(engine).values()) < 200 + 40
+
+
+@pytest.mark.slow
+async def test_a_worker_that_shuts_down_hands_the_batch_back(sdk, engine: Engine, work):
+    held = asyncio.Event()
+
+    async def reply(http_request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if len(engine.seen) > 10:
+            await held.wait()
+        return await replies(http_request, body)
+
+    engine.reply = reply
+    batch = await created(sdk, requests(30))
+    async with work("cpu"):
+        await until(sdk, batch, lambda batch: answered(batch) == 10)
+        async with asyncio.timeout(DONE_S):
+            while engine.in_flight < AT_ONCE:
+                await asyncio.sleep(0.01)
+    assert (await sdk.batches.retrieve(batch.id)).status == "in_progress"
+    before = len(engine.seen)
+    held.set()
+    async with work("cpu"):
+        batch = await ended(sdk, batch)
+    assert len(await results(sdk, batch.output_file_id)) == 30
+    assert len(engine.seen) == before + 20  # what was done is not asked again
+
+
+@pytest.fixture
+async def batch(sdk: openai.AsyncOpenAI, api: Api) -> BatchRecord:
+    """A batch whose requests are being answered by an attempt of nobody."""
+    shown = await created(sdk, requests(3))
+    project = await api.app.state.projects.by_name("acme")
+    found = await api.app.state.batches.get(project.id, shown.id)
+    return await api.app.state.batches.change(found, lambda r: lifecycle.begin(r, 3, "m", 1))
+
+
+async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, batch: BatchRecord):
+    batches: Batches = api.app.state.batches
+    one = BatchTally(completed=1)
+
+    def advance(record: BatchRecord) -> BatchRecord:
+        return lifecycle.advance(lifecycle.fenced(record, batch), one)
+
+    await batches.add_parts(batch, advance, {"a1-x-000001.output": [0]})
+    await batches.change(batch, lambda r: lifecycle.lose(r, 1, 3, 1))
+    with pytest.raises(BatchSuperseded):
+        await batches.add_parts(batch, advance, {"a1-x-000002.output": [1]})
+    after = await batches.get(batch.project_id, batch.id)
+    assert after is not None
+    assert (after.attempt, after.tally.done, after.fruitless_attempts) == (2, 1, 1)
+    assert await batches.parts(batch) == {"a1-x-000001.output": [0]}
+
+
+async def test_the_end_of_a_batch_is_one_event(api: Api, batch: BatchRecord):
+    batches: Batches = api.app.state.batches
+    redis = api.app.state.redis
+    await batches.add_parts(batch, lambda r: r, {"a1-x-000001.output": [0]})
+    ending = await batches.change(batch, lambda r: lifecycle.finalize(r, BatchStatus.COMPLETED, 2))
+    assert not await redis.exists(OUTBOX)
+    await batches.finish(
+        ending, lambda r: lifecycle.finish(r, 3, output=None, errors=None), outputs=[]
+    )
+    await batches.change(batch, lambda r: r.model_copy(update={"metadata": {}}))
+    (event,) = [json.loads(member) for member in await redis.zrange(OUTBOX, 0, -1)]
+    assert (event["type"], event["subject_id"]) == ("batch.completed", batch.id)
+    assert event["id"] == "evt_" + batch.id.removeprefix("batch_")
+    assert await batches.unfinished() == []
+    assert await batches.parts(batch) == {}
+
+
+async def test_a_lost_queue_entry_is_put_back(api: Api, batch: BatchRecord):
+    from service.core.leases import Leases
+    from service.jobs.scheduling.dispatch import Dispatcher
+    from service.worker.reconciler import Reconciler
+
+    state, settings = api.app.state, api.settings
+    leases = Leases(state.redis, "me", lease_s=settings.lease_s)
+    dispatcher = Dispatcher(state.jobs, state.redis, settings)
+    reconciler = Reconciler(state.redis, state.jobs, state.files, leases, settings, dispatcher)
+    await state.redis.delete(queue.BATCHES, *await state.redis.keys("arq:job:*"))
+    await reconciler.once()
+    assert await state.redis.zrange(queue.BATCHES, 0, -1) == [f"run_batch:{batch.id}:1".encode()]
+
+
+def record(**fields: Any) -> BatchRecord:
+    now_s = ids.now_s()
+    return BatchRecord(
+        id=ids.new(ids.BATCH),
+        project_id="proj_a",
+        created_at=now_s,
+        key_id="key_a",
+        endpoint="/v1/completions",
+        input_file_id="file-a",
+        completion_window="24h",
+        expires_at=now_s + 1,
+        **fields,
+    )
+
+
+def test_a_cancellation_wins():
+    started = lifecycle.begin(record(), 10, "m", 100)
+    assert (started.status, started.in_progress_at) == (BatchStatus.IN_PROGRESS, 100)
+    cancelling = lifecycle.cancel(started, 101)
+    assert lifecycle.cancel(cancelling, 102) == cancelling
+    for kept in (
+        lifecycle.begin(cancelling, 10, "m", 103),
+        lifecycle.finalize(cancelling, BatchStatus.COMPLETED, 103),
+    ):
+        assert kept == cancelling
+    done = lifecycle.finish(cancelling, 104, output="file-b", errors=None)
+    assert (done.status, done.cancelled_at, done.output_file_id) == ("cancelled", 104, "file-b")
+    finalizing = lifecycle.finalize(started, BatchStatus.EXPIRED, 105)
+    for ended_batch in (done, finalizing):
+        with pytest.raises(lifecycle.BatchEnded):
+            lifecycle.cancel(ended_batch, 106)
+    with pytest.raises(BatchSuperseded):
+        lifecycle.fenced(done, started)
+
+
+def test_a_batch_that_kills_its_workers_fails_with_the_results_that_it_has():
+    started = lifecycle.begin(record(), 10, "m", 100)
+    lost = lifecycle.lose(started, 1, 2, 101)
+    assert (lost.attempt, lost.status) == (2, BatchStatus.IN_PROGRESS)
+    failing = lifecycle.lose(lost, 2, 2, 102)
+    assert (failing.attempt, failing.status) == (3, BatchStatus.FINALIZING)
+    assert (failing.ending, failing.fruitless_attempts) == (BatchStatus.FAILED, 0)
+    again = lifecycle.lose(failing, 3, 2, 103)
+    given_up = lifecycle.lose(again, 4, 2, 104)
+    assert (given_up.status, given_up.failed_at) == (BatchStatus.FAILED, 104)
+    assert [fault.code for fault in given_up.errors] == [lifecycle.INTERRUPTED]
+    with pytest.raises(BatchSuperseded):
+        lifecycle.lose(given_up, 4, 2, 105)
+    failed = lifecycle.finish(failing, 106, output="file-b", errors=None)
+    assert (failed.status, failed.failed_at) == (BatchStatus.FAILED, 106)
+    assert lifecycle.give_up(record(), FAULT, 107).errors == (FAULT,)
