@@ -66,6 +66,7 @@ from service.web.cors import for_pages_of
 from service.web.http import RequestContext, install_error_handlers
 from service.web.metrics_port import serve_metrics
 from service.web.openapi import describe
+from service.web.probing import Probe
 from service.web.reference import routes as reference_routes
 from service.webhooks import routes as webhook_routes
 from service.webhooks.records import Webhooks
@@ -263,7 +264,7 @@ def find_principal(projects: Projects) -> Callable[[str], Awaitable[Principal | 
     return find
 
 
-def _probes(app: FastAPI, settings: Settings, upstreams: Upstreams) -> dict[str, health.Probe]:
+def _probes(app: FastAPI, settings: Settings, upstreams: Upstreams) -> dict[str, Probe]:
     redis, storage = app.state.redis, app.state.storage
 
     async def redis_answers() -> bool:
@@ -279,7 +280,7 @@ def _probes(app: FastAPI, settings: Settings, upstreams: Upstreams) -> dict[str,
     async def engines_answer() -> dict[str, bool]:
         return await upstreams.ready_bases()
 
-    every: dict[str, health.Probe] = {
+    every: dict[str, Probe] = {
         "redis": redis_answers,
         "storage": storage_answers,
         "worker": worker_answers,

@@ -3,55 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from service.core.redis import REDIS_ERRORS
-from service.core.storage import StorageError, StorageRefused
 from service.web.deps import resource
+from service.web.probing import PartState, Probe, check
 
-log = logging.getLogger(__name__)
 router = APIRouter(tags=["Health"])
-Probe = Callable[[], Awaitable[bool | Mapping[str, bool]]]
-"""Returns whether a part responds, or which of the base models that it serves."""
-
 Probes = Annotated[dict[str, Probe], Depends(resource("probes"))]
-PartState = Literal["ok", "degraded", "away", "refused"]
-_TIMEOUT_S = 5.0
-
-
-class Found(NamedTuple):
-    """What a probe found."""
-
-    state: PartState
-    models: Mapping[str, bool] = MappingProxyType({})
-
-
-async def check(probe: Probe) -> Found:
-    """Check whether a part responds in time and accepts requests."""
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            answer = await probe()
-    except StorageRefused as e:
-        log.error("storage cannot be used: %s", e)
-        return Found("refused")
-    except (*REDIS_ERRORS, StorageError, TimeoutError):
-        return Found("away")
-    if isinstance(answer, bool):
-        return Found("ok" if answer else "away")
-    served = set(answer.values()) or {True}  # without models, nothing is missing
-    return Found("away" if True not in served else "degraded" if False in served else "ok", answer)
-
-
-async def passes(probe: Probe) -> bool:
-    """Check whether a part responds in time and accepts requests."""
-    return (await check(probe)).state == "ok"
 
 
 class Alive(BaseModel):

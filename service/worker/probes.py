@@ -13,7 +13,7 @@ from service.config import Settings
 from service.core.redis import Client
 from service.core.redis_check import is_complete
 from service.fleet.redis_metrics import observe_redis
-from service.web.health import passes
+from service.web.probing import passes
 from service.worker.gpu_metrics import GpuMetrics
 from service.worker.pulse import Pulse
 
