@@ -107,6 +107,17 @@ def test_wheel_is_whole_and_stands_alone(wheel: Path, tmp_path: Path):
     assert done.stdout.startswith(str(tmp_path))
 
 
+def test_the_command_line_imports_what_few_commands_need_when_they_run():
+    program = (
+        "import sys; import finetuned.cli.app;"
+        "print({'finetuned.configs', 'finetuned.leaving', 'openai', 'yaml'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
+
+
 def test_a_grader_gets_the_class_of_its_type():
     close = {
         "type": "text_similarity",

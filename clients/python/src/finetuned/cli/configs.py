@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from finetuned.cli.output import Json, Out
-from finetuned.configs import Place, read_config
+
+if TYPE_CHECKING:
+    from finetuned.configs import Place
 
 
 def import_config(
@@ -27,6 +29,8 @@ def import_config(
     Where each field went, or why it is ignored, is printed to stderr. With --json, all of it is one
     JSON object.
     """
+    from finetuned.configs import read_config
+
     out = Out(as_json)
     found = read_config(file)
     if out.json:

@@ -1,4 +1,7 @@
-"""The `finetuned leave-openai` commands."""
+"""The `finetuned leave-openai` commands.
+
+Each imports what it does when it runs, so that all other commands start without it.
+"""
 
 from __future__ import annotations
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from finetuned.cli.output import printable
-from finetuned.leaving import Compared
-from finetuned.leaving.changes import Change
-from finetuned.leaving.report import Row
+
+if TYPE_CHECKING:
+    from finetuned.leaving import Compared
+    from finetuned.leaving.changes import Change
+    from finetuned.leaving.report import Row
 
 _MOST_CHARS = 400
 

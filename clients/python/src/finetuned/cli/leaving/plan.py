@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,9 +10,10 @@ from finetuned.cli import complete
 from finetuned.cli.leaving.options import Folder, Only, chosen
 from finetuned.cli.output import Json, Out, size, span
 from finetuned.cli.session import client
-from finetuned.leaving import Plan, Planner, Source
-from finetuned.leaving.desk import Desk
-from finetuned.leaving.plan import Fit, ModelPlan
+
+if TYPE_CHECKING:
+    from finetuned.leaving import Plan
+    from finetuned.leaving.plan import Fit, ModelPlan
 
 
 def plan(
@@ -34,6 +35,9 @@ def plan(
 
     Creates nothing without --upload. `retrain` uses the files that were uploaded.
     """
+    from finetuned.leaving import Planner, Source
+    from finetuned.leaving.desk import Desk
+
     out = Out(as_json)
     source = Source.open(folder)
     with client() as server:

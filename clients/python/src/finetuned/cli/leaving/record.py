@@ -10,10 +10,11 @@ import typer
 
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.output import Json, Out, size
-from finetuned.leaving import Archive, Prompts, Recorder, Settings, Summary
 
 if TYPE_CHECKING:
     import openai
+
+    from finetuned.leaving import Summary
 
 _RETRIES = 8
 
@@ -48,6 +49,8 @@ def record(
 
     The key is read from OPENAI_API_KEY. An interrupted recording continues if it is repeated.
     """
+    from finetuned.leaving import Archive, Prompts, Recorder, Settings
+
     out = Out(as_json)
     settings = Settings(max_tokens, requests_per_minute, tuple(model) if model else None, price)
     asked = None if prompts is None else Prompts.read(prompts, most)

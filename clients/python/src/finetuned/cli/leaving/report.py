@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,7 +15,9 @@ from finetuned.cli.leaving.documents import markdown, text
 from finetuned.cli.leaving.options import Folder, Only, chosen
 from finetuned.cli.output import Json, Out, plain
 from finetuned.cli.session import client
-from finetuned.leaving import Compared, Reporter, Source
+
+if TYPE_CHECKING:
+    from finetuned.leaving import Compared, Source
 
 
 def report(
@@ -60,6 +62,8 @@ def report(
 
     The exit code is 1 if a model does not pass the gate.
     """
+    from finetuned.leaving import Reporter, Source
+
     out = Out(as_json or form == "json")
     if force and not move:
         raise WrongUsage("--force needs --move.")

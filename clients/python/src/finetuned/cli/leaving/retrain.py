@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,9 @@ from finetuned.cli.failures import JobEnded
 from finetuned.cli.leaving.options import Folder, Only, chosen
 from finetuned.cli.output import Json, Out
 from finetuned.cli.session import client
-from finetuned.leaving import Retrained, Retraining, Source
+
+if TYPE_CHECKING:
+    from finetuned.leaving import Retrained
 
 
 def retrain(
@@ -34,6 +36,8 @@ def retrain(
     A repeated command continues: it creates no file, job or alias twice. A name that is an alias
     already stays where it is: `report --move` moves it.
     """
+    from finetuned.leaving import Retraining, Source
+
     out = Out(as_json)
     source = Source.open(folder)
     with client() as server:
