@@ -12,7 +12,6 @@ import pytest
 
 from service.exporting import AnswerBounds, ExportSpec, Reference
 from service.exporting.contract import ChatMessage
-from tests.conftest import TINY_CONFIG, make_tiny_model
 from tests.lazy import Lazy
 
 peft = Lazy("peft")
@@ -85,13 +84,14 @@ class Answering:
 
 
 @pytest.fixture(scope="session")
-def tuned(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
-    """A tiny model with an adapter that changes its answers.
+def tuned(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    """A tiny model with an adapter that changes its answers."""
+    return tuned_on(tiny_model_path, tmp_path_factory.mktemp("exporting"))
 
-    It has all tokens of the demo model: llama.cpp knows a tokenizer by how it splits a text.
-    """
-    base = make_tiny_model(demo_model_path, TINY_CONFIG | {"vocab_size": 49152})
-    adapter = tmp_path_factory.mktemp("exporting") / "adapter"
+
+def tuned_on(base: Path, folder: Path) -> Tuned:
+    """Tune a base model with an adapter in a folder."""
+    adapter = folder / "adapter"
     make_adapter(base, adapter, strength=0.3)
     model = Answering(base, adapter)
     return Tuned(base, adapter, tuple(map(model.reference, QUESTIONS)))

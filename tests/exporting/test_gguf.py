@@ -15,7 +15,15 @@ import pytest
 from service.exporting import ExportSpec, Succeeded, missing_packages
 from service.exporting.contract import ExportFailure
 from service.exporting.proof import prove
-from tests.exporting.conftest import QUESTIONS, Answering, Tuned, make_adapter, spec_of
+from tests.conftest import TINY_CONFIG, make_tiny_model
+from tests.exporting.conftest import (
+    QUESTIONS,
+    Answering,
+    Tuned,
+    make_adapter,
+    spec_of,
+    tuned_on,
+)
 from tests.exporting.exports import export, failure_of, isolation, run
 from tests.lazy import Lazy
 
@@ -33,6 +41,13 @@ class Made:
 
     folder: Path
     result: Succeeded
+
+
+@pytest.fixture(scope="module")
+def tuned(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    """A tuned model with all tokens: llama.cpp knows a tokenizer by how it splits a text."""
+    base = make_tiny_model(demo_model_path, TINY_CONFIG | {"vocab_size": 49152})
+    return tuned_on(base, tmp_path_factory.mktemp("gguf"))
 
 
 @pytest.fixture(scope="module")
