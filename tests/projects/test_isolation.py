@@ -278,49 +278,54 @@ def test_every_route_with_an_id_is_in_the_table(api: Api):
     assert served == listed | OWN_NAMES
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_foreign_object_is_404(api: Api, owned, method, path):
+def unknown_ids() -> dict[str, str]:
+    """Well-formed IDs and names that no project has."""
+    return dict(
+        file="file-" + "z" * 24,
+        job="ftjob-" + "z" * 24,
+        advice="ftadvice-" + "z" * 24,
+        export="export-" + "z" * 24,
+        batch="batch_" + "z" * 24,
+        model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
+        upload="upload_" + "z" * 24,
+        cleaning="fileclean-" + "z" * 24,
+        **{"import": "modelimport-" + "z" * 24},
+        name="gpt-unknown",
+        recognizer="unknown",
+        webhook_endpoint="webhook_" + "z" * 24,
+        eval="eval_" + "z" * 24,
+        run="evalrun_" + "z" * 24,
+        output_item="outputitem_" + "z" * 24 + "00000",
+    )
+
+
+async def test_foreign_objects_are_404(api: Api, owned):
     async with await api.client("other") as other, await api.client("acme") as acme:
-        foreign = await other.request(method, path.format(**owned))
-        unknown = await other.request(
-            method,
-            path.format(
-                file="file-" + "z" * 24,
-                job="ftjob-" + "z" * 24,
-                advice="ftadvice-" + "z" * 24,
-                export="export-" + "z" * 24,
-                batch="batch_" + "z" * 24,
-                model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
-                upload="upload_" + "z" * 24,
-                cleaning="fileclean-" + "z" * 24,
-                **{"import": "modelimport-" + "z" * 24},
-                name="gpt-unknown",
-                recognizer="unknown",
-                webhook_endpoint="webhook_" + "z" * 24,
-                eval="eval_" + "z" * 24,
-                run="evalrun_" + "z" * 24,
-                output_item="outputitem_" + "z" * 24 + "00000",
-            ),
-        )
-        assert foreign.status_code == unknown.status_code == 404
-        assert set(foreign.json()["error"]) == {"message", "type", "param", "code"}
-        # Still there for its owner.
-        assert (await acme.get(f"/v1/files/{owned['file']}")).status_code == 200
-        assert (await acme.get(f"/v1/uploads/{owned['upload']}")).json()["status"] == "pending"
-        assert (await acme.get(f"/v1/models/{owned['model']}")).status_code == 200
-        assert (await acme.get(f"/v1/aliases/{owned['name']}")).json()["generation"] == 1
-        assert (await acme.get(f"/v1/recognizers/{owned['recognizer']}")).status_code == 200
-        endpoint = await acme.get(f"/v1/webhook_endpoints/{owned['webhook_endpoint']}")
-        assert endpoint.json()["name"] == "acme's"
-        assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
-        advice = await acme.get(f"/v1/fine_tuning/advice/{owned['advice']}")
-        assert advice.json()["status"] == "in_progress"
-        export = await acme.get(f"/v1/exports/{owned['export']}/content")
-        assert export.content == b"{}"
-        batch = await acme.get(f"/v1/batches/{owned['batch']}")
-        assert batch.json()["status"] == "validating"
-        run = await acme.get(f"/v1/evals/{owned['eval']}/runs/{owned['run']}")
-        assert run.json()["status"] == "in_progress"
+        for method, path in ROUTES:
+            foreign = await other.request(method, path.format(**owned))
+            unknown = await other.request(method, path.format(**unknown_ids()))
+            assert foreign.status_code == unknown.status_code == 404, f"{method} {path}"
+            assert set(foreign.json()["error"]) == {"message", "type", "param", "code"}
+            await assert_everything_is_still_there(acme, owned)
+
+
+async def assert_everything_is_still_there(acme: httpx.AsyncClient, owned: dict[str, str]) -> None:
+    assert (await acme.get(f"/v1/files/{owned['file']}")).status_code == 200
+    assert (await acme.get(f"/v1/uploads/{owned['upload']}")).json()["status"] == "pending"
+    assert (await acme.get(f"/v1/models/{owned['model']}")).status_code == 200
+    assert (await acme.get(f"/v1/aliases/{owned['name']}")).json()["generation"] == 1
+    assert (await acme.get(f"/v1/recognizers/{owned['recognizer']}")).status_code == 200
+    endpoint = await acme.get(f"/v1/webhook_endpoints/{owned['webhook_endpoint']}")
+    assert endpoint.json()["name"] == "acme's"
+    assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
+    advice = await acme.get(f"/v1/fine_tuning/advice/{owned['advice']}")
+    assert advice.json()["status"] == "in_progress"
+    export = await acme.get(f"/v1/exports/{owned['export']}/content")
+    assert export.content == b"{}"
+    batch = await acme.get(f"/v1/batches/{owned['batch']}")
+    assert batch.json()["status"] == "validating"
+    run = await acme.get(f"/v1/evals/{owned['eval']}/runs/{owned['run']}")
+    assert run.json()["status"] == "in_progress"
 
 
 async def test_foreign_objects_are_in_no_list(api: Api, owned):
