@@ -115,7 +115,11 @@ class RunBatch(EngineTask[BatchRecord]):
     def _work_on(self, record: BatchRecord) -> RequestWork:
         # A batch waits for an engine until its window ends.
         calls = self._access.calls(
-            record.project_id, record.key_id, priority=BATCH_PRIORITY, patience_s=math.inf
+            record.project_id,
+            record.key_id,
+            priority=BATCH_PRIORITY,
+            patience_s=math.inf,
+            is_batch=True,
         )
         assert record.model is not None
         return RequestWork(record.endpoint, record.model, calls, self._rules)

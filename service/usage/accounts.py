@@ -28,6 +28,7 @@ class Served:
     first_byte_s: float | None
     seconds: float
     streamed: bool
+    batch: bool = False
 
 
 class Account:
@@ -42,15 +43,16 @@ class Account:
         self.label = label  # the project's name in metrics
         self.in_flight = metrics.IN_FLIGHT.cell(label)
         self.touched_s = 0.0
-        self.series: dict[str, Series] = {}
+        self.series: dict[tuple[str, bool], Series] = {}  # by model and whether of a batch
 
     def series_of(self, served: Served) -> Series:
-        """The running counts of one model, created if new."""
-        series = self.series.get(served.model)
+        """The running counts of one model, of batches or not, created if new."""
+        place = served.model, served.batch
+        series = self.series.get(place)
         if series is None:
             if len(self.series) >= _MAX_SERIES:
                 self.series.clear()  # series with counts are still in the meter's list
-            series = self.series[served.model] = Series(self, served)
+            series = self.series[place] = Series(self, served)
         return series
 
 
@@ -59,6 +61,7 @@ class Series:
 
     __slots__ = (
         "account",
+        "batch",
         "counts",
         "first_bytes",
         "is_dirty",
@@ -76,6 +79,7 @@ class Series:
         self.account = account
         labels = self.labels = (served.base_model, served.kind, account.label)
         self.model = served.model
+        self.batch = served.batch
         self.counts = Counts()
         self.is_dirty = False
         self.statuses: dict[int, Cell] = {}

@@ -151,7 +151,7 @@ def _sums(row: PendingRow) -> Sums:
         index=keys.usage_index(width, group.start_s),
         hash=keys.usage(group.project_id, width, group.start_s),
         project=group.project_id,
-        field=f"{group.key_id} {group.model}",
+        field=f"{group.key_id} {group.model}{keys.OF_BATCHES if group.batch else ''}",
         kept_s=keys.KEPT_S[width],
         counts=row.counts.numbers(),
     )

@@ -23,6 +23,7 @@ SETTLED_KEPT_S = 2 * _DAY_S
 # Maximum number of key and model pairs with separate sums per interval and project; the rest
 # share one. One hour of a project is then at most 300 KB.
 MAX_GROUPS = 2000
+OF_BATCHES = " batch"  # end of the fields of batches; names of models have no spaces
 OVERFLOW = "other other"
 
 REPLICAS = f"{PREFIX}:in-flight"

@@ -181,7 +181,7 @@ class Meter:
         minute = int(self._clock() // 60)
         if minute != self._minute:
             self._collect()
-        series = account.series.get(served.model) or account.series_of(served)
+        series = account.series.get((served.model, served.batch)) or account.series_of(served)
         if not series.is_dirty:
             series.is_dirty = True
             self._dirty.append(series)
@@ -258,7 +258,12 @@ class Meter:
             series.account.touched_s = now_s
             caller, counts = series.account.caller, series.counts
             self._exchange.rows.add(
-                self._minute * 60, caller.project_id, caller.key_id, series.model, counts
+                self._minute * 60,
+                caller.project_id,
+                caller.key_id,
+                series.model,
+                counts,
+                batch=series.batch,
             )
             series.counts, series.is_dirty = Counts(), False
         self._dirty.clear()

@@ -96,11 +96,14 @@ class Filters:
     key_ids: Collection[str] | None
     models: Collection[str] | None
     group_by: Collection[GroupBy]
+    batch: bool | None = None
 
     def passes(self, group: Group) -> bool:
         """Whether this group matches the filters."""
-        return (self.key_ids is None or group.key_id in self.key_ids) and (
-            self.models is None or group.model in self.models
+        return (
+            (self.key_ids is None or group.key_id in self.key_ids)
+            and (self.models is None or group.model in self.models)
+            and self.batch in (None, group.batch)
         )
 
 
@@ -109,7 +112,7 @@ class BucketSums:
 
     def __init__(self, filters: Filters) -> None:
         self._filters = filters
-        self._sums: dict[tuple[str | None, str | None, str | None], Counts] = {}
+        self._sums: dict[tuple[str | None, str | None, str | None, bool | None], Counts] = {}
 
     def __len__(self) -> int:
         return len(self._sums)
@@ -123,6 +126,7 @@ class BucketSums:
             group.project_id if "project_id" in by else None,
             group.key_id if "api_key_id" in by else None,
             group.model if "model" in by else None,
+            group.batch if "batch" in by else None,
         )
         found = self._sums.get(place)
         if found is None:
@@ -134,9 +138,8 @@ class BucketSums:
         return UsageBucket(start_time=start_s, end_time=end_s, results=list(self._results()))
 
     def _results(self) -> Iterator[UsageResult]:
-        batch = False if "batch" in self._filters.group_by else None
-        ordered = sorted(self._sums.items(), key=lambda item: [part or "" for part in item[0]])
-        for (project_id, key_id, model), sums in ordered:
+        ordered = sorted(self._sums.items(), key=lambda item: [str(part or "") for part in item[0]])
+        for (project_id, key_id, model, batch), sums in ordered:
             yield UsageResult(
                 input_tokens=sums.input_tokens,
                 output_tokens=sums.output_tokens,

@@ -33,8 +33,10 @@ class UsageRecords:
                 hashes = await pipe.execute()
             for (project_id, start_s), fields in zip(some, hashes, strict=True):
                 for field, line in fields.items():
-                    key_id, _, model = text(field).partition(" ")
-                    yield Group(start_s, project_id, key_id, model), Counts.parse(text(line))
+                    key_id, _, rest = text(field).partition(" ")
+                    model = rest.removesuffix(keys.OF_BATCHES)
+                    group = Group(start_s, project_id, key_id, model, model != rest)
+                    yield group, Counts.parse(text(line))
 
     async def _places(
         self, width: Width, starts: Sequence[int], projects: Collection[str] | None

@@ -37,8 +37,13 @@ def _filters(
     models_: Annotated[
         list[Text], Query(alias="models[]", max_length=100, include_in_schema=False)
     ] = [],  # noqa: B006
+    batch: Annotated[
+        bool | None,
+        Query(description="Whether to return only the usage of batches, or only the other usage."),
+    ] = None,
 ) -> Filters:
     return Filters(
+        batch=batch,
         group_by=frozenset([*group_by, *group_by_]),
         key_ids=_given(api_key_ids, api_key_ids_),
         models=_given(models, models_),
@@ -64,17 +69,13 @@ def _projects(
 
 
 def _matches_nothing(
-    batch: Annotated[
-        bool | None,
-        Query(description="Whether to return only batch usage. There are no batches."),
-    ] = None,
     user_ids: Annotated[Texts, Query(description="Users to filter by. There are no users.")] = [],  # noqa: B006
     user_ids_: Annotated[
         list[Text], Query(alias="user_ids[]", max_length=100, include_in_schema=False)
     ] = [],  # noqa: B006
 ) -> bool:
-    """Whether the request filters by batches or users, which this service does not have."""
-    return bool(batch or user_ids or user_ids_)
+    """Whether the request filters by users, which this service does not have."""
+    return bool(user_ids or user_ids_)
 
 
 @router.get(

@@ -17,12 +17,16 @@ _MAX_ROWS = 50_000
 
 
 class Group(NamedTuple):
-    """A counted group: one key's requests to one model within one time interval."""
+    """A counted group: one key's requests to one model within one time interval.
+
+    The requests of batches are a group of their own.
+    """
 
     start_s: int
     project_id: str
     key_id: str
     model: str
+    batch: bool = False
 
 
 class PendingRow(NamedTuple):
@@ -43,10 +47,19 @@ class PendingRows:
     def __len__(self) -> int:
         return sum(len(rows) for rows in self._rows.values())
 
-    def add(self, now_s: int, project_id: str, key_id: str, model: str, counts: Counts) -> None:
+    def add(
+        self,
+        now_s: int,
+        project_id: str,
+        key_id: str,
+        model: str,
+        counts: Counts,
+        *,
+        batch: bool = False,
+    ) -> None:
         """Add sums to the minute and the hour of `now_s`."""
         for width, seconds in WIDTH_S.items():
-            group = Group(now_s - now_s % seconds, project_id, key_id, model)
+            group = Group(now_s - now_s % seconds, project_id, key_id, model, batch)
             rows = self._rows[width]
             found = rows.get(group)
             if found is None:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 BucketWidth = Literal["1m", "1h", "1d"]
-# OpenAI's values. This service has no users, batches, tiers or sources, so grouping by them has
+# OpenAI's values. This service has no users, tiers or sources, so grouping by them has
 # no effect.
 GroupBy = Literal[
     "project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source"
@@ -49,8 +49,7 @@ class UsageResult(BaseModel):
     )
     batch: bool | None = Field(
         default=None,
-        description="Whether the requests belong to a batch. False if grouped by `batch`, null "
-        "otherwise.",
+        description="Whether the requests belong to batches, if grouped by `batch`.",
     )
     service_tier: str | None = Field(default=None, description="Service tier. Always null.")
 

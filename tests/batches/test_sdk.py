@@ -103,7 +103,7 @@ async def test_requests_are_answered_and_written_to_files(
 
 async def _is_metered(http: httpx.AsyncClient, requests: int, input_tokens: int) -> None:
     usage = "/v1/organization/usage/completions"
-    query: dict[str, Any] = {"start_time": ids.now_s() - 3600, "bucket_width": "1d"}
+    query: dict[str, Any] = {"start_time": ids.now_s() - 3600, "bucket_width": "1d", "batch": True}
     async with asyncio.timeout(DONE_S):
         while True:
             answer = await http.get(usage, params=query)
@@ -112,6 +112,11 @@ async def _is_metered(http: httpx.AsyncClient, requests: int, input_tokens: int)
                 break
             await asyncio.sleep(0.05)
     assert sum(r["input_tokens"] for r in found) == input_tokens
+    answer = await http.get(usage, params={**query, "batch": False})
+    others = [r for bucket in answer.json()["data"] for r in bucket["results"]]
+    assert sum(r["input_tokens"] for r in others) == 0
+    answer = await http.get(usage, params={**query, "group_by": "batch"})
+    assert {r["batch"] for b in answer.json()["data"] for r in b["results"]} == {True}
 
 
 @pytest.mark.parametrize(

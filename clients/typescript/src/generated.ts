@@ -7520,7 +7520,7 @@ export interface components {
             model?: string | null;
             /**
              * Batch
-             * @description Whether the requests belong to a batch. False if grouped by `batch`, null otherwise.
+             * @description Whether the requests belong to batches, if grouped by `batch`.
              */
             batch?: boolean | null;
             /**
@@ -12648,10 +12648,10 @@ export interface operations {
                 api_key_ids?: string[];
                 /** @description Models to filter by. */
                 models?: string[];
+                /** @description Whether to return only the usage of batches, or only the other usage. */
+                batch?: boolean | null;
                 /** @description Projects to filter by. */
                 project_ids?: string[];
-                /** @description Whether to return only batch usage. There are no batches. */
-                batch?: boolean | null;
                 /** @description Users to filter by. There are no users. */
                 user_ids?: string[];
             };

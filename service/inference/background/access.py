@@ -39,10 +39,12 @@ class EngineAccess:
         *,
         priority: int = PRIORITY,
         patience_s: float | None = None,
+        is_batch: bool = False,
     ) -> EngineCalls:
         """Return the requests of one piece of work, which count as usage of the key.
 
         `patience_s` is how long they wait for an engine that is away, as configured by default.
+        `is_batch` counts them as usage of batches.
         """
         return EngineCalls(
             KeyCaller(self._projects, project_id, key_id),
@@ -52,4 +54,5 @@ class EngineAccess:
             salt=self._salt_of(project_id),
             patience=Patience(self._patience_s if patience_s is None else patience_s),
             priority=priority,
+            is_batch=is_batch,
         )

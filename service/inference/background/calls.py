@@ -121,6 +121,7 @@ class EngineCalls:
         salt: str,
         patience: Patience,
         priority: int = PRIORITY,
+        is_batch: bool = False,
     ) -> None:
         self._caller = caller
         self._registry = registry
@@ -129,6 +130,7 @@ class EngineCalls:
         self._salt = salt
         self._patience = patience
         self._priority = priority
+        self._is_batch = is_batch
 
     async def ask(
         self, model: str, path: str, fields: Mapping[str, Any], max_tokens: int | None = None
@@ -199,6 +201,7 @@ class EngineCalls:
                     first_byte_s=first_byte_s,
                     seconds=time.monotonic() - began,
                     streamed=False,
+                    batch=self._is_batch,
                 ),
             )
         return Answered(model.name, body, usage, first_byte_s or 0.0)

@@ -2236,7 +2236,7 @@ class UsageResult(Model):
     """
     batch: bool | None = None
     """
-    Whether the requests belong to a batch. False if grouped by `batch`, null otherwise.
+    Whether the requests belong to batches, if grouped by `batch`.
     """
     service_tier: str | None = None
     """
