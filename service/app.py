@@ -26,7 +26,7 @@ from service.curation.imports import routes as import_routes
 from service.curation.recognizers import routes as recognizer_routes
 from service.curation.recognizers.records import Recognizers
 from service.curation.records import Tasks
-from service.curation.schemas import report_schemas
+from service.curation.schemas import task_schemas
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
 from service.evals.records import Evals
@@ -128,7 +128,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
         timeout_s=settings.client_timeout_s,
     )
     app.add_middleware(RequestContext)
-    describe(app, schemas=report_schemas(), routes=inference_routes.routes)
+    describe(app, schemas=task_schemas(), routes=inference_routes.routes)
     if settings.cors_origins:
         app.serve = for_pages_of(settings.cors_origins, app.answer)
     return app

@@ -252,7 +252,7 @@ FILES_CHECKED = _FILES.counter(
 )
 FILE_TASKS = _FILES.counter(
     "finetuned_file_tasks_total",
-    "Finished reports, cleanings and imports of files.",
+    "Finished reports, previews, cleanings and imports of files.",
     ["kind", "outcome"],
 )
 JOB_EVALUATIONS = _JOBS.counter(

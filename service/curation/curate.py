@@ -1,4 +1,4 @@
-"""CPU task that runs reports, cleanings, measurements and imports."""
+"""CPU task that runs reports, previews, cleanings, measurements and imports."""
 
 from __future__ import annotations
 

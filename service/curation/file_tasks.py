@@ -24,7 +24,7 @@ async def check_room(settings: Settings, tasks: Tasks, caller: Principal) -> Non
     unfinished.check_room(
         await tasks.waiting(caller.project_id),
         settings.max_file_tasks_per_project,
-        "reports, cleanings and imports",
+        "reports, previews, cleanings and imports",
         code="too_many_file_tasks",
         retry_after_s=10,
     )

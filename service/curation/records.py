@@ -1,4 +1,4 @@
-"""Records of reports, cleanings and imports in Redis: tasks on a file, deleted with the file."""
+"""Records of tasks on a file in Redis, such as reports and cleanings, deleted with the file."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class TaskKind(StrEnum):
     """Kind of a task on a file."""
 
     REPORT = "report"
+    PREVIEW = "preview"
     CLEANING = "cleaning"
     MEASURE = "measure"
     IMPORT = "import"
@@ -47,7 +48,7 @@ class TaskFailure(BaseModel):
 
 
 class Task(AttemptedRecord):
-    """A task on one file: a report, a cleaning, a measurement or an import."""
+    """A task on one file: a report, a preview, a cleaning, a measurement or an import."""
 
     file_id: str
     kind: TaskKind

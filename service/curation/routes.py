@@ -1,4 +1,4 @@
-"""`/v1/files/{id}/report`, `/v1/files/{id}/rows` and `/v1/files/{id}/clean`."""
+"""`/v1/files/preview`, and `report`, `rows` and `clean` below `/v1/files/{id}`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,21 @@ from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
 from service.curation.file_tasks import TaskStore, check_room, page_of_tasks, task_of
+from service.curation.preview import PreviewOptions, preview_key, preview_task
 from service.curation.recognizers.routes import Store as RecognizerStore
 from service.curation.records import Task, TaskKind, Tasks, TaskState
 from service.curation.report import FORMS, ReportOptions, report_task
 from service.curation.rows import RowReader, Wanted
-from service.curation.schemas import CleaningObject, CleanRequest, ReportPending, RowObject
+from service.curation.schemas import (
+    CleaningObject,
+    CleanRequest,
+    PreviewPending,
+    PreviewRequest,
+    ReportPending,
+    RowObject,
+)
 from service.datasets.checks.table import CHECKS
-from service.files.records import FileRecord
+from service.files.records import FileRecord, Purpose
 from service.files.routes import Store, existing
 from service.models.registry import ModelRegistry
 from service.web.auth import Principal
@@ -39,6 +47,7 @@ _SAFE = {
     "x-content-type-options": "nosniff",
 }
 _REPORT = {"schema": {"$ref": "#/components/schemas/FileReport"}}
+_PREVIEW = {"schema": {"$ref": "#/components/schemas/FilePreview"}}
 _TEXT = {"schema": {"type": "string"}}
 _PENDING: dict[str, Any] = {
     "model": ReportPending,
@@ -46,6 +55,56 @@ _PENDING: dict[str, Any] = {
     "headers": headers("retry-after"),
 }
 _REPORT_LOST = "The report is no longer in storage; it is being generated again."
+
+
+@router.post(
+    "/preview",
+    operation_id="createFilePreview",
+    summary="Preview a file",
+    response_class=JSONResponse,
+    response_model=None,
+    responses={
+        200: {"description": "Completed preview.", "content": {"application/json": _PREVIEW}},
+        202: {
+            "model": PreviewPending,
+            "description": "Preview in progress. Retry after `retry-after` seconds.",
+            "headers": headers("retry-after"),
+        },
+    },
+)
+async def preview_file(
+    body: PreviewRequest, caller: Caller, files: Store, tasks: TaskStore, settings: AppSettings
+) -> Response:
+    """Read the first rows of a training file with other format options, without uploading it again.
+
+    Each row has the record that was read, the row that jobs would train on, and its findings. The
+    preview also has the format that was found, why the file cannot be read if it cannot, and the
+    other format options that the file allows: sheets, rows that could name the columns, encodings,
+    delimiters, shapes and columns. It works for files in any status.
+
+    The first request starts the preview in the background; the response is 202 until it is ready.
+    Later requests with the same options return the same preview.
+    """
+    file = await _other_file(files, caller, body.file_id, "file_id")
+    if file.purpose is not Purpose.FINE_TUNE:
+        raise BadRequest(
+            f"The file {file.id} has the purpose '{file.purpose}'; only files with the purpose "
+            "'fine-tune' have previews.",
+            param="file_id",
+            code="invalid_file_purpose",
+        )
+    given = file.format if body.format is None else body.format.stored()
+    requested = preview_task(file, PreviewOptions(given or {}, body.limit))
+    task = await _asked_for(requested, tasks, settings, caller)
+    if task.state is TaskState.IN_PROGRESS:
+        return _pending(PreviewPending(id=task.id, file_id=task.file_id))
+    try:
+        content = await files.storage.get_bytes(preview_key(task))
+    except StorageMissing as e:
+        await tasks.restart(task)
+        raise NotFound("The preview is no longer in storage; it is being created again.") from e
+    made = _with_head(task, "file.preview", content, format=task.options["format"])
+    return Response(made, media_type="application/json")
 
 
 Model = Annotated[
@@ -104,16 +163,17 @@ async def retrieve_report(
     options = ReportOptions(_models(registry, model), validation_file)
     digest = await recognizers.digest(caller.project_id)
     requested = report_task(file, options, digest)
-    task = await _report(requested, tasks, settings, caller)
+    task = await _asked_for(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
-        return _pending(task)
+        return _pending(ReportPending(id=task.id, file_id=task.file_id))
     try:
         content = await files.storage.get_bytes(f"{task.folder}/{FORMS[form]}")
     except StorageMissing as e:
         await tasks.restart(task)
         raise NotFound(_REPORT_LOST) from e
     if form == "json":
-        return Response(_with_head(task, content), media_type="application/json")
+        made = _with_head(task, "file.report", content)
+        return Response(made, media_type="application/json")
     return Response(content, media_type=_MEDIA[form], headers=_SAFE)
 
 
@@ -162,9 +222,9 @@ async def list_rows(
         )
     options = ReportOptions(_models(registry, model))
     requested = report_task(file, options, await recognizers.digest(caller.project_id))
-    task = await _report(requested, tasks, settings, caller)
+    task = await _asked_for(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
-        return _pending(task)
+        return _pending(ReportPending(id=task.id, file_id=task.file_id))
     wanted = Wanted(int(after or 0), limit, issue, language)
     try:
         page = await RowReader(files.storage, file, task).page(wanted)
@@ -244,8 +304,8 @@ async def retrieve_cleaning(
     return CleaningObject.of(await task_of(tasks, file, cleaning_id, ids.CLEANING, "cleaning"))
 
 
-async def _report(requested: Task, tasks: Tasks, settings: Settings, caller: Principal) -> Task:
-    """The requested report: in progress or completed. Raises BadRequest if it failed."""
+async def _asked_for(requested: Task, tasks: Tasks, settings: Settings, caller: Principal) -> Task:
+    """The requested task: in progress or completed. Raises BadRequest if it failed."""
     if await tasks.of(requested.file_id).get(caller.project_id, requested.id) is None:
         await check_room(settings, tasks, caller)
     task = await tasks.asked_for(requested)
@@ -254,9 +314,8 @@ async def _report(requested: Task, tasks: Tasks, settings: Settings, caller: Pri
     return task
 
 
-def _pending(task: Task) -> JSONResponse:
-    pending = ReportPending(id=task.id, file_id=task.file_id).model_dump()
-    return JSONResponse(pending, 202, headers={"retry-after": str(_RETRY_S)})
+def _pending(pending: ReportPending | PreviewPending) -> JSONResponse:
+    return JSONResponse(pending.model_dump(), 202, headers={"retry-after": str(_RETRY_S)})
 
 
 async def _other_file(files: Store, caller: Principal, file_id: str, param: str) -> FileRecord:
@@ -280,12 +339,14 @@ def _models(registry: ModelRegistry, requested: str | None) -> list[str]:
     return [requested]
 
 
-def _with_head(task: Task, report: bytes) -> bytes:
+def _with_head(task: Task, kind: str, content: bytes, **more: Any) -> bytes:
+    """A stored report or preview as an API object."""
     head = {
         "id": task.id,
-        "object": "file.report",
+        "object": kind,
         "file_id": task.file_id,
         "status": task.state,
+        **more,
     }
-    body = msgspec.json.decode(report, type=dict[str, msgspec.Raw])
+    body = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
     return msgspec.json.encode({**head, **body})

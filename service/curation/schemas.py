@@ -1,4 +1,4 @@
-"""Request and response schemas of reports and cleanings."""
+"""Request and response schemas of reports, previews and cleanings."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from service.datasets.cleaning.options import (
     RedactMode,
     UnicodeForm,
 )
+from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
 from service.files.schemas import FormatFields
 
@@ -26,6 +27,33 @@ class ReportPending(BaseModel):
     id: str = Field(description="ID of the report.")
     object: Literal["file.report"] = "file.report"
     file_id: str = Field(description="ID of the file that the report covers.")
+    status: Literal[TaskState.IN_PROGRESS] = TaskState.IN_PROGRESS
+
+
+class PreviewRequest(BaseModel):
+    """A file to preview, and the options to read it with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file_id: Annotated[str, Field(max_length=128)] = Field(
+        description="ID of the file, which has the purpose `fine-tune`."
+    )
+    format: FormatFields | None = Field(
+        default=None,
+        description="Format options to read the file with; with `{}`, everything is detected. "
+        "Defaults to the options given at upload.",
+    )
+    limit: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=20, description="Maximum number of rows. Fewer are shown if they are large."
+    )
+
+
+class PreviewPending(BaseModel):
+    """A preview in progress. Retry after `retry-after` seconds."""
+
+    id: str = Field(description="ID of the preview.")
+    object: Literal["file.preview"] = "file.preview"
+    file_id: str = Field(description="ID of the file.")
     status: Literal[TaskState.IN_PROGRESS] = TaskState.IN_PROGRESS
 
 
@@ -219,17 +247,33 @@ class CleaningObject(BaseModel):
         )
 
 
-def report_schemas() -> dict[str, Any]:
-    """The openapi.json components that describe a report, which `service.datasets` produces."""
-    _, parts = msgspec.json.schema_components([Report], ref_template="#/components/schemas/{name}")
-    whole = parts.pop("Report")
+def task_schemas() -> dict[str, Any]:
+    """The openapi.json components of reports and previews, which `service.datasets` produces."""
+    _, parts = msgspec.json.schema_components(
+        [Report, Preview], ref_template="#/components/schemas/{name}"
+    )
+    report, preview = parts.pop("Report"), parts.pop("Preview")
+    used = {"format": {"type": "object", "additionalProperties": True}}
+    return {
+        **parts,
+        "FileReport": _with_head(report, "FileReport", "file.report"),
+        "FilePreview": _with_head(preview, "FilePreview", "file.preview", **used),
+    }
+
+
+def _with_head(
+    whole: dict[str, Any], title: str, kind: str, **more: dict[str, Any]
+) -> dict[str, Any]:
     head = {
         "id": {"type": "string"},
-        "object": {"const": "file.report"},
+        "object": {"const": kind},
         "file_id": {"type": "string"},
         "status": {"const": TaskState.COMPLETED},
+        **more,
     }
-    whole["title"] = "FileReport"
-    whole["properties"] = {**head, **whole["properties"]}
-    whole["required"] = [*head, *whole["required"]]
-    return {**parts, "FileReport": whole}
+    return {
+        **whole,
+        "title": title,
+        "properties": {**head, **whole["properties"]},
+        "required": [*head, *whole["required"]],
+    }

@@ -37,6 +37,7 @@ from service.datasets.contract import (
     Measures,
     MeasureSpec,
     Message,
+    PreviewSpec,
     Progress,
     ReportSpec,
     Succeeded,
@@ -47,6 +48,7 @@ from service.datasets.contract import (
 )
 from service.datasets.errors import DatasetError
 from service.datasets.facts import row_format_of
+from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
 from service.imports import uncollected_imports
 
@@ -90,6 +92,8 @@ def _run(spec: AnySpec) -> msgspec.Struct:
             return _convert(spec)
         case ReportSpec():
             return _report(spec)
+        case PreviewSpec():
+            return _preview(spec)
         case CleanSpec():
             return _clean(spec)
         case MeasureSpec():
@@ -166,6 +170,13 @@ def _report(spec: ReportSpec) -> Report:
     if spec.markdown is not None:
         _write(spec.markdown, to_markdown(report, title=spec.title).encode())
     return report
+
+
+def _preview(spec: PreviewSpec) -> Preview:
+    with uncollected_imports():
+        from service.datasets.preview.make import make_preview
+
+    return make_preview(spec.path, spec.format, limit=spec.limit, work=spec.result.parent)
 
 
 class _Reporter:

@@ -22,6 +22,7 @@ from service.datasets.errors import refuse
 from service.datasets.facts import SourceFacts
 from service.datasets.formats.options import FormatOptions
 from service.datasets.personal_data.recognizer import Recognizer
+from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
 
 A = TypeVar("A", bound=msgspec.Struct)
@@ -193,6 +194,17 @@ class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
         return Report
 
 
+class PreviewSpec(TaskSpec[Preview], frozen=True, kw_only=True, tag="preview"):
+    """Read the first `limit` rows of a file."""
+
+    format: FormatOptions = FormatOptions()
+    limit: int = 20
+
+    @property
+    def answer_type(self) -> type[Preview]:
+        return Preview
+
+
 class CleanSpec(TaskSpec[CleanResult], frozen=True, kw_only=True, tag="clean"):
     """Clean a file, and write the outputs to the folder `out`.
 
@@ -239,7 +251,14 @@ class UnpackSpec(TaskSpec[UnpackedAdapter], frozen=True, kw_only=True, tag="unpa
 
 
 AnySpec: TypeAlias = (
-    ValidateSpec | EvalItemsSpec | ConvertSpec | ReportSpec | CleanSpec | MeasureSpec | UnpackSpec
+    ValidateSpec
+    | EvalItemsSpec
+    | ConvertSpec
+    | ReportSpec
+    | PreviewSpec
+    | CleanSpec
+    | MeasureSpec
+    | UnpackSpec
 )
 
 

@@ -5,7 +5,7 @@ Storage layout per file, under `{project}/files/{id}/`:
     content          the bytes as uploaded
     canonical.jsonl  the rows as a trainer reads them, if they differ from the content
     manifest.json    the data needed to rebuild the record; without it, the file does not exist
-    tasks/           the outputs of reports and cleanings
+    tasks/           the outputs of reports, previews and cleanings
 
 A file is noted in `leftovers` before its bytes are written, until its record is, and with the
 deletion of its record, until its bytes are gone.
@@ -139,7 +139,7 @@ class CheckOutcome(msgspec.Struct, frozen=True):
 
 
 def tasks_of(file_id: str) -> str:
-    """The collection name of a file's reports and cleanings, which are deleted with the file."""
+    """The collection name of a file's reports, previews and cleanings, deleted with the file."""
     return f"files:{file_id}:tasks"
 
 

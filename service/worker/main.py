@@ -33,6 +33,7 @@ from service.curation.cleaning import MakeCleaning
 from service.curation.curate import Curate
 from service.curation.imports.task import ImportAdapter
 from service.curation.measure import MakeMeasure
+from service.curation.preview import MakePreview
 from service.curation.records import FUNCTION, TaskKind
 from service.curation.report import MakeReport
 from service.evals.records import FUNCTION as RUN_EVAL
@@ -110,6 +111,7 @@ class WorkerProcess:
             settings,
             {
                 TaskKind.REPORT: MakeReport(files, catalogue, settings),
+                TaskKind.PREVIEW: MakePreview(files, settings),
                 TaskKind.CLEANING: MakeCleaning(files, settings),
                 TaskKind.MEASURE: MakeMeasure(files, catalogue, settings),
                 TaskKind.IMPORT: ImportAdapter(files, registry, settings),

@@ -47,6 +47,7 @@ def test_a_task_imports_what_its_file_needs(tmp_path: Path, tokenizers: dict[str
         "validate": {"action": "validate", "path": str(rows)},
         "convert": {"action": "convert", "path": str(rows), "out": out},
         "table": {"action": "convert", "path": str(table), "out": out},
+        "preview": {"action": "preview", "path": str(table)},
         "measure": {
             "action": "measure",
             "path": str(rows),
@@ -64,7 +65,7 @@ def test_a_task_imports_what_its_file_needs(tmp_path: Path, tokenizers: dict[str
     imported = _imported_after(tmp_path, tasks)
 
     lazy = _NEVER | _FOR_SOME_FILES | _FOR_SOME_TEXTS
-    for task in ("validate", "convert", "table"):
+    for task in ("validate", "convert", "table", "preview"):
         assert not imported[task] & (lazy | _OF_REPORTS | _OF_MEASURES), task
     assert not imported["measure"] & (lazy | _OF_REPORTS)
     assert imported["measure"] >= _OF_MEASURES

@@ -1,4 +1,4 @@
-"""Reports, cleanings and imports, with a fault at each operation."""
+"""Reports, previews, cleanings and imports, with a fault at each operation."""
 
 from __future__ import annotations
 

@@ -115,6 +115,8 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     offer(settings.models_file, base, *settings.upstreams, inference.UNSERVED)
     await advice.ask(world, made, inference.FAILING, inference.UNSERVED)
     await graders.graders(world, state.running_graders, acme.id, inference.UNSERVED)
+    async with _worker(settings):
+        await data_sets.previews(world, made)
     await inference.failures(world, "limited", max_body_bytes=settings.max_inference_body_bytes)
     with _full_disk(settings.data_dir / "storage") as full:
         if full:

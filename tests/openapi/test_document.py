@@ -36,7 +36,7 @@ OURS = {
     *("createExport", "listExports", "retrieveExport", "downloadExport"),
     *("cancelExport", "deleteExport"),
     *("retrieveUpload", "listUploadParts"),
-    *("retrieveFileReport", "listFileRows"),
+    *("createFilePreview", "retrieveFileReport", "listFileRows"),
     *("createFileCleaning", "listFileCleanings", "retrieveFileCleaning"),
     *("createModelImport", "listModelImports", "retrieveModelImport"),
     *("listRecognizers", "retrieveRecognizer", "setRecognizer", "deleteRecognizer"),

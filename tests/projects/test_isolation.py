@@ -354,6 +354,15 @@ async def test_foreign_ids_in_bodies_are_404(api: Api, owned):
             assert answer.json()["error"]["param"] == field
 
 
+async def test_a_foreign_file_cannot_be_previewed(api: Api, owned):
+    async with await api.client("other") as other:
+        answer = await other.post("/v1/files/preview", json={"file_id": owned["file"]})
+        assert answer.status_code == 404
+        assert answer.json()["error"]["param"] == "file_id"
+        unknown = await other.post("/v1/files/preview", json={"file_id": "file-" + "z" * 24})
+        assert unknown.status_code == 404
+
+
 async def test_a_foreign_archive_cannot_be_imported(api: Api, owned):
     async with await api.client("other") as other:
         body = {"file": owned["file"], "base_model": BASE_MODEL}

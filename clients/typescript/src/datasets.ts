@@ -1,4 +1,4 @@
-/** Data reports and cleanings. The service creates both in the background. */
+/** Previews, data reports and cleanings. The service creates them in the background. */
 
 import { type Finetuned, newIdempotencyKey, unwrap } from "./client.js";
 import { TaskError } from "./errors.js";
@@ -6,7 +6,9 @@ import { retryAfterMs, sleep } from "./retry.js";
 import type {
   CleaningObject,
   CleanRequest,
+  FilePreview,
   FileReport,
+  FormatFields,
   ReportQuery,
   RowObject,
   RowPage,
@@ -18,6 +20,31 @@ const POLL_MS = 1_000;
 /** Abort signal; `AbortSignal.timeout(…)` sets a time limit. */
 export interface WaitOptions {
   signal?: AbortSignal;
+}
+
+/** Options of a preview. `format` replaces the options given at upload. */
+export interface PreviewOptions extends WaitOptions {
+  format?: FormatFields;
+  limit?: number;
+}
+
+/**
+ * Return the first rows of a file as they are read, and the format options that it allows. Works
+ * for files that cannot be used, too. Waits until the preview is ready.
+ */
+export async function preview(
+  client: Finetuned,
+  fileId: string,
+  { signal, ...options }: PreviewOptions = {},
+): Promise<FilePreview> {
+  for (;;) {
+    const { data, response } = await client.http.POST("/v1/files/preview", {
+      body: { file_id: fileId, ...options },
+      signal: signal ?? null,
+    });
+    if (response.status !== 202) return data as FilePreview;
+    await sleep(retryAfterMs(response.headers.get("retry-after")) ?? POLL_MS, signal ?? null);
+  }
 }
 
 /** Return a file's report: statistics, findings and advice. Waits until it is ready. */

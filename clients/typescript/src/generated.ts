@@ -196,6 +196,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/files/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview a file
+         * @description Read the first rows of a training file with other format options, without uploading it again.
+         *
+         *     Each row has the record that was read, the row that jobs would train on, and its findings. The
+         *     preview also has the format that was found, why the file cannot be read if it cannot, and the
+         *     other format options that the file allows: sheets, rows that could name the columns, encodings,
+         *     delimiters, shapes and columns. It works for files in any status.
+         *
+         *     The first request starts the preview in the background; the response is 202 until it is ready.
+         *     Later requests with the same options return the same preview.
+         */
+        post: operations["createFilePreview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/files/{file_id}/report": {
         parameters: {
             query?: never;
@@ -6371,6 +6399,53 @@ export interface components {
             high: number;
         };
         /**
+         * PreviewPending
+         * @description A preview in progress. Retry after `retry-after` seconds.
+         */
+        PreviewPending: {
+            /**
+             * Id
+             * @description ID of the preview.
+             */
+            id: string;
+            /**
+             * Object
+             * @default file.preview
+             * @constant
+             */
+            object?: "file.preview";
+            /**
+             * File Id
+             * @description ID of the file.
+             */
+            file_id: string;
+            /**
+             * Status
+             * @default in_progress
+             * @constant
+             */
+            status?: "in_progress";
+        };
+        /**
+         * PreviewRequest
+         * @description A file to preview, and the options to read it with.
+         */
+        PreviewRequest: {
+            /**
+             * File Id
+             * @description ID of the file, which has the purpose `fine-tune`.
+             */
+            file_id: string;
+            /** @description Format options to read the file with; with `{}`, everything is detected. Defaults to the options given at upload. */
+            format?: components["schemas"]["FormatFields"] | null;
+            /**
+             * Limit
+             * @description Maximum number of rows. Fewer are shown if they are large.
+             * @default 20
+             */
+            limit?: number;
+        };
+        /**
          * ProjectObject
          * @description A project (tenant).
          */
@@ -8070,6 +8145,121 @@ export interface components {
             other_text: string;
         };
         /**
+         * FoundFormat
+         * @description Format in which the file was read.
+         *
+         *         `columns` maps the shape's fields to the file's columns. `header_row` is the number of the row
+         *         that names the columns of a table, and 0 if none does. `shape` is null if the columns form none.
+         */
+        FoundFormat: {
+            container: string;
+            compression: string | null;
+            encoding: string | null;
+            delimiter: string | null;
+            sheet: string | null;
+            header_row: number | null;
+            shape: string | null;
+            columns: {
+                [key: string]: string;
+            };
+            unused_columns: string[];
+        };
+        /**
+         * PreviewRow
+         * @description One of the first rows.
+         *
+         *         `record` is what was read, a value for each column, and null if the row could not be read. If
+         *         each row is a message, it is a conversation. `row` is the row that jobs would train on, and null
+         *         if there is none. Texts are cut to 2,000 characters.
+         */
+        PreviewRow: {
+            line: number;
+            record: Record<string, never> | null;
+            row: Record<string, never> | null;
+            findings: components["schemas"]["Issue"][];
+        };
+        /**
+         * FormatAlternatives
+         * @description Other format options that the file allows. Options without a choice are omitted.
+         */
+        FormatAlternatives: {
+            /** @default [] */
+            sheet?: components["schemas"]["SheetChoice"][];
+            /** @default [] */
+            header_row?: components["schemas"]["HeaderRowChoice"][];
+            /** @default [] */
+            encoding?: components["schemas"]["EncodingChoice"][];
+            /** @default [] */
+            delimiter?: components["schemas"]["DelimiterChoice"][];
+            /** @default [] */
+            shape?: components["schemas"]["ShapeChoice"][];
+            /** @default [] */
+            columns?: components["schemas"]["ColumnsChoice"][];
+            /** @default [] */
+            group_by?: components["schemas"]["GroupByChoice"][];
+        };
+        /**
+         * SheetChoice
+         * @description Sheet of a workbook, with its first row.
+         */
+        SheetChoice: {
+            sheet: string;
+            cells: string[];
+        };
+        /**
+         * HeaderRowChoice
+         * @description Row that could name the columns of a table. With 0, no row does.
+         */
+        HeaderRowChoice: {
+            header_row: number;
+            cells: string[];
+        };
+        /**
+         * EncodingChoice
+         * @description Encoding that the text could have, with a text as it would be read.
+         */
+        EncodingChoice: {
+            encoding: string;
+            sample: string;
+        };
+        /**
+         * DelimiterChoice
+         * @description Delimiter that splits most lines of a table into as many fields.
+         */
+        DelimiterChoice: {
+            delimiter: string;
+            fields: number;
+        };
+        /**
+         * ShapeChoice
+         * @description Shape that the columns can form, with the column of each of its fields.
+         */
+        ShapeChoice: {
+            shape: string;
+            columns: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * ColumnsChoice
+         * @description Columns of a file whose columns are not recognized.
+         *
+         *         `columns` maps the fields `prompt` and `completion` to the best candidate, if there is one.
+         */
+        ColumnsChoice: {
+            names: string[];
+            columns: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * GroupByChoice
+         * @description Column that could have the ID of the conversation, if each row is a message.
+         */
+        GroupByChoice: {
+            group_by: string;
+        };
+        /**
          * FileReport
          * @description Report on a data set. Line numbers refer to the file as uploaded.
          *
@@ -8119,6 +8309,31 @@ export interface components {
             pairs?: components["schemas"]["RowPair"][];
             /** @default [] */
             possible_personal_data?: components["schemas"]["PersonalData"][];
+        };
+        /**
+         * FilePreview
+         * @description Preview of a file: its first rows as read, and the format options that it allows.
+         *
+         *         `found` is null if the container is unknown. `error` is why the file cannot be read as a whole,
+         *         as far as the preview reads it; then `rows` are those before the error, or the records of which
+         *         the columns are not recognized. `findings` are about the file as a whole or the lines before the
+         *         first row.
+         */
+        FilePreview: {
+            id: string;
+            /** @constant */
+            object: "file.preview";
+            file_id: string;
+            /** @constant */
+            status: "completed";
+            format: {
+                [key: string]: unknown;
+            };
+            found: components["schemas"]["FoundFormat"] | null;
+            error: components["schemas"]["Issue"] | null;
+            rows: components["schemas"]["PreviewRow"][];
+            findings: components["schemas"]["Issue"][];
+            alternatives: components["schemas"]["FormatAlternatives"];
         };
         /**
          * Error
@@ -8903,6 +9118,77 @@ export interface operations {
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    createFilePreview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewRequest"];
+            };
+        };
+        responses: {
+            /** @description Completed preview. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilePreview"];
+                };
+            };
+            /** @description Preview in progress. Retry after `retry-after` seconds. */
+            202: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewPending"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            /** @description The request exceeds a limit of the key or the project. */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {

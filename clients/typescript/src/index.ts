@@ -13,7 +13,14 @@ export {
   setAlias,
 } from "./aliases.js";
 export { type ClientOptions, Finetuned, type SendInit, unwrap } from "./client.js";
-export { clean, report, rows, type WaitOptions } from "./datasets.js";
+export {
+  clean,
+  type PreviewOptions,
+  preview,
+  report,
+  rows,
+  type WaitOptions,
+} from "./datasets.js";
 export * from "./errors.js";
 export {
   type EvaluationOptions,

@@ -8,6 +8,7 @@ export type FileObject = Schemas["FileObject"];
 export type FormatFields = Schemas["FormatFields"];
 export type UploadObject = Schemas["UploadObject"];
 export type UploadPartObject = Schemas["UploadPartObject"];
+export type FilePreview = Schemas["FilePreview"];
 export type FileReport = Schemas["FileReport"];
 export type CleanRequest = Schemas["CleanRequest"];
 export type CleaningObject = Schemas["CleaningObject"];

@@ -5,6 +5,7 @@ import {
   deleteRecognizer,
   getRecognizer,
   listRecognizers,
+  preview,
   report,
   rows,
   setRecognizer,
@@ -26,6 +27,18 @@ test("a report is awaited", async () => {
   });
   // It was requested before it was ready.
   expect(proxy.requests.filter((line) => line.endsWith("/report")).length).toBeGreaterThan(1);
+});
+
+test("a preview tries other options on a file that cannot be used", async () => {
+  const table = "Kunde;Wir\nWann öffnen Sie?;Um neun Uhr.\n";
+  const file = await upload(service(), new File([table], "fragen.csv"));
+  const unknown = await preview(service(), file.id);
+  expect(unknown).toMatchObject({ object: "file.preview", error: { code: "unknown_columns" } });
+  expect(unknown.rows[0]).toMatchObject({ record: { Wir: "Um neun Uhr." }, row: null });
+  const columns = { prompt: "Kunde", completion: "Wir" };
+  const read = await preview(service(), file.id, { format: { columns }, limit: 1 });
+  expect(read).toMatchObject({ error: null, format: { columns }, found: { columns } });
+  expect(read.rows[0]?.row).toBeTruthy();
 });
 
 test("rows are listed with their findings, page by page", async () => {

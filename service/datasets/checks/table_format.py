@@ -75,7 +75,7 @@ FORMAT: dict[str, Check] = {
         'Map them with the format option columns, for example {"columns": {"prompt": "…", '
         '"completion": "…"}}. If another row names the columns, give its number as header_row, or '
         "0 if none does. If each row is a message, name the column with the id of its "
-        "conversation as group_by.",
+        "conversation as group_by. A preview shows the choices.",
     ),
     "guessed_columns": Check(
         "warning",
@@ -86,7 +86,7 @@ FORMAT: dict[str, Check] = {
     "missing_column": Check(
         "error",
         "The column mapped to {field} is not in the file.",
-        "Name a column of the file; names must match exactly.",
+        "Name a column of the file; names must match exactly. A preview lists them.",
     ),
     "unused_column": Check(
         "info",
@@ -107,7 +107,8 @@ FORMAT: dict[str, Check] = {
     "no_header_row": Check(
         "error",
         "Row {number}, given as header_row, is blank or not among the first rows of the table.",
-        "Give the number of the row that names the columns as header_row, from 1; 0 if none does.",
+        "Give the number of the row that names the columns as header_row, from 1; 0 if none does. "
+        "A preview shows the first rows.",
     ),
     "rows_above_header": Check(
         "warning",
@@ -194,7 +195,8 @@ FORMAT: dict[str, Check] = {
     "unknown_sheet": Check(
         "error",
         "The workbook has {count} sheet(s), none with the given name.",
-        "Name one of the workbook's sheets, or omit the option to use the first with a table.",
+        "Name one of the workbook's sheets, which a preview lists, or omit the option to use the "
+        "first with a table.",
     ),
     "other_sheets": Check(
         "warning",
@@ -248,7 +250,8 @@ FORMAT: dict[str, Check] = {
     "uncertain_encoding": Check(
         "warning",
         "The text that is not UTF-8 was read as {encoding}; it could also be {rival}.",
-        'Name its encoding, as in {"encoding": "…"}, or save the file as UTF-8.',
+        'Name its encoding, as in {"encoding": "…"}, or save the file as UTF-8. A preview shows '
+        "how each encoding reads.",
     ),
     "one_byte_encoding": Check(
         "warning",

@@ -122,7 +122,7 @@ def _copy_rows(
     rows = 0
     for row in source.rows:
         rows += 1
-        data, issues = _checked(row, row_format)
+        data, issues = checked_line(row, row_format)
         log.extend(issues)
         if data is not None:
             lines.append(row.line)
@@ -134,7 +134,7 @@ def _copy_rows(
     return make_report(row_format, source.facts.bytes, rows, len(lines), log)
 
 
-def _checked(row: SourceRow, row_format: RowFormat) -> tuple[bytes | None, list[Issue]]:
+def checked_line(row: SourceRow, row_format: RowFormat) -> tuple[bytes | None, list[Issue]]:
     """Return the row's canonical line, or None if it has errors, and the row's issues."""
     found = Findings(row.line)
     found.issues.extend(row.issues)

@@ -16,7 +16,7 @@ from service.datasets.formats.records import Record
 from service.datasets.formats.table_layout import (
     LOOKED_AT_CHARS,
     Numbered,
-    find_layout,
+    TableHead,
     log_titles,
     rows_to_look_at,
 )
@@ -37,35 +37,50 @@ def sniff_delimiter(head: bytes) -> str | None:
     many fields as the header has, which must be at least two, or into as many as most lines have
     if titles precede the header.
     """
-    text = head.decode("utf-8", "replace")
-    if named := _named_delimiter(text.partition("\n")[0]):
+    if named := _named_delimiter(_text(head).partition("\n")[0]):
         return named
-    lines = text.splitlines()
+    return next(iter(regular_delimiters(head)), None)
+
+
+def regular_delimiters(head: bytes) -> dict[str, int]:
+    """Return the delimiters that split most lines of `head` into as many fields, and that number.
+
+    The most regular one is first.
+    """
+    lines = _text(head).splitlines()
     if len(lines) > 1 and len(head) >= 4096:
         lines.pop()  # the last line may be incomplete
-    best, best_score = None, 0.0
+    found: list[tuple[float, str, int]] = []
     for delimiter in _DELIMITERS:
         try:
             rows = [row for row in csv.reader(lines[:_SAMPLE_LINES], delimiter=delimiter) if row]
         except csv.Error:
             continue
-        score = _regularity(rows)
-        if score > best_score:
-            best, best_score = delimiter, score
-    return best
+        share, width = _regularity(rows)
+        if share > 0:
+            found.append((share, delimiter, width))
+    found.sort(key=lambda one: -one[0])
+    return {delimiter: width for _, delimiter, width in found}
 
 
-def _regularity(rows: list[list[str]]) -> float:
-    """Return the share of rows as wide as the header or as most, or 0 if that is no table."""
+def _text(head: bytes) -> str:
+    return head.decode("utf-8", "replace")
+
+
+def _regularity(rows: list[list[str]]) -> tuple[float, int]:
+    """Return the share of rows as wide as the header or as most, and that width.
+
+    The share is 0 if that is no table.
+    """
     if not rows:
-        return 0.0
+        return 0.0, 0
     widths = [len(row) for row in rows]
     if widths[0] >= 2 and all(name.strip() for name in rows[0]):
-        return widths.count(widths[0]) / len(rows)
+        return widths.count(widths[0]) / len(rows), widths[0]
     width = max(set(widths), key=widths.count)
     share = widths.count(width) / len(rows)
     usual = width >= 2 and widths.count(width) >= 2 and share >= _LEAST_REGULAR
-    return share if usual else 0.0
+    return (share if usual else 0.0), width
 
 
 def _named_delimiter(line: str) -> str | None:
@@ -84,15 +99,22 @@ class _Row(NamedTuple):
 
 
 def read_csv(
-    path: Path, options: FormatOptions, log: IssueLog, *, delimiter: str
+    path: Path,
+    options: FormatOptions,
+    log: IssueLog,
+    *,
+    delimiter: str,
+    head: TableHead | None = None,
 ) -> Iterator[Record]:
     """Read the rows below the names of the columns as objects of strings.
 
     A record's line is the one on which its row ends, which differs from the first line only
     if a field contains line breaks. A row with unmatched quotes is an issue on the line on
     which it begins, and reading resumes at the next line. A ragged row is an issue, except if
-    only blank fields are too many. Raises DatasetError if no row can hold the names.
+    only blank fields are too many. The first rows are noted in `head`. Raises DatasetError if no
+    row can hold the names.
     """
+    head = head or TableHead()
     rows = _read_rows(path, delimiter)
     first = _first_rows(rows, rows_to_look_at(options))
     if not first:
@@ -100,7 +122,7 @@ def read_csv(
     readable = [row for row in first if row.issue is None]
     if first[0].issue is not None:
         raise _unreadable(first[0])
-    layout = find_layout([Numbered(row.first, row.cells) for row in readable], options)
+    layout = head.find_layout([Numbered(row.first, row.cells) for row in readable], options)
     log_titles(log, [row.first for row in readable], layout)
     for row in chain(first, rows):
         if row.first > layout.header_row:

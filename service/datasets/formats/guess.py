@@ -144,8 +144,7 @@ def guess_legacy(lines: Iterable[bytes]) -> Guess | None:
     lines may be in several encodings.
     """
     sample = _sampled([line for line in lines if not line.isascii()])
-    fits = [_fit(sample, family) for family in _FAMILIES]
-    believable = [fit for fit in fits if _is_plausible(fit)]
+    believable = _plausible(sample)
     narrow = [fit for fit in believable if fit.family.company != "wide"]
     ideographs = [fit for fit in believable if fit.family.company == "wide"]
     letters = max(narrow, key=lambda fit: fit.likelihood, default=None)
@@ -158,6 +157,25 @@ def guess_legacy(lines: Iterable[bytes]) -> Guess | None:
     codec, least = letters.family.codec, letters.likelihood - _DOUBT
     near = [fit.family.codec for fit in narrow if fit.likelihood > least]
     return Guess(codec, next((rival for rival in near if _differ(sample, codec, rival)), None))
+
+
+def plausible_codecs(lines: Iterable[bytes]) -> list[str]:
+    """Return the codecs that may be meant by lines that are not UTF-8, the guessed one first.
+
+    Of several that decode the lines alike, only one is returned.
+    """
+    sample = _sampled([line for line in lines if not line.isascii()])
+    guess = guess_legacy(sample)
+    found = [] if guess is None else [guess.codec, *filter(None, [guess.rival])]
+    for fit in sorted(_plausible(sample), key=lambda fit: -fit.share):
+        codec = fit.family.codec
+        if all(_differ(sample, codec, other) for other in found):
+            found.append(codec)
+    return found
+
+
+def _plausible(sample: list[bytes]) -> list[_Fit]:
+    return [fit for family in _FAMILIES if _is_plausible(fit := _fit(sample, family))]
 
 
 def _is_plausible(fit: _Fit) -> bool:

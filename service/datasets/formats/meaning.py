@@ -38,37 +38,66 @@ class Meaning(NamedTuple):
     is_canonical: bool
 
 
-def find_meaning(
-    records: Iterator[Record], container: str, options: FormatOptions, log: IssueLog
-) -> Meaning:
-    """Find the shape of the records from the first ones. Raises DatasetError if there is none."""
+class Looked(NamedTuple):
+    """The records of a file, of which the first ones were looked at.
+
+    `records` are all of them, including the first ones. `unfolded` is whether they were inside
+    other values, and `as_text` whether their container has no booleans.
+    """
+
+    first: list[Record]
+    columns: list[str]
+    records: Iterator[Record]
+    unfolded: bool
+    as_text: bool
+
+    def values(self, column: str) -> list[Any]:
+        """What the first records that are objects hold in a column, None where they lack it."""
+        values = (record.value for record in self.first)
+        return [value.get(column) for value in values if isinstance(value, dict)]
+
+
+def look_at(records: Iterator[Record], container: str, options: FormatOptions) -> Looked:
+    """Unfold the records if necessary, and look at the first ones."""
     unfolded = False
     if container in ("json", "jsonl", "parquet"):
         records, unfolded = unfold(records, options)
     first = _first(records)
-    columns = _columns(first)
-    _check_mapping(columns, options)
-    whole: Iterator[Record] = chain(first, records)
     as_text = container in ("csv", "xlsx")
-    found = None
-    if options.group_by is None:
-        found = find_shape(
-            columns, options, lambda column: are_labels(_values(first, column), as_text=as_text)
-        )
-    if found is not None and _any_prompt(first, found[1]):
+    return Looked(first, _columns(first), chain(first, records), unfolded, as_text)
+
+
+def find_meaning(looked: Looked, options: FormatOptions, log: IssueLog) -> Meaning:
+    """Find the shape of the records from the first ones. Raises DatasetError if there is none."""
+    _check_mapping(looked.columns, options)
+    whole = looked.records
+    if (found := shape_of(looked, options)) is not None:
         shape, fields = found
         _log_guesses(fields, options, log)
         named = fields
-        canonical = _is_canonical(shape, fields) and not unfolded
-        canonical = canonical and all(is_usual(record.value) for record in first)
-    elif spread := find_spread(columns, options):
+        canonical = _is_canonical(shape, fields) and not looked.unfolded
+        canonical = canonical and all(is_usual(record.value) for record in looked.first)
+    elif spread := find_spread(looked.columns, options):
         shape, fields, named = "sharegpt", {"conversations": "conversations"}, spread.named()
         whole, canonical = gather(whole, spread), False
     else:
-        raise _no_shape(first, columns)
+        raise _no_shape(looked.first, looked.columns)
     used = set(named.values())
-    unused = [shown(column) for column in columns if column not in used]
+    unused = [shown(column) for column in looked.columns if column not in used]
     return Meaning(shape, fields, named, unused, whole, canonical)
+
+
+def shape_of(looked: Looked, options: FormatOptions) -> tuple[Shape, dict[str, str]] | None:
+    """Return the shape that each record has by itself, and the column of each of its fields."""
+    if options.group_by is not None:
+        return None
+    found = find_shape(looked.columns, options, lambda column: holds_labels(looked, column))
+    return found if found is not None and _any_prompt(looked.first, found[1]) else None
+
+
+def holds_labels(looked: Looked, column: str) -> bool:
+    """Whether the values of a column are judgments of answers."""
+    return are_labels(looked.values(column), as_text=looked.as_text)
 
 
 def _any_prompt(records: list[Record], fields: dict[str, str]) -> bool:
@@ -117,11 +146,6 @@ def _columns(records: list[Record]) -> list[str]:
         if isinstance(record.value, dict):
             found.update(dict.fromkeys(record.value))
     return list(found)
-
-
-def _values(records: list[Record], column: str) -> list[Any]:
-    """What the records that are objects hold in a column, None where they lack it."""
-    return [record.value.get(column) for record in records if isinstance(record.value, dict)]
 
 
 def _check_mapping(columns: list[str], options: FormatOptions) -> None:

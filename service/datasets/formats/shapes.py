@@ -83,6 +83,7 @@ _OPTIONAL: dict[Shape, tuple[str, ...]] = {
 
 # Words of longer names, such as “Customer question” and “Bot answer”.
 _GUESSED_WORDS = 3
+_PART_CHARS = 4  # of a name that is looked for inside longer ones, unless it is in CJK
 _SENTENCE = re.compile(r"[.,:;!?]")
 _WORD = re.compile(r"[a-z]+")
 _GUESSES = {
@@ -151,6 +152,13 @@ def _column(field: str, present: list[str], options: FormatOptions) -> str | Non
         if alias in by_name:
             return by_name[alias]
     return None
+
+
+def named_like(field: str, columns: Iterable[str]) -> list[str]:
+    """Return the columns whose names contain a usual name of a field, as “Kundenfrage” does."""
+    usual = [*_ALIASES[field], *_GUESSES.get(field, ())]
+    parts = {name for name in usual if len(name) >= (_PART_CHARS if name.isascii() else 2)}
+    return [column for column in columns if any(part in column.casefold() for part in parts)]
 
 
 def has_prompt(fields: Mapping[str, str], value: Row) -> bool:

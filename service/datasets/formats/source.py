@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +15,11 @@ from service.datasets.formats.archives import archive_of, extract
 from service.datasets.formats.csv_records import read_csv
 from service.datasets.formats.detect import binary_container, text_container
 from service.datasets.formats.json_records import read_json, read_jsonl
-from service.datasets.formats.meaning import Meaning, find_meaning
+from service.datasets.formats.meaning import Meaning, find_meaning, look_at
 from service.datasets.formats.options import Container, FormatOptions
 from service.datasets.formats.records import Record
 from service.datasets.formats.shapes import make_row
+from service.datasets.formats.table_layout import TableHead
 from service.datasets.formats.transcode import to_utf8, with_newlines
 from service.datasets.formats.unpack import compression_of, unpack
 
@@ -31,6 +32,26 @@ class SourceRow(NamedTuple):
     line: int
     value: Any
     issues: list[Issue]
+
+
+class Unpacked(NamedTuple):
+    """What a file holds, and how it was packed."""
+
+    path: Path
+    compression: str | None
+
+
+class Opened(NamedTuple):
+    """An unpacked file, as UTF-8 if it is text.
+
+    `sample` holds original lines that are not UTF-8.
+    """
+
+    path: Path
+    container: Container
+    encoding: str | None = None
+    delimiter: str | None = None
+    sample: Sequence[bytes] = ()
 
 
 class Source(NamedTuple):
@@ -47,40 +68,30 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
     Unpacked and transcoded copies go to the folder `work`, which must exist while rows are
     read. Raises DatasetError if the file as a whole cannot be read.
     """
-    size = path.stat().st_size
-    if size == 0:
-        raise refuse("empty_file")
-    path, compression = _unpacked(path, work, options, log)
-    encoding = delimiter = None
-    container = binary_container(path)
-    if container is None:
-        path, encoding = to_utf8(path, work / "text", options, log)
-        path = with_newlines(path, work / "lines")
-        container, delimiter = _text_container(path, options)
-    records = _records(path, container, delimiter, options, log)
-    meaning = find_meaning(records, container, options, log)
+    unpacked = unpack_source(path, work, options, log)
+    opened = open_container(unpacked.path, work, options, log)
+    looked = look_at(read_records(opened, options, log), opened.container, options)
+    meaning = find_meaning(looked, options, log)
+    log_unused(meaning, log)
     facts = SourceFacts(
-        bytes=size,
-        container=container,
-        compression=compression,
-        encoding=encoding,
-        delimiter=delimiter,
+        bytes=path.stat().st_size,
+        container=opened.container,
+        compression=unpacked.compression,
+        encoding=opened.encoding,
+        delimiter=opened.delimiter,
         shape=meaning.shape,
         row_format=row_format_of(meaning.shape),
         columns=meaning.named,
         unused_columns=meaning.unused,
     )
-    for column in facts.unused_columns:
-        log.add(make_issue(unused_code(column, facts.row_format), column=column))
-    rows = _rows(meaning, options)
-    as_is = container == "jsonl" and meaning.is_canonical and not options.system
-    return Source(facts, rows, path if as_is and not options.roles else None)
+    text = opened.path if is_as_it_was(opened, meaning, options) else None
+    return Source(facts, _rows(meaning, options), text)
 
 
-def _unpacked(
-    path: Path, work: Path, options: FormatOptions, log: IssueLog
-) -> tuple[Path, str | None]:
-    """Unpack a file, and an archive in it, and return what it holds and how it was packed."""
+def unpack_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -> Unpacked:
+    """Unpack a file, and an archive in it, into `work`. Raises DatasetError."""
+    if path.stat().st_size == 0:
+        raise refuse("empty_file")
     packed = []
     for layer in range(_MAX_LAYERS):
         with path.open("rb") as file:
@@ -95,7 +106,21 @@ def _unpacked(
             extract(path, unpacked, kind, options, log)
         packed.append(kind)
         path = unpacked
-    return path, "+".join(packed) or None
+    return Unpacked(path, "+".join(packed) or None)
+
+
+def open_container(path: Path, work: Path, options: FormatOptions, log: IssueLog) -> Opened:
+    """Detect the container of an unpacked file, and transcode text into `work` if necessary.
+
+    Raises DatasetError if the container is unknown, or the encoding does not match the text.
+    """
+    container = binary_container(path)
+    if container is not None:
+        return Opened(path, container)
+    text = to_utf8(path, work / "text", options, log)
+    path = with_newlines(text.path, work / "lines")
+    container, delimiter = _text_container(path, options)
+    return Opened(path, container, text.encoding, delimiter, text.sample)
 
 
 def _text_container(path: Path, options: FormatOptions) -> tuple[Container, str | None]:
@@ -109,35 +134,57 @@ def _text_container(path: Path, options: FormatOptions) -> tuple[Container, str 
     return container, None
 
 
-def _records(
-    path: Path, container: str, delimiter: str | None, options: FormatOptions, log: IssueLog
+def read_records(
+    opened: Opened, options: FormatOptions, log: IssueLog, *, head: TableHead | None = None
 ) -> Iterator[Record]:
+    """Read the records of an opened file. The first rows of a table are noted in `head`."""
+    path = opened.path
     # The libraries for Parquet and XLSX take longer to import than most files take to read.
-    if container == "parquet":
-        from service.datasets.formats.parquet_records import read_parquet
+    match opened.container:
+        case "parquet":
+            from service.datasets.formats.parquet_records import read_parquet
 
-        return read_parquet(path, options)
-    if container == "xlsx":
-        from service.datasets.formats.xlsx_records import read_xlsx
+            return read_parquet(path, options)
+        case "xlsx":
+            from service.datasets.formats.xlsx_records import read_xlsx
 
-        return read_xlsx(path, options, log)
-    if container == "csv":
-        return read_csv(path, options, log, delimiter=delimiter or ",")
-    return read_json(path) if container == "json" else read_jsonl(path)
+            return read_xlsx(path, options, log, head=head)
+        case "csv":
+            return read_csv(path, options, log, delimiter=opened.delimiter or ",", head=head)
+        case "json":
+            return read_json(path)
+        case "jsonl":
+            return read_jsonl(path)
+
+
+def log_unused(meaning: Meaning, log: IssueLog) -> None:
+    """Report the columns that are not used."""
+    row_format = row_format_of(meaning.shape)
+    for column in meaning.unused:
+        log.add(make_issue(unused_code(column, row_format), column=column))
+
+
+def is_as_it_was(opened: Opened, meaning: Meaning, options: FormatOptions) -> bool:
+    """Whether the file is JSON Lines already in the row format, so that nothing is converted."""
+    as_is = opened.container == "jsonl" and meaning.is_canonical
+    return as_is and not options.system and not options.roles
 
 
 def _rows(meaning: Meaning, options: FormatOptions) -> Iterator[SourceRow]:
-    used = set(meaning.fields.values())
-    for line, value, issue, warnings in meaning.records:
-        if issue is not None:
-            yield SourceRow(line, None, [issue])
-            continue
-        found = Findings(line)
-        found.issues.extend(warnings)
-        if isinstance(value, dict):
-            check_marks(found, value, "", used)
-            row = make_row(found, meaning.shape, meaning.fields, value, options)
-        else:
-            row = None
-            found.add("not_an_object", "", found="bare value")
-        yield SourceRow(line, row, found.issues)
+    return (as_row(record, meaning, options) for record in meaning.records)
+
+
+def as_row(record: Record, meaning: Meaning, options: FormatOptions) -> SourceRow:
+    """Make the row that a record means."""
+    line, value, issue, warnings = record
+    if issue is not None:
+        return SourceRow(line, None, [issue])
+    found = Findings(line)
+    found.issues.extend(warnings)
+    row = None
+    if isinstance(value, dict):
+        check_marks(found, value, "", set(meaning.fields.values()))
+        row = make_row(found, meaning.shape, meaning.fields, value, options)
+    else:
+        found.add("not_an_object", "", found="bare value")
+    return SourceRow(line, row, found.issues)

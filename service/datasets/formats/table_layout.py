@@ -35,6 +35,25 @@ class Layout(NamedTuple):
     header_row: int
 
 
+class TableHead:
+    """What a reader has found at the head of a table, which it fills in before the first record.
+
+    `rows` are the rows among which the names were looked for, also if none can hold them.
+    """
+
+    def __init__(self) -> None:
+        self.sheet: str | None = None
+        self.rows: Sequence[Numbered] = ()
+        self.header_row: int | None = None
+
+    def find_layout(self, rows: Sequence[Numbered], options: FormatOptions) -> Layout:
+        """Find the names as the function `find_layout` does, and note where they are."""
+        self.rows = rows
+        layout = find_layout(rows, options)
+        self.header_row = layout.header_row
+        return layout
+
+
 def find_layout(rows: Sequence[Numbered], options: FormatOptions) -> Layout:
     """Find the names among the first rows of a table, of which there must be one.
 

@@ -28,10 +28,14 @@ _BLOCK = 256 * 1024
 
 
 class Text(NamedTuple):
-    """A UTF-8 text file (the original or a transcoded copy) and its original encoding."""
+    """A UTF-8 text file (the original or a transcoded copy) and its original encoding.
+
+    `sample` holds original lines that are not UTF-8, if there are any.
+    """
 
     path: Path
     encoding: str
+    sample: list[bytes]
 
 
 class _Survey(NamedTuple):
@@ -57,11 +61,11 @@ def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Tex
         raise refuse("unknown_encoding")
     if wanted is not None and wanted.startswith(("utf-16", "utf-32", "iso2022", "hz")):
         _transcode_stream(path, out, wanted)
-        return Text(out, NAMES.get(wanted, wanted))
+        return Text(out, NAMES.get(wanted, wanted), [])
     survey = _survey(path)
     unicode = "utf-8-sig" if marked == "utf-8-sig" else "utf-8"
     if not survey.bad and (wanted is None or wanted.startswith("utf-8")):
-        return Text(path, NAMES[unicode])
+        return Text(path, NAMES[unicode], [])
     if wanted and not wanted.startswith("utf-8"):
         legacy = wanted
     elif guess := guess_legacy(survey.sample):
@@ -72,10 +76,10 @@ def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Tex
         elif legacy not in WIDE and survey.bad >= survey.good:
             log.add(make_issue("one_byte_encoding", encoding=NAMES[legacy]))
     else:
-        return Text(path, NAMES[unicode])
+        return Text(path, NAMES[unicode], survey.sample)
     main = legacy if wanted == legacy or survey.bad >= survey.good else unicode
     _transcode_lines(path, out, legacy, main, log)
-    return Text(out, NAMES.get(main, main))
+    return Text(out, NAMES.get(main, main), survey.sample)
 
 
 def with_newlines(path: Path, out: Path) -> Path:

@@ -6,9 +6,10 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import openpyxl
 from openpyxl.utils.exceptions import (
@@ -22,7 +23,7 @@ from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
 from service.datasets.formats.table_layout import (
     Numbered,
-    find_layout,
+    TableHead,
     forms_shape,
     log_titles,
     rows_to_look_at,
@@ -49,28 +50,54 @@ _LOOKED_AT_SHEET_ROWS = 50
 _BLOCK = 256 * 1024
 
 
-def read_xlsx(path: Path, options: FormatOptions, log: IssueLog) -> Iterator[Record]:
+def read_xlsx(
+    path: Path, options: FormatOptions, log: IssueLog, *, head: TableHead | None = None
+) -> Iterator[Record]:
     """Yield the rows below the header row as objects of strings and numbers.
 
     In a merged area, all cells except the first are empty. A formula that was never
-    calculated has no value. Both are reported in `log`. Raises DatasetError if the workbook
-    is damaged or unpacks to too many bytes, or if the sheet does not exist.
+    calculated has no value. Both are reported in `log`. The sheet and its first rows are noted in
+    `head`. Raises DatasetError if the workbook is damaged or unpacks to too many bytes, or if the
+    sheet does not exist.
+    """
+    head = head or TableHead()
+    _check_archive(path, options)
+    with _damage_is_refused(), path.open("rb") as one, path.open("rb") as other:
+        values = _load(one, values=True)
+        formulas = _load(other, values=False)
+        name = _sheet(values, options)
+        head.sheet = name
+        if options.sheet is None:
+            _log_other_sheets(values, name, log)
+        _log_merged_areas(path, values[name], log)
+        yield from _rows(values[name], formulas[name], options, log, head)
+
+
+def first_rows_of_sheets(path: Path, options: FormatOptions) -> dict[str, list[str]]:
+    """Return the first row of each sheet that is not blank, by the name of the sheet.
+
+    Raises DatasetError if the workbook is damaged or unpacks to too many bytes.
     """
     _check_archive(path, options)
+    with _damage_is_refused(), path.open("rb") as file:
+        book = _load(file, values=True)
+        rows = {str(name): _first_rows(book[name]) for name in book.sheetnames}
+        return {name: _texts(first[0]) for name, first in rows.items() if first}
+
+
+@contextmanager
+def _damage_is_refused() -> Iterator[None]:
     try:
-        # Pass open files, because the reader rejects paths without a workbook suffix.
-        with path.open("rb") as one, path.open("rb") as other:
-            values = openpyxl.load_workbook(one, read_only=True, data_only=True)
-            formulas = openpyxl.load_workbook(other, read_only=True, data_only=False)
-            name = _sheet(values, options)
-            if options.sheet is None:
-                _log_other_sheets(values, name, log)
-            _log_merged_areas(path, values[name], log)
-            yield from _rows(values[name], formulas[name], options, log)
+        yield
     except DatasetError:
         raise
     except _DAMAGE as error:
         raise refuse("damaged_workbook") from error
+
+
+def _load(file: IO[bytes], *, values: bool) -> Any:
+    """Load a workbook from an open file, because the reader refuses paths without a suffix."""
+    return openpyxl.load_workbook(file, read_only=True, data_only=values)
 
 
 def _check_archive(path: Path, options: FormatOptions) -> None:
@@ -127,7 +154,9 @@ def _log_merged_areas(path: Path, sheet: Any, log: IssueLog) -> None:
         log.add(make_issue("merged_cells", count=count))
 
 
-def _rows(values: Any, formulas: Any, options: FormatOptions, log: IssueLog) -> Iterator[Record]:
+def _rows(
+    values: Any, formulas: Any, options: FormatOptions, log: IssueLog, head: TableHead
+) -> Iterator[Record]:
     pairs = enumerate(
         zip(values.iter_rows(values_only=True), formulas.iter_rows(values_only=True), strict=True),
         1,
@@ -136,7 +165,7 @@ def _rows(values: Any, formulas: Any, options: FormatOptions, log: IssueLog) -> 
     first = list(islice(filled, rows_to_look_at(options)))
     if not first:
         raise refuse("empty_file")
-    layout = find_layout([Numbered(number, _texts(row)) for number, row, _ in first], options)
+    layout = head.find_layout([Numbered(number, _texts(row)) for number, row, _ in first], options)
     log_titles(log, [number for number, _, _ in first], layout)
     for number, row, written in chain(first, filled):
         if number <= layout.header_row:

@@ -50,6 +50,17 @@ async def test_file_that_cannot_be_trained_on_is_told(client, work):
         with pytest.raises(finetuned.FileRefused, match=f"files report {file.id}"):
             await client.files.wait(file.id, timeout_s=30)
         assert (await client.files.report(file.id, timeout_s=60)).validation.errors > 0
+        preview = await client.files.preview(file.id, timeout_s=60)
+        assert [(row.line, row.row, row.record) for row in preview.rows] == [
+            (1, None, {"messages": []})
+        ]
+        as_csv = types.FormatFields(container="csv", header_row=0)
+        other = await client.files.preview(file.id, format=as_csv, limit=1, timeout_s=60)
+        assert isinstance(other, types.FilePreview)
+        assert other.format == {"container": "csv", "header_row": 0}
+        assert other.error is not None
+        assert other.error.code == "unknown_columns"
+        assert other.alternatives.columns[0].names == ["column 1"]
 
 
 async def test_waiting_ends(client):

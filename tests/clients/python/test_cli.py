@@ -89,6 +89,29 @@ async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
     assert (await cli("files", "show", file["id"])).code == 4
 
 
+async def test_files_are_previewed_with_format_options(cli, tmp_path, work):
+    (tmp_path / "fragen.csv").write_text("Kunde;Wir\nWann?;Um neun Uhr.\n")
+    options = ("--format", "columns.prompt=Kunde", "--format", "columns.completion=Wir")
+    async with work("cpu"):
+        first = await cli("files", "upload", "fragen.csv", "--no-wait", "--json")
+        unknown = await cli("files", "preview", first.json()["id"])
+        read = await cli("files", "preview", first.json()["id"], *options)
+        sent = await cli(
+            "files", "upload", "fragen.csv", *options, "--format", "header_row=1", "--json"
+        )
+        preview = await cli("files", "preview", sent.json()["id"], "--limit", "1", "--json")
+    assert (unknown.code, unknown.out) == (5, "2\tWann?\tUm neun Uhr.\t-\n")
+    assert "error unknown_columns" in unknown.err
+    assert "--format header_row=1  Kunde | Wir" in unknown.err
+    assert (read.code, read.out) == (0, "2\tWann?\tUm neun Uhr.\tuser assistant\n")
+    assert "shape prompt_completion" in read.err
+    assert (sent.code, sent.json()["status"]) == (0, "processed")
+    columns = {"prompt": "Kunde", "completion": "Wir"}
+    assert preview.json()["format"] == {"columns": columns, "header_row": 1}
+    wrong = await cli("files", "preview", first.json()["id"], "--format", "header_row=first")
+    assert (wrong.code, "takes a number" in wrong.err) == (2, True)
+
+
 async def test_job_is_watched_in_lines_and_in_json(cli, story):
     watching = asyncio.create_task(cli.start("jobs", "watch", story.job.id))
     as_json = asyncio.create_task(cli.start("jobs", "watch", story.job.id, "--json"))

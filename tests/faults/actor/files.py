@@ -66,6 +66,15 @@ async def _report_waits(world: World) -> None:
     await _report(world)
 
 
+async def _preview(world: World) -> None:
+    await send(world, "POST", "/v1/files/preview", json={"file_id": world.notes["file"]})
+
+
+async def _preview_waits(world: World) -> None:
+    await checked_file(world)
+    await _preview(world)
+
+
 async def _post_archive(world: World) -> None:
     await post_file(world, tar_of(adapter()), "voice.tar", "model-import")
 
@@ -130,6 +139,8 @@ CURATION = (
     requests("setRecognizer", _set_recognizer, check=answered(200)),
     requests("deleteRecognizer", _delete_recognizer, arrange=_set_recognizer),
     Actor("report", works("cpu"), _report_waits, acts=_DELETE),
+    requests("createFilePreview", _preview, arrange=checked_file),
+    Actor("preview", works("cpu"), _preview_waits, acts=_DELETE),
     requests(
         "createModelImport", import_model, arrange=_post_archive, check=one(_imported, "model")
     ),

@@ -1,8 +1,9 @@
-"""Scenario of reports on files and cleanings."""
+"""Scenario of previews, reports on files and cleanings."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from tests.openapi.scenario.data import NO_FILE
 from tests.openapi.scenario.files import Uploaded
@@ -12,7 +13,7 @@ _NO_CLEANING = "fileclean-" + "0" * 24
 
 
 async def ask(world: World, files: Uploaded, model: str) -> str:
-    """Request a report and a cleaning while no worker runs. The project may have two."""
+    """Request a cleaning, and a report while no worker runs. The project may have two tasks."""
     path = {"file_id": files.chats}
     cleaning = await world.call(
         "createFileCleaning",
@@ -45,6 +46,7 @@ async def ask(world: World, files: Uploaded, model: str) -> str:
         path=path,
     )
     await world.call("createFileCleaning", expect=429, path=path, json={})
+    await world.call("createFilePreview", expect=429, json={"file_id": files.table})
     await world.call("retrieveFileReport", expect=429, path={"file_id": files.table})
     await world.call("listFileRows", expect=429, path={"file_id": files.table})
     await world.call("createFileCleaning", expect=400, path=path, json={"near_threshold": 2})
@@ -65,6 +67,18 @@ async def look(world: World, files: Uploaded, cleaning_id: str, model: str) -> N
     await world.call("listFileCleanings", expect=404, path={"file_id": NO_FILE})
     await _reports(world, files, model)
     await _rows(world, files)
+
+
+async def previews(world: World, files: Uploaded) -> None:
+    """Preview a table with other options, and with those given at upload."""
+    unnamed = {"file_id": files.table, "format": {"header_row": 0}, "limit": 2}
+    waiting = "Preview in progress: retry after `retry-after` seconds"
+    await _previewed(world, "in_progress", waiting, unnamed, expect=202)
+    await _previewed(world, "unknown_columns", "Columns that are not recognized", unnamed)
+    as_uploaded = {"file_id": files.table, "limit": 2}
+    await _previewed(world, "as_uploaded", "With the options given at upload", as_uploaded)
+    await world.call("createFilePreview", expect=404, json={"file_id": NO_FILE})
+    await world.call("createFilePreview", expect=400, json={**unnamed, "limit": 0})
 
 
 async def recognizers(world: World) -> None:
@@ -102,6 +116,18 @@ async def _until_completed(world: World, file_id: str, cleaning_id: str) -> None
             if answer.json()["status"] != "in_progress":
                 return
             await asyncio.sleep(0.05)
+
+
+async def _previewed(
+    world: World, name: str, summary: str, body: dict[str, Any], expect: int = 200
+) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await world.call("createFilePreview", name, summary, expect=expect, json=body)
+                return
+            except AssertionError:  # 202 still, or no room yet
+                await asyncio.sleep(0.1)
 
 
 async def _reports(world: World, files: Uploaded, model: str) -> None:

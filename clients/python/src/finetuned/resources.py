@@ -30,7 +30,7 @@ from finetuned._sync import Runner
 
 
 class Files(Resource):
-    """Files, data reports and cleanings."""
+    """Files, previews, data reports and cleanings."""
 
     upload = method(uploads.upload)
     wait = method(files.wait)
@@ -39,6 +39,7 @@ class Files(Resource):
     content = method(files.content)
     download = method(files.download)
     delete = method(files.delete)
+    preview = method(files.preview)
     report = method(files.report)
     report_text = method(files.report_text)
     rows = items(files.rows)
@@ -48,7 +49,7 @@ class Files(Resource):
 
 
 class AsyncFiles(AsyncResource):
-    """Files, data reports and cleanings."""
+    """Files, previews, data reports and cleanings."""
 
     upload = async_method(uploads.upload)
     wait = async_method(files.wait)
@@ -57,6 +58,7 @@ class AsyncFiles(AsyncResource):
     content = async_method(files.content)
     download = async_method(files.download)
     delete = async_method(files.delete)
+    preview = async_method(files.preview)
     report = async_method(files.report)
     report_text = async_method(files.report_text)
     rows = async_items(files.rows)

@@ -1543,6 +1543,42 @@ class PointsInterval(Model):
     """
 
 
+class PreviewPending(Model):
+    """
+    A preview in progress. Retry after `retry-after` seconds.
+    """
+
+    id: str
+    """
+    ID of the preview.
+    """
+    object: Literal["file.preview"] = "file.preview"
+    file_id: str
+    """
+    ID of the file.
+    """
+    status: Literal["in_progress"] = "in_progress"
+
+
+class PreviewRequest(Model):
+    """
+    A file to preview, and the options to read it with.
+    """
+
+    file_id: str
+    """
+    ID of the file, which has the purpose `fine-tune`.
+    """
+    format: FormatFields | None = None
+    """
+    Format options to read the file with; with `{}`, everything is detected. Defaults to the options given at upload.
+    """
+    limit: int = 20
+    """
+    Maximum number of rows. Fewer are shown if they are large.
+    """
+
+
 class ProjectObject(Model):
     """
     A project (tenant).
@@ -2608,6 +2644,89 @@ class RowPair(Model):
     similarity: float
     text: str
     other_text: str
+
+
+class FoundFormat(Model):
+    """
+    Format in which the file was read.
+
+        `columns` maps the shape's fields to the file's columns. `header_row` is the number of the row
+        that names the columns of a table, and 0 if none does. `shape` is null if the columns form none.
+    """
+
+    container: str
+    compression: str | None
+    encoding: str | None
+    delimiter: str | None
+    sheet: str | None
+    header_row: int | None
+    shape: str | None
+    columns: dict[str, str]
+    unused_columns: list[str]
+
+
+class SheetChoice(Model):
+    """
+    Sheet of a workbook, with its first row.
+    """
+
+    sheet: str
+    cells: list[str]
+
+
+class HeaderRowChoice(Model):
+    """
+    Row that could name the columns of a table. With 0, no row does.
+    """
+
+    header_row: int
+    cells: list[str]
+
+
+class EncodingChoice(Model):
+    """
+    Encoding that the text could have, with a text as it would be read.
+    """
+
+    encoding: str
+    sample: str
+
+
+class DelimiterChoice(Model):
+    """
+    Delimiter that splits most lines of a table into as many fields.
+    """
+
+    delimiter: str
+    fields: int
+
+
+class ShapeChoice(Model):
+    """
+    Shape that the columns can form, with the column of each of its fields.
+    """
+
+    shape: str
+    columns: dict[str, str]
+
+
+class ColumnsChoice(Model):
+    """
+    Columns of a file whose columns are not recognized.
+
+        `columns` maps the fields `prompt` and `completion` to the best candidate, if there is one.
+    """
+
+    names: list[str]
+    columns: dict[str, str]
+
+
+class GroupByChoice(Model):
+    """
+    Column that could have the ID of the conversation, if each row is a message.
+    """
+
+    group_by: str
 
 
 class ErrorDetail(Model):
@@ -4247,6 +4366,57 @@ class TokenStats(Model):
     supervised_tokens: Distribution
     truncated_rows: dict[str, int]
     unlearnable_rows: dict[str, int]
+
+
+class PreviewRow(Model):
+    """
+    One of the first rows.
+
+        `record` is what was read, a value for each column, and null if the row could not be read. If
+        each row is a message, it is a conversation. `row` is the row that jobs would train on, and null
+        if there is none. Texts are cut to 2,000 characters.
+    """
+
+    line: int
+    record: dict[str, Any] | None
+    row: dict[str, Any] | None
+    findings: list[Issue]
+
+
+class FormatAlternatives(Model):
+    """
+    Other format options that the file allows. Options without a choice are omitted.
+    """
+
+    sheet: Annotated[list[SheetChoice], Field(validate_default=True)] = []
+    header_row: Annotated[list[HeaderRowChoice], Field(validate_default=True)] = []
+    encoding: Annotated[list[EncodingChoice], Field(validate_default=True)] = []
+    delimiter: Annotated[list[DelimiterChoice], Field(validate_default=True)] = []
+    shape: Annotated[list[ShapeChoice], Field(validate_default=True)] = []
+    columns: Annotated[list[ColumnsChoice], Field(validate_default=True)] = []
+    group_by: Annotated[list[GroupByChoice], Field(validate_default=True)] = []
+
+
+class FilePreview(Model):
+    """
+    Preview of a file: its first rows as read, and the format options that it allows.
+
+        `found` is null if the container is unknown. `error` is why the file cannot be read as a whole,
+        as far as the preview reads it; then `rows` are those before the error, or the records of which
+        the columns are not recognized. `findings` are about the file as a whole or the lines before the
+        first row.
+    """
+
+    id: str
+    object: Literal["file.preview"]
+    file_id: str
+    status: Literal["completed"]
+    format: dict[str, Any]
+    found: FoundFormat | None
+    error: Issue | None
+    rows: list[PreviewRow]
+    findings: list[Issue]
+    alternatives: FormatAlternatives
 
 
 class Error(Model):

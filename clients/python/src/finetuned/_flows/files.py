@@ -1,4 +1,4 @@
-"""Files: metadata, content, data reports and cleanings."""
+"""Files: metadata, content, previews, data reports and cleanings."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from finetuned.types import (
     CleaningObject,
     FileDeleted,
     FileObject,
+    FilePreview,
     FileReport,
     FormatFields,
     RowObject,
@@ -59,7 +60,8 @@ def wait(file_id: str, *, timeout_s: float | None = None) -> Flow[FileObject]:
             raise FileRefused(
                 f"{file.filename} cannot be used: {file.status_details or 'no reason given'}",
                 code="invalid_training_file",
-                next_step=f"Run `finetuned files report {file.id}` to see how to fix each error.",
+                next_step=f"Run `finetuned files report {file.id}` to see how to fix each error, "
+                f"or `finetuned files preview {file.id}` to see how the file is read.",
             )
         if file.status == "processed":
             return file
@@ -76,6 +78,24 @@ def content(file_id: str) -> Flow[bytes]:
 def download(file_id: str, to: str | os.PathLike[str]) -> Flow[Path]:
     """Download the bytes to a local file, which is written atomically."""
     return (yield from save(Request("GET", at("files", file_id, "content")), to))
+
+
+def preview(
+    file_id: str,
+    *,
+    format: FormatFields | dict[str, Any] | None = None,
+    limit: int | None = None,
+    timeout_s: float | None = None,
+) -> Flow[FilePreview]:
+    """Return the first rows of a file as they are read, and the format options that it allows.
+
+    `format` is tried instead of the options given at upload; with `{}`, everything is detected.
+    Works for files that cannot be used, too. Waits until the preview is ready.
+    """
+    body = body_of(file_id=file_id, format=format, limit=limit)
+    request = Request("POST", at("files", "preview"), json=body, repeatable=True)
+    answer = yield from _ready(request, Deadline(timeout_s, f"The preview of {file_id}"))
+    return parse(FilePreview, answer)
 
 
 def report(
@@ -117,7 +137,7 @@ def _reported(
 
 
 def _ready(request: Request, deadline: Deadline) -> Flow[Answer]:
-    """Repeat a request until the report that it needs is ready."""
+    """Repeat a request until the report or preview that it needs is ready."""
     while True:
         answer = yield from send(request)
         if answer.status != 202:

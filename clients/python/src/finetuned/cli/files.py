@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from finetuned.cli import complete, reports
+from finetuned.cli import complete, previews, reports
 from finetuned.cli.failures import WrongUsage
+from finetuned.cli.formats import FormatOptions, format_of
 from finetuned.cli.output import Json, Out, size, span, when
 from finetuned.cli.sending import send
 from finetuned.cli.session import client, confirm, pairs
 from finetuned.types import FileObject
 
-app = typer.Typer(help="Data files: upload, report, clean.", no_args_is_help=True)
+app = typer.Typer(help="Data files: upload, preview, report, clean.", no_args_is_help=True)
 
 FileId = Annotated[
     str, typer.Argument(metavar="FILE_ID", autocompletion=complete.files, show_default=False)
@@ -35,15 +36,17 @@ def upload(
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="Text encoding, such as gb18030.")] = None,
     system: Annotated[str | None, typer.Option(help="System message for rows without one.")] = None,
+    options: FormatOptions = None,
     resume: Annotated[bool, typer.Option(help="Resume an interrupted upload.")] = True,
     as_json: Json = False,
 ) -> None:
     """Upload a data file: JSON Lines, JSON, CSV, TSV, Parquet or XLSX."""
     out = Out(as_json)
-    options: dict[str, Any] = {"encoding": encoding, "system": system}
+    given = format_of(options)
     if column:
-        options["columns"] = pairs(column, "--column")
-    given = {key: value for key, value in options.items() if value is not None}
+        given["columns"] = {**given.get("columns", {}), **pairs(column, "--column")}
+    named = {"encoding": encoding, "system": system}
+    given |= {key: value for key, value in named.items() if value is not None}
     with client() as server:
         file = send(server, path, out, purpose=purpose, format=given or None, resume=resume)
         if wait and purpose == "fine-tune":
@@ -79,6 +82,25 @@ def show(file_id: FileId, as_json: Json = False) -> None:
     """Show a file."""
     with client() as server:
         show_file(server.files.retrieve(file_id), Out(as_json))
+
+
+@app.command()
+def preview(
+    file_id: FileId,
+    options: FormatOptions = None,
+    limit: Annotated[int, typer.Option(help="Maximum number of rows.", min=1, max=100)] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show how the first rows of a file are read, and the format options that it allows.
+
+    Options replace those of the upload. Exits with 5 if the file cannot be read as a whole.
+    """
+    out = Out(as_json)
+    with client() as server:
+        found = server.files.preview(file_id, format=format_of(options) or None, limit=limit)
+    previews.show(found, out)
+    if found.error is not None:
+        raise typer.Exit(5)
 
 
 @app.command()
