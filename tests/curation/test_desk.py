@@ -124,7 +124,7 @@ async def test_child_that_takes_too_long_is_killed_and_said_so(spec, settings: S
 
 async def test_child_that_takes_too_much_memory_is_stopped_and_said_so(spec, settings: Settings):
     """The libraries of the report alone need more memory than this."""
-    small = settings.model_copy(update={"curation_memory_bytes": 300 * 1024 * 1024})
+    small = settings.model_copy(update={"curation_memory_bytes": 150 * 1024 * 1024})
     with pytest.raises(DeskFailed) as caught:
         await Desk(small).run(ReportSpec(path=spec.path, result=spec.result))
     assert caught.value.code in ("out_of_memory", "desk_died")
