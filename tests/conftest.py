@@ -342,7 +342,7 @@ def chat_line(question: str, answer: str) -> str:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def chats() -> Callable[[int], bytes]:
     """Return a training file with `n` examples."""
 

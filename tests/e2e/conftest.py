@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import finetuned
 import httpx
 import openai
 import psutil
 import pytest
 import yaml
+from finetuned.types import AdviceObject
 from openai.types.fine_tuning import FineTuningJob, SupervisedHyperparametersParam
 
 from service.standalone.services import free_port
@@ -44,6 +46,7 @@ EXAMPLES = ROOT / "examples"
 # answers, in as many steps. It takes a minute of CPU more, with its evaluation.
 _OF_THE_TABLE = os.environ.get("FINETUNED_ALL_EXPORTS") == "1"
 VOICE_ROWS = 48 if _OF_THE_TABLE else 24
+ADVISED_ROWS = 10  # the fewest that make a job; a third of them is asked
 HELD_OUT_ROWS = 8 if _OF_THE_TABLE else 2
 VOICE_WORDS = None if _OF_THE_TABLE else 10
 VOICE_CHOSEN: SupervisedHyperparametersParam = {
@@ -261,6 +264,20 @@ def training_file(sdk: openai.OpenAI) -> str:
     file = sdk.files.create(file=("rows.jsonl", rows), purpose="fine-tune")
     sdk.files.wait_for_processing(file.id, poll_interval=0.2)
     return file.id
+
+
+@pytest.fixture(scope="session")
+def advice(
+    stack: Stack, chats: Callable[[int], bytes], tmp_path_factory: pytest.TempPathFactory
+) -> AdviceObject:
+    """Advice on a file that is deleted by now."""
+    rows = tmp_path_factory.mktemp("advice") / "rows.jsonl"
+    rows.write_bytes(chats(ADVISED_ROWS))
+    with finetuned.Client(api_key=stack.key, base_url=stack.url) as client:
+        file = client.files.upload(rows)
+        made = client.jobs.advise(model=DEMO_MODEL, training_file=file.id, timeout_s=400)
+        client.files.delete(file.id)
+    return made
 
 
 @pytest.fixture(scope="session")

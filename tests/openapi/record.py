@@ -34,7 +34,7 @@ async def _of_a_stack(folder: Path) -> World:
         await scenario.look(world, job)
         await scenario.evaluate(world, job)
         await scenario.ask(world, job)
-        await scenario.advise(world)
+        await scenario.read_advice(world, await scenario.advise(world))
         await scenario.usage(world)
         await world.close()
     finally:

@@ -90,19 +90,22 @@ async def evaluate(world: World, job: dict[str, Any]) -> None:
     await world.call(report, expect=409, path=path)
 
 
-async def advise(world: World, rows: int | None = None) -> None:
-    """Ask for advice on the first rows of a file, or on all, and read it once it has ended."""
-    content = b"".join(_CHATS.read_bytes().splitlines(keepends=True)[:rows])
-    form = {"purpose": "fine-tune"}
-    file = (await world.call("createFile", form=form, file=(_CHATS.name, content))).json()
-    retrieve = "retrieveFineTuningAdvice"
+async def advise(world: World) -> str:
+    """Ask for advice on a file, and return its ID."""
+    file = await _uploaded(world, _CHATS)
     async with asyncio.timeout(_ADVISE_S):
-        while file["status"] == "uploaded":
+        path = {"file_id": file}
+        while (await world.call("retrieveFile", path=path)).json()["status"] == "uploaded":
             await asyncio.sleep(0.5)
-            file = (await world.call("retrieveFile", path={"file_id": file["id"]})).json()
-        body = {"model": DEMO_MODEL, "training_file": file["id"]}
-        made = await world.call("createFineTuningAdvice", json=body)
-        path = {"advice_id": made.json()["id"]}
+    body = {"model": DEMO_MODEL, "training_file": file}
+    made = await world.call("createFineTuningAdvice", json=body)
+    return made.json()["id"]
+
+
+async def read_advice(world: World, advice_id: str) -> None:
+    """Read advice once it has ended."""
+    retrieve, path = "retrieveFineTuningAdvice", {"advice_id": advice_id}
+    async with asyncio.timeout(_ADVISE_S):
         while (await world.call(retrieve, path=path)).json()["status"] == "in_progress":
             await asyncio.sleep(0.5)
     done = await world.call(retrieve, "completed", "Advice with its figures", path=path)
