@@ -21,9 +21,8 @@ from service.core import ids
 from service.core.errors import TooLarge
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
-from service.files.records import FileRecord, Files, Purpose
+from service.files.records import FileRecord, Files, Purpose, new_record
 from service.files.stream_to_storage import write_stream
-from service.files.upload import new_record
 
 _NO_LIMIT: Final = sys.maxsize  # the parts are in the same storage
 _TOO_LARGE: Final = TooLarge("The file of results is too large.")

@@ -115,6 +115,33 @@ class FileRecord(AttemptedRecord):
         return self.expires_at is not None and self.expires_at <= now_s
 
 
+def new_record(
+    file_id: str,
+    project_id: str,
+    *,
+    filename: str,
+    purpose: Purpose,
+    size: int,
+    sha256: str,
+    expires_after_s: int | None,
+    format_: dict[str, object] | None,
+) -> FileRecord:
+    """A new record for a file whose bytes were just received completely."""
+    now_s = ids.now_s()
+    return FileRecord(
+        id=file_id,
+        project_id=project_id,
+        created_at=now_s,
+        filename=filename,
+        purpose=purpose,
+        bytes=size,
+        sha256=sha256,
+        status=FileStatus.UPLOADED if purpose in CHECKED else FileStatus.PROCESSED,
+        expires_at=None if expires_after_s is None else now_s + expires_after_s,
+        format=format_,
+    )
+
+
 class CheckOutcome(msgspec.Struct, frozen=True):
     """The outcome of a check; `certain` if another check of the same bytes would agree."""
 

@@ -13,7 +13,7 @@ from service.core.slots import WAIT_S, Slots
 from service.core.storage import StorageError
 from service.files.body import Body
 from service.files.format_fields import format_of
-from service.files.records import CHECKED, FileRecord, Files, FileStatus, Purpose
+from service.files.records import FileRecord, Files, FileStatus, Purpose, new_record
 from service.files.stream_to_storage import disk_full_errors, write_stream
 
 _UPLOADABLE = (
@@ -94,33 +94,6 @@ async def _stored(
     )
     await files.put_manifest(record)
     return record
-
-
-def new_record(
-    file_id: str,
-    project_id: str,
-    *,
-    filename: str,
-    purpose: Purpose,
-    size: int,
-    sha256: str,
-    expires_after_s: int | None,
-    format_: dict[str, object] | None,
-) -> FileRecord:
-    """A new record for a file whose bytes were just received completely."""
-    now_s = ids.now_s()
-    return FileRecord(
-        id=file_id,
-        project_id=project_id,
-        created_at=now_s,
-        filename=filename,
-        purpose=purpose,
-        bytes=size,
-        sha256=sha256,
-        status=FileStatus.UPLOADED if purpose in CHECKED else FileStatus.PROCESSED,
-        expires_at=None if expires_after_s is None else now_s + expires_after_s,
-        format=format_,
-    )
 
 
 async def enqueue_check(files: Files, record: FileRecord) -> None:

@@ -11,9 +11,8 @@ from service.core.errors import NO_RETRY, BadRequest, NotFound, TooLarge
 from service.core.records import Missing
 from service.core.storage import Storage, StorageError, StorageMissing
 from service.files.body import Body
-from service.files.records import FileRecord
+from service.files.records import FileRecord, new_record
 from service.files.stream_to_storage import Digest, disk_full_errors, write_stream
-from service.files.upload import new_record
 from service.uploads.records import (
     PartRecord,
     UploadRecord,

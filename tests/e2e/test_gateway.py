@@ -123,6 +123,17 @@ def test_the_same_bytes_as_from_the_engine(gateway, engine, path, body):
     assert ours.headers["content-type"] == direct.headers["content-type"]
 
 
+def test_a_streamed_response_that_reaches_its_limit_ends_incomplete(sdk: openai.OpenAI):
+    with sdk.responses.create(
+        model=DEMO_MODEL, input="Count to twenty.", max_output_tokens=3, stream=True
+    ) as stream:
+        *_, last = stream
+    assert last.type == "response.incomplete"
+    assert last.response.status == "incomplete"
+    assert last.response.incomplete_details is not None
+    assert last.response.incomplete_details.reason == "max_output_tokens"
+
+
 def test_a_caller_may_use_a_request_id_twice_at_the_same_time(gateway):
     def ask(_: int) -> httpx.Response:
         return gateway.post(

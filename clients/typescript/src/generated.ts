@@ -1645,7 +1645,7 @@ export interface paths {
         put?: never;
         /**
          * Create a response
-         * @description Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here. Responses are not stored, so `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is `response.completed`. A failure during the stream is sent as an event with the body `Error`.
+         * @description Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here. Responses are not stored, so `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is `response.completed`, or `response.incomplete` if the limit of tokens cut the answer off. A failure during the stream is sent as an event with the body `Error`.
          */
         post: operations["createResponse"];
         delete?: never;

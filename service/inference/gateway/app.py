@@ -33,6 +33,7 @@ from service.inference.gateway.exchange import CLIENT_GONE, Exchange, Watch
 from service.inference.gateway.parameters import PATHS
 from service.inference.gateway.request_body import ClientGone
 from service.inference.gateway.request_types import Request
+from service.inference.gateway.response_end import name_end
 from service.inference.gateway.usage_tap import Usage, UsageTap
 from service.inference.upstreams import Upstreams
 from service.models.records import ModelKind
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 
 # Routes whose streams send the usage event only on request. The others always send it.
 _USAGE_OPTIONAL = frozenset({"/v1/chat/completions", "/v1/completions"})
+_RESPONSES = "/v1/responses"
 _FORWARDED = (b"traceparent", b"tracestate")
 _NO_USAGE = Usage(0, 0, 0)
 
@@ -129,7 +131,11 @@ class Gateway:
             raise model_not_found(request.model)
         if request.offers_tools:
             check_tools(found.model, self._registry.catalogue, self._tools)
-        tap = UsageTap(strip=_hides_usage(request, path), level=_usage_level(request, path))
+        tap = UsageTap(
+            strip=_hides_usage(request, path),
+            whole_events=_streams_response(request, path),
+            level=2 if _streams_response(request, path) else 1,
+        )
         salt = self._salt_of(caller.project_id)
         sent = _for_engine(body, request, found, salt, with_usage=tap.strips)
         admission = self._meter.admit(
@@ -171,8 +177,8 @@ class Gateway:
             chunk = answer.at_hand() or await answer.read()
             if error := leading_error(chunk, request):
                 raise error
-            replace_errors = functools.partial(map_events, request=request)
-            await exchange.relay(answer, chunk, tap, replace_errors, admission.headers)
+            for_client = functools.partial(_for_client, request=request)
+            await exchange.relay(answer, chunk, tap, for_client, admission.headers)
         finally:
             answer.close()
 
@@ -182,10 +188,15 @@ def _hides_usage(request: Request, path: str) -> bool:
     return request.streamed and path in _USAGE_OPTIONAL and not request.asks_for_usage
 
 
-def _usage_level(request: Request, path: str) -> int:
-    """Return the nesting level of the token counts in the engine's response."""
-    # The last /v1/responses event has them in its copy of the complete response.
-    return 2 if request.streamed and path == "/v1/responses" else 1
+def _streams_response(request: Request, path: str) -> bool:
+    """Return whether the answer is a stream whose last event has a copy of the whole response."""
+    return request.streamed and path == _RESPONSES
+
+
+def _for_client(events: bytes, request: EngineRequest) -> bytes:
+    """Change what the engine's events say in its own words."""
+    events = map_events(events, request)
+    return name_end(events) if request.path == _RESPONSES else events
 
 
 def _for_engine(

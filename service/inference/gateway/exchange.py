@@ -104,12 +104,12 @@ class Exchange:
         answer: Answer,
         chunk: bytes,
         tap: UsageTap,
-        replace_errors: Callable[[bytes], bytes],
+        for_client: Callable[[bytes], bytes],
         extra: Headers,
     ) -> None:
         """Stream a response to the client, starting with a chunk that was already read.
 
-        `replace_errors` replaces the engine's errors with errors for the client.
+        `for_client` changes the engine's events, such as its errors, to those for the client.
 
         The response starts only when that chunk is available, so an engine that dies before then
         results in a plain error.
@@ -127,13 +127,13 @@ class Exchange:
             }
         )
         while chunk and not answer.ended:
-            if passed := replace_errors(tap.pass_on(chunk)):
+            if passed := for_client(tap.pass_on(chunk)):
                 self._at_event_start = passed.endswith(b"\n\n")
                 self._sending_since = time.perf_counter()
                 await self._send({"type": "http.response.body", "body": passed, "more_body": True})
                 self._sending_since = None
             chunk = await answer.read()
-        last = replace_errors(tap.pass_on(chunk) + tap.finish())
+        last = for_client(tap.pass_on(chunk) + tap.finish())
         self._sending_since = time.perf_counter()
         await self._send({"type": "http.response.body", "body": last})
 

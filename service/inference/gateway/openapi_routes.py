@@ -36,7 +36,8 @@ _STREAMED = (
 )
 _UNTIL_DONE = _STREAMED.format(end="then `data: [DONE]`")
 _UNTIL_COMPLETED = _STREAMED.format(
-    end="preceded by an `event:` line with the event's type; the last is `response.completed`"
+    end="preceded by an `event:` line with the event's type; the last is `response.completed`, or "
+    "`response.incomplete` if the limit of tokens cut the answer off"
 )
 
 _Responses = dict[int | str, dict[str, Any]]

@@ -67,15 +67,17 @@ class UsageTap:
     """Extracts the token counts from a response.
 
     Every chunk of the response goes through `pass_on`; then `usage()` returns the counts. If
-    `strip` is true, the usage event is removed, and incomplete events are held back until they are
-    complete. `level` is the nesting level of the counts: 1 is a field of the outermost object.
+    `strip` is true, the usage event is removed. Then, and if `whole_events` is true, incomplete
+    events are held back until they are complete, unless they have more than 1 MiB. `level` is the
+    nesting level of the counts: 1 is a field of the outermost object.
     """
 
-    __slots__ = ("_counts", "_held", "_level", "_reported", "events", "strips")
+    __slots__ = ("_counts", "_held", "_holds", "_level", "_reported", "events", "strips")
 
-    def __init__(self, *, strip: bool, level: int = 1) -> None:
+    def __init__(self, *, strip: bool, whole_events: bool = False, level: int = 1) -> None:
         self.strips = strip
         """Whether to remove the usage event."""
+        self._holds = strip or whole_events
         self._held = b""
         self._level = level
         self._reported: _Counts | None = None
@@ -94,10 +96,10 @@ class UsageTap:
             self.events += chunk.count(b"\n\n")
             return chunk  # almost every chunk of a stream
         counts.look(chunk)
-        if self.strips:
-            return self._stripped(chunk)
+        if self._holds:
+            chunk = self._complete_events(chunk)
         self.events += chunk.count(b"\n\n")
-        return chunk
+        return self._without_usage(chunk) if self.strips and _MARK in chunk else chunk
 
     def finish(self) -> bytes:
         """Return held-back data: an event without an end."""
@@ -117,7 +119,8 @@ class UsageTap:
             return False
         return True
 
-    def _stripped(self, chunk: bytes) -> bytes:
+    def _complete_events(self, chunk: bytes) -> bytes:
+        """Return the events that end in the chunk, and hold back what follows."""
         if self._held:
             chunk = self._held + chunk
             self._held = b""
@@ -125,8 +128,7 @@ class UsageTap:
         if end < len(chunk) and len(chunk) - end <= _MAX_HELD_BYTES:
             self._held = chunk[end:]
             chunk = chunk[:end]
-        self.events += chunk.count(b"\n\n")
-        return self._without_usage(chunk) if _MARK in chunk else chunk
+        return chunk
 
     def _without_usage(self, chunk: bytes) -> bytes:
         events = chunk.split(b"\n\n")

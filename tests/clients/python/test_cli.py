@@ -130,7 +130,13 @@ async def test_job_is_watched_in_lines_and_in_json(cli, story):
 
 async def test_failed_job_exits_with_5(cli, story):
     failure = JobFailure(code="out_of_memory", message="Too large.")
+    following = asyncio.create_task(cli("jobs", "events", story.job.id, "--follow", "--json"))
+    await story.tell("Loading the model")
     await story.end(Status.FAILED, error=failure)
+    followed = await following
+    assert followed.code == 0
+    said = [json.loads(line)["message"] for line in followed.out.splitlines()]
+    assert "Loading the model" in said
     result = await cli("jobs", "watch", story.job.id)
     assert result.code == 5
     assert "Too large." in result.err
@@ -142,6 +148,13 @@ async def test_failed_job_exits_with_5(cli, story):
 async def test_jobs_are_listed_shown_and_stopped(cli, story):
     assert story.job.id in (await cli("jobs", "list")).out
     assert "running" in (await cli("jobs", "show", story.job.id)).out
+    await story.tell("Loading the model", "Reading the rows")
+    shown = (await cli("jobs", "show", story.job.id, "--json")).json()
+    assert shown["events"][0]["message"] == "Reading the rows"
+    assert (shown["id"], shown["checkpoints"]) == (story.job.id, [])
+    latest = await cli("jobs", "events", story.job.id, "--limit", "2")
+    said = [line.split("  ", 1)[1] for line in latest.out.splitlines()]
+    assert said == ["Loading the model", "Reading the rows"]
     assert "running (pausing)" in (await cli("jobs", "pause", story.job.id)).out
     assert (await cli("jobs", "resume", story.job.id)).out == f"{story.job.id} is running\n"
     assert (await cli("jobs", "cancel", story.job.id, "--json")).json()["status"] == "cancelled"
@@ -161,8 +174,10 @@ async def test_train_uploads_estimates_and_creates(cli, rows, work):
         job = made.json()
         assert job["metadata"] == {"team": "a"}
         assert job["method"]["supervised"]["hyperparameters"]["lora"]["r"] == 8
-        by_id = await cli("train", job["training_file"], "--model", BASE_MODEL)
-        assert by_id.out.startswith("ftjob-")
+        unnamed = await cli("train", job["training_file"], "--json")  # there is one base model
+        assert unnamed.json()["model"] == BASE_MODEL
+        unknown = await cli("train", rows.name, "--model", "nope")
+        assert (unknown.code, "uploaded" in unknown.err) == (4, False)
         assert (await cli("train", "missing.jsonl", "--model", BASE_MODEL)).code == 1
 
 

@@ -6,20 +6,16 @@ from typing import Annotated
 
 import typer
 
-from finetuned.cli import complete
 from finetuned.cli.failures import AdviceEnded
 from finetuned.cli.output import Json, Out, span
-from finetuned.cli.session import client
-from finetuned.cli.train import file_id_of
+from finetuned.cli.session import base_model, client
+from finetuned.cli.train import BaseModelName, file_id_of
 from finetuned.types import AdviceObject
 
 
 def advise(
     file: Annotated[str, typer.Argument(help="Data file, or the id of an uploaded one.")],
-    model: Annotated[
-        str,
-        typer.Option("--model", "-m", help="Base model.", autocompletion=complete.bases),
-    ],
+    model: BaseModelName = None,
     as_json: Json = False,
 ) -> None:
     """Advise before a training: train, use a prompt or retrieval, or work on the data first?
@@ -28,9 +24,10 @@ def advise(
     """
     out = Out(as_json)
     with client() as server:
+        base = base_model(server, model)
         file_id = file_id_of(server, file, out)
-        out.say(f"asking {model}; this takes a minute on a CPU", "dim")
-        found = server.jobs.advise(model=model, training_file=file_id)
+        out.say(f"asking {base}; this takes a minute on a CPU", "dim")
+        found = server.jobs.advise(model=base, training_file=file_id)
     if out.json:
         out.value(found)
     elif found.status == "completed":

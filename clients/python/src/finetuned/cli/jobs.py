@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
+from finetuned import Client
 from finetuned.cli import complete, watching
-from finetuned.cli.output import Json, Out, span, when
+from finetuned.cli.output import Json, Out, plain, span, when
 from finetuned.cli.session import client, pairs
-from finetuned.types import JobObject
+from finetuned.types import EventObject, JobObject
 
 app = typer.Typer(help="Fine-tuning jobs.", no_args_is_help=True)
 
@@ -48,16 +50,41 @@ def show(job_id: JobId, as_json: Json = False) -> None:
     out = Out(as_json)
     with client() as server:
         job = server.jobs.retrieve(job_id)
-        if out.json:
-            out.value(job)
-            return
         checkpoints = list(server.jobs.checkpoints(job_id, limit=5))
-        events = list(server.jobs.events(job_id, limit=5))
+        latest = list(server.jobs.events(job_id, limit=5))
+    if out.json:
+        out.value({**plain(job), "checkpoints": checkpoints, "events": latest})
+        return
     _facts(job, out)
     for checkpoint in checkpoints:
         out.say(f"checkpoint  {checkpoint.fine_tuned_model_checkpoint}")
-    for event in reversed(events):
+    for event in reversed(latest):
         out.say(f"{when(event.created_at)}  {event.message}", "dim")
+
+
+@app.command()
+def events(
+    job_id: JobId,
+    limit: Annotated[int, typer.Option(help="Maximum number of events.", min=1)] = 20,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Print all events until the job ends.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the latest events of a job, oldest first; with --json, one per line."""
+    out = Out(as_json)
+    with client() as server:
+        latest = server.jobs.watch(job_id) if follow else _oldest_first(server, job_id, limit)
+        for event in latest:
+            if out.json:
+                out.json_line(event)
+            else:
+                mark = "" if event.level == "info" else f"{event.level}: "
+                out.line(f"{when(event.created_at)}  {mark}{event.message}")
+
+
+def _oldest_first(server: Client, job_id: str, limit: int) -> Iterable[EventObject]:
+    return reversed(list(server.jobs.events(job_id, limit=limit)))
 
 
 @app.command()

@@ -26,6 +26,23 @@ def confirm(question: str, *, yes: bool) -> None:
         raise WrongUsage("Not confirmed; nothing was changed.")
 
 
+def base_model(server: Client, given: str | None) -> str:
+    """Return the base model to train: the given one, or the only one of the server.
+
+    Raises NotFound if there is no such model, so that nothing is uploaded for it, and WrongUsage if
+    the server has several base models and none is given.
+    """
+    if given is not None:
+        return server.models.retrieve(given).id
+    bases = [model.id for model in server.models.list() if model.owned_by == "system"]
+    if len(bases) != 1:
+        raise WrongUsage(
+            f"The server has {len(bases)} base models, so one must be chosen.",
+            next_step=f"Pass --model with one of these: {', '.join(bases)}." if bases else None,
+        )
+    return bases[0]
+
+
 def pairs(given: Iterable[str], option: str) -> dict[str, str]:
     """Parse the `KEY=VALUE` pairs of a repeatable option."""
     parsed = {}

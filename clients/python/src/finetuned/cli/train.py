@@ -12,9 +12,19 @@ from finetuned.cli import complete
 from finetuned.cli.gates import parse_gate
 from finetuned.cli.output import Json, Out, size, span
 from finetuned.cli.sending import send
-from finetuned.cli.session import client, pairs
+from finetuned.cli.session import base_model, client, pairs
 from finetuned.cli.watching import watch as watch_job
 from finetuned.types import EstimateObject
+
+BaseModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Base model; may be omitted if the server has one.",
+        autocompletion=complete.bases,
+    ),
+]
 
 
 def train(
@@ -27,9 +37,7 @@ def train(
             show_default=False,
         ),
     ],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Base model.", autocompletion=complete.bases)
-    ],
+    model: BaseModelName = None,
     validation: Annotated[str | None, typer.Option(help="Validation file, or its id.")] = None,
     suffix: Annotated[str | None, typer.Option(help="Suffix in the new model's name.")] = None,
     method: Annotated[
@@ -101,7 +109,7 @@ def train(
     )
     with client() as server:
         request: dict[str, Any] = {
-            "model": model,
+            "model": base_model(server, model),
             "training_file": file_id_of(server, file, out),
             "validation_file": validation and file_id_of(server, validation, out),
             "method": {"type": method, method: {"hyperparameters": hyperparameters}},
