@@ -11,8 +11,8 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from arq.worker import func
 
@@ -232,6 +232,11 @@ class WorkerProcess:
             await self._stopping.wait()
             await self._drain(list(arq_workers.values()))
             await asyncio.gather(*map(tasks.end, background), return_exceptions=True)
+            # Those that took too long, or were started by a poll that was in progress.
+            if left := _running(arq_workers.values()):
+                for task in left:
+                    task.cancel()
+                await asyncio.wait(left, timeout=_FAREWELL_S)
         await _farewell(workers.leave(self._redis, self._settings.worker_name))
         await self._redis.aclose(close_connection_pool=True)
 
@@ -299,12 +304,11 @@ class WorkerProcess:
         self._advise_training.draining.set()
         self._export_model.draining.set()
         self._run_batch.draining.set()
-        running = [task for worker in arq_workers for task in worker.tasks.values()]
         for worker in arq_workers:
             worker.allow_pick_jobs = False
         await _farewell(self._presence.stop_taking())
         await self._webhooks.drain()
-        if running:
+        if running := _running(arq_workers):
             # The trainer has its own grace period, and uploading its checkpoint takes additional
             # time.
             await asyncio.wait(running, timeout=2 * self._settings.stop_grace_s)
@@ -316,6 +320,10 @@ class WorkerProcess:
             self._pulse.beat("presence")
             await asyncio.sleep(workers.HEARTBEAT_S)
             await self._presence.announce()
+
+
+def _running(arq_workers: Iterable[QueueWorker]) -> list[asyncio.Task[Any]]:
+    return [t for worker in arq_workers for t in worker.tasks.values() if not t.done()]
 
 
 def _coroutine(run: Callable[..., Awaitable[None]]) -> WorkerCoroutine:
