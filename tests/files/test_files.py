@@ -166,7 +166,7 @@ async def test_full_disk_is_a_clear_error_and_leaves_nothing(api: Api, http):
         small = await upload(http, b"fits", "user_data")
         assert small.status_code == 200
     finally:
-        subprocess.run(["umount", str(storage)], check=True)
+        subprocess.run(["umount", "--lazy", str(storage)], check=True)
 
 
 async def test_list_pages_newest_first(http):
