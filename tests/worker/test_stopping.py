@@ -1,4 +1,4 @@
-"""Tests that nothing of a worker goes on after it has stopped."""
+"""Tests that a worker that has stopped leaves nothing running."""
 
 from __future__ import annotations
 
