@@ -48,12 +48,12 @@ async def create_batch(
     settings: AppSettings,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> BatchObject:
-    """Create a batch: a worker answers the requests of an uploaded file behind all other requests,
-    and writes the answers to a file.
+    """Create a batch. A worker answers the requests of an uploaded file at the lowest priority, and
+    writes the answers to a file.
 
-    The status goes from `validating` to `in_progress`, `finalizing`, and `completed`. If a line of
-    the file is not a request, it becomes `failed`, and `errors` names the lines. After 24 hours, it
-    becomes `expired`, and the answers until then are kept.
+    The status changes from `validating` to `in_progress`, `finalizing` and `completed`. If a line
+    of the file is not a valid request, the batch becomes `failed`, and `errors` lists the lines.
+    After 24 hours, it becomes `expired`; the answers so far are kept.
     """
 
     async def make(claim: Claim[BatchRecord]) -> BatchRecord:
@@ -94,9 +94,9 @@ async def retrieve_batch(batch: Existing) -> BatchObject:
 
 @router.post("/{batch_id}/cancel", operation_id="cancelBatch", summary="Cancel a batch")
 async def cancel_batch(batch: Existing, store: Store) -> BatchObject:
-    """Cancel a batch. The status is `cancelling` until a worker has written the files, usually for
-    seconds, and then `cancelled`. Answers until then are kept. Returns 409 if the batch has ended
-    or is `finalizing`.
+    """Cancel a batch. The status is `cancelling` until a worker has written the files, which
+    usually takes seconds, and then `cancelled`. The answers so far are kept. Returns 409 if the
+    batch has ended or is `finalizing`.
     """
     try:
         changed = await store.change(batch, lambda record: lifecycle.cancel(record, ids.now_s()))

@@ -23,7 +23,7 @@ class BatchOutputExpiresAfter(_Strict):
     """Lifetime of the files of a batch."""
 
     anchor: Literal["created_at"] = Field(
-        description="Event from which the lifetime is counted: the creation of the file."
+        description="Event at which the lifetime begins: the creation of the file."
     )
     seconds: int = Field(
         ge=MIN_EXPIRY_S, le=MAX_EXPIRY_S, description="Lifetime of the files in seconds."
@@ -40,11 +40,13 @@ class CreateBatch(_Strict):
         description="ID of a file with the purpose `batch`: JSON Lines with one request per line, "
         "up to 50,000 requests and 200 MiB.",
     )
-    endpoint: Endpoint = Field(description="Route of all requests of the batch.")
+    endpoint: Endpoint = Field(description="Endpoint to which every request of the batch is sent.")
     completion_window: Literal["24h"] = Field(
         description="Time after which the batch expires. Only `24h` is supported."
     )
-    metadata: Metadata | None = Field(default=None, description="Up to 16 pairs of your own.")
+    metadata: Metadata | None = Field(
+        default=None, description="Key-value pairs attached to the batch; up to 16."
+    )
     output_expires_after: BatchOutputExpiresAfter | None = Field(
         default=None, description="Lifetime of the output file and the error file."
     )
@@ -97,43 +99,56 @@ class BatchUsage(BaseModel):
 
 
 class BatchObject(BaseModel):
-    """Batch: requests from a file, which are answered behind all other requests."""
+    """Batch of requests from a file, which are answered at the lowest priority."""
 
-    id: str = Field(description="Identifier: `batch_` and letters.")
+    id: str = Field(description="ID of the batch, prefixed with `batch_`.")
     object: Literal["batch"] = "batch"
-    endpoint: str = Field(description="Route of all requests of the batch.")
-    model: str | None = Field(description="Model of all requests; null until the file is checked.")
+    endpoint: str = Field(description="Endpoint to which every request of the batch is sent.")
+    model: str | None = Field(
+        description="Model that all requests name; null until the input file is checked."
+    )
     errors: BatchErrors | None = Field(description="Reasons why the batch failed, or null.")
     input_file_id: str = Field(description="ID of the input file.")
     completion_window: str = Field(description="Time after which the batch expires.")
     status: BatchStatus = Field(description="Status of the batch.")
     output_file_id: str | None = Field(
-        description="ID of the file with the answers; null before the end, or if there are none."
+        description="ID of the file with the answers; null until the batch has ended, or if there "
+        "are none."
     )
     error_file_id: str | None = Field(
         description="ID of the file with the requests that were refused, failed or not sent; null "
-        "before the end, or if there are none."
+        "until the batch has ended, or if there are none."
     )
-    created_at: int = Field(description="Unix timestamp in seconds.")
-    in_progress_at: int | None = Field(description="Unix timestamp of the first request, or null.")
-    expires_at: int = Field(description="Unix timestamp at which the batch expires.")
+    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
+    in_progress_at: int | None = Field(
+        description="Time at which the first request was sent, as a Unix timestamp in seconds."
+    )
+    expires_at: int = Field(description="Expiration time, as a Unix timestamp in seconds.")
     finalizing_at: int | None = Field(
-        description="Unix timestamp since which the files are written, or null."
+        description="Time at which the writing of the files began, as a Unix timestamp in seconds."
     )
-    completed_at: int | None = Field(description="Unix timestamp of the completion, or null.")
-    failed_at: int | None = Field(description="Unix timestamp of the failure, or null.")
-    expired_at: int | None = Field(description="Unix timestamp of the expiration, or null.")
-    cancelling_at: int | None = Field(description="Unix timestamp of the cancellation, or null.")
+    completed_at: int | None = Field(
+        description="Time at which the batch was completed, as a Unix timestamp in seconds."
+    )
+    failed_at: int | None = Field(
+        description="Time at which the batch failed, as a Unix timestamp in seconds."
+    )
+    expired_at: int | None = Field(
+        description="Time at which the batch expired, as a Unix timestamp in seconds."
+    )
+    cancelling_at: int | None = Field(
+        description="Time at which the cancellation was requested, as a Unix timestamp in seconds."
+    )
     cancelled_at: int | None = Field(
-        description="Unix timestamp at which the cancellation had ended the batch, or null."
+        description="Time at which the batch was cancelled, as a Unix timestamp in seconds."
     )
     request_counts: BatchRequestCounts
     usage: BatchUsage
-    metadata: dict[str, str] | None = Field(description="Pairs of the project's own, or null.")
+    metadata: dict[str, str] | None = Field(description="Key-value pairs attached to the batch.")
 
     @classmethod
     def of(cls, record: BatchRecord) -> Self:
-        """The wire form of a record."""
+        """The API object for a record."""
         tally = record.tally
         errors = [fault.model_dump() for fault in record.errors]
         return cls.model_validate(

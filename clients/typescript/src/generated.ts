@@ -1296,12 +1296,12 @@ export interface paths {
         put?: never;
         /**
          * Create a batch
-         * @description Create a batch: a worker answers the requests of an uploaded file behind all other requests,
-         *     and writes the answers to a file.
+         * @description Create a batch. A worker answers the requests of an uploaded file at the lowest priority, and
+         *     writes the answers to a file.
          *
-         *     The status goes from `validating` to `in_progress`, `finalizing`, and `completed`. If a line of
-         *     the file is not a request, it becomes `failed`, and `errors` names the lines. After 24 hours, it
-         *     becomes `expired`, and the answers until then are kept.
+         *     The status changes from `validating` to `in_progress`, `finalizing` and `completed`. If a line
+         *     of the file is not a valid request, the batch becomes `failed`, and `errors` lists the lines.
+         *     After 24 hours, it becomes `expired`; the answers so far are kept.
          */
         post: operations["createBatch"];
         delete?: never;
@@ -1341,9 +1341,9 @@ export interface paths {
         put?: never;
         /**
          * Cancel a batch
-         * @description Cancel a batch. The status is `cancelling` until a worker has written the files, usually for
-         *     seconds, and then `cancelled`. Answers until then are kept. Returns 409 if the batch has ended
-         *     or is `finalizing`.
+         * @description Cancel a batch. The status is `cancelling` until a worker has written the files, which
+         *     usually takes seconds, and then `cancelled`. The answers so far are kept. Returns 409 if the
+         *     batch has ended or is `finalizing`.
          */
         post: operations["cancelBatch"];
         delete?: never;
@@ -2058,12 +2058,12 @@ export interface components {
         };
         /**
          * BatchObject
-         * @description Batch: requests from a file, which are answered behind all other requests.
+         * @description Batch of requests from a file, which are answered at the lowest priority.
          */
         BatchObject: {
             /**
              * Id
-             * @description Identifier: `batch_` and letters.
+             * @description ID of the batch, prefixed with `batch_`.
              */
             id: string;
             /**
@@ -2074,12 +2074,12 @@ export interface components {
             object?: "batch";
             /**
              * Endpoint
-             * @description Route of all requests of the batch.
+             * @description Endpoint to which every request of the batch is sent.
              */
             endpoint: string;
             /**
              * Model
-             * @description Model of all requests; null until the file is checked.
+             * @description Model that all requests name; null until the input file is checked.
              */
             model: string | null;
             /** @description Reasons why the batch failed, or null. */
@@ -2098,64 +2098,64 @@ export interface components {
             status: components["schemas"]["BatchStatus"];
             /**
              * Output File Id
-             * @description ID of the file with the answers; null before the end, or if there are none.
+             * @description ID of the file with the answers; null until the batch has ended, or if there are none.
              */
             output_file_id: string | null;
             /**
              * Error File Id
-             * @description ID of the file with the requests that were refused, failed or not sent; null before the end, or if there are none.
+             * @description ID of the file with the requests that were refused, failed or not sent; null until the batch has ended, or if there are none.
              */
             error_file_id: string | null;
             /**
              * Created At
-             * @description Unix timestamp in seconds.
+             * @description Creation time, as a Unix timestamp in seconds.
              */
             created_at: number;
             /**
              * In Progress At
-             * @description Unix timestamp of the first request, or null.
+             * @description Time at which the first request was sent, as a Unix timestamp in seconds.
              */
             in_progress_at: number | null;
             /**
              * Expires At
-             * @description Unix timestamp at which the batch expires.
+             * @description Expiration time, as a Unix timestamp in seconds.
              */
             expires_at: number;
             /**
              * Finalizing At
-             * @description Unix timestamp since which the files are written, or null.
+             * @description Time at which the writing of the files began, as a Unix timestamp in seconds.
              */
             finalizing_at: number | null;
             /**
              * Completed At
-             * @description Unix timestamp of the completion, or null.
+             * @description Time at which the batch was completed, as a Unix timestamp in seconds.
              */
             completed_at: number | null;
             /**
              * Failed At
-             * @description Unix timestamp of the failure, or null.
+             * @description Time at which the batch failed, as a Unix timestamp in seconds.
              */
             failed_at: number | null;
             /**
              * Expired At
-             * @description Unix timestamp of the expiration, or null.
+             * @description Time at which the batch expired, as a Unix timestamp in seconds.
              */
             expired_at: number | null;
             /**
              * Cancelling At
-             * @description Unix timestamp of the cancellation, or null.
+             * @description Time at which the cancellation was requested, as a Unix timestamp in seconds.
              */
             cancelling_at: number | null;
             /**
              * Cancelled At
-             * @description Unix timestamp at which the cancellation had ended the batch, or null.
+             * @description Time at which the batch was cancelled, as a Unix timestamp in seconds.
              */
             cancelled_at: number | null;
             request_counts: components["schemas"]["BatchRequestCounts"];
             usage: components["schemas"]["BatchUsage"];
             /**
              * Metadata
-             * @description Pairs of the project's own, or null.
+             * @description Key-value pairs attached to the batch.
              */
             metadata: {
                 [key: string]: string;
@@ -2168,7 +2168,7 @@ export interface components {
         BatchOutputExpiresAfter: {
             /**
              * Anchor
-             * @description Event from which the lifetime is counted: the creation of the file.
+             * @description Event at which the lifetime begins: the creation of the file.
              * @constant
              */
             anchor: "created_at";
@@ -2767,7 +2767,7 @@ export interface components {
             input_file_id: string;
             /**
              * Endpoint
-             * @description Route of all requests of the batch.
+             * @description Endpoint to which every request of the batch is sent.
              * @enum {string}
              */
             endpoint: "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/embeddings";
@@ -2779,7 +2779,7 @@ export interface components {
             completion_window: "24h";
             /**
              * Metadata
-             * @description Up to 16 pairs of your own.
+             * @description Key-value pairs attached to the batch; up to 16.
              */
             metadata?: {
                 [key: string]: string;

@@ -134,7 +134,7 @@ class BatchOutputExpiresAfter(Model):
 
     anchor: Literal["created_at"]
     """
-    Event from which the lifetime is counted: the creation of the file.
+    Event at which the lifetime begins: the creation of the file.
     """
     seconds: int
     """
@@ -378,7 +378,7 @@ class CreateBatch(Model):
     """
     endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"]
     """
-    Route of all requests of the batch.
+    Endpoint to which every request of the batch is sent.
     """
     completion_window: Literal["24h"]
     """
@@ -386,7 +386,7 @@ class CreateBatch(Model):
     """
     metadata: dict[str, str] | None = None
     """
-    Up to 16 pairs of your own.
+    Key-value pairs attached to the batch; up to 16.
     """
     output_expires_after: BatchOutputExpiresAfter | None = None
     """
@@ -2844,21 +2844,21 @@ class AliasObject(Model):
 
 class BatchObject(Model):
     """
-    Batch: requests from a file, which are answered behind all other requests.
+    Batch of requests from a file, which are answered at the lowest priority.
     """
 
     id: str
     """
-    Identifier: `batch_` and letters.
+    ID of the batch, prefixed with `batch_`.
     """
     object: Literal["batch"] = "batch"
     endpoint: str
     """
-    Route of all requests of the batch.
+    Endpoint to which every request of the batch is sent.
     """
     model: str | None
     """
-    Model of all requests; null until the file is checked.
+    Model that all requests name; null until the input file is checked.
     """
     errors: BatchErrors | None
     """
@@ -2887,53 +2887,53 @@ class BatchObject(Model):
     """
     output_file_id: str | None
     """
-    ID of the file with the answers; null before the end, or if there are none.
+    ID of the file with the answers; null until the batch has ended, or if there are none.
     """
     error_file_id: str | None
     """
-    ID of the file with the requests that were refused, failed or not sent; null before the end, or if there are none.
+    ID of the file with the requests that were refused, failed or not sent; null until the batch has ended, or if there are none.
     """
     created_at: int
     """
-    Unix timestamp in seconds.
+    Creation time, as a Unix timestamp in seconds.
     """
     in_progress_at: int | None
     """
-    Unix timestamp of the first request, or null.
+    Time at which the first request was sent, as a Unix timestamp in seconds.
     """
     expires_at: int
     """
-    Unix timestamp at which the batch expires.
+    Expiration time, as a Unix timestamp in seconds.
     """
     finalizing_at: int | None
     """
-    Unix timestamp since which the files are written, or null.
+    Time at which the writing of the files began, as a Unix timestamp in seconds.
     """
     completed_at: int | None
     """
-    Unix timestamp of the completion, or null.
+    Time at which the batch was completed, as a Unix timestamp in seconds.
     """
     failed_at: int | None
     """
-    Unix timestamp of the failure, or null.
+    Time at which the batch failed, as a Unix timestamp in seconds.
     """
     expired_at: int | None
     """
-    Unix timestamp of the expiration, or null.
+    Time at which the batch expired, as a Unix timestamp in seconds.
     """
     cancelling_at: int | None
     """
-    Unix timestamp of the cancellation, or null.
+    Time at which the cancellation was requested, as a Unix timestamp in seconds.
     """
     cancelled_at: int | None
     """
-    Unix timestamp at which the cancellation had ended the batch, or null.
+    Time at which the batch was cancelled, as a Unix timestamp in seconds.
     """
     request_counts: BatchRequestCounts
     usage: BatchUsage
     metadata: dict[str, str] | None
     """
-    Pairs of the project's own, or null.
+    Key-value pairs attached to the batch.
     """
 
 
