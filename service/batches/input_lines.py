@@ -16,7 +16,7 @@ MAX_REQUESTS: Final = 50_000
 MAX_INPUT_BYTES: Final = 200 * 1024 * 1024
 _MAX_FAULTS: Final = 50
 _MAX_ID_CHARS: Final = 512
-_ENVELOPE_BYTES: Final = 8 * 1024  # of a line, beside the body of its request
+_ENVELOPE_BYTES: Final = 8 * 1024  # of a line, in addition to the body
 
 
 class BatchRequest(NamedTuple):

@@ -10,7 +10,6 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.core.records import Missing
 from service.curation.child_runner import Desk
 from service.curation.records import Task, TaskKind, Tasks
 from service.curation.scratch import fetch
@@ -64,8 +63,4 @@ class MakePreview:
         )
         await self._desk.run(spec)
         await self._files.storage.put_file(preview_key(task), spec.result)
-        try:
-            await self._tasks.finish(task)
-        except Missing:  # the file was deleted while this ran: remove what was stored since
-            await self._files.storage.delete_prefix(task.folder)
-            raise
+        await self._tasks.finish_stored(task, self._files.storage)

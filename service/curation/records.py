@@ -12,8 +12,9 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, queue
 from service.core.attempts import AttemptedRecord, died_while_it
 from service.core.claims import Claim
-from service.core.records import PREFIX, Collection
+from service.core.records import PREFIX, Collection, Missing
 from service.core.redis import Client
+from service.core.storage import Storage
 from service.core.unfinished import count_unfinished, read_unfinished
 from service.files.records import tasks_of
 
@@ -190,6 +191,17 @@ class Tasks:
                 also(pipe)
 
         await self.of(task.file_id).update(task.project_id, task.id, change, also=together)
+
+    async def finish_stored(self, task: Task, storage: Storage) -> None:
+        """Finish an attempt whose output is in the task's folder.
+
+        Raises TaskSuperseded, and Missing if the file was deleted; then the output is removed.
+        """
+        try:
+            await self.finish(task)
+        except Missing:  # the deletion may have been before the output was stored
+            await storage.delete_prefix(task.folder)
+            raise
 
     async def forget(self, task: Task) -> None:
         """Delete a task that was created while its file was being deleted.

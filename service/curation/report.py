@@ -9,7 +9,6 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.core.records import Missing
 from service.curation.child_runner import Desk
 from service.curation.recognizers.records import Recognizers
 from service.curation.records import Task, TaskKind, Tasks
@@ -86,11 +85,7 @@ class MakeReport:
         await self._desk.run(spec)
         spec.result.rename(out / FORMS["json"])
         await self._files.storage.put_folder(task.folder, out)
-        try:
-            await self._tasks.finish(task)
-        except Missing:  # the file was deleted while this ran: remove what was stored since
-            await self._files.storage.delete_prefix(task.folder)
-            raise
+        await self._tasks.finish_stored(task, self._files.storage)
 
 
 def _tokenizers(entries: list[BaseModelEntry]) -> dict[str, Path]:

@@ -21,10 +21,8 @@ from service.evals.records import (
 from service.evals.tally import MAX_LABEL_PAIRS
 from service.grading.schemas import MAX_GRADERS, Grader
 from service.inference.background.usage import ModelUsage
+from service.web.metadata import Metadata
 
-MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-MetadataValue = Annotated[str, StringConstraints(max_length=512)]
-Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
 Name = Annotated[str, StringConstraints(max_length=256)]
 
 

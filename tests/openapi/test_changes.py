@@ -192,7 +192,7 @@ def found(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.mark.parametrize("change", BREAKING, ids=lambda change: change.__name__)
 def test_a_change_that_breaks_is_found(change: Change, found: list[str]):
-    assert len([told for told in found if BREAKING[change] in told]) == 1
+    assert len([fault for fault in found if BREAKING[change] in fault]) == 1
 
 
 def test_changes_that_break_nothing_are_free(tools: Path, tmp_path: Path):

@@ -183,7 +183,7 @@ def as_row(record: Record, meaning: Meaning, options: FormatOptions) -> SourceRo
     found.issues.extend(warnings)
     row = None
     if isinstance(value, dict):
-        check_marks(found, value, "", set(meaning.fields.values()))
+        check_marks(found, value, "", meaning.fields.values())
         row = make_row(found, meaning.shape, meaning.fields, value, options)
     else:
         found.add("not_an_object", "", found="bare value")

@@ -211,7 +211,7 @@ def _personal(report: Report) -> Iterator[Part]:
     if report.possible_personal_data:
         yield Paragraph(
             "Possibly personal: numbers that have the form of personal data, but that no word "
-            "before them announces. A cleaning keeps them unless it is told to redact these, too."
+            "before them announces. A cleaning keeps them unless you ask it to redact them, too."
         )
         yield _kinds(report.possible_personal_data)
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.jobs.schemas.methods import Hyperparameters, Method
 from service.models.aliases.schemas import Gate
 from service.training.contract.hyperparameters import Requested
 from service.training.contract.methods import MethodName
-
-MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-MetadataValue = Annotated[str, StringConstraints(max_length=512)]
-Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
+from service.web.metadata import Metadata
 
 
 class CreateJob(BaseModel):

@@ -79,8 +79,7 @@ def events(
             if out.json:
                 out.json_line(event)
             else:
-                mark = "" if event.level == "info" else f"{event.level}: "
-                out.line(f"{when(event.created_at)}  {mark}{event.message}")
+                out.line(f"{when(event.created_at)}  {watching.said(event)}")
 
 
 def _oldest_first(server: Client, job_id: str, limit: int) -> Iterable[EventObject]:

@@ -60,6 +60,11 @@ def end(job: JobObject, out: Out) -> None:
         out.say(f'Try it: finetuned chat "{job.fine_tuned_model}" --compare base')
 
 
+def said(event: EventObject) -> str:
+    """Return the message of an event, with its level unless that is `info`."""
+    return event.message if event.level == "info" else f"{event.level}: {event.message}"
+
+
 class Display(Protocol):
     """Interface for showing events as they arrive."""
 
@@ -103,8 +108,7 @@ class PlainLines(JsonLines):
             step, total = int(event.data["step"]), int(event.data["total_steps"])
             if step not in (1, total) and step % max(1, total // _LINES):
                 return
-        mark = "" if event.level == "info" else f"{event.level}: "
-        self._out.say(f"{mark}{event.message}")
+        self._out.say(said(event))
 
 
 class Run:
