@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.openapi.description import Json
 from tests.openapi.scenario.data import NO_EVAL, NO_FILE, NO_RUN
 from tests.openapi.world import World
 
@@ -152,9 +154,7 @@ async def _refused_runs(world: World, path: dict[str, str], model: str) -> None:
 async def look(world: World, evaluated: Evaluated) -> None:
     """Wait for the graded run, look at its items, and cancel the other one."""
     path = evaluated.path(evaluated.given)
-    async with asyncio.timeout(60):
-        while (await world.call("getEvalRun", path=path)).json()["status"] != "completed":
-            await asyncio.sleep(0.05)
+    await _until(world, path, lambda run: run["status"] == "completed")
     await world.call("getEvalRun", "completed", "A run with one wrong answer", path=path)
     items = await world.call("getEvalRunOutputItems", "both", path=path, query={"order": "asc"})
     await world.call("getEvalRunOutputItems", expect=400, path=path, query={"after": "x"})
@@ -162,6 +162,7 @@ async def look(world: World, evaluated: Evaluated) -> None:
     await world.call("getEvalRunOutputItem", "failed", path=item)
     await world.call("getEvalRunOutputItem", expect=404, path={**path, "output_item_id": "x"})
     sampled = evaluated.path(evaluated.sampled)
+    await _until(world, sampled, _counted)
     await world.call("cancelEvalRun", "canceled", path=sampled)
     await world.call("cancelEvalRun", expect=409, path=sampled)
     await world.call("cancelEvalRunByPath", expect=409, path=sampled)
@@ -173,6 +174,17 @@ async def look(world: World, evaluated: Evaluated) -> None:
     await world.call("updateEval", "renamed", path=evaluated.path(), json=renamed)
     await world.call("deleteEvalRun", "deleted", path=sampled)
     await _unknown(world)
+
+
+async def _until(world: World, path: dict[str, str], fits: Callable[[Json], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not fits((await world.call("getEvalRun", path=path)).json()):
+            await asyncio.sleep(0.05)
+
+
+def _counted(run: Json) -> bool:
+    """Whether a worker has started the run and knows its items, so that nothing more changes."""
+    return run["items"] is not None
 
 
 async def _again(world: World, evaluated: Evaluated) -> None:
@@ -190,6 +202,7 @@ async def _again(world: World, evaluated: Evaluated) -> None:
     }
     made = await world.call("createEvalRun", path=path, json={"data_source": data_source})
     canceled = evaluated.path(made.json()["id"])
+    await _until(world, canceled, _counted)
     await world.call("cancelEvalRunByPath", "canceled", path=canceled)
     await world.call("deleteEvalRun", path=canceled)
 
