@@ -290,6 +290,21 @@ async def test_watch_in_a_terminal_draws_a_curve(env, story):
         terminal.close()
 
 
+async def test_tables_on_a_narrow_terminal_keep_ids_whole(env, cli, story):
+    tuned = f"ft:{BASE_MODEL}:acme:a-suffix-as-long-as-a-suffix-can-be:abcdefghijkl"
+    await story.end(fine_tuned_model=tuned)
+    terminal = Terminal([*PROGRAM, "jobs", "list"], env, columns=80)
+    try:
+        assert await asyncio.to_thread(terminal.end) == 0
+        header, row, note = terminal.text.rstrip().splitlines()
+        assert header.split() == ["id", "status", "model", "suffix", "created"]
+        assert row.startswith(story.job.id)
+        assert note == "hidden in 80 columns: result"
+    finally:
+        terminal.close()
+    assert tuned in (await cli("jobs", "list")).out
+
+
 async def test_ctrl_c_leaves_the_job_alone(env, story, client):
     terminal = Terminal([*PROGRAM, "jobs", "watch", story.job.id], env)
     try:

@@ -10,8 +10,9 @@ import typer
 
 from finetuned import config
 from finetuned.cli.failures import WrongUsage
-from finetuned.cli.output import Json, Out, when
+from finetuned.cli.output import Json, Out, Wide, when
 from finetuned.cli.session import client, confirm
+from finetuned.cli.tables import Column
 from finetuned.types import Limits, NewKeyObject
 
 app = typer.Typer(help="Manage projects and keys. Requires an admin key.", no_args_is_help=True)
@@ -27,7 +28,7 @@ Limit = Annotated[
 
 
 @projects.command("list")
-def list_projects(as_json: Json = False) -> None:
+def list_projects(wide: Wide = False, as_json: Json = False) -> None:
     """List all projects, newest first."""
     out = Out(as_json)
     with client() as server:
@@ -36,8 +37,9 @@ def list_projects(as_json: Json = False) -> None:
         out.value(found)
         return
     out.table(
-        ["id", "name", "limits", "created"],
+        ["id", "name", Column("limits", 3, cut="end"), Column("created", 2)],
         [(p.id, p.name, _limits(p.limits), when(p.created_at)) for p in found],
+        wide=wide,
     )
 
 
@@ -88,7 +90,7 @@ def limit_project(
 
 
 @keys.command("list")
-def list_keys(project_id: ProjectId, as_json: Json = False) -> None:
+def list_keys(project_id: ProjectId, wide: Wide = False, as_json: Json = False) -> None:
     """List a project's keys, without their secrets."""
     out = Out(as_json)
     with client() as server:
@@ -97,8 +99,9 @@ def list_keys(project_id: ProjectId, as_json: Json = False) -> None:
         out.value(found)
         return
     out.table(
-        ["id", "name", "role", "key", "created"],
+        ["id", Column("name", 1, cut="end"), "role", "key", "created"],
         [(k.id, k.name, k.role, k.redacted_value, when(k.created_at)) for k in found],
+        wide=wide,
     )
 
 

@@ -11,9 +11,10 @@ import typer
 from finetuned.cli import complete, previews, reports
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.formats import FormatOptions, format_of
-from finetuned.cli.output import Json, Out, size, span, when
+from finetuned.cli.output import Json, Out, Wide, size, span, when
 from finetuned.cli.sending import send
 from finetuned.cli.session import client, confirm, pairs
+from finetuned.cli.tables import Column
 from finetuned.types import FileObject
 
 app = typer.Typer(help="Data files: upload, preview, report, clean.", no_args_is_help=True)
@@ -58,6 +59,7 @@ def upload(
 def list_files(
     purpose: Annotated[str | None, typer.Option(help="Purpose to filter by.")] = None,
     limit: Annotated[int, typer.Option(help="Maximum number of files.", min=1)] = 20,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """List the project's files, newest first."""
@@ -68,12 +70,21 @@ def list_files(
         out.value(found)
         return
     out.table(
-        ["id", "name", "purpose", "status", "rows", "size", "created"],
+        [
+            "id",
+            Column("name", 1, cut="end"),
+            Column("purpose", 4),
+            Column("status", 2),
+            Column("rows", 3),
+            Column("size", 6),
+            Column("created", 5),
+        ],
         [
             (f.id, f.filename, f.purpose, f.status, f.rows, size(f.bytes), when(f.created_at))
             for f in found
         ],
         empty="no files yet: `finetuned files upload PATH`",
+        wide=wide,
     )
 
 

@@ -9,8 +9,9 @@ import typer
 
 from finetuned import Client
 from finetuned.cli import complete, watching
-from finetuned.cli.output import Json, Out, plain, span, when
+from finetuned.cli.output import Json, Out, Wide, plain, span, when
 from finetuned.cli.session import client, pairs
+from finetuned.cli.tables import Column
 from finetuned.types import EventObject, JobObject
 
 app = typer.Typer(help="Fine-tuning jobs.", no_args_is_help=True)
@@ -24,6 +25,7 @@ JobId = Annotated[
 def list_jobs(
     limit: Annotated[int, typer.Option(help="Maximum number of jobs.", min=1)] = 20,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; repeatable.")] = None,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """List the project's jobs, newest first."""
@@ -35,12 +37,20 @@ def list_jobs(
         out.value(found)
         return
     out.table(
-        ["id", "status", "model", "suffix", "created", "result"],
+        [
+            "id",
+            Column("status", 1),
+            Column("model", 5),
+            Column("suffix", 4),
+            Column("created", 3),
+            Column("result", 2),
+        ],
         [
             (j.id, _status(j), j.model, j.suffix, when(j.created_at), j.fine_tuned_model)
             for j in found
         ],
         empty="no jobs yet: `finetuned train FILE --model MODEL --watch`",
+        wide=wide,
     )
 
 

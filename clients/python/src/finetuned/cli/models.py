@@ -9,7 +9,7 @@ import typer
 from finetuned.cli import complete
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.gates import parse_gate
-from finetuned.cli.output import Json, Out, when
+from finetuned.cli.output import Json, Out, Wide, when
 from finetuned.cli.session import client, confirm, pairs
 from finetuned.types import AliasChange, AliasObject, ModelObject, ModelOrigin, TargetShare
 
@@ -28,14 +28,14 @@ IfMatch = Annotated[
 
 
 @app.callback(invoke_without_command=True)
-def models(context: typer.Context, as_json: Json = False) -> None:
+def models(context: typer.Context, wide: Wide = False, as_json: Json = False) -> None:
     """Manage base models, trained models and aliases. Lists them if no command is given."""
     if context.invoked_subcommand is None:
-        list_models(as_json)
+        list_models(wide, as_json)
 
 
 @app.command("list")
-def list_models(as_json: Json = False) -> None:
+def list_models(wide: Wide = False, as_json: Json = False) -> None:
     """List all available models."""
     out = Out(as_json)
     with client() as server:
@@ -43,10 +43,16 @@ def list_models(as_json: Json = False) -> None:
     if out.json:
         out.value(found)
         return
-    out.table(
-        ["model", "kind", "of", "created"],
-        [(m.id, _kind(m), m.base_model or _shares(m.alias_of), when(m.created)) for m in found],
-    )
+    columns = ["model", "kind", "of", "created"]
+    more = ["context", "license", "job"] if wide else []
+    rows = [
+        (
+            *(m.id, _kind(m), m.base_model or _shares(m.alias_of), when(m.created)),
+            *((m.context_length, m.license, m.fine_tuning_job) if wide else ()),
+        )
+        for m in found
+    ]
+    out.table(columns + more, rows, wide=wide)
 
 
 @app.command()
@@ -92,7 +98,7 @@ def delete(
 
 
 @alias.command("list")
-def list_aliases(as_json: Json = False) -> None:
+def list_aliases(wide: Wide = False, as_json: Json = False) -> None:
     """List the project's aliases, newest first."""
     out = Out(as_json)
     with client() as server:
@@ -104,6 +110,7 @@ def list_aliases(as_json: Json = False) -> None:
         ["alias", "target", "changed"],
         [(a.id, _shares(a.targets), when(a.updated_at)) for a in found],
         empty="no aliases yet: `finetuned alias set NAME MODEL`",
+        wide=wide,
     )
 
 
@@ -170,7 +177,7 @@ def rollback(name: Name, if_match: IfMatch = None, as_json: Json = False) -> Non
 
 
 @alias.command()
-def history(name: Name, as_json: Json = False) -> None:
+def history(name: Name, wide: Wide = False, as_json: Json = False) -> None:
     """List the changes of an alias: who, what and when."""
     out = Out(as_json)
     with client() as server:
@@ -184,6 +191,7 @@ def history(name: Name, as_json: Json = False) -> None:
             (c.generation, when(c.created_at), _action(c), _shares(c.targets), c.api_key_id)
             for c in found
         ],
+        wide=wide,
     )
 
 

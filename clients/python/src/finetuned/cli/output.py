@@ -12,14 +12,17 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
+
+from finetuned.cli.tables import Column, lay_out, lines
 
 # Control characters in a file name or a model's answer must not reach the terminal.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, including errors.")]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="Show all columns in full, even if lines exceed the width.")
+]
 
 
 def printable(text: object) -> str:
@@ -47,7 +50,11 @@ class Out:
 
     def line(self, text: object) -> None:
         """Print a line of the result."""
-        self.console.print(Text(printable(text)))
+        self._print(Text(printable(text)))
+
+    def _print(self, text: Text) -> None:
+        """Print text that is wrapped between words only, so that ids can be copied."""
+        self.console.print(text, overflow="ignore", crop=False)
 
     def raw(self, text: str) -> None:
         """Print text of the result unchanged, without a line feed."""
@@ -72,12 +79,16 @@ class Out:
 
     def table(
         self,
-        columns: Sequence[str],
+        columns: Sequence[str | Column],
         rows: Iterable[Sequence[object]],
         *,
         empty: str = "nothing here yet",
+        wide: bool = False,
     ) -> None:
-        """Print a table; in a pipe, print tab-separated lines without a header."""
+        """Print a table; in a pipe, print tab-separated lines of all columns without a header.
+
+        Columns that do not fit are left out, the last ones first unless they have ranks.
+        """
         shown = [[_cell(cell) for cell in row] for row in rows]
         if not self.console.is_terminal:
             for row in shown:
@@ -87,19 +98,12 @@ class Out:
         if not shown:
             self.say(empty)
             return
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for number, name in enumerate(columns):
-            numeric = all(row[number].replace(",", "").isdigit() for row in shown)
-            # The first column is the input of the next command, so it is never truncated.
-            table.add_column(
-                name,
-                justify="right" if numeric else "left",
-                no_wrap=number == 0,
-                overflow="fold",
-            )
-        for row in shown:
-            table.add_row(*(escape(cell) for cell in row))
-        self.console.print(table)
+        named = [Column(c, rank) if isinstance(c, str) else c for rank, c in enumerate(columns)]
+        layout = lay_out(named, shown, None if wide else self.console.width)
+        for line in lines(named, shown, layout):
+            self.console.print(line, soft_wrap=True)
+        if layout.hidden:
+            self.say(f"hidden in {self.console.width} columns: {', '.join(layout.hidden)}", "dim")
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Print one object, one field per line, without empty fields."""
@@ -107,7 +111,7 @@ class Out:
         width = max((len(name) for name, _ in kept), default=0)
         for name, value in kept:
             text = Text(f"{name:<{width}}  ", style="dim")
-            self.console.print(text.append(value, style="not dim"))
+            self._print(text.append(value, style="not dim"))
 
 
 def plain(value: Any) -> Any:

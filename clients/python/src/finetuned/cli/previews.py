@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from finetuned.cli.output import Out, plain
+from finetuned.cli.tables import Column
 from finetuned.types import FilePreview, Issue, PreviewRow
 
 _MAX_COLUMNS = 8
@@ -29,7 +30,7 @@ def show(preview: FilePreview, out: Out) -> None:
         out.say(_finding(issue))
     columns = list(islice(_columns(preview.rows), _MAX_COLUMNS))
     out.table(
-        ["line", *columns, "becomes"],
+        ["line", *(Column(name, 2, cut="end") for name in columns), Column("becomes", 1)],
         [
             (str(row.line), *(_short((row.record or {}).get(name)) for name in columns), _made(row))
             for row in preview.rows

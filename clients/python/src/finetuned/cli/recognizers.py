@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from finetuned.cli.output import Json, Out, when
+from finetuned.cli.output import Json, Out, Wide, when
 from finetuned.cli.session import client
+from finetuned.cli.tables import Column
 
 app = typer.Typer(
     help="Personal data that only your project has, such as customer numbers.",
@@ -18,7 +19,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 
 
 @app.command("list")
-def list_recognizers(as_json: Json = False) -> None:
+def list_recognizers(wide: Wide = False, as_json: Json = False) -> None:
     """List the project's recognizers, newest first."""
     out = Out(as_json)
     with client() as server:
@@ -27,9 +28,10 @@ def list_recognizers(as_json: Json = False) -> None:
         out.value(found)
         return
     out.table(
-        ["name", "pattern", "terms", "created"],
+        ["name", Column("pattern", 1, cut="end"), "terms", "created"],
         [(r.id, r.pattern or "", f"{len(r.terms):,}", when(r.created_at)) for r in found],
         empty="no recognizers yet: `finetuned recognizers set NAME --pattern REGEX`",
+        wide=wide,
     )
 
 

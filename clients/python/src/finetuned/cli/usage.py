@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from finetuned.cli.failures import WrongUsage
-from finetuned.cli.output import Json, Out, when
+from finetuned.cli.output import Json, Out, Wide, when
 from finetuned.cli.session import client
+from finetuned.cli.tables import Column
 from finetuned.types import UsageBucket
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
@@ -25,6 +26,7 @@ def usage(
     since: Annotated[str, typer.Option(help="Start of the period: 90m, 12h or 7d ago.")] = "7d",
     by: Annotated[Literal["model", "project", "key"], typer.Option(help="Grouping.")] = "model",
     width: Annotated[Literal["1m", "1h", "1d"], typer.Option(help="Time span of a row.")] = "1d",
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Show inference requests and tokens. An admin key sees all projects."""
@@ -40,9 +42,14 @@ def usage(
     if rows and out.live:
         rows.append(("total", "", *(sum(row[n] for row in rows) for n in range(2, 6))))
     out.table(
-        ["from", by, "requests", "failed", "tokens in", "tokens out"],
+        [
+            "from",
+            Column(by, 1, cut="middle"),
+            *(Column(name, 2) for name in ("requests", "failed", "tokens in", "tokens out")),
+        ],
         rows,
         empty=f"no requests within {since}",
+        wide=wide,
     )
 
 

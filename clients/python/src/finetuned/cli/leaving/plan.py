@@ -10,6 +10,7 @@ from finetuned.cli import complete
 from finetuned.cli.leaving.options import Folder, Only, chosen
 from finetuned.cli.output import Json, Out, size, span
 from finetuned.cli.session import client
+from finetuned.cli.tables import Column
 
 if TYPE_CHECKING:
     from finetuned.leaving import Plan
@@ -75,7 +76,11 @@ def _show_model(model: ModelPlan, out: Out) -> None:
         out.line(f"- {difference}")
     if model.bases:
         out.table(
-            ["base", "fits", "license", "context", "languages", "memory", "time", "reasons"],
+            [
+                *("base", "fits", "license", "context"),
+                Column("languages", 6, cut="end"),
+                *(Column("memory", 5), Column("time", 4), Column("reasons", 1, cut="end")),
+            ],
             [_cells(fit) for fit in model.bases],
         )
     out.line("")

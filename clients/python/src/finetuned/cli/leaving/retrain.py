@@ -12,6 +12,7 @@ from finetuned.cli.failures import JobEnded
 from finetuned.cli.leaving.options import Folder, Only, chosen
 from finetuned.cli.output import Json, Out
 from finetuned.cli.session import client
+from finetuned.cli.tables import Column
 
 if TYPE_CHECKING:
     from finetuned.leaving import Retrained
@@ -47,7 +48,10 @@ def retrain(
         out.value(found)
     else:
         out.table(
-            ["model", "status", "new model", "job", "alias", "reason"],
+            [
+                *(Column("model", cut="middle"), "status", "new model"),
+                *(Column("job", 5), Column("alias", 4), Column("reason", 3, cut="end")),
+            ],
             [
                 [one.model, one.status, one.new_model, one.job, one.alias, one.reason]
                 for one in found

@@ -1,0 +1,62 @@
+"""Tests of tables on a terminal."""
+
+from __future__ import annotations
+
+import pytest
+from finetuned.cli.tables import Column, lay_out, lines
+from rich.cells import cell_len
+
+MODEL = "ft:smollm2-135m-instruct:default:bookshop:im3zw4kpfohr"
+JOB = "ftjob-abcdefghijklmnopqrstuvwx"
+COLUMNS = [
+    Column("id"),
+    Column("name", 2, cut="end"),
+    Column("created", 3),
+    Column("result", 1),
+]
+ROWS = [
+    [JOB, "Fragen an den Buchladen am Leuchtturm.jsonl", "2026-11-02 09:15", MODEL],
+    [JOB, "書店への質問\n集.jsonl", "2026-11-02 09:15", ""],
+]
+
+
+def drawn(width: int | None) -> tuple[list[str], list[str]]:
+    layout = lay_out(COLUMNS, ROWS, width)
+    return [line.plain for line in lines(COLUMNS, ROWS, layout)], layout.hidden
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
+def test_lines_fit_and_ids_stay_whole(width):
+    shown, hidden = drawn(width)
+    assert len(shown) == 3
+    assert all(cell_len(line) <= width for line in shown)
+    assert JOB in shown[1]
+    assert (MODEL in shown[1]) is ("result" not in hidden)
+
+
+def test_columns_that_do_not_fit_are_left_out_by_rank():
+    assert drawn(40)[1] == ["name", "created", "result"]
+    assert drawn(80)[1] == ["result"]
+    shown, hidden = drawn(107)
+    assert hidden == ["created"]
+    assert "Fragen an den Buch…" in shown[1]
+    assert drawn(None)[1] == []
+
+
+def test_an_id_that_is_wider_than_the_terminal_is_printed_whole():
+    assert [line.split()[0] for line in drawn(20)[0]] == ["id", JOB, JOB]
+
+
+def test_wide_cells_align_and_line_feeds_do_not_break_lines():
+    shown, _ = drawn(None)
+    assert {cell_len(line[: line.index("2026")]) for line in shown[1:]} == {77}
+
+
+def test_cut_in_the_middle_keeps_both_ends():
+    columns = [Column("model", cut="middle"), Column("requests")]
+    rows = [[MODEL, "1,200"], [MODEL, "3"]]
+    shown = [line.plain for line in lines(columns, rows, lay_out(columns, rows, 34))]
+    assert [cell_len(line) for line in shown] == [34, 34, 34]
+    assert shown[1].startswith("ft:smollm2")
+    assert "…" in shown[1]
+    assert shown[2].endswith("4kpfohr         3")
