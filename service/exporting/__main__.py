@@ -23,7 +23,6 @@ from service.exporting.contract import (
     Message,
     Succeeded,
 )
-from service.imports import quick_imports
 from service.training.contract.channel import Channel, die_with_parent
 from service.training.contract.environment import offline
 from service.training.contract.spec import faults
@@ -44,9 +43,8 @@ def main(arguments: list[str]) -> int:
     try:
         spec = _read_spec(arguments)
         _set_environment(spec)
-        # Imported here, since it loads torch.
-        with quick_imports():
-            from service.exporting.export import export
+        # Imported here, since libraries read the environment when they are imported.
+        from service.exporting.export import export
 
         outcome = export(spec, send)
     except ExportFailure as error:

@@ -19,7 +19,7 @@ from service.exporting.folder import copy_tokenizer
 from service.exporting.merge import merge
 from service.exporting.passport import is_trained_on_nf4
 from service.exporting.proof import logprob_differences
-from service.exporting.torch_model import TorchModel
+from service.imports import quick_imports
 
 Progress = Callable[[int, int], None]
 
@@ -56,6 +56,9 @@ def _write(spec: ExportSpec, target: Path, merging: Progress, *, nf4: bool = Fal
 
 def _difference(folder: Path, references: tuple[Reference, ...]) -> float:
     """The mean difference of the model's log-probabilities from the references'."""
+    with quick_imports():
+        from service.exporting.torch_model import TorchModel
+
     model = TorchModel(folder)
     found = [one for reference in references for one in logprob_differences(model, reference)]
     del model

@@ -1,4 +1,8 @@
-"""One export: the artifact is written, loaded and proved."""
+"""One export: the artifact is written, loaded and proved.
+
+torch, transformers and PEFT take seconds to import. Each format imports those that it needs, when
+it needs them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 from service.exporting.card import write_card
-from service.exporting.closest_base import merge_onto_closest
 from service.exporting.contract import (
     EXTRA_FORMATS,
     ExportFailure,
@@ -33,11 +36,10 @@ from service.exporting.gguf.convert import convert_adapter, convert_model
 from service.exporting.gguf.llama_model import LlamaModel
 from service.exporting.gguf.ollama import keep_template, modelfile, stop_marks
 from service.exporting.gguf.quantize import quantize
-from service.exporting.merge import MergeRefused
 from service.exporting.proof import LoadedArtifact, check_bounds, prove
 from service.exporting.readme import readme
 from service.exporting.signature import sign
-from service.exporting.torch_model import TorchModel
+from service.imports import quick_imports
 
 Send = Callable[[Progress], None]
 During = Callable[[Step], Callable[[int, int], None]]
@@ -83,12 +85,12 @@ def _written(spec: ExportSpec, during: During) -> _Written:
         copy_adapter(spec.adapter_path, out)
         copy_tokenizer(base, out)
         during("loading")(0, 1)
-        return _Written(TorchModel(out, base=base))
+        return _Written(_load_torch(out, base=base))
     copy_passport(spec.adapter_path, out)
     if spec.format == "merged":
         merged_onto = _merge(spec, out, during)
         during("loading")(0, 1)
-        return _Written(TorchModel(out), merged_onto)
+        return _Written(_load_torch(out), merged_onto)
     if spec.format == "gguf-adapter":
         return _Written(_gguf_adapter(spec, during))
     return _gguf(spec, during)
@@ -125,6 +127,12 @@ def _gguf(spec: ExportSpec, during: During) -> _Written:
     return _Written(_load(spec, during, model), merged_onto)
 
 
+def _load_torch(folder: Path, *, base: Path | None = None) -> LoadedArtifact:
+    with quick_imports():
+        from service.exporting.torch_model import TorchModel
+    return TorchModel(folder, base=base)
+
+
 def _load(
     spec: ExportSpec, during: During, model: Path, adapter: Path | None = None
 ) -> LoadedArtifact:
@@ -144,6 +152,10 @@ def gguf_name(spec: ExportSpec) -> str:
 
 def _merge(spec: ExportSpec, target: Path, during: During) -> MergedOnto:
     """Merge the adapter into the base model, and copy its tokenizer."""
+    with quick_imports():
+        from service.exporting.closest_base import merge_onto_closest
+        from service.exporting.merge import MergeRefused
+
     try:
         return merge_onto_closest(spec, target, during("merging"), during("comparing"))
     except MergeRefused as error:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from service.exporting.contract import ChatMessage
@@ -21,6 +20,9 @@ class TorchModel:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         model: Any = AutoModelForCausalLM.from_pretrained(base or folder, dtype=torch.bfloat16)
         if base is not None:
+            # Imported here, since merged models do not need it, and it loads bitsandbytes.
+            from peft import PeftModel
+
             model = PeftModel.from_pretrained(model, folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model: Any = model.to(device).eval()

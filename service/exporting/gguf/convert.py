@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
 from safetensors import safe_open
 
 from service.exporting.contract import ExportFailure, FailureCode
+from service.exporting.gguf.converter_process import run_converter
 from service.exporting.gguf.converters import converter
-from service.training.contract.channel import die_with_parent
 
-_RUN: Final = "service.exporting.gguf.run_converter"
 _UNKNOWN_PRE_TOKENIZER: Final = "pre-tokenizer was not recognized"
 _UNKNOWN_MODEL: Final = "is not supported"
 _MODULE_END: Final = re.compile(r"\.(?:lora_|base_layer|modules_to_save|weight)")
@@ -57,19 +53,12 @@ def _outside_layers(adapter: Path) -> list[str]:
 
 
 def _run(name: str, arguments: list[str], *, code: FailureCode, what: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", _RUN, str(converter(name)), *arguments],
-        env=os.environ,
-        check=False,
-        capture_output=True,
-        text=True,
-        preexec_fn=die_with_parent,
-    )
-    if done.returncode == 0:
+    done = run_converter(converter(name), arguments)
+    if done.exit_code == 0:
         return
-    if "No space left" in done.stderr:
+    if "No space left" in done.log:
         raise OSError(errno.ENOSPC, "No space left on device")
-    raise ExportFailure(code, f"{what} cannot be converted to GGUF: {_reason(done.stderr)}.")
+    raise ExportFailure(code, f"{what} cannot be converted to GGUF: {_reason(done.log)}.")
 
 
 def _reason(log: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from service.exporting.contract import ExportFailure
 from service.exporting.folder import chat_template
+from service.imports import quick_imports
 
 # `ollama create` replaces a chat template by a stock one in Go if at most 100 edits lie between
 # the two, and the stock one may render differently. A comment renders as nothing.
@@ -40,7 +41,8 @@ def modelfile(gguf: str, folder: Path, context: int, stop: list[str]) -> str:
 
 def stop_marks(folder: Path) -> list[str]:
     """Return the texts of the tokens that end an answer."""
-    from transformers import AutoTokenizer
+    with quick_imports():
+        from transformers import AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     given = _defaults(folder).get("eos_token_id", tokenizer.eos_token_id)
