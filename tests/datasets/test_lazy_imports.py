@@ -54,11 +54,12 @@ def test_a_task_imports_what_its_file_needs(tmp_path: Path, tokenizers: dict[str
             "rows": 10,
             "tokenizer": str(tokenizers["english"]),
         },
+        "clean": {"action": "clean", "path": str(rows), "out": str(tmp_path / "cleaned")},
         "report": {"action": "report", "path": str(rows)},
-        "clean": {
+        "mask": {
             "action": "clean",
             "path": str(rows),
-            "out": str(tmp_path / "cleaned"),
+            "out": str(tmp_path / "masked"),
             "options": {"personal_data": "mask"},
         },
     }
@@ -69,7 +70,8 @@ def test_a_task_imports_what_its_file_needs(tmp_path: Path, tokenizers: dict[str
         assert not imported[task] & (lazy | _OF_REPORTS | _OF_MEASURES), task
     assert not imported["measure"] & (lazy | _OF_REPORTS)
     assert imported["measure"] >= _OF_MEASURES
-    for task in ("report", "clean"):
+    assert not imported["clean"] & (lazy | {"py3langid"})
+    for task in ("report", "mask"):
         assert not imported[task] & lazy, task
         assert imported[task] >= _OF_REPORTS
 

@@ -136,7 +136,13 @@ class _Cleaning:
             cleaned,
             len(lines),
             self._work,
-            FeatureOptions(personal_data=False, mojibake=False, quality=False),
+            FeatureOptions(
+                # Only a split by language needs languages, whose model takes 0.4 s to load.
+                languages=options.validation_share > 0,
+                personal_data=False,
+                mojibake=False,
+                quality=False,
+            ),
             processes=self._processes,
             progress=self._progress,
         )
