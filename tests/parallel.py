@@ -45,13 +45,19 @@ GROUPS: Final = {
         "tests/inference/engine/test_many_adapters_e2e.py",
         "tests/inference/engine/test_merged_e2e.py",
     ),
+    # With all tests that import vLLM, which takes each process 4 to 7 s of CPU.
     "make_spec-methods": (
         "tests/training/test_dpo.py",
         "tests/training/test_kto.py",
         "tests/training/test_selection.py",
         "tests/training/test_warm_start.py",
+        "tests/inference/engine/test_cpu_lora.py",
+        "tests/inference/engine/test_cpu_wait.py",
+        "tests/inference/engine/test_tool_call_parsers.py",
+        "tests/inference/gateway/test_cache_salt.py",
     ),
     "make_spec": ("tests/training/",),
+    "tuned": ("tests/exporting/", "tests/exports/test_task.py"),
 }
 _LONG_FILES: Final = (
     "tests/e2e/test_recovery.py",
