@@ -207,7 +207,6 @@ def test_the_version_decides(tools: Path, tmp_path: Path):
     after.write_text(json.dumps(document), "utf-8")
     _, version = released()
     major, minor, patch = (int(number) for number in version.split("."))
-    assert changes_of(after, version, tools=tools)
     assert changes_of(after, f"{major}.{minor}.{patch + 1}", tools=tools)
     assert changes_of(after, f"{major + 1}.0.0", tools=tools) == []
 

@@ -11,7 +11,6 @@ import numpy as np
 from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.duplicates.find import Lines
 from service.datasets.report.collect import Collected
-from service.datasets.rows.templates import takes_tools
 
 
 class ToolRows(NamedTuple):
@@ -34,6 +33,8 @@ def log_tool_rows(
     rows = [int(lines[row]) for row in np.flatnonzero(collected.features["tools"])]
     if not rows:
         return ToolRows([], [])
+    from service.datasets.rows.templates import takes_tools  # imports Jinja
+
     lacking = [model for model, path in tokenizers.items() if takes_tools(path.parent) is False]
     for model in lacking:
         log.add(make_issue("tools_not_supported", rows[0], model=model, rows=len(rows)))
