@@ -16,15 +16,17 @@ from service.imports import quick_imports
 
 def dequantise(source: Path, target: Path) -> None:
     """Write the model of a GGUF file into `target` as a Hugging Face folder."""
-    with quick_imports():
-        import gguf
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    import gguf
 
     # transformers reads the file three times, and makes the table of names for each module again:
     # half of the time.
     gguf.GGUFReader = functools.cache(gguf.GGUFReader)
     gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
+    gguf.GGUFReader(str(source))  # raises if it is not a GGUF file, before seconds of imports
+    with quick_imports():
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     model = AutoModelForCausalLM.from_pretrained(
         source.parent,
