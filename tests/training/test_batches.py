@@ -8,6 +8,7 @@ from tests.lazy import Lazy
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
+transformers = Lazy("transformers")
 batches = Lazy("service.training.data.batches")
 
 
@@ -25,9 +26,7 @@ SAMPLES = [
 
 @pytest.fixture(scope="module")
 def model(tiny_model_path):
-    from transformers import AutoModelForCausalLM
-
-    loaded = AutoModelForCausalLM.from_pretrained(tiny_model_path, dtype=torch.float32)
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(tiny_model_path, dtype=torch.float32)
     return loaded.eval()
 
 

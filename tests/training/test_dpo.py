@@ -19,13 +19,14 @@ from service.training.contract.failures import TrainingFailure
 from service.training.data.chats import read_preferences
 from service.training.data.corpus import encode_corpus
 from service.training.data.tokens import IGNORED, ChatEncoder, Pair
-from tests.lazy import Lazy
+from tests.lazy import Lazy, imports_of_a_trainer
 
 from .conftest import Starter, assert_same_adapter
 
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
+transformers = Lazy("transformers")
 batches = Lazy("service.training.data.batches")
 
 LN_2 = math.log(2)
@@ -53,9 +54,7 @@ def written(path, *rows):
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny_model_path):
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(tiny_model_path)
+    return transformers.AutoTokenizer.from_pretrained(tiny_model_path)
 
 
 def test_the_answers_alone_carry_loss(tmp_path):
@@ -99,12 +98,13 @@ def test_pairs_share_their_prompt_and_useless_ones_are_dropped(tokenizer, tmp_pa
 @pytest.fixture(scope="module")
 def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
     """A trainer in this process, in fp32, whose adapter no longer equals the base model."""
-    from service.training.contract.channel import StopFlag
-    from service.training.loop.checkpoints import identify
-    from service.training.loop.plan import Plan
-    from service.training.methods.dpo import PreferenceTrainer
-    from service.training.model.adapters import add_adapter
-    from service.training.model.models import Place, load_base
+    with imports_of_a_trainer():
+        from service.training.contract.channel import StopFlag
+        from service.training.loop.checkpoints import identify
+        from service.training.loop.plan import Plan
+        from service.training.methods.dpo import PreferenceTrainer
+        from service.training.model.adapters import add_adapter
+        from service.training.model.models import Place, load_base
 
     spec = make_spec(
         tmp_path_factory.mktemp("dpo"),

@@ -12,6 +12,7 @@ from tests.training.specs import spec_of
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
+transformers = Lazy("transformers")
 
 REST = {"learning_rate_multiplier": 1, "learning_rate": 1e-3, "n_epochs": 3}
 
@@ -42,9 +43,7 @@ def shape(tiny_model_path):
 
 
 def test_the_shape_is_read_off_the_files(tiny_model_path, shape):
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_path)
+    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_model_path)
     assert shape.parameters == sum(p.numel() for p in model.parameters())
     assert (shape.layers, shape.heads_width, shape.kv_width) == (2, 64, 32)
     assert len(shape.linears) == 14

@@ -7,13 +7,12 @@ from tests.lazy import Lazy
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
+transformers = Lazy("transformers")
 head_module = Lazy("service.training.model.head")
 
 
 def loaded(path, dtype):
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
+    return transformers.AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
 
 
 def batch(rows=5, width=90):

@@ -11,6 +11,7 @@ from tests.lazy import Lazy
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
+transformers = Lazy("transformers")
 head = Lazy("service.training.model.head")
 
 SIZES = {
@@ -29,31 +30,27 @@ SIZES = {
 
 
 def gemma():
-    from transformers import Gemma2Config, Gemma2ForCausalLM
-
     # Weights large enough that the cap bends the logits.
-    return Gemma2ForCausalLM(
-        Gemma2Config(**SIZES, final_logit_softcapping=3.0, initializer_range=0.5)
+    return transformers.Gemma2ForCausalLM(
+        transformers.Gemma2Config(**SIZES, final_logit_softcapping=3.0, initializer_range=0.5)
     )
 
 
 def granite():
-    from transformers import GraniteConfig, GraniteForCausalLM
-
-    return GraniteForCausalLM(GraniteConfig(**SIZES, logits_scaling=4.0, initializer_range=0.5))
+    return transformers.GraniteForCausalLM(
+        transformers.GraniteConfig(**SIZES, logits_scaling=4.0, initializer_range=0.5)
+    )
 
 
 def cohere():
-    from transformers import CohereConfig, CohereForCausalLM
-
-    return CohereForCausalLM(CohereConfig(**SIZES, logit_scale=0.25, initializer_range=0.5))
+    return transformers.CohereForCausalLM(
+        transformers.CohereConfig(**SIZES, logit_scale=0.25, initializer_range=0.5)
+    )
 
 
 def mixtral():
-    from transformers import MixtralConfig, MixtralForCausalLM
-
-    return MixtralForCausalLM(
-        MixtralConfig(**SIZES, num_local_experts=2, output_router_logits=True)
+    return transformers.MixtralForCausalLM(
+        transformers.MixtralConfig(**SIZES, num_local_experts=2, output_router_logits=True)
     )
 
 

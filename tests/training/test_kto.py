@@ -13,13 +13,14 @@ from service.training.data.judged import read_judged
 from service.training.data.label_weights import balance
 from service.training.data.split import prompt_key
 from service.training.data.tokens import IGNORED, ChatEncoder, JudgedSample
-from tests.lazy import Lazy
+from tests.lazy import Lazy, imports_of_a_trainer
 
 from .conftest import Starter, assert_same_adapter
 
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
+transformers = Lazy("transformers")
 batches = Lazy("service.training.data.batches")
 judged_batches = Lazy("service.training.data.judged_batches")
 
@@ -41,9 +42,7 @@ def written(path, *rows):
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny_model_path):
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(tiny_model_path)
+    return transformers.AutoTokenizer.from_pretrained(tiny_model_path)
 
 
 def test_the_last_answer_alone_carries_loss(tmp_path):
@@ -149,12 +148,13 @@ def test_ranks_share_a_batch_with_the_mismatches_of_the_whole():
 @pytest.fixture(scope="module")
 def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
     """A trainer in this process, in fp32, whose adapter no longer equals the base model."""
-    from service.training.contract.channel import StopFlag
-    from service.training.loop.checkpoints import identify
-    from service.training.loop.plan import Plan
-    from service.training.methods.kto import JudgedTrainer
-    from service.training.model.adapters import add_adapter
-    from service.training.model.models import Place, load_base
+    with imports_of_a_trainer():
+        from service.training.contract.channel import StopFlag
+        from service.training.loop.checkpoints import identify
+        from service.training.loop.plan import Plan
+        from service.training.methods.kto import JudgedTrainer
+        from service.training.model.adapters import add_adapter
+        from service.training.model.models import Place, load_base
 
     spec = make_spec(
         tmp_path_factory.mktemp("kto"),

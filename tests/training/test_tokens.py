@@ -7,8 +7,11 @@ import pytest
 from service.training.data.chats import Chat, read_chats
 from service.training.data.corpus import encode_corpus
 from service.training.data.tokens import IGNORED, ChatEncoder
+from tests.lazy import Lazy
 
 pytestmark = pytest.mark.slow
+
+transformers = Lazy("transformers")
 
 MARKED = """\
 {%- for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}\
@@ -54,9 +57,7 @@ TOOLS = """\
 
 @pytest.fixture(scope="module")
 def loaded(demo_model_path):
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(demo_model_path)
+    return transformers.AutoTokenizer.from_pretrained(demo_model_path)
 
 
 @pytest.fixture

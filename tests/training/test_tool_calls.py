@@ -17,6 +17,7 @@ from service.training.data.tokens import ChatEncoder
 from tests.lazy import Lazy
 from tests.training.test_tokens import TOOLS
 
+transformers = Lazy("transformers")
 models = Lazy("service.training.model.models")
 pytestmark = pytest.mark.slow
 
@@ -34,9 +35,7 @@ FIRST_CALL = TOOLS.replace("in m.tool_calls or []", "in (m.tool_calls or [])[:1]
 
 @pytest.fixture(scope="module")
 def loaded(demo_model_path: Path):
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(demo_model_path)
+    return transformers.AutoTokenizer.from_pretrained(demo_model_path)
 
 
 @pytest.fixture
