@@ -79,7 +79,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[TrainSpec], Trainer]]:
 def start_process(tmp_path: Path) -> Iterator[Callable[[TrainSpec], Trainer]]:
     """Like `start`, but each trainer is a new interpreter, as the worker starts it.
 
-    For tests that need a real process: signals, exit codes, stderr, the parent's death. Starting
+    For tests that need a real process, for example of signals and of the start of ranks. Starting
     one takes seconds longer.
     """
     with Starter(tmp_path, forks=False) as begin:

@@ -13,9 +13,12 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import IO, Any, NoReturn
+
+import psutil
 
 from service.core.child import Child
 
@@ -130,6 +133,20 @@ class ForkedRank:
     def kill(self) -> None:
         if self.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
+
+
+def loaded_bytes() -> int:
+    """Memory of a forked trainer that has done nothing yet."""
+    receiver, sender = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=_send_resident_bytes, args=(sender,))
+    process.start()
+    found = int(receiver.recv())
+    process.join()
+    return found
+
+
+def _send_resident_bytes(sender: Connection) -> None:
+    sender.send(psutil.Process().memory_info().rss)
 
 
 def _train(spec_file: str, descriptors: list[Any]) -> None:

@@ -112,15 +112,15 @@ def test_sigterm_keeps_a_checkpoint(start_process, tiny_spec):
     assert (Path(stopped.path) / "optimizer.pt").is_file()
 
 
-def test_a_stop_before_the_first_step_leaves_nothing_to_resume_from(start_process, tiny_spec):
-    trainer = start_process(tiny_spec)
+def test_a_stop_before_the_first_step_leaves_nothing_to_resume_from(start, tiny_spec):
+    trainer = start(tiny_spec)
     trainer.stop()
     assert trainer.wait() == 3
     assert trainer.seen == [Stopped(step=0, path=None)]
 
 
-def test_the_death_of_the_parent_ends_the_run(start_process, tiny_spec):
-    trainer = start_process(tiny_spec.model_copy(update={"n_epochs": 50}))
+def test_the_death_of_the_parent_ends_the_run(start, tiny_spec):
+    trainer = start(tiny_spec.model_copy(update={"n_epochs": 50}))
     trainer.until(StepDone)
     trainer.process.stdin.close()
     assert trainer.wait() != 0
@@ -219,10 +219,10 @@ def test_modules_that_the_model_lacks(start, make_spec, tmp_path):
     assert (failed.code, failed.param) == ("invalid_spec", "lora.target_modules")
 
 
-def test_a_malformed_spec_is_told_by_its_fields(start_process, tiny_spec):
+def test_a_malformed_spec_is_told_by_its_fields(start, tiny_spec):
     fields = tiny_spec.model_dump(mode="json")
     fields["hyperparameters"]["n_epochs"] = 0
-    trainer = start_process(json.dumps(fields))
+    trainer = start(json.dumps(fields))
     assert trainer.wait() == 1
     (failed,) = trainer.of(Failed)
     assert failed.code == "invalid_spec"

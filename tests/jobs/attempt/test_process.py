@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import subprocess
-import sys
 
 import pytest
 
@@ -13,6 +10,7 @@ from tests.conftest import Api, chat_line
 from tests.jobs.test_faults import LONG
 from tests.jobs.test_jobs import JOBS, create, until, upload
 from tests.jobs.test_methods import ended
+from tests.training.forked import loaded_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -39,25 +37,15 @@ async def test_base_folder_that_is_gone_fails_with_the_models_name(api: Api, htt
     assert job["error"]["code"] == "invalid_model"
 
 
-def imported_bytes() -> int:
-    """Memory of a trainer process before it has loaded anything."""
-    program = "import service.training.loop.run; print(open('/proc/self/status').read())"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    resident = re.search(r"VmRSS:\s+(\d+) kB", done.stdout)
-    assert resident is not None
-    return int(resident[1]) * 1024
-
-
 async def test_out_of_memory_goes_on_in_smaller_parts_or_fails_with_advice(
     tiny,
+    forked_trainers,
     api: Api,
     http,
     work,
 ):
     """The trainer has too little memory for its first batch."""
-    api.settings.trainer_memory_bytes = imported_bytes() + 50 * 2**20
+    api.settings.trainer_memory_bytes = loaded_bytes() + 50 * 2**20
     api.settings.tokens_at_once = 8192
     long_rows = "\n".join(chat_line("Say it. " * 40, f"Aye {i}. " * 60) for i in range(16)).encode()
     asked = {**LONG, "n_epochs": 1, "batch_size": 16, "max_seq_length": 512}
