@@ -57,7 +57,8 @@ GROUPS: Final = {
         "tests/inference/gateway/test_cache_salt.py",
     ),
     "make_spec": ("tests/training/",),
-    "tuned": ("tests/exporting/", "tests/exports/test_task.py"),
+    # Tests that import torch, transformers, PEFT and bitsandbytes: 9 s of CPU in each process.
+    "exporting": ("tests/exporting/", "tests/exports/test_task.py"),
 }
 _LONG_FILES: Final = (
     "tests/e2e/test_recovery.py",
