@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -62,17 +61,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _pages(site: Path) -> Iterator[tuple[Path, Html]]:
-    for page in sorted(site.rglob("*.html")):
-        yield page, Html(page.read_text("utf-8"))
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Html]:
+    """All pages of the site, by their files."""
+    return {page: Html(page.read_text("utf-8")) for page in sorted(site.rglob("*.html"))}
 
 
 def _outside(target: str) -> bool:
     return bool(urlsplit(target).netloc)
 
 
-def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
-    loads = [(str(page), target) for page, html in _pages(site) for target in html.loads]
+def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Html]) -> None:
+    loads = [(str(page), target) for page, html in pages.items() for target in html.loads]
     assert len(loads) > 100
     assert [found for found in loads if _outside(found[1])] == []
     styles = sorted(site.rglob("*.css"))
@@ -82,17 +82,17 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
         assert [target for target in found if _outside(target)] == [], style
 
 
-def test_scripts_of_the_theme_have_no_occasion_to_fetch(site: Path) -> None:
+def test_scripts_of_the_theme_have_no_occasion_to_fetch(pages: dict[Path, Html]) -> None:
     """The theme would load Mermaid for diagrams, and repository stars for `repo_url`."""
-    for page, html in _pages(site):
+    for page, html in pages.items():
         text = page.read_text("utf-8")
         assert 'class="mermaid"' not in text, page
         assert 'data-md-component="source"' not in text, page
         assert not any("fonts.g" in target for target in html.loads + html.links), page
 
 
-def test_links_and_anchors_inside_lead_somewhere(site: Path) -> None:
-    pages = {page.resolve(): html for page, html in _pages(site)}
+def test_links_and_anchors_inside_lead_somewhere(site: Path, pages: dict[Path, Html]) -> None:
+    pages = {page.resolve(): html for page, html in pages.items()}
     checked = 0
     for page, html in pages.items():
         for link in html.links:
