@@ -70,6 +70,7 @@ from service.web.probing import Probe
 from service.web.reference import routes as reference_routes
 from service.webhooks import routes as webhook_routes
 from service.webhooks.records import Webhooks
+from service.whoami import routes as whoami_routes
 
 
 class Api(FastAPI):
@@ -152,6 +153,7 @@ def _routes() -> list[BaseRoute]:
         export_routes,
         alias_routes,
         project_routes,
+        whoami_routes,
         eval_routes,
         batch_routes,
         usage_routes,

@@ -69,6 +69,9 @@ class FileObject(BaseModel):
     id: str = Field(description="ID of the file, prefixed with `file-`.")
     object: Literal["file"] = "file"
     bytes: int = Field(description="File size in bytes.")
+    sha256: str | None = Field(  # always sent; older servers do not know it
+        default=None, description="SHA-256 digest of the file's bytes, in hexadecimal."
+    )
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
     filename: str = Field(description="Name of the file, as given by the client.")
     purpose: Purpose

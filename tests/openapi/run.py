@@ -118,6 +118,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     async with _worker(settings):
         await data_sets.previews(world, made)
     await inference.failures(world, "limited", max_body_bytes=settings.max_inference_body_bytes)
+    await projects.caller(world)
     with _full_disk(settings.data_dir / "storage") as full:
         if full:
             await files.full_disk(world)

@@ -11,13 +11,14 @@ from typing import Any
 _LETTERS = string.digits + string.ascii_lowercase
 _EPOCH_S = 1_767_225_600  # 1 January 2026, the day on which every example begins
 _ESTIMATE_S = 600
+_DIGEST_CHARS = 64  # of SHA-256, in hexadecimal
 _TIME = re.compile(r"(?:.*_at|created|(?:start|end)_time)")
 # A prefix, which is kept, and a random part.
 _BY_CHANCE = re.compile(
     r"(?P<prefix>(?:file-|fileclean-|filereport-|filepreview-|filemeasure-|upload_|part_|ftjob-|ftadvice-|ftckpt_|proj_"
     r"|key_|chatcmpl-|cmpl-|embd-|resp_|msg_|call_|chatcmpl-tool-|sk-ft-…?|ft:[^:\s]+:[^:\s]+:[^:\s]+:"
     r"|ftevent-|export-|batch_req_|batch_|eval_|evalrun_|outputitem_|webhook_|evt_|whdelivery-|whsec_…?)|\b)"
-    r"(?P<chance>(?<=whsec_)[0-9A-Za-z+/]{43}=|(?<=whsec_…)[0-9A-Za-z+/]{4}|[0-9]{13}-[0-9]+|[0-9a-f]{32}\b|[0-9a-f]{16}\b"
+    r"(?P<chance>(?<=whsec_)[0-9A-Za-z+/]{43}=|(?<=whsec_…)[0-9A-Za-z+/]{4}|[0-9]{13}-[0-9]+|[0-9a-f]{64}\b|[0-9a-f]{32}\b|[0-9a-f]{16}\b"
     r"|[0-9A-Za-z_-]{43}\b"
     r"|(?<=outputitem_)[0-9a-z]{24}(?=[0-9]{5}\b)|[0-9a-z]{24}\b|(?<=:)[0-9a-z]{12}\b|(?<=…)[0-9A-Za-z_-]{4}\b)"
 )
@@ -29,6 +30,7 @@ class Stable:
     def __init__(self) -> None:
         self._began_s = time.time()
         self._names: dict[str, str] = {}
+        self._digests: dict[str, str] = {}
         self._kept: set[str] = set()
         self._shown: dict[str, str] = {}
 
@@ -74,14 +76,16 @@ class Stable:
         prefix, chance = match["prefix"], match["chance"]
         if chance in self._kept:
             return match[0]
-        if chance not in self._names:
-            self._names[chance] = self._new(prefix, chance)
-        return prefix + self._names[chance]
+        # Digests are counted on their own, so that a new one does not rename all later ids.
+        names = self._digests if len(chance) == _DIGEST_CHARS else self._names
+        if chance not in names:
+            names[chance] = self._new(prefix, chance, len(names))
+        return prefix + names[chance]
 
-    def _new(self, prefix: str, chance: str) -> str:
+    def _new(self, prefix: str, chance: str, number: int) -> str:
         if prefix in {"ftevent-", "whdelivery-"}:
             count = sum(name.startswith(str(_EPOCH_S)) for name in self._names.values())
             return f"{_EPOCH_S * 1000 + count}-0"
-        seed = random.Random(f"{prefix} {len(self._names)}")
-        letters = "0123456789abcdef" if re.fullmatch("[0-9a-f]{16,32}", chance) else _LETTERS
+        seed = random.Random(f"{prefix} {number}")
+        letters = "0123456789abcdef" if re.fullmatch("[0-9a-f]{16,64}", chance) else _LETTERS
         return "".join(seed.choice(letters) for _ in chance)

@@ -44,6 +44,7 @@ OURS = {
     *("listAliasHistory", "rollbackAlias"),
     "cancelEvalRunByPath",  # the path of OpenAI's SDK for Python, which its document does not have
     # OpenAI's administration has operationIds in kebab case, which make poor function names.
+    "retrieveCaller",
     *("createProject", "listProjects", "retrieveProject", "updateProject"),
     *("createApiKey", "listApiKeys", "updateApiKey", "deleteApiKey", "getUsageCompletions"),
     # OpenAI's SDK has all of these except the last; its published document has none.

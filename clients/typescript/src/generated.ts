@@ -1108,6 +1108,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/whoami": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve the API key of the request
+         * @description Retrieve the API key that the request was sent with, its project, the limits that apply to
+         *     both, and what is used of them.
+         */
+        get: operations["retrieveCaller"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/evals": {
         parameters: {
             query?: never;
@@ -2003,6 +2024,16 @@ export interface components {
             status?: "ok";
         };
         /**
+         * Allowance
+         * @description Limits that apply to an API key or a project, and what is used of them.
+         */
+        Allowance: {
+            requests_per_minute: components["schemas"]["LimitUse"];
+            tokens_per_minute: components["schemas"]["LimitUse"];
+            concurrent_requests: components["schemas"]["LimitUse"];
+            concurrent_streams: components["schemas"]["LimitUse"];
+        };
+        /**
          * BatchError
          * @description Reason why a batch failed.
          */
@@ -2238,6 +2269,29 @@ export interface components {
              * @description Number of input and output tokens.
              */
             total_tokens: number;
+        };
+        /**
+         * CallerObject
+         * @description The API key that a request was sent with, its project, and what applies to both.
+         */
+        CallerObject: {
+            /**
+             * Object
+             * @default caller
+             * @constant
+             */
+            object?: "caller";
+            api_key: components["schemas"]["KeyObject"];
+            project: components["schemas"]["ProjectObject"];
+            /** @description Limits that apply to the API key, installation defaults included. */
+            api_key_limits: components["schemas"]["Allowance"];
+            /** @description Limits that apply to all keys of the project together, installation defaults included. */
+            project_limits: components["schemas"]["Allowance"];
+            /**
+             * Min Training Rows
+             * @description Fewest rows that a job's training file may have.
+             */
+            min_training_rows: number;
         };
         /**
          * ChatCompletion
@@ -4292,6 +4346,11 @@ export interface components {
              */
             bytes: number;
             /**
+             * Sha256
+             * @description SHA-256 digest of the file's bytes, in hexadecimal.
+             */
+            sha256?: string | null;
+            /**
              * Created At
              * @description Creation time, as a Unix timestamp in seconds.
              */
@@ -5410,6 +5469,22 @@ export interface components {
              * @description Expected language as a BCP 47 tag, such as `ja` or `zh-Hant`. May contain template variables.
              */
             reference: string;
+        };
+        /**
+         * LimitUse
+         * @description A limit, and what is used of it.
+         */
+        LimitUse: {
+            /**
+             * Limit
+             * @description Limit, or null if there is none.
+             */
+            limit: number | null;
+            /**
+             * Used
+             * @description Part of the limit that is used, as of about a second ago. 0 without a limit, because nothing is counted then.
+             */
+            used: number;
         };
         /**
          * Limits
@@ -11999,6 +12074,29 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveCaller: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `CallerObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallerObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
             503: components["responses"]["Error503"];
         };
     };

@@ -73,7 +73,10 @@ TAGS = [
         "description": "Requests to base models and trained models. Requests to vLLM and its "
         "responses pass through, including fields that are not documented here.",
     },
-    {"name": "Usage", "description": "Request and token counts over time."},
+    {
+        "name": "Usage",
+        "description": "Request and token counts over time, and the limits of the API key.",
+    },
     {"name": "Projects", "description": "Tenants, their API keys and limits. Admin keys only."},
     {"name": "Health", "description": "Health checks. No API key needed."},
 ]

@@ -172,6 +172,9 @@ async def test_train_uploads_estimates_and_creates(cli, rows, work):
         assert estimate.json()["hyperparameters"]["n_epochs"] == 2
         made = await cli(*asked, "--metadata", "team=a", "--json")
         job = made.json()
+        again = await cli(*asked)
+        assert f"{rows.name} is already uploaded as {job['training_file']}" in again.err
+        assert "uploaded chats" not in again.err
         assert job["metadata"] == {"team": "a"}
         assert job["method"]["supervised"]["hyperparameters"]["lora"]["r"] == 8
         unnamed = await cli("train", job["training_file"], "--json")  # there is one base model
@@ -179,6 +182,35 @@ async def test_train_uploads_estimates_and_creates(cli, rows, work):
         unknown = await cli("train", rows.name, "--model", "nope")
         assert (unknown.code, "uploaded" in unknown.err) == (4, False)
         assert (await cli("train", "missing.jsonl", "--model", BASE_MODEL)).code == 1
+
+
+async def test_train_refuses_too_few_rows_before_the_upload(cli, tmp_path, work):
+    (tmp_path / "three.jsonl").write_text("\n".join(CHAT % i for i in range(3)))
+    few = await cli("train", "three.jsonl")
+    assert (few.code, few.out) == (1, "")
+    assert "three.jsonl has 3 row(s), but a training file needs at least 10" in few.err
+    (tmp_path / "three.json").write_text(f"[{CHAT % 1}]")
+    async with work("cpu"):
+        checked = await cli("train", "three.json", "--json")
+    assert checked.code == 1
+    assert json.loads(checked.err)["error"]["code"] == "invalid_n_examples"
+    listed = (await cli("files", "list")).out
+    assert ("three.json\t" in listed, "three.jsonl" in listed) == (True, False)
+
+
+async def test_whoami_names_the_key_and_its_limits(api: Api, cli):
+    shown = await cli("whoami")
+    assert shown.code == 0, shown.err
+    facts = dict(line.split("  ", 1) for line in shown.out.splitlines())
+    assert facts["server"].strip() == f"{api.base_url}/v1"
+    assert facts["project"].strip().startswith("acme (proj_")
+    assert facts["role"].strip() == "member"
+    assert facts["key limits"].strip() == "none"
+    limit = api.app.state.settings.default_project_limits.concurrent_requests
+    assert facts["project limits"].strip() == f"{limit} concurrent requests (0 used)"
+    as_json = (await cli("whoami", "--json")).json()
+    assert as_json["base_url"] == f"{api.base_url}/v1"
+    assert as_json["api_key"]["name"] == "test"
 
 
 async def test_train_takes_every_method(cli, tmp_path, work):

@@ -177,3 +177,21 @@ async def test_download_cut_short_leaves_nothing(api: Api, key, rows, tmp_path):
         with pytest.raises(finetuned.ConnectionFailed):
             await client.files.download(file.id, tmp_path / "copy")
         assert set(tmp_path.iterdir()) == before
+
+
+async def test_the_same_bytes_are_found_again(client, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"prompt": "a", "completion": "b"}\n')
+    assert await client.files.find(path) is None
+    as_told = {"columns": {"prompt": "prompt"}}
+    await client.files.upload(path, format=as_told)
+    await client.files.upload(path, purpose="user_data")
+    await client.files.upload(path, expires_after_s=3600)
+    await client.files.upload(b"b" * path.stat().st_size, filename="rows.jsonl")
+    assert await client.files.find(path) is None
+    file = await client.files.upload(path, filename="other.jsonl")
+    assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    for source in (path, path.read_bytes()):
+        found = await client.files.find(source)
+        assert found is not None
+        assert found.id == file.id

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 from tests.openapi.scenario.data import NO_KEY, NO_PROJECT
 from tests.openapi.world import World
 
+_COUNTED_S = 60
 _LIMITS = {"requests_per_minute": 600, "tokens_per_minute": 60_000}
 
 
@@ -82,6 +84,16 @@ async def _refused(world: World, path: dict[str, str], limits: dict[str, Any]) -
         if at:
             unknown = {**at, "project_id": NO_PROJECT}
             await world.call(operation, expect=404, key="admin", path=unknown, json=body)
+
+
+async def caller(world: World) -> None:
+    """Retrieve the API key of the request, once the ends of earlier requests were counted."""
+    async with asyncio.timeout(_COUNTED_S):
+        while True:
+            found = await world.call("retrieveCaller", "member", "Member key")
+            if not found.json()["project_limits"]["concurrent_requests"]["used"]:
+                return
+            await asyncio.sleep(0.1)
 
 
 async def usage(world: World) -> None:

@@ -33,6 +33,7 @@ class Files(Resource):
     """Files, previews, data reports and cleanings."""
 
     upload = method(uploads.upload)
+    find = method(files.find)
     wait = method(files.wait)
     list = items(files.list_files)
     retrieve = method(files.retrieve)
@@ -52,6 +53,7 @@ class AsyncFiles(AsyncResource):
     """Files, previews, data reports and cleanings."""
 
     upload = async_method(uploads.upload)
+    find = async_method(files.find)
     wait = async_method(files.wait)
     list = async_items(files.list_files)
     retrieve = async_method(files.retrieve)
@@ -222,15 +224,17 @@ class AsyncExports(AsyncResource):
 
 
 class Usage(Resource):
-    """Inference usage."""
+    """Inference usage, and the API key of the client."""
 
     completions = items(usage.completions)
+    whoami = method(usage.whoami)
 
 
 class AsyncUsage(AsyncResource):
-    """Inference usage."""
+    """Inference usage, and the API key of the client."""
 
     completions = async_items(usage.completions)
+    whoami = async_method(usage.whoami)
 
 
 class Projects(Resource):

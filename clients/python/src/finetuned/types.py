@@ -1367,6 +1367,21 @@ class LanguageGrader(Model):
     """
 
 
+class LimitUse(Model):
+    """
+    A limit, and what is used of it.
+    """
+
+    limit: int | None
+    """
+    Limit, or null if there is none.
+    """
+    used: int
+    """
+    Part of the limit that is used, as of about a second ago. 0 without a limit, because nothing is counted then.
+    """
+
+
 class Limits(Model):
     """
     Limits of an API key or a project.
@@ -2842,6 +2857,17 @@ class AliasObject(Model):
     """
 
 
+class Allowance(Model):
+    """
+    Limits that apply to an API key or a project, and what is used of them.
+    """
+
+    requests_per_minute: LimitUse
+    tokens_per_minute: LimitUse
+    concurrent_requests: LimitUse
+    concurrent_streams: LimitUse
+
+
 class BatchObject(Model):
     """
     Batch of requests from a file, which are answered at the lowest priority.
@@ -3494,6 +3520,10 @@ class FileObject(Model):
     bytes: int
     """
     File size in bytes.
+    """
+    sha256: str | None = None
+    """
+    SHA-256 digest of the file's bytes, in hexadecimal.
     """
     created_at: int
     """
@@ -4516,6 +4546,28 @@ class AdviceObject(Model):
     notes: list[str] | None = None
     """
     What was left out, and why a job would be refused.
+    """
+
+
+class CallerObject(Model):
+    """
+    The API key that a request was sent with, its project, and what applies to both.
+    """
+
+    object: Literal["caller"] = "caller"
+    api_key: KeyObject
+    project: ProjectObject
+    api_key_limits: Allowance
+    """
+    Limits that apply to the API key, installation defaults included.
+    """
+    project_limits: Allowance
+    """
+    Limits that apply to all keys of the project together, installation defaults included.
+    """
+    min_training_rows: int
+    """
+    Fewest rows that a job's training file may have.
     """
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from finetuned._flows.common import Deadline, Page, at, listed
 from finetuned._flows.downloads import save
+from finetuned._flows.source import Source
 from finetuned._http import Answer, Request, body_of, parse, retry_after_s
 from finetuned._retry import backoff_s
 from finetuned._steps import (
@@ -16,6 +17,7 @@ from finetuned._steps import (
     Items,
     Sleep,
     fetch,
+    run,
     send,
 )
 from finetuned.errors import CleaningFailed, FileRefused
@@ -32,6 +34,7 @@ from finetuned.types import (
 Keep = Literal["keep", "first", "last", "most_common", "longest", "drop"]
 _POLL_S = 0.5
 _PAGE = 100
+_SEARCHED = 1_000  # newest files among which `find` looks
 
 
 def list_files(
@@ -39,6 +42,34 @@ def list_files(
 ) -> Items[FileObject]:
     """List the project's files, newest first."""
     return listed(FileObject, "files", limit=limit, params={"purpose": purpose, "order": order})
+
+
+def find(
+    source: str | os.PathLike[str] | bytes, *, purpose: str = "fine-tune"
+) -> Flow[FileObject | None]:
+    """Return an uploaded file with the bytes of a local file (a path), or None if there is none.
+
+    Looks among the newest 1,000 files of the purpose. Files that cannot be used, that expire, or
+    that were uploaded with format options are not returned.
+    """
+    given = yield from run(lambda: Source.of(source, "data"))
+    digest, after = "", None
+    for _ in range(_SEARCHED // _PAGE):
+        params = {"purpose": purpose, "limit": _PAGE, "after": after}
+        page = yield from fetch(Page[FileObject], Request("GET", "files", params=params))
+        for file in page.data:
+            if file.bytes == given.size and _is_as_if_just_uploaded(file):
+                digest = digest or (yield from run(given.sha256))
+                if file.sha256 == digest:
+                    return file
+        if not page.has_more or not page.data:
+            break
+        after = page.data[-1].id
+    return None
+
+
+def _is_as_if_just_uploaded(file: FileObject) -> bool:
+    return file.status != "error" and file.expires_at is None and not file.format
 
 
 def retrieve(file_id: str) -> Flow[FileObject]:

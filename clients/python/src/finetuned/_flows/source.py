@@ -15,6 +15,7 @@ from typing import Any
 from finetuned import config
 from finetuned.errors import BadRequest, UploadFailed
 
+_HASHED_BYTES = 1024 * 1024
 _KEPT_S = 2 * 3600  # the server accepts parts for one hour
 
 
@@ -63,6 +64,13 @@ class Source:
                     yield chunk
         except OSError as e:
             raise UploadFailed(f"{self.path} cannot be read: {e.strerror}.") from e
+
+    def sha256(self) -> str:
+        """Return the digest of the content, as file objects have it."""
+        digest = hashlib.sha256()
+        for part in self.parts(_HASHED_BYTES):
+            digest.update(part)
+        return digest.hexdigest()
 
     def unchanged(self) -> bool:
         """Return whether the file is unchanged since the upload began."""

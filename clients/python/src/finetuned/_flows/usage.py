@@ -1,4 +1,4 @@
-"""Inference usage over time."""
+"""Inference usage over time, and the API key of the client."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from finetuned._http import Request
-from finetuned._steps import Item, Items, fetch
-from finetuned.types import UsageBucket, UsagePage
+from finetuned._steps import Flow, Item, Items, fetch
+from finetuned.types import CallerObject, UsageBucket, UsagePage
 
 Group = Literal["project_id", "api_key_id", "model"]
 
@@ -47,6 +47,11 @@ def completions(
         if not page.has_more or page.next_page is None:
             return
         params = {**params, "page": page.next_page}
+
+
+def whoami() -> Flow[CallerObject]:
+    """Return the client's API key, its project, their limits, and what is used of them."""
+    return fetch(CallerObject, Request("GET", "whoami"))
 
 
 def _seconds(time: int | datetime | None) -> int | None:

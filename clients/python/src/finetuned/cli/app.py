@@ -26,6 +26,7 @@ from finetuned.cli import (
     recognizers,
     train,
     usage,
+    whoami,
 )
 from finetuned.cli.failures import INTERRUPTED, REFUSED, exit_code, print_error
 from finetuned.cli.output import Out
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command()(login.login)
 app.command()(login.logout)
+app.command()(whoami.whoami)
 app.add_typer(files.app, name="files")
 app.add_typer(recognizers.app, name="recognizers")
 app.command()(advising.advise)

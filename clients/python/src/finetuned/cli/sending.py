@@ -1,9 +1,11 @@
-"""Uploads with a progress bar."""
+"""Uploads with a progress bar, and what is looked at before them."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 import finetuned
 from finetuned._flows.uploads import OnProgress
 from finetuned.cli.output import Out
+from finetuned.errors import BadRequest, NotFound
 from finetuned.types import FileObject
+
+_LINES = (".jsonl", ".ndjson")
+_TABLES = (".csv", ".tsv")
 
 
 @contextlib.contextmanager
@@ -49,3 +55,59 @@ def send(
         )
     out.say(f"uploaded {file.filename} as {file.id}")
     return file
+
+
+def send_once(server: finetuned.Client, path: Path, out: Out) -> FileObject:
+    """Upload a data file, unless the server has the same bytes already."""
+    known = server.files.find(path)
+    if known is None:
+        return send(server, path, out)
+    out.say(f"{path.name} is already uploaded as {known.id}")
+    return known
+
+
+def min_training_rows(server: finetuned.Client) -> int:
+    """Return how many rows a training file needs; 0 if the server is older and does not say."""
+    try:
+        return server.usage.whoami().min_training_rows
+    except NotFound:
+        return 0
+
+
+def require_rows(name: str, rows: int | None, needed: int) -> None:
+    """Raise BadRequest if a training file has too few rows. None means unknown."""
+    if rows is not None and rows < needed:
+        raise BadRequest(
+            f"{name} has {rows} row(s), but a training file needs at least {needed}.",
+            code="invalid_n_examples",
+            param="training_file",
+            next_step="Add rows to the file.",
+        )
+
+
+def most_rows(path: Path, enough: int) -> int | None:
+    """Return the highest number of rows that a file may have, counted up to `enough`.
+
+    None if that can be said only by the server, which knows all formats.
+    """
+    if path.suffix.lower() in _TABLES:
+        return sum(1 for _ in _lines(path, enough))
+    if path.suffix.lower() not in _LINES:
+        return None
+    lines = list(_lines(path, enough))
+    # A single line may hold all rows, and lines that are not objects may be parts of one.
+    return len(lines) if len(lines) != 1 and all(map(_is_object, lines)) else None
+
+
+def _lines(path: Path, enough: int) -> Iterator[bytes]:
+    """Yield the first lines that are not blank."""
+    with path.open("rb") as file:
+        parts = (part for line in file for part in line.splitlines())
+        yield from islice((part for part in parts if part.strip(b" \t\0")), enough)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

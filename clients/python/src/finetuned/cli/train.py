@@ -11,7 +11,7 @@ import finetuned
 from finetuned.cli import complete
 from finetuned.cli.gates import parse_gate
 from finetuned.cli.output import Json, Out, size, span
-from finetuned.cli.sending import send
+from finetuned.cli.sending import min_training_rows, most_rows, require_rows, send_once
 from finetuned.cli.session import base_model, client, pairs
 from finetuned.cli.watching import watch as watch_job
 from finetuned.types import EstimateObject
@@ -110,7 +110,7 @@ def train(
     with client() as server:
         request: dict[str, Any] = {
             "model": base_model(server, model),
-            "training_file": file_id_of(server, file, out),
+            "training_file": file_id_of(server, file, out, needed_rows=min_training_rows(server)),
             "validation_file": validation and file_id_of(server, validation, out),
             "method": {"type": method, method: {"hyperparameters": hyperparameters}},
             "suffix": suffix,
@@ -138,12 +138,18 @@ def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def file_id_of(server: finetuned.Client, given: str, out: Out) -> str:
-    """Return the id of a validated file. A local file is uploaded first."""
+def file_id_of(server: finetuned.Client, given: str, out: Out, *, needed_rows: int = 0) -> str:
+    """Return the id of a validated file. A local file that the server lacks is uploaded first.
+
+    Raises BadRequest if the file has fewer than `needed_rows`, before the upload if possible.
+    """
     path = Path(given)
     is_id = given.startswith("file-") and not path.exists()
-    file_id = given if is_id else send(server, path, out).id
+    if not is_id and needed_rows and path.is_file():
+        require_rows(path.name, most_rows(path, needed_rows), needed_rows)
+    file_id = given if is_id else send_once(server, path, out).id
     checked = server.files.wait(file_id)
+    require_rows(checked.filename, checked.rows, needed_rows)
     warnings = f", {checked.warnings} warnings" if checked.warnings else ""
     out.say(f"checked {checked.filename}: {checked.rows} rows{warnings}")
     if checked.warnings:

@@ -1,0 +1,43 @@
+"""The `finetuned whoami` command."""
+
+from __future__ import annotations
+
+from finetuned.cli.output import Json, Out, plain
+from finetuned.cli.session import client
+from finetuned.types import Allowance, LimitUse
+
+
+def whoami(as_json: Json = False) -> None:
+    """Show the server, the API key, its project, and what is used of their limits."""
+    out = Out(as_json)
+    with client() as server:
+        base_url, found = server.base_url, server.usage.whoami()
+    if out.json:
+        out.value({"base_url": base_url, **plain(found)})
+        return
+    key, project = found.api_key, found.project
+    out.facts(
+        [
+            ("server", base_url),
+            ("project", f"{project.name} ({project.id})"),
+            ("key", f"{key.name} ({key.id})"),
+            ("role", key.role),
+            *_limits("key", found.api_key_limits),
+            *_limits("project", found.project_limits),
+        ]
+    )
+
+
+def _limits(whose: str, allowance: Allowance) -> list[tuple[str, str]]:
+    limits: dict[str, LimitUse] = {
+        "requests per minute": allowance.requests_per_minute,
+        "tokens per minute": allowance.tokens_per_minute,
+        "concurrent requests": allowance.concurrent_requests,
+        "concurrent streams": allowance.concurrent_streams,
+    }
+    limited = [
+        f"{use.limit:,} {name} ({use.used:,} used)"
+        for name, use in limits.items()
+        if use.limit is not None
+    ]
+    return [(f"{whose} limits", ", ".join(limited) or "none")]

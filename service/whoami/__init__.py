@@ -1,0 +1,1 @@
+"""The API key of a request, its project, and their limits."""

@@ -1,0 +1,47 @@
+"""`GET /v1/whoami`: the API key of a request, its project, and their limits."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from service.core.clock import now
+from service.core.errors import Unauthenticated
+from service.core.limits import Limits
+from service.core.redis import Client
+from service.projects.records import Projects
+from service.projects.schemas import KeyObject, ProjectObject
+from service.usage.current import current_use
+from service.web.deps import AppSettings, Caller, resource
+from service.whoami.schemas import Allowance, CallerObject
+
+router = APIRouter(prefix="/v1/whoami", tags=["Usage"])
+
+Store = Annotated[Projects, Depends(resource("projects"))]
+
+
+@router.get("", operation_id="retrieveCaller", summary="Retrieve the API key of the request")
+async def retrieve_caller(caller: Caller, store: Store, settings: AppSettings) -> CallerObject:
+    """Retrieve the API key that the request was sent with, its project, the limits that apply to
+    both, and what is used of them.
+    """
+    key = await store.keys.get(caller.project_id, caller.key_id)
+    project = await store.get(caller.project_id)
+    if key is None or project is None:
+        raise Unauthenticated("The API key was revoked.")
+    redis = store.redis
+    return CallerObject(
+        api_key=KeyObject.of(key),
+        project=ProjectObject.of(project),
+        api_key_limits=await _allowance(redis, key.id, key.limits, settings.default_key_limits),
+        project_limits=await _allowance(
+            redis, project.id, project.limits, settings.default_project_limits
+        ),
+        min_training_rows=settings.min_examples,
+    )
+
+
+async def _allowance(redis: Client, subject_id: str, own: Limits, default: Limits) -> Allowance:
+    limits = own.or_default(default)
+    return Allowance.of(limits, await current_use(redis, subject_id, limits, now()))
