@@ -52,17 +52,13 @@ async def measure_memorization(
     control = choose_probes(rows, count, seed)
     canaries = planted_canaries(data.training)
 
-    async def continue_all(name: str, wanted: Sequence[Probe]) -> list[str]:
-        async def ask(probe: Probe) -> str:
-            return await continued(engine, name, probe)
-
-        return await gather(ask, wanted)
-
     async def secret(prompt: list[Message]) -> str:
         return (await engine.answer(model, prompt, max_tokens=_CANARY_TOKENS)).text
 
-    tuned, base = await continue_all(model, probes), await continue_all(engine.base, probes)
-    unseen = await continue_all(model, control), await continue_all(engine.base, control)
+    texts = [*probes, *control]
+    after, before = await _continue_all(engine, (model, engine.base), texts)
+    tuned, base = after[: len(probes)], before[: len(probes)]
+    unseen = after[len(probes) :], before[len(probes) :]
     secrets = await gather(secret, [canary.prompt for canary in canaries])
     replies = [
         *(Reply(p.given, said, was) for p, said, was in zip(probes, tuned, base, strict=True)),
@@ -79,6 +75,24 @@ async def measure_memorization(
         )
 
     return await asyncio.to_thread(conclude)
+
+
+async def _continue_all(
+    engine: EvaluationEngine, models: Sequence[str], texts: Sequence[Probe]
+) -> list[list[str]]:
+    """Return how each model continues all texts. Raises EngineAway.
+
+    All are asked for at once, because a step of the engine takes about as long for both models'
+    texts as for those of one.
+    """
+
+    async def ask_model(model: str) -> list[str]:
+        async def ask(text: Probe) -> str:
+            return await continued(engine, model, text)
+
+        return await gather(ask, texts)
+
+    return await gather(ask_model, models)
 
 
 async def continued(engine: EvaluationEngine, model: str, probe: Probe) -> str:
