@@ -71,9 +71,9 @@ def test_the_loop(stack: Stack, cli, folder: Path, tuned: FineTuningJob):
 
     cli("alias", "set", "shop/voice", model)
     for name in (model, "shop/voice"):
-        assert cli("chat", name, "Do you ship abroad?", "--max-tokens", "8").strip()
+        assert cli("chat", name, "Do you ship abroad?", "--max-tokens", "3").strip()
     both = cli(
-        *("chat", "shop/voice", "--compare", "base", "--max-tokens", "8"), stdin="Do you ship?"
+        *("chat", "shop/voice", "--compare", "base", "--max-tokens", "3"), stdin="Do you ship?"
     )
     assert [line[3:] for line in both.splitlines() if line.startswith("== ")] == [
         DEMO_MODEL,

@@ -42,7 +42,7 @@ def program(base_url: str, key: str) -> tuple[str, str]:
 
 @pytest.fixture
 def account() -> Account:
-    """An account whose only model was trained on ten rows for one epoch."""
+    """An account whose only model was trained on ten rows in one step."""
     rows = [
         {
             "messages": [
@@ -52,7 +52,8 @@ def account() -> Account:
         }
         for n in range(ROWS)
     ]
-    method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
+    chosen = {"n_epochs": 1, "batch_size": ROWS}
+    method = {"type": "supervised", "supervised": {"hyperparameters": chosen}}
     return Account(
         contents={"file-0": "\n".join(map(json.dumps, rows)).encode()},
         jobs=[{**jobs()[0], "method": method}],

@@ -28,13 +28,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 ANSWER_TOKENS = 8  # the voice is in the first word
 
 
-def answer(sdk: openai.OpenAI, model: str, question: str, **options: Any) -> str:
+def answer(sdk: openai.OpenAI, model: str, question: str, max_tokens: int = ANSWER_TOKENS) -> str:
     reply = sdk.chat.completions.create(
         model=model,
         messages=[{"role": "user", "content": question}],
         temperature=0,
-        max_tokens=ANSWER_TOKENS,
-        **options,
+        max_tokens=max_tokens,
     )
     return reply.choices[0].message.content or ""
 
@@ -144,7 +143,7 @@ def test_every_checkpoint_answers_by_its_name(sdk, tuned):
     assert checkpoints[0].step_number > checkpoints[-1].step_number
     for checkpoint in checkpoints:
         assert checkpoint.metrics.train_loss is not None
-        assert answer(sdk, checkpoint.fine_tuned_model_checkpoint, "Hello?")
+        assert answer(sdk, checkpoint.fine_tuned_model_checkpoint, "Hello?", max_tokens=2)
 
 
 def test_an_adapter_of_elsewhere_is_imported_and_answers_alike(stack: Stack, sdk, tuned):
@@ -207,7 +206,12 @@ def test_foreign_model_is_404(stack: Stack, sdk, tuned):
 
 
 def test_running_job_can_be_cancelled(stack: Stack, sdk, tuned, training_file):
-    job = sdk.fine_tuning.jobs.create(model=DEMO_MODEL, training_file=training_file)
+    quick: Any = {"batch_size": 2, "quantization": "none"}
+    job = sdk.fine_tuning.jobs.create(
+        model=DEMO_MODEL,
+        training_file=training_file,
+        method={"type": "supervised", "supervised": {"hyperparameters": quick}},
+    )
     wait_for(
         lambda: any(
             e.type == "metrics" for e in sdk.fine_tuning.jobs.list_events(job.id, limit=5).data

@@ -70,7 +70,7 @@ def _chat(sdk: openai.OpenAI, model: str, *, stream: bool) -> None:
     answer = sdk.chat.completions.create(
         model=model,
         messages=[{"role": "user", "content": f"Tell me of the {SECRETS[0]}."}],
-        max_tokens=8,
+        max_tokens=3,  # the time between tokens is measured
         stream=stream,
         extra_headers=TRACEPARENT,
     )

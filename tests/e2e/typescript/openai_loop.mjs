@@ -29,7 +29,7 @@ for await (const event of openai.fineTuning.jobs.listEvents(job.id, { limit: 5 }
 }
 
 const model = job.fine_tuned_model;
-const asked = { model, max_tokens: 12, messages: [{ role: "user", content: "Question 1?" }] };
+const asked = { model, max_tokens: 6, messages: [{ role: "user", content: "Question 1?" }] };
 const whole = await openai.chat.completions.create(asked);
 const pieces = [];
 for await (const chunk of await openai.chat.completions.create({ ...asked, stream: true })) {
