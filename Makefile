@@ -87,7 +87,7 @@ exports: install  ## Export the demo's model in every format, and chat with each
 
 .PHONY: pages
 pages: install  ## Run the code blocks of all pages, including long ones
-	@FINETUNED_LONG_PAGES=1 $(PY) -m pytest tests/docs tests/e2e/test_docs.py
+	@FINETUNED_LONG_PAGES=1 $(PY) -m pytest tests/docs tests/e2e/test_docs.py tests/inference/engine/test_tool_caller_e2e.py
 
 lint: install  ## Check style, types, architecture, spelling and wording
 	@$(PY) -m ruff check .

@@ -42,6 +42,7 @@ GROUPS: Final = {
         "tests/inference/upstreams/test_two_engines_e2e.py",
         "tests/helm/test_processes_e2e.py",
         "tests/inference/engine/test_engine_e2e.py",
+        "tests/inference/engine/test_tool_caller_e2e.py",
         "tests/inference/engine/test_many_adapters_e2e.py",
         "tests/inference/engine/test_merged_e2e.py",
     ),

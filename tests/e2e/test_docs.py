@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
-from tests.cached import cache
-from tests.docs.pages import ON_THE_STACK, ROOT, blocks_of
+from tests.docs.frameworks import PACKAGES, framework_python
+from tests.docs.pages import ON_THE_STACK, blocks_of
 from tests.docs.session import Session
 from tests.e2e.conftest import Stack
 from tests.e2e.jobs import models_deleted
@@ -20,7 +18,6 @@ from tests.node import RegistryAway, npm_ci
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-PACKAGES = ROOT / "tests" / "docs" / "integrations"
 # Reason why only `make pages` runs a page.
 _LONG = {
     "docs/tutorial.md": "2 minutes of training",
@@ -28,20 +25,6 @@ _LONG = {
     "docs/integrations.md": "installs LangChain and LlamaIndex",
 }
 _ALL = os.environ.get("FINETUNED_LONG_PAGES") == "1"
-
-
-@pytest.fixture(scope="module")
-def framework_python() -> Path:
-    """A Python with LangChain and LlamaIndex, whose dependencies conflict with the engine's."""
-    wanted = (PACKAGES / "requirements.txt").read_text("utf-8")
-    with cache("docs-venv") as venv:
-        python, stamp = venv / "bin" / "python", venv / ".installed"
-        if not stamp.exists() or stamp.read_text("utf-8") != wanted:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
-            pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, "-r", str(PACKAGES / "requirements.txt")], check=True)
-            stamp.write_text(wanted, "utf-8")
-    return python
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +48,7 @@ def test_page(
         pytest.skip(f"{_LONG[page]}: 'make pages' runs it")
     options: dict[str, Any] = {}
     if page == "docs/integrations.md":
-        options["python"] = request.getfixturevalue("framework_python")
+        options["python"] = framework_python()
         options["node_modules"] = request.getfixturevalue("node_modules")
     with (
         models_deleted(sdk),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,13 @@ import pytest
 
 from service.config import Settings
 from service.core.redis import connect
+from service.inference.upstreams import Timeouts
+from service.models.catalogue import Catalogue
+from service.models.registry import ModelRegistry
+from tests.inference.conftest import Client
 from tests.inference.engine.support import (
     ALL_LINEAR,
+    BASE,
     Engine,
     catalogued,
     name_of,
@@ -94,6 +99,19 @@ def engine_site(
     }
     with Engine(settings, entry, folder / "engine.log", env=env) as engine:
         yield EngineSite(engine, settings, [name_of(name) for name in small])
+
+
+@pytest.fixture
+async def client(
+    engine_site: EngineSite, gateway: Callable[..., Awaitable[Client]]
+) -> AsyncIterator[Client]:
+    """A client of a gateway in front of the engine."""
+    redis = connect(engine_site.settings.redis_url.get_secret_value())
+    models = ModelRegistry(redis, Catalogue(engine_site.settings.models_file), cache_s=0.0)
+    # The machine may have other work to do.
+    patient = Timeouts(connect_s=10, first_byte_s=240, between_chunks_s=240)
+    yield await gateway([engine_site.url], base=BASE, models=models, timeouts=patient)
+    await redis.aclose(close_connection_pool=True)
 
 
 async def _fill(settings: Settings, made: dict[str, Path], folder: Path) -> None:

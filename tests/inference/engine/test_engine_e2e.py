@@ -10,10 +10,6 @@ import psutil
 import pytest
 from openai import AsyncOpenAI
 
-from service.core.redis import connect
-from service.inference.upstreams import Timeouts
-from service.models.catalogue import Catalogue
-from service.models.registry import ModelRegistry
 from tests.inference.conftest import ACME_KEY, OTHER_KEY
 from tests.inference.engine.support import BASE, name_of
 
@@ -21,17 +17,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 # The base model's answer is clear: rounding, which differs between processors, does not change it.
 QUESTION = [{"role": "user", "content": "Complete the sentence: The capital of France is"}]
-
-
-@pytest.fixture
-async def client(engine_site, gateway):
-    """A client of a gateway in front of the engine."""
-    redis = connect(engine_site.settings.redis_url.get_secret_value())
-    models = ModelRegistry(redis, Catalogue(engine_site.settings.models_file), cache_s=0.0)
-    # The machine may have other work to do.
-    patient = Timeouts(connect_s=10, first_byte_s=240, between_chunks_s=240)
-    yield await gateway([engine_site.url], base=BASE, models=models, timeouts=patient)
-    await redis.aclose(close_connection_pool=True)
 
 
 @pytest.fixture
