@@ -25,8 +25,10 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 models = typer.Typer(help="Base models.", no_args_is_help=True)
+files = typer.Typer(help="Data files.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 app.add_typer(models, name="models")
+app.add_typer(files, name="files")
 
 DataDir = Annotated[
     Path | None,
@@ -225,6 +227,39 @@ def models_unmerge(
         typer.echo(operator.unmerge_model(data_dir, name))
     except operator.CHORE_ERRORS as e:
         _fail(str(e))
+
+
+@files.command("check")
+def files_check(
+    path: Annotated[
+        Path, typer.Argument(help="A data file on this machine.", exists=True, dir_okay=False)
+    ],
+    options: Annotated[
+        str, typer.Option(help='Format options as JSON, such as \'{"sheet": "Data"}\'.')
+    ] = "{}",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check a training file as an upload is checked. Needs no running service.
+
+    Exits with 5 if no job can be trained on it.
+    """
+    from pydantic import ValidationError
+
+    from service.cli.check_file import check_file, in_words
+    from service.files.schemas import FormatFields
+
+    try:
+        given = FormatFields.model_validate_json(options)
+    except ValidationError as e:
+        _fail(f"--options: {e.errors()[0]['msg']}", 2)
+    found = asyncio.run(check_file(path, given.stored()))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        for line in in_words(found):
+            typer.echo(line)
+    if not found["ok"]:
+        raise typer.Exit(5)
 
 
 @app.command()

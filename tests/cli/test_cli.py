@@ -191,3 +191,26 @@ def test_the_api_imports_no_torch():
 def test_the_worker_imports_neither_torch_nor_fastapi():
     code = "import sys, service.worker.main; sys.exit(bool({'torch', 'fastapi'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_files_are_checked_as_uploads_are_without_a_service(tmp_path):
+    row = '{"prompt": "Q", "completion": "A"}\n'
+    good, broken, few = (tmp_path / f"{name}.jsonl" for name in ("good", "broken", "few"))
+    good.write_text("".join(row.replace("Q", f"Q{n}") for n in range(10)))
+    broken.write_text(f"{row * 10}{{\n")
+    few.write_text(row)
+    done = run("files", "check", str(good))
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        0,
+        "good.jsonl: 10 rows, 0 errors, 0 warnings",
+    )
+    refused = run("files", "check", str(broken), "--json")
+    found = json.loads(refused.stdout)
+    assert (refused.returncode, found["ok"], found["validation"]["errors"]) == (5, False, 1)
+    assert found["validation"]["issues"][0]["line"] == 11
+    short = run("files", "check", str(few), FINETUNED_MIN_EXAMPLES="2")
+    assert short.returncode == 5
+    assert "needs at least 2 valid rows" in short.stdout
+    assert run("files", "check", str(few), FINETUNED_MIN_EXAMPLES="1").returncode == 0
+    unread = run("files", "check", str(good), "--options", '{"sheet": 1}')
+    assert (unread.returncode, "--options" in unread.stderr) == (2, True)
