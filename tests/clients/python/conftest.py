@@ -32,7 +32,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
-    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "FINETUNED_API_KEY", "FINETUNED_BASE_URL"):
+    variables = ("API_KEY", "BASE_URL", "PROFILE")
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", *(f"FINETUNED_{v}" for v in variables)):
         monkeypatch.delenv(name, raising=False)
     return folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,63 @@ async def test_login_reads_the_key_from_stdin_and_keeps_it(api: Api, cli, key, h
     assert (await cli("models", "--json")).json()[0]["id"] == BASE_MODEL
     assert (await cli("logout")).code == 0
     assert (await cli("models")).code == 3
+
+
+async def test_profiles_are_saved_listed_and_chosen(api: Api, cli, key):
+    other = await api.key("other")
+    url = cli.env.pop("FINETUNED_BASE_URL")
+    del cli.env["FINETUNED_API_KEY"]
+    assert (await cli("login", "--url", url, stdin=f"{key}\n")).code == 0
+    named = await cli("login", "--url", url, "--profile", "other", stdin=f"{other}\n")
+    assert "as the profile other" in named.err
+    listed = await cli("profiles")
+    assert listed.out == f"default\t{url}/v1\tyes\nother\t{url}/v1\tno\n"
+    for arguments, env in (
+        (("whoami", "--profile", "other"), {}),
+        (("--profile", "other", "whoami"), {}),
+        (("whoami",), {"FINETUNED_PROFILE": "other"}),
+    ):
+        shown = await cli(*arguments, "--json", **env)
+        assert shown.json()["project"]["name"] == "other"
+    assert (await cli("whoami", "--json")).json()["project"]["name"] == "acme"
+    environment = {"FINETUNED_API_KEY": key, "FINETUNED_BASE_URL": url}
+    replaced = await cli("whoami", "--profile", "other", **environment)
+    assert "acme (proj_" in replaced.out
+    assert "FINETUNED_API_KEY and FINETUNED_BASE_URL replace the profile other" in replaced.err
+    assert (await cli("models", "--profile", "nobody")).code == 3
+    completed = await cli.start(
+        _FINETUNED_COMPLETE="complete_bash",
+        COMP_WORDS="finetuned models show --profile other ti",
+        COMP_CWORD="5",
+        FINETUNED_PROFILE="nobody",
+    )
+    assert completed.out.split() == [BASE_MODEL]
+    assert (await cli("logout", "--profile", "other")).code == 0
+    assert (await cli("profiles", "--json")).json() == [
+        {"name": "default", "base_url": f"{url}/v1", "used": True}
+    ]
+
+
+async def test_jq_selects_from_the_json(cli, story):
+    selected = await cli("jobs", "list", "--jq", ".[] | .id, .seed, .metadata")
+    assert selected.out == f"{story.job.id}\n1\nnull\n"
+    assert (await cli("models", "--jq", ".[0].id")).out == f"{BASE_MODEL}\n"
+    await story.tell("one", "zwei ü")
+    told = await cli("jobs", "events", story.job.id, "--limit", "2", "--jq", ".message")
+    assert told.out == "one\nzwei ü\n"
+    invalid = await cli("jobs", "list", "--jq", ".[")
+    assert (invalid.code, invalid.out) == (2, "")
+    assert "--jq is not a valid jq expression" in invalid.err
+    unfit = await cli("jobs", "list", "--jq", ".id")
+    assert (unfit.code, unfit.out) == (2, "")
+    assert "--jq does not fit the result" in unfit.err
+
+
+async def test_jq_says_how_to_install_it(cli, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jq", None)
+    missing = await cli("models", "--jq", ".[0].id")
+    assert missing.code == 2
+    assert "pip install 'finetuned-client[jq]'" in missing.err
 
 
 def count(out: str, fact: str) -> int:
@@ -87,6 +145,23 @@ async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
     assert (await cli("files", "delete", file["id"])).code == 2
     assert (await cli("files", "delete", file["id"], "--yes")).code == 0
     assert (await cli("files", "show", file["id"])).code == 4
+
+
+async def test_files_are_checked_on_this_machine(cli, rows, tmp_path, monkeypatch):
+    no_server = {"FINETUNED_BASE_URL": "http://127.0.0.1:9"}
+    checked = await cli("files", "check", rows.name, **no_server)
+    assert (checked.code, checked.err) == (0, "")
+    assert count(checked.out, "errors") == 0
+    (tmp_path / "fragen.csv").write_text("Kunde;Wir\nWann?;Um neun Uhr.\n")
+    unread = await cli("files", "check", "fragen.csv")
+    assert (unread.code, "cannot be read" in unread.out) == (5, True)
+    options = ("--format", "columns.prompt=Kunde", "--format", "columns.completion=Wir")
+    few = await cli("files", "check", "fragen.csv", *options, "--json")
+    assert (few.code, few.json()["validation"]["valid_rows"]) == (5, 1)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    missing = await cli("files", "check", rows.name, PATH=str(tmp_path))
+    assert (missing.code, missing.out) == (1, "")
+    assert f"finetuned files upload {rows.name}" in missing.err
 
 
 async def test_files_are_previewed_with_format_options(cli, tmp_path, work):
@@ -145,16 +220,24 @@ async def test_failed_job_exits_with_5(cli, story):
     assert json.loads(as_json.err)["error"]["code"] == "out_of_memory"
 
 
-async def test_jobs_are_listed_shown_and_stopped(cli, story):
+async def test_jobs_are_listed_shown_and_stopped(cli, story, client):
     assert story.job.id in (await cli("jobs", "list")).out
     assert "running" in (await cli("jobs", "show", story.job.id)).out
     await story.tell("Loading the model", "Reading the rows")
     shown = (await cli("jobs", "show", story.job.id, "--json")).json()
     assert shown["events"][0]["message"] == "Reading the rows"
     assert (shown["id"], shown["checkpoints"]) == (story.job.id, [])
+    lines = (await cli("jobs", "show", story.job.id)).out.splitlines()
+    assert [line.split("  ", 1)[1] for line in lines[-2:]] == [
+        "Loading the model",
+        "Reading the rows",
+    ]
     latest = await cli("jobs", "events", story.job.id, "--limit", "2")
     said = [line.split("  ", 1)[1] for line in latest.out.splitlines()]
     assert said == ["Loading the model", "Reading the rows"]
+    newest = await client.jobs.events(story.job.id, limit=1).__anext__()
+    earlier = await cli("jobs", "events", story.job.id, "--before", newest.id, "--limit", "1")
+    assert earlier.out.endswith("  Loading the model\n")
     assert "running (pausing)" in (await cli("jobs", "pause", story.job.id)).out
     assert (await cli("jobs", "resume", story.job.id)).out == f"{story.job.id} is running\n"
     assert (await cli("jobs", "cancel", story.job.id, "--json")).json()["status"] == "cancelled"
@@ -247,9 +330,24 @@ async def test_aliases_and_usage(cli):
     history = (await cli("alias", "history", "team/support", "--json")).json()
     assert history[-1]["action"] == "set"
     assert (await cli("alias", "delete", "team/support", "--yes")).code == 0
-    assert (await cli("usage", "--since", "2d")).out == ""
+    assert (await cli("usage", "--since", "2d", "--model", BASE_MODEL, "--no-batch")).out == ""
     assert len((await cli("usage", "--since", "2d", "--json")).json()) == 3
     assert (await cli("usage", "--since", "soon")).code == 2
+
+
+async def test_lists_are_cut_and_continued(cli):
+    for name in ("one", "two", "three"):
+        assert (await cli("alias", "set", name, BASE_MODEL)).code == 0
+    first = await cli("alias", "list", "--limit", "2")
+    names = [line.split("\t")[0] for line in first.out.splitlines()]
+    assert names == ["three", "two"]
+    assert "pass --limit N, or --after two" in first.err
+    rest = await cli("alias", "list", "--after", "two")
+    assert (rest.out.split("\t")[0], rest.err) == ("one", "")
+    models = await cli("models", "list", "--limit", "2", "--after", BASE_MODEL)
+    assert [line.split("\t")[0] for line in models.out.splitlines()] == ["three", "two"]
+    assert (await cli("models", "list", "--after", "two")).out.split("\t")[0] == "one"
+    assert (await cli("files", "list", "--after", "file-unknown")).code == 1
 
 
 async def test_admin_makes_projects_and_keys(api: Api, cli, tmp_path):
@@ -329,9 +427,9 @@ async def test_tables_on_a_narrow_terminal_keep_ids_whole(env, cli, story):
     try:
         assert await asyncio.to_thread(terminal.end) == 0
         header, row, note = terminal.text.rstrip().splitlines()
-        assert header.split() == ["id", "status", "model", "suffix", "created"]
+        assert header.split() == ["id", "status", "model", "created"]
         assert row.startswith(story.job.id)
-        assert note == "hidden in 80 columns: result"
+        assert note == "not shown for lack of width: result; --wide shows them"
     finally:
         terminal.close()
     assert tuned in (await cli("jobs", "list")).out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import finetuned
 import pytest
 from finetuned import config
@@ -53,7 +55,9 @@ def test_key_is_kept_for_this_user_alone(home, monkeypatch, tmp_path):
     assert not config.forget()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"base_url": 1, "api_key": "x"}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"profiles": []}', '{"base_url": 1, "api_key": "x"}', "\xff"]
+)
 def test_broken_configuration_is_told(text):
     config.config_file().parent.mkdir(parents=True)
     config.config_file().write_text(text, "latin-1")
@@ -65,3 +69,45 @@ def test_broken_configuration_is_told(text):
 def test_address_is_checked(url):
     with pytest.raises(finetuned.ConfigurationError, match="https://HOST"):
         config.with_v1(url)
+
+
+def test_profiles_are_chosen_by_argument_then_by_environment(home, monkeypatch):
+    config.write(Target(SERVER, "of-default"))
+    path = config.write(Target("https://staging.example/v1", "of-staging"), "staging")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert config.resolve().api_key == "of-default"
+    assert config.resolve(profile="staging").api_key == "of-staging"
+    monkeypatch.setenv("FINETUNED_PROFILE", "staging")
+    assert config.resolve() == Target("https://staging.example/v1", "of-staging")
+    assert config.resolve(profile="default").api_key == "of-default"
+    monkeypatch.setenv("FINETUNED_API_KEY", "of-environment")
+    assert config.resolve(profile="staging").api_key == "of-environment"
+    monkeypatch.setenv("FINETUNED_BASE_URL", "http://other:1")
+    assert config.resolve() == Target("http://other:1/v1", "of-environment")
+
+
+def test_a_missing_profile_never_falls_back_to_another(monkeypatch):
+    config.write(Target(SERVER, "kept"))
+    with pytest.raises(finetuned.ConfigurationError, match="login --profile staging"):
+        finetuned.Client(profile="staging")
+    with pytest.raises(finetuned.ConfigurationError, match="not a valid name"):
+        config.resolve(profile="../staging")
+
+
+def test_profiles_are_deleted_one_by_one():
+    config.write(Target(SERVER, "one"), "one")
+    assert config.read() is None
+    config.write(Target(SERVER, "kept"))
+    assert list(config.profiles()) == ["default", "one"]
+    assert config.forget("one")
+    assert not config.forget("one")
+    assert config.profiles() == {"default": Target(SERVER, "kept")}
+    assert config.forget()
+    assert not config.config_file().exists()
+
+
+def test_the_default_profile_is_where_earlier_versions_read_it():
+    config.write(Target(SERVER, "kept"))
+    config.write(Target(SERVER, "one"), "one")
+    saved = json.loads(config.config_file().read_text("utf-8"))
+    assert (saved["base_url"], saved["api_key"]) == (SERVER, "kept")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from finetuned.cli.tables import Column, lay_out, lines
+from finetuned.cli.tables import Column, lay_out, lines, wrapped
 from rich.cells import cell_len
 
 MODEL = "ft:smollm2-135m-instruct:default:bookshop:im3zw4kpfohr"
@@ -60,3 +60,16 @@ def test_cut_in_the_middle_keeps_both_ends():
     assert shown[1].startswith("ft:smollm2")
     assert "…" in shown[1]
     assert shown[2].endswith("4kpfohr         3")
+
+
+def test_text_is_wrapped_at_spaces_only():
+    told = f"The new model is {MODEL}, of 12 rows.\n\nIt is served at once."
+    assert wrapped(told, 40) == [
+        "The new model is",
+        f"{MODEL},",
+        "of 12 rows.",
+        "",
+        "It is served at once.",
+    ]
+    assert wrapped(told, 200) == told.split("\n")
+    assert wrapped(told, 3) == [told]

@@ -27,8 +27,8 @@ class Client:
     """Synchronous client for the finetuned API.
 
     The API key and the address come from the arguments, then from FINETUNED_API_KEY and
-    FINETUNED_BASE_URL, then from the config file written by `finetuned login`. Threads can share
-    one client.
+    FINETUNED_BASE_URL, then from a profile that `finetuned login` saved: `profile`, or else
+    FINETUNED_PROFILE, or else the default one. Threads can share one client.
 
         with finetuned.Client() as client:
             file = client.files.upload("chats.jsonl")
@@ -39,11 +39,12 @@ class Client:
         *,
         api_key: str | None = None,
         base_url: str | None = None,
+        profile: str | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         max_retries: int = DEFAULT_MAX_RETRIES,
         http_client: httpx2.Client | None = None,
     ) -> None:
-        target = config.resolve(api_key, base_url)
+        target = config.resolve(api_key, base_url, profile)
         self._runner = runner = Runner(
             target, timeout_s=timeout_s, max_retries=max_retries, http=http_client
         )
@@ -112,11 +113,12 @@ class AsyncClient:
         *,
         api_key: str | None = None,
         base_url: str | None = None,
+        profile: str | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         max_retries: int = DEFAULT_MAX_RETRIES,
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
-        target = config.resolve(api_key, base_url)
+        target = config.resolve(api_key, base_url, profile)
         self._runner = runner = AsyncRunner(
             target, timeout_s=timeout_s, max_retries=max_retries, http=http_client
         )

@@ -1,4 +1,4 @@
-"""Server and API key lookup: arguments, then the environment, then the `finetuned login` config.
+"""Server and API key lookup: arguments, then the environment, then a profile of `finetuned login`.
 
 OpenAI's variables (OPENAI_API_KEY, OPENAI_BASE_URL) are deliberately ignored: a program that
 sets them for api.openai.com would send that key here, or private rows there.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,12 @@ from pathlib import Path
 from finetuned.errors import ConfigurationError
 
 ENV_KEY, ENV_URL = "FINETUNED_API_KEY", "FINETUNED_BASE_URL"
+ENV_PROFILE = "FINETUNED_PROFILE"
+DEFAULT_PROFILE = "default"
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
+
+_PROFILES = "profiles"
+_PROFILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -53,57 +59,110 @@ def with_v1(url: str) -> str:
     return url if url.endswith("/v1") else f"{url}/v1"
 
 
-def resolve(api_key: str | None = None, base_url: str | None = None) -> Target:
+def profile_name(given: str | None = None) -> str:
+    """Return the profile to use: the given one, else that of FINETUNED_PROFILE, else `default`."""
+    name = given or os.environ.get(ENV_PROFILE) or DEFAULT_PROFILE
+    if not _PROFILE_NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"'{name}' is not a valid name of a profile.",
+            next_step="Use up to 64 letters, digits, dots, hyphens and underscores.",
+        )
+    return name
+
+
+def set_variables() -> list[str]:
+    """Return the environment variables that are set and go before profiles."""
+    return [name for name in (ENV_KEY, ENV_URL) if os.environ.get(name)]
+
+
+def resolve(
+    api_key: str | None = None, base_url: str | None = None, profile: str | None = None
+) -> Target:
     """Return the server and API key to use. Raises ConfigurationError without a key.
 
     A key saved for one server is never sent to another.
     """
-    saved = read()
+    name = profile_name(profile)
+    saved = read(name)
     url = base_url or os.environ.get(ENV_URL) or (saved.base_url if saved else DEFAULT_URL)
     url = with_v1(url)
-    key = api_key or os.environ.get(ENV_KEY) or (saved.api_key if saved else "")
     given = api_key or os.environ.get(ENV_KEY)
-    if not given and saved and saved.base_url != url:
+    if given:
+        return Target(url, given)
+    if saved is None:
+        raise ConfigurationError(
+            "There is no API key."
+            if name == DEFAULT_PROFILE
+            else f"There is no profile '{name}' with an API key.",
+            next_step=f"Run `{_login(name)}`, or set {ENV_KEY}.",
+        )
+    if saved.base_url != url:
         raise ConfigurationError(
             f"There is no API key for {url}: the saved key is for {saved.base_url}.",
-            next_step=f"Run `finetuned login --url {url}`, or set {ENV_KEY}.",
+            next_step=f"Run `{_login(name)} --url {url}`, or set {ENV_KEY}.",
         )
-    if not key:
-        raise ConfigurationError(
-            "There is no API key.", next_step=f"Run `finetuned login`, or set {ENV_KEY}."
-        )
-    return Target(url, key)
+    return saved
 
 
-def read() -> Target | None:
-    """Return what `finetuned login` saved, or None."""
+def _login(profile: str) -> str:
+    return "finetuned login" + ("" if profile == DEFAULT_PROFILE else f" --profile {profile}")
+
+
+def read(profile: str | None = None) -> Target | None:
+    """Return what `finetuned login` saved in a profile, or None."""
+    return profiles().get(profile_name(profile))
+
+
+def profiles() -> dict[str, Target]:
+    """Return all that `finetuned login` saved, by the name of the profile."""
     path = config_file()
     try:
         saved = json.loads(path.read_text("utf-8"))
-        return Target(with_v1(saved["base_url"]), saved["api_key"])
+        found = {
+            name: Target(with_v1(one["base_url"]), one["api_key"])
+            for name, one in saved.get(_PROFILES, {}).items()
+        }
+        if "base_url" in saved or not found:
+            default = Target(with_v1(saved["base_url"]), saved["api_key"])
+            found = {DEFAULT_PROFILE: default, **found}
     except FileNotFoundError:
-        return None
+        return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise ConfigurationError(
             f"{path} cannot be read.", next_step="Delete it and run `finetuned login` again."
         ) from e
+    return found
 
 
-def write(target: Target) -> Path:
-    """Save a server and its API key, readable only by the current user."""
+def write(target: Target, profile: str | None = None) -> Path:
+    """Save a server and its API key in a profile, readable only by the current user."""
+    return _write({**profiles(), profile_name(profile): target})
+
+
+def forget(profile: str | None = None) -> bool:
+    """Delete a profile. Returns whether there was one."""
+    kept = profiles()
+    if kept.pop(profile_name(profile), None) is None:
+        return False
+    if kept:
+        _write(kept)
+    else:
+        config_file().unlink()
+    return True
+
+
+def _write(targets: dict[str, Target]) -> Path:
+    bodies = {
+        name: {"base_url": target.base_url, "api_key": target.api_key}
+        for name, target in targets.items()
+    }
+    # Earlier versions, which know no profiles, read the default one at the top.
+    body: dict[str, object] = dict(bodies.pop(DEFAULT_PROFILE, {}))
+    if bodies:
+        body[_PROFILES] = bodies
     path = config_file()
-    body = {"base_url": target.base_url, "api_key": target.api_key}
     write_private(path, json.dumps(body, indent=2) + "\n")
     return path
-
-
-def forget() -> bool:
-    """Delete the saved config. Returns whether there was one."""
-    path = config_file()
-    if not path.exists():
-        return False
-    path.unlink()
-    return True
 
 
 def write_private(path: Path, text: str) -> None:

@@ -14,9 +14,9 @@ _PROJECTS = ("organization", "projects")
 Wanted = Limits | Mapping[str, Any]
 
 
-def list_projects(*, limit: int | None = None) -> Items[ProjectObject]:
+def list_projects(*, limit: int | None = None, after: str | None = None) -> Items[ProjectObject]:
     """List all projects of the installation, newest first."""
-    return listed(ProjectObject, at(*_PROJECTS), limit=limit)
+    return listed(ProjectObject, at(*_PROJECTS), limit=limit, after=after)
 
 
 def create_project(name: str, *, limits: Wanted | None = None) -> Flow[ProjectObject]:
@@ -41,9 +41,11 @@ def limit_project(project_id: str, limits: Wanted) -> Flow[ProjectObject]:
     return fetch(ProjectObject, request)
 
 
-def list_keys(project_id: str, *, limit: int | None = None) -> Items[KeyObject]:
+def list_keys(
+    project_id: str, *, limit: int | None = None, after: str | None = None
+) -> Items[KeyObject]:
     """List a project's API keys, without their secrets."""
-    return listed(KeyObject, at(*_PROJECTS, project_id, "api_keys"), limit=limit)
+    return listed(KeyObject, at(*_PROJECTS, project_id, "api_keys"), limit=limit, after=after)
 
 
 def create_key(

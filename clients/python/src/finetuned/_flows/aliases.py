@@ -12,9 +12,9 @@ from finetuned.errors import BadRequest
 from finetuned.types import AliasChange, AliasDeleted, AliasObject
 
 
-def list_aliases(*, limit: int | None = None) -> Items[AliasObject]:
+def list_aliases(*, limit: int | None = None, after: str | None = None) -> Items[AliasObject]:
     """List the project's aliases, newest first."""
-    return listed(AliasObject, "aliases", limit=limit)
+    return listed(AliasObject, "aliases", limit=limit, after=after)
 
 
 def retrieve(name: str) -> Flow[AliasObject]:

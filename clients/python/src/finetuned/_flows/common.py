@@ -35,10 +35,11 @@ def listed(
     path: str,
     *,
     limit: int | None = None,
+    after: str | None = None,
     params: Mapping[str, Any] | None = None,
 ) -> Items[T]:
-    """Iterate over a list page by page, up to `limit` objects."""
-    left, after = limit, None
+    """Iterate over a list page by page, from `after` an id, up to `limit` objects."""
+    left = limit
     while left is None or left > 0:
         cursor = {"limit": _PAGE if left is None else min(left, _PAGE), "after": after}
         request = Request("GET", path, params={**(params or {}), **cursor})

@@ -33,9 +33,11 @@ def create(
     return fetch(ExportObject, Request("POST", _EXPORTS, json=body, headers=headers))
 
 
-def list_exports(*, model: str | None = None, limit: int | None = None) -> Items[ExportObject]:
+def list_exports(
+    *, model: str | None = None, limit: int | None = None, after: str | None = None
+) -> Items[ExportObject]:
     """List the project's exports, newest first."""
-    return listed(ExportObject, _EXPORTS, limit=limit, params={"model": model})
+    return listed(ExportObject, _EXPORTS, limit=limit, after=after, params={"model": model})
 
 
 def retrieve(export_id: str) -> Flow[ExportObject]:

@@ -38,10 +38,15 @@ _SEARCHED = 1_000  # newest files among which `find` looks
 
 
 def list_files(
-    *, purpose: str | None = None, order: str = "desc", limit: int | None = None
+    *,
+    purpose: str | None = None,
+    order: str = "desc",
+    limit: int | None = None,
+    after: str | None = None,
 ) -> Items[FileObject]:
     """List the project's files, newest first."""
-    return listed(FileObject, "files", limit=limit, params={"purpose": purpose, "order": order})
+    params = {"purpose": purpose, "order": order}
+    return listed(FileObject, "files", limit=limit, after=after, params=params)
 
 
 def find(

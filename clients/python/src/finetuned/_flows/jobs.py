@@ -100,11 +100,14 @@ def _body(**fields: Any) -> dict[str, Any]:
 
 
 def list_jobs(
-    *, metadata: Mapping[str, str] | None = None, limit: int | None = None
+    *,
+    metadata: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    after: str | None = None,
 ) -> Items[JobObject]:
     """List the project's jobs, newest first. `metadata` keeps jobs that match every pair."""
     filters = {f"metadata[{key}]": value for key, value in (metadata or {}).items()}
-    return listed(JobObject, _JOBS, limit=limit, params=filters)
+    return listed(JobObject, _JOBS, limit=limit, after=after, params=filters)
 
 
 def retrieve(job_id: str) -> Flow[JobObject]:
@@ -127,9 +130,11 @@ def resume(job_id: str) -> Flow[JobObject]:
     return fetch(JobObject, Request("POST", at(*_JOBS.split("/"), job_id, "resume")))
 
 
-def events(job_id: str, *, limit: int | None = None) -> Items[EventObject]:
+def events(
+    job_id: str, *, limit: int | None = None, after: str | None = None
+) -> Items[EventObject]:
     """List a job's events, newest first. `watch` yields them oldest first, and live."""
-    return listed(EventObject, at(*_JOBS.split("/"), job_id, "events"), limit=limit)
+    return listed(EventObject, at(*_JOBS.split("/"), job_id, "events"), limit=limit, after=after)
 
 
 def checkpoints(job_id: str, *, limit: int | None = None) -> Items[CheckpointObject]:

@@ -10,9 +10,11 @@ from finetuned._steps import Flow, Items, fetch
 from finetuned.types import RecognizerDeleted, RecognizerObject
 
 
-def list_recognizers(*, limit: int | None = None) -> Items[RecognizerObject]:
+def list_recognizers(
+    *, limit: int | None = None, after: str | None = None
+) -> Items[RecognizerObject]:
     """List the project's recognizers, newest first."""
-    return listed(RecognizerObject, "recognizers", limit=limit)
+    return listed(RecognizerObject, "recognizers", limit=limit, after=after)
 
 
 def retrieve(name: str) -> Flow[RecognizerObject]:

@@ -10,6 +10,8 @@ from finetuned._http import Request
 from finetuned._steps import Flow, Item, Items, fetch
 from finetuned.types import CallerObject, UsageBucket, UsagePage
 
+# As many as OpenAI allows, too: the default pages are a seventh of that for hours.
+_BUCKETS_PER_PAGE = {"1m": 1440, "1h": 168, "1d": 31}
 Group = Literal["project_id", "api_key_id", "model"]
 
 
@@ -22,11 +24,12 @@ def completions(
     models: Sequence[str] = (),
     api_key_ids: Sequence[str] = (),
     project_ids: Sequence[str] = (),
+    batch: bool | None = None,
 ) -> Items[UsageBucket]:
     """List requests and tokens by minute, hour or day (UTC), oldest first.
 
     A member key sees its own project; an admin key sees all projects. All inference routes are
-    counted.
+    counted, or with `batch` only batches, or only what is no batch.
     """
     params: dict[str, Any] = {
         "start_time": _seconds(start_time),
@@ -36,6 +39,8 @@ def completions(
         "models": list(models),
         "api_key_ids": list(api_key_ids),
         "project_ids": list(project_ids),
+        "batch": batch,
+        "limit": _BUCKETS_PER_PAGE[bucket_width],
         "page": None,
     }
     while True:

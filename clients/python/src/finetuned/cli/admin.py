@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,29 +11,33 @@ import typer
 
 from finetuned import config
 from finetuned.cli.failures import WrongUsage
+from finetuned.cli.listing import After, Limit, listed
+from finetuned.cli.options import App
 from finetuned.cli.output import Json, Out, Wide, when
 from finetuned.cli.session import client, confirm
 from finetuned.cli.tables import Column
 from finetuned.types import Limits, NewKeyObject
 
-app = typer.Typer(help="Manage projects and keys. Requires an admin key.", no_args_is_help=True)
-projects = typer.Typer(help="Projects of this installation.", no_args_is_help=True)
-keys = typer.Typer(help="API keys of a project.", no_args_is_help=True)
+app = App(help="Manage projects and keys. Requires an admin key.", no_args_is_help=True)
+projects = App(help="Projects of this installation.", no_args_is_help=True)
+keys = App(help="API keys of a project.", no_args_is_help=True)
 app.add_typer(projects, name="projects")
 app.add_typer(keys, name="keys")
 
 ProjectId = Annotated[str, typer.Argument(metavar="PROJECT_ID", show_default=False)]
-Limit = Annotated[
+Amount = Annotated[
     str | None, typer.Option(help="A number, 'unlimited', or 'default'.", metavar="N")
 ]
 
 
 @projects.command("list")
-def list_projects(wide: Wide = False, as_json: Json = False) -> None:
+def list_projects(
+    limit: Limit = None, after: After = None, wide: Wide = False, as_json: Json = False
+) -> None:
     """List all projects, newest first."""
     out = Out(as_json)
     with client() as server:
-        found = list(server.admin.projects.list())
+        found = listed(server.admin.projects.list, out, limit=limit, after=after)
     if out.json:
         out.value(found)
         return
@@ -61,10 +66,10 @@ def create_project(
 @projects.command("limit")
 def limit_project(
     project_id: ProjectId,
-    requests_per_minute: Limit = None,
-    tokens_per_minute: Limit = None,
-    concurrent_requests: Limit = None,
-    concurrent_streams: Limit = None,
+    requests_per_minute: Amount = None,
+    tokens_per_minute: Amount = None,
+    concurrent_requests: Amount = None,
+    concurrent_streams: Amount = None,
     as_json: Json = False,
 ) -> None:
     """Set inference limits. Omitted limits are unchanged."""
@@ -90,11 +95,18 @@ def limit_project(
 
 
 @keys.command("list")
-def list_keys(project_id: ProjectId, wide: Wide = False, as_json: Json = False) -> None:
+def list_keys(
+    project_id: ProjectId,
+    limit: Limit = None,
+    after: After = None,
+    wide: Wide = False,
+    as_json: Json = False,
+) -> None:
     """List a project's keys, without their secrets."""
     out = Out(as_json)
     with client() as server:
-        found = list(server.admin.keys.list(project_id))
+        keys_of = partial(server.admin.keys.list, project_id)
+        found = listed(keys_of, out, limit=limit, after=after)
     if out.json:
         out.value(found)
         return

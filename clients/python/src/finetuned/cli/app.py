@@ -29,10 +29,12 @@ from finetuned.cli import (
     whoami,
 )
 from finetuned.cli.failures import INTERRUPTED, REFUSED, exit_code, print_error
-from finetuned.cli.output import Out
+from finetuned.cli.options import App
+from finetuned.cli.output import Out, filter_json
+from finetuned.cli.session import choose_profile
 from finetuned.errors import FinetunedError
 
-app = typer.Typer(
+app = App(
     name="finetuned",
     help="Fine-tune open models on your own hardware, and chat with them.",
     no_args_is_help=True,
@@ -40,6 +42,7 @@ app = typer.Typer(
 )
 app.command()(login.login)
 app.command()(login.logout)
+app.command()(login.profiles)
 app.command()(whoami.whoami)
 app.add_typer(files.app, name="files")
 app.add_typer(recognizers.app, name="recognizers")
@@ -62,7 +65,10 @@ app.add_typer(admin.app, name="admin")
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """The API key and server come from FINETUNED_API_KEY and FINETUNED_BASE_URL, or `login`."""
+    """The API key and server come from FINETUNED_API_KEY and FINETUNED_BASE_URL, or `login`.
+
+    --profile chooses what `login --profile` saved.
+    """
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -70,6 +76,8 @@ def _root(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command → its exit code."""
+    choose_profile(None)
+    filter_json(None)
     try:
         app(args=list(arguments), prog_name="finetuned")
     except SystemExit as e:

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 
 from finetuned import errors
 from finetuned._http import Answer, error_of
+from finetuned.cli.hints import with_commands
 from finetuned.cli.output import Out, printable
 from finetuned.errors import FinetunedError
 
@@ -83,9 +84,9 @@ def print_error(error: FinetunedError, out: Out) -> None:
     if out.json:
         out.error_line(json.dumps({"error": error.body()}, ensure_ascii=False))
         return
-    out.problem(f"finetuned: {printable(error.message)}")
+    out.problem(f"finetuned: {printable(with_commands(error.message))}")
     if error.next_step:
-        out.error_line(f"  {printable(error.next_step)}")
+        out.error_line(f"  {printable(with_commands(error.next_step))}")
     if error.request_id:
         out.error_line(f"  request {printable(error.request_id)}")
 

@@ -8,16 +8,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from finetuned.cli import complete, previews, reports
+from finetuned.cli import checking, complete, previews, reports
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.formats import FormatOptions, format_of
+from finetuned.cli.hints import with_commands
+from finetuned.cli.listing import After, Limit, listed
+from finetuned.cli.options import App
 from finetuned.cli.output import Json, Out, Wide, size, span, when
 from finetuned.cli.sending import send
 from finetuned.cli.session import client, confirm, pairs
 from finetuned.cli.tables import Column
 from finetuned.types import FileObject
 
-app = typer.Typer(help="Data files: upload, preview, report, clean.", no_args_is_help=True)
+app = App(help="Data files: upload, preview, report, clean.", no_args_is_help=True)
 
 FileId = Annotated[
     str, typer.Argument(metavar="FILE_ID", autocompletion=complete.files, show_default=False)
@@ -55,17 +58,21 @@ def upload(
     show_file(file, out)
 
 
+app.command()(checking.check)
+
+
 @app.command("list")
 def list_files(
     purpose: Annotated[str | None, typer.Option(help="Purpose to filter by.")] = None,
-    limit: Annotated[int, typer.Option(help="Maximum number of files.", min=1)] = 20,
+    limit: Limit = 20,
+    after: After = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """List the project's files, newest first."""
     out = Out(as_json)
     with client() as server:
-        found = list(server.files.list(purpose=purpose, limit=limit))
+        found = listed(server.files.list, out, purpose=purpose, limit=limit, after=after)
     if out.json:
         out.value(found)
         return
@@ -285,7 +292,7 @@ def show_file(file: FileObject, out: Out) -> None:
             ("name", file.filename),
             ("purpose", file.purpose),
             ("status", file.status),
-            ("details", file.status_details),
+            ("details", file.status_details and with_commands(file.status_details)),
             ("rows", file.rows),
             ("warnings", file.warnings),
             ("size", size(file.bytes)),

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from finetuned import Client
 from finetuned.cli import complete, watching
+from finetuned.cli.listing import After, Limit, listed
+from finetuned.cli.options import App
 from finetuned.cli.output import Json, Out, Wide, plain, span, when
 from finetuned.cli.session import client, pairs
 from finetuned.cli.tables import Column
 from finetuned.types import EventObject, JobObject
 
-app = typer.Typer(help="Fine-tuning jobs.", no_args_is_help=True)
+app = App(help="Fine-tuning jobs.", no_args_is_help=True)
 
 JobId = Annotated[
     str, typer.Argument(metavar="JOB_ID", autocompletion=complete.jobs, show_default=False)
@@ -23,7 +24,8 @@ JobId = Annotated[
 
 @app.command("list")
 def list_jobs(
-    limit: Annotated[int, typer.Option(help="Maximum number of jobs.", min=1)] = 20,
+    limit: Limit = 20,
+    after: After = None,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; repeatable.")] = None,
     wide: Wide = False,
     as_json: Json = False,
@@ -32,7 +34,7 @@ def list_jobs(
     out = Out(as_json)
     with client() as server:
         filters = pairs(metadata or [], "--metadata")
-        found = list(server.jobs.list(metadata=filters, limit=limit))
+        found = listed(server.jobs.list, out, metadata=filters, limit=limit, after=after)
     if out.json:
         out.value(found)
         return
@@ -67,15 +69,18 @@ def show(job_id: JobId, as_json: Json = False) -> None:
         return
     _facts(job, out)
     for checkpoint in checkpoints:
-        out.say(f"checkpoint  {checkpoint.fine_tuned_model_checkpoint}")
+        out.line(f"checkpoint  {checkpoint.fine_tuned_model_checkpoint}")
     for event in reversed(latest):
-        out.say(f"{when(event.created_at)}  {event.message}", "dim")
+        out.line(f"{when(event.created_at)}  {watching.said(event)}")
 
 
 @app.command()
 def events(
     job_id: JobId,
-    limit: Annotated[int, typer.Option(help="Maximum number of events.", min=1)] = 20,
+    limit: Limit = 20,
+    before: Annotated[
+        str | None, typer.Option(help="Print the events before this one.", metavar="EVENT_ID")
+    ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Print all events until the job ends.")
     ] = False,
@@ -83,17 +88,17 @@ def events(
 ) -> None:
     """Print the latest events of a job, oldest first; with --json, one per line."""
     out = Out(as_json)
+    latest: Iterable[EventObject]
     with client() as server:
-        latest = server.jobs.watch(job_id) if follow else _oldest_first(server, job_id, limit)
+        if follow:
+            latest = server.jobs.watch(job_id)
+        else:  # the list is newest first
+            latest = reversed(list(server.jobs.events(job_id, limit=limit, after=before)))
         for event in latest:
             if out.json:
                 out.json_line(event)
             else:
                 out.line(f"{when(event.created_at)}  {watching.said(event)}")
-
-
-def _oldest_first(server: Client, job_id: str, limit: int) -> Iterable[EventObject]:
-    return reversed(list(server.jobs.events(job_id, limit=limit)))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The `finetuned login` and `logout` commands."""
+"""The `finetuned login`, `logout` and `profiles` commands."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from finetuned import Client, config
 from finetuned._transport import is_loopback
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.output import Json, Out
+from finetuned.cli.session import profile
 
 Url = Annotated[
     str | None, typer.Option(help="Server address; default: FINETUNED_BASE_URL.", metavar="URL")
@@ -21,13 +22,14 @@ Url = Annotated[
 
 
 def login(url: Url = None, as_json: Json = False) -> None:
-    """Save a server address and an API key.
+    """Save a server address and an API key, in the profile of --profile if one is given.
 
     Prompts for the key or reads it from standard input. The key is never an argument, because
     every user of the machine can see arguments.
     """
     out = Out(as_json)
-    saved = config.read()
+    name = profile()
+    saved = config.read(name)
     base_url = config.with_v1(
         url or os.environ.get(config.ENV_URL) or (saved.base_url if saved else config.DEFAULT_URL)
     )
@@ -38,12 +40,12 @@ def login(url: Url = None, as_json: Json = False) -> None:
     target = config.Target(base_url, _read_key(base_url))
     with Client(api_key=target.api_key, base_url=target.base_url) as client:
         models = sum(1 for _ in client.models.list())
-    path = config.write(target)
+    path = config.write(target, name)
     if out.json:
-        out.value({"base_url": base_url, "models": models, "file": str(path)})
+        out.value({"base_url": base_url, "models": models, "file": str(path), "profile": name})
         return
     out.line(f"Logged in to {urlsplit(base_url).netloc}, which offers {models} model(s).")
-    out.say(f"The key was saved in {path}.")
+    out.say(f"The key was saved in {path}, as the profile {name}.")
 
 
 def _read_key(base_url: str) -> str:
@@ -63,10 +65,35 @@ def _read_key(base_url: str) -> str:
 
 
 def logout(as_json: Json = False) -> None:
-    """Delete the key that `login` saved."""
+    """Delete the key that `login` saved, in the profile of --profile if one is given."""
     out = Out(as_json)
-    was = config.forget()
+    name = profile()
+    was = config.forget(name)
     if out.json:
-        out.value({"forgotten": was})
+        out.value({"forgotten": was, "profile": name})
+    elif was:
+        out.line(f"The saved key of the profile {name} was deleted.")
     else:
-        out.line("The saved key was deleted." if was else "No key was saved.")
+        out.line(f"No key was saved in the profile {name}.")
+
+
+def profiles(as_json: Json = False) -> None:
+    """List the profiles that `login` saved. Environment variables go before all of them."""
+    out = Out(as_json)
+    used = profile()
+    found = config.profiles()
+    if out.json:
+        out.value(
+            [
+                {"name": name, "base_url": target.base_url, "used": name == used}
+                for name, target in found.items()
+            ]
+        )
+        return
+    out.table(
+        ["name", "server", "used"],
+        [(name, target.base_url, name == used) for name, target in found.items()],
+        empty="no profiles yet: `finetuned login --profile NAME`",
+    )
+    if variables := config.set_variables():
+        out.say(f"set, and goes before profiles: {' and '.join(variables)}", "yellow")

@@ -9,12 +9,15 @@ import typer
 from finetuned.cli import complete
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.gates import parse_gate
+from finetuned.cli.listing import After, Limit, listed
+from finetuned.cli.options import App
 from finetuned.cli.output import Json, Out, Wide, when
 from finetuned.cli.session import client, confirm, pairs
+from finetuned.cli.tables import Column
 from finetuned.types import AliasChange, AliasObject, ModelObject, ModelOrigin, TargetShare
 
-app = typer.Typer(help="Base models, trained models and aliases.")
-alias = typer.Typer(help="Custom names for models.", no_args_is_help=True)
+app = App(help="Base models, trained models and aliases.")
+alias = App(help="Custom names for models.", no_args_is_help=True)
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", autocompletion=complete.models, show_default=False)
@@ -31,23 +34,29 @@ IfMatch = Annotated[
 def models(context: typer.Context, wide: Wide = False, as_json: Json = False) -> None:
     """Manage base models, trained models and aliases. Lists them if no command is given."""
     if context.invoked_subcommand is None:
-        list_models(wide, as_json)
+        list_models(wide=wide, as_json=as_json)
 
 
 @app.command("list")
-def list_models(wide: Wide = False, as_json: Json = False) -> None:
+def list_models(
+    limit: Limit = None, after: After = None, wide: Wide = False, as_json: Json = False
+) -> None:
     """List all available models."""
     out = Out(as_json)
     with client() as server:
-        found = list(server.models.list())
+        found = listed(server.models.list, out, limit=limit, after=after)
     if out.json:
         out.value(found)
         return
-    columns = ["model", "kind", "of", "created"]
-    more = ["context", "license", "job"] if wide else []
+    # An alias's targets are listed themselves, so they need not be copied from here.
+    columns = [
+        *(Column("model"), Column("kind", 1)),
+        *(Column("of", 2, cut="end"), Column("created", 3)),
+    ]
+    more = [Column(name, 4) for name in ("context", "license", "job")] if wide else []
     rows = [
         (
-            *(m.id, _kind(m), m.base_model or _shares(m.alias_of), when(m.created)),
+            *(m.id, _kind(m), m.base_model or _shares(m.alias_of), when(m.created or None)),
             *((m.context_length, m.license, m.fine_tuning_job) if wide else ()),
         )
         for m in found
@@ -98,17 +107,19 @@ def delete(
 
 
 @alias.command("list")
-def list_aliases(wide: Wide = False, as_json: Json = False) -> None:
+def list_aliases(
+    limit: Limit = None, after: After = None, wide: Wide = False, as_json: Json = False
+) -> None:
     """List the project's aliases, newest first."""
     out = Out(as_json)
     with client() as server:
-        found = list(server.aliases.list())
+        found = listed(server.aliases.list, out, limit=limit, after=after)
     if out.json:
         out.value(found)
         return
     out.table(
-        ["alias", "target", "changed"],
-        [(a.id, _shares(a.targets), when(a.updated_at)) for a in found],
+        ["alias", "target", *_share_column(out, 2), Column("changed", 3)],
+        [row for a in found for row in _by_target(out, [a.id], a.targets, [when(a.updated_at)])],
         empty="no aliases yet: `finetuned alias set NAME MODEL`",
         wide=wide,
     )
@@ -186,10 +197,17 @@ def history(name: Name, wide: Wide = False, as_json: Json = False) -> None:
         out.value(found)
         return
     out.table(
-        ["change", "when", "what", "to", "by"],
         [
-            (c.generation, when(c.created_at), _action(c), _shares(c.targets), c.api_key_id)
+            *("change", Column("when", 4), Column("what", 3), Column("to", 1)),
+            *(_share_column(out, 2)),
+            Column("by", 5),
+        ],
+        [
+            row
             for c in found
+            for row in _by_target(
+                out, [c.generation, when(c.created_at), _action(c)], c.targets, [c.api_key_id]
+            )
         ],
         wide=wide,
     )
@@ -251,3 +269,21 @@ def _shares(targets: list[TargetShare] | None) -> str:
     if targets is None or len(targets) == 1:
         return targets[0].model if targets else ""
     return ", ".join(f"{t.model} {t.weight}%" for t in targets)
+
+
+def _share_column(out: Out, rank: int) -> list[Column]:
+    return [Column("share", rank)] if out.live else []
+
+
+def _by_target(
+    out: Out, before: list[object], targets: list[TargetShare], after: list[object]
+) -> list[list[object]]:
+    """Return a row per target on a terminal, whose width two names of models exceed, else one."""
+    if not out.live:
+        return [[*before, _shares(targets), *after]]
+    rows = [[t.model, f"{t.weight}%" if len(targets) > 1 else ""] for t in targets]
+    blank = ([""] * len(before), [""] * len(after))
+    return [
+        [*(before if n == 0 else blank[0]), *row, *(after if n == 0 else blank[1])]
+        for n, row in enumerate(rows)
+    ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.text import Text
 
-from finetuned.cli.tables import Column, lay_out, lines
+from finetuned.cli.tables import Column, lay_out, lines, wrapped
 
 # Control characters in a file name or a model's answer must not reach the terminal.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -23,6 +24,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, including errors
 Wide = Annotated[
     bool, typer.Option("--wide", help="Show all columns in full, even if lines exceed the width.")
 ]
+
+JsonFilter = Callable[[Any], Iterator[str]]
+_json_filter: ContextVar[JsonFilter | None] = ContextVar("json_filter", default=None)
+
+
+def filter_json(lines_of: JsonFilter | None) -> None:
+    """Print these lines instead of the JSON that they are made of. None turns this off."""
+    _json_filter.set(lines_of)
 
 
 def printable(text: object) -> str:
@@ -34,7 +43,8 @@ class Out:
     """Output of a command. Results go to stdout, everything else to stderr."""
 
     def __init__(self, as_json: bool = False) -> None:
-        self.json = as_json
+        self._filter = _json_filter.get()
+        self.json = as_json or self._filter is not None
         self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
         self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -50,11 +60,12 @@ class Out:
 
     def line(self, text: object) -> None:
         """Print a line of the result."""
-        self._print(Text(printable(text)))
+        for line in self._wrapped(printable(text)):
+            self.console.print(Text(line), soft_wrap=True)
 
-    def _print(self, text: Text) -> None:
-        """Print text that is wrapped between words only, so that ids can be copied."""
-        self.console.print(text, overflow="ignore", crop=False)
+    def _wrapped(self, text: str, indent: int = 0) -> list[str]:
+        """Return text in lines that fit the terminal; in a pipe, return it as it is."""
+        return wrapped(text, self.console.width - indent) if self.console.is_terminal else [text]
 
     def raw(self, text: str) -> None:
         """Print text of the result unchanged, without a line feed."""
@@ -71,11 +82,21 @@ class Out:
 
     def value(self, value: Any) -> None:
         """Print a JSON result."""
-        self.raw(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+        if self._filter is None:
+            self.raw(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+        else:
+            self._filtered(self._filter, value)
 
     def json_line(self, value: Any) -> None:
         """Print one of several JSON results on a single line."""
-        self.raw(json.dumps(plain(value), ensure_ascii=False) + "\n")
+        if self._filter is None:
+            self.raw(json.dumps(plain(value), ensure_ascii=False) + "\n")
+        else:
+            self._filtered(self._filter, value)
+
+    def _filtered(self, lines_of: JsonFilter, value: Any) -> None:
+        for line in lines_of(plain(value)):
+            self.raw(f"{line}\n")
 
     def table(
         self,
@@ -83,11 +104,12 @@ class Out:
         rows: Iterable[Sequence[object]],
         *,
         empty: str = "nothing here yet",
-        wide: bool = False,
+        wide: bool | None = None,
     ) -> None:
         """Print a table; in a pipe, print tab-separated lines of all columns without a header.
 
-        Columns that do not fit are left out, the last ones first unless they have ranks.
+        Empty columns are left out, and those that do not fit: the last ones first unless they have
+        ranks. None for `wide` means that the command has no such option.
         """
         shown = [[_cell(cell) for cell in row] for row in rows]
         if not self.console.is_terminal:
@@ -99,19 +121,25 @@ class Out:
             self.say(empty)
             return
         named = [Column(c, rank) if isinstance(c, str) else c for rank, c in enumerate(columns)]
+        used = [n for n, _ in enumerate(named) if wide or n == 0 or any(row[n] for row in shown)]
+        named = [named[n] for n in used]
+        shown = [[row[n] for n in used] for row in shown]
         layout = lay_out(named, shown, None if wide else self.console.width)
         for line in lines(named, shown, layout):
             self.console.print(line, soft_wrap=True)
         if layout.hidden:
-            self.say(f"hidden in {self.console.width} columns: {', '.join(layout.hidden)}", "dim")
+            how = "" if wide is None else "; --wide shows them"
+            self.say(f"not shown for lack of width: {', '.join(layout.hidden)}{how}", "dim")
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Print one object, one field per line, without empty fields."""
         kept = [(name, _cell(value)) for name, value in pairs if value not in (None, "", [], {})]
         width = max((len(name) for name, _ in kept), default=0)
         for name, value in kept:
-            text = Text(f"{name:<{width}}  ", style="dim")
-            self._print(text.append(value, style="not dim"))
+            for line in self._wrapped(value, indent=width + 2):
+                text = Text(f"{name:<{width}}  ", style="dim")
+                self.console.print(text.append(line, style="not dim"), soft_wrap=True)
+                name = ""
 
 
 def plain(value: Any) -> Any:

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from finetuned.cli.listing import After, Limit, listed
+from finetuned.cli.options import App
 from finetuned.cli.output import Json, Out, Wide, when
 from finetuned.cli.session import client
 from finetuned.cli.tables import Column
 
-app = typer.Typer(
+app = App(
     help="Personal data that only your project has, such as customer numbers.",
     no_args_is_help=True,
 )
@@ -19,11 +21,13 @@ Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 
 
 @app.command("list")
-def list_recognizers(wide: Wide = False, as_json: Json = False) -> None:
+def list_recognizers(
+    limit: Limit = None, after: After = None, wide: Wide = False, as_json: Json = False
+) -> None:
     """List the project's recognizers, newest first."""
     out = Out(as_json)
     with client() as server:
-        found = list(server.recognizers.list())
+        found = listed(server.recognizers.list, out, limit=limit, after=after)
     if out.json:
         out.value(found)
         return

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.markup import escape
+from rich.text import Text
 
+from finetuned.cli.hints import with_commands
 from finetuned.cli.output import Out, printable, size
-from finetuned.types import FileReport
+from finetuned.types import FileReport, Issue
 
 _MAX_FINDINGS = 12
 _STYLES = {"error": "bold red", "warning": "yellow"}
@@ -35,16 +38,22 @@ def show(report: FileReport, out: Out) -> None:
     )
     for number, advice in enumerate(report.advice, 1):
         out.console.print(f"\n[bold]{number}. {escape(printable(advice.title))}[/]")
-        out.console.print(f"   {escape(printable(advice.text))}")
-    findings = [*checked.issues, *report.findings]
+        out.console.print(f"   {escape(printable(with_commands(advice.text)))}")
+    print_findings([*checked.issues, *report.findings], out)
+
+
+def print_findings(findings: Sequence[Issue], out: Out) -> None:
+    """Print the first findings, one per line, below a blank line."""
     if findings:
         out.console.print()
+    told: set[str] = set()
     for issue in findings[:_MAX_FINDINGS]:
-        place = f"line {issue.line} {issue.pointer}" if issue.line else "file"
-        style = _STYLES.get(issue.severity, "")
-        out.console.print(f"{place}: ", end="", markup=False)
-        out.console.print(f"{issue.severity} {issue.code}", style=style, end="", markup=False)
-        out.console.print(f": {printable(issue.message)} {printable(issue.fix)}", markup=False)
+        place = f"line {issue.line} {issue.pointer}".rstrip() if issue.line else "file"
+        # The same remedy for every finding of a kind would hide what they say.
+        fix = "" if issue.fix in told else f" {printable(issue.fix)}"
+        told.add(issue.fix)
+        kind = Text(f"{issue.severity} {issue.code}", style=_STYLES.get(issue.severity, ""))
+        out.console.print(Text(f"{place}: ") + kind + Text(f": {printable(issue.message)}{fix}"))
     if len(findings) > _MAX_FINDINGS:
         out.say(f"… and {len(findings) - _MAX_FINDINGS} more: see --format md or --json")
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextvars import ContextVar
 
-from finetuned import Client
+from finetuned import Client, config
 from finetuned.cli.failures import WrongUsage
+
+_profile: ContextVar[str | None] = ContextVar("profile", default=None)
+
+
+def choose_profile(name: str | None) -> None:
+    """Use a profile for the rest of this command. None means that none was chosen."""
+    _profile.set(name)
+
+
+def profile() -> str:
+    """Return the name of the profile in use."""
+    return config.profile_name(_profile.get())
 
 
 def client() -> Client:
     """Return a client for the server from the environment or `finetuned login`."""
-    return Client()
+    return Client(profile=_profile.get())
 
 
 def confirm(question: str, *, yes: bool) -> None:

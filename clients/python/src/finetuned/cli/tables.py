@@ -1,7 +1,8 @@
-"""Layout of tables on a terminal: ids stay whole, and columns that do not fit are left out."""
+"""Layout on a terminal: ids stay whole, and columns of tables that do not fit are left out."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -11,6 +12,7 @@ from rich.text import Text
 
 _GAP: Final = 2
 _MIN_CUT_CELLS: Final = 16
+_MIN_WRAPPED_CELLS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -99,3 +101,16 @@ def _fitted(cell: str, width: int, column: Column) -> str:
 def _padded(cell: str, width: int, *, right: bool) -> str:
     space = " " * (width - cell_len(cell))
     return space + cell if right else cell + space
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return text in lines of at most `width` characters, broken at spaces only.
+
+    What is longer than a line, such as the id of a model, stays whole, so that it can be copied.
+    """
+    if width < _MIN_WRAPPED_CELLS:
+        return [text]
+    found: list[str] = []
+    for line in text.split("\n"):
+        found += textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+    return found

@@ -4,46 +4,82 @@ from __future__ import annotations
 
 import re
 import time
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timezone, tzinfo
 from typing import Annotated, Any, Literal
 
 import typer
 
+from finetuned.cli import complete
 from finetuned.cli.failures import WrongUsage
-from finetuned.cli.output import Json, Out, Wide, when
+from finetuned.cli.output import Json, Out, Wide
 from finetuned.cli.session import client
 from finetuned.cli.tables import Column
 from finetuned.types import UsageBucket
 
-_UNITS = {"m": 60, "h": 3600, "d": 86_400}
+_HOUR_S = 3600
+_UNITS = {"m": 60, "h": _HOUR_S, "d": 86_400}
 _GROUPS: dict[str, Literal["model", "project_id", "api_key_id"]] = {
     "model": "model",
     "project": "project_id",
     "key": "api_key_id",
 }
+Width = Literal["1m", "1h", "1d"]
+Row = tuple[Any, ...]
 
 
 def usage(
     since: Annotated[str, typer.Option(help="Start of the period: 90m, 12h or 7d ago.")] = "7d",
     by: Annotated[Literal["model", "project", "key"], typer.Option(help="Grouping.")] = "model",
-    width: Annotated[Literal["1m", "1h", "1d"], typer.Option(help="Time span of a row.")] = "1d",
+    width: Annotated[
+        Width, typer.Option(help="Time span of a row. Days are those of your time zone.")
+    ] = "1d",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this model; repeatable.", autocompletion=complete.models),
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="Only this API key; repeatable.", metavar="KEY_ID")
+    ] = None,
+    project: Annotated[
+        list[str] | None, typer.Option(help="Only this project; repeatable.", metavar="PROJECT_ID")
+    ] = None,
+    batch: Annotated[
+        bool | None, typer.Option("--batch/--no-batch", help="Only batches, or all but them.")
+    ] = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
-    """Show inference requests and tokens. An admin key sees all projects."""
+    """Show inference requests and tokens. An admin key sees all projects.
+
+    JSON has the server's own intervals, whose days are those of UTC.
+    """
     out = Out(as_json)
-    start = int(time.time()) - _seconds(since)
     group = _GROUPS[by]
+    start_s = int(time.time()) - _seconds(since)
+    by_local_day = width == "1d" and not out.json
     with client() as server:
-        buckets = list(server.usage.completions(start, bucket_width=width, group_by=[group]))
+        buckets = list(
+            server.usage.completions(
+                start_of_day(start_s) if by_local_day else start_s,
+                bucket_width="1h" if by_local_day else width,
+                group_by=[group],
+                models=model or (),
+                api_key_ids=key or (),
+                project_ids=project or (),
+                batch=batch,
+            )
+        )
     if out.json:
         out.value(buckets)
         return
-    rows = _rows(buckets, group)
+    rows = rows_of(buckets, group, by_day=by_local_day)
     if rows and out.live:
-        rows.append(("total", "", *(sum(row[n] for row in rows) for n in range(2, 6))))
+        rows.append(("total", "", *(sum(counts) for counts in list(zip(*rows, strict=True))[2:])))
     out.table(
         [
-            "from",
+            f"from ({datetime.now().astimezone():%Z})",
             Column(by, 1, cut="middle"),
             *(Column(name, 2) for name in ("requests", "failed", "tokens in", "tokens out")),
         ],
@@ -51,21 +87,52 @@ def usage(
         empty=f"no requests within {since}",
         wide=wide,
     )
+    if by_local_day and rows and (minutes := minutes_of_the_day_before(start_s)):
+        out.say(f"The first {minutes} minutes of a day count toward the day before.", "dim")
 
 
-def _rows(buckets: list[UsageBucket], group: str) -> list[tuple[Any, ...]]:
+def rows_of(
+    buckets: Iterable[UsageBucket], group: str, *, by_day: bool, zone: tzinfo | None = None
+) -> list[Row]:
+    """Return a row per interval and group, oldest first, in a time zone (default: the local one).
+
+    With `by_day`, the buckets are hours, and each counts toward the day in which it begins.
+    """
+    form = "%Y-%m-%d" if by_day else "%Y-%m-%d %H:%M"
+    sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for bucket in buckets:
+        interval = _local(bucket.start_time, zone).strftime(form)
+        for found in bucket.results:
+            counts = (
+                *(found.num_model_requests, found.num_failed_requests),
+                *(found.input_tokens, found.output_tokens),
+            )
+            total = sums[interval, getattr(found, group) or ""]
+            total[:] = [one + more for one, more in zip(total, counts, strict=True)]
     return [
-        (
-            when(bucket.start_time),
-            getattr(found, group) or "",
-            found.num_model_requests,
-            found.num_failed_requests,
-            found.input_tokens,
-            found.output_tokens,
-        )
-        for bucket in buckets
-        for found in bucket.results
+        (interval, name, *counts)
+        for (interval, name), counts in sorted(sums.items(), key=lambda one: one[0][0])
     ]
+
+
+def start_of_day(seconds: int, zone: tzinfo | None = None) -> int:
+    """Return the first full hour of UTC in the day of a time.
+
+    The day is that of a time zone (default: the local one).
+    """
+    day = _local(seconds, zone)
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+    return -(-int(midnight.timestamp()) // _HOUR_S) * _HOUR_S
+
+
+def minutes_of_the_day_before(seconds: int, zone: tzinfo | None = None) -> int:
+    """Return how many minutes of a day lie in an hour of UTC that began on the day before."""
+    offset = _local(seconds, zone).utcoffset()
+    return 0 if offset is None else int(offset.total_seconds()) % _HOUR_S // 60
+
+
+def _local(seconds: int, zone: tzinfo | None) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc).astimezone(zone)
 
 
 def _seconds(text: str) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from finetuned import config
 from finetuned.cli.output import Json, Out, plain
-from finetuned.cli.session import client
+from finetuned.cli.session import client, profile
 from finetuned.types import Allowance, LimitUse
 
 
@@ -22,10 +23,17 @@ def whoami(as_json: Json = False) -> None:
             ("project", f"{project.name} ({project.id})"),
             ("key", f"{key.name} ({key.id})"),
             ("role", key.role),
+            ("key from", _source()),
             *_limits("key", found.api_key_limits),
             *_limits("project", found.project_limits),
         ]
     )
+
+
+def _source() -> str:
+    if config.ENV_KEY in config.set_variables():
+        return config.ENV_KEY
+    return f"profile {profile()}"
 
 
 def _limits(whose: str, allowance: Allowance) -> list[tuple[str, str]]:

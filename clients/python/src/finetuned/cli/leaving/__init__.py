@@ -5,11 +5,10 @@ Each imports what it does when it runs, so that all other commands start without
 
 from __future__ import annotations
 
-import typer
-
 from finetuned.cli.leaving import plan, record, report, retrain
+from finetuned.cli.options import App
 
-app = typer.Typer(
+app = App(
     help="Move fine-tuned models from OpenAI, before they are shut down.", no_args_is_help=True
 )
 app.command()(record.record)

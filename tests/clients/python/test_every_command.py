@@ -1,0 +1,220 @@
+"""Tests of what all commands have in common: options, streams, exit codes and hints."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import finetuned
+import pytest
+import typer.main
+from finetuned.cli.app import app
+
+from service.projects.records import Role
+from tests.conftest import BASE_MODEL, Api
+
+pytestmark = pytest.mark.slow
+
+SOURCE = Path(finetuned.__file__).parent
+ROW = '{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}\n'
+
+# Commands that a user runs one after the other, with the names of what they made.
+USED = (
+    "whoami",
+    "profiles",
+    "usage",
+    "import-config axolotl.yaml",
+    "files upload rows.jsonl --no-wait",
+    "files list",
+    "files show {file}",
+    "files get {file} -o copy.jsonl",
+    "files delete {file} --yes",
+    "recognizers set customer --terms terms.txt",
+    "recognizers list",
+    "recognizers delete customer",
+    "models list",
+    "models show {model}",
+    "alias set team/support {model}",
+    "alias list",
+    "alias show team/support",
+    "alias history team/support",
+    "alias delete team/support --yes",
+    "jobs list",
+    "jobs show {job}",
+    "jobs events {job}",
+    "jobs pause {job}",
+    "jobs resume {job}",
+    "jobs cancel {job}",
+    "admin projects list",
+    "admin projects create shop",
+    "admin projects limit {project} --requests-per-minute 9",
+    "admin keys create {project} --to api-key",
+    "admin keys list {project}",
+    "admin keys revoke {project} {key} --yes",
+    "login",
+    "logout",
+)
+# Commands that wait for a worker or an engine, or that need a trained model.
+OTHER = (
+    "alias rollback team/support",
+    "advise {file}",
+    "train {file}",
+    "import-model rows.jsonl --model {model}",
+    "eval {job}",
+    "chat {model} hello",
+    "export {model} --format adapter --output folder",
+    "files preview {file}",
+    "files report {file}",
+    "files clean {file}",
+    "jobs watch {job}",
+    "models delete {model} --yes",
+)
+# What they ask first is another server's, or no server.
+ELSEWHERE = {
+    *("files check", "leave-openai record", "leave-openai plan"),
+    *("leave-openai retrain", "leave-openai report"),
+}
+
+
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield each command that can be run, with its words."""
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from leaves(inner, (*path, name))
+    else:
+        yield " ".join(path), command
+
+
+COMMANDS: dict[str, Any] = dict(leaves(typer.main.get_command(app)))
+
+
+def name_of(line: str) -> str:
+    """Return the command that a command line begins with."""
+    words = line.split()
+    names = (" ".join(words[:count]) for count in range(len(words), 0, -1))
+    return next(name for name in names if name in COMMANDS)
+
+
+def options_of(command: Any) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts}
+
+
+def test_all_commands_are_tested_here():
+    assert {name_of(line) for line in USED + OTHER} | ELSEWHERE == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_the_common_options(name):
+    assert {"--json", "--jq", "--profile"} <= options_of(COMMANDS[name])
+    assert COMMANDS[name].help
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The files that the commands name."""
+    (tmp_path / "rows.jsonl").write_text(ROW * 12)
+    (tmp_path / "terms.txt").write_text("Acme Trading\n")
+    (tmp_path / "axolotl.yaml").write_text("base_model: tiny\nadapter: lora\ndatasets: []\n")
+    return tmp_path
+
+
+async def test_with_json_stdout_is_json_and_stderr_is_empty(api: Api, cli, story, folder):
+    cli.env["FINETUNED_API_KEY"] = await api.key(role=Role.ADMIN)
+    names = {"model": BASE_MODEL, "job": story.job.id}
+    for line in USED:
+        arguments = [word.format(**names) for word in line.split()]
+        stdin = cli.env["FINETUNED_API_KEY"] if line == "login" else ""
+        done = await cli(*arguments, "--json", stdin=stdin)
+        assert (done.code, done.err) == (0, ""), line
+        lines = done.out.splitlines() if line.startswith("jobs events") else [done.out]
+        made: Any = [json.loads(one) for one in lines][-1:]
+        if line.startswith("files upload"):
+            names["file"] = made[0]["id"]
+        elif line.startswith("admin projects create"):
+            names["project"] = made[0]["id"]
+        elif line.startswith("admin keys create"):
+            names["key"] = made[0]["id"]
+
+
+async def test_without_json_stdout_has_only_what_was_asked_for(cli, story, folder):
+    """What is said about it goes to stderr, so that `$(finetuned …)` and pipes get data alone."""
+    await story.tell("Reading the rows")
+    sent = await cli("files", "upload", "rows.jsonl", "--no-wait")
+    assert "uploaded rows.jsonl" in sent.err
+    file_id = sent.out.split()[1]
+    assert sent.out.startswith("id ")
+    for line, expected in (
+        (f"files get {file_id} -o copy.jsonl", "copy.jsonl\n"),
+        (f"jobs cancel {story.job.id}", f"{story.job.id} is cancelled\n"),
+        (f"files delete {file_id} --yes", f"{file_id}\n"),
+        ("files list", ""),
+        ("alias list", ""),
+        ("recognizers list", ""),
+        ("usage", ""),
+        ("profiles", ""),
+    ):
+        done = await cli(*line.split())
+        assert (done.code, done.out) == (0, expected), line
+    first = await cli("jobs", "list", "--limit", "1")
+    assert (first.out.count("\n"), first.err) == (1, "")
+
+
+async def test_failures_go_to_stderr_with_their_code(cli, folder):
+    cli.env["FINETUNED_API_KEY"] = "sk-ft-unknown"
+    names = {"model": "m", "job": "ftjob-x", "file": "file-x", "project": "proj_x", "key": "key_x"}
+    for line in USED + OTHER:
+        if name_of(line) in ("profiles", "import-config", "logout", "login"):
+            continue
+        (folder / "copy.jsonl").unlink(missing_ok=True)
+        arguments = [word.format(**names) for word in line.split()]
+        done = await cli(*arguments, "--json")
+        assert (done.code, done.out) == (3, ""), line
+        error = json.loads(done.err)["error"]
+        assert error["code"] == "invalid_api_key", line
+        assert "finetuned login" in error["next_step"]
+        told = await cli(*arguments)
+        assert (told.code, told.out) == (3, ""), line
+        assert told.err.startswith("finetuned: "), line
+
+
+async def test_messages_name_commands_where_the_service_names_routes(cli):
+    assert (await cli("alias", "set", "team/support", BASE_MODEL)).code == 0
+    refused = await cli("models", "delete", "team/support", "--yes")
+    assert refused.code == 1
+    assert "`finetuned alias delete team/support`" in refused.err
+    assert "/v1/" not in refused.err
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Yield the texts of a module, with … for what is filled in."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+HINTS = sorted(
+    {
+        hint
+        for path in SOURCE.rglob("*.py")
+        for text in texts(path)
+        for hint in re.findall(r"(?:`|: )finetuned ([a-z][^`\n.,:]*)", text)
+    }
+)
+
+
+@pytest.mark.parametrize("hint", HINTS)
+def test_hints_are_commands_with_their_options(hint):
+    words = hint.split()
+    groups = {" ".join(name.split()[:n]) for name in COMMANDS for n in (1, 2)}
+    assert any(" ".join(words[:n]) in groups | {*COMMANDS} for n in (1, 2, 3)), hint
+    given = set(re.findall(r"--[a-z][a-z-]*", hint))
+    if given:
+        assert given <= options_of(COMMANDS[name_of(hint)]), hint
