@@ -89,6 +89,10 @@ exports: install  ## Export the demo's model in every format, and chat with each
 pages: install  ## Run the code blocks of all pages, including long ones
 	@FINETUNED_LONG_PAGES=1 $(PY) -m pytest tests/docs tests/e2e/test_docs.py tests/inference/engine/test_tool_caller_e2e.py
 
+.PHONY: reasoning
+reasoning: install  ## Train a model that thinks, and read its thoughts through OpenAI's SDK
+	@FINETUNED_REASONING=1 $(PY) -m pytest tests/inference/engine/test_reasoning_e2e.py
+
 lint: install  ## Check style, types, architecture, spelling and wording
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .

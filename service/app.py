@@ -50,9 +50,9 @@ from service.jobs.scheduling.dispatch import Dispatcher
 from service.models import routes as model_routes
 from service.models.aliases import routes as alias_routes
 from service.models.aliases.changes import Aliases
+from service.models.capabilities import Capabilities
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
-from service.models.tools import ToolCallParsers
 from service.projects import routes as project_routes
 from service.projects.records import Projects, digest_of
 from service.uploads import routes as upload_routes
@@ -178,7 +178,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
     registry = ModelRegistry(
         redis, Catalogue(settings.models_file), cache_s=settings.lookup_cache_s
     )
-    tools = ToolCallParsers(settings.tool_call_parser)
+    capabilities = Capabilities.from_settings(settings)
     authenticator = Authenticator(find_principal(projects), cache_s=settings.lookup_cache_s)
     invalidations, job_changes = Invalidations(redis), JobChanges()
     registry.listen(invalidations)
@@ -200,10 +200,10 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 client_timeout_s=settings.client_timeout_s,
                 max_answers=settings.max_answers_per_request,
                 salt_secret=_secret(settings.upstream_api_key),
-                tools=tools,
+                tools=capabilities.tools,
             )
             state = app.state
-            state.tools = tools
+            state.capabilities = capabilities
             state.redis, state.storage, state.projects = redis, storage, projects
             state.registry, state.authenticator = registry, authenticator
             state.aliases = Aliases(

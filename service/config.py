@@ -326,6 +326,11 @@ class Settings(BaseSettings):
         description="vLLM's parser of tool calls for all models without `tool_call_parser` in the "
         "catalog; `none` disables tools. If unset, it is detected from each chat template.",
     )
+    reasoning_parser: str | None = Field(
+        default=None,
+        description="vLLM's parser of thoughts for all models without `reasoning_parser` in the "
+        "catalog; `none` disables it. If unset, it is detected from each chat template.",
+    )
     adapter_cache_dir: Path | None = None
     adapter_cache_bytes: int = Field(default=10 * GIB, gt=0)
     adapter_sweep_s: float = Field(

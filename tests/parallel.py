@@ -55,6 +55,7 @@ GROUPS: Final = {
         "tests/inference/engine/test_cpu_lora.py",
         "tests/inference/engine/test_cpu_wait.py",
         "tests/inference/engine/test_tool_call_parsers.py",
+        "tests/training/test_thinking.py",
         "tests/inference/gateway/test_cache_salt.py",
     ),
     "make_spec": ("tests/training/",),

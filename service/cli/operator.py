@@ -19,6 +19,7 @@ from service.inference.engine.merged import MergeFailed, folder_name, prepare, s
 from service.models import add
 from service.models.catalogue import Catalogue, CatalogueError
 from service.models.inspect import ModelRefused
+from service.models.reasoning import ReasoningParsers
 from service.models.tools import ToolCallParsers
 from service.projects.records import KeyRevoked, Project, Projects, Role, digest_of
 from service.standalone.layout import DataLayout
@@ -63,9 +64,11 @@ def add_model(
     )
     parser = ToolCallParsers(Settings().tool_call_parser).of(entry)
     tools = f"tool calls read by '{parser}'" if parser else "no tool calls"
+    thoughts = ReasoningParsers(Settings().reasoning_parser).of(entry)
+    thinking = f", thoughts read by '{thoughts}'" if thoughts else ""
     return (
         f"added {entry.id}: {entry.parameters or 0:,} parameters, context "
-        f"{entry.context_length}, {tools}. Start its engine with "
+        f"{entry.context_length}, {tools}{thinking}. Start its engine with "
         f"'finetuned-server inference {entry.id}', or start 'finetuned-server up' again."
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from service.thoughts import take_out
+
 Row = dict[str, Any]
 Message = dict[str, Any]
 
@@ -13,7 +15,7 @@ class Example(NamedTuple):
     """The prompt and the answer of a row. `line` is its line in the training file, from 1.
 
     `prompt` holds all messages before the answer, and `answer` is the answer's text, which is
-    empty if the answer only calls tools.
+    empty if the answer only calls tools. `thought` is what the assistant thought before it.
     """
 
     line: int
@@ -21,6 +23,7 @@ class Example(NamedTuple):
     answer: str
     tool_calls: tuple[dict[str, Any], ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
+    thought: str = ""
 
     @property
     def question(self) -> str:
@@ -82,12 +85,14 @@ def _example(row: Row, line: int) -> Example | None:
     if not places:
         return None
     answer = messages[places[-1]]
+    thought, said = take_out(text_of(answer))
     return Example(
         line=line,
         prompt=tuple(messages[: places[-1]]),
-        answer=text_of(answer),
+        answer=said,
         tool_calls=tuple(answer.get("tool_calls") or ()),
         tools=tuple(owner.get("tools") or ()),
+        thought=thought,
     )
 
 

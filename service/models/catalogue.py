@@ -60,6 +60,12 @@ class BaseModelEntry(BaseModel):
         description="vLLM's parser of the model's tool calls, or `none`. By default, it is "
         "detected from the chat template.",
     )
+    reasoning_parser: str | None = Field(
+        default=None,
+        max_length=64,
+        description="vLLM's parser of the model's thoughts, or `none`. By default, it is detected "
+        "from the chat template.",
+    )
     served: bool = Field(default=True, description="Whether `up` starts vLLM for it.")
     merged: tuple[str, ...] = Field(
         default=(),

@@ -15,11 +15,10 @@ from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
 from service.models.aliases.records import AliasRecord
-from service.models.catalogue import BaseModelEntry
+from service.models.capabilities import Capabilities
 from service.models.records import ModelRecord
 from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import Base, ModelDeleted, ModelObject
-from service.models.tools import ToolCallParsers
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, long_list, unknown_after
 
@@ -30,7 +29,7 @@ _MAX_MODELS = 100_000  # about 20 MB in one response
 
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 Artifacts = Annotated[Storage, Depends(resource("storage"))]
-Tools = Annotated[ToolCallParsers, Depends(resource("tools"))]
+CapabilitiesOf = Annotated[Capabilities, Depends(resource("capabilities"))]
 Serves = Annotated[Callable[[str], bool], Depends(resource("serves"))]
 
 
@@ -41,7 +40,7 @@ async def list_models(
     caller: Caller,
     registry: Registry,
     serves: Serves,
-    tools: Tools,
+    capabilities: CapabilitiesOf,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=_MAX_MODELS)] = _MAX_MODELS,
 ) -> Response:
@@ -52,7 +51,7 @@ async def list_models(
     page as `after`.
     """
     owner = caller.project_name
-    known = {entry.id: _base(entry, tools) for entry in registry.catalogue.all()}
+    known = {entry.id: Base(entry, capabilities.of(entry)) for entry in registry.catalogue.all()}
     bases = [ModelObject.of_base(base, available=serves(name)) for name, base in known.items()]
     try:
         page = await _page(registry, caller.project_id, bases, after, limit)
@@ -88,10 +87,6 @@ async def _page(
     return _Page([*found[:limit], *trained.items], has_more)
 
 
-def _base(entry: BaseModelEntry, tools: ToolCallParsers) -> Base:
-    return Base(entry, tools.calls_tools(entry))
-
-
 def _shown(
     model: ModelObject | AliasRecord | ModelRecord, owner: str, bases: Mapping[str, Base]
 ) -> ModelObject:
@@ -104,16 +99,20 @@ def _shown(
 
 @router.get("/{model:path}", operation_id="retrieveModel", summary="Retrieve a model")
 async def retrieve_model(
-    model: str, caller: Caller, registry: Registry, serves: Serves, tools: Tools
+    model: str,
+    caller: Caller,
+    registry: Registry,
+    serves: Serves,
+    capabilities: CapabilitiesOf,
 ) -> ModelObject:
     """Retrieve a base model, a trained model or an alias (`alias_of` lists its targets)."""
     entry = registry.catalogue.get(model)
     if entry is not None:
-        return ModelObject.of_base(_base(entry, tools), available=serves(entry.id))
+        return ModelObject.of_base(Base(entry, capabilities.of(entry)), available=serves(entry.id))
     record = await registry.get(caller.project_id, model)
     if record is not None:
         entry = registry.catalogue.get(record.base_model)
-        base = None if entry is None else _base(entry, tools)
+        base = None if entry is None else Base(entry, capabilities.of(entry))
         return ModelObject.of_adapter(record, caller.project_name, base)
     alias = await registry.alias(caller.project_id, model)
     if alias is not None:

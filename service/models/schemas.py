@@ -8,26 +8,24 @@ from pydantic import BaseModel, Field
 
 from service.models.aliases.records import AliasRecord
 from service.models.aliases.schemas import TargetShare, shares
+from service.models.capabilities import Capability
 from service.models.catalogue import BaseModelEntry
 from service.models.records import ModelOrigin, ModelRecord
 
-Capability = Literal["tools"]
-
 
 class Base(NamedTuple):
-    """A base model of the catalog, and whether it calls tools; None if that is not known."""
+    """A base model of the catalog, and its capabilities; None if they are not known."""
 
     entry: BaseModelEntry
-    calls_tools: bool | None
+    capabilities: list[Capability] | None
 
     def facts(self) -> dict[str, Any]:
         """Return what the API objects of the model and its trained models have in common."""
-        known = self.calls_tools is not None
         return {
             "license": self.entry.license,
             "context_length": self.entry.context_length,
             "languages": list(self.entry.languages),
-            "capabilities": ["tools"] * bool(self.calls_tools) if known else None,
+            "capabilities": self.capabilities,
         }
 
 
@@ -56,7 +54,8 @@ class ModelObject(BaseModel):
     capabilities: list[Capability] | None = Field(
         default=None,
         description="What the base model can do in addition to chats. `tools`: requests may "
-        "contain `tools`. Null for aliases, and if it is not known.",
+        "contain `tools`. `reasoning`: it thinks before it answers, and its thoughts are apart "
+        "from the answer. Null for aliases, and if it is not known.",
     )
     available: bool | None = Field(
         default=None,

@@ -7,16 +7,14 @@ does not write calls does not show the model its tools either.
 
 from __future__ import annotations
 
-import functools
 import re
 from pathlib import Path
 from typing import Final
 
 from service.datasets.rows.templates import NAME, VALUE, rendered_call, takes_tools
 from service.models.catalogue import BaseModelEntry
+from service.models.parsers import Detected, Parsers
 
-NO_TOOLS: Final = "none"
-"""In the catalog: the model does not call tools, whatever its chat template writes."""
 _JSON = rf'\{{"name": "{NAME}", "%s": \{{"word": "{VALUE}"\}}\}}'
 _PYTHON = rf"\[{NAME}\(word=[\"']{VALUE}[\"']\)\]"
 # vLLM's name of each parser, and how its models write a call. The first match counts.
@@ -33,11 +31,6 @@ _FORMATS: Final = {
     "pythonic": _PYTHON,
 }
 _PATTERNS: Final = {parser: re.compile(pattern) for parser, pattern in _FORMATS.items()}
-_TEMPLATES: Final = (
-    "additional_chat_templates/tool_use.jinja",
-    "chat_template.jinja",
-    "tokenizer_config.json",
-)
 
 
 def detect_parser(folder: Path) -> str | None:
@@ -48,46 +41,19 @@ def detect_parser(folder: Path) -> str | None:
     return next((name for name, form in _PATTERNS.items() if form.search(written)), None)
 
 
-class ToolCallParsers:
-    """The parsers of tool calls of base models: as declared, or else as detected.
+class ToolCallParsers(Parsers):
+    """The parsers of tool calls of base models."""
 
-    `default` is the operator's choice for all models for which the catalog declares none.
-    """
+    def declared(self, entry: BaseModelEntry) -> str | None:
+        """Return what the catalog declares."""
+        return entry.tool_call_parser
 
-    def __init__(self, default: str | None = None) -> None:
-        self._default = default
-
-    def of(self, entry: BaseModelEntry) -> str | None:
-        """Return vLLM's name of the model's parser, or None if the model calls no tools."""
-        return self._known(entry)[0]
+    @staticmethod
+    def detect(folder: Path) -> Detected:
+        """Return what the chat template in a base model's folder shows."""
+        parser = detect_parser(folder)
+        return Detected(parser, parser is not None or takes_tools(folder) is not None)
 
     def calls_tools(self, entry: BaseModelEntry) -> bool | None:
         """Return whether the model calls tools; None if its folder cannot be read from here."""
-        parser, is_known = self._known(entry)
-        return parser is not None if is_known else None
-
-    def _known(self, entry: BaseModelEntry) -> tuple[str | None, bool]:
-        """Return the parser, and whether it is known."""
-        declared = entry.tool_call_parser or self._default
-        if declared is None:
-            return _detected(entry.path, _version(entry.path))
-        return (None if declared == NO_TOOLS else declared), True
-
-
-@functools.lru_cache(maxsize=256)
-def _detected(folder: Path, _version: tuple[int, ...]) -> tuple[str | None, bool]:
-    """Return the parser, and whether the template could be read."""
-    parser = detect_parser(folder)
-    return parser, parser is not None or takes_tools(folder) is not None
-
-
-def _version(folder: Path) -> tuple[int, ...]:
-    """Return when the files that can hold the template changed, in ns; 0 for a missing one."""
-    return tuple(_changed(folder / name) for name in _TEMPLATES)
-
-
-def _changed(file: Path) -> int:
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return 0
+        return self.are_needed(entry)

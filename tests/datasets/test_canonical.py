@@ -48,6 +48,15 @@ CASES: list[tuple[str, str]] = [
         '{"role":"tool","content":"x","tool_call_id":"1"},{"role":"assistant","content":"b"}],'
         '"tools":[{"type":"function","function":{"name":"f"}}],"parallel_tool_calls":false}',
     ),
+    *[
+        (
+            '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b",'
+            f'"{field}":" c "}}]}}',
+            '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":'
+            '"<think>\\nc\\n</think>\\n\\nb"}]}',
+        )
+        for field in ("reasoning_content", "reasoning", "thinking")
+    ],
     (
         '{"messages":[{"role":"user","content":"a"},{"role":"assistant","function_call":'
         '{"name":"f","arguments":"{}"}},{"role":"function","name":"f","content":"x"},'

@@ -178,12 +178,32 @@ def test_a_template_that_rewrites_history_gives_a_sample_for_each_turn(tokenizer
     assert tokenizer.decode(encoded.samples[1].input_ids).startswith(prompt)
 
 
+@pytest.mark.parametrize(
+    ("said", "continued"),
+    [
+        # Without the end of the thought, the answer would be taken for the thought when served.
+        ("one", "</think>\n\none<|im_end|>"),
+        ("<b>one</b>", "</think>\n\n<b>one</b><|im_end|>"),
+    ],
+)
+def test_a_thought_that_the_prompt_opens_is_ended(tokenizer, said, continued):
+    encoded = encode(tokenizer, chat(("user", "a"), ("assistant", said)), template=MISMATCHED)
+    (sample,) = encoded.samples
+    assert encoded.thoughts_rendered
+    assert not encoded.prompt_mismatch
+    assert tokenizer.decode(sample.input_ids).endswith(
+        f"<|im_start|>assistant\n<think>\n{continued}"
+    )
+    assert learned(tokenizer, sample) == [continued]
+
+
 def test_a_prompt_that_the_history_lacks_is_kept_as_serving_sends_it(tokenizer):
-    encoded = encode(tokenizer, chat(("user", "a"), ("assistant", "one")), template=MISMATCHED)
+    other = MISMATCHED.replace("<think>", "<answer>")
+    encoded = encode(tokenizer, chat(("user", "a"), ("assistant", "one")), template=other)
     (sample,) = encoded.samples
     assert encoded.prompt_mismatch
     assert tokenizer.decode(sample.input_ids).endswith(
-        "<|im_start|>assistant\n<think>\none<|im_end|>"
+        "<|im_start|>assistant\n<answer>\none<|im_end|>"
     )
     assert learned(tokenizer, sample) == ["one<|im_end|>"]
 

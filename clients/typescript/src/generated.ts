@@ -2363,6 +2363,11 @@ export interface components {
                 [key: string]: unknown;
             }[];
             /**
+             * Reasoning
+             * @description What a model that thinks wrote before its answer, in an assistant message.
+             */
+            reasoning?: string | null;
+            /**
              * Tool Call Id
              * @description ID of the tool call that a tool message answers.
              */
@@ -2917,6 +2922,7 @@ export interface components {
              * @description Tool selection: `auto`, `none`, `required`, or the one tool to call.
              */
             tool_choice?: unknown;
+            chat_template_kwargs?: components["schemas"]["ThinkingSwitches"] | null;
             /**
              * Response Format
              * @description Output format: plain JSON, or JSON that matches a schema.
@@ -3270,6 +3276,7 @@ export interface components {
             tools?: {
                 [key: string]: unknown;
             }[] | null;
+            chat_template_kwargs?: components["schemas"]["ThinkingSwitches"] | null;
         } & {
             [key: string]: unknown;
         };
@@ -6158,9 +6165,9 @@ export interface components {
             languages?: string[] | null;
             /**
              * Capabilities
-             * @description What the base model can do in addition to chats. `tools`: requests may contain `tools`. Null for aliases, and if it is not known.
+             * @description What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it thinks before it answers, and its thoughts are apart from the answer. Null for aliases, and if it is not known.
              */
-            capabilities?: "tools"[] | null;
+            capabilities?: ("tools" | "reasoning")[] | null;
             /**
              * Available
              * @description Whether an engine currently serves a base model and the models trained on it; null for other models.
@@ -6767,7 +6774,7 @@ export interface components {
             status: string;
             /**
              * Output
-             * @description Output items: messages and tool calls.
+             * @description Output items: messages, thoughts and tool calls.
              */
             output: {
                 [key: string]: unknown;
@@ -7340,6 +7347,32 @@ export interface components {
              * @enum {string}
              */
             evaluation_metric: "cosine" | "fuzzy_match" | "bleu" | "gleu" | "meteor" | "rouge_1" | "rouge_2" | "rouge_3" | "rouge_4" | "rouge_5" | "rouge_l";
+        };
+        /**
+         * ThinkingSwitches
+         * @description Switches of models that think, as the chat templates of their base models read them.
+         */
+        ThinkingSwitches: {
+            /**
+             * Enable Thinking
+             * @description Whether to think before the answer: Qwen, GLM and Nemotron.
+             */
+            enable_thinking?: boolean;
+            /**
+             * Thinking
+             * @description Whether to think before the answer: DeepSeek and Granite.
+             */
+            thinking?: boolean;
+            /**
+             * Preserve Thinking
+             * @description Whether to keep the thoughts of earlier messages: Qwen.
+             */
+            preserve_thinking?: boolean;
+            /**
+             * Truncate History Thinking
+             * @description Whether to drop the thoughts of earlier messages: Nemotron.
+             */
+            truncate_history_thinking?: boolean;
         };
         /**
          * ToolCallGrader

@@ -85,6 +85,7 @@ weights, in the same format. The engine settings of a merged model default to it
 {{- $entry := dict "id" .id "path" .path "license" .license "context_length" (int64 .contextLength) "languages" (.languages | default list) "served" (dig "engine" "enabled" true .) -}}
 {{- with .parameters -}}{{- $_ := set $entry "parameters" (int64 .) -}}{{- end -}}
 {{- with .toolCallParser -}}{{- $_ := set $entry "tool_call_parser" . -}}{{- end -}}
+{{- with .reasoningParser -}}{{- $_ := set $entry "reasoning_parser" . -}}{{- end -}}
 {{- with .merged -}}
 {{- $names := list -}}
 {{- range . -}}{{- $names = append $names .name -}}{{- end -}}

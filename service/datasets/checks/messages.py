@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from service import thoughts
 from service.datasets.checks.fields import pointer_to, report_unknown, take
 from service.datasets.checks.findings import Findings
 from service.datasets.checks.issues import shown
@@ -17,7 +18,7 @@ FIELDS: dict[str, frozenset[str]] = {
     "system": _COMMON,
     "developer": _COMMON,
     "user": _COMMON,
-    "assistant": _COMMON | {"tool_calls", "function_call", "refusal"},
+    "assistant": _COMMON | {"tool_calls", "function_call", "refusal", *thoughts.FIELDS},
     "tool": _COMMON | {"tool_call_id"},
     "function": _COMMON,
 }
@@ -46,6 +47,7 @@ def check_message(found: Findings, message: Any, at: str, trail: ToolTrail) -> s
         trail.turn()
     if role == "assistant":
         check_marks(found, message, at, FIELDS[role])
+        _check_thoughts(found, message, at)
         _check_calls(found, message, at, trail)
     elif role == "tool":
         trail.answer(message, at)
@@ -80,6 +82,13 @@ def _check_weight(found: Findings, message: dict[str, Any], role: str, at: str) 
         found.add("weight_not_allowed", here, role=role)
     elif type(weight) not in (int, float) or weight not in (0, 1):
         found.add("invalid_weight", here)
+
+
+def _check_thoughts(found: Findings, message: dict[str, Any], at: str) -> None:
+    for field in thoughts.FIELDS:
+        thought = take(found, message, at, field, str)
+        if thought:
+            check_text(found, thought, pointer_to(at, field))
 
 
 def _check_calls(found: Findings, message: dict[str, Any], at: str, trail: ToolTrail) -> None:

@@ -29,6 +29,7 @@ from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
 from service.datasets.rows.raw_json import parse
 from service.datasets.rows.shape import DeveloperMessage
+from service.thoughts import put_in
 
 encode = msgspec.json.Encoder().encode
 # Matches an escaped NUL, among others, which makes a row invalid even if its structure is plain.
@@ -162,8 +163,9 @@ def canonical_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _canonical_message(message: dict[str, Any]) -> dict[str, Any]:
     role = "system" if message["role"] == "developer" else message["role"]
     new: dict[str, Any] = {"role": role}
-    if message.get("content") is not None or message.get("refusal") is not None:
-        new["content"] = "".join(texts_of(message))
+    content = put_in(message, "".join(texts_of(message)))
+    if content or message.get("content") is not None or message.get("refusal") is not None:
+        new["content"] = content
     if message.get("name") is not None:
         new["name"] = message["name"]
     if message.get("tool_calls"):

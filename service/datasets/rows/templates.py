@@ -1,8 +1,9 @@
-"""Detection of whether a base model's chat template writes tool calls and their results.
+"""Detection of what a base model's chat template writes: tool calls, their results, and thoughts.
 
 Many templates write only the content of a message. A row that calls a tool then becomes an
 empty answer, and a model trained on it learns to say nothing. To detect this, a tool call and
-its result are rendered with unique words, which are then searched for in the text.
+its result are rendered with unique words, which are then searched for in the text. The same is
+done with what an assistant thought before its answer.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateError, TemplateSyntaxError, nodes
 from jinja2.ext import Extension, loopcontrols
@@ -19,6 +20,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 NAME, VALUE, _RESULT = "probed_function", "probedvalue", "probedresult"
+THOUGHT = "probedthought"
 # Mistral's templates accept only IDs of nine letters and digits.
 _CALL_ID = "probe0001"
 _TOOLS = [
@@ -53,8 +55,15 @@ _FOUND: dict[str, Any] = {
     "tool_call_id": _CALL_ID,
     "content": json.dumps({"word": _RESULT}),
 }
+# Templates read a thought under one of these names.
+_THINKING: dict[str, Any] = {
+    **_ANSWER,
+    "reasoning_content": THOUGHT,
+    "reasoning": THOUGHT,
+    "thinking": THOUGHT,
+}
 _TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
-_Render = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None], str | None]
+_Render = Callable[..., str | None]
 # Errors that templates raise for an unsupported conversation, from their own raise_exception or
 # from operations on undefined values.
 _REFUSALS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
@@ -84,6 +93,34 @@ def rendered_call(folder: Path) -> str | None:
     return None if render is None else _with_call(render)
 
 
+class Thinking(NamedTuple):
+    """How a chat template writes thoughts.
+
+    `thought` is a conversation with the thought `THOUGHT`, if the template writes it. `answer` is a
+    conversation without a thought, `history` the same in the middle of a longer one, and `prompt`
+    what the model continues.
+    """
+
+    thought: str | None
+    answer: str
+    history: str
+    prompt: str
+
+
+def rendered_thinking(folder: Path) -> Thinking | None:
+    """Return how the template in a base model's folder writes thoughts; None without a template."""
+    render = _renderer(folder)
+    if render is None:
+        return None
+    thought = render([_QUESTION, _THINKING], None) or ""
+    return Thinking(
+        thought if THOUGHT in thought else None,
+        render([_QUESTION, _ANSWER], None) or "",
+        render([_QUESTION, _ANSWER, _QUESTION], None) or "",
+        render([_QUESTION], None, prompt=True) or "",
+    )
+
+
 def _with_call(render: _Render) -> str | None:
     named = {**_FOUND, "name": NAME}
     for found in (_FOUND, named):
@@ -109,13 +146,18 @@ def _renderer(folder: Path) -> _Render | None:
         return None
     tokens = {name: _content(config.get(name)) for name in _TOKENS}
 
-    def render(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str | None:
+    def render(
+        messages: list[dict[str, Any]],
+        tools: list[dict[str, Any]] | None,
+        *,
+        prompt: bool = False,
+    ) -> str | None:
         try:
             return template.render(
                 messages=messages,
                 tools=tools,
                 documents=None,
-                add_generation_prompt=False,
+                add_generation_prompt=prompt,
                 **tokens,
             )
         except _REFUSALS:

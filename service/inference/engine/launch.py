@@ -39,6 +39,7 @@ from service.inference.engine.sizing import Facts, Sizes, SizingError, size
 from service.inference.engine.vllm_options import OptionError, parallel, with_options
 from service.models import ranks
 from service.models.catalogue import BaseModelEntry, Catalogue
+from service.models.reasoning import ReasoningParsers
 from service.models.records import base_of
 from service.models.tools import ToolCallParsers
 from service.models.weights import folder_fault
@@ -130,6 +131,7 @@ def engine_command(
         "service.inference.engine.server",
         *_what_it_serves(name, path, sizes),
         *_tool_flags(ToolCallParsers(settings.tool_call_parser).of(model)),
+        *_reasoning_flags(ReasoningParsers(settings.reasoning_parser).of(model)),
         *_where_it_listens(settings, port),
         *_machine_flags(settings, machine, sizes),
         *trace_options.flags(),
@@ -192,6 +194,10 @@ def _what_it_serves(name: str, path: Path, sizes: Sizes) -> list[str]:
 
 def _tool_flags(parser: str | None) -> list[str]:
     return ["--enable-auto-tool-choice", f"--tool-call-parser={parser}"] if parser else []
+
+
+def _reasoning_flags(parser: str | None) -> list[str]:
+    return [f"--reasoning-parser={parser}"] if parser else []
 
 
 def _where_it_listens(settings: Settings, port: int) -> list[str]:

@@ -29,6 +29,14 @@ _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 _BLANKS = b" \n\r\t"
 _ABSENT = msgspec.Raw(b"")
 _OFF = frozenset({b"", b"null", b"false"})
+# Variables of chat templates that switch thinking. Others could change what the template writes in
+# ways that the model was not trained on.
+_TEMPLATE_SWITCHES = (
+    "enable_thinking",
+    "thinking",
+    "preserve_thinking",
+    "truncate_history_thinking",
+)
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -122,6 +130,7 @@ class ChatRequest(_Sampled):
     top_logprobs: int | None = None
     tools: msgspec.Raw = _ABSENT
     tool_choice: msgspec.Raw = _ABSENT
+    chat_template_kwargs: dict[str, Any] | None = None
 
     ranges = {
         **_Sampled.ranges,
@@ -158,6 +167,7 @@ class ChatRequest(_Sampled):
         if bytes(self.tools).translate(None, _BLANKS) == b"[]":
             raise refusals.empty("tools")
         _check_tool_choice(self.tools, self.tool_choice)
+        _check_template(self.chat_template_kwargs)
 
 
 class CompletionRequest(_Sampled, dict=True):
@@ -212,6 +222,7 @@ class ResponseRequest(Request):
     conversation: msgspec.Raw = _ABSENT
     background: bool | None = None
     prompt: msgspec.Raw = _ABSENT
+    chat_template_kwargs: dict[str, Any] | None = None
 
     ranges = {**Request.ranges, "max_output_tokens": (1, math.inf)}
 
@@ -246,6 +257,7 @@ class ResponseRequest(Request):
         if _is_off(self.input):
             raise refusals.missing("input")
         _check_tool_choice(self.tools, self.tool_choice)
+        _check_template(self.chat_template_kwargs)
 
 
 class EmbeddingRequest(Request):
@@ -280,6 +292,16 @@ def _check_tool_choice(tools: msgspec.Raw, choice: msgspec.Raw) -> None:
             param="tool_choice",
             code="invalid_value",
         )
+
+
+def _check_template(variables: Mapping[str, Any] | None) -> None:
+    for name, value in (variables or {}).items():
+        place = f"chat_template_kwargs.{name[:80]}"
+        if name not in _TEMPLATE_SWITCHES:
+            listed = ", ".join(_TEMPLATE_SWITCHES)
+            raise refusals.unsupported(place, f"Supported are: {listed}.")
+        if type(value) is not bool:
+            raise refusals.wrong_type(place, "bool", _json_type(value))
 
 
 def _check_stream_options(options: Mapping[str, Any], *, streamed: bool) -> None:

@@ -110,8 +110,31 @@ class ChatMessage(_Open):
     tool_calls: list[Object] | Absent = Field(
         default=None, description="Tool calls made by an assistant message."
     )
+    reasoning: str | Absent | None = Field(
+        default=None,
+        description="What a model that thinks wrote before its answer, in an assistant message.",
+    )
     tool_call_id: str | Absent = Field(
         default=None, description="ID of the tool call that a tool message answers."
+    )
+
+
+class ThinkingSwitches(BaseModel):
+    """Switches of models that think, as the chat templates of their base models read them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    enable_thinking: bool | Absent = Field(
+        default=None, description="Whether to think before the answer: Qwen, GLM and Nemotron."
+    )
+    thinking: bool | Absent = Field(
+        default=None, description="Whether to think before the answer: DeepSeek and Granite."
+    )
+    preserve_thinking: bool | Absent = Field(
+        default=None, description="Whether to keep the thoughts of earlier messages: Qwen."
+    )
+    truncate_history_thinking: bool | Absent = Field(
+        default=None, description="Whether to drop the thoughts of earlier messages: Nemotron."
     )
 
 
@@ -131,6 +154,7 @@ class CreateChatCompletion(_Generation):
         default=None,
         description="Tool selection: `auto`, `none`, `required`, or the one tool to call.",
     )
+    chat_template_kwargs: ThinkingSwitches | None = None
     response_format: Object | None = Field(
         default=None, description="Output format: plain JSON, or JSON that matches a schema."
     )
@@ -205,6 +229,7 @@ class CreateResponse(_Sampling):
     tools: list[Object] | None = Field(
         default=None, description="Functions that the model may call."
     )
+    chat_template_kwargs: ThinkingSwitches | None = None
 
 
 class Response(_Open):
@@ -217,7 +242,7 @@ class Response(_Open):
     status: str = Field(
         description="Status of the response: `completed`, or why it did not complete."
     )
-    output: list[Object] = Field(description="Output items: messages and tool calls.")
+    output: list[Object] = Field(description="Output items: messages, thoughts and tool calls.")
     usage: Object | None = None
 
 

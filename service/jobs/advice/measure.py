@@ -48,7 +48,7 @@ async def measure(
     asked, others = divide(examples, record.seed)
     if not asked:
         return None
-    max_tokens = answer_limit([row.answer for row in asked])
+    max_tokens = answer_limit(asked)
     best = await best_prompt(
         others,
         asked,

@@ -24,7 +24,7 @@ from service.inference.background.engine_task import CancelableTask, Resources
 from service.jobs.advice.measure import measure
 from service.jobs.advice.records import AdviceFailure, AdviceRecord, AdviceStore, AdviceSuperseded
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
-from service.jobs.evaluation.examples import Data, read_data
+from service.jobs.evaluation.examples import Data, answers_at_once, read_data
 from service.jobs.evaluation.scoring import Scoring
 from service.jobs.planning.estimate import Estimates
 from service.jobs.records import JobRecord
@@ -141,6 +141,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
             self._access.calls(record.project_id, record.key_id),
             record.model,
             concurrency=self._settings.eval_requests_at_once,
+            answers_at_once=answers_at_once(self._settings, entry, data),
         )
         try:
             async with Sandbox() as sandbox:

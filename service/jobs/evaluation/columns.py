@@ -42,9 +42,9 @@ class ColumnAnswers(msgspec.Struct, frozen=True):
     answers: list[Answer]
 
 
-def answer_limit(references: Sequence[str]) -> int:
-    """Return the most tokens that an answer may have, by the lengths of the references."""
-    longest = max((len(text.encode()) for text in references), default=0)
+def answer_limit(rows: Sequence[Example]) -> int:
+    """Return the most tokens that an answer may have, by the lengths of the rows' own answers."""
+    longest = max((len((row.thought + reference_of(row)).encode()) for row in rows), default=0)
     return max(_FEWEST_TOKENS, min(_MOST_TOKENS, round(_LONGER * longest / _TOKEN_BYTES)))
 
 
@@ -70,7 +70,7 @@ class Columns:
         self._engine = engine
         self._storage = storage
         self._progress = progress
-        self.max_tokens = answer_limit([reference_of(row) for row in rows])
+        self.max_tokens = answer_limit(rows)
 
     async def answers(
         self, name: str, model: str, prompts: Sequence[Sequence[Message]]

@@ -70,14 +70,28 @@ class Likelihood:
         return sum(self.logprobs)
 
 
+# Each chat template reads the switch that it knows.
+_NO_THOUGHTS = {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}}
+
+
 class EvaluationEngine:
     """The engine of one base model, as evaluations use it.
 
-    Each method raises EngineAway, and ModelGone if the model was deleted.
+    `answers_at_once` is for models that think, but are compared on rows without thoughts: the
+    limits of the answers leave them no room. Each method raises EngineAway, and ModelGone if the
+    model was deleted.
     """
 
-    def __init__(self, calls: EngineCalls, base: str, *, concurrency: int = 16) -> None:
+    def __init__(
+        self,
+        calls: EngineCalls,
+        base: str,
+        *,
+        concurrency: int = 16,
+        answers_at_once: bool = False,
+    ) -> None:
         self.base = base
+        self._thinking = _NO_THOUGHTS if answers_at_once else {}
         self._calls = calls
         self._slots = asyncio.Semaphore(concurrency)
         self._prompt_tokens: dict[bytes, int] = {}
@@ -107,8 +121,9 @@ class EvaluationEngine:
     ) -> Answer:
         """Return the model's greedy answer. A request that the engine rejects becomes an error."""
         body = {"messages": list(messages), "max_tokens": max_tokens, "temperature": 0}
+        body |= {**self._offered(tools), **self._thinking}
         try:
-            response = await self._ask(model, _CHAT, body | self._offered(tools))
+            response = await self._ask(model, _CHAT, body)
         except EngineRefused as e:
             return Answer(text="", error=e.code)
         choice = response.body["choices"][0]
@@ -131,7 +146,11 @@ class EvaluationEngine:
             "continue_final_message": True,
         }
         response = await self._greedy(model, body, _CHAT, max_tokens)
-        return "" if response is None else response["choices"][0]["message"].get("content") or ""
+        if response is None:
+            return ""
+        message = response["choices"][0]["message"]
+        # A parser of thoughts may take the rest of an answer for a thought.
+        return (message.get("reasoning") or "") + (message.get("content") or "")
 
     async def complete(self, model: str, text: str, *, max_tokens: int) -> str:
         """Return how the model continues a raw text; empty if the engine rejects that."""

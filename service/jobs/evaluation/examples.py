@@ -11,7 +11,10 @@ from typing import Any
 
 import msgspec
 
+from service.config import Settings
 from service.evaluation.examples import Example, examples_of
+from service.models.catalogue import BaseModelEntry
+from service.models.reasoning import ReasoningParsers
 from service.training.contract.methods import MethodRows
 from service.training.data.held_out import held_out
 
@@ -94,6 +97,13 @@ def sample(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
         return list(examples)
     chosen = random.Random(seed).sample(range(len(examples)), count)  # noqa: S311 - no secret
     return [examples[place] for place in sorted(chosen)]
+
+
+def answers_at_once(settings: Settings, entry: BaseModelEntry, data: Data) -> bool:
+    """Return whether the base model thinks, but not in the rows."""
+    thinks = ReasoningParsers(settings.reasoning_parser).thinks(entry)
+    examples = (*data.training, *data.held_out)
+    return bool(thinks) and not any(example.thought for example in examples)
 
 
 def cluster_of(example: Example) -> str:

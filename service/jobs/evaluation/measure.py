@@ -166,7 +166,7 @@ class Evaluator:
         """Return the tuned model's answers to a few training rows."""
         count = min(_SEEN_ROWS, len(self._chat_places))
         rows = sample(self._chats.training, count, self._job.seed)
-        limit = answer_limit([row.answer for row in rows])
+        limit = answer_limit(rows)
 
         async def ask(row: Example) -> Answered:
             model = self._evaluation.model

@@ -21,7 +21,7 @@ from service.inference.background.engine_task import CancelableTask, Resources
 from service.jobs.evaluation.checkpoints import Checkpoint, chosen
 from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
-from service.jobs.evaluation.examples import Data, sample
+from service.jobs.evaluation.examples import Data, answers_at_once, sample
 from service.jobs.evaluation.job_data import FileGone, fetch_data
 from service.jobs.evaluation.measure import Evaluator
 from service.jobs.evaluation.progress import Progress
@@ -126,6 +126,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
             self._access.calls(job.project_id, job.key_id),
             job.model,
             concurrency=self._settings.eval_requests_at_once,
+            answers_at_once=answers_at_once(self._settings, entry, data),
         )
         try:
             uses_tools = any(example.uses_tools for example in data.held_out)

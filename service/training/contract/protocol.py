@@ -37,6 +37,7 @@ WarningCode = Literal[
     "tool_calls_not_rendered",  # the chat template omits a supervised call: dropped
     "turns_not_supervised",  # the template has no prompt for this turn: context only
     "rows_split",  # the template rewrites history: one sample per supervised turn
+    "thoughts_not_rendered",  # the chat template omits what the assistant thought: answers only
     "prompt_mismatch",  # the template renders a turn differently from its prompt
     "end_of_turn_added",  # the template does not end turns: the end-of-text token was added
     "packing_unsupported",  # packed samples would attend to each other: trained without packing

@@ -110,6 +110,7 @@ def _warnings(encoded: Encoded) -> list[WarningCode]:
         "rows_truncated": encoded.truncated,
         "rows_split": encoded.split,
         "turns_not_supervised": encoded.skipped_turns > 0,
+        "thoughts_not_rendered": not encoded.thoughts_rendered,
         "prompt_mismatch": encoded.prompt_mismatch,
         "end_of_turn_added": encoded.end_of_turn_added,
     }
@@ -137,6 +138,10 @@ def _message(code: WarningCode, lines: _Lines, rows: int, max_length: int) -> st
         "turns_not_supervised": (
             f"{some} contain an assistant turn for which the chat template has no prompt; it is "
             "read as context, without loss"
+        ),
+        "thoughts_not_rendered": (
+            f"{some} contain thoughts that the model's chat template leaves out; the model learns "
+            "their answers only"
         ),
         "prompt_mismatch": (
             f"{some} contain a turn that the chat template renders differently from its prompt; "

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Final, Protocol
 
 from jinja2 import TemplateError
 
+from service.training.data import thinking
 from service.training.data.chats import Chat, Message
 
 IGNORED: Final = -100
@@ -127,6 +128,7 @@ class Encoded:
     samples: tuple[Sample, ...] = ()
     rendered: bool = True
     calls_rendered: bool = True
+    thoughts_rendered: bool = True
     truncated: bool = False
     split: bool = False
     skipped_turns: int = 0
@@ -141,6 +143,7 @@ class _Turn:
     prompt: str
     through: str
     ends: bool  # whether a token ends the turn
+    thinks: bool = True  # whether the turn contains what the assistant thought, if anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,7 @@ class ChatEncoder:
             token.content for token in tokenizer.added_tokens_decoder.values() if token.special
         }
         self._specials = tuple(special.union(tokenizer.all_special_tokens))
+        self._takes_thoughts = self._writes_thoughts()
 
     def encode(self, chat: Chat) -> Encoded:
         """Encode `chat` into samples.
@@ -173,6 +177,8 @@ class ChatEncoder:
         If the template rejects the chat, `rendered` is false; if the template omits its tool calls,
         `calls_rendered` is false. In both cases there are no samples.
         """
+        if self._takes_thoughts:
+            chat = replace(chat, messages=tuple(map(thinking.in_fields, chat.messages)))
         try:
             whole = self._render(chat, len(chat.messages))
         except _TEMPLATE_ERRORS:
@@ -194,6 +200,7 @@ class ChatEncoder:
             skipped_turns=skipped,
             prompt_mismatch=not all(turn.through.startswith(turn.prompt) for turn in turns),
             end_of_turn_added=not all(turn.ends for turn in turns),
+            thoughts_rendered=all(turn.thinks for turn in turns),
         )
 
     def _render(self, chat: Chat, count: int, *, prompt: bool = False) -> str:
@@ -217,9 +224,19 @@ class ChatEncoder:
             return None
         # The line feed after the end-of-turn token comes from the template, not from the model.
         stripped = through.rstrip()
-        if stripped.endswith(self._specials):
-            return _Turn(prompt, stripped, ends=True)
-        return _Turn(prompt, through, ends=False)
+        ends = stripped.endswith(self._specials)
+        thought = thinking.thought_of(chat.messages[place])
+        written = thinking.after_prompt(prompt, stripped if ends else through, thought)
+        said = written[_shared_length(prompt, written) :]
+        return _Turn(prompt, written, ends=ends, thinks=thought in said)
+
+    def _writes_thoughts(self) -> bool:
+        """Whether the template writes thoughts that messages have in fields of their own."""
+        try:
+            text = self._render(Chat(line=0, messages=thinking.PROBE, supervised=()), 2)
+        except _TEMPLATE_ERRORS:
+            return False
+        return thinking.PROBED in text
 
     def _in_place(self, whole: str, turns: Sequence[_Turn]) -> _Tokens | None:
         """Supervise all turns in one sequence. Returns None if serving sees something else."""

@@ -158,6 +158,14 @@ def test_the_parser_of_tool_calls_is_detected_from_the_chat_template(settings, t
     assert "--tool-call-parser=hermes" in argv
 
 
+def test_the_parser_of_thoughts_is_detected_from_the_chat_template(settings, tmp_path):
+    model = MODEL.model_copy(update={"path": with_template(tmp_path / "base", "qwen3")})
+    assert "--reasoning-parser=qwen3" in command(settings, model=model).argv
+    assert not [
+        one for one in command(settings, model=MODEL).argv if one.startswith("--reasoning-parser")
+    ]
+
+
 def test_a_cache_of_another_user_is_told(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")

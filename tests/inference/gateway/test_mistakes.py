@@ -208,6 +208,25 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str, str]] = [
     (COMPLETIONS, {"prompt": None}, "Missing required parameter: 'prompt'.", "prompt", REQUIRED),
     (EMBEDDINGS, {}, "Missing required parameter: 'input'.", "input", REQUIRED),
     (RESPONSES, {}, "Missing required parameter: 'input'.", "input", REQUIRED),
+    *[
+        (
+            path,
+            {**needed, "chat_template_kwargs": {"tools": []}},
+            "Unsupported parameter: 'chat_template_kwargs.tools' is not supported here. Supported "
+            "are: enable_thinking, thinking, preserve_thinking, truncate_history_thinking.",
+            "chat_template_kwargs.tools",
+            "unsupported_parameter",
+        )
+        for path, needed in [(CHAT, HI), (RESPONSES, {"input": "a"})]
+    ],
+    (
+        CHAT,
+        {**HI, "chat_template_kwargs": {"enable_thinking": "no"}},
+        "Invalid type for 'chat_template_kwargs.enable_thinking': expected a boolean, but got a "
+        "string instead.",
+        "chat_template_kwargs.enable_thinking",
+        TYPE,
+    ),
     (
         RESPONSES,
         {"input": "a", "previous_response_id": "resp_1"},

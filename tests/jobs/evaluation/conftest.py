@@ -36,8 +36,9 @@ class ScriptedEngine:
 
     `answers` maps a question to what models answer that are not `ignorant`, and `calls` to the tool
     that they call if the question comes with tools. Without a `tool_parser`, calls stay in the text
-    as `call_format` has them. `failures` are statuses of the next responses. Requests wait until
-    `go` is set.
+    as `call_format` has them. If it `thinks`, all that it writes is taken for a thought, unless a
+    request switches thoughts off. `failures` are statuses of the next responses. Requests wait
+    until `go` is set.
     """
 
     url: str = ""
@@ -47,6 +48,7 @@ class ScriptedEngine:
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     tool_parser: bool = True
     call_format: str = '<tool_call> {{"name": "{name}", "arguments": {arguments}}} </tool_call>'
+    thinks: bool = False
     failures: list[int] = field(default_factory=list)
     seen: list[dict[str, Any]] = field(default_factory=list)
     health: int = 200
@@ -100,7 +102,10 @@ class ScriptedEngine:
         knows = body["model"] not in self.ignorant and body.get("tools")
         call = self.calls.get(question) if knows else None
         if call is None:
-            return {"role": "assistant", "content": self._answer(body["model"], body["messages"])}
+            said = self._answer(body["model"], body["messages"])
+            if self.thinks and "chat_template_kwargs" not in body:
+                return {"role": "assistant", "content": None, "reasoning": said}
+            return {"role": "assistant", "content": said}
         message = {"role": "assistant", "content": None, "tool_calls": [call]}
         if body.get("tool_choice") == "none":
             return {"role": "assistant", "content": self._written(message)}
@@ -133,7 +138,7 @@ async def open_engine(
     project = await state.projects.create("acme")
     await state.registry.register(tuned_model(project.id))
 
-    def make(patience_s: float = 60) -> EvaluationEngine:
+    def make(patience_s: float = 60, **options: Any) -> EvaluationEngine:
         access = EngineAccess(
             projects=state.projects,
             registry=state.registry,
@@ -141,7 +146,7 @@ async def open_engine(
             meter=meter,
             settings=api.settings.model_copy(update={"eval_engine_patience_s": patience_s}),
         )
-        return EvaluationEngine(access.calls(project.id, "key_a"), BASE)
+        return EvaluationEngine(access.calls(project.id, "key_a"), BASE, **options)
 
     async with (
         Upstreams({BASE: [engine.url]}, api_key="inner") as upstreams,

@@ -25,6 +25,19 @@ async def test_an_answer_comes_with_its_cost(engine, open_engine):
     assert body["max_tokens"] == 9
 
 
+async def test_a_model_that_thinks_can_be_asked_to_answer_at_once(engine, open_engine):
+    engine.thinks = True
+    assert not (await open_engine().answer(BASE, QUESTION, max_tokens=9)).text
+    found = await open_engine(answers_at_once=True).answer(BASE, QUESTION, max_tokens=9)
+    assert found.text == engine.base_answer
+
+
+async def test_a_continuation_that_is_taken_for_a_thought_is_read(engine, open_engine):
+    engine.thinks = True
+    begun = [*QUESTION, {"role": "assistant", "content": "I do"}]
+    assert await open_engine().continue_answer(BASE, begun, max_tokens=9) == engine.base_answer
+
+
 async def test_only_the_tokens_of_the_answer_are_scored(engine, open_engine):
     asking = open_engine()
     (tuned,) = await asking.likelihoods(TUNED, QUESTION, ["Aye, we ship."])

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from service.jobs.evaluation.examples import cluster_of, read_data, sample
+from service.config import Settings
+from service.jobs.evaluation.examples import answers_at_once, cluster_of, read_data, sample
+from service.models.catalogue import BaseModelEntry
 from service.training.data.held_out import held_out
+from tests.models.folders import with_template
 
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
 
@@ -34,6 +37,25 @@ def test_a_validation_file_is_held_out_whole(write):
     found = read_data(training, validation, row_format="chat", share=None, seed=1)
     assert [e.answer for e in found.held_out] == ["a9"]
     assert len(found.training) == 5
+
+
+@pytest.mark.parametrize(
+    ("template", "answer", "at_once"),
+    [
+        ("qwen3", "a", True),
+        ("qwen3", "<think>so</think>a", False),
+        ("qwen2_5", "a", False),
+    ],
+)
+def test_a_model_that_thinks_answers_at_once_if_the_rows_have_no_thoughts(
+    template, answer, at_once, write, tmp_path
+):
+    folder = with_template(tmp_path / "base", template)
+    entry = BaseModelEntry(id="m", path=folder, license="mit", context_length=64)
+    validation = write("v.jsonl", [chat("q", answer)])
+    data = read_data(None, validation, row_format="chat", share=None, seed=1)
+    assert [e.answer for e in data.held_out] == ["a"]
+    assert answers_at_once(Settings(), entry, data) is at_once
 
 
 def test_a_share_is_what_the_trainer_holds_out(write):

@@ -31,10 +31,17 @@ def test_the_base_column_is_verified_by_the_trainers_scores(parity, is_base):
 
 @pytest.mark.parametrize(
     ("references", "limit"),
-    [([], 32), (["Yes."], 32), (["x" * 250], 150), (["x" * 100_000], 512), (["ท" * 100], 180)],
+    [
+        ([], 32),
+        (["Yes."], 32),
+        (["x" * 250], 150),
+        (["x" * 100_000], 512),
+        (["ท" * 100], 180),
+        ([f"<think>{'x' * 240}</think>{'y' * 10}"], 150),
+    ],
 )
 def test_answers_may_be_longer_than_the_references(references, limit):
-    assert answer_limit(references) == limit
+    assert answer_limit(examples_of([chat("a", text) for text in references])) == limit
 
 
 def chat(question: str, answer: str) -> dict[str, Any]:

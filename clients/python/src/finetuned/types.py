@@ -210,6 +210,10 @@ class ChatMessage(Model):
     """
     Tool calls made by an assistant message.
     """
+    reasoning: str | None = None
+    """
+    What a model that thinks wrote before its answer, in an assistant message.
+    """
     tool_call_id: str | None = None
     """
     ID of the tool call that a tool message answers.
@@ -449,45 +453,6 @@ class CreateModelImport(Model):
     suffix: str | None = None
     """
     Suffix to include in the name of the model.
-    """
-
-
-class CreateResponse(Model):
-    """
-    Response request, as in the OpenAI Responses API.
-    """
-
-    model: str
-    """
-    ID of a base model, a trained model or an alias in the project.
-    """
-    stream: bool | None = False
-    """
-    Whether to stream the response as server-sent events.
-    """
-    temperature: float | None = None
-    """
-    Sampling temperature. 0 selects the most likely token at each step.
-    """
-    top_p: float | None = None
-    """
-    Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
-    """
-    input: str | list[dict[str, Any]]
-    """
-    Input text, or a list of input items.
-    """
-    instructions: str | None = None
-    """
-    System message.
-    """
-    max_output_tokens: int | None = None
-    """
-    Maximum number of tokens to generate.
-    """
-    tools: list[dict[str, Any]] | None = None
-    """
-    Functions that the model may call.
     """
 
 
@@ -1761,7 +1726,7 @@ class Response(Model):
     """
     output: list[dict[str, Any]]
     """
-    Output items: messages and tool calls.
+    Output items: messages, thoughts and tool calls.
     """
     usage: dict[str, Any] | None = None
 
@@ -2075,6 +2040,29 @@ class TextSimilarityGrader(Model):
     ]
     """
     Similarity metric. `cosine` is refused, since it needs an encoder model.
+    """
+
+
+class ThinkingSwitches(Model):
+    """
+    Switches of models that think, as the chat templates of their base models read them.
+    """
+
+    enable_thinking: bool | None = None
+    """
+    Whether to think before the answer: Qwen, GLM and Nemotron.
+    """
+    thinking: bool | None = None
+    """
+    Whether to think before the answer: DeepSeek and Granite.
+    """
+    preserve_thinking: bool | None = None
+    """
+    Whether to keep the thoughts of earlier messages: Qwen.
+    """
+    truncate_history_thinking: bool | None = None
+    """
+    Whether to drop the thoughts of earlier messages: Nemotron.
     """
 
 
@@ -3192,6 +3180,7 @@ class CreateChatCompletion(Model):
     """
     Tool selection: `auto`, `none`, `required`, or the one tool to call.
     """
+    chat_template_kwargs: ThinkingSwitches | None = None
     response_format: dict[str, Any] | None = None
     """
     Output format: plain JSON, or JSON that matches a schema.
@@ -3282,6 +3271,46 @@ class CreateProject(Model):
 
     name: str
     limits: Limits | None = None
+
+
+class CreateResponse(Model):
+    """
+    Response request, as in the OpenAI Responses API.
+    """
+
+    model: str
+    """
+    ID of a base model, a trained model or an alias in the project.
+    """
+    stream: bool | None = False
+    """
+    Whether to stream the response as server-sent events.
+    """
+    temperature: float | None = None
+    """
+    Sampling temperature. 0 selects the most likely token at each step.
+    """
+    top_p: float | None = None
+    """
+    Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
+    """
+    input: str | list[dict[str, Any]]
+    """
+    Input text, or a list of input items.
+    """
+    instructions: str | None = None
+    """
+    System message.
+    """
+    max_output_tokens: int | None = None
+    """
+    Maximum number of tokens to generate.
+    """
+    tools: list[dict[str, Any]] | None = None
+    """
+    Functions that the model may call.
+    """
+    chat_template_kwargs: ThinkingSwitches | None = None
 
 
 class CreateWebhookEndpoint(Model):
@@ -4071,9 +4100,9 @@ class ModelObject(Model):
     """
     Languages of the base model, as declared by the operator; null for aliases.
     """
-    capabilities: list[Literal["tools"]] | None = None
+    capabilities: list[Literal["tools", "reasoning"]] | None = None
     """
-    What the base model can do in addition to chats. `tools`: requests may contain `tools`. Null for aliases, and if it is not known.
+    What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it thinks before it answers, and its thoughts are apart from the answer. Null for aliases, and if it is not known.
     """
     available: bool | None = None
     """
