@@ -66,6 +66,16 @@ async def things(redis_url) -> AsyncIterator[Things]:
     await redis.aclose(close_connection_pool=True)
 
 
+async def commands_of(things: Things, color: str, listed: list[int]) -> int:
+    """Return the number of commands of a list. Opening a connection, if needed, takes others."""
+    counts = []
+    for _ in range(3):
+        async with work_of(things.redis) as work:
+            assert await things.listed(color) == listed
+        counts.append(work.commands)
+    return min(counts)
+
+
 async def test_lists_are_those_of_a_scan(things: Things):
     for number in range(20):
         colors = [c for c, n in (("red", 2), ("blue", 3)) if number % n == 0]
@@ -87,9 +97,7 @@ async def test_records_of_older_versions_are_labeled_in_their_place(things: Thin
     await things.add_as_an_older_version(3, "red")
     await things.add_as_an_older_version(4)
     assert await things.listed("red") == [3, 2, 1]
-    async with work_of(things.redis) as work:
-        assert await things.listed("red") == [3, 2, 1]
-    assert work.commands < 10, "they are labeled again and again"
+    assert await commands_of(things, "red", [3, 2, 1]) < 10, "they are labeled again and again"
 
 
 async def test_records_that_older_versions_deleted_are_not_searched_for_again(things: Things):
@@ -97,9 +105,7 @@ async def test_records_that_older_versions_deleted_are_not_searched_for_again(th
         await things.add(number, "red")
     await things.records.delete(PROJECT, "t1")
     assert await things.listed("red") == [2, 0]
-    async with work_of(things.redis) as work:
-        assert await things.listed("red") == [2, 0]
-    assert work.commands < 7
+    assert await commands_of(things, "red", [2, 0]) < 7
 
 
 async def test_an_unreadable_record_hides_no_other(things: Things):

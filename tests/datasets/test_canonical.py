@@ -67,6 +67,13 @@ CASES: list[tuple[str, str]] = [
         '{"role":"assistant","content":"b"}],'
         '"tools":[{"type":"function","function":{"name":"f"}}]}',
     ),
+    (
+        '{"messages":[{"role":"system","content":"s","tool_calls":1,"thinking":2},'
+        '{"role":"user","content":"a","function_call":3},'
+        '{"role":"assistant","content":"b","tool_call_id":4}]}',
+        '{"messages":[{"role":"system","content":"s"},{"role":"user","content":"a"},'
+        '{"role":"assistant","content":"b"}]}',
+    ),
 ]
 
 

@@ -20,7 +20,7 @@ import msgspec
 from service.datasets.checks.findings import Findings
 from service.datasets.checks.issues import Issue, make_issue
 from service.datasets.checks.lines import UNPLAIN, decode_plain_chat
-from service.datasets.checks.messages import texts_of
+from service.datasets.checks.messages import FIELDS, texts_of
 from service.datasets.checks.rows import check_row
 from service.datasets.digest import DigestWriter
 from service.datasets.errors import DatasetError
@@ -147,7 +147,9 @@ def canonical_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the canonical form of messages that have passed the checks."""
     canonical: list[dict[str, Any]] = []
     called: dict[str, list[str]] = {}  # legacy function name -> IDs of unanswered calls
-    for index, message in enumerate(messages):
+    for index, given in enumerate(messages):
+        # Fields that a role does not have were not checked.
+        message = {key: given[key] for key in given if key in FIELDS[given["role"]]}
         new = _canonical_message(message)
         if call := message.get("function_call"):
             call_id = f"call_{index}"

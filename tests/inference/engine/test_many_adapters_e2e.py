@@ -95,14 +95,17 @@ async def test_zipf_traffic_has_no_error_and_evicted_ones_come_back(engine_site,
 async def test_sets_of_adapters_that_ran_together_do_not_add_up_in_the_metrics(engine_site, ask):
     for pair in itertools.pairwise(engine_site.names[:8]):
         await asyncio.gather(*(ask(name) for name in pair))
+    series: list[str] = []
     async with (
+        asyncio.timeout(120),
         aiohttp.ClientSession(base_url=engine_site.engine.url) as http,
-        http.get("/metrics") as answer,
     ):
-        lines = (await answer.text()).splitlines()
-    series = [line for line in lines if line.startswith("vllm:lora_requests_info{")]
+        while not series:  # for a moment, while the engine replaces one
+            async with http.get("/metrics") as answer:
+                lines = (await answer.text()).splitlines()
+            series = [line for line in lines if line.startswith("vllm:lora_requests_info{")]
     # Two while the engine replaces one by the next.
-    assert 1 <= len(series) <= 2, series
+    assert len(series) <= 2, series
 
 
 async def test_a_deleted_model_leaves_no_files_and_is_not_answered(engine_site, ask):
