@@ -36,6 +36,8 @@ from service.files import routes as file_routes
 from service.files.records import Files
 from service.files.upload import upload_slots
 from service.fleet import workers
+from service.generation import routes as generation_routes
+from service.generation.records import Generations
 from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.openapi_routes import router as inference_routes
 from service.inference.upstreams import Upstreams
@@ -156,6 +158,7 @@ def _routes() -> list[BaseRoute]:
         whoami_routes,
         eval_routes,
         batch_routes,
+        generation_routes,
         usage_routes,
         webhook_routes,
         health,
@@ -211,7 +214,8 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             )
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
             state.batches = Batches(state.files)
-            state.jobs_needing_file = _needing(state.jobs, state.batches)
+            state.generations = Generations(state.files)
+            state.jobs_needing_file = _needing(state.jobs, state.batches, state.generations)
             state.job_changes = job_changes
             state.evaluations = Evaluations(redis)
             state.advice_store = AdviceStore(redis)
@@ -232,12 +236,15 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
         await redis.aclose(close_connection_pool=True)
 
 
-def _needing(jobs: Jobs, batches: Batches) -> Callable[[str, str], Awaitable[list[str]]]:
+def _needing(
+    jobs: Jobs, batches: Batches, generations: Generations
+) -> Callable[[str, str], Awaitable[list[str]]]:
     """A function that returns the unfinished work of a project that reads a file."""
 
     async def needing(project_id: str, file_id: str) -> list[str]:
         of_batches = await batches.needing(project_id, file_id)
-        return await jobs.needing(project_id, file_id) + of_batches
+        of_generations = await generations.needing(project_id, file_id)
+        return await jobs.needing(project_id, file_id) + of_batches + of_generations
 
     return needing
 

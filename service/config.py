@@ -161,6 +161,17 @@ class Settings(BaseSettings):
         default=64, ge=1, le=1024, description="Number of concurrent requests of a batch."
     )
 
+    # Generations of training rows from documents.
+    max_unfinished_generations_per_project: int = Field(
+        default=5,
+        ge=1,
+        description="Maximum number of generations that wait or run. Above it, the creation of one "
+        "answers 429.",
+    )
+    generation_requests_at_once: int = Field(
+        default=16, ge=1, le=1024, description="Number of concurrent requests of a generation."
+    )
+
     # Webhooks.
     webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

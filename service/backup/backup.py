@@ -40,7 +40,9 @@ _LEASE: Final = "backup"
 _LEASE_S: Final = 30.0
 _MOST_PASSES: Final = 5
 _FEW_NEW: Final = 100  # objects that are copied within seconds
-_SUBJECT_ROOMS: Final = frozenset({"batches", "evals", "exports", "files", "jobs", "uploads"})
+_SUBJECT_ROOMS: Final = frozenset(
+    {"batches", "evals", "exports", "files", "generations", "jobs", "uploads"}
+)
 Check = Callable[[], None]
 
 

@@ -19,6 +19,7 @@ from service.core.storage import MANIFEST, Storage, StoredObject
 from service.evals.records import Evals
 from service.exports.records import Exports
 from service.files.records import Files
+from service.generation.records import Generations
 from service.jobs.leftovers import folder_of, served_by
 from service.jobs.records import FINAL, Jobs
 from service.projects.records import Projects
@@ -55,6 +56,7 @@ class Collector:
             "evals": Evals(redis).evals.get,
             "exports": Exports(redis).records.get,
             "batches": Batches(files).records.get,
+            "generations": Generations(files).records.get,
         }
 
     async def find(self, *, older_than_s: int) -> Garbage:

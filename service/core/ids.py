@@ -40,6 +40,7 @@ EVAL_RUN = "evalrun_"
 OUTPUT_ITEM = "outputitem_"
 BATCH = "batch_"
 BATCH_REQUEST = "batch_req_"
+GENERATION = "dsgen_"
 
 # A random prefix per process, followed by a counter.
 _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
@@ -47,7 +48,7 @@ _REQUESTS = itertools.count(1)
 
 _ID = re.compile(
     r"(?:file-|fileclean-|modelimport-|export-|upload_|part_|ftjob-|ftadvice-|ftckpt_|proj_|key_"
-    r"|webhook_|eval_|evalrun_|outputitem_|batch_)[0-9A-Za-z]{1,64}"
+    r"|webhook_|eval_|evalrun_|outputitem_|batch_|dsgen_)[0-9A-Za-z]{1,64}"
 )
 
 

@@ -39,6 +39,9 @@ _ALL_EXPORTS = Group("Exports", (_WORKER,), note=_SHARED)
 _ENDED_BATCHES = Group("Batches", (_API, _WORKER), note=_SHARED)
 _BATCHES = Group("Batches", (_WORKER,))
 _ALL_BATCHES = Group("Batches", (_WORKER,), note=_SHARED)
+_ENDED_GENERATIONS = Group("Generations", (_API, _WORKER), note=_SHARED)
+_GENERATIONS = Group("Generations", (_WORKER,))
+_ALL_GENERATIONS = Group("Generations", (_WORKER,), note=_SHARED)
 _ALIASES = Group("Aliases", (_WORKER,), note=_SHARED)
 _WEBHOOKS = Group("Webhooks", (_WORKER,))
 _ALL_WEBHOOKS = Group("Webhooks", (_WORKER,), note=_SHARED)
@@ -316,6 +319,22 @@ BATCH_REQUESTS = _BATCHES.counter(
     "Requests of batches, by outcome: completed, failed (refused, or an error of the engine).",
     ["outcome"],
     from_zero=[("completed",), ("failed",)],
+)
+
+# As JOBS.
+GENERATIONS = _ENDED_GENERATIONS.counter(
+    "finetuned_generations_total",
+    "Generations of training rows from documents that reached a final state.",
+    ["status"],
+)
+GENERATIONS_UNFINISHED = _ALL_GENERATIONS.gauge(
+    "finetuned_generations_unfinished", "Generations of training rows that have not ended."
+)
+GENERATED_ROWS = _GENERATIONS.counter(
+    "finetuned_generated_rows_total",
+    "Rows that a model wrote from documents, by outcome: kept, dropped (failed a check).",
+    ["outcome"],
+    from_zero=[("kept",), ("dropped",)],
 )
 
 WEBHOOK_DELIVERIES = _WEBHOOKS.counter(

@@ -37,6 +37,7 @@ from service.datasets.contract import (
     Measures,
     MeasureSpec,
     Message,
+    PassagesSpec,
     PreviewSpec,
     Progress,
     ReportSpec,
@@ -48,6 +49,7 @@ from service.datasets.contract import (
 )
 from service.datasets.errors import DatasetError
 from service.datasets.facts import row_format_of
+from service.datasets.passages.passage import Passages
 from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
 from service.imports import uncollected_imports
@@ -100,6 +102,8 @@ def _run(spec: AnySpec) -> msgspec.Struct:
             return _measure(spec)
         case UnpackSpec():
             return _unpack(spec)
+        case PassagesSpec():
+            return _passages(spec)
 
 
 def _convert(spec: ConvertSpec) -> ConvertResult:
@@ -140,6 +144,13 @@ def _unpack(spec: UnpackSpec) -> UnpackedAdapter:
     return unpack_adapter(
         spec.path, spec.out, base=spec.base, base_name=spec.base_name, max_bytes=spec.max_bytes
     )
+
+
+def _passages(spec: PassagesSpec) -> Passages:
+    with uncollected_imports():
+        from service.datasets.passages.documents import read_documents
+
+    return read_documents(spec.path, spec.documents)
 
 
 def _report(spec: ReportSpec) -> Report:

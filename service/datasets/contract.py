@@ -21,6 +21,7 @@ from service.datasets.cleaning.options import CleanOptions
 from service.datasets.errors import refuse
 from service.datasets.facts import SourceFacts
 from service.datasets.formats.options import FormatOptions
+from service.datasets.passages.passage import Document, Passages
 from service.datasets.personal_data.recognizer import Recognizer
 from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
@@ -250,6 +251,16 @@ class UnpackSpec(TaskSpec[UnpackedAdapter], frozen=True, kw_only=True, tag="unpa
         return UnpackedAdapter
 
 
+class PassagesSpec(TaskSpec[Passages], frozen=True, kw_only=True, tag="passages"):
+    """Cut the documents in a folder into passages."""
+
+    documents: tuple[Document, ...]
+
+    @property
+    def answer_type(self) -> type[Passages]:
+        return Passages
+
+
 AnySpec: TypeAlias = (
     ValidateSpec
     | EvalItemsSpec
@@ -259,6 +270,7 @@ AnySpec: TypeAlias = (
     | CleanSpec
     | MeasureSpec
     | UnpackSpec
+    | PassagesSpec
 )
 
 

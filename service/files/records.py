@@ -78,6 +78,8 @@ class FileRecord(AttemptedRecord):
     format: dict[str, Any] | None = None  # format options given at upload
     derived_from: str | None = None  # ID of the file that a cleaning made it from
     cleaning: str | None = None  # ID of that cleaning
+    generation: str | None = None  # ID of the generation whose rows it has
+    documents: tuple[str, ...] | None = None  # IDs of the files that the rows were made from
     # Results of the check:
     rows: int | None = None
     warnings: int | None = None

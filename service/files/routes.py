@@ -29,7 +29,7 @@ Store = Annotated[Files, Depends(resource("files"))]
 JobsNeeding = Annotated[
     Callable[[str, str], Awaitable[list[str]]], Depends(resource("jobs_needing_file"))
 ]
-"""Returns the IDs of a project's unfinished jobs and batches that read a file."""
+"""Returns the IDs of a project's unfinished jobs, batches and generations that read a file."""
 UploadSlots = Annotated[Slots, Depends(resource("upload_slots"))]
 
 
@@ -131,8 +131,8 @@ async def delete_file(
     file_id: str, caller: Caller, store: Store, jobs_needing: JobsNeeding
 ) -> FileDeleted:
     """Delete a file's record, content and reports immediately. Models trained on the file and
-    files created from it by a cleaning are kept. `unfinished_jobs` lists the jobs and
-    batches that still read the file: they fail unless they have already started.
+    files created from it by a cleaning or a generation are kept. `unfinished_jobs` lists the jobs,
+    batches and generations that still read the file: they fail unless they have already started.
     """
     record = await existing(store, caller.project_id, file_id)
     jobs = await jobs_needing(caller.project_id, record.id)

@@ -103,6 +103,13 @@ class FileObject(BaseModel):
     cleaning: str | None = Field(
         default=None, description="ID of the cleaning that made this file, if one did."
     )
+    generation: str | None = Field(
+        default=None,
+        description="ID of the generation whose rows this file has, if a model wrote them.",
+    )
+    documents: list[str] | None = Field(
+        default=None, description="IDs of the documents that a model wrote the rows from."
+    )
 
     @classmethod
     def of(cls, record: FileRecord) -> Self:
@@ -118,6 +125,6 @@ class FileDeleted(BaseModel):
     deleted: Literal[True] = True
     unfinished_jobs: list[str] = Field(
         default=[],
-        description="IDs of unfinished jobs and batches that read the file, and may fail without "
-        "it.",
+        description="IDs of unfinished jobs, batches and generations that read the file, and may "
+        "fail without it.",
     )

@@ -70,6 +70,9 @@ COUNTED_BY: dict[str, tuple[Metric[Cell], str]] = {
     "batch.failed": (metrics.BATCHES, "failed"),
     "batch.expired": (metrics.BATCHES, "expired"),
     "batch.cancelled": (metrics.BATCHES, "cancelled"),
+    "dataset.generation.completed": (metrics.GENERATIONS, "completed"),
+    "dataset.generation.failed": (metrics.GENERATIONS, "failed"),
+    "dataset.generation.cancelled": (metrics.GENERATIONS, "cancelled"),
 }
 
 

@@ -24,6 +24,9 @@ class EventType(StrEnum):
     BATCH_FAILED = "batch.failed"
     BATCH_EXPIRED = "batch.expired"
     BATCH_CANCELLED = "batch.cancelled"
+    GENERATION_COMPLETED = "dataset.generation.completed"
+    GENERATION_FAILED = "dataset.generation.failed"
+    GENERATION_CANCELLED = "dataset.generation.cancelled"
 
 
 def payload(event: Event) -> str:

@@ -17,8 +17,13 @@ _POLL_S = 0.1
 
 
 def sample_subject(event_type: EventType | str) -> str:
-    """The ID of the job, run, export or batch in a sample event."""
-    kinds = {"eval": ids.EVAL_RUN, "export": ids.EXPORT, "batch": ids.BATCH}
+    """The ID of the job, run, export, batch or generation in a sample event."""
+    kinds = {
+        "eval": ids.EVAL_RUN,
+        "export": ids.EXPORT,
+        "batch": ids.BATCH,
+        "dataset": ids.GENERATION,
+    }
     return f"{kinds.get(event_type.partition('.')[0], ids.JOB)}{'0' * 24}"
 
 

@@ -1,8 +1,8 @@
 """The worker process: one arq worker per queue, in a single event loop.
 
 SIGTERM drains the worker: it takes no new tasks, running trainings save a checkpoint and go back
-into the queue, as do evaluation runs and batches, and then the process exits. A second SIGTERM ends
-it at once.
+into the queue, as do evaluation runs, batches and generations, and then the process exits. A second
+SIGTERM ends it at once.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ from service.exports.task import ExportModel
 from service.files.records import Files
 from service.fleet import workers
 from service.fleet.capacity import measure
+from service.generation.records import FUNCTION as GENERATE_ROWS
+from service.generation.task import GenerateRows
 from service.inference.background.access import EngineAccess
 from service.inference.background.engine_task import Resources
 from service.inference.upstreams import Upstreams
@@ -155,6 +157,7 @@ class WorkerProcess:
         self._run_eval = RunEval(resources)
         self._export_model = ExportModel(jobs, resources)
         self._run_batch = RunBatch(resources)
+        self._generate_rows = GenerateRows(resources)
         self._pulse = Pulse(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
         self._reconciler = Reconciler(
             self._redis,
@@ -258,7 +261,10 @@ class WorkerProcess:
                 ),
                 func(_coroutine(self._export_model.run), name=EXPORT_MODEL, max_tries=1),
             ],
-            "batches": [func(_coroutine(self._run_batch.run), name=RUN_BATCH, max_tries=1)],
+            "batches": [
+                func(_coroutine(self._run_batch.run), name=RUN_BATCH, max_tries=1),
+                func(_coroutine(self._generate_rows.run), name=GENERATE_ROWS, max_tries=1),
+            ],
         }
         slots = {
             "cpu": self._settings.cpu_tasks,
@@ -304,6 +310,7 @@ class WorkerProcess:
         self._advise_training.draining.set()
         self._export_model.draining.set()
         self._run_batch.draining.set()
+        self._generate_rows.draining.set()
         for worker in arq_workers:
             worker.allow_pick_jobs = False
         await _farewell(self._presence.stop_taking())

@@ -4,12 +4,12 @@ Records are written before queue entries, and a worker may die at any moment. Ev
 worker therefore compares records with queues and leases:
 
 - If the queue entry of a file check, a task on a file, a job validation, the evaluation of a job,
-  an advice, an export, an evaluation run or a batch is missing, it is enqueued (arq rejects
-  duplicates). Queued jobs are dispatched to free GPU workers.
+  an advice, an export, an evaluation run, a batch or a generation is missing, it is enqueued (arq
+  rejects duplicates). Queued jobs are dispatched to free GPU workers.
 - Expired files, advice and exports are deleted, as are the parts of uploads that have ended, the
   outputs of cleanings that were not finished, files that were never registered, the states of
   jobs that have ended, metrics of old jobs in their events, and what deleted files, models, evals,
-  runs and exports have in storage, and the parts of ended batches.
+  runs and exports have in storage, and the parts of ended batches and generations.
 - Work that was taken but has had no lease for half the lease duration is considered lost and
   continues under the next attempt number. It fails after several lost attempts, because what kills
   a worker takes down everything that this worker does.
@@ -47,6 +47,8 @@ from service.exports import deletion as export_deletion
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import Exports
 from service.files.records import Files
+from service.generation.lifecycle import GenerationSuperseded
+from service.generation.records import Generations
 from service.jobs import leftovers as job_leftovers
 from service.jobs import retention
 from service.jobs.advice.records import AdviceStore, AdviceSuperseded
@@ -73,6 +75,7 @@ _PROGRESSED = (
     TaskSuperseded,
     ExportSuperseded,
     BatchSuperseded,
+    GenerationSuperseded,
     Missing,
 )
 
@@ -85,6 +88,7 @@ _GAUGES = (
     metrics.EVAL_RUNS_UNFINISHED,
     metrics.EXPORTS_UNFINISHED,
     metrics.BATCHES_UNFINISHED,
+    metrics.GENERATIONS_UNFINISHED,
     metrics.ALIAS_GAIN_POINTS,
     metrics.BACKUP_TIMESTAMP_SECONDS,
     metrics.JOURNAL_TIMESTAMP_SECONDS,
@@ -116,6 +120,7 @@ class Reconciler:
         self._advices = AdviceStore(redis)
         self._exports = Exports(redis)
         self._batches = Batches(files)
+        self._generations = Generations(files)
         self._leases = leases
         self._dispatcher = dispatcher
         self._on_step = on_step
@@ -197,6 +202,7 @@ class Reconciler:
             self._sweep_evals,
             self._sweep_exports,
             self._sweep_batches,
+            self._sweep_generations,
         ):
             yield step.__name__, step
 
@@ -285,6 +291,9 @@ class Reconciler:
 
     async def _sweep_batches(self) -> None:
         await self._batches.sweep(self._leases, ids.now_s())
+
+    async def _sweep_generations(self) -> None:
+        await self._generations.sweep(self._leases, ids.now_s())
 
     async def _sweep_scratch(self) -> None:
         """Delete what dead workers on this machine left of users' data."""

@@ -21,6 +21,9 @@ from service.exports.records import FUNCTION as EXPORT_MODEL
 from service.exports.records import Exports
 from service.files.records import FUNCTION as CHECK_FILE
 from service.files.records import Files
+from service.generation import lifecycle as generation_lifecycle
+from service.generation.records import FUNCTION as GENERATE_ROWS
+from service.generation.records import Generations
 from service.jobs.advice.records import FUNCTION as ADVISE_TRAINING
 from service.jobs.advice.records import AdviceStore
 from service.jobs.evaluation.progress import Progress
@@ -55,6 +58,7 @@ def kinds_of_work(redis: Client, jobs: Jobs, files: Files) -> tuple[Kind, ...]:
         _exports(Exports(redis)),
         _runs(Evals(redis)),
         _batches(Batches(files)),
+        _generations(Generations(files)),
     )
 
 
@@ -123,8 +127,19 @@ def _batches(batches: Batches) -> Kind:
     )
 
 
+def _generations(generations: Generations) -> Kind:
+    return Kind(
+        GENERATE_ROWS,
+        queue.BATCHES,
+        generations.unfinished,
+        generations.enqueue,
+        _loses(generations, generation_lifecycle.lose),
+        observe=lambda found: metrics.GENERATIONS_UNFINISHED.cell().set(len(found)),
+    )
+
+
 def _loses(
-    store: Exports | Evals | Batches, change: Callable[[Any, int, int, int], Any]
+    store: Exports | Evals | Batches | Generations, change: Callable[[Any, int, int, int], Any]
 ) -> Callable[[Any, int], Awaitable[object]]:
     """Return the `lose` of work whose lifecycle has the change for a lost attempt."""
 

@@ -1,4 +1,4 @@
-"""Child processes as parts of this process: the reader of data sets, and a scripted trainer."""
+"""Other processes as parts of this one: the reader of data sets, a trainer, and a model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
+from service.inference.background.calls import EngineCalls
+from service.models.registry import ServableModel
 from service.training.contract.protocol import (
     CheckpointSaved,
     Started,
@@ -135,6 +137,26 @@ class ScriptedTrainer:
     async def kill(self) -> None:
         """End the training."""
         self._killed = True
+
+
+_POST = EngineCalls._post
+
+
+async def answered(
+    calls: EngineCalls, model: ServableModel, path: str, request: bytes
+) -> dict[str, Any]:
+    """Answer a request for rows as a model does. Other requests find no engine."""
+    body = json.loads(request)
+    if "response_format" not in body:
+        return await _POST(calls, model, path, request)
+    prompt = body["messages"][0]["content"]
+    said: dict[str, Any] = {"verdict": "yes"}
+    if body["response_format"]["json_schema"]["name"] == "rows":
+        room = prompt.partition("Room ")[2].split()[0]
+        said = {"rows": [{"question": f"What is in room {room}?", "answer": f"Map {room}."}]}
+    message = {"role": "assistant", "content": json.dumps(said)}
+    usage = {"prompt_tokens": 10, "completion_tokens": 2}
+    return {"choices": [{"index": 0, "message": message}], "usage": usage}
 
 
 _PROGRESS: Mapping[str, Any] = {

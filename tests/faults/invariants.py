@@ -32,6 +32,8 @@ _UNFINISHED = (
     "evals-deleted",
     "batches-unfinished",
     "batches-leftover",
+    "generations-unfinished",
+    "generations-leftover",
     "webhook-outbox",
 )
 JOBS = "/v1/fine_tuning/jobs"
@@ -47,6 +49,7 @@ async def violations(world: World) -> list[str]:
         _uploads_have_their_parts,
         _jobs_end_or_wait,
         _batches_end_with_each_result_once,
+        _generations_end_with_each_row_once,
         _events_happen_once,
         _deleted_stays_deleted,
     ):
@@ -146,6 +149,20 @@ async def _batches_end_with_each_result_once(world: World) -> AsyncIterator[str]
             yield "a request of a completed batch has no result"
 
 
+async def _generations_end_with_each_row_once(world: World) -> AsyncIterator[str]:
+    for made in await listed(world, "/v1/datasets/generations"):
+        if made["status"] not in ("completed", "failed", "cancelled"):
+            yield f"a generation stays {made['status']}"
+        rows: list[str] = []
+        if made["output_file_id"] is not None:
+            content = await world.http.get(f"/v1/files/{made['output_file_id']}/content")
+            rows = [json.loads(line)["generated"]["id"] for line in content.text.splitlines()]
+        if len(rows) != len(set(rows)) or len(rows) != made["counts"]["kept"]:
+            yield "a file has not each row of its generation once"
+        if made["status"] == "completed" and len(rows) != made["n"]:
+            yield "a completed generation lacks rows"
+
+
 async def _events_happen_once(world: World) -> AsyncIterator[str]:
     """Check the events of jobs, and the number of ends that the outbox counted."""
     jobs, project = world.app.state.jobs, world.notes["project"]
@@ -193,7 +210,8 @@ async def _delete_everything(world: World) -> None:
             await world.http.post(f"/v1/uploads/{upload.id}/cancel")
     for alias in await listed(world, "/v1/aliases"):
         await world.http.delete(f"/v1/aliases/{alias['id']}")
-    names = [name for path in ("exports", "evals", "files") for name in await _names(world, path)]
+    paths = ("exports", "evals", "files", "datasets/generations")
+    names = [name for path in paths for name in await _names(world, path)]
     for name in names + [f"models/{model}" for model in await _models(world)]:
         answer = await world.http.delete(f"/v1/{name}")
         assert answer.status_code == 200, f"{answer.status_code} {answer.text}"

@@ -272,4 +272,5 @@ def _patches() -> list[Any]:
         mock.patch("service.jobs.attempt.process._LOOK_S", 0.05),
         mock.patch("service.curation.child_runner.Child", children.InlineDesk),
         mock.patch("service.jobs.attempt.task.Child", children.ScriptedTrainer),
+        mock.patch("service.inference.background.calls.EngineCalls._post", children.answered),
     ]

@@ -30,6 +30,7 @@ from tests.openapi.scenario import (
     evals,
     exports,
     files,
+    generations,
     graders,
     imports,
     inference,
@@ -109,6 +110,9 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         state = api.app.state
         acme = await state.projects.by_name("acme")
         await batches.look(world, batched, state.batches, acme.id)
+    generated = await generations.create(world, DEMO_MODEL)
+    async with _worker(settings):
+        await generations.look(world, generated, state.generations, acme.id)
     imported = await imports.create(world, made, base, DEMO_MODEL)
     async with _worker(settings):
         await imports.look(world, imported)
@@ -173,6 +177,7 @@ def _settings(
         max_queued_jobs_per_project=2,
         max_unfinished_eval_runs_per_project=2,
         max_unfinished_batches_per_project=3,
+        max_unfinished_generations_per_project=3,
     )
 
 

@@ -26,6 +26,8 @@ OPENAI = {
     *("createBatch", "listBatches", "retrieveBatch", "cancelBatch"),
 }
 OURS = {
+    *("createDatasetGeneration", "listDatasetGenerations", "retrieveDatasetGeneration"),
+    *("cancelDatasetGeneration", "deleteDatasetGeneration"),
     *("retrieveFineTuningJobEvaluation", "restartFineTuningJobEvaluation"),
     "retrieveFineTuningJobEvaluationReport",
     "listFineTuningJobs",  # OpenAI: listPaginatedFineTuningJobs, its only list with such a name

@@ -17,6 +17,7 @@ from service.evals import lifecycle
 from service.evals.records import ItemRow, item_id
 from service.evals.tally import Tally
 from service.exports.records import ExportRecord, ExportStatus
+from service.generation.records import GenerationRecord, RowKind
 from service.jobs.advice.records import AdviceRecord
 from service.jobs.records import CheckpointRecord
 from service.models.records import ModelRecord
@@ -93,6 +94,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "advice": await advised(api, project_id, file_id),
         "export": await exported(api, project_id, job_id, model),
         "batch": await batched(api, project_id, file_id),
+        "generation": await generated(api, project_id, file_id),
         **evaluated,
     }
 
@@ -134,6 +136,24 @@ async def batched(api: Api, project_id: str, file_id: str) -> str:
         completion_window="24h",
     )
     return (await api.app.state.batches.create(record)).id
+
+
+async def generated(api: Api, project_id: str, file_id: str) -> str:
+    """A generation that waits."""
+    record = GenerationRecord(
+        id=ids.new(ids.GENERATION),
+        project_id=project_id,
+        created_at=ids.now_s(),
+        key_id="key_a",
+        documents=(file_id,),
+        model=BASE_MODEL,
+        kinds=(RowKind.QUESTIONS,),
+        language=None,
+        n=10,
+        max_tokens_total=None,
+        seed=0,
+    )
+    return (await api.app.state.generations.create(record)).id
 
 
 async def advised(api: Api, project_id: str, file_id: str) -> str:
@@ -230,6 +250,9 @@ ROUTES = [
     ("DELETE", "/v1/exports/{export}"),
     ("GET", "/v1/batches/{batch}"),
     ("POST", "/v1/batches/{batch}/cancel"),
+    ("GET", "/v1/datasets/generations/{generation}"),
+    ("POST", "/v1/datasets/generations/{generation}/cancel"),
+    ("DELETE", "/v1/datasets/generations/{generation}"),
     ("GET", "/v1/models/{model}"),
     ("DELETE", "/v1/models/{model}"),
     ("GET", "/v1/aliases/{name}"),
@@ -257,7 +280,8 @@ ROUTES = [
     ("GET", "/v1/evals/{eval}/runs/{run}/output_items/{output_item}"),
 ]
 WITH_ID = (
-    "file|job|advice|export|batch|upload|cleaning|import|webhook_endpoint|eval|run|output_item"
+    "file|job|advice|export|batch|generation|upload|cleaning|import|webhook_endpoint|eval|run"
+    "|output_item"
 )
 # Names belong to a project: another project's object with the same name does not interfere.
 OWN_NAMES = {("PUT", "/v1/aliases/{name}"), ("PUT", "/v1/recognizers/{recognizer}")}
@@ -286,6 +310,7 @@ def unknown_ids() -> dict[str, str]:
         advice="ftadvice-" + "z" * 24,
         export="export-" + "z" * 24,
         batch="batch_" + "z" * 24,
+        generation="dsgen_" + "z" * 24,
         model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
         upload="upload_" + "z" * 24,
         cleaning="fileclean-" + "z" * 24,
@@ -326,6 +351,8 @@ async def assert_everything_is_still_there(acme: httpx.AsyncClient, owned: dict[
     assert export.content == b"{}"
     batch = await acme.get(f"/v1/batches/{owned['batch']}")
     assert batch.json()["status"] == "validating"
+    generation = await acme.get(f"/v1/datasets/generations/{owned['generation']}")
+    assert generation.json()["status"] == "queued"
     run = await acme.get(f"/v1/evals/{owned['eval']}/runs/{owned['run']}")
     assert run.json()["status"] == "in_progress"
 
@@ -340,6 +367,7 @@ async def test_foreign_objects_are_in_no_list(api: Api, owned):
         assert (await other.get("/v1/evals")).json()["data"] == []
         assert (await other.get("/v1/exports")).json()["data"] == []
         assert (await other.get("/v1/batches")).json()["data"] == []
+        assert (await other.get("/v1/datasets/generations")).json()["data"] == []
         models = (await other.get("/v1/models")).json()["data"]
         assert [m["id"] for m in models] == [BASE_MODEL]
 
@@ -415,6 +443,14 @@ async def test_a_foreign_file_is_no_input_of_a_batch(api: Api, owned):
         answer = await other.post("/v1/batches", json=body)
         assert answer.status_code == 404
         assert answer.json()["error"]["param"] == "input_file_id"
+
+
+async def test_a_foreign_file_is_no_document(api: Api, owned):
+    async with await api.client("other") as other:
+        body = {"documents": [owned["file"]], "model": BASE_MODEL}
+        answer = await other.post("/v1/datasets/generate", json=body)
+        assert answer.status_code == 404
+        assert answer.json()["error"]["param"] == "documents"
 
 
 BODIES: dict[str, dict[str, object]] = {

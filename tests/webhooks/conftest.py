@@ -33,6 +33,9 @@ EVENT_TYPES = [
     "batch.failed",
     "batch.expired",
     "batch.cancelled",
+    "dataset.generation.completed",
+    "dataset.generation.failed",
+    "dataset.generation.cancelled",
 ]
 
 

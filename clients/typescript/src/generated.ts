@@ -53,8 +53,8 @@ export interface paths {
         /**
          * Delete a file
          * @description Delete a file's record, content and reports immediately. Models trained on the file and
-         *     files created from it by a cleaning are kept. `unfinished_jobs` lists the jobs and
-         *     batches that still read the file: they fail unless they have already started.
+         *     files created from it by a cleaning or a generation are kept. `unfinished_jobs` lists the jobs,
+         *     batches and generations that still read the file: they fail unless they have already started.
          */
         delete: operations["deleteFile"];
         options?: never;
@@ -1367,6 +1367,99 @@ export interface paths {
          *     batch has ended or is `finalizing`.
          */
         post: operations["cancelBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/generate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Generate training rows from documents
+         * @description Generate training rows from documents. A worker cuts them into passages, asks a model of this
+         *     installation for rows about each at the lowest priority, has each row checked, and writes those
+         *     that pass to a new file with the purpose `fine-tune`. Nothing leaves the installation.
+         *
+         *     The status changes from `queued` to `in_progress` and `completed`. The file may have fewer rows
+         *     than wanted: `incomplete_details` and `counts` say why. A generation that becomes `failed` or
+         *     `cancelled` keeps the rows so far.
+         */
+        post: operations["createDatasetGeneration"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/generations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List generations
+         * @description List the project's generations, newest first.
+         */
+        get: operations["listDatasetGenerations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/generations/{generation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve a generation
+         * @description Retrieve a generation: its status, its counters, and its file once it has ended.
+         */
+        get: operations["retrieveDatasetGeneration"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a generation
+         * @description Delete a generation that has ended. Its file and its documents are kept. Returns 409 if it
+         *     has not ended.
+         */
+        delete: operations["deleteDatasetGeneration"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/generations/{generation_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a generation
+         * @description Cancel a generation. The status is `cancelling` until a worker has written the rows so far to
+         *     the file, which usually takes seconds, and then `cancelled`. Returns 409 if the generation has
+         *     ended or is about to.
+         */
+        post: operations["cancelDatasetGeneration"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3113,6 +3206,63 @@ export interface components {
             quantization?: ("f16" | "q8_0" | "q5_k_m" | "q4_k_m") | null;
         };
         /**
+         * CreateGeneration
+         * @description Request body to generate training rows from documents.
+         */
+        CreateGeneration: {
+            /**
+             * Documents
+             * @description IDs of files with the purpose `user_data`: plain text, Markdown or HTML in any common encoding, up to 20 MiB together.
+             * @example [
+             *       "file-abc123"
+             *     ]
+             */
+            documents: string[];
+            /**
+             * Model
+             * @description Model of this installation that writes and checks the rows. A larger model writes better ones.
+             */
+            model: string;
+            /**
+             * Kinds
+             * @description Kinds of rows: `questions` that a passage answers, `rewrites` of such questions in other words, and `refusals`, which are questions that the documents do not answer. With other kinds, one passage in four has a refusal.
+             * @default [
+             *       "questions"
+             *     ]
+             */
+            kinds?: components["schemas"]["RowKind"][];
+            /**
+             * Language
+             * @description BCP 47 tag of the language of the rows; null for that of each passage.
+             * @example de
+             */
+            language?: string | null;
+            /**
+             * N
+             * @description Number of rows wanted.
+             * @default 100
+             */
+            n?: number;
+            /**
+             * Max Tokens Total
+             * @description Number of input and output tokens after which no more requests are sent to the model. Requests in progress may exceed it.
+             */
+            max_tokens_total?: number | null;
+            /**
+             * Seed
+             * @description Seed of the choice and order of passages.
+             * @default 0
+             */
+            seed?: number;
+            /**
+             * Metadata
+             * @description Key-value pairs attached to the generation; up to 16.
+             */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+        };
+        /**
          * CreateJob
          * @description Request body for creating a fine-tuning job.
          */
@@ -3352,6 +3502,108 @@ export interface components {
             schema: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * DatasetGeneration
+         * @description Generation of training rows from documents by a model of this installation.
+         */
+        DatasetGeneration: {
+            /**
+             * Id
+             * @description ID of the generation, prefixed with `dsgen_`.
+             */
+            id: string;
+            /**
+             * Object
+             * @default dataset.generation
+             * @constant
+             */
+            object?: "dataset.generation";
+            /**
+             * Documents
+             * @description IDs of the documents.
+             */
+            documents: string[];
+            /**
+             * Model
+             * @description Model that writes and checks the rows.
+             */
+            model: string;
+            /**
+             * Kinds
+             * @description Kinds of rows.
+             */
+            kinds: components["schemas"]["RowKind"][];
+            /**
+             * Language
+             * @description BCP 47 tag of the language of the rows; null for that of each passage.
+             */
+            language: string | null;
+            /**
+             * N
+             * @description Number of rows wanted.
+             */
+            n: number;
+            /**
+             * Max Tokens Total
+             * @description Number of tokens after which no more requests are sent, or null.
+             */
+            max_tokens_total: number | null;
+            /**
+             * Seed
+             * @description Seed of the choice and order of passages.
+             */
+            seed: number;
+            /** @description Status of the generation. */
+            status: components["schemas"]["GenerationStatus"];
+            /** @description Reason why the generation failed, or null. */
+            error: components["schemas"]["GenerationError"] | null;
+            /** @description Reason why a completed generation has fewer rows than wanted, or null. */
+            incomplete_details: components["schemas"]["GenerationIncompleteDetails"] | null;
+            /**
+             * Output File Id
+             * @description ID of the file with the rows, whose purpose is `fine-tune`; null until the generation has ended, or if there are none.
+             */
+            output_file_id: string | null;
+            counts: components["schemas"]["GenerationCounts"];
+            usage: components["schemas"]["GenerationUsage"];
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * In Progress At
+             * @description Time at which the documents were read, as a Unix timestamp in seconds.
+             */
+            in_progress_at: number | null;
+            /**
+             * Completed At
+             * @description Time at which the generation was completed, as a Unix timestamp in seconds.
+             */
+            completed_at: number | null;
+            /**
+             * Failed At
+             * @description Time at which the generation failed, as a Unix timestamp in seconds.
+             */
+            failed_at: number | null;
+            /**
+             * Cancelling At
+             * @description Time at which the cancellation was requested, as a Unix timestamp in seconds.
+             */
+            cancelling_at: number | null;
+            /**
+             * Cancelled At
+             * @description Time at which the generation was cancelled, as a Unix timestamp in seconds.
+             */
+            cancelled_at: number | null;
+            /**
+             * Metadata
+             * @description Key-value pairs attached to the generation.
+             */
+            metadata: {
+                [key: string]: string;
+            } | null;
         };
         /**
          * Deleted
@@ -3985,7 +4237,7 @@ export interface components {
          * @description Event types that an endpoint can subscribe to.
          * @enum {string}
          */
-        EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "export.succeeded" | "export.failed" | "export.cancelled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled";
+        EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "export.succeeded" | "export.failed" | "export.cancelled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled" | "dataset.generation.completed" | "dataset.generation.failed" | "dataset.generation.cancelled";
         /**
          * ExpectedGain
          * @description Gain of earlier models of the project over the best prompt, on the same base model.
@@ -4310,7 +4562,7 @@ export interface components {
             deleted?: true;
             /**
              * Unfinished Jobs
-             * @description IDs of unfinished jobs and batches that read the file, and may fail without it.
+             * @description IDs of unfinished jobs, batches and generations that read the file, and may fail without it.
              * @default []
              */
             unfinished_jobs?: string[];
@@ -4414,6 +4666,16 @@ export interface components {
              * @description ID of the cleaning that made this file, if one did.
              */
             cleaning?: string | null;
+            /**
+             * Generation
+             * @description ID of the generation whose rows this file has, if a model wrote them.
+             */
+            generation?: string | null;
+            /**
+             * Documents
+             * @description IDs of the documents that a model wrote the rows from.
+             */
+            documents?: string[] | null;
         };
         /**
          * FileStatus
@@ -4565,6 +4827,113 @@ export interface components {
              * @description Conditions that the evaluation does not meet.
              */
             failed_conditions: components["schemas"]["GateFaultObject"][];
+        };
+        /**
+         * GenerationCounts
+         * @description Progress of a generation.
+         */
+        GenerationCounts: {
+            /**
+             * Passages
+             * @description Number of passages in the documents; 0 until they are read.
+             */
+            passages: number;
+            /**
+             * Asked
+             * @description Number of passages that the model was asked about.
+             */
+            asked: number;
+            /**
+             * Kept
+             * @description Number of rows kept.
+             */
+            kept: number;
+            /**
+             * Dropped
+             * @description Number of rows and answers left out, by reason: `malformed` (not in the requested form), `engine_error`, `echo` (repeats the question or the passage), `wrong_language`, `unsupported_fact` (a number, date or name that the passage does not have), `unsupported` (the model finds that the passage does not state it), `answered` (a refused question that the documents answer), `duplicate`, and `surplus` (more than `n`).
+             */
+            dropped: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * GenerationDeleted
+         * @description Response to deleting a generation.
+         */
+        GenerationDeleted: {
+            /**
+             * Id
+             * @description ID of the deleted generation.
+             */
+            id: string;
+            /**
+             * Object
+             * @default dataset.generation
+             * @constant
+             */
+            object?: "dataset.generation";
+            /**
+             * Deleted
+             * @default true
+             * @constant
+             */
+            deleted?: true;
+        };
+        /**
+         * GenerationError
+         * @description Reason why a generation failed.
+         */
+        GenerationError: {
+            /**
+             * Code
+             * @description Machine-readable error code.
+             */
+            code: string;
+            /**
+             * Message
+             * @description Human-readable message.
+             */
+            message: string;
+            /**
+             * Param
+             * @description Parameter that caused the failure.
+             */
+            param: string | null;
+        };
+        /**
+         * GenerationIncompleteDetails
+         * @description Reason why a completed generation has fewer rows than wanted.
+         */
+        GenerationIncompleteDetails: {
+            /** @description `max_tokens_total` if the tokens were used up, or `no_more_passages` if all passages were asked about. */
+            reason: components["schemas"]["IncompleteReason"];
+        };
+        /**
+         * GenerationStatus
+         * @description Status of a generation.
+         * @enum {string}
+         */
+        GenerationStatus: "queued" | "in_progress" | "completed" | "failed" | "cancelling" | "cancelled";
+        /**
+         * GenerationUsage
+         * @description Tokens of the requests of a generation, including the checks.
+         */
+        GenerationUsage: {
+            /**
+             * Input Tokens
+             * @description Number of input tokens.
+             */
+            input_tokens: number;
+            /**
+             * Output Tokens
+             * @description Number of output tokens.
+             */
+            output_tokens: number;
+            /**
+             * Total Tokens
+             * @description Number of input and output tokens.
+             */
+            total_tokens: number;
         };
         /**
          * GraderMessage
@@ -4862,6 +5231,12 @@ export interface components {
              */
             fix: string;
         };
+        /**
+         * IncompleteReason
+         * @description Reason why a completed generation has fewer rows than wanted.
+         * @enum {string}
+         */
+        IncompleteReason: "max_tokens_total" | "no_more_passages";
         /**
          * ItemReferenceMessages
          * @description Prompt that each item contains.
@@ -5611,6 +5986,26 @@ export interface components {
             object?: "list";
             /** Data */
             data: components["schemas"]["CleaningObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
+        /** ListOf[DatasetGeneration] */
+        ListOf_DatasetGeneration_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["DatasetGeneration"][];
             /** Has More */
             has_more: boolean;
             /** First Id */
@@ -6949,6 +7344,12 @@ export interface components {
              */
             similarity: number | null;
         };
+        /**
+         * RowKind
+         * @description Kind of rows.
+         * @enum {string}
+         */
+        RowKind: "questions" | "rewrites" | "refusals";
         /**
          * RowObject
          * @description A row of a file, with what the report found in it.
@@ -9921,7 +10322,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-2j7p86jno73s5uo3jb2dd26b
+                 * @example file-u3i9w4ro7no2qb9ovo21krzi
                  */
                 file_id: string;
             };
@@ -9970,12 +10371,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-2j7p86jno73s5uo3jb2dd26b
+                 * @example file-u3i9w4ro7no2qb9ovo21krzi
                  */
                 file_id: string;
                 /**
                  * @description ID of an import of the file.
-                 * @example modelimport-85akkv01r997rx3l1fz7g2er
+                 * @example modelimport-wway0ve12vb2ymp1kvdeh2es
                  */
                 import_id: string;
             };
@@ -10825,7 +11226,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-btyjb7m7xpncr12xazu2zivk
+                 * @example ftadvice-54bgm12d2d76jklpkk6l5wpu
                  */
                 advice_id: string;
             };
@@ -13005,6 +13406,263 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BatchObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    createDatasetGeneration: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Client-chosen idempotency key of up to 255 characters. A repeated request with the same key and body returns the first response for one day. A request with the same key and another body answers 409.
+                 * @example handbook-1
+                 */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateGeneration"];
+            };
+        };
+        responses: {
+            /** @description `DatasetGeneration`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatasetGeneration"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            /** @description The request exceeds a limit of the key or the project. */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    listDatasetGenerations: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 2
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `DatasetGeneration`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_DatasetGeneration_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveDatasetGeneration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a generation in the project.
+                 * @example dsgen_x0v2g60kwtc0w3219wjtczcf
+                 */
+                generation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `DatasetGeneration`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatasetGeneration"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteDatasetGeneration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a generation in the project.
+                 * @example dsgen_gpzgbcd76cmbnpgch75vtrtr
+                 */
+                generation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `GenerationDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenerationDeleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    cancelDatasetGeneration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a generation in the project.
+                 * @example dsgen_o2cmx8nqiaa7jdkvyec74x19
+                 */
+                generation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `DatasetGeneration`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatasetGeneration"];
                 };
             };
             401: components["responses"]["Error401"];

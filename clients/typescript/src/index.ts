@@ -42,6 +42,16 @@ export {
 } from "./exports.js";
 export type { components, operations, paths } from "./generated.js";
 export {
+  cancelGeneration,
+  deleteGeneration,
+  type GenerateOptions,
+  generate,
+  getGeneration,
+  listGenerations,
+  type WaitForGenerationOptions,
+  waitForGeneration,
+} from "./generations.js";
+export {
   type AdapterSource,
   getImport,
   type ImportFields,

@@ -26,6 +26,8 @@ export type AliasObject = Schemas["AliasObject"];
 export type AliasChange = Schemas["AliasChange"];
 export type CreateExport = Schemas["CreateExport"];
 export type ExportObject = Schemas["ExportObject"];
+export type CreateGeneration = Schemas["CreateGeneration"];
+export type DatasetGeneration = Schemas["DatasetGeneration"];
 export type CreateModelImport = Schemas["CreateModelImport"];
 export type ModelImport = Schemas["ModelImport"];
 

@@ -19,7 +19,8 @@ from service.datasets.facts import RowFormat
 from service.datasets.rows.raw_json import kind_of
 
 _CONTEXT = frozenset({"messages", "tools", "parallel_tool_calls"})
-_CHAT = _CONTEXT | {"functions"}
+# `generated` says how a row was made from a document. It is kept, and not trained on.
+_CHAT = _CONTEXT | {"functions", "generated"}
 _LABELED = _CHAT | {"label"}
 _BETTER = ("preferred_output", "preferred_completion")
 _WORSE = ("non_preferred_output", "non_preferred_completion")

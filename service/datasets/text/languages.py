@@ -217,6 +217,11 @@ def language_name(code: str) -> str:
     return _NAMES.get(code, code)
 
 
+def is_detected(code: str) -> bool:
+    """Return whether `detect` can return a language."""
+    return code in _MODEL_LANGUAGES or code in _BY_SCRIPT.values() or code.startswith("zh")
+
+
 class Language(NamedTuple):
     """A language as an ISO 639-1 code (zh-Hans or zh-Hant for Chinese), and its script."""
 

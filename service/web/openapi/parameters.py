@@ -25,6 +25,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "webhook_endpoint_id": _id("webhook_", "Identifier of a webhook endpoint of the project."),
     "eval_id": _id("eval_", "ID of an eval in the project."),
     "batch_id": _id("batch_", "ID of a batch in the project."),
+    "generation_id": _id("dsgen_", "ID of a generation in the project."),
     "run_id": _id("evalrun_", "ID of a run of the eval."),
     "output_item_id": _id("outputitem_", "ID of an output item of the run."),
     "key_id": _id("key_", "ID of an API key in the project."),

@@ -45,7 +45,8 @@ TAGS = [
     {"name": "Uploads", "description": "Resumable uploads of large files, in parts of any order."},
     {
         "name": "Data sets",
-        "description": "Statistics, findings, recommendations and cleaning of training files.",
+        "description": "Statistics, findings, recommendations and cleaning of training files, and "
+        "generation of training rows from documents.",
     },
     {"name": "Fine-tuning", "description": "Jobs that fine-tune a base model on your data."},
     {"name": "Graders", "description": "Runs and validations of graders, which score an answer."},
@@ -59,7 +60,8 @@ TAGS = [
     },
     {
         "name": "Webhooks",
-        "description": "Signed requests that report the end of a job, a run, an export or a batch.",
+        "description": "Signed requests that report the end of a job, a run, an export, a batch or "
+        "a generation.",
     },
     {"name": "Models", "description": "Base models, trained models and aliases."},
     {"name": "Exports", "description": "Trained models as archives for other software."},

@@ -241,6 +241,55 @@ async def _delete_requests(world: World) -> None:
     await send(world, "DELETE", f"/v1/files/{world.notes['requests']}")
 
 
+async def _create_generation(world: World) -> None:
+    body = {"documents": [world.notes["document"]], "model": BASE_MODEL, "n": 2}
+    headers = key("generation")
+    await make(world, "/v1/datasets/generate", "generation", json=body, headers=headers)
+
+
+async def _document_is_stored(world: World) -> None:
+    """Upload a document with a passage for each of two rooms."""
+    filler = "Ask the porter for a key, and bring it back before you leave. " * 12
+    content = "".join(f"# Room {room}\n\nMap {room} is here. {filler}\n\n" for room in (17, 18))
+    await make(
+        world,
+        "/v1/files",
+        "document",
+        files={"file": ("rooms.md", content.encode())},
+        data={"purpose": "user_data"},
+    )
+
+
+async def _generation_waits(world: World) -> None:
+    await _document_is_stored(world)
+    await _create_generation(world)
+
+
+async def _generation_ended(world: World) -> None:
+    await _generation_waits(world)
+    await world.settle()
+
+
+def _generation(world: World, what: str = "") -> str:
+    return f"/v1/datasets/generations/{world.notes['generation']}{what}"
+
+
+async def _cancel_generation(world: World) -> None:
+    await send(world, "POST", _generation(world, "/cancel"))
+
+
+async def _delete_generation(world: World) -> None:
+    await send(world, "DELETE", _generation(world))
+
+
+async def _delete_document(world: World) -> None:
+    await send(world, "DELETE", f"/v1/files/{world.notes['document']}")
+
+
+async def _generations(world: World) -> int:
+    return len(await listed(world, "/v1/datasets/generations"))
+
+
 async def _batches(world: World) -> int:
     return len(await listed(world, "/v1/batches"))
 
@@ -283,4 +332,18 @@ EVALS = (
         acts={"cancel": _cancel_batch, "delete": _delete_requests},
     ),
     requests("cancelBatch", _cancel_batch, arrange=_batch_waits),
+    requests(
+        "createDatasetGeneration",
+        _create_generation,
+        arrange=_document_is_stored,
+        check=one(_generations, "generation"),
+    ),
+    Actor(
+        "generate-rows",
+        works("batches"),
+        _generation_waits,
+        acts={"cancel": _cancel_generation, "delete": _delete_document},
+    ),
+    requests("cancelDatasetGeneration", _cancel_generation, arrange=_generation_waits),
+    requests("deleteDatasetGeneration", _delete_generation, arrange=_generation_ended),
 )

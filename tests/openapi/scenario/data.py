@@ -18,6 +18,7 @@ NO_JOB = "ftjob-" + "0" * 24
 NO_ADVICE = "ftadvice-" + "0" * 24
 NO_EXPORT = "export-" + "0" * 24
 NO_BATCH = "batch_" + "0" * 24
+NO_GENERATION = "dsgen_" + "0" * 24
 NO_PROJECT = "proj_" + "0" * 24
 NO_WEBHOOK = "webhook_" + "0" * 24
 NO_KEY = "key_" + "0" * 24

@@ -55,6 +55,7 @@ class Client:
         self.aliases = resources.Aliases(runner)
         self.recognizers = resources.Recognizers(runner)
         self.exports = resources.Exports(runner)
+        self.generations = resources.Generations(runner)
         self.usage = resources.Usage(runner)
         self.admin = resources.Admin(runner)
 
@@ -129,6 +130,7 @@ class AsyncClient:
         self.aliases = resources.AsyncAliases(runner)
         self.recognizers = resources.AsyncRecognizers(runner)
         self.exports = resources.AsyncExports(runner)
+        self.generations = resources.AsyncGenerations(runner)
         self.usage = resources.AsyncUsage(runner)
         self.admin = resources.AsyncAdmin(runner)
 

@@ -9,6 +9,7 @@ from finetuned._flows import (
     evaluations,
     exports,
     files,
+    generations,
     imports,
     jobs,
     models,
@@ -221,6 +222,28 @@ class AsyncExports(AsyncResource):
     download = async_method(exports.download)
     cancel = async_method(exports.cancel)
     delete = async_method(exports.delete)
+
+
+class Generations(Resource):
+    """Generations of training rows from documents."""
+
+    create = method(generations.create)
+    list = items(generations.list_generations)
+    retrieve = method(generations.retrieve)
+    wait = method(generations.wait)
+    cancel = method(generations.cancel)
+    delete = method(generations.delete)
+
+
+class AsyncGenerations(AsyncResource):
+    """Generations of training rows from documents."""
+
+    create = async_method(generations.create)
+    list = async_items(generations.list_generations)
+    retrieve = async_method(generations.retrieve)
+    wait = async_method(generations.wait)
+    cancel = async_method(generations.cancel)
+    delete = async_method(generations.delete)
 
 
 class Usage(Resource):

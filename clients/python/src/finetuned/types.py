@@ -910,7 +910,7 @@ class FileDeleted(Model):
     deleted: Literal[True] = True
     unfinished_jobs: list[str] = []
     """
-    IDs of unfinished jobs and batches that read the file, and may fail without it.
+    IDs of unfinished jobs, batches and generations that read the file, and may fail without it.
     """
 
 
@@ -1029,6 +1029,80 @@ class GateOutcomeObject(Model):
     failed_conditions: list[GateFaultObject]
     """
     Conditions that the evaluation does not meet.
+    """
+
+
+class GenerationCounts(Model):
+    """
+    Progress of a generation.
+    """
+
+    passages: int
+    """
+    Number of passages in the documents; 0 until they are read.
+    """
+    asked: int
+    """
+    Number of passages that the model was asked about.
+    """
+    kept: int
+    """
+    Number of rows kept.
+    """
+    dropped: dict[str, int]
+    """
+    Number of rows and answers left out, by reason: `malformed` (not in the requested form), `engine_error`, `echo` (repeats the question or the passage), `wrong_language`, `unsupported_fact` (a number, date or name that the passage does not have), `unsupported` (the model finds that the passage does not state it), `answered` (a refused question that the documents answer), `duplicate`, and `surplus` (more than `n`).
+    """
+
+
+class GenerationDeleted(Model):
+    """
+    Response to deleting a generation.
+    """
+
+    id: str
+    """
+    ID of the deleted generation.
+    """
+    object: Literal["dataset.generation"] = "dataset.generation"
+    deleted: Literal[True] = True
+
+
+class GenerationError(Model):
+    """
+    Reason why a generation failed.
+    """
+
+    code: str
+    """
+    Machine-readable error code.
+    """
+    message: str
+    """
+    Human-readable message.
+    """
+    param: str | None
+    """
+    Parameter that caused the failure.
+    """
+
+
+class GenerationUsage(Model):
+    """
+    Tokens of the requests of a generation, including the checks.
+    """
+
+    input_tokens: int
+    """
+    Number of input tokens.
+    """
+    output_tokens: int
+    """
+    Number of output tokens.
+    """
+    total_tokens: int
+    """
+    Number of input and output tokens.
     """
 
 
@@ -1997,6 +2071,9 @@ class TestWebhookEndpoint(Model):
         "batch.failed",
         "batch.expired",
         "batch.cancelled",
+        "dataset.generation.completed",
+        "dataset.generation.failed",
+        "dataset.generation.cancelled",
     ]
     """
     Type of the sample event.
@@ -2142,6 +2219,9 @@ class UpdateWebhookEndpoint(Model):
                 "batch.failed",
                 "batch.expired",
                 "batch.cancelled",
+                "dataset.generation.completed",
+                "dataset.generation.failed",
+                "dataset.generation.cancelled",
             ]
         ]
         | None
@@ -3251,6 +3331,45 @@ class CreateCompletion(Model):
     """
 
 
+class CreateGeneration(Model):
+    """
+    Request body to generate training rows from documents.
+    """
+
+    documents: list[str]
+    """
+    IDs of files with the purpose `user_data`: plain text, Markdown or HTML in any common encoding, up to 20 MiB together.
+    """
+    model: str
+    """
+    Model of this installation that writes and checks the rows. A larger model writes better ones.
+    """
+    kinds: list[Literal["questions", "rewrites", "refusals"]] = ["questions"]
+    """
+    Kinds of rows: `questions` that a passage answers, `rewrites` of such questions in other words, and `refusals`, which are questions that the documents do not answer. With other kinds, one passage in four has a refusal.
+    """
+    language: str | None = None
+    """
+    BCP 47 tag of the language of the rows; null for that of each passage.
+    """
+    n: int = 100
+    """
+    Number of rows wanted.
+    """
+    max_tokens_total: int | None = None
+    """
+    Number of input and output tokens after which no more requests are sent to the model. Requests in progress may exceed it.
+    """
+    seed: int = 0
+    """
+    Seed of the choice and order of passages.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs attached to the generation; up to 16.
+    """
+
+
 class CreateKey(Model):
     """
     Request to create an API key.
@@ -3341,6 +3460,9 @@ class CreateWebhookEndpoint(Model):
             "batch.failed",
             "batch.expired",
             "batch.cancelled",
+            "dataset.generation.completed",
+            "dataset.generation.failed",
+            "dataset.generation.cancelled",
         ]
     ]
     """
@@ -3609,6 +3731,25 @@ class FileObject(Model):
     cleaning: str | None = None
     """
     ID of the cleaning that made this file, if one did.
+    """
+    generation: str | None = None
+    """
+    ID of the generation whose rows this file has, if a model wrote them.
+    """
+    documents: list[str] | None = None
+    """
+    IDs of the documents that a model wrote the rows from.
+    """
+
+
+class GenerationIncompleteDetails(Model):
+    """
+    Reason why a completed generation has fewer rows than wanted.
+    """
+
+    reason: Literal["max_tokens_total", "no_more_passages"]
+    """
+    `max_tokens_total` if the tokens were used up, or `no_more_passages` if all passages were asked about.
     """
 
 
@@ -4638,6 +4779,92 @@ class CompletionsDataSource(Model):
     Prompt of an item.
     """
     sampling_params: CompletionsSamplingParams | None = None
+
+
+class DatasetGeneration(Model):
+    """
+    Generation of training rows from documents by a model of this installation.
+    """
+
+    id: str
+    """
+    ID of the generation, prefixed with `dsgen_`.
+    """
+    object: Literal["dataset.generation"] = "dataset.generation"
+    documents: list[str]
+    """
+    IDs of the documents.
+    """
+    model: str
+    """
+    Model that writes and checks the rows.
+    """
+    kinds: list[Literal["questions", "rewrites", "refusals"]]
+    """
+    Kinds of rows.
+    """
+    language: str | None
+    """
+    BCP 47 tag of the language of the rows; null for that of each passage.
+    """
+    n: int
+    """
+    Number of rows wanted.
+    """
+    max_tokens_total: int | None
+    """
+    Number of tokens after which no more requests are sent, or null.
+    """
+    seed: int
+    """
+    Seed of the choice and order of passages.
+    """
+    status: Literal["queued", "in_progress", "completed", "failed", "cancelling", "cancelled"]
+    """
+    Status of the generation.
+    """
+    error: GenerationError | None
+    """
+    Reason why the generation failed, or null.
+    """
+    incomplete_details: GenerationIncompleteDetails | None
+    """
+    Reason why a completed generation has fewer rows than wanted, or null.
+    """
+    output_file_id: str | None
+    """
+    ID of the file with the rows, whose purpose is `fine-tune`; null until the generation has ended, or if there are none.
+    """
+    counts: GenerationCounts
+    usage: GenerationUsage
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    in_progress_at: int | None
+    """
+    Time at which the documents were read, as a Unix timestamp in seconds.
+    """
+    completed_at: int | None
+    """
+    Time at which the generation was completed, as a Unix timestamp in seconds.
+    """
+    failed_at: int | None
+    """
+    Time at which the generation failed, as a Unix timestamp in seconds.
+    """
+    cancelling_at: int | None
+    """
+    Time at which the cancellation was requested, as a Unix timestamp in seconds.
+    """
+    cancelled_at: int | None
+    """
+    Time at which the generation was cancelled, as a Unix timestamp in seconds.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the generation.
+    """
 
 
 class Method(Model):

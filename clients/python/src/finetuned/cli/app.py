@@ -18,6 +18,7 @@ from finetuned.cli import (
     evaluation,
     exporting,
     files,
+    generating,
     importing,
     jobs,
     leaving,
@@ -46,6 +47,7 @@ app.command()(login.profiles)
 app.command()(whoami.whoami)
 app.add_typer(files.app, name="files")
 app.add_typer(recognizers.app, name="recognizers")
+app.command()(generating.generate)
 app.command()(advising.advise)
 app.command()(train.train)
 app.command()(importing.import_model)

@@ -6,7 +6,7 @@
 3    no API key, or one without permission
 4    no such object
 5    the operation failed: a failed or canceled job, a rejected file, an evaluation without
-     verdict, a failed advice or export, a refused adapter
+     verdict, a failed advice, export or generation, a refused adapter
 6    the server is unreachable or too slow, a limit was reached, or the evaluation is in progress
      (`eval --no-wait`): retry later
 130  interrupted
@@ -60,6 +60,10 @@ class ExportEnded(FinetunedError):
     """Raised when an export failed or was cancelled."""
 
 
+class GenerationEnded(FinetunedError):
+    """Raised when a generation of rows failed or was cancelled."""
+
+
 class EvaluationInProgress(FinetunedError):
     """Raised when an evaluation is in progress and the command does not wait for it."""
 
@@ -72,7 +76,7 @@ def exit_code(error: FinetunedError) -> int:
     """Return the exit code for an error."""
     if isinstance(error, WrongUsage):
         return USAGE
-    if isinstance(error, (JobEnded, EvaluationEnded, AdviceEnded, ExportEnded)):
+    if isinstance(error, (JobEnded, EvaluationEnded, AdviceEnded, ExportEnded, GenerationEnded)):
         return FAILED
     if isinstance(error, EvaluationInProgress):
         return AWAY

@@ -1,0 +1,1 @@
+"""Generations of training rows from documents: the API, and the task that asks a local model."""

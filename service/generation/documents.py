@@ -1,0 +1,117 @@
+"""The documents of a generation: checked when it is created, and cut by its worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from service.core import ids
+from service.core.errors import BadRequest, NotFound
+from service.core.storage import Storage
+from service.curation.child_runner import Desk, DeskFailed
+from service.curation.scratch import fetch
+from service.datasets.contract import PassagesSpec
+from service.datasets.passages.kinds import ACCEPTED, HEAD_BYTES, binary_kind
+from service.datasets.passages.passage import Document, Passage
+from service.files.records import FileRecord, Files, Purpose
+from service.generation.records import GenerationFault, GenerationRecord
+
+MAX_DOCUMENTS: Final = 100
+MAX_BYTES: Final = 20 * 1024 * 1024  # of all documents together
+_PARAM: Final = "documents"
+_FAULTS: Final = {
+    "binary": f"is not text. Convert it first: {ACCEPTED} are accepted.",
+    "encoding": "has no encoding that fits all of it. Convert it to UTF-8, or upload it with "
+    "`format[encoding]`.",
+}
+
+
+class GenerationFailed(Exception):
+    """The generation cannot continue; its rows so far are kept."""
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.fault = GenerationFault(code=code, message=message, param=param)
+
+
+async def check_documents(files: Files, project_id: str, documents: Sequence[str]) -> None:
+    """Check that the files exist and may be documents. Raises NotFound and BadRequest."""
+    found = [await _file(files, project_id, file_id) for file_id in documents]
+    total = sum(file.bytes for file in found)
+    if total > MAX_BYTES:
+        raise BadRequest(
+            f"The documents have {total} bytes together, and at most {MAX_BYTES} are allowed. "
+            "Generate rows from some of them at a time.",
+            param=_PARAM,
+            code="documents_too_large",
+        )
+    for file in found:
+        kind = binary_kind(await _head(files.storage, file))
+        if kind is not None:
+            raise BadRequest(
+                f"The document {file.id} ('{file.filename}') is {kind}. Convert it first: "
+                f"{ACCEPTED} are accepted.",
+                param=_PARAM,
+                code="unsupported_document",
+            )
+
+
+async def _file(files: Files, project_id: str, file_id: str) -> FileRecord:
+    file = None
+    if ids.is_valid(file_id, ids.FILE):
+        file = await files.get(project_id, file_id, ids.now_s())
+    if file is None:
+        raise NotFound(f"No such File object: {file_id[:80]}", param=_PARAM, code="file_not_found")
+    if file.purpose is not Purpose.USER_DATA:
+        raise BadRequest(
+            f"The file {file.id} has the purpose '{file.purpose}'. Upload documents with the "
+            "purpose 'user_data'.",
+            param=_PARAM,
+            code="invalid_file_purpose",
+        )
+    return file
+
+
+async def _head(storage: Storage, file: FileRecord) -> bytes:
+    chunks = [chunk async for chunk in await storage.stream(file.content_key, 0, HEAD_BYTES)]
+    return b"".join(chunks)
+
+
+async def read_passages(
+    files: Files, record: GenerationRecord, desk: Desk, folder: Path
+) -> list[Passage]:
+    """Download and cut the documents. Raises GenerationFailed."""
+    found: list[FileRecord] = []
+    content = folder / "documents"
+    await asyncio.to_thread(content.mkdir, exist_ok=True)
+    for file_id in record.documents:
+        file = await files.get(record.project_id, file_id, ids.now_s())
+        if file is None:
+            message = f"The document {file_id} was deleted, or it expired."
+            raise GenerationFailed("file_not_found", message, _PARAM)
+        found.append(file)
+    try:
+        for file in found:
+            await fetch(files.storage, file, content / file.id)
+        cut = await desk.run(
+            PassagesSpec(
+                path=content,
+                result=folder / "passages.json",
+                documents=tuple(
+                    Document(file.id, (file.format or {}).get("encoding")) for file in found
+                ),
+            )
+        )
+    except DeskFailed as e:
+        raise GenerationFailed(e.code, e.message, _PARAM) from e
+    for number, fault in sorted(cut.faults.items()):
+        if fault != "empty":
+            file = found[number]
+            message = f"The document {file.id} ('{file.filename}') {_FAULTS[fault]}"
+            raise GenerationFailed("unsupported_document", message, _PARAM)
+    if not cut.passages:
+        message = "The documents have no text to ask about."
+        raise GenerationFailed("empty_documents", message, _PARAM)
+    return cut.passages

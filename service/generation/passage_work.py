@@ -1,0 +1,271 @@
+"""Work on one passage: the model writes rows, and each row is checked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from service.datasets.passages.passage import Passage
+from service.datasets.text.languages import is_detected
+from service.evaluation.bm25 import Index
+from service.generation import prompts
+from service.generation.answers import (
+    A,
+    Malformed,
+    Pair,
+    Pairs,
+    Rewrite,
+    Verdict,
+    parsed,
+    stripped,
+)
+from service.generation.documents import GenerationFailed
+from service.generation.plan import Task
+from service.generation.records import Dropped, GenerationRecord, GenerationTally, RowKind
+from service.generation.rows import Row
+from service.generation.support import is_echo, missing_facts
+from service.grading.language import normalize_tag, score
+from service.inference.background.calls import EngineCalls, ModelGone, SampleFailed
+
+_CHAT: Final = "/v1/chat/completions"
+_SEARCHED: Final = 3  # passages in which the answer to a refused question is searched
+
+
+class BudgetUsed(Exception):
+    """The generation has used all tokens that it may use."""
+
+
+class Budget:
+    """The tokens that a generation may use. A request that has begun may exceed them."""
+
+    def __init__(self, limit: int | None, used: int) -> None:
+        self._limit = limit
+        self._used = used
+
+    @property
+    def is_used(self) -> bool:
+        """Whether no request may begin."""
+        return self._limit is not None and self._used >= self._limit
+
+    def use(self, tokens: int) -> None:
+        """Count the tokens of a request."""
+        self._used += tokens
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The rows of a passage, and its part of the generation's counters."""
+
+    number: int
+    rows: Sequence[Row]
+    tally: GenerationTally
+
+
+@dataclass
+class _Progress:
+    """What was done about a passage."""
+
+    task: Task
+    requests: int = 0
+    rows: list[Row] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def drop(self, reason: Dropped) -> None:
+        self.dropped[reason.value] += 1
+
+    def outcome(self) -> Outcome:
+        tally = GenerationTally(
+            asked=1,
+            dropped=dict(self.dropped),
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+        )
+        return Outcome(self.task.number, self.rows, tally)
+
+
+class _Unusable(Exception):
+    """A request has no answer that can be used."""
+
+
+class PassageWork:
+    """Writes and checks the rows of one generation."""
+
+    def __init__(
+        self,
+        record: GenerationRecord,
+        passages: Sequence[Passage],
+        calls: EngineCalls,
+        budget: Budget,
+    ) -> None:
+        self._record = record
+        self._passages = passages
+        self._calls = calls
+        self._budget = budget
+        self._index: Index | None = None
+        self._indexing = asyncio.Lock()
+
+    async def outcome(self, task: Task) -> Outcome:
+        """Return the rows about a passage: those so far if the tokens are used up meanwhile.
+
+        Raises GenerationFailed if the model is gone or no engine answers.
+        """
+        progress = _Progress(task)
+        with contextlib.suppress(BudgetUsed):
+            for write in (self._questions, self._refusal):
+                with contextlib.suppress(_Unusable):
+                    await write(progress)
+        return progress.outcome()
+
+    async def _questions(self, progress: _Progress) -> None:
+        task = progress.task
+        if not task.questions:
+            return
+        request = prompts.questions(task.passage.text, task.questions, self._record.language)
+        found = (await self._asked(progress, request, Pairs)).rows[: task.questions]
+        if not found:
+            progress.drop(Dropped.MALFORMED)
+        for pair in found:
+            await self._question(progress, pair)
+
+    async def _question(self, progress: _Progress, written: Pair) -> None:
+        try:
+            pair = stripped(written)
+        except Malformed:
+            progress.drop(Dropped.MALFORMED)
+            return
+        if not await self._is_supported(progress, pair):
+            return
+        if RowKind.QUESTIONS in self._record.kinds:
+            self._keep(progress, RowKind.QUESTIONS, pair, "supported")
+        if progress.task.rewrites:
+            await self._rewrite(progress, pair)
+
+    async def _rewrite(self, progress: _Progress, original: Pair) -> None:
+        request = prompts.rewrite(original.question, self._record.language)
+        try:
+            found = await self._asked(progress, request, Rewrite)
+            pair = stripped(Pair(found.question, original.answer))
+        except Malformed:
+            progress.drop(Dropped.MALFORMED)
+            return
+        except _Unusable:
+            return
+        if pair.question.casefold() == original.question.casefold():
+            progress.drop(Dropped.ECHO)
+        elif await self._is_supported(progress, pair):
+            self._keep(progress, RowKind.REWRITES, pair, "supported")
+
+    async def _refusal(self, progress: _Progress) -> None:
+        if not progress.task.refusal:
+            return
+        passage = progress.task.passage.text
+        request = prompts.refusal(passage, self._record.language)
+        try:
+            pair = stripped(await self._asked(progress, request, Pair))
+        except Malformed:
+            progress.drop(Dropped.MALFORMED)
+            return
+        if self._is_dropped(progress, pair, passage):
+            return
+        request = prompts.answers(await self._nearest(passage, pair.question), pair.question)
+        if (await self._asked(progress, request, Verdict)).verdict == "yes":
+            progress.drop(Dropped.ANSWERED)
+        else:
+            self._keep(progress, RowKind.REFUSALS, pair, "not_answered")
+
+    async def _is_supported(self, progress: _Progress, pair: Pair) -> bool:
+        """Whether the passage states the answer: first by its words, then by the model's word."""
+        passage = progress.task.passage.text
+        if self._is_dropped(progress, pair, passage):
+            return False
+        request = prompts.states(passage, pair.question, pair.answer)
+        try:
+            verdict = (await self._asked(progress, request, Verdict)).verdict
+        except _Unusable:
+            return False
+        if verdict == "no":
+            progress.drop(Dropped.UNSUPPORTED)
+        return verdict == "yes"
+
+    def _is_dropped(self, progress: _Progress, pair: Pair, passage: str) -> bool:
+        """Whether the words of a row alone show that it is of no use."""
+        if is_echo(pair, passage):
+            progress.drop(Dropped.ECHO)
+        elif missing_facts(pair, passage):
+            progress.drop(Dropped.UNSUPPORTED_FACT)
+        elif not _is_in(self._record.language, f"{pair.question} {pair.answer}"):
+            progress.drop(Dropped.WRONG_LANGUAGE)
+        else:
+            return False
+        return True
+
+    def _keep(self, progress: _Progress, kind: RowKind, pair: Pair, verdict: str) -> None:
+        task, passage = progress.task, progress.task.passage
+        progress.rows.append(
+            Row(
+                id=f"{self._record.id}-{task.number:06d}-{len(progress.rows):02d}",
+                kind=kind,
+                pair=pair,
+                file_id=self._record.documents[passage.document],
+                start=passage.start,
+                end=passage.end,
+                passage=passage.text,
+                model=self._record.model,
+                verdict=verdict,
+            )
+        )
+
+    async def _nearest(self, passage: str, question: str) -> list[str]:
+        """Return the passage and others that are the most likely to answer a question."""
+        async with self._indexing:
+            if self._index is None:
+                texts = [one.text for one in self._passages]
+                self._index = await asyncio.to_thread(Index, texts)
+        places = self._index.search(question, _SEARCHED)
+        others = [self._passages[place].text for place in places]
+        return [passage, *(text for text in others if text != passage)][:_SEARCHED]
+
+    async def _asked(self, progress: _Progress, request: dict[str, Any], kind: type[A]) -> A:
+        """Return the answer to a request.
+
+        Raises _Unusable and counts why, BudgetUsed, and GenerationFailed.
+        """
+        if self._budget.is_used:
+            raise BudgetUsed
+        progress.requests += 1
+        seed = f"{self._record.seed}:{progress.task.number}:{progress.requests}"
+        fields = {**request, "seed": zlib.crc32(seed.encode())}
+        try:
+            answered = await self._calls.ask(
+                self._record.model, _CHAT, fields, request["max_tokens"]
+            )
+        except ModelGone as e:
+            raise GenerationFailed(e.code, e.message, "model") from e
+        except SampleFailed as e:
+            if e.is_away:
+                raise GenerationFailed("engine_unavailable", e.message) from e
+            progress.drop(Dropped.ENGINE_ERROR)
+            raise _Unusable from e
+        usage = answered.usage
+        progress.input_tokens += usage.prompt_tokens
+        progress.output_tokens += usage.completion_tokens
+        self._budget.use(usage.prompt_tokens + usage.completion_tokens)
+        try:
+            return parsed(answered.body, kind)
+        except Malformed as e:
+            progress.drop(Dropped.MALFORMED)
+            raise _Unusable from e
+
+
+def _is_in(language: str | None, text: str) -> bool:
+    """Whether a text is in a language, as far as that can be detected."""
+    if language is None or not is_detected(normalize_tag(language)):
+        return True
+    return score(text, language) > 0

@@ -1,0 +1,142 @@
+"""Documents: their encodings, the text of HTML pages, and passages with their places."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from service.datasets.passages.cut import LONGEST, cut, weight
+from service.datasets.passages.decode import decoded
+from service.datasets.passages.documents import read_documents
+from service.datasets.passages.html_text import is_page, text_of_page
+from service.datasets.passages.kinds import binary_kind
+from service.datasets.passages.passage import Document
+
+LONG_WORDS = "The porter keeps the key of this door in his desk. " * 15
+
+
+def test_passages_begin_at_headings_and_hold_whole_paragraphs():
+    text = (
+        f"# One\n\n{LONG_WORDS}\n\nA short end.\r\n\r\n# Two\n\nTwo is very short, but it belongs "
+        f"to three.\n\n# Three\n\n{LONG_WORDS}\n\nFour\n----\n\n{LONG_WORDS}"
+    )
+    found = [text[start:end] for start, end in cut(text)]
+    assert [one.split("\n")[0] for one in found] == ["# One", "# Two", "Four"]
+    assert found[0].endswith("A short end.")
+    assert found[1].endswith(LONG_WORDS.strip())
+
+
+@pytest.mark.parametrize(
+    ("sentence", "end"),
+    [
+        ("The shop closes at six, except on Mondays. ", "."),
+        ("本店は月曜日を除いて、毎日十時から六時まで営業しています。", "。"),
+        ("ร้านเปิดทุกวันยกเว้นวันจันทร์ ", "์"),
+        ("상점은 월요일을 제외하고 매일 열 시부터 여섯 시까지 엽니다. ", "."),
+        ("दुकान सोमवार को छोड़कर हर दिन दस बजे से छह बजे तक खुली रहती है। ", "।"),
+    ],
+)
+def test_a_long_paragraph_is_cut_between_sentences_in_any_script(sentence, end):
+    text = sentence * 200
+    found = [text[start:end_] for start, end_ in cut(text)]
+    assert len(found) > 2
+    for one in found:
+        assert weight(one) <= LONGEST
+        assert one.endswith(end)
+        assert one.startswith(sentence[:5])
+    assert "".join(found).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_text_without_any_break_is_cut_before_letters():
+    text = "กิ" * 5_000
+    found = cut(text)
+    assert all(text[start] == "ก" for start, _ in found)
+    assert [found[0][0], found[-1][1]] == [0, len(text)]
+    assert all(one[1] == other[0] for one, other in pairwise(found))
+
+
+def test_what_says_too_little_is_no_passage():
+    assert cut("") == []
+    assert cut("# Heading\n\n12 34 56 78 90 " + "1" * 100) == []
+
+
+PAGE = """<!DOCTYPE html>
+<html><head><title>Not shown</title><style>p { color: red }</style></head>
+<body><nav>Menu <nav>more</nav> and more</nav>
+<h2>Opening&nbsp;hours</h2><p>We are open from <b>10</b> to 18 o&#39;clock,
+   and closed on Mondays &amp; holidays at B&Q.<br>Ring twice.</p>
+<script>if (a < b) { alert("no") }</script><table><tr><td>Floor</td><td>2</td></tr></table>
+</body></html>"""
+
+
+def test_a_page_is_read_as_its_reader_sees_it():
+    found = text_of_page(PAGE)
+    lines = [line.strip() for line in found.text.splitlines() if line.strip()]
+    assert lines == [
+        "## Opening\xa0hours",
+        "We are open from 10 to 18 o'clock, and closed on Mondays & holidays at B&Q.",
+        "Ring twice.",
+        "Floor 2",
+    ]
+    for word in ("Opening", "closed", "holidays", "Ring"):
+        place = found.source_of(found.text.index(word))
+        assert PAGE[place : place + len(word)] == word
+    assert is_page("\n<!-- a -->\n<P>Hi</P>")
+    assert not is_page("# Title\n\nUse <b> for bold.")
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("Öffnungszeiten für das Büro: täglich außer montags. " * 5, "cp1252"),
+        ("営業時間は十時から六時までです。月曜日は休みです。" * 5, "cp932"),
+        ("ร้านเปิดทุกวันยกเว้นวันจันทร์ตั้งแต่เวลาสิบโมงถึงหกโมงเย็น " * 5, "cp874"),
+        ("Plain text", "utf-16"),
+        ("日本語の文章です。\n" * 5, "iso2022_jp"),
+        ("\ufeffÜber uns", "utf-8"),
+    ],
+)
+def test_a_document_is_decoded_as_the_desk_does(text, codec):
+    assert decoded(text.encode(codec)) == text.removeprefix("\ufeff")
+
+
+def test_the_owner_and_the_page_name_the_encoding():
+    page = '<html><head><meta charset="koi8-r"></head><p>Ё</p>'.encode("koi8-r")
+    assert decoded(page) is not None
+    assert "Ё" in str(decoded(page))
+    assert decoded("Žluťoučký kůň".encode("cp1250"), "cp1250") == "Žluťoučký kůň"
+    assert decoded(b"abc", "no-such-encoding") is None
+    assert decoded(b"\xff\xff", "utf-8") is None
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"%PDF-1.7", "a PDF"),
+        (b"PK\x03\x04", "a ZIP archive or an Office document"),
+        (b"\x89PNG\r\n", "a picture"),
+        (b"\x7fELF\x02\x01\x00", "a binary file"),
+        (b"text\x00text\x00", "a binary file"),
+        (b"# Text", None),
+        ("Text".encode("utf-16"), None),
+        ("Text, more text".encode("utf-16-le"), None),
+        (b"", None),
+    ],
+)
+def test_binary_files_are_named(head, kind):
+    assert binary_kind(head) == kind
+
+
+def test_documents_are_read_one_by_one(tmp_path: Path):
+    (tmp_path / "a").write_text(PAGE)
+    (tmp_path / "b").write_bytes(b"%PDF")
+    (tmp_path / "c").write_text("Short.")
+    (tmp_path / "d").write_bytes(b"All text \x81\x8d\x8f\x90\x9d " * 100)
+    found = read_documents(tmp_path, tuple(Document(name) for name in "abcd"))
+    assert found.faults == {1: "binary", 2: "empty", 3: "encoding"}
+    (passage,) = found.passages
+    assert passage.text.startswith("## Opening")
+    assert PAGE[passage.start : passage.end].startswith("<h2>Opening")
+    assert PAGE[passage.start : passage.end].endswith("<td>2")

@@ -1,0 +1,194 @@
+"""A worker that is killed or shut down in the middle of a generation, and given-up attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections import Counter
+from typing import Any
+
+import httpx
+import pytest
+
+from service.config import Settings
+from service.core import ids
+from service.generation import lifecycle
+from service.generation.lifecycle import GenerationSuperseded
+from service.generation.records import (
+    GenerationFault,
+    GenerationRecord,
+    Generations,
+    GenerationStatus,
+    GenerationTally,
+    RowKind,
+)
+from tests.cached import ROOT
+from tests.conftest import Api
+from tests.evals.conftest import Engine
+from tests.evals.test_killed import environment
+from tests.generation.conftest import (
+    AT_ONCE,
+    DONE_S,
+    Model,
+    created,
+    document,
+    ended,
+    handbook,
+    rows_of,
+    until,
+)
+
+FAULT = GenerationFault(code="x", message="It failed.")
+
+
+def worker_environment(settings: Settings) -> dict[str, str]:
+    """The environment of a worker process with these settings."""
+    return environment(settings) | {"FINETUNED_GENERATION_REQUESTS_AT_ONCE": str(AT_ONCE)}
+
+
+@pytest.mark.slow
+async def test_kill_9_repeats_and_loses_no_row(
+    http: httpx.AsyncClient, model: Model, work, settings
+):
+    async def wait(_: str) -> None:
+        await asyncio.sleep(0.02)
+
+    model.wait = wait
+    made = await created(http, await document(http, handbook(*range(1, 61))), n=60)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"),
+        env=worker_environment(settings),
+        cwd=ROOT,
+    )
+    try:
+        before = await until(http, made, lambda one: one["counts"]["kept"] >= 12)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    asked = set(model.rooms("rows"))
+    async with work("cpu"):
+        made = await ended(http, made)
+    assert (made["status"], made["counts"]["kept"]) == ("completed", 60)
+    assert before["counts"]["kept"] < 60
+    rows = await rows_of(http, made)
+    questions = Counter(row["messages"][0]["content"] for row in rows)
+    assert (len(questions), max(questions.values())) == (60, 1)
+    # The number of a passage is part of its rows' IDs, whichever attempt wrote them.
+    assert [row["generated"]["id"] for row in rows] == [
+        f"{made['id']}-{number:06d}-00" for number in range(60)
+    ]
+    # The kill repeats at most what was in flight, or waited to be stored.
+    again = Counter(model.rooms("rows"))
+    assert max(again.values()) <= 2
+    assert asked <= set(again)
+    assert sum(again.values()) <= 60 + before["counts"]["kept"]
+
+
+@pytest.mark.slow
+async def test_a_worker_that_shuts_down_hands_the_generation_back(
+    http, model: Model, engine: Engine, work
+):
+    held = asyncio.Event()
+
+    async def wait(name: str) -> None:
+        if name == "rows" and len(model.rooms("rows")) > 4:
+            await held.wait()
+
+    model.wait = wait
+    made = await created(http, await document(http, handbook(*range(1, 21))), n=10)
+    async with work("cpu"):
+        await until(http, made, lambda one: one["counts"]["kept"] == 4)
+        async with asyncio.timeout(DONE_S):
+            while engine.in_flight < AT_ONCE:
+                await asyncio.sleep(0.01)
+    assert (await until(http, made, bool))["status"] == "in_progress"
+    model.asked.clear()
+    held.set()
+    async with work("cpu"):
+        made = await ended(http, made)
+    assert len(await rows_of(http, made)) == 10
+    assert len(model.rooms("rows")) == 6  # what was done is not asked again
+
+
+@pytest.fixture
+async def generation(http: httpx.AsyncClient, api: Api) -> GenerationRecord:
+    """A generation on which an attempt of nobody works."""
+    shown = await created(http, await document(http, handbook(1)))
+    project = await api.app.state.projects.by_name("acme")
+    found = await api.app.state.generations.get(project.id, shown["id"])
+    return await api.app.state.generations.change(found, lambda r: lifecycle.begin(r, 3, 1))
+
+
+async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, generation: GenerationRecord):
+    generations: Generations = api.app.state.generations
+    more = GenerationTally(asked=1, kept=1, dropped={"echo": 1})
+
+    def advance(record: GenerationRecord) -> GenerationRecord:
+        return lifecycle.advance(lifecycle.fenced(record, generation), more)
+
+    await generations.add_part(generation, advance, "a1-x-000001.jsonl", [0])
+    await generations.change(generation, lambda r: lifecycle.lose(r, 1, 3, 1))
+    with pytest.raises(GenerationSuperseded):
+        await generations.add_part(generation, advance, "a1-x-000002.jsonl", [1])
+    after = await generations.get(generation.project_id, generation.id)
+    assert after is not None
+    assert (after.attempt, after.tally, after.fruitless_attempts) == (2, more, 1)
+    assert await generations.parts(generation) == {"a1-x-000001.jsonl": [0]}
+
+
+def record(**fields: Any) -> GenerationRecord:
+    return GenerationRecord(
+        id=ids.new(ids.GENERATION),
+        project_id="proj_a",
+        created_at=ids.now_s(),
+        key_id="key_a",
+        documents=("file-a",),
+        model="m",
+        kinds=(RowKind.QUESTIONS,),
+        language=None,
+        n=10,
+        max_tokens_total=None,
+        seed=0,
+        **fields,
+    )
+
+
+def test_a_cancellation_wins():
+    started = lifecycle.begin(record(), 5, 100)
+    assert (started.status, started.in_progress_at) == (GenerationStatus.IN_PROGRESS, 100)
+    cancelling = lifecycle.cancel(started, 101)
+    assert lifecycle.cancel(cancelling, 102) == cancelling
+    for kept in (
+        lifecycle.begin(cancelling, 5, 103),
+        lifecycle.complete(cancelling, None),
+        lifecycle.fail(cancelling, FAULT),
+    ):
+        assert kept == cancelling
+    done = lifecycle.finish(cancelling, 104, output="file-b")
+    assert (done.status, done.cancelled_at, done.output_file_id) == ("cancelled", 104, "file-b")
+    ending = lifecycle.complete(started, None)
+    for ended_one in (done, ending):
+        with pytest.raises(lifecycle.GenerationEnded):
+            lifecycle.cancel(ended_one, 105)
+    with pytest.raises(GenerationSuperseded):
+        lifecycle.fenced(done, started)
+
+
+def test_a_generation_that_kills_its_workers_fails_with_the_rows_that_it_has():
+    started = lifecycle.begin(record(), 5, 100)
+    lost = lifecycle.lose(started, 1, 2, 101)
+    assert (lost.attempt, lost.status) == (2, GenerationStatus.IN_PROGRESS)
+    failing = lifecycle.lose(lost, 2, 2, 102)
+    assert (failing.attempt, failing.status) == (3, GenerationStatus.IN_PROGRESS)
+    assert (failing.ending, failing.fruitless_attempts) == (GenerationStatus.FAILED, 0)
+    again = lifecycle.lose(failing, 3, 2, 103)
+    given_up = lifecycle.lose(again, 4, 2, 104)
+    assert (given_up.status, given_up.failed_at) == (GenerationStatus.FAILED, 104)
+    assert given_up.error is not None
+    assert given_up.error.code == lifecycle.INTERRUPTED
+    with pytest.raises(GenerationSuperseded):
+        lifecycle.lose(given_up, 4, 2, 105)
+    failed = lifecycle.finish(failing, 106, output="file-b")
+    assert (failed.status, failed.failed_at) == (GenerationStatus.FAILED, 106)
+    assert lifecycle.give_up(record(), FAULT, 107).error == FAULT
