@@ -14,12 +14,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from service.core import ids, metrics
+from service.core import ids, metrics, queue
 from service.core.records import Missing
 from service.core.storage import StorageMissing
 from service.curation.child_runner import Desk
 from service.datasets.passages.passage import Passage
-from service.files.upload import enqueue_check
 from service.generation import lifecycle
 from service.generation.documents import GenerationFailed, read_passages
 from service.generation.duplicates import Kept
@@ -215,7 +214,8 @@ class Attempt:
             await discard(self._files, file)
             raise
         if file is not None:
-            await enqueue_check(self._files, file)
+            with queue.left_to_the_reconciler():
+                await self._files.enqueue_check(file)
 
     async def _fail(self, fault: GenerationFault) -> None:
         """Fail the generation, or begin to if it may have rows."""
