@@ -185,7 +185,8 @@ def alive(pids: list[int]) -> list[int]:
 @contextmanager
 def started(data_dir: Path, model: Mapping[str, object], **env: str) -> Iterator[Stack]:
     """A stack with one base model in its catalog."""
-    entry = {"license": "apache-2.0", "context_length": 2048, "languages": ["en"], **model}
+    facts = {"license": "apache-2.0", "context_length": 2048, "languages": ["en"]}
+    entry = {**facts, "created_at": int(time.time()), **model}
     (data_dir / "models.yaml").write_text(yaml.safe_dump({"models": [entry]}))
     stack = Stack(data_dir, free_port(), env)
     try:
