@@ -63,6 +63,7 @@ OTHER = (
     "alias rollback team/support",
     "advise {file}",
     "train {file}",
+    "generate terms.txt --model {model}",
     "import-model rows.jsonl --model {model}",
     "eval {job}",
     "chat {model} hello",
