@@ -19,7 +19,10 @@ REQUESTS = [
     (read.ResponseRequest, documented.CreateResponse),
     (read.EmbeddingRequest, documented.CreateEmbeddings),
 ]
-PARSED_LATER = {"prompt", "input", "messages", "stream_options", "tools", "tool_choice"}
+PARSED_LATER = {
+    *("prompt", "input", "messages", "stream_options", "tools", "tool_choice"),
+    "chat_template_kwargs",
+}
 
 
 def test_every_route_of_the_gateway_is_documented():
