@@ -163,7 +163,7 @@ async def test_full_disk_is_a_clear_error_and_leaves_nothing(api: Api, http):
         assert answer.headers["x-should-retry"] == "false"
         assert (await http.get("/v1/files")).json()["data"] == []
         assert _files_below(storage) == []
-        # The removed file takes its space until a thread of the storage library closes it.
+        # For a moment, a removed file may still take its space.
         async with asyncio.timeout(60):
             while (small := await upload(http, b"fits", "user_data")).status_code == 507:
                 await asyncio.sleep(0.1)
