@@ -166,11 +166,10 @@ class Attempt:
             kept += rows
             more = more.plus(outcome.tally).plus(GenerationTally(kept=len(rows), dropped=dropped))
         part = await self._writer.write(kept)
-        self._record = await self._generations.add_part(
+        self._record = await self._generations.add_parts(
             self._record,
             lambda record: lifecycle.advance(lifecycle.fenced(record, self._record), more),
-            part,
-            [outcome.number for outcome in outcomes],
+            {part: [outcome.number for outcome in outcomes]},
         )
         metrics.GENERATED_ROWS.cell("kept").inc(more.kept)
         metrics.GENERATED_ROWS.cell("dropped").inc(sum(more.dropped.values()))
@@ -207,7 +206,7 @@ class Attempt:
                 lambda record: lifecycle.finish(
                     lifecycle.fenced(record, own), ids.now_s(), output=output
                 ),
-                file,
+                () if file is None else (file,),
             )
         except (lifecycle.GenerationSuperseded, Missing):
             # After any other error, the transaction may have been made, so its file stays.

@@ -127,10 +127,10 @@ async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, generation:
     def advance(record: GenerationRecord) -> GenerationRecord:
         return lifecycle.advance(lifecycle.fenced(record, generation), more)
 
-    await generations.add_part(generation, advance, "a1-x-000001.jsonl", [0])
+    await generations.add_parts(generation, advance, {"a1-x-000001.jsonl": [0]})
     await generations.change(generation, lambda r: lifecycle.lose(r, 1, 3, 1))
     with pytest.raises(GenerationSuperseded):
-        await generations.add_part(generation, advance, "a1-x-000002.jsonl", [1])
+        await generations.add_parts(generation, advance, {"a1-x-000002.jsonl": [1]})
     after = await generations.get(generation.project_id, generation.id)
     assert after is not None
     assert (after.attempt, after.tally, after.fruitless_attempts) == (2, more, 1)
