@@ -62,12 +62,13 @@ _DUE = """
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local most, looked_at, found = tonumber(ARGV[1]), 0, {}
-while #found < most and looked_at < tonumber(ARGV[3]) do
+while looked_at < tonumber(ARGV[3]) do
   local page = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now_ms, 'LIMIT', looked_at, 100)
   if #page == 0 then break end
   looked_at = looked_at + #page
   for _, task in ipairs(page) do
     if redis.call('EXISTS', ARGV[2] .. task) == 0 then found[#found + 1] = task end
+    if #found == most then return found end
   end
 end
 return found

@@ -12,7 +12,7 @@ from arq.constants import in_progress_key_prefix
 
 from service.core import clock, clock_sync, queue
 from service.core.redis import Client, connect
-from tests.worker.test_survival import polling
+from tests.worker.test_survival import polling, until
 
 HOUR_S = 3600.0
 
@@ -90,3 +90,34 @@ async def test_what_killed_workers_took_hides_nothing(redis):
         await redis.set(f"{in_progress_key_prefix}task:{number}:1", "1")
     await queue.enqueue(redis, queue.CPU, "task", "p", "last", 1)
     assert await queue.due(redis, queue.CPU, 1) == ["task:last:1"]
+
+
+async def test_no_more_tasks_are_due_than_asked_for(redis):
+    for name in "abc":
+        await queue.enqueue(redis, queue.CPU, "task", "p", name, 1)
+    assert await queue.due(redis, queue.CPU, 2) == ["task:a:1", "task:b:1"]
+
+
+async def test_a_worker_with_one_slot_leaves_the_next_task_to_another_worker(redis):
+    """Two trainings on one GPU would run out of its memory."""
+    begun: list[tuple[str, str]] = []
+    may_end = asyncio.Event()
+
+    def of(worker: str) -> Callable[..., Any]:
+        async def run(_ctx: Any, _project: str, subject: str, _attempt: int) -> None:
+            begun.append((worker, subject))
+            await may_end.wait()
+
+        return run
+
+    for name in "abc":
+        await queue.enqueue(redis, queue.CPU, "task", "p", name, 1)
+    async with polling(redis, of("first")) as first:
+        await until(lambda: len(begun) == 1)
+        await asyncio.sleep(20 * first.poll_delay_s)
+        assert begun == [("first", "a")]
+        async with polling(redis, of("second")):
+            await until(lambda: len(begun) == 2)
+            may_end.set()
+            await until(lambda: len(begun) == 3)
+    assert begun[1] == ("second", "b")
