@@ -1,13 +1,13 @@
 """One attempt at a batch: its file is checked, its requests are answered, its files are written.
 
 Results that are finished at the same time are stored as one part and recorded in one transaction. A
-worker that dies loses at most the requests that it was working on.
+worker that dies loses at most the requests that it was working on, and those whose results wait to
+be stored.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -24,8 +24,8 @@ from service.batches.records import Batches, BatchFault, BatchRecord, BatchStatu
 from service.batches.request_work import RequestWork
 from service.batches.results import Kind, PartWriter, Result, line_without_answer, write_file
 from service.core import ids, metrics
-from service.core.redis import REDIS_ERRORS
-from service.core.storage import StorageError, StorageMissing
+from service.core.records import Missing
+from service.core.storage import StorageMissing
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import fetch
 from service.files.records import FileRecord
@@ -179,32 +179,41 @@ class Attempt:
         """Write the files and end the batch."""
         parts = await self._batches.parts(self._record)
         unsent = await self._unsent(_numbers(parts))
-        written: list[FileRecord | None] = []
         try:
-            written.append(await write_file(self._files, self._record, Kind.OUTPUT, parts))
-            written.append(await write_file(self._files, self._record, Kind.ERROR, parts, unsent))
-            output, errors = (None if file is None else file.id for file in written)
-            files = [file for file in written if file is not None]
-            self._record = await self._batches.finish(
-                self._record,
-                lambda record: lifecycle.finish(
-                    lifecycle.fenced(record, self._record),
-                    ids.now_s(),
-                    output=output,
-                    errors=errors,
-                ),
-                files,
-            )
+            written = await self._write_files(parts, unsent)
         except StorageMissing:
-            await self._discard(written)
             log.exception("%s: results are no longer in storage", self._record.id)
             fault = BatchFault(code="results_missing", message=_RESULTS_MISSING)
             await self._change(lambda record: lifecycle.reject(record, [fault], ids.now_s()))
-        except REDIS_ERRORS:
-            raise  # the transaction may have been made, so its files stay
-        except BaseException:
-            await self._discard(written)
+            return
+        own, files = self._record, [file for file in written if file is not None]
+        output, errors = (None if file is None else file.id for file in written)
+        try:
+            self._record = await self._batches.finish(
+                own,
+                lambda record: lifecycle.finish(
+                    lifecycle.fenced(record, own), ids.now_s(), output=output, errors=errors
+                ),
+                files,
+            )
+        except (lifecycle.BatchSuperseded, Missing):
+            # After any other error, the transaction may have been made, so its files stay.
+            for file in files:
+                await self._files.discard(file.project_id, file.id)
             raise
+
+    async def _write_files(
+        self, parts: Collection[str], unsent: Sequence[bytes]
+    ) -> tuple[FileRecord | None, FileRecord | None]:
+        """Store the output file and the error file. Raises StorageMissing if a part is gone."""
+        output = await write_file(self._files, self._record, Kind.OUTPUT, parts)
+        try:
+            errors = await write_file(self._files, self._record, Kind.ERROR, parts, unsent)
+        except BaseException:
+            if output is not None:
+                await self._files.discard(output.project_id, output.id)
+            raise
+        return output, errors
 
     async def _unsent(self, done: Collection[int]) -> list[bytes]:
         """Return the lines of the requests without a result, if the batch did not send them."""
@@ -218,12 +227,6 @@ class Attempt:
             return []
         requests = read_requests(self._input, self._max_body_bytes, done)
         return [line_without_answer(request.custom_id, *reason) for request in requests]
-
-    async def _discard(self, written: list[FileRecord | None]) -> None:
-        for file in written:
-            if file is not None:
-                with contextlib.suppress(*REDIS_ERRORS, StorageError):  # else it is swept
-                    await self._files.discard(file.project_id, file.id)
 
     async def _fail(self, faults: Sequence[BatchFault]) -> None:
         """Fail the batch, or begin to if it may have results."""

@@ -95,7 +95,6 @@ class BatchRecord(PartedRecord):
     cancelling_at: int | None = None
     cancelled_at: int | None = None
     fruitless_attempts: int = 0
-    trace: dict[str, str] | None = None
 
     def reads(self, file_id: str) -> bool:
         """Whether this is the batch's input file."""

@@ -7,7 +7,6 @@ A part has the results for one of the two files, which its name says.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -19,8 +18,7 @@ import msgspec
 from service.batches.records import BatchRecord, BatchTally
 from service.core import ids
 from service.core.errors import TooLarge
-from service.core.redis import REDIS_ERRORS
-from service.core.storage import Storage, StorageError
+from service.core.storage import Storage
 from service.files.records import FileRecord, Files, Purpose, new_record
 from service.files.stream_to_storage import write_stream
 
@@ -107,8 +105,7 @@ async def write_file(
     try:
         return await _written(files, record, kind, file_id, _content(files.storage, keys, more))
     except BaseException:
-        with contextlib.suppress(*REDIS_ERRORS, StorageError):  # else it is swept
-            await files.discard(record.project_id, file_id)
+        await files.discard(record.project_id, file_id)
         raise
 
 

@@ -1,7 +1,8 @@
 """One attempt at a run: items are sampled and graded concurrently, and outcomes stored in chunks.
 
 Outcomes that are finished at the same time are stored as one chunk and committed in one
-transaction. A worker that dies loses at most the items that it was working on.
+transaction. A worker that dies loses at most the items that it was working on, and those whose
+results wait to be stored.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from service.core.labels import Labels
 from service.core.leases import Leases
 from service.core.leftovers import Leftovers
 from service.core.records import PREFIX, Collection, Page, Record, Unreadable
-from service.core.redis import Client, reply, text
+from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.storage import Storage, StorageError
 from service.core.unfinished import read_unfinished
 from service.datasets.facts import RowFormat
@@ -196,8 +196,9 @@ class Files:
         return noted is not None and noted <= ids.now_s()
 
     async def discard(self, project_id: str, file_id: str) -> None:
-        """Remove what was written of a file that was not added."""
-        await self._remove(project_id, file_id, f"{project_id}/{file_id}")
+        """Remove what was written of a file that was not added. What cannot be removed is swept."""
+        with contextlib.suppress(*REDIS_ERRORS, StorageError):
+            await self._remove(project_id, file_id, f"{project_id}/{file_id}")
 
     async def add(self, record: FileRecord) -> FileRecord:
         """Register a file whose bytes are in storage. The manifest is written first."""

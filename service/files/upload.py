@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import unicodedata
 
 from service.core import ids, metrics, queue
 from service.core.errors import BadRequest, RateLimited, TooLarge
-from service.core.redis import REDIS_ERRORS
 from service.core.slots import WAIT_S, Slots
-from service.core.storage import StorageError
 from service.files.body import Body
 from service.files.format_fields import format_of
 from service.files.records import FileRecord, Files, FileStatus, Purpose, new_record
@@ -55,8 +52,7 @@ async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) 
         with disk_full_errors():
             record = await _stored(body, files, project_id, file_id, max_bytes=max_bytes)
     except BaseException:
-        with contextlib.suppress(*REDIS_ERRORS, StorageError):  # else it is swept
-            await files.discard(project_id, file_id)
+        await files.discard(project_id, file_id)
         raise
     await files.register(record)
     metrics.UPLOADED_BYTES.cell().inc(record.bytes)

@@ -1,7 +1,8 @@
 """One attempt at a generation: its documents are cut, rows are written, and then their file.
 
 Passages that are finished at the same time are stored as one part and recorded in one transaction.
-A worker that dies loses at most the passages that it was working on.
+A worker that dies loses at most the passages that it was working on, and those whose results wait
+to be stored.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from service.generation.records import (
     GenerationTally,
     IncompleteReason,
 )
-from service.generation.rows import PartWriter, Row, discard, pair_of, read_lines, write_file
+from service.generation.rows import PartWriter, Row, pair_of, read_lines, write_file
 from service.inference.background.calls import EngineCalls
 from service.inference.background.crew import Crew
 
@@ -210,7 +211,8 @@ class Attempt:
             )
         except (lifecycle.GenerationSuperseded, Missing):
             # After any other error, the transaction may have been made, so its file stays.
-            await discard(self._files, file)
+            if file is not None:
+                await self._files.discard(file.project_id, file.id)
             raise
         if file is not None:
             with queue.left_to_the_reconciler():

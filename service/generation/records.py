@@ -125,7 +125,6 @@ class GenerationRecord(PartedRecord):
     cancelling_at: int | None = None
     cancelled_at: int | None = None
     fruitless_attempts: int = 0
-    trace: dict[str, str] | None = None
 
     def reads(self, file_id: str) -> bool:
         """Whether this is one of the generation's documents."""

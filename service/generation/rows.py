@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from service.core import ids
-from service.core.redis import REDIS_ERRORS
-from service.core.storage import Storage, StorageError
+from service.core.storage import Storage
 from service.files.records import FileRecord, Files, Purpose, new_record
 from service.generation.answers import Pair
 from service.generation.records import GenerationRecord, RowKind
@@ -130,13 +128,6 @@ async def write_file(
         await files.storage.put_bytes(file.content_key, data)
         await files.put_manifest(file)
     except BaseException:
-        await discard(files, file)
+        await files.discard(file.project_id, file.id)
         raise
     return file
-
-
-async def discard(files: Files, file: FileRecord | None) -> None:
-    """Remove a file that is not registered. What cannot be removed now is swept."""
-    if file is not None:
-        with contextlib.suppress(*REDIS_ERRORS, StorageError):
-            await files.discard(file.project_id, file.id)

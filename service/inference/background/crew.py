@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Any, Final, Generic, TypeVar
 
+WAITING: Final = 64
+"""Maximum number of finished outcomes that are not stored yet."""
 _GROUP: Final = 100  # outcomes
-_WAITING: Final = 64  # outcomes that wait to be stored
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -25,7 +26,7 @@ class Crew(Generic[Item, Outcome]):
         self._work = work
         self._store_group = store
         self._finished: asyncio.Queue[Outcome | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(_WAITING)
+        self._room = asyncio.Semaphore(WAITING)
         self._members: list[asyncio.Task[None]] = []
         self.stopped = False
 

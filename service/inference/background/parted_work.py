@@ -47,6 +47,7 @@ class PartedRecord(NumberedRecord):
     final: ClassVar[frozenset[StrEnum]]
 
     status: Any
+    trace: dict[str, str] | None = None
 
     @property
     def subject(self) -> str:
