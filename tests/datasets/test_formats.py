@@ -22,6 +22,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.datasets.checks.issues import IssueLog
 from service.datasets.checks.table import CHECKS
 from service.datasets.checks.table_adapter import ADAPTER
 from service.datasets.checks.table_evals import EVALS
@@ -30,8 +31,10 @@ from service.datasets.checks.table_row import ORDER, ROW, TOOLS
 from service.datasets.checks.table_set import QUALITY, SET, TASK
 from service.datasets.contract import ConvertResult
 from service.datasets.errors import DatasetError
+from service.datasets.formats.archives import extract
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.unpack import unpack
 from service.datasets.rows.canonical import write_canonical
 
 PAIRS = [
@@ -367,6 +370,24 @@ def test_what_cannot_be_read_is_refused_with_a_reason(
         convert(source, tmp_path / "out", options)
     assert caught.value.issue.code == code
     assert not list(tmp_path.glob(".unpacked-*"))
+
+
+FULL = Path("/dev/full")
+
+
+def test_a_full_disk_is_not_damage_of_a_compressed_file(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bz2.compress(jsonl(RECORDS)))
+    with pytest.raises(OSError, match="No space left"):
+        unpack(source, FULL, "bzip2", FormatOptions())
+
+
+def test_a_full_disk_is_not_damage_of_an_archive(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    with zipfile.ZipFile(source, "w") as archive:
+        archive.writestr("rows.jsonl", jsonl(RECORDS))
+    with pytest.raises(OSError, match="No space left"):
+        extract(source, FULL, "zip", FormatOptions(), IssueLog(1))
 
 
 def test_a_workbook_that_is_a_bomb_is_refused(tmp_path: Path) -> None:

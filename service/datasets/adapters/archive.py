@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 from service.datasets.checks.issues import shown
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.unpack import compression_of, unpack
+from service.datasets.formats.unpack import compression_of, is_of_disk, unpack
 
 MAX_ENTRIES = 1000
 _MAX_PATH_CHARS, _MAX_DEPTH = 512, 8
@@ -54,7 +54,7 @@ def opened(archive: Path, scratch: Path, *, max_bytes: int) -> Iterator[Iterator
 
     A compressed tar is first unpacked into the folder `scratch`. Raises DatasetError for anything
     that is not a plain file or folder with a path inside the archive, for too many entries or
-    bytes, and for damage, also when a member is read.
+    bytes, and for damage, also when a member is read. Raises OSError if the disk is full.
     """
     kind = "archive"
     try:
@@ -75,6 +75,8 @@ def opened(archive: Path, scratch: Path, *, max_bytes: int) -> Iterator[Iterator
     except DatasetError:
         raise
     except _DAMAGED as error:
+        if is_of_disk(error):
+            raise
         raise refuse("damaged_archive", kind=kind) from error
 
 

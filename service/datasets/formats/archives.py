@@ -14,7 +14,7 @@ from typing import IO, Any
 from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.unpack import BLOCK, write_within
+from service.datasets.formats.unpack import BLOCK, is_of_disk, write_within
 
 _MAX_MEMBERS = 10_000
 _DATA = frozenset(
@@ -49,7 +49,7 @@ def extract(path: Path, out: Path, kind: str, options: FormatOptions, log: Issue
     """Write the data file of an archive to `out`, and report how many other files it has.
 
     Raises DatasetError if the archive is damaged, holds no data file or several, or unpacks to
-    too many bytes.
+    too many bytes, and OSError if the disk is full.
     """
     limit = options.limit_bytes(path.stat().st_size)
     try:
@@ -61,6 +61,8 @@ def extract(path: Path, out: Path, kind: str, options: FormatOptions, log: Issue
     except DatasetError:
         raise
     except _DAMAGE as error:
+        if is_of_disk(error):
+            raise
         raise refuse("damaged_archive", kind=kind.upper()) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ Compression = Literal["gzip", "zstd", "bzip2", "xz"]
 BLOCK = 256 * 1024
 _MAX_ZSTD_WINDOW = 128 * 1024**2
 _MAX_XZ_MEMORY_BYTES = 256 * 1024**2
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 def compression_of(head: bytes) -> Compression | None:
@@ -36,14 +38,21 @@ def unpack(path: Path, out: Path, compression: Compression, options: FormatOptio
     """Unpack `path` to `out` and return the number of bytes written.
 
     Raises DatasetError if the data is damaged, or if it exceeds the limit on size or
-    expansion.
+    expansion, and OSError if the disk is full.
     """
     limit = options.limit_bytes(path.stat().st_size)
     with path.open("rb") as source:
         try:
             return write_within(limit, _READERS[compression](source), out, options)
         except (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError) as error:
+            if is_of_disk(error):
+                raise
             raise refuse("damaged_archive", kind=compression) from error
+
+
+def is_of_disk(error: Exception) -> bool:
+    """Whether the disk is full or broken, rather than the data."""
+    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
 
 
 def write_within(limit: int, blocks: Iterable[bytes], out: Path, options: FormatOptions) -> int:
