@@ -13,7 +13,7 @@ import msgspec
 from starlette.types import ASGIApp, Message
 
 from service.core.errors import RateLimited
-from service.grading.judges import JudgeAnswer, JudgeFailed
+from service.grading.judges import JudgeAnswer, JudgeFailed, refused
 
 _PATH: Final = "/v1/chat/completions"
 
@@ -38,6 +38,8 @@ class _Completion(msgspec.Struct):
 
 class _Detail(msgspec.Struct):
     message: str = ""
+    code: str | None = None
+    param: str | None = None
 
 
 class _Error(msgspec.Struct):
@@ -59,9 +61,10 @@ class CallersJudge:
         body = msgspec.json.encode({**params, "model": model, "messages": messages})
         response = await self._post(body)
         if response.status == 429:
-            raise RateLimited(_message(response.body), headers=response.retry_headers)
+            raise RateLimited(_detail(response.body).message, headers=response.retry_headers)
         if response.status != 200:
-            raise JudgeFailed("model_grader_server_error", _message(response.body))
+            detail = _detail(response.body)
+            raise refused(detail.code, detail.param, detail.message)
         try:
             completion = msgspec.json.decode(response.body, type=_Completion)
             message = completion.choices[0].message
@@ -123,8 +126,8 @@ def _body_once(body: bytes) -> Any:
     return receive
 
 
-def _message(body: bytes) -> str:
+def _detail(body: bytes) -> _Detail:
     try:
-        return msgspec.json.decode(body, type=_Error).error.message
+        return msgspec.json.decode(body, type=_Error).error
     except msgspec.DecodeError:
-        return "The engine failed."
+        return _Detail("The engine failed.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.evals.sampling import CHAT
-from service.grading.judges import JudgeAnswer, JudgeFailed
+from service.grading.judges import JudgeAnswer, JudgeFailed, refused
 from service.inference.background.calls import Answered, EngineCalls, ModelGone, SampleFailed
 from service.inference.background.usage import ModelUsage
 
@@ -25,7 +25,8 @@ class RunJudge:
         try:
             answered = await self._calls.ask(model, CHAT, {**params, "messages": messages}, limit)
         except (SampleFailed, ModelGone) as e:
-            raise JudgeFailed("model_grader_server_error", e.message) from e
+            error = e.error if isinstance(e, SampleFailed) else None
+            raise refused(e.code, error.param if error else None, e.message) from e
         known = self.usage.get(answered.model, ModelUsage())
         self.usage[answered.model] = known.plus(answered.usage)
         total = answered.usage.prompt_tokens + answered.usage.completion_tokens

@@ -30,6 +30,21 @@ class JudgeFailed(ItemFailed):
         super().__init__(code, message)
 
 
+class NoRoom(JudgeFailed):
+    """The question and the limit of the answer together exceed the judge's context length."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("model_grader_server_error", message)
+
+
+def refused(code: str | None, param: str | None, message: str) -> JudgeFailed:
+    """Return the error of a judge whose request was refused with an error of the OpenAI API."""
+    is_limit = code == "invalid_value" and (param or "").startswith("max_")
+    if is_limit or code == "context_length_exceeded":
+        return NoRoom(message)
+    return JudgeFailed("model_grader_server_error", message)
+
+
 class Judge(Protocol):
     """A chat completion of a model of the project.
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from service.grading.judges import Judge, JudgeAnswer, JudgeFailed
+from service.grading.judges import Judge, JudgeAnswer, JudgeFailed, NoRoom
 from service.grading.label import normalize_label
 from service.grading.samples import parse_json
 from service.grading.schemas import JudgeSamplingParams, LabelModelGrader, ScoreModelGrader
@@ -50,19 +50,16 @@ async def score(
 ) -> tuple[float, JudgeAnswer]:
     """Ask the judge for a number in the grader's range. Raises JudgeFailed."""
     low, high = grader.bounds
-    answer = await judge(
-        grader.model,
-        _instructed(
-            messages,
-            f'Answer with JSON: {{"steps": [short reasons], "result": number from {low:g} to '
-            f"{high:g}}}.",
-        ),
-        params={
-            **_sampling(grader.sampling_params or JudgeSamplingParams()),
-            "response_format": _format(
-                steps=_STEPS, result={"type": "number", "minimum": low, "maximum": high}
-            ),
-        },
+    instructed = _instructed(
+        messages,
+        f'Answer with JSON: {{"steps": [short reasons], "result": number from {low:g} to '
+        f"{high:g}}}.",
+    )
+    answer = await _asked(
+        grader,
+        instructed,
+        judge,
+        _format(steps=_STEPS, result={"type": "number", "minimum": low, "maximum": high}),
     )
     value = _parse_number(answer.text)
     if not low <= value <= high:
@@ -71,6 +68,25 @@ async def score(
             f"The judge answered {value:g}, which is not from {low:g} to {high:g}.",
         )
     return value, answer
+
+
+async def _asked(
+    grader: ScoreModelGrader, messages: list[Message], judge: Judge, response_format: dict[str, Any]
+) -> JudgeAnswer:
+    """Ask with the grader's limit. Our own one may leave a small judge no room for the question."""
+    sampling = (grader.sampling_params or JudgeSamplingParams()).model_dump(exclude_none=True)
+    limit = sampling.pop("max_completions_tokens", None)
+    params = {"temperature": 0, **sampling, "response_format": response_format}
+    try:
+        return await judge(
+            grader.model,
+            messages,
+            params={**params, "max_completion_tokens": limit or MAX_SCORE_TOKENS},
+        )
+    except NoRoom:
+        if limit is not None:
+            raise
+        return await judge(grader.model, messages, params=params)
 
 
 @dataclass(frozen=True)
@@ -134,12 +150,6 @@ def _format(**properties: dict[str, Any]) -> dict[str, Any]:
         "type": "json_schema",
         "json_schema": {"name": "verdict", "strict": True, "schema": schema},
     }
-
-
-def _sampling(params: JudgeSamplingParams) -> dict[str, Any]:
-    given = params.model_dump(exclude_none=True)
-    limit = given.pop("max_completions_tokens", MAX_SCORE_TOKENS)
-    return {"temperature": 0, **given, "max_completion_tokens": limit}
 
 
 def _instructed(messages: list[Message], instruction: str) -> list[Message]:

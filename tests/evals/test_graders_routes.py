@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from service.config import Settings
 from service.core.errors import RateLimited
 from service.evals.graders_routes import MOST_RUNS, running_graders
+from service.grading.model_graders import MAX_SCORE_TOKENS
 from service.models.records import ModelRecord
 from tests.conftest import BASE_MODEL, Api, running
 from tests.grading.test_formula import MULTI
@@ -36,6 +37,7 @@ class Engine:
 
     url: str = ""
     status: int = 200
+    context: int = 8192
     text: str | None = '{"steps": [], "result": 4}'
     requests: list[dict[str, Any]] = field(default_factory=list)
 
@@ -50,7 +52,8 @@ class Engine:
             body = b""
             while (event := await receive()).get("more_body"):
                 body += event["body"]
-            self.requests.append(json.loads(body + event["body"]))
+            request = json.loads(body + event["body"])
+            self.requests.append(request)
             status = self.status
             answer = {
                 "id": "chatcmpl-1",
@@ -59,12 +62,22 @@ class Engine:
                 "choices": [{"index": 0, "message": {"role": "assistant", "content": self.text}}],
                 "usage": {"prompt_tokens": 30, "completion_tokens": 12, "total_tokens": 42},
             }
-            if status != 200:
+            if request.get("max_completion_tokens", 0) > self.context - 30:
+                status, answer = 400, {"error": {"message": too_long(self.context), "code": 400}}
+            elif status != 200:
                 answer = {"error": {"message": "The engine is on fire.", "code": None}}
         raw = json.dumps(answer).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": raw})
+
+
+def too_long(context: int) -> str:
+    """What vLLM answers if the prompt and the limit together exceed the context length."""
+    return (
+        f"This model's maximum context length is {context} tokens. However, your prompt contains "
+        "30 input tokens. Please reduce the length of the prompt."
+    )
 
 
 @pytest.fixture
@@ -162,6 +175,21 @@ async def test_a_judge_is_asked_through_the_gateway(sdk: Any, engine: Engine) ->
     (request,) = engine.requests
     assert request["messages"][1]["content"] == "Score Oslo for the capital"
     assert request["cache_salt"]
+
+
+async def test_a_judge_with_a_short_context_scores_unless_the_limit_was_asked_for(
+    sdk: Any, engine: Engine
+) -> None:
+    engine.context = 200
+    unlimited = {name: value for name, value in JUDGE.items() if name != "sampling_params"}
+    ran = await sdk.run(grader=unlimited, model_sample="Oslo", item={"q": "the capital"})
+    assert ran.reward == 4.0
+    limits = [request.get("max_completion_tokens") for request in engine.requests]
+    assert limits == [MAX_SCORE_TOKENS, None]
+    limited = {**JUDGE, "sampling_params": {"max_completions_tokens": 200}}
+    errors = (await sdk.run(grader=limited, model_sample="x", item={"q": "?"})).metadata.errors
+    assert errors.api_model_grader_server_error
+    assert "maximum context length" in errors.api_model_grader_server_error_details
 
 
 async def test_judges_that_fail_are_errors_of_the_run(sdk: Any, engine: Engine) -> None:
