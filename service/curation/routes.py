@@ -18,7 +18,7 @@ from service.curation.preview import PreviewOptions, preview_key, preview_task
 from service.curation.recognizers.routes import Store as RecognizerStore
 from service.curation.records import Task, TaskKind, Tasks, TaskState
 from service.curation.report import FORMS, ReportOptions, report_task
-from service.curation.rows import RowReader, Wanted
+from service.curation.rows import OldIndex, RowReader, Sort, UnknownLine, Wanted
 from service.curation.schemas import (
     CleaningObject,
     CleanRequest,
@@ -33,7 +33,7 @@ from service.files.routes import Store, existing
 from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of
+from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import once
 from service.web.openapi.parts import headers
 
@@ -199,14 +199,25 @@ async def list_rows(
         str | None,
         Query(max_length=16, description="Language of the rows, by its code.", examples=["ja"]),
     ] = None,
+    sort: Annotated[
+        Sort,
+        Query(
+            description="Order of the rows: `line` for that of the file, `score` for the lowest "
+            "scores first."
+        ),
+    ] = "line",
     after: Annotated[
-        str | None, Query(pattern=r"^[0-9]{1,12}$", description="Line after which to start.")
+        str | None,
+        Query(
+            pattern=r"^[0-9]{1,12}$",
+            description="Line after whose row to start: `last_id` of the page before.",
+        ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     model: Model = None,
 ) -> Response:
-    """List rows in the order of the file, each with its content and with what the report found in
-    it. A page has at most 4 MiB of rows, so it may have fewer rows than `limit`.
+    """List rows, each with its content, its quality score, and what the report found in it. A page
+    has at most 4 MiB of rows, so it may have fewer rows than `limit`.
 
     The rows come from the report with the same `model`, which the first request starts: the
     response is 202 until it is ready. Of each code, the first 100,000 findings are kept. A broken
@@ -225,9 +236,14 @@ async def list_rows(
     task = await _asked_for(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
         return _pending(ReportPending(id=task.id, file_id=task.file_id))
-    wanted = Wanted(int(after or 0), limit, issue, language)
+    wanted = Wanted(int(after or 0), limit, issue, language, sort)
     try:
         page = await RowReader(files.storage, file, task).page(wanted)
+    except UnknownLine as e:
+        raise unknown_after("row", has="line") from e
+    except OldIndex:
+        restarted = await tasks.restart(task)
+        return _pending(ReportPending(id=restarted.id, file_id=restarted.file_id))
     except StorageMissing as e:
         await tasks.restart(task)
         raise NotFound(_REPORT_LOST) from e

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from service.core.storage import Storage
 from service.curation.records import Task
 from service.datasets.checks.table import CHECKS
+from service.datasets.quality.scores import BEST, weight
 from service.datasets.report.row_index import (
     DIRECTORY,
     ENTRIES,
     TEXTS,
+    WORST,
     Block,
     Directory,
     RowEntry,
@@ -30,6 +32,17 @@ MAX_PAGE_BYTES = 4 * 1024 * 1024  # of rows; the first row is always included
 _GAP_BYTES = 64 * 1024  # what is read at once may contain as many bytes of other rows
 
 
+Sort = Literal["line", "score"]
+
+
+class UnknownLine(Exception):
+    """The file has no row at a line after which rows by score should start."""
+
+
+class OldIndex(Exception):
+    """The index was written by an earlier version, and has no scores."""
+
+
 class Wanted(NamedTuple):
     """Rows to return: those after a line that have a finding, in a language, or all of them."""
 
@@ -37,14 +50,38 @@ class Wanted(NamedTuple):
     limit: int
     issue: str | None
     language: str | None
+    sort: Sort = "line"
 
     def matches(self, entry: RowEntry) -> bool:
-        """Whether a row is wanted."""
-        return (
-            entry.line > self.after
-            and self.language in (None, entry.language)
-            and (self.issue is None or any(f.code == self.issue for f in entry.findings))
+        """Whether a row has the finding, and is in the language."""
+        return self.language in (None, entry.language) and (
+            self.issue is None or any(f.code == self.issue for f in entry.findings)
         )
+
+
+_Place = tuple[float, int]
+"""The score and line of a row. Among rows in the order of the file, the score is 0."""
+
+
+class _Part(NamedTuple):
+    """Entries in one order, those after a place: with lowered scores, with the best, or all."""
+
+    key: str
+    blocks: Sequence[Block]
+    after: _Place
+    by_score: bool = False
+    only_best: bool = False
+
+    def place(self, score: float, line: int) -> _Place:
+        return (score if self.by_score else 0.0, line)
+
+    def may_match(self, block: Block) -> bool:
+        is_later = self.place(block.last_score, block.last_line) > self.after
+        return is_later and (block.best > 0 or not self.only_best)
+
+    def matches(self, entry: RowEntry) -> bool:
+        is_later = self.place(entry.score, entry.line) > self.after
+        return is_later and (entry.score == BEST or not self.only_best)
 
 
 class RowReader:
@@ -56,32 +93,55 @@ class RowReader:
         self._folder = report.folder
 
     async def page(self, wanted: Wanted) -> bytes:
-        """Return a page of rows as a list response. Raises StorageMissing."""
+        """Return a page of rows as a list response.
+
+        Raises OldIndex, UnknownLine, and StorageMissing.
+        """
         data = await self._storage.get_bytes(f"{self._folder}/{DIRECTORY}")
         directory = await asyncio.to_thread(msgspec.json.decode, data, type=Directory)
-        found = await self._entries(directory.blocks, wanted)
+        found: list[RowEntry] = []
+        for part in await self._parts(directory, wanted):
+            found += await self._entries(part, wanted, wanted.limit + 1 - len(found))
         page = _bounded(found[: wanted.limit])
         own = f"{self._folder}/{TEXTS}"
         texts = await self._texts(own if directory.has_texts else self._file.canonical_key, page)
         return await asyncio.to_thread(_response, page, texts, has_more=len(page) < len(found))
 
-    async def _entries(self, blocks: Sequence[Block], wanted: Wanted) -> list[RowEntry]:
-        """Return the wanted rows, and one more if there are more."""
+    async def _parts(self, directory: Directory, wanted: Wanted) -> list[_Part]:
+        """Return the parts of the index that have the wanted rows, in their order."""
+        if directory.worst is None:
+            raise OldIndex
+        rows = _Part(f"{self._folder}/{ENTRIES}", directory.blocks, (0.0, wanted.after))
+        if wanted.sort == "line":
+            return [rows]
+        score, line = await self._place(rows, wanted.after) if wanted.after else (0.0, 0)
+        worst = _Part(f"{self._folder}/{WORST}", directory.worst, (score, line), by_score=True)
+        best = rows._replace(after=(0.0, line if score == BEST else 0), only_best=True)
+        return [worst] if wanted.issue and weight(wanted.issue).tenths else [worst, best]
+
+    async def _place(self, rows: _Part, line: int) -> _Place:
+        before = rows._replace(after=(0.0, line - 1))
+        for entry in await self._entries(before, Wanted(0, 1, None, None), 1):
+            if entry.line == line:
+                return (entry.score, line)
+        raise UnknownLine(line)
+
+    async def _entries(self, part: _Part, wanted: Wanted, most: int) -> list[RowEntry]:
+        """Return up to `most` wanted rows of a part of the index."""
         found: list[RowEntry] = []
-        for block in blocks:
-            if block.last_line <= wanted.after:
-                continue
-            if block.contains(wanted.issue, wanted.language):
-                data = await self._range(f"{self._folder}/{ENTRIES}", block.start, block.end)
-                found += await asyncio.to_thread(_matching, data, wanted)
-            if len(found) > wanted.limit:
+        for block in part.blocks:
+            if len(found) >= most:
                 break
-        return found[: wanted.limit + 1]
+            if part.may_match(block) and block.contains(wanted.issue, wanted.language):
+                data = await self._range(part.key, block.start, block.end)
+                found += await asyncio.to_thread(_matching, data, part, wanted)
+        return found[: max(most, 0)]
 
     async def _texts(self, key: str, entries: Sequence[RowEntry]) -> dict[int, bytes]:
         """Return the canonical rows of the entries by line."""
         texts: dict[int, bytes] = {}
-        for group in _neighbors([entry for entry in entries if entry.bytes]):
+        placed = sorted((entry for entry in entries if entry.bytes), key=lambda entry: entry.start)
+        for group in _neighbors(placed):
             start = group[0].start
             data = await self._range(key, start, group[-1].start + group[-1].bytes)
             for entry in group:
@@ -93,8 +153,9 @@ class RowReader:
         return b"".join([chunk async for chunk in await self._storage.stream(key, start, end)])
 
 
-def _matching(data: bytes, wanted: Wanted) -> list[RowEntry]:
-    return list(filter(wanted.matches, msgspec.json.Decoder(RowEntry).decode_lines(data)))
+def _matching(data: bytes, part: _Part, wanted: Wanted) -> list[RowEntry]:
+    entries = msgspec.json.Decoder(RowEntry).decode_lines(data)
+    return [entry for entry in entries if part.matches(entry) and wanted.matches(entry)]
 
 
 def _bounded(entries: Sequence[RowEntry]) -> Sequence[RowEntry]:
@@ -137,6 +198,7 @@ def _object(entry: RowEntry, row: bytes | None) -> dict[str, Any]:
         "object": "file.row",
         "line": entry.line,
         "language": entry.language or None,
+        "score": entry.score if row is not None or entry.score < BEST else None,
         "row": None if row is None else msgspec.Raw(row.rstrip(b"\n")),
         "findings": [_finding(found) for found in entry.findings],
     }
@@ -147,6 +209,7 @@ def _finding(found: RowFinding) -> dict[str, Any]:
     return {
         "code": found.code,
         "severity": check.severity,
+        "weight": weight(found.code).points,
         "message": found.message,
         "fix": check.fix,
         "pointer": found.pointer,

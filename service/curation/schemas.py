@@ -62,6 +62,10 @@ class RowFindingObject(BaseModel):
 
     code: str = Field(description="Code of the finding.", examples=["near_duplicate"])
     severity: Literal["error", "warning", "info"]
+    weight: float = Field(
+        description="What this kind of finding takes off the row's score, however often it is "
+        "found in the row. Zero if it says nothing about quality."
+    )
     message: str = Field(description="What was found.")
     fix: str = Field(description="Recommended correction.")
     pointer: str = Field(description="JSON Pointer to the place in the row; may be empty.")
@@ -82,6 +86,10 @@ class RowObject(BaseModel):
     line: int = Field(description="Line of the row in the uploaded file, counted from 1.")
     language: str | None = Field(
         description="Language of the row; `und` if unknown, null if the row is broken."
+    )
+    score: float | None = Field(
+        description="Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding "
+        "in the row. Zero if the row is broken; null if the line has no row."
     )
     row: dict[str, Any] | None = Field(
         description="The row as jobs train on it: `messages` and `tools` of a chat, with a `label` "

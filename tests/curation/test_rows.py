@@ -1,4 +1,4 @@
-"""Tests of the rows of a file over HTTP: pages, filters, pairs, broken rows, and other projects."""
+"""Tests of the rows of a file over HTTP: pages, filters, pairs, scores, and broken rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.curation.rows import MAX_PAGE_BYTES, RowReader, Wanted
 from service.datasets.checks.issues import make_issue
 from service.datasets.report.row_index import ValidRow, write_index
 from service.files.records import FileRecord, FileStatus, Purpose
-from tests.conftest import chat_line, checked
+from tests.conftest import Api, chat_line, checked
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +89,47 @@ async def test_a_broken_row_is_listed_with_its_findings(http, work, put, rows):
     assert _lines(broken) == [3, 9]
     row = page["data"][2]
     assert (row["row"], row["language"], _codes(row)) == (None, None, {"invalid_json"})
+    assert (row["score"], row["findings"][0]["weight"]) == (0, 1)
     assert page["data"][3]["row"] == json.loads(CHATS[2])
+
+
+async def test_scores_follow_from_the_findings_and_sort_the_rows(http, work, put, rows, report):
+    refused = chat_line("Which one?", "As an AI language model, I cannot help with that, and")
+    async with work("cpu"):
+        file_id = await put("\n".join([*CHATS, "", refused, BROKEN]).encode())
+        page = (await rows(file_id)).json()["data"]
+        worst = await rows(file_id, sort="score")
+        pages = [await rows(file_id, sort="score", limit=3)]
+        while (last := pages[-1].json())["has_more"]:
+            pages.append(await rows(file_id, sort="score", limit=3, after=last["last_id"]))
+        copies = await rows(file_id, sort="score", issue="exact_duplicate")
+        gone = await rows(file_id, sort="score", after="99")
+        scores = (await report(file_id)).json()["scores"]
+    for row in page:
+        weights = {finding["code"]: finding["weight"] for finding in row["findings"]}
+        assert row["score"] in (None, round(max(1 - sum(weights.values()), 0), 1))
+    found = {row["line"]: row["score"] for row in page}
+    assert found == {1: 1, 2: 1, 3: 0.6, 4: 1, 5: 0.8, 6: 1, 7: 0.6, 8: None, 9: 0.1, 10: 0}
+    assert _lines(worst) == [10, 9, 3, 7, 5, 1, 2, 4, 6, 8]
+    assert [line for page in pages for line in _lines(page)] == _lines(worst)
+    assert _lines(copies) == [3]
+    assert (gone.status_code, gone.json()["error"]["param"]) == (400, "after")
+    assert scores["histogram"]["counts"] == [1, 1, 0, 0, 0, 0, 2, 0, 1, 0, 4]
+    assert scores["mean"] == round((0.1 + 0.6 + 0.6 + 0.8 + 4) / 9, 4)
+    assert scores["weights"]["exact_duplicate"] == 0.4
+
+
+async def test_an_index_without_scores_is_written_again(api: Api, http, work, put, rows):
+    async with work("cpu"):
+        file_id = await put("\n".join(CHATS).encode())
+        before = (await rows(file_id)).json()
+        [directory] = (api.settings.data_dir / "storage").rglob("rows.json")
+        old = json.loads(directory.read_text("utf-8"))
+        del old["worst"]
+        directory.write_text(json.dumps(old), "utf-8")
+        assert (await http.get(f"/v1/files/{file_id}/rows")).status_code == 202
+        after = (await rows(file_id)).json()
+    assert after == before
 
 
 async def test_requests_that_cannot_be_answered(http, work, put, rows):
@@ -146,6 +186,9 @@ def _reader(folder: Path, lengths: list[int], flagged: set[int]) -> tuple[RowRea
     named = zip(lengths, languages, strict=True)
     rows = [ValidRow(line, length, name) for line, (length, name) in enumerate(named, 1)]
     issues = [make_issue("mojibake", line) for line in sorted(flagged)]
+    issues += [
+        make_issue("very_short_answer", line, chars=1) for line in sorted(flagged) if line % 2
+    ]
     write_index(folder / task.folder, rows, len(rows), issues, has_texts=False)
     with (folder / file.content_key).open("wb") as out:
         for row in rows:
@@ -169,6 +212,15 @@ async def test_a_page_of_a_large_file_reads_little_of_it(tmp_path):
     storage.read = 0
     page = json.loads(await reader.page(Wanted(90_000, 100, None, "ja")))
     assert [row["line"] for row in page["data"]] == list(range(91_000, 100_001, 1000))
+    assert storage.read < 400_000
+    storage.read = 0
+    page = json.loads(await reader.page(Wanted(0, 10, None, None, "score")))
+    odd, even = (sorted(line for line in flagged if line % 2 == rest) for rest in (1, 0))
+    assert [row["line"] for row in page["data"]] == odd[:10]
+    assert storage.read < 400_000
+    storage.read = 0
+    page = json.loads(await reader.page(Wanted(even[-4], 7, None, None, "score")))
+    assert [row["line"] for row in page["data"]] == [*even[-3:], 1, 2, 3, 4]
     assert storage.read < 400_000
     both = {line for line in flagged if line % 1000 == 0}
     page = json.loads(await reader.page(Wanted(0, 100, "mojibake", "ja")))

@@ -299,7 +299,7 @@ def test_the_readable_forms_hold_the_figures_and_no_text(tmp_path: Path) -> None
     assert "A &amp; B" in html
     assert "http:" not in html
     assert "https:" not in html
-    assert html.count("<figure ") == 3
+    assert html.count("<figure ") == 4
     assert "█" in markdown
     assert "\\<b>\\|boss\\|" in markdown
     assert json.loads(json.dumps(report.to_dict())) == report.to_dict()

@@ -259,8 +259,8 @@ export interface paths {
         };
         /**
          * List the rows of a data set
-         * @description List rows in the order of the file, each with its content and with what the report found in
-         *     it. A page has at most 4 MiB of rows, so it may have fewer rows than `limit`.
+         * @description List rows, each with its content, its quality score, and what the report found in it. A page
+         *     has at most 4 MiB of rows, so it may have fewer rows than `limit`.
          *
          *     The rows come from the report with the same `model`, which the first request starts: the
          *     response is 202 until it is ready. Of each code, the first 100,000 findings are kept. A broken
@@ -7319,6 +7319,11 @@ export interface components {
              */
             severity: "error" | "warning" | "info";
             /**
+             * Weight
+             * @description What this kind of finding takes off the row's score, however often it is found in the row. Zero if it says nothing about quality.
+             */
+            weight: number;
+            /**
              * Message
              * @description What was found.
              */
@@ -7376,6 +7381,11 @@ export interface components {
              * @description Language of the row; `und` if unknown, null if the row is broken.
              */
             language: string | null;
+            /**
+             * Score
+             * @description Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is broken; null if the line has no row.
+             */
+            score: number | null;
             /**
              * Row
              * @description The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference. Null if the row is broken.
@@ -8654,6 +8664,21 @@ export interface components {
             other_text: string;
         };
         /**
+         * Scores
+         * @description Quality scores of the rows, from 0 to 1.
+         *
+         *         A score is 1, minus the weight of each kind of finding in the row, and at least 0. A broken row
+         *         has 0. `weights` has what the kinds of findings in this file take off. The bins of the
+         *         histogram are a tenth wide; the last one has the rows with a score of 1.
+         */
+        Scores: {
+            mean: number;
+            histogram: components["schemas"]["Histogram"];
+            weights: {
+                [key: string]: number;
+            };
+        };
+        /**
          * FoundFormat
          * @description Format in which the file was read.
          *
@@ -8818,6 +8843,8 @@ export interface components {
             pairs?: components["schemas"]["RowPair"][];
             /** @default [] */
             possible_personal_data?: components["schemas"]["PersonalData"][];
+            /** @default null */
+            scores?: components["schemas"]["Scores"] | null;
         };
         /**
          * FilePreview
@@ -9804,7 +9831,12 @@ export interface operations {
                 issue?: string | null;
                 /** @description Language of the rows, by its code. */
                 language?: string | null;
-                /** @description Line after which to start. */
+                /**
+                 * @description Order of the rows: `line` for that of the file, `score` for the lowest scores first.
+                 * @example score
+                 */
+                sort?: "line" | "score";
+                /** @description Line after whose row to start: `last_id` of the page before. */
                 after?: string | null;
                 /**
                  * @description Maximum number of objects per page.

@@ -40,5 +40,5 @@ export type ReportQuery = Pick<
 export type RowObject = Schemas["RowObject"];
 export type RowPage = Schemas["ListOf_RowObject_"];
 
-/** Filters of rows, and the line after which to start. */
+/** Filters and order of rows, and the line after whose row to start. */
 export type RowQuery = NonNullable<operations["listFileRows"]["parameters"]["query"]>;

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from service.datasets.checks.issues import MAX_LISTED, IssueLog, make_issue
+from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, make_issue
 from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import ConvertResult
 from service.datasets.duplicates.find import (
@@ -48,6 +48,7 @@ from service.datasets.report.row_index import (
     ValidRow,
     write_index,
 )
+from service.datasets.report.row_scores import row_scores
 from service.datasets.report.similarity import Similarities
 from service.datasets.report.token_stats import token_stats, tokenizer_fit
 from service.datasets.rows.tool_rows import log_tool_rows
@@ -97,10 +98,11 @@ def analyse(
     chosen = options or AnalysisOptions()
     models = {model: Path(where) for model, where in (tokenizers or {}).items()}
     custom = CustomKinds(chosen.recognizers)
-    log = IssueLog(chosen.max_issues) if index is None else _all_issues()
+    log = IssueLog(MAX_ISSUES, code_limit=MAX_ISSUES_A_CODE)
     with tempfile.TemporaryDirectory(dir=work, prefix="report-") as folder:
-        most = chosen.max_issues if index is None else MAX_ISSUES_A_CODE
-        read = _read(Path(path), Path(folder), chosen, models, progress, max_issues=most)
+        read = _read(
+            Path(path), Path(folder), chosen, models, progress, max_issues=MAX_ISSUES_A_CODE
+        )
         shared: OverlapStats | None = None
         shared_pairs: list[RowPair] = []
         if validation is not None:
@@ -125,15 +127,15 @@ def analyse(
         return report
 
 
-def _all_issues() -> IssueLog:
-    return IssueLog(MAX_ISSUES, code_limit=MAX_ISSUES_A_CODE)
+def _of_rows(read: _Read, log: IssueLog) -> list[Issue]:
+    """Return the issues of the file's rows. The lines of overlaps are those of the other file."""
+    issues = (one for one in log.issues if one.code != "overlap")
+    return [*read.result.validation.issues, *issues]
 
 
 def _write_index(folder: Path, read: _Read, log: IssueLog, stored_rows: str | None) -> None:
-    # The lines of overlaps are those of the other file.
-    issues = [one for one in log.issues if one.code != "overlap"]
     rows = _valid_rows(read.lines, read.collected)
-    found = [*read.result.validation.issues, *issues]
+    found = _of_rows(read, log)
     has_texts = read.result.sha256 != stored_rows
     write_index(folder, rows, len(read.lines), found, has_texts=has_texts)
     if has_texts:
@@ -257,6 +259,7 @@ def _report(
         finding_counts=log.counts,
         advice=advise(figures),
         pairs=[*row_pairs(likeness, collected, lines, custom), *shared_pairs],
+        scores=row_scores(lines, read.result.validation, _of_rows(read, log)),
     )
 
 

@@ -117,7 +117,10 @@ def _bins(histogram: Histogram) -> Iterator[tuple[str, int]]:
         histogram.edges, histogram.edges[1:], histogram.counts, strict=False
     ):
         last = int(high) - 1
-        label = f"{int(low):,}" if last <= low else f"{int(low):,}–{last:,}"
+        if not low.is_integer():
+            label = f"{low:g}"
+        else:
+            label = f"{int(low):,}" if last <= low else f"{int(low):,}–{last:,}"
         yield label, count
 
 

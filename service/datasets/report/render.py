@@ -80,12 +80,28 @@ def parts(report: Report) -> Iterator[Part]:
         yield Table(["", "What", "Why", "Evidence", "Lines"], rows)
     else:
         yield Paragraph("No problems found. The data is ready for training.")
+    yield from _scores(report)
     yield from _sizes(report)
     yield from _languages(report)
     yield from _alike(report)
     yield from _pairs(report)
     yield from _personal(report)
     yield from _issues(report)
+
+
+def _scores(report: Report) -> Iterator[Part]:
+    if report.scores is None:
+        return
+    rows, best = report.validation.rows, report.scores.histogram.counts[-1]
+    yield Heading("Scores")
+    yield Paragraph(
+        f"{best:,} of {rows:,} rows ({_share(best, rows)}) have the best score, 1. Each kind of "
+        "finding in a row lowers its score by a fixed weight, down to 0, which every broken row "
+        f"has. The mean is {report.scores.mean:.2f}. GET /v1/files/{{id}}/rows?sort=score lists "
+        "the lowest first."
+    )
+    if best < rows:
+        yield Bars("Rows by score", report.scores.histogram)
 
 
 def _sizes(report: Report) -> Iterator[Part]:
@@ -230,6 +246,7 @@ def _issues(report: Report) -> Iterator[Part]:
     yield Heading("Findings")
     counts = {**report.validation.counts, **report.finding_counts}
     total = max(report.validation.rows, 1)
+    weights = report.scores.weights if report.scores is not None else {}
     if not counts:
         yield Paragraph("None.")
         return
@@ -239,9 +256,15 @@ def _issues(report: Report) -> Iterator[Part]:
         if issue.line is not None:
             lines.setdefault(issue.code, []).append(issue.line)
     yield Table(
-        ["What", "Found", "For each 100 rows", "Lines"],
+        ["What", "Found", "For each 100 rows", "Lowers a score by", "Lines"],
         [
-            [_words(code), f"{n:,}", f"{100 * n / total:.1f}", _all_lines(lines.get(code, []), n)]
+            [
+                _words(code),
+                f"{n:,}",
+                f"{100 * n / total:.1f}",
+                f"{weights.get(code, 0):g}",
+                _all_lines(lines.get(code, []), n),
+            ]
             for code, n in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
         ],
         label="Findings by kind",

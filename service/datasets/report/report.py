@@ -34,6 +34,19 @@ class Distribution(msgspec.Struct, frozen=True):
     histogram: Histogram
 
 
+class Scores(msgspec.Struct, frozen=True):
+    """Quality scores of the rows, from 0 to 1.
+
+    A score is 1, minus the weight of each kind of finding in the row, and at least 0. A broken row
+    has 0. `weights` has what the kinds of findings in this file take off. The bins of the
+    histogram are a tenth wide; the last one has the rows with a score of 1.
+    """
+
+    mean: float
+    histogram: Histogram
+    weights: dict[str, float]
+
+
 class TokenStats(msgspec.Struct, frozen=True):
     """Token counts for one model's tokenizer.
 
@@ -181,6 +194,8 @@ class Report(msgspec.Struct, frozen=True):
     pairs: list[RowPair] = msgspec.field(default_factory=list)
     possible_personal_data: list[PersonalData] = []
     """Numbers that no word announces. Reports of earlier versions have none."""
+    scores: Scores | None = None
+    """Null in reports of earlier versions, and without rows."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""

@@ -1,23 +1,28 @@
-"""The index of a report's rows: where each row is, its language, and its findings.
+"""The index of a report's rows: where each row is, its language, its score, and its findings.
 
-An index is a folder. `rows.jsonl` has an entry for each row, in the order of their lines.
-`rows.json` describes blocks of entries, so that a reader finds a page of rows with one finding or
+An index is a folder. `rows.jsonl` has an entry for each row, in the order of their lines, and
+`worst.jsonl` again those that findings have lowered the score of, the lowest first. `rows.json`
+describes blocks of the entries of both, so that a reader finds a page of rows with one finding or
 in one language without reading the rest. If the service does not store the file's canonical rows
 elsewhere, `texts.jsonl` has them.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from service.datasets.checks.issues import Issue
+from service.datasets.quality.scores import BEST, score
 
 ENTRIES: Final = "rows.jsonl"
+WORST: Final = "worst.jsonl"
 DIRECTORY: Final = "rows.json"
 TEXTS: Final = "texts.jsonl"
 UNREADABLE: Final = ""  # language of a row that is broken
@@ -25,6 +30,9 @@ UNREADABLE: Final = ""  # language of a row that is broken
 # Issues that the index keeps: of each code, and altogether. Each takes about 300 bytes of memory.
 MAX_ISSUES, MAX_ISSUES_A_CODE = 300_000, 100_000
 _MIN_BLOCK, _MAX_BLOCKS = 256, 4_096
+
+
+_T = TypeVar("_T")
 
 
 class RowFinding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,7 +46,7 @@ class RowFinding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RowEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A row: its line, its place among the canonical rows, its language, and its findings.
+    """A row: its line, its place among the canonical rows, its language, score, and findings.
 
     A broken row has no canonical form, so its `bytes` are 0.
     """
@@ -48,12 +56,14 @@ class RowEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes: int = 0
     language: str = UNREADABLE
     findings: tuple[RowFinding, ...] = ()
+    score: float = BEST
 
 
 class Block(msgspec.Struct, frozen=True):
-    """A block of entries: the bytes that they take, their lines, and what they contain.
+    """A block of entries: the bytes that they take, the last of them, and what they contain.
 
-    `findings` counts the rows by code and language, and `languages` by language.
+    `findings` counts the rows by code and language, `languages` by language, and `best` those with
+    the best score.
     """
 
     start: int
@@ -62,6 +72,8 @@ class Block(msgspec.Struct, frozen=True):
     last_line: int
     languages: dict[str, int]
     findings: dict[str, dict[str, int]]
+    last_score: float = BEST
+    best: int = 0
 
     def contains(self, code: str | None, language: str | None) -> bool:
         """Whether a row of the block has a finding with the code, and is in the language."""
@@ -70,10 +82,15 @@ class Block(msgspec.Struct, frozen=True):
 
 
 class Directory(msgspec.Struct, frozen=True):
-    """The blocks of an index, and whether it has texts of its own."""
+    """The blocks of an index, and whether it has texts of its own.
+
+    `worst` has the blocks of the rows with a lower score than the best, the lowest first. It is
+    None in an index that an earlier version wrote, which has no scores.
+    """
 
     blocks: list[Block]
     has_texts: bool
+    worst: list[Block] | None = None
 
 
 class ValidRow(NamedTuple):
@@ -84,26 +101,32 @@ class ValidRow(NamedTuple):
     language: str
 
 
-def write_index(
-    folder: Path, rows: Iterable[ValidRow], count: int, issues: Iterable[Issue], *, has_texts: bool
-) -> None:
-    """Write the index of `count` valid rows, in order, and of their issues to a folder."""
+def by_line(issues: Iterable[Issue]) -> dict[int, list[Issue]]:
+    """Return the issues of each line that has any."""
     found: dict[int, list[Issue]] = {}
     for issue in issues:
         if issue.line is not None:
             found.setdefault(issue.line, []).append(issue)
+    return found
+
+
+def write_index(
+    folder: Path, rows: Iterable[ValidRow], count: int, issues: Iterable[Issue], *, has_texts: bool
+) -> None:
+    """Write the index of `count` valid rows, in order, and of their issues to a folder."""
     size = max(_MIN_BLOCK, -(-count // _MAX_BLOCKS))
-    blocks: list[Block] = []
+    worst = _Worst()
     with (folder / ENTRIES).open("wb") as out:
-        part: list[RowEntry] = []
-        for entry in _entries(rows, found):
-            part.append(entry)
-            if len(part) == size:
-                blocks.append(_write_block(out, part))
-                part = []
-        if part:
-            blocks.append(_write_block(out, part))
-    (folder / DIRECTORY).write_bytes(msgspec.json.encode(Directory(blocks, has_texts)))
+        parts = _parts(_entries(rows, by_line(issues)), size)
+        blocks = [_write_block(out, part, worst) for part in parts]
+    directory = Directory(blocks, has_texts, worst.write(folder, size))
+    (folder / DIRECTORY).write_bytes(msgspec.json.encode(directory))
+
+
+def _parts(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
 
 
 def _entries(rows: Iterable[ValidRow], found: dict[int, list[Issue]]) -> Iterator[RowEntry]:
@@ -113,35 +136,74 @@ def _entries(rows: Iterable[ValidRow], found: dict[int, list[Issue]]) -> Iterato
     for row in rows:
         while left and left[-1] < row.line:
             line = left.pop()
-            yield RowEntry(line, findings=_findings(found[line]))
+            yield _entry(RowEntry(line), found[line])
+        entry = RowEntry(row.line, start, row.bytes, row.language)
         if left and left[-1] == row.line:
-            left.pop()
-        issues = found.get(row.line, ())
-        yield RowEntry(row.line, start, row.bytes, row.language, _findings(issues))
+            entry = _entry(entry, found[left.pop()])
+        yield entry
         start += row.bytes
     for line in reversed(left):
-        yield RowEntry(line, findings=_findings(found[line]))
+        yield _entry(RowEntry(line), found[line])
 
 
-def _findings(issues: Iterable[Issue]) -> tuple[RowFinding, ...]:
-    return tuple(
+def _entry(bare: RowEntry, issues: Sequence[Issue]) -> RowEntry:
+    findings = tuple(
         RowFinding(one.code, one.message, one.pointer, one.other_line, one.similarity)
         for one in issues
     )
+    lowered = score(one.code for one in issues)
+    return msgspec.structs.replace(bare, findings=findings, score=lowered)
 
 
-def _write_block(out: BinaryIO, entries: Sequence[RowEntry]) -> Block:
-    start = out.tell()
+class _Worst:
+    """Where the entries with a lower score than the best are, to write them in another order.
+
+    They take 24 bytes of memory each.
+    """
+
+    def __init__(self) -> None:
+        self._scores = array("d")
+        self._spans = array("q")
+
+    def add(self, entry: RowEntry, start: int, end: int) -> None:
+        if entry.score < BEST:
+            self._scores.append(entry.score)
+            self._spans.extend((start, end))
+
+    def write(self, folder: Path, size: int) -> list[Block]:
+        """Write the entries again, the lowest scores first, and return their blocks."""
+        order = sorted(range(len(self._scores)), key=self._scores.__getitem__)
+        with (folder / ENTRIES).open("rb") as source, (folder / WORST).open("wb") as out:
+            entries = (self._read(source, number) for number in order)
+            return [_write_block(out, part) for part in _parts(entries, size)]
+
+    def _read(self, source: BinaryIO, number: int) -> RowEntry:
+        start, end = self._spans[2 * number : 2 * number + 2]
+        source.seek(start)
+        return _decode(source.read(end - start))
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(RowEntry).decode
+
+
+def _write_block(out: BinaryIO, entries: Sequence[RowEntry], worst: _Worst | None = None) -> Block:
+    first = start = out.tell()
     findings: dict[str, Counter[str]] = {}
     for entry in entries:
         for code in {finding.code for finding in entry.findings}:
             findings.setdefault(code, Counter())[entry.language] += 1
-    out.write(msgspec.json.Encoder().encode_lines(entries))
+        end = start + out.write(_encode(entry) + b"\n")
+        if worst is not None:
+            worst.add(entry, start, end)
+        start = end
     return Block(
+        first,
         start,
-        out.tell(),
         entries[0].line,
         entries[-1].line,
         dict(Counter(entry.language for entry in entries)),
         {code: dict(counts) for code, counts in findings.items()},
+        entries[-1].score,
+        sum(entry.score == BEST for entry in entries),
     )

@@ -34,6 +34,11 @@ async def test_file_is_checked_reported_and_cleaned(client, work):
         copies = [row async for row in client.files.rows(file.id, issue="exact_duplicate")]
         assert [(row.line, row.findings[0].other_line) for row in copies] == [(13, 4)]
         assert [row.line async for row in client.files.rows(file.id, after=2, limit=3)] == [3, 4, 5]
+        worst = [row async for row in client.files.rows(file.id, sort="score", limit=2)]
+        assert [(row.line, row.score, row.findings[0].weight) for row in worst[:1]] == [
+            (13, 0.6, 0.4)
+        ]
+        assert worst[1].score == 1
         assert "13" in await client.files.report_text(file.id)
         assert (await client.files.report_text(file.id, form="html")).lstrip().startswith("<!")
         cleaning = await client.files.clean(file.id, near_duplicates=False, timeout_s=60)

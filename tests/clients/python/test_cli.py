@@ -13,7 +13,7 @@ from service.jobs.records import JobFailure, Status
 from service.projects.records import Role
 from tests.clients.python.commands import PROGRAM
 from tests.clients.python.terminal import Terminal
-from tests.conftest import BASE_MODEL, Api
+from tests.conftest import BASE_MODEL, Api, chat_line
 
 pytestmark = pytest.mark.slow
 
@@ -185,6 +185,19 @@ async def test_files_are_previewed_with_format_options(cli, tmp_path, work):
     assert preview.json()["format"] == {"columns": columns, "header_row": 1}
     wrong = await cli("files", "preview", first.json()["id"], "--format", "header_row=first")
     assert (wrong.code, "takes a number" in wrong.err) == (2, True)
+
+
+async def test_rows_are_listed_the_worst_first(cli, tmp_path, work):
+    texts = ("Ten o'clock.", "As an AI language model, I cannot help with that.", "At noon.")
+    lines = [chat_line(f"When does shop {n} open?", text) for n, text in enumerate(texts)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), "utf-8")
+    async with work("cpu"):
+        sent = await cli("files", "upload", "rows.jsonl", "--no-wait", "--json")
+        worst = await cli("files", "rows", sent.json()["id"], "--sort", "score", "--limit", "1")
+        rest = await cli("files", "rows", sent.json()["id"], "--after", "2", "--json")
+    assert worst.out == f"2\t0.6\ten\trefusal\t{texts[1]}\n"
+    assert "--after 2" in worst.err
+    assert [(row["line"], row["score"]) for row in rest.json()] == [(3, 1)]
 
 
 async def test_job_is_watched_in_lines_and_in_json(cli, story):

@@ -70,6 +70,7 @@ OTHER = (
     "export {model} --format adapter --output folder",
     "files preview {file}",
     "files report {file}",
+    "files rows {file}",
     "files clean {file}",
     "jobs watch {job}",
     "models delete {model} --yes",

@@ -167,5 +167,12 @@ async def _rows(world: World, files: Uploaded) -> None:
         path=path,
         query={"issue": "personal_data", "limit": 2},
     )
+    await world.call(
+        "listFileRows",
+        "by_score",
+        "Rows with the lowest scores",
+        path=path,
+        query={"sort": "score", "limit": 2},
+    )
     await world.call("listFileRows", expect=404, path={"file_id": NO_FILE})
     await world.call("listFileRows", expect=400, path=path, query={"issue": "no_such_code"})

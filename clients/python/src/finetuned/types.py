@@ -1886,6 +1886,10 @@ class RowFindingObject(Model):
     Code of the finding.
     """
     severity: Literal["error", "warning", "info"]
+    weight: float
+    """
+    What this kind of finding takes off the row's score, however often it is found in the row. Zero if it says nothing about quality.
+    """
     message: str
     """
     What was found.
@@ -1925,6 +1929,10 @@ class RowObject(Model):
     language: str | None
     """
     Language of the row; `und` if unknown, null if the row is broken.
+    """
+    score: float | None
+    """
+    Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is broken; null if the line has no row.
     """
     row: dict[str, Any] | None
     """
@@ -2727,6 +2735,20 @@ class RowPair(Model):
     similarity: float
     text: str
     other_text: str
+
+
+class Scores(Model):
+    """
+    Quality scores of the rows, from 0 to 1.
+
+        A score is 1, minus the weight of each kind of finding in the row, and at least 0. A broken row
+        has 0. `weights` has what the kinds of findings in this file take off. The bins of the
+        histogram are a tenth wide; the last one has the rows with a score of 1.
+    """
+
+    mean: float
+    histogram: Histogram
+    weights: dict[str, float]
 
 
 class FoundFormat(Model):
@@ -5128,6 +5150,7 @@ class FileReport(Model):
     same_form: GroupStats | None = None
     pairs: Annotated[list[RowPair], Field(validate_default=True)] = []
     possible_personal_data: Annotated[list[PersonalData], Field(validate_default=True)] = []
+    scores: Scores | None = None
 
 
 class CreateEval(Model):

@@ -187,6 +187,7 @@ def rows(
     *,
     issue: str | None = None,
     language: str | None = None,
+    sort: Literal["line", "score"] | None = None,
     model: str | None = None,
     after: int | None = None,
     limit: int | None = None,
@@ -194,10 +195,12 @@ def rows(
 ) -> Items[RowObject]:
     """List rows of a data set with what the report found in them. Waits until it is ready.
 
-    `issue` is the code of a finding that the rows have, and `after` the line after which to start.
+    `issue` is the code of a finding that the rows have. `sort="score"` lists the lowest scores
+    first; the default is the order of the file. `after` is the line after whose row to start.
     `model` is that of the report (all base models if omitted).
     """
-    left, params = limit, {"issue": issue, "language": language, "model": model}
+    left = limit
+    params = {"issue": issue, "language": language, "sort": sort, "model": model}
     deadline = Deadline(timeout_s, f"The report on {file_id}")
     while left is None or left > 0:
         cursor = {"after": after, "limit": _PAGE if left is None else min(left, _PAGE)}

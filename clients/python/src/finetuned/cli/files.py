@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from finetuned.cli import checking, complete, previews, reports
+from finetuned.cli import rows as row_table
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.formats import FormatOptions, format_of
 from finetuned.cli.hints import with_commands
@@ -20,7 +21,7 @@ from finetuned.cli.session import client, confirm, pairs
 from finetuned.cli.tables import Column
 from finetuned.types import FileObject
 
-app = App(help="Data files: upload, preview, report, clean.", no_args_is_help=True)
+app = App(help="Data files: upload, preview, report, list rows, clean.", no_args_is_help=True)
 
 FileId = Annotated[
     str, typer.Argument(metavar="FILE_ID", autocompletion=complete.files, show_default=False)
@@ -157,6 +158,43 @@ def report(
     reports.show(found, out)
     if found.validation.errors:
         raise typer.Exit(5)
+
+
+@app.command()
+def rows(
+    file_id: FileId,
+    issue: Annotated[
+        str | None, typer.Option(help="Code of a finding that the rows have, such as refusal.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Language of the rows, by its code, such as ja.")
+    ] = None,
+    sort: Annotated[
+        Literal["line", "score"],
+        typer.Option(help="Order: that of the file, or the lowest scores first."),
+    ] = "line",
+    model: Annotated[
+        str | None,
+        typer.Option(help="Base model of the report.", autocompletion=complete.bases),
+    ] = None,
+    limit: Limit = 20,
+    after: Annotated[
+        int | None, typer.Option(help="Continue after the row at this line.", metavar="LINE")
+    ] = None,
+    wide: Wide = False,
+    as_json: Json = False,
+) -> None:
+    """List the rows of a data set with their scores and findings."""
+    out = Out(as_json)
+    with client() as server:
+        found = listed(
+            lambda **page: server.files.rows(
+                file_id, issue=issue, language=language, sort=sort, model=model, after=after, **page
+            ),
+            out,
+            limit=limit,
+        )
+    row_table.show(found, out, wide=wide)
 
 
 @app.command()
