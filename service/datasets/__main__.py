@@ -157,8 +157,15 @@ def _report(spec: ReportSpec) -> Report:
     with uncollected_imports():
         from service.datasets.report.analysis import AnalysisOptions, analyse
         from service.datasets.report.render import to_html, to_markdown
+        from service.datasets.report.shown_rows import ShownRows
 
-    report = analyse(
+    def render(report: Report, shown: ShownRows) -> None:
+        if spec.html is not None:
+            _write(spec.html, to_html(report, shown=shown, title=spec.title).encode())
+        if spec.markdown is not None:
+            _write(spec.markdown, to_markdown(report, title=spec.title).encode())
+
+    return analyse(
         spec.path,
         options=AnalysisOptions(
             format=spec.format,
@@ -175,12 +182,8 @@ def _report(spec: ReportSpec) -> Report:
         work=spec.result.parent,
         index=spec.index,
         stored_rows=spec.stored_rows,
+        render=render,
     )
-    if spec.html is not None:
-        _write(spec.html, to_html(report, title=spec.title).encode())
-    if spec.markdown is not None:
-        _write(spec.markdown, to_markdown(report, title=spec.title).encode())
-    return report
 
 
 def _preview(spec: PreviewSpec) -> Preview:

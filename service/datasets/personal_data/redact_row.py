@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.detect import may_hold_personal_data
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.rows.conversation import Conversation, take_apart
@@ -36,6 +37,21 @@ def languages_of(talk: Conversation) -> list[str]:
     question = "\n".join(turn.text for turn in talk.turns if turn.role == "user")
     codes = dict.fromkeys((detect(answer).code, detect(question).code))
     return [code for code in codes if code != UNKNOWN]
+
+
+def mask_turns(talk: Conversation, custom: CustomKinds) -> Conversation:
+    """Return a conversation with masks for personal data in its turns and the rejected ones."""
+    redactor, counts = Redactor("mask", custom=custom), Counter[str]()
+    languages = languages_of(talk)
+    before = ""
+    for turn in (*talk.turns, *talk.rejected, *talk.beside):
+        redactor.learn(turn.text, *languages, before=before)
+        before = turn.text
+    turns, rejected = (
+        [turn._replace(text=redactor.redact(turn.text, counts)) for turn in part]
+        for part in (talk.turns, talk.rejected)
+    )
+    return talk._replace(turns=turns, rejected=rejected)
 
 
 def redact_row(redactor: Redactor, row: Row, counts: Counter[str]) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,6 +49,7 @@ from service.datasets.report.row_index import (
     write_index,
 )
 from service.datasets.report.row_scores import row_scores
+from service.datasets.report.shown_rows import OVERLAP, ShownRows, shown_rows
 from service.datasets.report.similarity import Similarities
 from service.datasets.report.token_stats import token_stats, tokenizer_fit
 from service.datasets.rows.tool_rows import log_tool_rows
@@ -86,6 +87,7 @@ def analyse(
     work: Path | None = None,
     index: Path | None = None,
     stored_rows: str | None = None,
+    render: Callable[[Report, ShownRows], None] | None = None,
 ) -> Report:
     """Read the data set at `path` and return a report on it.
 
@@ -93,6 +95,7 @@ def analyse(
     first model only. `validation` is a second data set, whose rows are searched for in the
     first. Temporary files, about as large as the data, go to `work`. An index of the rows is
     written to the folder `index`, with the canonical rows unless `stored_rows` is their SHA-256.
+    `render` is called with the report and the rows to show with their texts.
     Raises DatasetError if a file as a whole cannot be read.
     """
     chosen = options or AnalysisOptions()
@@ -122,15 +125,21 @@ def analyse(
                 found, read.collected, read.lines, held.collected, held.lines, custom
             )
         report = _report(read, chosen, models, context_lengths, shared, shared_pairs, log, custom)
+        if render is not None:
+            issues = _all_issues(read, log)
+            render(report, shown_rows(read.lines, read.collected, issues, custom))
         if index is not None:
             _write_index(index, read, log, stored_rows)
         return report
 
 
 def _of_rows(read: _Read, log: IssueLog) -> list[Issue]:
-    """Return the issues of the file's rows. The lines of overlaps are those of the other file."""
-    issues = (one for one in log.issues if one.code != "overlap")
-    return [*read.result.validation.issues, *issues]
+    """Return the issues of the file's rows."""
+    return [issue for issue in _all_issues(read, log) if issue.code != OVERLAP]
+
+
+def _all_issues(read: _Read, log: IssueLog) -> list[Issue]:
+    return [*read.result.validation.issues, *log.issues]
 
 
 def _write_index(folder: Path, read: _Read, log: IssueLog, stored_rows: str | None) -> None:

@@ -26,6 +26,9 @@ from service.datasets.report.report import (
     PersonalData,
     Report,
 )
+from service.datasets.report.row_section import row_section
+from service.datasets.report.shown_rows import ShownRows
+from service.datasets.report.words import run_text, runs, words
 from service.datasets.text.languages import language_name
 
 _MAX_ISSUES_A_CODE = 5
@@ -35,15 +38,6 @@ _PAIRS = {
     "contradiction": "same question, different answer",
     "overlap": "in both files",
 }
-_NAMED = {
-    "null_text": "missing value written as text",
-    "html": "HTML",
-    "invalid_json": "line that is no JSON",
-    "wrong_language": "row in a rare language",
-    "same_form": "same form, different facts",
-    "iban": "IBAN",
-    "ip_address": "IP address",
-}
 _NAMES = "Names of people count only next to a title or a phrase such as “my name is”."
 
 
@@ -52,14 +46,23 @@ def to_markdown(report: Report, *, title: str = "Data set report") -> str:
     return "\n\n".join([f"# {markdown_text(title)}", *map(part_to_markdown, parts(report))]) + "\n"
 
 
-def to_html(report: Report, *, title: str = "Data set report") -> str:
-    """Render the report as a single self-contained HTML page."""
-    body = "\n".join([f"<h1>{escape(title)}</h1>", *map(part_to_html, parts(report))])
-    return page(title=title, body=body)
+def to_html(
+    report: Report, *, shown: ShownRows | None = None, title: str = "Data set report"
+) -> str:
+    """Render the report as a single self-contained HTML page, with the rows to show."""
+    listed = shown is None
+    body = [f"<h1>{escape(title)}</h1>", *map(part_to_html, parts(report, listed=listed))]
+    if shown is None:
+        return page(title=title, body="\n".join(body))
+    section = row_section(report, shown)
+    return page(title=title, body="\n".join([*body, section.html]), style=section.style)
 
 
-def parts(report: Report) -> Iterator[Part]:
-    """Yield the parts of the report in reading order: summary, advice, then figures."""
+def parts(report: Report, *, listed: bool = True) -> Iterator[Part]:
+    """Yield the parts of the report in reading order: summary, advice, then figures.
+
+    The findings come last, if they are to be `listed`.
+    """
     source, validation = report.source, report.validation
     found = by_severity(report.finding_counts)
     what = [source.container, source.shape, source.encoding or "binary"]
@@ -86,7 +89,8 @@ def parts(report: Report) -> Iterator[Part]:
     yield from _alike(report)
     yield from _pairs(report)
     yield from _personal(report)
-    yield from _issues(report)
+    if listed:
+        yield from _issues(report)
 
 
 def _scores(report: Report) -> Iterator[Part]:
@@ -236,7 +240,7 @@ def _kinds(found: list[PersonalData]) -> Table:
     return Table(
         ["Kind", "Found", "Lines"],
         [
-            [_words(p.kind), f"{p.count:,}", _all_lines([line for line, _ in p.places], p.count)]
+            [words(p.kind), f"{p.count:,}", _all_lines([line for line, _ in p.places], p.count)]
             for p in found
         ],
     )
@@ -259,7 +263,7 @@ def _issues(report: Report) -> Iterator[Part]:
         ["What", "Found", "For each 100 rows", "Lowers a score by", "Lines"],
         [
             [
-                _words(code),
+                words(code),
                 f"{n:,}",
                 f"{100 * n / total:.1f}",
                 f"{weights.get(code, 0):g}",
@@ -322,19 +326,9 @@ def _share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "0%"
 
 
-def _words(code: str) -> str:
-    return _NAMED.get(code, code.replace("_", " "))
-
-
 def _all_lines(lines: list[int], count: int) -> str:
     """Return all lines, with runs of lines as ranges, and how many are not listed."""
-    runs: list[list[int]] = []
-    for line in sorted(set(lines)):
-        if runs and line == runs[-1][1] + 1:
-            runs[-1][1] = line
-        else:
-            runs.append([line, line])
-    shown = [f"{first}" if first == last else f"{first}–{last}" for first, last in runs]
+    shown = [run_text(first, last) for first, last in runs(lines)]
     if lines and len(lines) < count:
         shown.append(f"and {count - len(lines):,} more")
     return ", ".join(shown)
