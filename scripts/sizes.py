@@ -1,17 +1,23 @@
-"""Prints the sizing table in docs/operations.md, with the code that sizes jobs and engines.
+"""Prints the tables of models and GPUs in docs, with the code that sizes jobs and engines.
 
-Nothing here is measured: the table applies `jobs/planning/memory_plan.py` and
-`inference/engine/sizing.py` to the shapes of well-known models and to common GPU sizes.
+Nothing here is measured: the tables apply `jobs/planning/memory_plan.py` and
+`inference/engine/sizing.py` to the shapes of well-known models (`open_models.py`) and to common GPU
+sizes. With `--write`, the tables in docs/operations.md and docs/models.md are replaced.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 import sys
-from dataclasses import dataclass
+import tempfile
+from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from scripts.open_models import OPEN_MODELS, QWEN3, RUN_HERE, OpenModel
 from service.config import GIB, Settings
 from service.fleet.workers import Capacity
 from service.inference.engine.sizing import (
@@ -26,57 +32,20 @@ from service.inference.engine.sizing import (
 )
 from service.jobs.planning.memory_plan import MemoryPlan, Training, plan
 from service.jobs.planning.speed import assumed_speed
+from service.models.reasoning import detect_reasoning_parser
+from service.models.tools import detect_parser
 from service.training.contract.hyperparameters import RESOLVED
-from service.training.model.shape import Linear, ModelShape
+from service.training.model.shape import ModelShape
 from service.worker.gpu_share import within_budget
 
 GPUS_GIB, MACHINE_GIB = (24, 48, 80), 128
+ALL_GPUS_GIB = (8, 12, 16, *GPUS_GIB)
 LENGTH, BATCH = 2048, 8
-CONTEXT = 40_960
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A model of the Qwen3 family, with the values of its config.json."""
-
-    name: str
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    intermediate: int
-    tied: bool
-    head: int = 128
-    vocabulary: int = 151_936
-
-    def model(self) -> ModelShape:
-        h, i = self.hidden, self.intermediate
-        queries, keys = self.heads * self.head, self.kv_heads * self.head
-        sizes = [(h, queries), (h, keys), (h, keys), (queries, h), (h, i), (h, i), (i, h)]
-        linears = tuple(
-            Linear(f"layers.{n}.{k}", *s) for n in range(self.layers) for k, s in enumerate(sizes)
-        )
-        words = self.vocabulary * h * (1 if self.tied else 2)
-        return ModelShape(
-            parameters=words + sum(x.inputs * x.outputs for x in linears),
-            linears=linears,
-            layers=self.layers,
-            hidden=h,
-            intermediate=i,
-            heads_width=queries,
-            kv_width=keys,
-            kv_heads=self.kv_heads,
-            vocabulary=self.vocabulary,
-        )
-
-
-MODELS = (
-    Shape("Qwen3-1.7B", 2048, 28, 16, 8, 6144, tied=True),
-    Shape("Qwen3-4B", 2560, 36, 32, 8, 9728, tied=True),
-    Shape("Qwen3-8B", 4096, 36, 32, 8, 12_288, tied=False),
-    Shape("Qwen3-14B", 5120, 40, 40, 8, 17_408, tied=False),
-    Shape("Qwen3-32B", 5120, 64, 64, 8, 25_600, tied=False),
-)
+# An engine with less context than this is not called suitable.
+USABLE_CONTEXT = 8192
+DOCS = Path(__file__).parent.parent / "docs"
+OPERATIONS, MODELS = DOCS / "operations.md", DOCS / "models.md"
+settings = functools.cache(Settings)  # reads the environment, which takes most of the time
 
 
 def training(shape: ModelShape, gpu: Capacity) -> MemoryPlan:
@@ -91,34 +60,58 @@ def training(shape: ModelShape, gpu: Capacity) -> MemoryPlan:
             "packing": False,
         }
     )
-    asked = Training(chosen, "supervised", LENGTH, Settings().tokens_at_once)
+    asked = Training(chosen, "supervised", LENGTH, settings().tokens_at_once)
     return plan(asked, shape, gpu)
 
 
-def engine(shape: ModelShape, memory: int, sharing: str) -> Sizes | None:
+def engine(shape: ModelShape, memory: int, sharing: str, context: int) -> Sizes | None:
     """Size the model's engine in 16 bits. Returns None if the weights leave no room."""
     weights = 2 * shape.parameters
     base = BaseFacts(
         "m",
         weights_bytes=weights,
-        context_length=CONTEXT,
+        context_length=context,
         kv_bytes_per_token=2 * shape.layers * shape.kv_width * 2,
         adapter_bytes_per_rank=2 * sum(x.inputs + x.outputs for x in shape.linears),
     )
     facts = Facts(base, MACHINE_GIB * GIB, True, memory, served_bytes=weights)
     try:
-        sizes = size(Settings(gpu_sharing=sharing), facts)
+        sizes = size(settings(gpu_sharing=sharing), facts)
     except SizingError:
         return None
     room = memory * (sizes.gpu_memory_utilization or 0) - weights * OVERHEAD - WORKING_BYTES
     return sizes if room > GIB else None
 
 
-def row(model: Shape, gib: int) -> str:
-    """Return one row of the table."""
-    shape, memory = model.model(), gib * GIB
+class Fit(NamedTuple):
+    """What one GPU does with a model: the plan of a training, the sizes of an engine, or both."""
+
+    training: MemoryPlan
+    engine: Sizes | None
+    both: str
+
+
+def fit(shape: ModelShape, gib: int, context: int) -> Fit:
+    """Compute what a GPU does with a model of this shape and context length."""
+    memory = gib * GIB
     gpu = Capacity(device="cuda", device_name="GPU", gpus=1, memory_bytes=memory)
-    alone, made = training(shape, gpu), engine(shape, memory, "separate")
+    alone, made = training(shape, gpu), engine(shape, memory, "separate", context)
+    shared = engine(shape, memory, "share", context)
+    weights = 2 * shape.parameters
+    budget = trainer_budget(settings(gpu_sharing="share"), memory, [weights])
+    left = within_budget(gpu, settings(trainer_memory_bytes=budget))
+    together = shared is not None and training(shape, left).fits
+    both = "share" if together else "time-slice" if alone.fits and made else "–"
+    return Fit(alone, made, both)
+
+
+def row(model: OpenModel, gib: int) -> str:
+    """Return one row of the table for operators."""
+    assert model.shape is not None
+    assert model.context is not None
+    shape = model.shape.model()
+    alone, made, both = fit(shape, gib, model.context)
+    gpu = Capacity(device="cuda", device_name="GPU", gpus=1, memory_bytes=gib * GIB)
     speed = assumed_speed(gpu, shape.parameters, "supervised")
     trains = "does not fit"
     if alone.fits:
@@ -127,24 +120,111 @@ def row(model: Shape, gib: int) -> str:
     serves = "does not fit"
     if made is not None:
         serves = f"{made.max_loras} / {made.max_cpu_loras}, {made.max_model_len:,} tokens"
-    shared = engine(shape, memory, "share")
-    weights = 2 * shape.parameters
-    budget = trainer_budget(Settings(gpu_sharing="share"), memory, [weights])
-    left = within_budget(gpu, Settings(trainer_memory_bytes=budget))
-    together = shared is not None and training(shape, left).fits
-    both = "share" if together else "time-slice" if alone.fits and made else "–"
     return f"| {model.name} | {gib} GiB | {trains} | {speed.expected:,.0f} | {serves} | {both} |"
 
 
-def table() -> str:
-    """Return the table as Markdown."""
+def operations_table() -> str:
+    """Return the table for operators as Markdown."""
     head = (
         "| model | GPU | training: memory, tokens per pass | tokens/s "
         "| serving: adapters, context | both on one GPU |"
     )
-    rows = [row(model, gib) for model in MODELS for gib in GPUS_GIB]
+    rows = [row(model, gib) for model in QWEN3[1:] for gib in GPUS_GIB]
     return "\n".join([head, "|---|---|---|---|---|---|", *rows, ""])
 
 
+def facts_table() -> str:
+    """Return what the models are, as Markdown."""
+    head = "| model | license | commercial use | languages | context | tools | thinks |"
+    rows = [
+        f"| [{m.id}](https://huggingface.co/{m.id}) | {m.license.name} | {m.license.commercial} | "
+        f"{m.languages} | {f'{m.context:,}' if m.context else 'see its card'} | "
+        f"{' | '.join(m.seen or written(m.template))} |"
+        for m in OPEN_MODELS
+    ]
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows, ""])
+
+
+@functools.cache
+def written(template: str | None) -> tuple[str, str]:
+    """Return the parsers of tool calls and thoughts that a chat template needs."""
+    if template is None:
+        return "not checked", "not checked"
+    source = resources.files("trl") / "chat_templates" / f"{template}.jinja"
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "chat_template.jinja").write_text(source.read_text("utf-8"), "utf-8")
+        found = detect_parser(Path(folder)), detect_reasoning_parser(Path(folder))
+    tools, thoughts = (f"`{parser}`" if parser else "no" for parser in found)
+    return tools, thoughts
+
+
+def gpu_table() -> str:
+    """Return the smallest GPUs for the models, as Markdown."""
+    head = "| model | parameters | serve it | train it | both on one GPU | basis |"
+    rows = [f"| {m.name} | {_gpus(m)} | {basis(m)} |" for m in OPEN_MODELS]
+    return "\n".join([head, "|---|---|---|---|---|---|", *rows, ""])
+
+
+def basis(model: OpenModel) -> str:
+    """Return what is known of how a model runs here."""
+    if model.id == RUN_HERE:
+        return "**run**, on CPUs"
+    return "–" if model.shape is None else "computed"
+
+
+def language_table() -> str:
+    """Return the models whose cards name a language of Southeast or East Asia, as Markdown."""
+    rows = [
+        f"| {language} | {', '.join(m.name for m in OPEN_MODELS if language in m.languages)} |"
+        for language in ("Indonesian", "Japanese", "Korean", "Thai", "Vietnamese")
+    ]
+    return "\n".join(["| language | models |", "|---|---|", *rows, ""])
+
+
+def _gpus(model: OpenModel) -> str:
+    if model.shape is None:
+        return "– | not computed | not computed | not computed"
+    shape, context = model.shape.model(), model.context or USABLE_CONTEXT
+    serves, trains, both = _smallest_gpus(shape, context)
+    return f"{shape.parameters / 1e9:.2g} B | {serves} | {trains} | {both}"
+
+
+@functools.cache
+def _smallest_gpus(shape: ModelShape, context: int) -> tuple[str, str, str]:
+    """Return the smallest GPUs that serve a model, train it, and do both."""
+    serves = trains = both = ""
+    for gib in ALL_GPUS_GIB:
+        found = fit(shape, gib, context)
+        if found.training.fits:
+            trains = trains or f"{gib} GiB"
+        if found.engine and found.engine.max_model_len >= min(context, USABLE_CONTEXT):
+            serves = serves or f"{gib} GiB, {found.engine.max_model_len:,} tokens"
+            if found.both != "–":
+                both = f"{gib} GiB, `{found.both}`"
+                break
+    missing = f"more than {ALL_GPUS_GIB[-1]} GiB"
+    return serves or missing, trains or missing, both or missing
+
+
+def replaced(text: str, table: str) -> str:
+    """Return a page with a newer version of one of its tables."""
+    head = table.partition("\n")[0]
+    return re.sub(re.escape(head) + r"\n(?:\|.*\n)*", lambda _: table, text)
+
+
+def main(arguments: list[str]) -> None:
+    """Print the tables, or replace them in the pages."""
+    tables = {
+        OPERATIONS: [operations_table()],
+        MODELS: [language_table(), facts_table(), gpu_table()],
+    }
+    for page, found in tables.items():
+        for table in found:
+            if arguments == ["--write"]:
+                page.write_text(replaced(page.read_text("utf-8"), table), "utf-8")
+            else:
+                sys.stdout.write(f"{table}\n")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(table())
+    main(sys.argv[1:])

@@ -35,6 +35,15 @@ DataDir = Annotated[
     typer.Option(help="Folder of a standalone installation. Defaults to the settings."),
 ]
 
+Revision = Annotated[
+    str | None,
+    typer.Option(help="Branch, tag or commit in a Hugging Face cache, or tag in an OCI layout."),
+]
+
+
+def _progress(line: str) -> None:
+    typer.echo(line, err=True)
+
 
 def _fail(message: str, code: int = 1) -> NoReturn:
     typer.echo(f"finetuned-server: {message}", err=True)
@@ -172,18 +181,36 @@ def models_list(
 
 @models.command("add")
 def models_add(
-    source: Annotated[Path, typer.Argument(help="A Hugging Face folder or a GGUF file.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A Hugging Face folder, a GGUF file, a bundle, an OCI layout, a Hugging Face "
+            "cache, or the name ORG/NAME of a model in this machine's cache."
+        ),
+    ],
     model_id: Annotated[str, typer.Option("--id", help="Model id that clients use.")],
-    license_id: Annotated[str, typer.Option("--license", help="SPDX id, such as apache-2.0.")],
+    license_id: Annotated[
+        str | None,
+        typer.Option(
+            "--license", help="SPDX id, such as apache-2.0. Defaults to the model card's."
+        ),
+    ] = None,
     language: Annotated[
-        list[str] | None, typer.Option(help="Language that the model supports. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Language that the model supports. Repeatable. Defaults to the model card's."
+        ),
     ] = None,
     context_length: Annotated[
         int | None, typer.Option(min=64, help="Context length, if below the model's.")
     ] = None,
+    revision: Revision = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Add a local base model to the catalog. Pickles and custom code are refused."""
+    """Verify a base model on this machine and add it to the catalog. Nothing is downloaded.
+
+    Pickles and custom code are refused.
+    """
     from service.cli import operator
 
     try:
@@ -195,10 +222,51 @@ def models_add(
                 license_id,
                 tuple(language or ()),
                 context_length,
+                revision,
+                report=_progress,
             )
         )
     except operator.CHORE_ERRORS as e:
         _fail(str(e))
+
+
+@models.command("bundle")
+def models_bundle(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A Hugging Face folder, a Hugging Face cache, or the name ORG/NAME of a model in "
+            "this machine's cache."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, FILE.tar.")],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model. Defaults to the source's.")
+    ] = None,
+    license_id: Annotated[
+        str | None,
+        typer.Option(
+            "--license", help="SPDX id, such as apache-2.0. Defaults to the model card's."
+        ),
+    ] = None,
+    revision: Revision = None,
+) -> None:
+    """Write a model and its digests to one file, for 'models add' on a machine without a network.
+
+    Needs neither a GPU nor a running service. Nothing is downloaded.
+    """
+    from service.models.inspect import ModelRefused
+    from service.models.sources.write_bundle import bundle_model
+
+    try:
+        made = bundle_model(source, output, name, license_id, revision, report=_progress)
+    except (ModelRefused, OSError, ValueError) as e:
+        _fail(str(e))
+    typer.echo(
+        f"bundled {made.name}: {len(made.files)} files, {made.size / 1e9:,.1f} GB, license "
+        f"{made.license or 'unknown'}. Copy {output} to the other machine, and run "
+        f"'finetuned-server models add {output.name} --id ID' there."
+    )
 
 
 @models.command("merge")

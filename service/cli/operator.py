@@ -20,6 +20,7 @@ from service.models import add
 from service.models.catalogue import Catalogue, CatalogueError
 from service.models.inspect import ModelRefused
 from service.models.reasoning import ReasoningParsers
+from service.models.sources.found import Report
 from service.models.tools import ToolCallParsers
 from service.projects.records import KeyRevoked, Project, Projects, Role, digest_of
 from service.standalone.layout import DataLayout
@@ -47,9 +48,11 @@ def add_model(
     data_dir: Path | None,
     source: Path,
     model_id: str,
-    license_id: str,
+    license_id: str | None,
     languages: tuple[str, ...],
     context_length: int | None,
+    revision: str | None,
+    report: Report,
 ) -> str:
     """Add a base model and return a message for the operator."""
     root = data_dir or Settings().data_dir
@@ -61,13 +64,15 @@ def add_model(
         license_id=license_id,
         languages=languages,
         context_length=context_length,
+        revision=revision,
+        report=report,
     )
     parser = ToolCallParsers(Settings().tool_call_parser).of(entry)
     tools = f"tool calls read by '{parser}'" if parser else "no tool calls"
     thoughts = ReasoningParsers(Settings().reasoning_parser).of(entry)
     thinking = f", thoughts read by '{thoughts}'" if thoughts else ""
     return (
-        f"added {entry.id}: {entry.parameters or 0:,} parameters, context "
+        f"added {entry.id}: {entry.parameters or 0:,} parameters, license {entry.license}, context "
         f"{entry.context_length}, {tools}{thinking}. Start its engine with "
         f"'finetuned-server inference {entry.id}', or start 'finetuned-server up' again."
     )

@@ -36,12 +36,23 @@ def sync(root: Path, path: Path) -> None:
     """
     _sync(path)
     for folder in path.parents:
-        _sync_folder(folder)
+        sync_folder(folder)
         if folder == root:
             return
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_tree(folder: Path) -> None:
+    """Write all files and folders below a folder, and the folder, to the disk."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            _sync(path)
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk, if its file system can do that."""
     try:
         _sync(folder)
     except OSError as e:

@@ -1,4 +1,4 @@
-"""`models add`: add a local folder or a GGUF file to the catalog as a base model."""
+"""`models add`: add a model on this machine to the catalog as a base model."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
+from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, check_id
 from service.models.inspect import ModelRefused, inspect_folder
-from service.models.weights import header
+from service.models.sources.bring import brought
+from service.models.sources.card import read_card
+from service.models.sources.found import Report
+from service.models.weights import folder_fault, header
 
 
 def add_model(
@@ -20,31 +23,48 @@ def add_model(
     catalogue: Catalogue,
     models_dir: Path,
     model_id: str,
-    license_id: str,
+    license_id: str | None = None,
     languages: tuple[str, ...] = (),
     context_length: int | None = None,
+    revision: str | None = None,
+    report: Report = lambda _: None,
 ) -> BaseModelEntry:
     """Validate a model and add it to the catalog.
 
-    A Hugging Face folder is used in place; a GGUF file is dequantized once into
-    `models_dir/<id>`. Raises ModelRefused or CatalogueError.
+    A Hugging Face folder is used in place. A GGUF file is dequantized once into
+    `models_dir/<id>`, and a bundle, an OCI layout or a model of a Hugging Face cache is brought
+    there. License and languages default to those of the model card. Raises ModelRefused,
+    CatalogueError, or ValueError for an invalid ID.
     """
+    check_id(model_id)
     if catalogue.get(model_id) is not None:
         raise CatalogueError(f"the catalog already has a model '{model_id}'")
+    target = models_dir / model_id.replace("/", "--")
     if source.suffix.lower() == ".gguf":
-        folder = _from_gguf(source, models_dir / model_id.replace("/", "--"))
-    else:
-        folder = source.resolve()
-    facts = inspect_folder(folder)
-    entry = BaseModelEntry(
-        id=model_id,
-        path=folder,
-        license=license_id,
-        context_length=min(context_length or facts.context_length, facts.context_length),
-        languages=languages,
-        parameters=count_parameters(folder),
-        created_at=int(time.time()),
-    )
+        if license_id is None:
+            raise ModelRefused(f"{source.name} has no model card: add --license")
+        source = _from_gguf(source, target)
+    with brought(source, target, revision, report) as found:
+        facts = inspect_folder(found.folder)
+        parameters = count_parameters(found.folder)
+        if fault := folder_fault(found.folder):
+            raise ModelRefused(fault.replace(str(found.folder), found.folder.name))
+        card = read_card(found.folder)
+        known_license = license_id or found.license or card.license
+        if known_license is None:
+            raise ModelRefused(
+                f"the license of {found.folder.name} is not known, because its model card "
+                "(README.md) names none: read it, and add --license, such as --license apache-2.0"
+            )
+        entry = BaseModelEntry(
+            id=model_id,
+            path=found.keep(),
+            license=known_license,
+            context_length=min(context_length or facts.context_length, facts.context_length),
+            languages=languages or card.languages,
+            parameters=parameters,
+            created_at=int(time.time()),
+        )
     catalogue.add(entry)
     return entry
 

@@ -33,13 +33,26 @@ from pydantic import (
     model_validator,
 )
 
+from service.core.local_files import sync, sync_folder
 from service.models.records import base_of
 
+# IDs of trained models start with "ft:", so base model IDs must not contain colons.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+_MAX_ID_CHARS = 128
 
 
 class CatalogueError(Exception):
     """The catalog file or a requested change to it is invalid."""
+
+
+def check_id(model_id: str) -> str:
+    """Return the ID of a base model. Raises ValueError if it is invalid."""
+    if not _ID.fullmatch(model_id) or len(model_id) > _MAX_ID_CHARS:
+        raise ValueError(
+            f"an id can contain letters, digits, '.', '_', '-' and at most one '/', and at most "
+            f"{_MAX_ID_CHARS} characters"
+        )
+    return model_id
 
 
 class BaseModelEntry(BaseModel):
@@ -47,7 +60,7 @@ class BaseModelEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(max_length=128)
+    id: str = Field(max_length=_MAX_ID_CHARS)
     path: Path
     license: str
     context_length: int = Field(gt=0, description="Context length in tokens.")
@@ -80,10 +93,7 @@ class BaseModelEntry(BaseModel):
     @field_validator("id")
     @classmethod
     def _plain_id(cls, value: str) -> str:
-        # IDs of trained models start with "ft:", so base model IDs must not contain colons.
-        if not _ID.fullmatch(value):
-            raise ValueError("an id can contain letters, digits, '.', '_', '-' and at most one '/'")
-        return value
+        return check_id(value)
 
     @model_validator(mode="after")
     def _own_models(self) -> Self:
@@ -168,7 +178,9 @@ class Catalogue:
         rows = [m.model_dump(mode="json") for m in entries]
         part = self.file.with_name(f".{self.file.name}.part")
         part.write_text(yaml.safe_dump({"models": rows}, sort_keys=False), encoding="utf-8")
+        sync(part.parent, part)
         os.replace(part, self.file)
+        sync_folder(self.file.parent)
         self._stamp = None
 
     @contextmanager

@@ -7,11 +7,12 @@ contains its own Python files.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
 _CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json")
 
 
@@ -27,14 +28,18 @@ class ModelFacts:
     context_length: int
 
 
-def inspect_folder(folder: Path) -> ModelFacts:
-    """Inspect a Hugging Face model folder. Raises ModelRefused if it is unsuitable."""
+def inspect_folder(folder: Path, files: Sequence[Path] | None = None) -> ModelFacts:
+    """Inspect a Hugging Face model folder. Raises ModelRefused if it is unsuitable.
+
+    `files` are those that will be used, if not all of them.
+    """
     if not folder.is_dir():
         raise ModelRefused(f"{folder} is not a folder")
-    files = [p for p in folder.rglob("*") if p.is_file()]
+    if files is None:
+        files = [p for p in folder.rglob("*") if p.is_file()]
     config = _config(folder)
     _refuse_code(folder, files)
-    pickles = [p.name for p in files if p.suffix in _PICKLES and p.name != "training_args.bin"]
+    pickles = [p.name for p in files if p.suffix in PICKLES and p.name != "training_args.bin"]
     if not any(p.suffix == ".safetensors" for p in files):
         hint = (
             f"; {pickles[0]} is a pickle, which can run code: convert it to safetensors first"
@@ -70,7 +75,7 @@ def _config(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_code(folder: Path, files: list[Path]) -> None:
+def _refuse_code(folder: Path, files: Sequence[Path]) -> None:
     scripts = [p.name for p in files if p.suffix in (".py", ".so", ".pyc")]
     if scripts:
         raise ModelRefused(
@@ -79,7 +84,11 @@ def _refuse_code(folder: Path, files: list[Path]) -> None:
     for name in _CONFIGS:
         path = folder / name
         if path.is_file() and '"auto_map"' in path.read_text("utf-8"):
-            raise ModelRefused(f"{name} of {folder.name} asks for custom code (auto_map)")
+            raise ModelRefused(
+                f"{name} of {folder.name} asks for custom code (auto_map), which is never run "
+                "here: if transformers knows the architecture, copy the folder and remove that "
+                "entry"
+            )
 
 
 def _has_chat_template(folder: Path) -> bool:

@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 from service.config import Settings
+from service.core.local_files import sync_tree
 from service.core.redis import REDIS_ERRORS, connect
 from service.core.storage import Storage, StorageError
 from service.inference.engine.sizing import RANKS
@@ -165,7 +166,7 @@ async def _make(
             raise AdapterMismatch(str(e)) from e
         _copy_rest(entry.path, part)
         (part / _NOTE).write_bytes(msgspec.json.encode(note))
-        _flush(part)
+        sync_tree(part)
         part.rename(home / _MODEL)
 
     await asyncio.to_thread(work)
@@ -178,16 +179,6 @@ def _copy_rest(base: Path, target: Path) -> None:
         is_missing = not (target / file.name).exists()
         if file.is_file() and is_missing and not is_weights and not file.name.startswith("."):
             shutil.copyfile(file, target / file.name)
-
-
-def _flush(folder: Path) -> None:
-    """Flush a folder to disk, so that a power loss leaves no incomplete file that looks whole."""
-    for path in (*folder.iterdir(), folder):
-        opened = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
 
 
 def _note_of(folder: Path) -> _Note | None:

@@ -1,0 +1,111 @@
+"""`bundle.json`: the files of a model with their digests, where they came from, and the license.
+
+It is the first entry of a bundle, and lies in each folder that `models add` made.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.models.inspect import ModelRefused
+from service.models.sources.digests import CHUNK_BYTES, Checksum
+from service.models.sources.names import (
+    MANIFEST,
+    MAX_FILES,
+    belongs,
+    checked_path,
+    require_size,
+)
+
+FORMAT: Final = 1
+MAX_BYTES: Final = 4 * 1024 * 1024
+_Text = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class ModelFile(BaseModel):
+    """One file: its path in the model's folder, its size in bytes and its SHA-256 digest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str = Field(min_length=1, max_length=512)
+    size: int = Field(ge=0, strict=True)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Manifest(BaseModel):
+    """The contents of a bundle. A later version may add fields, which are ignored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format_version: Literal[1] = FORMAT
+    name: _Text
+    revision: _Text | None = None
+    license: _Text | None = None
+    files: tuple[ModelFile, ...] = Field(min_length=1, max_length=MAX_FILES)
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def folder(self) -> str:
+        """The model's name as the name of a folder."""
+        return self.name.replace("/", "--")
+
+    def encoded(self) -> bytes:
+        """Return the manifest as JSON. Equal manifests give the same bytes."""
+        return json.dumps(self.model_dump(mode="json"), indent=2).encode() + b"\n"
+
+
+def parse(content: bytes, where: str) -> Manifest:
+    """Parse a manifest from outside. Raises ModelRefused."""
+    try:
+        found = json.loads(content)
+        version = found["format_version"]
+        if isinstance(version, int) and version > FORMAT:
+            raise ModelRefused(
+                f"{where} has the format {version}, and this version reads {FORMAT}: upgrade "
+                "finetuned, or make the bundle with this version"
+            )
+        manifest = Manifest.model_validate(found)
+    except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as e:
+        raise ModelRefused(f"{MANIFEST} of {where} is not the manifest of a bundle") from e
+    for name in (manifest.folder, *(file.path for file in manifest.files)):
+        checked_path(name, f"{MANIFEST} of {where}")
+    for file in manifest.files:
+        if not belongs(file.path):
+            raise ModelRefused(
+                f"{MANIFEST} of {where} lists {file.path}, which is no file of a model: only "
+                "safetensors, JSON, tokenizers, chat templates and texts are taken, never pickles "
+                "or code"
+            )
+        require_size(file.path, file.size, where)
+    if len({file.path for file in manifest.files}) < len(manifest.files):
+        raise ModelRefused(f"{MANIFEST} of {where} lists a file twice")
+    return manifest
+
+
+def read(folder: Path) -> Manifest | None:
+    """Return the manifest in a folder, if there is one. Raises ModelRefused."""
+    file = folder / MANIFEST
+    if not file.is_file() or file.stat().st_size > MAX_BYTES:
+        return None
+    return parse(file.read_bytes(), str(folder))
+
+
+def verify(folder: Path, manifest: Manifest) -> None:
+    """Compare all files of a folder with a manifest. Raises ModelRefused for a difference."""
+    for listed in manifest.files:
+        file = folder / listed.path
+        if not file.is_file():
+            raise ModelRefused(f"{folder} lacks {listed.path}: copy it again")
+        checksum = Checksum(listed.size, listed.sha256)
+        with file.open("rb") as source:
+            while chunk := source.read(CHUNK_BYTES):
+                checksum.update(chunk)
+        checksum.checked(listed.path, str(folder))

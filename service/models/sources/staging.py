@@ -1,0 +1,123 @@
+"""The folder in which a model is put together, until it is complete and gets its name."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from service.config import GIB
+from service.core.local_files import sync_folder, sync_tree
+from service.models.inspect import ModelRefused
+from service.models.sources import manifest
+from service.models.sources.digests import CHUNK_BYTES, Checksum
+from service.models.sources.names import MANIFEST
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def staged(target: Path, name: str) -> Iterator[Path]:
+    """Create an empty folder called `name`, in a hidden folder next to `target`.
+
+    It is deleted on exit, and so is what a killed process left of the same target. Raises
+    ModelRefused if another process works on it, and if the disk is full.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    with target.with_name(f".{target.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ModelRefused(
+                f"another 'models add' is making {target}: wait until it has ended"
+            ) from None
+        try:
+            shutil.rmtree(part, ignore_errors=True)
+            folder = part / name
+            folder.mkdir(parents=True)
+            with disk_errors(target.parent):
+                yield folder
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Raise ModelRefused, in words, if the disk with `folder` gets full or limits file sizes."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in _FULL:
+            raise ModelRefused(
+                f"the disk with {folder} is full: free some space, or use a folder on another disk"
+            ) from e
+        if e.errno == errno.EFBIG:
+            raise ModelRefused(
+                f"the disk with {folder} cannot hold a file of this size. FAT32, as on many USB "
+                "sticks, holds files up to 4 GiB: format it as exFAT or ext4"
+            ) from e
+        raise
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise ModelRefused if the disk with `folder` has less free space than `needed` bytes."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ModelRefused(
+            f"{needed / GIB:,.1f} GiB are needed in {folder}, and {free / GIB:,.1f} GiB are free: "
+            "free some space, or use a folder on another disk"
+        )
+
+
+def write(target: Path, chunks: Iterable[bytes], checksum: Checksum) -> None:
+    """Write a file from chunks, and add them to its checksum."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("xb") as out:
+        for chunk in chunks:
+            out.write(chunk)
+            checksum.update(chunk)
+
+
+def take(source: Path, target: Path, checksum: Checksum) -> None:
+    """Give a file of a store another name, or copy it. Its bytes are read once.
+
+    It is copied to another disk, and from another user, who could change the bytes later.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if source.stat().st_uid != os.geteuid():
+            raise PermissionError
+        target.hardlink_to(source)
+    except OSError:
+        with source.open("rb") as opened:
+            write(target, iter(lambda: opened.read(CHUNK_BYTES), b""), checksum)
+        return
+    with target.open("rb") as opened:
+        while chunk := opened.read(CHUNK_BYTES):
+            checksum.update(chunk)
+
+
+def publish(folder: Path, target: Path, made: manifest.Manifest) -> None:
+    """Give a complete folder its name, after all of it is on the disk.
+
+    If the target exists, a killed process made it, or the catalog lost its entry. It is kept if it
+    has the same files, and otherwise ModelRefused is raised.
+    """
+    (folder / MANIFEST).write_bytes(made.encoded())
+    sync_tree(folder)
+    if target.exists():
+        if manifest.read(target) != made:
+            raise ModelRefused(
+                f"{target} exists and has other files: remove the folder if no model of the "
+                "catalog is there, or choose another --id"
+            )
+        manifest.verify(target, made)
+        return
+    folder.rename(target)
+    sync_folder(target.parent)

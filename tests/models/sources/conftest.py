@@ -1,0 +1,19 @@
+"""A model, and an installation to which it is added."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.models.sources.stores import Shelf, carded_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return carded_folder(tmp_path)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "data")
