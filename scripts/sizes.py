@@ -168,7 +168,7 @@ def gpu_table() -> str:
 def basis(model: OpenModel) -> str:
     """Return what is known of how a model runs here."""
     if model.id == RUN_HERE:
-        return "**run**, on CPUs"
+        return "computed; **run** here on CPUs"
     return "–" if model.shape is None else "computed"
 
 

@@ -39,7 +39,7 @@ def find(source: Path, revision: str | None) -> FoundModel:
         raise ModelRefused(f"{source} is an OCI layout, which needs no bundle: add it as it is")
     _require_no_revision(source, revision)
     if not source.is_dir():
-        raise ModelRefused(f"{source} is not a folder, and no model in a Hugging Face cache")
+        raise ModelRefused(f"there is no folder {source}")
     return find_in_folder(source)
 
 
@@ -90,7 +90,7 @@ def _staged(folder: Path, target: Path, made: Manifest) -> Brought:
 def _in_place(folder: Path, report: Report) -> Brought:
     """Use a folder where it is. `keep` verifies its files, if their digests were noted once."""
     if not folder.is_dir():
-        raise ModelRefused(f"{folder} is not a folder")
+        raise ModelRefused(f"there is no file or folder {folder}")
     made = manifest.read(folder)
 
     def keep() -> Path:

@@ -135,7 +135,7 @@ def test_pickles_and_code_are_left_out_of_a_bundle(folder, tmp_path, shelf):
         (lambda f: (f / "chat_template.jinja").unlink(), "no chat template"),
         (lambda f: (f / "config.json").write_text('{"auto_map": {}}'), "remove that entry"),
         (lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-1]), "cut off"),
-        (shutil.rmtree, "not a folder"),
+        (shutil.rmtree, "there is no folder"),
     ],
 )
 def test_what_could_not_be_added_is_not_bundled(folder, tmp_path, change, words):

@@ -67,7 +67,7 @@ def test_a_name_that_is_not_in_the_cache(repository, shelf, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(repository.parent))
     with pytest.raises(ModelRefused, match="'hf download Shop/Other' puts it there"):
         shelf.add(Path("Shop/Other"))
-    with pytest.raises(ModelRefused, match="is not a folder"):
+    with pytest.raises(ModelRefused, match="there is no file or folder"):
         shelf.add(Path("no/such/folder"))
 
 
