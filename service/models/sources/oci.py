@@ -182,11 +182,11 @@ class _Layout:
         blob = self._blob(layer)
         if not blob.is_file():
             raise self._missing(blob.name)
-        is_tar = bool(_TAR.search(layer.media_type)) or layer.note(_UNPACK) == "true"
-        if is_tar:
+        name = next(filter(None, map(layer.note, _PATHS)), "")
+        is_tar = _TAR.search(layer.media_type) or layer.note(_UNPACK) == "true"
+        if is_tar or _TAR.search(name):  # the name of a bundle that was pushed as a file
             self._unpack_tar(blob, layer)
             return
-        name = next(filter(None, map(layer.note, _PATHS)), "")
         if not name:
             self._others.append(layer.media_type or layer.digest)
             return

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from service.models.inspect import ModelRefused
+from service.models.sources.write_bundle import bundle_model
 from tests.models.sources.stores import (
     WEIGHTS,
     Layout,
@@ -52,6 +53,13 @@ def test_a_folder_that_oras_packed(folder, layout, shelf):
     data = gzip.compress(tar(below("tiny", kept(folder))))
     unpack = {"io.deis.oras.content.unpack": "true", TITLE: "tiny"}
     layout.entry(layout.layers([layout.blob(data, "application/vnd.any", **unpack)]), "v1")
+    assert kept(shelf.add(layout.folder).path) == kept(folder)
+
+
+def test_a_bundle_that_was_pushed_as_a_file(folder, layout, shelf, tmp_path):
+    bundle_model(folder, tmp_path / "tiny.tar", report=lambda _: None)
+    files = {"tiny.tar": (tmp_path / "tiny.tar").read_bytes()}
+    layout.entry(layout.layers(file_layers(layout, files, TITLE)), "1")
     assert kept(shelf.add(layout.folder).path) == kept(folder)
 
 
