@@ -42,12 +42,21 @@ với ạ|vậy(?= |$)|por favor|gracias|s il vous plaît|merci|bitte|danke
 """.strip().replace("\n", "|")
 LEADING = re.compile(rf"^(?:{_LEADING})(?: |$)")
 CALLS = re.compile(rf"(?:^| )(?:{_ANYWHERE})(?= |$)")
-POLITE_WORDS = frozenset(
-    word
-    for phrase in f"{_LEADING}|{_ANYWHERE}".split("|")
-    for word in [re.sub(r"[^\w].*", "", phrase.replace("(?:", "", 1))]
-    if word
-) | frozenset(["can", "could", "would", "will", "cho", "xin"])
+
+
+def _first_words(phrases: str) -> frozenset[str]:
+    words = (re.sub(r"[^\w].*", "", one.replace("(?:", "", 1)) for one in phrases.split("|"))
+    return frozenset(word for word in words if word)
+
+
+CALL_WORDS = _first_words(_ANYWHERE)
+"""First words of the phrases that are removed everywhere."""
+
+POLITE_WORDS = (
+    CALL_WORDS | _first_words(_LEADING) | frozenset(["can", "could", "would", "will", "cho", "xin"])
+)
+"""First words of all phrases."""
+
 
 # Endings of politeness. What remains is the stem, which is enough to compare.
 HANGUL_ENDINGS = re.compile(
@@ -57,6 +66,14 @@ HANGUL_ENDINGS = re.compile(
     "어요|아요|세요|십시오|네요|데요|죠|요)(?= |$)"
 )
 
+# Each alternative of the patterns below begins with a character, since `re` skips all places where
+# none of these characters is. This makes a search three times as fast.
+_THAI_ENDING = "ครับผม|ครับ|ค่ะ|คะ(?![\u0e01-\u0e2e\u0e40-\u0e44])"
+_JAPANESE_REQUEST = (
+    "いただけ(?:ます|ません|ない)(?:でしょう)?か?|頂けますか|くださいません?か|ください(?:ませ)?|下さい|もらえますか|"
+    "もらえませんか|いただきたい(?:の)?です(?:が)?|いただき|欲しいです|ほしいです"
+)
+
 Replacements = tuple[tuple[re.Pattern[str], str], ...]
 """Polite phrases and endings, and what they become."""
 
@@ -64,7 +81,7 @@ THAI: Replacements = (
     (
         re.compile(
             "สวัสดี(?:ตอนเช้า)?|ขอบคุณ(?:มาก)?|ขอบพระคุณ|รบกวน|ขอสอบถาม|อยากทราบว่า|อยากสอบถาม|ขอถาม|กรุณา|โปรด|"
-            "หน่อย|(?:นะ)?(?:ครับผม|ครับ|ค่ะ)|(?:นะ)?คะ(?![\u0e01-\u0e2e\u0e40-\u0e44])|จ้ะ|จ้า|แอดมิน"
+            f"หน่อย|{_THAI_ENDING}|นะ(?:{_THAI_ENDING})|จ้ะ|จ้า|แอดมิน"
         ),
         "",
     ),
@@ -77,11 +94,12 @@ JAPANESE: Replacements = (
             "お世話になっております|お世話になります|こんにちは|こんばんは|おはようございます?|はじめまして|もしもし|恐れ入りますが|恐縮ですが|"
             "失礼ですが|失礼します|すみません(?:が)?|すいません|申し訳ありませんが|ありがとうございま(?:す|した)|ありがとう|"
             "よろしくお願い(?:いた)?します|宜しくお願いします|どうか|どうぞ|ぜひ|"
-            "(?:し?て)?(?:いただけ(?:ます|ません|ない)(?:でしょう)?か?|頂けますか|くださいません?か|ください(?:ませ)?|下さい|もらえますか|"
-            "もらえませんか|いただきたい(?:の)?です(?:が)?|いただき|欲しいです|ほしいです)|(?:を)?お願い(?:いた|致)?します|"
+            f"{_JAPANESE_REQUEST}|て(?:{_JAPANESE_REQUEST})|して(?:{_JAPANESE_REQUEST})|"
+            "お願い(?:いた|致)?します|をお願い(?:いた|致)?します|"
             "でございます|となっております|になります|でしょうか|ですか|です|ます(?:か)?(?= |$)|"
-            "て?おります|いたします|致します|"
-            "(?<=[\u3040-\u9fff])か(?= |$)|[おご御](?=[\u4e00-\u9fff])"
+            "おります|ております|いたします|致します|"
+            "か(?<=[\u3040-\u9fff]か)(?= |$)|"
+            "お(?=[\u4e00-\u9fff])|ご(?=[\u4e00-\u9fff])|御(?=[\u4e00-\u9fff])"
         ),
         "",
     ),

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from service.datasets.duplicates.phrases import (
+    CALL_WORDS,
     CALLS,
     CHINESE,
     HANGUL_ENDINGS,
@@ -71,13 +72,13 @@ def _spelled_out(match: re.Match[str]) -> str:
 
 def _without_polite_words(text: str) -> str:
     words = text.split()
-    if POLITE_WORDS.isdisjoint(words):
-        return " ".join(words)
     text = " ".join(words)
-    before = None
-    while text != before:  # "hi there good morning" has several
-        before = text
-        text = LEADING.sub("", text)
+    if POLITE_WORDS.isdisjoint(words):
+        return text
+    while match := LEADING.match(text):  # "hi there good morning" has several
+        text = text[match.end() :]
+    if CALL_WORDS.isdisjoint(words):
+        return text
     return " ".join(CALLS.sub(" ", text).split())
 
 

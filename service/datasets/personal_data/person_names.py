@@ -39,7 +39,7 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
             continue
         glued = bool(run) and run[-1][1] == start
         at = start + len(word.surface)
-        if word.feature.pos3 == "人名":
+        if _is_name(word):
             run = [*run, (start, at)] if glued else [(start, at)]
             continue
         if run and (len(run) > 1 or (glued and word.surface in _TITLES)):
@@ -57,8 +57,16 @@ def find_name_words(text: str) -> Iterator[tuple[int, int]]:
         if start < 0:
             continue
         at = start + len(word.surface)
-        if word.feature.pos3 == "人名":
+        if _is_name(word):
             yield start, at
+
+
+def _is_name(word: Any) -> bool:
+    """Whether the dictionary marks a word as a name.
+
+    Taking all features of a word apart takes longer than finding it, and few words are names.
+    """
+    return "人名" in word.feature_raw and word.feature.pos3 == "人名"
 
 
 def proper_nouns(text: str) -> Iterator[str]:

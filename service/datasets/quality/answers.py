@@ -9,10 +9,9 @@ _MIN_CUT_CHARS = 8
 _MIN_ECHO_CHARS = 12
 _MIN_ECHO_CHARS_WITHOUT_SPACES = 7
 
-# A comma, an opening bracket, a list number without its item, or a word that needs another.
+# A comma, an opening bracket, or a word that needs another.
 _CUT = re.compile(
     r"(?:[,;，、；(（「『\[{]"
-    r"|\n[ \t]*(?:\d{1,3}[.)]|[-*•])"
     r"|(?:^|\s)(?:and|or|the|a|an|of|with|because|which|is|are|your|our"
     r"|dan|atau|yang|untuk|dengan|karena|dari"
     r"|và|hoặc|của|cho|với|vì|để"
@@ -22,6 +21,8 @@ _CUT = re.compile(
     r"|(?<=[\u0e00-\u0e7f])(?:และ|ของ|เพื่อ|เพราะ|โดย|กับ|คือ|เช่น))$",
     re.IGNORECASE,
 )
+_CUT_CHARS = 8  # most that it matches: a space and a word
+_EMPTY_ITEM = re.compile(r"\n[ \t]*(?:\d{1,3}[.)]|[-*•])$")  # a list number without its item
 # "Which letter is it? It is the letter A": a capital letter is a name.
 _IS_NAME = re.compile(r"\sA$")
 _FENCE = "```"
@@ -42,6 +43,8 @@ _PLACEHOLDER = re.compile(
     r"|\{\{\s*[A-Za-z_][\w.]*\s*\}\}"
     r"|\bX{3,}\b|\b(?:TODO|TBD|FIXME)\b|(?i:lorem ipsum)|[〇○◯]{2,}|_{4,}"
 )
+# Each placeholder contains one of these, or "lorem ipsum" in any case.
+_PLACEHOLDER_MARKS = ("[", "［", "<", "{{", "XXX", "TODO", "TBD", "FIXME", "〇", "○", "◯", "____")
 _MASKED = re.compile(r"\[[A-Z_]+(?:_\d+)?\]")  # what a cleaning writes for personal data
 
 _NULLS = frozenset(
@@ -67,7 +70,10 @@ def is_cut_off(answer: str) -> bool:
     if answer.count(_FENCE) % 2:
         return True
     tail = answer[-_TAIL_CHARS:].rstrip()
-    return _CUT.search(tail) is not None and not _IS_NAME.search(tail)
+    if _CUT.search(tail, max(len(tail) - _CUT_CHARS, 0)) is not None:
+        return not _IS_NAME.search(tail)
+    last_line = tail.rfind("\n")
+    return last_line >= 0 and _EMPTY_ITEM.match(tail, last_line) is not None
 
 
 def is_echo(question: str, answer: str, *, is_polite_only: bool) -> bool:
@@ -83,10 +89,14 @@ def is_echo(question: str, answer: str, *, is_polite_only: bool) -> bool:
 
 def has_placeholder(answer: str) -> bool:
     """Whether an answer contains a placeholder that someone should have filled in."""
-    if _FENCE in answer:
+    if _FENCE in answer or not _may_hold_placeholder(answer):
         return False
     found = _PLACEHOLDER.search(answer)
     return found is not None and not _MASKED.fullmatch(found.group())
+
+
+def _may_hold_placeholder(answer: str) -> bool:
+    return any(map(answer.__contains__, _PLACEHOLDER_MARKS)) or "lorem ipsum" in answer.casefold()
 
 
 def is_null(text: str) -> bool:

@@ -28,6 +28,7 @@ from service.datasets.report.features import (
 from service.datasets.rows.lines import line_ranges
 
 _RANGE_BYTES = 1024 * 1024
+_FIRST_ROWS_BYTES = 64 * 1024
 # Tokenizers process a few MB/s per core, so only a sample of a large file is counted.
 _TOKEN_BYTES = 24 * 1024 * 1024
 _PLACES = 1_000
@@ -83,6 +84,8 @@ def collect(
     step = max(1, -(-size * max(len(options.tokenizers), 1) // _TOKEN_BYTES))
     tasks = [(*span, number % step == 0) for number, span in enumerate(ranges)]
     gathered = _Gathered(path, rows, work, options)
+    if processes > 1 and len(ranges) > 1:
+        _load_models(path, options)
     for (_, end, _), block in zip(
         tasks, map_ordered(partial(_read, path, options), tasks, processes=processes), strict=True
     ):
@@ -90,6 +93,15 @@ def collect(
         if progress is not None:
             progress(end, size)
     return gathered.whole()
+
+
+def _load_models(path: Path, options: FeatureOptions) -> None:
+    """Load what the rows need before processes are forked, so that these share it.
+
+    The language model alone takes half a second. Which models are needed, the first rows show.
+    """
+    start, end = next(line_ranges(path, start=0, range_bytes=_FIRST_ROWS_BYTES))
+    read_block(path, start, end, options)
 
 
 def _read(path: Path, options: FeatureOptions, task: tuple[int, int, bool]) -> Block:

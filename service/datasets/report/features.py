@@ -30,11 +30,13 @@ from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
 
 if TYPE_CHECKING:
     from service.datasets.personal_data.custom_kinds import CustomKinds
-    from service.datasets.personal_data.detect import Found
+    from service.datasets.personal_data.detect import Findings, Found
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 _PLACES_A_BLOCK = 50
+# System prompts of which the results are kept, because they are repeated in other rows.
+_PROMPTS, _PROMPT_CHARS = 64, 16_384
 # Escapes can make a canonical line longer than its source, but never four times as long.
 _CANONICAL_LINE_BYTES = 4 * MAX_LINE_BYTES
 # Token counts of a row: all tokens, supervised tokens, and tokens before the first supervised
@@ -169,7 +171,7 @@ def _make_block(
     exchanges: list[tuple[int, int]] = []
     custom = _custom_kinds(options.recognizers) if options.personal_data else None
     for number, row in enumerate(rows):
-        plain = [normalised(turn.text) for turn in row.turns]
+        plain = [_normalised(turn) for turn in row.turns]
         said = zip(row.turns, plain, strict=True)
         text = " ".join(text for turn, text in said if turn.role != "system")
         features[number]["said"] = hash_text(text)
@@ -195,6 +197,20 @@ def _make_block(
     tokens, fit = _tokens(rows, named, options)
     pairs = np.array(exchanges, dtype=np.uint64).reshape(-1, 2)
     return Block(features, signatures(texts), list(languages), tokens, fit, personal, places, pairs)
+
+
+def _normalised(turn: Turn) -> str:
+    return _normalised_prompt(turn.text) if _is_prompt(turn) else normalised(turn.text)
+
+
+def _is_prompt(turn: Turn) -> bool:
+    """Whether a turn is a system prompt. Often, all rows have the same one."""
+    return turn.role == "system" and len(turn.text) <= _PROMPT_CHARS
+
+
+@functools.lru_cache(maxsize=_PROMPTS)
+def _normalised_prompt(text: str) -> str:
+    return normalised(text)
 
 
 def _describe(
@@ -303,7 +319,10 @@ def _personal(
     possible: list[tuple[Found, Turn]] = []
     before = ""
     for turn in texts:
-        findings = find_all(turn.text, *languages, before=before, custom=custom)
+        if _is_prompt(turn) and not before:
+            findings = _find_in_prompt(turn.text, languages, custom)
+        else:
+            findings = find_all(turn.text, *languages, before=before, custom=custom)
         for found in findings.certain:
             known.learn(found, turn.text, *languages)
         possible += ((found, turn) for found in findings.possible)
@@ -317,6 +336,13 @@ def _personal(
         if (turn.pointer, found.start) not in taken
     )
     return kinds
+
+
+@functools.lru_cache(maxsize=_PROMPTS)
+def _find_in_prompt(text: str, languages: tuple[str, ...], custom: CustomKinds | None) -> Findings:
+    from service.datasets.personal_data.detect import find_all
+
+    return find_all(text, *languages, custom=custom)
 
 
 def _tokens(

@@ -155,23 +155,26 @@ _ONLY_TRADITIONAL = frozenset(
 ) - _ONLY_SIMPLIFIED  # fmt: skip
 
 
+_KANA, _HAN = _NUMBER["Kana"], _NUMBER["Han"]
+# Digits, spaces, and punctuation of the two lowest ranges, and the punctuation next to kana.
+_NO_LETTERS = [
+    *(c for c in range(0x80) if not chr(c).isalpha()),
+    *range(0x80, 0xC0),
+    *range(0x3000, 0x3041),
+]
+
+
 def _script_table() -> np.ndarray[Any, np.dtype[np.uint8]]:
-    table = np.zeros(0x110000 >> 7, dtype=np.uint8)
-    table[: 0x0300 >> 7] = _NUMBER["Latin"]
+    """Return the script of each code point, or 0 where it has none."""
+    table = np.zeros(0x110000, dtype=np.uint8)
+    table[:0x0300] = _NUMBER["Latin"]
     for name, first, last in _BLOCKS:
-        table[first >> 7 : (last >> 7) + 1] = _NUMBER[name]
+        table[first : last + 1] = _NUMBER[name]
+    table[_NO_LETTERS] = 0
     return table
 
 
-_TABLE = _script_table()
-_LATIN, _KANA, _HAN = _NUMBER["Latin"], _NUMBER["Kana"], _NUMBER["Han"]
-# Digits, spaces, and punctuation of the two lowest ranges, and the punctuation next to kana.
-_NO_LETTERS = np.array(
-    [c for c in range(0x80) if not chr(c).isalpha()]
-    + list(range(0x80, 0xC0))
-    + list(range(0x3000, 0x3041)),
-    dtype=np.uint32,
-)
+_SCRIPT_OF = _script_table()
 
 
 _NAMES = {
@@ -233,13 +236,12 @@ class Language(NamedTuple):
 def detect(text: str) -> Language:
     """Detect the language of a text from its first characters. Returns `und` if uncertain."""
     points = np.frombuffer(text[:_CHARS_READ].encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    is_mark = _LETTER_MASK[np.minimum(points, _MASK_SIZE - 1)]
-    counts = np.bincount(_TABLE[points[~is_mark] >> 7], minlength=len(SCRIPTS))
+    counts = np.bincount(_SCRIPT_OF[points], minlength=len(SCRIPTS)).tolist()
     counts[0] = 0
-    letters = int(counts.sum())
+    letters = sum(counts)
     if letters < _LETTERS_NEEDED:
         return Language(UNKNOWN, "Common", 0.0)
-    top = int(counts.argmax())
+    top = counts.index(max(counts))
     # Japanese mixes kana and kanji, so a text with at least a tenth of kana is not Chinese.
     if (
         counts[_KANA]
@@ -268,11 +270,6 @@ def _classify(text: str) -> tuple[str, float]:
     """Classify a text whose numbers are 0, as they say nothing. Templates then repeat."""
     code, confidence = _identifier().classify(text)
     return str(code), float(confidence)
-
-
-_MASK_SIZE = 0x3042
-_LETTER_MASK = np.zeros(_MASK_SIZE, dtype=bool)
-_LETTER_MASK[_NO_LETTERS] = True
 
 
 def _chinese(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,14 +48,15 @@ class TokenizerView:
 
         Without fallbacks, which need a look at the whole vocabulary, their numbers are 0.
         """
-        counts = np.zeros(len(texts), dtype=np.int64)
-        fallbacks = np.zeros(len(texts), dtype=np.int64)
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        for index, encoding in enumerate(encoded):
-            ids = encoding.ids
-            counts[index] = len(ids)
-            if ids and with_fallbacks:
-                fallbacks[index] = int(self._is_fallback[ids].sum())
+        counts = np.fromiter(map(len, encoded), dtype=np.int64, count=len(texts))
+        fallbacks = np.zeros(len(texts), dtype=np.int64)
+        if with_fallbacks:
+            ids = chain.from_iterable(encoding.ids for encoding in encoded)
+            flags = self._is_fallback[np.fromiter(ids, dtype=np.int64, count=int(counts.sum()))]
+            before = np.concatenate(([0], np.cumsum(flags)))
+            ends = np.cumsum(counts)
+            fallbacks = before[ends] - before[ends - counts]
         return TextTokens(counts, fallbacks)
 
 
