@@ -67,8 +67,8 @@ def test_the_page_begins_with_the_verdict_and_has_words_and_all_lines(tmp_path):
     first = page.split("\n\n")[1]
     assert first.startswith("Ready for training after a review: ")
     assert "15 of 15 rows (100.0%) can be trained on" in page
-    assert "| refusal | 3 | 20.0 | 13–15 |" in page
-    assert "| exact duplicate | 2 | 13.3 | 14–15 |" in page
+    assert "| refusal | 3 | 20.0 | 0.4 | 13–15 |" in page
+    assert "| exact duplicate | 2 | 13.3 | 0.4 | 14–15 |" in page
     assert "exact_duplicate" not in page
     broken = _page(tmp_path, [*rows, "{broken"])
     assert broken.split("\n\n")[1] == (
