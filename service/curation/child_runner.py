@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ import msgspec
 
 from service.config import Settings
 from service.core.child import Child, environment
+from service.datasets.checks.issues import make_issue
 from service.datasets.contract import (
     A,
     Failed,
@@ -30,6 +32,11 @@ from service.datasets.formats.options import FormatOptions
 
 # Errors that a retry or a larger machine may resolve; they say nothing about the file.
 _PASSING = frozenset({"timed_out", "desk_died", "out_of_memory", "file_error", "worker_died"})
+
+# Libraries in Rust write the first and end the process with SIGABRT.
+_ALLOCATION_FAILED = re.compile(
+    rb"memory allocation of \d+ bytes failed|^MemoryError", re.MULTILINE
+)
 
 
 class DeskFailed(Exception):
@@ -89,7 +96,8 @@ class Desk:
         finally:
             await child.kill()
         if code != 0:
-            raise _failure(last, code)
+            log = await asyncio.to_thread(spec.result.with_suffix(".log").read_bytes)
+            raise failure(last, code, log)
         if not isinstance(read_message(last), Succeeded):
             raise ProtocolError("The child process ended with 0, but did not succeed.")
         return await asyncio.to_thread(read_answer, spec)
@@ -102,8 +110,12 @@ async def _last_line(child: Child) -> bytes:
     return last
 
 
-def _failure(last: bytes, code: int) -> DeskFailed:
+def failure(last: bytes, code: int, log: bytes) -> DeskFailed:
+    """Describe how a child process ended, given its last message and what it wrote to stderr."""
     failed = _failed(last)
+    if (failed is None or failed.code == "worker_died") and _ALLOCATION_FAILED.search(log):
+        issue = make_issue("out_of_memory")
+        return DeskFailed(issue.code, f"{issue.message} {issue.fix}")
     if failed is None:
         return DeskFailed(
             "desk_died", f"The process that read the file ended with {code}. Try again."

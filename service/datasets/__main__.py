@@ -9,6 +9,7 @@ command line is wrong.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import sys
@@ -55,6 +56,7 @@ from service.datasets.report.report import Report
 from service.imports import uncollected_imports
 
 _PROGRESS_EVERY_S = 0.5
+_NO_ROOM = "failed to map segment"  # the loader's words, which give no error number
 
 
 def main(arguments: list[str]) -> int:
@@ -72,7 +74,13 @@ def main(arguments: list[str]) -> int:
     except MemoryError:
         return _failed(make_issue("out_of_memory"))
     except OSError as error:
+        if error.errno == errno.ENOMEM:  # of a fork, or of a file that is mapped
+            return _failed(make_issue("out_of_memory"))
         return _failed(make_issue("file_error", reason=error.strerror or "unknown"))
+    except ImportError as error:
+        if _NO_ROOM not in str(error):
+            raise
+        return _failed(make_issue("out_of_memory"))
     _emit(Succeeded())
     return 0
 

@@ -67,12 +67,15 @@ class _Worker:
         theirs.close()
 
     def send(self, task: Any) -> None:
-        self._pipe.send(task)
+        try:
+            self._pipe.send(task)
+        except ConnectionError:
+            raise refuse("worker_died") from None
 
     def receive(self) -> Any:
         try:
             done, result = self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             raise refuse("worker_died") from None
         if not done:
             raise result
@@ -86,7 +89,7 @@ class _Worker:
 
 def _serve(function: Callable[[Any], Any], pipe: Connection, parents_end: Connection) -> None:
     parents_end.close()
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):
         while True:
             task = pipe.recv()
             try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -10,15 +13,18 @@ import pytest
 from service.config import Settings
 from service.core import ids
 from service.core.leases import Leases
-from service.curation.child_runner import Desk, DeskFailed
+from service.curation.child_runner import Desk, DeskFailed, failure
 from service.curation.curate import Curate
 from service.curation.records import Task, TaskKind, Tasks, TaskState
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import (
     CleanSpec,
     ConvertSpec,
+    Failed,
     Measures,
     MeasureSpec,
+    Message,
+    Progress,
     ProtocolError,
     ReportSpec,
     TaskSpec,
@@ -122,13 +128,36 @@ async def test_child_that_takes_too_long_is_killed_and_said_so(spec, settings: S
     assert not caught.value.certain
 
 
-async def test_child_that_takes_too_much_memory_is_stopped_and_said_so(spec, settings: Settings):
-    """The libraries of the report alone need more memory than this."""
-    small = settings.model_copy(update={"curation_memory_bytes": 150 * 1024 * 1024})
+@pytest.mark.parametrize("mebibytes", [120, 150, 300])
+async def test_child_that_takes_too_much_memory_is_stopped_and_said_so(
+    mebibytes: int, spec, settings: Settings
+):
+    """A library in Rust aborts, another is not loaded, or the Japanese dictionary has no room."""
+    row = {
+        "messages": [
+            {"role": "user", "content": "注文の配送先を変更するにはどうすればよいですか。"},
+            {"role": "assistant", "content": "田中太郎様、マイページから変更できます。"},
+        ]
+    }
+    spec.path.write_bytes(msgspec.json.encode(row))
+    small = settings.model_copy(update={"curation_memory_bytes": mebibytes * 2**20})
     with pytest.raises(DeskFailed) as caught:
         await Desk(small).run(ReportSpec(path=spec.path, result=spec.result))
-    assert caught.value.code in ("out_of_memory", "desk_died")
+    assert caught.value.code == "out_of_memory"
+    assert "ran out of memory. Give the process more memory" in caught.value.message
     assert not caught.value.certain
+
+
+@pytest.mark.parametrize("last", [Progress(1, 2), Failed("worker_died", "It died.", "Retry.")])
+def test_a_library_that_aborts_for_lack_of_memory_is_said_so(last: Message):
+    """Neither the child process nor its worker can say so, but the library wrote why."""
+    limit = "import resource as r; r.setrlimit(r.RLIMIT_AS, (8 << 30, 8 << 30)); import rensa; "
+    code = limit + "rensa.RMinHash(num_perm=1 << 40, seed=1)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert ended.returncode == -signal.SIGABRT
+    line = msgspec.json.encode(last)
+    assert failure(line, ended.returncode, ended.stderr).code == "out_of_memory"
+    assert failure(line, ended.returncode, b"").code in ("desk_died", "worker_died")
 
 
 async def test_missing_file_ends_in_a_clear_error(spec, settings: Settings, tmp_path):

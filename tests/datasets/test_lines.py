@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,14 @@ def test_an_error_comes_out_as_itself(processes: int) -> None:
     with pytest.raises(DatasetError) as caught:
         list(map_ordered(_double, [1, 7, 2], processes=processes))
     assert caught.value.issue.code == "empty_file"
+
+
+def _die(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_is_an_error() -> None:
+    """Its second task waits in the pipe, so that reading the result of the first one fails."""
+    with pytest.raises(DatasetError) as caught:
+        list(map_ordered(_die, [1, 2, 3, 4, 5, 6], processes=2))
+    assert caught.value.issue.code == "worker_died"

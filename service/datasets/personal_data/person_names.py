@@ -7,9 +7,12 @@ the other languages, no maintained library includes a model that works offline.
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 _TITLES = frozenset(
@@ -84,5 +87,18 @@ def count_names(name: str) -> int:
 @lru_cache(maxsize=1)
 def _tagger() -> Any:
     import fugashi  # type: ignore[import-untyped]
+    import unidic_lite  # type: ignore[import-untyped]
 
+    _check_room(Path(unidic_lite.DICDIR))
     return fugashi.Tagger()  # finds unidic-lite automatically
+
+
+def _check_room(folder: Path) -> None:
+    """Raise OSError if the memory limit leaves no room for a dictionary.
+
+    MeCab would say that a file is missing.
+    """
+    with contextlib.ExitStack() as opened:
+        for name in ("sys.dic", "matrix.bin"):
+            file = opened.enter_context((folder / name).open("rb"))
+            opened.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
