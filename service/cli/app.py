@@ -269,6 +269,25 @@ def models_bundle(
     )
 
 
+@models.command("add-encoder")
+def models_add_encoder(
+    source: Annotated[Path, typer.Argument(help="Folder of a text encoder.")],
+    encoder_id: Annotated[str, typer.Option("--id", help="Encoder id that clients use.")],
+    license_id: Annotated[str, typer.Option("--license", help="SPDX id, such as mit.")],
+    prompt: Annotated[
+        str, typer.Option(help="Text before each text, if the encoder needs one: 'query: '.")
+    ] = "",
+    data_dir: DataDir = None,
+) -> None:
+    """Add a text encoder to the catalog, with which reports compare what rows mean."""
+    from service.cli import operator
+
+    try:
+        typer.echo(operator.add_encoder(data_dir, source, encoder_id, license_id, prompt))
+    except operator.CHORE_ERRORS as e:
+        _fail(str(e))
+
+
 @models.command("merge")
 def models_merge(
     name: Annotated[str, typer.Argument(help="Name of a trained model, ft:…")],

@@ -16,7 +16,7 @@ from service.core.redis import REDIS_ERRORS, Client, connect
 from service.core.storage import Storage
 from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
-from service.models import add
+from service.models import add, encoders
 from service.models.catalogue import Catalogue, CatalogueError
 from service.models.inspect import ModelRefused
 from service.models.reasoning import ReasoningParsers
@@ -76,6 +76,20 @@ def add_model(
         f"{entry.context_length}, {tools}{thinking}. Start its engine with "
         f"'finetuned-server inference {entry.id}', or start 'finetuned-server up' again."
     )
+
+
+def add_encoder(
+    data_dir: Path | None, source: Path, encoder_id: str, license_id: str, prompt: str
+) -> str:
+    """Add an encoder and return a message for the operator."""
+    entry = encoders.add_encoder(
+        source,
+        catalogue=catalogue(data_dir),
+        encoder_id=encoder_id,
+        license_id=license_id,
+        prompt=prompt,
+    )
+    return f"added {entry.id}: reports with encoder={entry.id} compare what rows mean."
 
 
 async def merge_model(data_dir: Path | None, name: str) -> str:

@@ -114,6 +114,14 @@ Model = Annotated[
         description="Base model whose tokenizer counts tokens; all base models if omitted.",
     ),
 ]
+Encoder = Annotated[
+    str | None,
+    Query(
+        max_length=128,
+        description="Encoder of the installation that finds rows that mean the same in other "
+        "words. By default, only words are compared.",
+    ),
+]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 
 
@@ -144,6 +152,7 @@ async def retrieve_report(
         str | None,
         Query(max_length=128, description="ID of a validation file to check for shared rows."),
     ] = None,
+    encoder: Encoder = None,
     form: Annotated[
         Literal["json", "html", "md"],
         Query(alias="format", description="Format of the report: JSON, HTML or Markdown."),
@@ -160,7 +169,7 @@ async def retrieve_report(
     file = await existing(files, caller.project_id, file_id)
     if validation_file is not None:
         await _other_file(files, caller, validation_file, "validation_file")
-    options = ReportOptions(_models(registry, model), validation_file)
+    options = ReportOptions(_models(registry, model), validation_file, _encoder(registry, encoder))
     digest = await recognizers.digest(caller.project_id)
     requested = report_task(file, options, digest)
     task = await _asked_for(requested, tasks, settings, caller)
@@ -215,13 +224,14 @@ async def list_rows(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     model: Model = None,
+    encoder: Encoder = None,
 ) -> Response:
     """List rows, each with its content, its quality score, and what the report found in it. A page
     has at most 4 MiB of rows, so it may have fewer rows than `limit`.
 
-    The rows come from the report with the same `model`, which the first request starts: the
-    response is 202 until it is ready. Of each code, the first 100,000 findings are kept. A broken
-    row is listed with its findings only.
+    The rows come from the report with the same `model` and `encoder`, which the first request
+    starts: the response is 202 until it is ready. Of each code, the first 100,000 findings are
+    kept. A broken row is listed with its findings only.
     """
     file = await existing(files, caller.project_id, file_id)
     if issue is not None and issue not in CHECKS:
@@ -231,7 +241,7 @@ async def list_rows(
             param="issue",
             code="invalid_value",
         )
-    options = ReportOptions(_models(registry, model))
+    options = ReportOptions(_models(registry, model), encoder=_encoder(registry, encoder))
     requested = report_task(file, options, await recognizers.digest(caller.project_id))
     task = await _asked_for(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
@@ -353,6 +363,20 @@ def _models(registry: ModelRegistry, requested: str | None) -> list[str]:
             code="model_not_found",
         )
     return [requested]
+
+
+def _encoder(registry: ModelRegistry, requested: str | None) -> str | None:
+    """The requested encoder. Raises BadRequest if the installation does not have it."""
+    offered = [entry.id for entry in registry.catalogue.encoders()]
+    if requested is None or requested in offered:
+        return requested
+    have = f"It has: {', '.join(offered[:10])}." if offered else "It has none."
+    raise BadRequest(
+        f"The installation has no encoder '{requested[:80]}'. {have} The operator adds one with "
+        "'finetuned-server models add-encoder'.",
+        param="encoder",
+        code="encoder_not_found",
+    )
 
 
 def _with_head(task: Task, kind: str, content: bytes, **more: Any) -> bytes:

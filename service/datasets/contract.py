@@ -167,6 +167,14 @@ class ConvertSpec(TaskSpec[ConvertResult], frozen=True, kw_only=True, tag="conve
         return ConvertResult
 
 
+class EncoderChoice(msgspec.Struct, frozen=True):
+    """An encoder, by its name and folder. `prompt` is written before each text."""
+
+    name: str
+    path: Path
+    prompt: str = ""
+
+
 class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
     """Analyze a file, and compare it with the file `validation` if there is one.
 
@@ -189,6 +197,7 @@ class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
     max_issues: int = MAX_LISTED
     near_threshold: float = 0.8
     recognizers: tuple[Recognizer, ...] = ()
+    encoder: EncoderChoice | None = None
 
     @property
     def answer_type(self) -> type[Report]:

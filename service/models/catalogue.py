@@ -8,6 +8,11 @@
         languages: [en]
         tool_call_parser: hermes
         merged: ["ft:smollm2-135m-instruct:acme:voice:ab12cd"]
+    encoders:
+      - id: e5-small
+        path: /models/multilingual-e5-small
+        license: mit
+        prompt: "query: "
 
 The file is reloaded when it changes, so adding a model with `models add` does not require an API
 restart.
@@ -21,7 +26,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -39,6 +44,9 @@ from service.models.records import base_of
 # IDs of trained models start with "ft:", so base model IDs must not contain colons.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _MAX_ID_CHARS = 128
+
+
+_Entry = TypeVar("_Entry", "BaseModelEntry", "EncoderEntry")
 
 
 class CatalogueError(Exception):
@@ -105,14 +113,28 @@ class BaseModelEntry(BaseModel):
         return self
 
 
+class EncoderEntry(BaseModel):
+    """Catalog entry of a text encoder, which compares what rows mean and is not trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(max_length=128, pattern=f"^{_ID.pattern}$")
+    path: Path
+    license: str
+    prompt: str = Field(
+        default="", max_length=1000, description="Text before each text, if the model needs one."
+    )
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     models: list[BaseModelEntry] = []
+    encoders: list[EncoderEntry] = []
 
-    @field_validator("models")
+    @field_validator("models", "encoders")
     @classmethod
-    def _unique(cls, value: list[BaseModelEntry]) -> list[BaseModelEntry]:
+    def _unique(cls, value: list[_Entry]) -> list[_Entry]:
         seen = [m.id for m in value]
         if doubles := {i for i in seen if seen.count(i) > 1}:
             raise ValueError(f"these ids appear twice: {', '.join(sorted(doubles))}")
@@ -126,6 +148,7 @@ class Catalogue:
         self.file = file
         self._stamp: tuple[int, int] | None = None
         self._models: dict[str, BaseModelEntry] = {}
+        self._encoders: dict[str, EncoderEntry] = {}
 
     def all(self) -> list[BaseModelEntry]:
         """All entries, in file order. Raises CatalogueError if the file is invalid."""
@@ -136,6 +159,27 @@ class Catalogue:
         """The entry with this ID, or None. Raises CatalogueError if the file is invalid."""
         self._refresh()
         return self._models.get(model_id)
+
+    def encoders(self) -> list[EncoderEntry]:
+        """All encoders, in file order. Raises CatalogueError if the file is invalid."""
+        self._refresh()
+        return list(self._encoders.values())
+
+    def encoder(self, encoder_id: str) -> EncoderEntry | None:
+        """The encoder with this ID, or None. Raises CatalogueError if the file is invalid."""
+        self._refresh()
+        return self._encoders.get(encoder_id)
+
+    def add_encoder(self, entry: EncoderEntry) -> None:
+        """Append an encoder and replace the file atomically.
+
+        Raises CatalogueError if the ID is taken or the file is invalid.
+        """
+        with self._locked():
+            self._stamp = None
+            if self.encoder(entry.id):
+                raise CatalogueError(f"the catalog already has an encoder '{entry.id}'")
+            self._write([*self._models.values()], [*self._encoders.values(), entry])
 
     def add(self, entry: BaseModelEntry) -> None:
         """Append an entry and replace the file atomically.
@@ -174,10 +218,16 @@ class Catalogue:
                 self._write([changed if m is entry else m for m in self._models.values()])
         return changed
 
-    def _write(self, entries: list[BaseModelEntry]) -> None:
-        rows = [m.model_dump(mode="json") for m in entries]
+    def _write(
+        self, models: list[BaseModelEntry], encoders: list[EncoderEntry] | None = None
+    ) -> None:
+        """Write the file with these models, and with these encoders or those it has."""
+        content = {"models": [m.model_dump(mode="json") for m in models]}
+        kept = list(self._encoders.values()) if encoders is None else encoders
+        if kept:  # previous versions refuse a file with encoders
+            content["encoders"] = [e.model_dump(mode="json") for e in kept]
         part = self.file.with_name(f".{self.file.name}.part")
-        part.write_text(yaml.safe_dump({"models": rows}, sort_keys=False), encoding="utf-8")
+        part.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         sync(part.parent, part)
         os.replace(part, self.file)
         sync_folder(self.file.parent)
@@ -194,7 +244,7 @@ class Catalogue:
         try:
             stat = self.file.stat()
         except FileNotFoundError:
-            self._stamp, self._models = None, {}
+            self._stamp, self._models, self._encoders = None, {}, {}
             return
         stamp = (stat.st_mtime_ns, stat.st_ino)
         if stamp == self._stamp:
@@ -204,4 +254,5 @@ class Catalogue:
         except (yaml.YAMLError, ValidationError) as e:
             raise CatalogueError(f"{self.file.name} is not a model catalog: {e}") from e
         self._models = {m.id: m for m in content.models}
+        self._encoders = {e.id: e for e in content.encoders}
         self._stamp = stamp

@@ -38,7 +38,7 @@ def inspect_folder(folder: Path, files: Sequence[Path] | None = None) -> ModelFa
     if files is None:
         files = [p for p in folder.rglob("*") if p.is_file()]
     config = _config(folder)
-    _refuse_code(folder, files)
+    refuse_code(folder, files)
     pickles = [p.name for p in files if p.suffix in PICKLES and p.name != "training_args.bin"]
     if not any(p.suffix == ".safetensors" for p in files):
         hint = (
@@ -75,7 +75,8 @@ def _config(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_code(folder: Path, files: Sequence[Path]) -> None:
+def refuse_code(folder: Path, files: Sequence[Path]) -> None:
+    """Raise ModelRefused if a folder contains code or asks for some."""
     scripts = [p.name for p in files if p.suffix in (".py", ".so", ".pyc")]
     if scripts:
         raise ModelRefused(

@@ -262,9 +262,9 @@ export interface paths {
          * @description List rows, each with its content, its quality score, and what the report found in it. A page
          *     has at most 4 MiB of rows, so it may have fewer rows than `limit`.
          *
-         *     The rows come from the report with the same `model`, which the first request starts: the
-         *     response is 202 until it is ready. Of each code, the first 100,000 findings are kept. A broken
-         *     row is listed with its findings only.
+         *     The rows come from the report with the same `model` and `encoder`, which the first request
+         *     starts: the response is 202 until it is ready. Of each code, the first 100,000 findings are
+         *     kept. A broken row is listed with its findings only.
          */
         get: operations["listFileRows"];
         put?: never;
@@ -8651,12 +8651,14 @@ export interface components {
          *         `similarity` is the share of words, or of characters in scripts without spaces, that the rows
          *         have in common in the same order, from 0 to 1, without punctuation and politeness. For
          *         `contradiction`, only the questions count. In the texts, personal data that was found is
-         *         masked, and what is long is cut. For `overlap`,
-         *         `line` refers to the validation file, and `other_line` to the training file.
+         *         masked, and what is long is cut. The kinds `same_meaning`,
+         *         `meaning_contradiction`, and `meaning_overlap` come from an encoder: they have few words in
+         *         common, and `similarity` is that of the questions to the encoder. For `overlap` and
+         *         `meaning_overlap`, `line` refers to the validation file, and `other_line` to the training file.
          */
         RowPair: {
             /** @enum {unknown} */
-            kind: "contradiction" | "near_duplicate" | "overlap" | "same_form";
+            kind: "contradiction" | "meaning_contradiction" | "meaning_overlap" | "near_duplicate" | "overlap" | "same_form" | "same_meaning";
             line: number;
             other_line: number;
             similarity: number;
@@ -8677,6 +8679,23 @@ export interface components {
             weights: {
                 [key: string]: number;
             };
+        };
+        /**
+         * MeaningStats
+         * @description Pairs of rows whose questions mean the same in other words, according to an encoder.
+         *
+         *         `same_meaning` counts pairs whose answers say the same, `contradictions` pairs whose answers do
+         *         not, and `overlap` rows of the validation file that mean the same as a training row. `questions`
+         *         is the number of different questions that were compared, and `skipped` of those that were not,
+         *         because they are too long or the encoder knows none of their words.
+         */
+        MeaningStats: {
+            encoder: string;
+            questions: number;
+            skipped: number;
+            same_meaning: number;
+            contradictions: number;
+            overlap: number;
         };
         /**
          * FoundFormat
@@ -8845,6 +8864,8 @@ export interface components {
             possible_personal_data?: components["schemas"]["PersonalData"][];
             /** @default null */
             scores?: components["schemas"]["Scores"] | null;
+            /** @default null */
+            meaning?: components["schemas"]["MeaningStats"] | null;
         };
         /**
          * FilePreview
@@ -9744,6 +9765,8 @@ export interface operations {
                 model?: string | null;
                 /** @description ID of a validation file to check for shared rows. */
                 validation_file?: string | null;
+                /** @description Encoder of the installation that finds rows that mean the same in other words. By default, only words are compared. */
+                encoder?: string | null;
                 /**
                  * @description Format of the report: JSON, HTML or Markdown.
                  * @example md
@@ -9845,6 +9868,8 @@ export interface operations {
                 limit?: number;
                 /** @description Base model whose tokenizer counts tokens; all base models if omitted. */
                 model?: string | null;
+                /** @description Encoder of the installation that finds rows that mean the same in other words. By default, only words are compared. */
+                encoder?: string | null;
             };
             header?: never;
             path: {

@@ -34,7 +34,7 @@ export type ModelImport = Schemas["ModelImport"];
 /** Options of a report request. */
 export type ReportQuery = Pick<
   NonNullable<operations["retrieveFileReport"]["parameters"]["query"]>,
-  "model" | "validation_file"
+  "model" | "validation_file" | "encoder"
 >;
 
 export type RowObject = Schemas["RowObject"];

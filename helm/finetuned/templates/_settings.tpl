@@ -78,7 +78,7 @@ weights, in the same format. The engine settings of a merged model default to it
 {{ toYaml $engines }}
 {{- end }}
 
-{{/* The catalog of base models. */}}
+{{/* The catalog of base models and encoders. */}}
 {{- define "finetuned.catalogue" -}}
 {{- $entries := list -}}
 {{- range .Values.models -}}
@@ -93,5 +93,7 @@ weights, in the same format. The engine settings of a merged model default to it
 {{- end -}}
 {{- $entries = append $entries $entry -}}
 {{- end -}}
-{{ dict "models" $entries | toYaml }}
+{{- $catalogue := dict "models" $entries -}}
+{{- with .Values.encoders -}}{{- $_ := set $catalogue "encoders" . -}}{{- end -}}
+{{ $catalogue | toYaml }}
 {{- end }}

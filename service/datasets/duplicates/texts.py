@@ -75,6 +75,9 @@ class RowTexts:
         self._file.seek(start)
         return take_apart(_decode(self._file.read(end - start)))
 
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
     def __getitem__(self, row: int) -> RowText:
         return self._read(row)
 

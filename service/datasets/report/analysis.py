@@ -12,7 +12,7 @@ import numpy as np
 
 from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, make_issue
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.contract import ConvertResult
+from service.datasets.contract import ConvertResult, EncoderChoice
 from service.datasets.duplicates.find import (
     Lines,
     find_likeness,
@@ -22,6 +22,7 @@ from service.datasets.duplicates.find import (
 from service.datasets.duplicates.overlap import Overlap, overlap
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
+from service.datasets.meaning.pairs import MeaningPair
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.kinds import POSSIBLE
 from service.datasets.personal_data.recognizer import Recognizer
@@ -39,8 +40,20 @@ from service.datasets.report.outliers import (
     script_shares,
     system_prompts,
 )
-from service.datasets.report.pairs import overlap_pairs, overlap_stats, row_pairs
-from service.datasets.report.report import OverlapStats, PersonalData, Report, RowPair
+from service.datasets.report.pairs import (
+    meaning_pairs,
+    overlap_pairs,
+    overlap_stats,
+    row_pairs,
+)
+from service.datasets.report.report import (
+    MeaningStats,
+    OverlapStats,
+    PairKind,
+    PersonalData,
+    Report,
+    RowPair,
+)
 from service.datasets.report.row_index import (
     MAX_ISSUES,
     MAX_ISSUES_A_CODE,
@@ -49,7 +62,7 @@ from service.datasets.report.row_index import (
     write_index,
 )
 from service.datasets.report.row_scores import row_scores
-from service.datasets.report.shown_rows import OVERLAP, ShownRows, shown_rows
+from service.datasets.report.shown_rows import OF_HELD, ShownRows, shown_rows
 from service.datasets.report.similarity import Similarities
 from service.datasets.report.token_stats import token_stats, tokenizer_fit
 from service.datasets.rows.tool_rows import log_tool_rows
@@ -87,6 +100,7 @@ def analyse(
     work: Path | None = None,
     index: Path | None = None,
     stored_rows: str | None = None,
+    encoder: EncoderChoice | None = None,
     render: Callable[[Report, ShownRows], None] | None = None,
 ) -> Report:
     """Read the data set at `path` and return a report on it.
@@ -95,6 +109,7 @@ def analyse(
     first model only. `validation` is a second data set, whose rows are searched for in the
     first. Temporary files, about as large as the data, go to `work`. An index of the rows is
     written to the folder `index`, with the canonical rows unless `stored_rows` is their SHA-256.
+    With an `encoder`, rows that mean the same in other words are searched for, too.
     `render` is called with the report and the rows to show with their texts.
     Raises DatasetError if a file as a whole cannot be read.
     """
@@ -106,6 +121,8 @@ def analyse(
         read = _read(
             Path(path), Path(folder), chosen, models, progress, max_issues=MAX_ISSUES_A_CODE
         )
+        held: _Read | None = None
+        known: set[int] = set()
         shared: OverlapStats | None = None
         shared_pairs: list[RowPair] = []
         if validation is not None:
@@ -119,12 +136,18 @@ def analyse(
                 max_issues=chosen.max_issues,
             )
             found = overlap(read.collected, held.collected, near_threshold=chosen.near_threshold)
+            known = {*found.all, *found.same_question}
             _log_overlap(found, read.lines, held.lines, log)
             shared = overlap_stats(found, read.lines, held.lines)
             shared_pairs = overlap_pairs(
                 found, read.collected, read.lines, held.collected, held.lines, custom
             )
+        meaning: MeaningStats | None = None
+        if encoder is not None:
+            meaning, more = _meaning(encoder, read, held, known, chosen.processes, log, custom)
+            shared_pairs += more
         report = _report(read, chosen, models, context_lengths, shared, shared_pairs, log, custom)
+        report = msgspec.structs.replace(report, meaning=meaning)
         if render is not None:
             issues = _all_issues(read, log)
             render(report, shown_rows(read.lines, read.collected, issues, custom))
@@ -133,9 +156,47 @@ def analyse(
         return report
 
 
+def _meaning(
+    encoder: EncoderChoice,
+    read: _Read,
+    held: _Read | None,
+    known: set[int],
+    processes: int,
+    log: IssueLog,
+    custom: CustomKinds,
+) -> tuple[MeaningStats, list[RowPair]]:
+    """Find and log what an encoder finds, except the `known` rows of the validation file."""
+    from service.datasets.meaning.find import MeaningSearch
+
+    search = MeaningSearch(encoder.path, encoder.prompt, processes=processes)
+    found = search.find(read.collected, None if held is None else held.collected, known)
+    mine = (read.collected, read.lines)
+    theirs = mine if held is None else (held.collected, held.lines)
+    kinds: tuple[tuple[PairKind, list[MeaningPair], tuple[Collected, Lines]], ...] = (
+        ("meaning_contradiction", found.opposed, mine),
+        ("same_meaning", found.same, mine),
+        ("meaning_overlap", found.overlap, theirs),
+    )
+    pairs: list[RowPair] = []
+    for kind, listed, some in kinds:
+        for pair in listed:
+            line, other = int(some[1][pair.one]), int(read.lines[pair.other])
+            log.add(make_issue(kind, line, other=other, similarity=pair.similarity))
+        pairs += meaning_pairs(kind, listed, some, mine, custom)
+    stats = MeaningStats(
+        encoder.name,
+        found.questions,
+        found.skipped,
+        len(found.same),
+        len(found.opposed),
+        len(found.overlap),
+    )
+    return stats, pairs
+
+
 def _of_rows(read: _Read, log: IssueLog) -> list[Issue]:
     """Return the issues of the file's rows."""
-    return [issue for issue in _all_issues(read, log) if issue.code != OVERLAP]
+    return [issue for issue in _all_issues(read, log) if issue.code not in OF_HELD]
 
 
 def _all_issues(read: _Read, log: IssueLog) -> list[Issue]:

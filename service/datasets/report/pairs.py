@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Literal
 
 from service.datasets.duplicates.find import Likeness, Lines, largest_groups
 from service.datasets.duplicates.groups import Rows
 from service.datasets.duplicates.overlap import Overlap
 from service.datasets.duplicates.texts import RowText
+from service.datasets.meaning.pairs import MeaningPair
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected
-from service.datasets.report.report import OverlapStats, RowPair
+from service.datasets.report.report import OverlapStats, PairKind, RowPair
 from service.datasets.report.similarity import similarity
 
 _PAIRS_A_KIND, _PAIRS_A_GROUP = 50, 3
@@ -25,7 +25,7 @@ def row_pairs(
     likeness: Likeness, collected: Collected, lines: Lines, custom: CustomKinds
 ) -> list[RowPair]:
     """Return examples of pairs from the largest groups of each kind, without personal data."""
-    kinds: tuple[tuple[Literal["near_duplicate", "same_form", "contradiction"], list[Rows]], ...]
+    kinds: tuple[tuple[PairKind, list[Rows]], ...]
     kinds = (
         ("contradiction", [*likeness.contradicting, *likeness.reworded]),
         ("near_duplicate", likeness.near),
@@ -94,21 +94,49 @@ def overlap_pairs(
         ]
 
 
+def meaning_pairs(
+    kind: PairKind,
+    found: list[MeaningPair],
+    some: tuple[Collected, Lines],
+    others: tuple[Collected, Lines],
+    custom: CustomKinds,
+) -> list[RowPair]:
+    """Return examples of pairs that an encoder found, without personal data."""
+    (one_file, lines), (other_file, other_lines) = some, others
+    with one_file.texts() as texts, other_file.texts() as other_texts:
+        return [
+            _pair(
+                kind,
+                texts[pair.one],
+                other_texts[pair.other],
+                (int(lines[pair.one]), int(other_lines[pair.other])),
+                _language(one_file, pair.one),
+                custom,
+                pair.similarity,
+            )
+            for pair in sorted(found, key=lambda pair: -pair.similarity)[:_PAIRS_A_KIND]
+        ]
+
+
 def _pair(
-    kind: Literal["near_duplicate", "same_form", "contradiction", "overlap"],
+    kind: PairKind,
     one: RowText,
     other: RowText,
     lines: tuple[int, int],
     language: str,
     custom: CustomKinds,
+    measured: float | None = None,
 ) -> RowPair:
+    """Show two rows, with the similarity of their words unless another one was `measured`."""
     texts = _without_personal_data((_written(one), _written(other)), language, custom)
     common = next((at for at, pair in enumerate(zip(*texts)) if pair[0] != pair[1]), 0)  # noqa: B905
     start = max(common - _CHARS_BEFORE, 0)
     return RowPair(
         kind,
         *lines,
-        similarity(one, other, questions_only=kind == "contradiction"),
+        similarity(one, other, questions_only=kind == "contradiction")
+        if measured is None
+        else measured,
         _cut(texts[0], start),
         _cut(texts[1], start),
     )

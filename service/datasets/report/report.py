@@ -107,17 +107,47 @@ class OverlapStats(msgspec.Struct, frozen=True):
     contained: int = 0
 
 
+PairKind = Literal[
+    "near_duplicate",
+    "same_form",
+    "contradiction",
+    "overlap",
+    "same_meaning",
+    "meaning_contradiction",
+    "meaning_overlap",
+]
+
+
+class MeaningStats(msgspec.Struct, frozen=True):
+    """Pairs of rows whose questions mean the same in other words, according to an encoder.
+
+    `same_meaning` counts pairs whose answers say the same, `contradictions` pairs whose answers do
+    not, and `overlap` rows of the validation file that mean the same as a training row. `questions`
+    is the number of different questions that were compared, and `skipped` of those that were not,
+    because they are too long or the encoder knows none of their words.
+    """
+
+    encoder: str
+    questions: int
+    skipped: int
+    same_meaning: int
+    contradictions: int
+    overlap: int
+
+
 class RowPair(msgspec.Struct, frozen=True):
     """Two rows that are worth a look next to each other.
 
     `similarity` is the share of words, or of characters in scripts without spaces, that the rows
     have in common in the same order, from 0 to 1, without punctuation and politeness. For
     `contradiction`, only the questions count. In the texts, personal data that was found is
-    masked, and what is long is cut. For `overlap`,
-    `line` refers to the validation file, and `other_line` to the training file.
+    masked, and what is long is cut. The kinds `same_meaning`,
+    `meaning_contradiction`, and `meaning_overlap` come from an encoder: they have few words in
+    common, and `similarity` is that of the questions to the encoder. For `overlap` and
+    `meaning_overlap`, `line` refers to the validation file, and `other_line` to the training file.
     """
 
-    kind: Literal["near_duplicate", "same_form", "contradiction", "overlap"]
+    kind: PairKind
     line: int
     other_line: int
     similarity: float
@@ -196,6 +226,8 @@ class Report(msgspec.Struct, frozen=True):
     """Numbers that no word announces. Reports of earlier versions have none."""
     scores: Scores | None = None
     """Null in reports of earlier versions, and without rows."""
+    meaning: MeaningStats | None = None
+    """What the encoder found, if the report was requested with one."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""

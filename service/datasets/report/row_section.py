@@ -17,7 +17,7 @@ from service.datasets.checks.table import CHECKS
 from service.datasets.quality.scores import weight
 from service.datasets.report.report import Report
 from service.datasets.report.row_index import UNREADABLE
-from service.datasets.report.shown_rows import OVERLAP, ShownRow, ShownRows, ShownText, ShownTurn
+from service.datasets.report.shown_rows import OF_HELD, ShownRow, ShownRows, ShownText, ShownTurn
 from service.datasets.report.words import run_text, runs, words
 from service.datasets.text.languages import UNKNOWN, language_name
 
@@ -92,7 +92,7 @@ def _findings(report: Report, shown: ShownRows) -> Iterator[str]:
 
 def _kind(code: str, count: int, report: Report, shown: ShownRows, anchors: set[int]) -> str:
     share = 100 * count / max(report.validation.rows, 1)
-    linked = anchors if code != OVERLAP else set[int]()  # lines of the other file
+    linked = anchors if code not in OF_HELD else set[int]()  # lines of the other file
     cells = (
         escape(words(code)),
         f"{count:,}",

@@ -17,7 +17,9 @@ from service.datasets.report.collect import Collected
 from service.datasets.report.row_index import UNREADABLE, by_line
 from service.datasets.rows.conversation import Turn
 
-OVERLAP = "overlap"  # the lines of these issues are those of the validation file
+OF_HELD = frozenset(["overlap", "meaning_overlap"])
+"""Codes of issues whose lines are those of the validation file."""
+
 MAX_ROWS = 1_000
 # Masking takes about 1 ms per kilobyte, so these limits keep the page within a few seconds.
 _MAX_BYTES, _MAX_ROW_BYTES = 4 * 1024 * 1024, 64 * 1024
@@ -77,7 +79,7 @@ def shown_rows(
     for issue in issues:
         if issue.line is not None:
             of_code.setdefault(issue.code, []).append(issue.line)
-    found = by_line(issue for issue in issues if issue.code != OVERLAP)
+    found = by_line(issue for issue in issues if issue.code not in OF_HELD)
     scores = {line: score(issue.code for issue in of_line) for line, of_line in found.items()}
     chosen = _chosen(of_code, scores)
     with collected.texts() as texts:
@@ -93,7 +95,7 @@ def _chosen(of_code: dict[str, list[int]], scores: dict[int, float]) -> list[int
         most = max(MAX_ROWS // len(of_code), 1)
         chosen = set()
         for code, lines in of_code.items():
-            if code != OVERLAP:
+            if code not in OF_HELD:
                 chosen.update(_worst(set(lines), scores)[:most])
     return _worst(chosen, scores)
 

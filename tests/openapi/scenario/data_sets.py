@@ -155,6 +155,7 @@ async def _reports(world: World, files: Uploaded, model: str) -> None:
     await world.call("retrieveFileReport", expect=404, path=path, query=other)
     await world.call("retrieveFileReport", expect=404, path=path, query={"model": "gpt-4o"})
     await world.call("retrieveFileReport", expect=400, path=path, query={"format": "pdf"})
+    await world.call("retrieveFileReport", expect=400, path=path, query={"encoder": "e5-small"})
 
 
 async def _rows(world: World, files: Uploaded) -> None:

@@ -2725,11 +2725,21 @@ class RowPair(Model):
         `similarity` is the share of words, or of characters in scripts without spaces, that the rows
         have in common in the same order, from 0 to 1, without punctuation and politeness. For
         `contradiction`, only the questions count. In the texts, personal data that was found is
-        masked, and what is long is cut. For `overlap`,
-        `line` refers to the validation file, and `other_line` to the training file.
+        masked, and what is long is cut. The kinds `same_meaning`,
+        `meaning_contradiction`, and `meaning_overlap` come from an encoder: they have few words in
+        common, and `similarity` is that of the questions to the encoder. For `overlap` and
+        `meaning_overlap`, `line` refers to the validation file, and `other_line` to the training file.
     """
 
-    kind: Literal["contradiction", "near_duplicate", "overlap", "same_form"]
+    kind: Literal[
+        "contradiction",
+        "meaning_contradiction",
+        "meaning_overlap",
+        "near_duplicate",
+        "overlap",
+        "same_form",
+        "same_meaning",
+    ]
     line: int
     other_line: int
     similarity: float
@@ -2749,6 +2759,24 @@ class Scores(Model):
     mean: float
     histogram: Histogram
     weights: dict[str, float]
+
+
+class MeaningStats(Model):
+    """
+    Pairs of rows whose questions mean the same in other words, according to an encoder.
+
+        `same_meaning` counts pairs whose answers say the same, `contradictions` pairs whose answers do
+        not, and `overlap` rows of the validation file that mean the same as a training row. `questions`
+        is the number of different questions that were compared, and `skipped` of those that were not,
+        because they are too long or the encoder knows none of their words.
+    """
+
+    encoder: str
+    questions: int
+    skipped: int
+    same_meaning: int
+    contradictions: int
+    overlap: int
 
 
 class FoundFormat(Model):
@@ -5151,6 +5179,7 @@ class FileReport(Model):
     pairs: Annotated[list[RowPair], Field(validate_default=True)] = []
     possible_personal_data: Annotated[list[PersonalData], Field(validate_default=True)] = []
     scores: Scores | None = None
+    meaning: MeaningStats | None = None
 
 
 class CreateEval(Model):

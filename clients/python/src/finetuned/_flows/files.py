@@ -139,14 +139,17 @@ def report(
     *,
     model: str | None = None,
     validation_file: str | None = None,
+    encoder: str | None = None,
     timeout_s: float | None = None,
 ) -> Flow[FileReport]:
     """Return statistics, findings and advice on a data set. Waits until the report is ready.
 
     `model` is the base model whose tokenizer is used (all of them if omitted). The report flags
-    rows of `validation_file` that also occur in the file.
+    rows of `validation_file` that also occur in the file. An `encoder` of the installation finds
+    rows that mean the same in other words.
     """
-    answer = yield from _reported(file_id, model, validation_file, "json", timeout_s)
+    view = {"model": model, "validation_file": validation_file, "encoder": encoder}
+    answer = yield from _reported(file_id, view, "json", timeout_s)
     return parse(FileReport, answer)
 
 
@@ -156,17 +159,19 @@ def report_text(
     form: Literal["md", "html"] = "md",
     model: str | None = None,
     validation_file: str | None = None,
+    encoder: str | None = None,
     timeout_s: float | None = None,
 ) -> Flow[str]:
     """Return the report as Markdown or as an HTML page. Waits until the report is ready."""
-    answer = yield from _reported(file_id, model, validation_file, form, timeout_s)
+    view = {"model": model, "validation_file": validation_file, "encoder": encoder}
+    answer = yield from _reported(file_id, view, form, timeout_s)
     return answer.content.decode()
 
 
 def _reported(
-    file_id: str, model: str | None, validation_file: str | None, form: str, timeout_s: float | None
+    file_id: str, view: dict[str, str | None], form: str, timeout_s: float | None
 ) -> Flow[Answer]:
-    params = {"model": model, "validation_file": validation_file, "format": form}
+    params = {**view, "format": form}
     deadline = Deadline(timeout_s, f"The report on {file_id}")
     request = Request("GET", at("files", file_id, "report"), params=params)
     return (yield from _ready(request, deadline))
@@ -189,6 +194,7 @@ def rows(
     language: str | None = None,
     sort: Literal["line", "score"] | None = None,
     model: str | None = None,
+    encoder: str | None = None,
     after: int | None = None,
     limit: int | None = None,
     timeout_s: float | None = None,
@@ -197,10 +203,11 @@ def rows(
 
     `issue` is the code of a finding that the rows have. `sort="score"` lists the lowest scores
     first; the default is the order of the file. `after` is the line after whose row to start.
-    `model` is that of the report (all base models if omitted).
+    `model` and `encoder` are those of the report (all base models and none if omitted).
     """
     left = limit
-    params = {"issue": issue, "language": language, "sort": sort, "model": model}
+    view = {"model": model, "encoder": encoder}
+    params = {"issue": issue, "language": language, "sort": sort, **view}
     deadline = Deadline(timeout_s, f"The report on {file_id}")
     while left is None or left > 0:
         cursor = {"after": after, "limit": _PAGE if left is None else min(left, _PAGE)}

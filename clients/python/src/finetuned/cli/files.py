@@ -132,6 +132,9 @@ def report(
     validation_file: Annotated[
         str | None, typer.Option(help="Check for rows shared with this file.")
     ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Encoder that finds the same meaning in other words.")
+    ] = None,
     form: Annotated[
         Literal["md", "html"] | None, typer.Option("--format", help="Print the full report.")
     ] = None,
@@ -146,7 +149,11 @@ def report(
         if form is not None or output is not None:
             chosen = form or ("html" if output and output.suffix in (".html", ".htm") else "md")
             text = server.files.report_text(
-                file_id, form=chosen, model=model, validation_file=validation_file
+                file_id,
+                form=chosen,
+                model=model,
+                validation_file=validation_file,
+                encoder=encoder,
             )
             if output is None:
                 out.raw(text)
@@ -154,7 +161,9 @@ def report(
                 output.write_text(text, "utf-8")
                 out.say(f"written to {output}")
             return
-        found = server.files.report(file_id, model=model, validation_file=validation_file)
+        found = server.files.report(
+            file_id, model=model, validation_file=validation_file, encoder=encoder
+        )
     reports.show(found, out)
     if found.validation.errors:
         raise typer.Exit(5)

@@ -33,6 +33,7 @@ def show(report: FileReport, out: Out) -> None:
             *((f"tokens of {t.model}", _spread(t.tokens)) for t in report.tokens),
             ("languages", ", ".join(f"{s.name} {s.share:.0%}" for s in report.languages[:4])),
             ("duplicates", _alike(report)),
+            ("same meaning", _meaning(report)),
             ("personal data", ", ".join(f"{p.count} {p.kind}" for p in report.personal_data)),
         ]
     )
@@ -71,6 +72,16 @@ def _spread(tokens: object) -> str:
     return (
         f"{getattr(tokens, 'total', 0):,} total, {getattr(tokens, 'p50', 0):,} median, "
         f"{getattr(tokens, 'max', 0):,} max"
+    )
+
+
+def _meaning(report: FileReport) -> str:
+    found = report.meaning
+    if found is None:
+        return ""
+    return (
+        f"{found.same_meaning} pairs in other words, {found.contradictions} with other answers, "
+        f"{found.overlap} in both files ({found.encoder})"
     )
 
 

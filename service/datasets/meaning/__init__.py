@@ -1,0 +1,1 @@
+"""Rows that mean the same in other words, found with a text encoder."""
