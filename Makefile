@@ -89,6 +89,10 @@ exports: install  ## Export the demo's model in every format, and chat with each
 pages: install  ## Run the code blocks of all pages, including long ones
 	@FINETUNED_LONG_PAGES=1 $(PY) -m pytest tests/docs tests/e2e/test_docs.py tests/inference/engine/test_tool_caller_e2e.py
 
+.PHONY: tracking
+tracking: install  ## Send the metrics of a training to a real MLflow server
+	@FINETUNED_TRACKING=1 $(PY) -m pytest tests/jobs/tracking
+
 .PHONY: reasoning
 reasoning: install  ## Train a model that thinks, and read its thoughts through OpenAI's SDK
 	@FINETUNED_REASONING=1 $(PY) -m pytest tests/inference/engine/test_reasoning_e2e.py

@@ -25,6 +25,7 @@ _DEFAULT_RANK_LIMIT = 64
 # A quarter of an engine's concurrent requests (256), so that no project can take all of them.
 _SAFE_LIMITS = Limits(concurrent_requests=64)
 _HOST = re.compile(r"(?:[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_TRACKING_URI = re.compile(rf"https?://{_HOST.pattern}(?:/[\w.~/-]*)?", re.ASCII)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+")
 
 Part = Literal["redis", "storage", "worker", "inference"]
@@ -183,6 +184,20 @@ class Settings(BaseSettings):
     webhook_retry_base_s: float = Field(
         default=5.0, gt=0, description="Before the second attempt; each later delay is 8 times it."
     )
+
+    # Experiment tracking.
+    mlflow_tracking_uris: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="URLs of the MLflow servers that jobs may send metrics to, separated by "
+        "commas. The first is the default. Empty: jobs cannot have integrations.",
+    )
+    mlflow_tracking_token: SecretStr | None = Field(
+        default=None, description="Bearer token for these servers."
+    )
+    mlflow_tracking_username: str | None = Field(
+        default=None, description="User name for these servers, if there is no token."
+    )
+    mlflow_tracking_password: SecretStr | None = None
 
     # Worker.
     worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
@@ -397,11 +412,11 @@ class Settings(BaseSettings):
     def _safe_limits(cls, value: Limits) -> Limits:
         return value.or_default(_SAFE_LIMITS)
 
-    @field_validator("webhook_allowed_hosts", mode="before")
+    @field_validator("webhook_allowed_hosts", "mlflow_tracking_uris", mode="before")
     @classmethod
-    def _split_hosts(cls, value: Any) -> Any:
+    def _split_at_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return [host.strip() for host in value.split(",") if host.strip()]
+            return [part.strip() for part in value.split(",") if part.strip()]
         return value
 
     @field_validator("webhook_allowed_hosts")
@@ -412,6 +427,17 @@ class Settings(BaseSettings):
             if not _HOST.fullmatch(host):
                 raise ValueError(f"webhook_allowed_hosts: write '{host}' as HOST or HOST:PORT")
         return hosts
+
+    @field_validator("mlflow_tracking_uris")
+    @classmethod
+    def _bare_uris(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for uri in value:
+            if not _TRACKING_URI.fullmatch(uri):
+                raise ValueError(
+                    "mlflow_tracking_uris: write each as https://HOST[:PORT][/PATH], in lower case "
+                    "and without a user name"
+                )
+        return tuple(uri.rstrip("/") for uri in value)
 
     @field_validator("cors_origins")
     @classmethod

@@ -45,6 +45,7 @@ _ALL_GENERATIONS = Group("Generations", (_WORKER,), note=_SHARED)
 _ALIASES = Group("Aliases", (_WORKER,), note=_SHARED)
 _WEBHOOKS = Group("Webhooks", (_WORKER,))
 _ALL_WEBHOOKS = Group("Webhooks", (_WORKER,), note=_SHARED)
+_TRACKING = Group("Experiment tracking", (_WORKER,))
 _BACKUPS = Group("Backups", (_WORKER,), note=_SHARED)
 _RECORDS = Group("Records", _EVERY)
 _LOOKUPS = Group("Cached keys and models", (_API,))
@@ -347,6 +348,14 @@ WEBHOOK_DELIVERIES = _WEBHOOKS.counter(
 # Read from Redis by every worker of the cpu queue.
 WEBHOOK_PENDING = _ALL_WEBHOOKS.gauge(
     "finetuned_webhook_pending", "Webhook deliveries waiting for their next attempt."
+)
+
+MLFLOW_TURNS = _TRACKING.counter(
+    "finetuned_mlflow_turns_total",
+    "Turns of sending the metrics of a job to MLflow, by outcome: sent (the run has everything so "
+    "far), failed (the rest is sent later).",
+    ["outcome"],
+    from_zero=[("sent",), ("failed",)],
 )
 
 RECORDS_UNREADABLE = _RECORDS.counter(

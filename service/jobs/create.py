@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 from service.core import ids, tracing
 from service.core.claims import Claim
@@ -14,6 +15,7 @@ from service.jobs.planning.machines import planned, shape_of, trainers
 from service.jobs.planning.memory_plan import Training
 from service.jobs.records import JobRecord, Jobs, NewEvent, Status
 from service.jobs.schemas.create import CreateJob
+from service.jobs.tracking.request import requested_run
 from service.models.catalogue import BaseModelEntry
 from service.models.new_names import checked_suffix, new_tag
 from service.models.registry import ModelRegistry
@@ -34,6 +36,7 @@ async def create(
     files: Files,
     registry: ModelRegistry,
     max_lora_rank: int,
+    mlflow_uris: Sequence[str],
     max_queued_jobs: int,
     claim: Claim[JobRecord],
 ) -> JobRecord:
@@ -42,7 +45,12 @@ async def create(
     Raises BadRequest, NotFound, RateLimited or ClaimLost.
     """
     job, entry = await checked(
-        body, caller, files=files, registry=registry, max_lora_rank=max_lora_rank
+        body,
+        caller,
+        files=files,
+        registry=registry,
+        max_lora_rank=max_lora_rank,
+        mlflow_uris=mlflow_uris,
     )
     await _check_queue(caller, jobs, max_queued_jobs)
     await _check_fit(job, entry, jobs.redis)
@@ -61,6 +69,7 @@ async def checked(
     files: Files,
     registry: ModelRegistry,
     max_lora_rank: int,
+    mlflow_uris: Sequence[str],
 ) -> tuple[JobRecord, BaseModelEntry]:
     """Validate the request body and build its job, unsaved. Raises BadRequest or NotFound."""
     entry = await base_model(body.model, caller, registry)
@@ -71,8 +80,9 @@ async def checked(
     await _check_warm_start(body, caller, registry)
     hyperparameters = requested_hyperparameters(body)
     _check_gate(body, hyperparameters)
+    job_id = ids.new(ids.JOB)
     job = JobRecord(
-        id=ids.new(ids.JOB),
+        id=job_id,
         project_id=caller.project_id,
         project_name=caller.project_name,
         created_at=ids.now_s(),
@@ -87,6 +97,7 @@ async def checked(
         method=body.method_name,
         hyperparameters=hyperparameters,
         gate=body.gate or {},
+        mlflow_run=requested_run(body.integrations or (), job_id, mlflow_uris),
         model_tag=new_tag(),
         trace=tracing.carrier() or None,
     )

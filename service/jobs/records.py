@@ -36,6 +36,7 @@ from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Page, Record, Stored, parse_known
 from service.core.redis import Client, batched, reply
 from service.core.transactions import Write, commit
+from service.jobs.tracking.records import MlflowRun, TrackedRuns
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED, Requested, Resolved
 from service.training.contract.methods import MethodName
 
@@ -101,6 +102,7 @@ class JobRecord(NumberedRecord):
     priority: int = 0  # higher runs first
     key_id: str = ""  # the key that created the job, for usage; empty in older records
     gate: dict[str, str] = Field(default_factory=dict)  # conditions on the job's evaluation, by key
+    mlflow_run: MlflowRun | None = None  # which receives the metrics
     trace: dict[str, str] | None = None  # context of the creating request, see core/tracing.py
     # Memory settings of the training. They do not change its result.
     tokens_at_once: int | None = None
@@ -188,6 +190,7 @@ class Jobs:
         self.redis = redis
         self.records = Collection(redis, "jobs", JobRecord)
         self._labels = Labels(self.records, _labels_of)
+        self._tracked_runs = TrackedRuns(redis)
 
     def checkpoints(self, job_id: str) -> Collection[CheckpointRecord]:
         """Return the checkpoint collection of a job."""
@@ -202,6 +205,8 @@ class Jobs:
         def also(pipe: Pipeline) -> None:
             pipe.sadd(ACTIVE, _member(job))
             self._labels.add(pipe, job)
+            if job.mlflow_run is not None:
+                self._tracked_runs.add(pipe, job.project_id, job.id, job.created_at)
             self.add_events(pipe, job.project_id, job.id, events)
             claim.settle(pipe, job)
 

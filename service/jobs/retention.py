@@ -5,19 +5,28 @@ A training has an event per step, which Redis would keep in memory forever. Mess
 
 from __future__ import annotations
 
+from service.core import ids
 from service.core.redis import reply, text
 from service.files.records import Files
 from service.jobs.attempt.results import write_results
 from service.jobs.records import WITH_METRICS, JobRecord, Jobs
+from service.jobs.tracking.records import TrackedRuns
 
 _AT_ONCE = 20  # jobs in a round, so that it does not delay other work
 
 
 async def sweep(jobs: Jobs, files: Files, ended_before_s: float) -> None:
-    """Remove the metrics of jobs that ended before this time. A result file is written first."""
+    """Remove the metrics of jobs that ended before this time. A result file is written first.
+
+    Metrics that are not in the job's MLflow run yet are kept until a later round.
+    """
+    tracked_runs = TrackedRuns(jobs.redis)
     due = jobs.redis.zrangebyscore(WITH_METRICS, "-inf", ended_before_s, start=0, num=_AT_ONCE)
     for member in await reply(due):
         project_id, job_id = text(member).split("/", 1)
+        if await tracked_runs.is_unfinished(project_id, job_id):
+            await reply(jobs.redis.zadd(WITH_METRICS, {member: ids.now_s()}, xx=True))
+            continue
         job = await jobs.get(project_id, job_id)
         if job is not None:
             await _keep_results(jobs, files, job)

@@ -89,7 +89,12 @@ async def estimate_job(
     after `retry-after` seconds.
     """
     job, entry = await checked(
-        body, caller, files=files, registry=registry, max_lora_rank=settings.lora_rank_limit
+        body,
+        caller,
+        files=files,
+        registry=registry,
+        max_lora_rank=settings.lora_rank_limit,
+        mlflow_uris=settings.mlflow_tracking_uris,
     )
     return await Estimates(redis, files, settings).of(job, entry)
 
@@ -123,6 +128,7 @@ async def create_job(
             files=files,
             registry=registry,
             max_lora_rank=settings.lora_rank_limit,
+            mlflow_uris=settings.mlflow_tracking_uris,
             max_queued_jobs=settings.max_queued_jobs_per_project,
             claim=claim,
         )

@@ -57,6 +57,7 @@ from service.jobs.evaluation.task import EvaluateJob
 from service.jobs.planning.prepare import PrepareJob
 from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
+from service.jobs.tracking.tracker import Tracker
 from service.jobs.warm_up import WarmUps, request_warm_up
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
@@ -178,6 +179,9 @@ class WorkerProcess:
             settings,
             on_round=lambda: self._pulse.beat("warm-ups"),
         )
+        self._tracker = Tracker(
+            jobs, leases, settings, on_round=lambda: self._pulse.beat("tracking")
+        )
         self._outbox = OutboxReader(
             self._redis,
             [FanOut(Webhooks(self._redis)), request_warm_up],
@@ -214,6 +218,7 @@ class WorkerProcess:
                 "outbox": self._outbox.run,
                 "webhooks": self._webhooks.run,
                 "warm-ups": self._warm_ups.run,
+                "tracking": self._tracker.run,
             }
             if self._settings.journal_every_s:
                 loops["journal"] = self._journal.run

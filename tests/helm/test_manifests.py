@@ -40,6 +40,8 @@ EVERYTHING: dict[str, Any] = {
     "worker": {"gpuPools": [{"name": "a", "gpu": {"count": 2, "product": "L4"}, "keda": KEDA}]},
     "api": {"autoscaling": {"enabled": True}},
     "exports": {"signingKey": {"existingSecret": "s"}},
+    "mlflow": {"trackingUris": ["https://mlflow.example"], "existingSecret": "t"},
+    "networkPolicy": {"mlflowEgress": [{"ports": [{"port": 443}]}]},
     "backup": {"enabled": True},
     "ingress": {"enabled": True, "hosts": ["a.example"], "tls": [{"secretName": "t"}]},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "g"}], "timeouts": {"request": "0s"}},

@@ -134,6 +134,26 @@ def test_webhooks_are_reached_by_cpu_workers_alone(render):
     assert "FINETUNED_WEBHOOK_ALLOWED_HOSTS" not in off.settings()
 
 
+def test_mlflow_is_reached_by_cpu_workers_alone(render):
+    egress = {"to": [{"ipBlock": {"cidr": "10.3.0.0/16"}}], "ports": [{"port": 443}]}
+    uris = ["https://mlflow.example", "http://10.3.0.7:5000/mlflow"]
+    values = {
+        **MODELS,
+        "mlflow": {"trackingUris": uris, "existingSecret": "tracking"},
+        "networkPolicy": {"mlflowEgress": [egress]},
+    }
+    rendered = render(values)
+    policy = rendered.one("NetworkPolicy", "mlflow")
+    assert selected(rendered, policy) == {"worker-cpu"}
+    assert policy["spec"]["egress"] == [egress]
+    assert rendered.settings()["FINETUNED_MLFLOW_TRACKING_URIS"] == ",".join(uris)
+    knowing = [name for name, pod in rendered.pods() if "tracking" in str(pod)]
+    assert len(knowing) == 1
+    off = render(MODELS)
+    assert "mlflow" not in off.of_kind("NetworkPolicy")
+    assert "MLFLOW" not in str(off.objects)
+
+
 def test_ingress(render):
     ingress = {
         "enabled": True,

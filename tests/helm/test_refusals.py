@@ -69,6 +69,11 @@ TOGETHER = [
         {"webhooks": {"allowedHosts": ["hooks.example"]}},
         "networkPolicy.webhookEgress: allow egress to the receivers of webhooks",
     ),
+    (
+        {"mlflow": {"trackingUris": ["https://mlflow.example"]}},
+        "networkPolicy.mlflowEgress: allow egress to the MLflow servers",
+    ),
+    ({"settings": {"MLFLOW_TRACKING_TOKEN": "a"}}, "MLFLOW_TRACKING_TOKEN is set from other"),
     ({"settings": {"WEBHOOK_ALLOWED_HOSTS": "a"}}, "WEBHOOK_ALLOWED_HOSTS is set from other"),
     (
         {"storage": {"s3": {"accessKeyId": "a", "existingSecret": "s"}}},

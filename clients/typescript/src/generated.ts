@@ -3320,9 +3320,9 @@ export interface components {
             } | null;
             /**
              * Integrations
-             * @description Integrations, which must be null: no data leaves the server.
+             * @description Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported.
              */
-            integrations?: null;
+            integrations?: (components["schemas"]["MlflowIntegration"] | components["schemas"]["WandbIntegration"])[] | null;
         };
         /**
          * CreateKey
@@ -5422,9 +5422,9 @@ export interface components {
             estimated_finish: number | null;
             /**
              * Integrations
-             * @description Integrations, which are always null.
+             * @description Integrations of the job. Null if there are none.
              */
-            integrations?: unknown[] | null;
+            integrations?: components["schemas"]["MlflowIntegrationObject"][] | null;
             /**
              * Metadata
              * @description Key-value pairs that were set when the job was created.
@@ -6422,6 +6422,98 @@ export interface components {
             dpo?: components["schemas"]["DpoMethod"] | null;
             /** @description Options for the `kto` method. */
             kto?: components["schemas"]["KtoMethod"] | null;
+        };
+        /**
+         * MlflowIntegration
+         * @description MLflow integration of a job. Not part of OpenAI's API.
+         */
+        MlflowIntegration: {
+            /**
+             * @description Type of the integration. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            type: "mlflow";
+            /** @description Settings of the run. */
+            mlflow: components["schemas"]["MlflowSettings"];
+        };
+        /**
+         * MlflowIntegrationObject
+         * @description MLflow integration of a job.
+         */
+        MlflowIntegrationObject: {
+            /**
+             * Type
+             * @description Type of the integration.
+             * @default mlflow
+             * @constant
+             */
+            type?: "mlflow";
+            /** @description The run. */
+            mlflow: components["schemas"]["MlflowRunObject"];
+        };
+        /**
+         * MlflowRunObject
+         * @description The MLflow run that receives the metrics of a job.
+         */
+        MlflowRunObject: {
+            /**
+             * Tracking Uri
+             * @description URL of the MLflow server.
+             * @example https://mlflow.example.com
+             */
+            tracking_uri: string;
+            /**
+             * Experiment Name
+             * @description Name of the experiment.
+             */
+            experiment_name: string;
+            /**
+             * Run Name
+             * @description Name of the run.
+             */
+            run_name: string;
+            /**
+             * Tags
+             * @description Tags that were set when the job was created.
+             */
+            tags: {
+                [key: string]: string;
+            };
+            /**
+             * Run Id
+             * @description ID of the run. Null until the server has created it, when the job starts.
+             */
+            run_id: string | null;
+        };
+        /**
+         * MlflowSettings
+         * @description Settings of the MLflow run that receives the metrics of a job.
+         */
+        MlflowSettings: {
+            /**
+             * Experiment Name
+             * @description Name of the experiment. It is created if it does not exist.
+             * @example support-answers
+             */
+            experiment_name: string;
+            /**
+             * Run Name
+             * @description Name of the run. Defaults to the ID of the job.
+             */
+            run_name?: string | null;
+            /**
+             * Tags
+             * @description Tags of the run; up to 16. Keys have up to 64 characters, values up to 200.
+             */
+            tags?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Tracking Uri
+             * @description URL of the MLflow server, which must be one that the operator allows. Defaults to the operator's first.
+             * @example https://mlflow.example.com
+             */
+            tracking_uri?: string | null;
         };
         /**
          * ModelDeleted
@@ -8204,6 +8296,45 @@ export interface components {
             differences?: {
                 [key: string]: unknown;
             }[];
+        };
+        /**
+         * WandbIntegration
+         * @description Weights & Biases integration, which is rejected with the code `unsupported_integration`.
+         */
+        WandbIntegration: {
+            /**
+             * @description Type of the integration. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            type: "wandb";
+            /** @description Settings of the run. */
+            wandb: components["schemas"]["WandbSettings"];
+        };
+        /**
+         * WandbSettings
+         * @description Settings of a Weights & Biases run, as in OpenAI's API.
+         */
+        WandbSettings: {
+            /**
+             * Project
+             * @description Name of the project.
+             */
+            project: string;
+            /**
+             * Entity
+             * @description Team or user.
+             */
+            entity?: string | null;
+            /**
+             * Name
+             * @description Name of the run.
+             */
+            name?: string | null;
+            /**
+             * Tags
+             * @description Tags of the run.
+             */
+            tags?: string[] | null;
         };
         /**
          * WebhookDeliveryObject

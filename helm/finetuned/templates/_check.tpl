@@ -10,7 +10,7 @@
 {{- if and $v.valkey.password.existingSecret $v.valkey.password.value -}}
 {{- fail "valkey.password: set existingSecret or value, not both" -}}
 {{- end -}}
-{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "GPU_SHARING" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" -}}
+{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "GPU_SHARING" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" "MLFLOW_TRACKING_URIS" "MLFLOW_TRACKING_TOKEN" "MLFLOW_TRACKING_USERNAME" "MLFLOW_TRACKING_PASSWORD" -}}
 {{- range $name, $_ := $v.settings -}}
 {{- if hasPrefix "FINETUNED_" $name -}}
 {{- fail (printf "settings: write %s without the prefix FINETUNED_" $name) -}}
@@ -24,6 +24,9 @@
 {{- include "finetuned.checkBackup" . -}}
 {{- if and $v.webhooks.allowedHosts $v.networkPolicy.enabled (not $v.networkPolicy.webhookEgress) -}}
 {{- fail "networkPolicy.webhookEgress: allow egress to the receivers of webhooks, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
+{{- end -}}
+{{- if and $v.mlflow.trackingUris $v.networkPolicy.enabled (not $v.networkPolicy.mlflowEgress) -}}
+{{- fail "networkPolicy.mlflowEgress: allow egress to the MLflow servers, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
 {{- end -}}
 {{- include "finetuned.checkModels" . -}}
 {{- include "finetuned.checkKeda" . -}}

@@ -23,6 +23,9 @@ FINETUNED_STOP_GRACE_S: {{ $values.worker.stopGraceSeconds | quote }}
 {{- with $values.webhooks.allowedHosts }}
 FINETUNED_WEBHOOK_ALLOWED_HOSTS: {{ join "," . | quote }}
 {{- end }}
+{{- with $values.mlflow.trackingUris }}
+FINETUNED_MLFLOW_TRACKING_URIS: {{ join "," . | quote }}
+{{- end }}
 {{- range $name, $value := $values.settings }}
 FINETUNED_{{ $name }}: {{ include "finetuned.plain" $value | quote }}
 {{- end }}

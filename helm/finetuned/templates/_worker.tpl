@@ -44,6 +44,14 @@ spec:
             - name: FINETUNED_EXPORT_SIGNING_KEY
               value: /etc/finetuned-signing/signing-key.pem
             {{- end }}
+            {{- if has "cpu" $queues }}
+            {{- with $values.mlflow.existingSecret }}
+            {{- range $name := list "token" "username" "password" }}
+            - name: FINETUNED_MLFLOW_TRACKING_{{ upper $name }}
+              valueFrom: {secretKeyRef: {name: {{ $values.mlflow.existingSecret }}, key: {{ $name }}, optional: true}}
+            {{- end }}
+            {{- end }}
+            {{- end }}
           ports:
             - {name: metrics, containerPort: 9100}
           startupProbe:

@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.jobs.schemas.integrations import Integration
 from service.jobs.schemas.methods import Hyperparameters, Method
 from service.models.aliases.schemas import Gate
 from service.training.contract.hyperparameters import Requested
@@ -73,9 +74,11 @@ class CreateJob(BaseModel):
         '`{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them '
         "without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.",
     )
-    integrations: None = Field(
+    integrations: list[Integration] | None = Field(
         default=None,
-        description="Integrations, which must be null: no data leaves the server.",
+        max_length=1,
+        description="Integrations of the job. `mlflow` sends its metrics and hyperparameters to an "
+        "MLflow server, which the operator must allow; `wandb` is not supported.",
     )
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs.records import JobRecord, Status
+from service.jobs.schemas.integrations import MlflowIntegrationObject
 from service.models.aliases.schemas import GATE_EXAMPLE
 from service.training.contract import hyperparameters as contract
 from service.training.contract.hyperparameters import Auto
@@ -70,8 +71,8 @@ class JobObject(BaseModel):
     estimated_finish: int | None = Field(
         description="Estimated end of the training, in Unix seconds. Null if unknown."
     )
-    integrations: list[Any] | None = Field(
-        default=None, description="Integrations, which are always null."
+    integrations: list[MlflowIntegrationObject] | None = Field(
+        default=None, description="Integrations of the job. Null if there are none."
     )
     metadata: dict[str, str] | None = Field(
         description="Key-value pairs that were set when the job was created."
@@ -115,6 +116,9 @@ class JobObject(BaseModel):
             training_file=job.training_file,
             validation_file=job.validation_file,
             estimated_finish=job.estimated_finish,
+            integrations=(
+                None if job.mlflow_run is None else [MlflowIntegrationObject.of(job.mlflow_run)]
+            ),
             metadata=job.metadata,
             method={
                 "type": job.method,

@@ -275,6 +275,8 @@ async def test_train_uploads_estimates_and_creates(cli, rows, work):
         assert "uploaded chats" not in again.err
         assert job["metadata"] == {"team": "a"}
         assert job["method"]["supervised"]["hyperparameters"]["lora"]["r"] == 8
+        tracked = await cli(*asked, "--mlflow", "support")
+        assert (tracked.code, "Integrations are disabled" in tracked.err) == (1, True)
         unnamed = await cli("train", job["training_file"], "--json")  # there is one base model
         assert unnamed.json()["model"] == BASE_MODEL
         unknown = await cli("train", rows.name, "--model", "nope")

@@ -54,6 +54,9 @@ async def _refused(world: World, body: dict[str, str]) -> None:
         await world.call(operation, expect=400, json={"model": body["model"]})
         await world.call(operation, expect=400, json={**body, "epochs": 3})
         await world.call(operation, expect=400, json={**body, "seed": -1})
+        for kind, settings in (("mlflow", "experiment_name"), ("wandb", "project")):
+            integration = {"type": kind, kind: {settings: "bookshop"}}
+            await world.call(operation, expect=400, json={**body, "integrations": [integration]})
         await world.call(operation, expect=404, json={**body, "training_file": NO_FILE})
         await world.call(operation, expect=404, json={**body, "model": "gpt-4o"})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from finetuned._model import Model
 
@@ -1499,6 +1499,62 @@ class MemoryObject(Model):
     """
 
 
+class MlflowRunObject(Model):
+    """
+    The MLflow run that receives the metrics of a job.
+    """
+
+    tracking_uri: str
+    """
+    URL of the MLflow server.
+    """
+    experiment_name: str
+    """
+    Name of the experiment.
+    """
+    run_name: str
+    """
+    Name of the run.
+    """
+    tags: dict[str, str]
+    """
+    Tags that were set when the job was created.
+    """
+    run_id: str | None
+    """
+    ID of the run. Null until the server has created it, when the job starts.
+    """
+
+
+class MlflowSettings(Model):
+    """
+    Settings of the MLflow run that receives the metrics of a job.
+    """
+
+    experiment_name: str
+    """
+    Name of the experiment. It is created if it does not exist.
+    """
+    run_name: str | None = None
+    """
+    Name of the run. Defaults to the ID of the job.
+    """
+    tags: (
+        dict[
+            Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./ -]{0,63}$")],
+            str,
+        ]
+        | None
+    ) = None
+    """
+    Tags of the run; up to 16. Keys have up to 64 characters, values up to 200.
+    """
+    tracking_uri: str | None = None
+    """
+    URL of the MLflow server, which must be one that the operator allows. Defaults to the operator's first.
+    """
+
+
 class ModelDeleted(Model):
     """
     Response to deleting a model.
@@ -2422,6 +2478,29 @@ class VerdictObject(Model):
     differences: list[dict[str, Any]] | None = None
     """
     Paired differences between columns, with 95% confidence intervals.
+    """
+
+
+class WandbSettings(Model):
+    """
+    Settings of a Weights & Biases run, as in OpenAI's API.
+    """
+
+    project: str
+    """
+    Name of the project.
+    """
+    entity: str | None = None
+    """
+    Team or user.
+    """
+    name: str | None = None
+    """
+    Name of the run.
+    """
+    tags: list[str] | None = None
+    """
+    Tags of the run.
     """
 
 
@@ -3959,112 +4038,6 @@ class JobEvaluationObject(Model):
     """
 
 
-class JobObject(Model):
-    """
-    A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields.
-    """
-
-    id: str
-    """
-    ID of the job. Starts with `ftjob-`.
-    """
-    object: Literal["fine_tuning.job"] = "fine_tuning.job"
-    created_at: int
-    """
-    Creation time, in Unix seconds.
-    """
-    error: JobError | None
-    """
-    Error that made the job fail. Null if it has not failed.
-    """
-    fine_tuned_model: str | None
-    """
-    Name of the fine-tuned model. Null until the job succeeds.
-    """
-    finished_at: int | None
-    """
-    Time at which the job succeeded, failed or was cancelled, in Unix seconds. Null until then.
-    """
-    hyperparameters: StandardHyperparameters
-    """
-    OpenAI's standard hyperparameters. `method` has all hyperparameters.
-    """
-    model: str
-    """
-    ID of the base model.
-    """
-    organization_id: str
-    """
-    ID of the project.
-    """
-    result_files: list[str]
-    """
-    IDs of the result files: one CSV file of losses by step. Empty until the job succeeds.
-    """
-    seed: int
-    """
-    Random seed of the training.
-    """
-    status: Literal[
-        "validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"
-    ]
-    """
-    Current status of the job.
-    """
-    pausing: bool = False
-    """
-    Whether a running job is about to pause. Its status becomes `paused` once its checkpoint is stored.
-    """
-    trained_tokens: int | None
-    """
-    Number of tokens trained so far. Null until the training reports progress.
-    """
-    training_file: str
-    """
-    ID of the training file.
-    """
-    validation_file: str | None
-    """
-    ID of the validation file.
-    """
-    estimated_finish: int | None
-    """
-    Estimated end of the training, in Unix seconds. Null if unknown.
-    """
-    integrations: list[Any] | None = None
-    """
-    Integrations, which are always null.
-    """
-    metadata: dict[str, str] | None
-    """
-    Key-value pairs that were set when the job was created.
-    """
-    method: dict[str, Any]
-    """
-    Training method with all of its hyperparameters.
-    """
-    suffix: str | None
-    """
-    Suffix in the name of the fine-tuned model.
-    """
-    attempt: int
-    """
-    Number of the current attempt, starting at 1. It increases when the job is recovered or resumed.
-    """
-    priority: int = 0
-    """
-    Priority of the job. Higher values run first.
-    """
-    gate: dict[str, str] | None = None
-    """
-    Conditions that the evaluation of the job must meet; empty if there are none.
-    """
-    queue_position: int | None = None
-    """
-    Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued.
-    """
-
-
 class KeyObject(Model):
     """
     An API key without its secret.
@@ -4198,6 +4171,36 @@ class LabelModelGrader(Model):
     passing_labels: list[str]
     """
     Labels that pass: a subset of `labels`.
+    """
+
+
+class MlflowIntegration(Model):
+    """
+    MLflow integration of a job. Not part of OpenAI's API.
+    """
+
+    type: Literal["mlflow"]
+    """
+    Type of the integration.
+    """
+    mlflow: MlflowSettings
+    """
+    Settings of the run.
+    """
+
+
+class MlflowIntegrationObject(Model):
+    """
+    MLflow integration of a job.
+    """
+
+    type: Literal["mlflow"] = "mlflow"
+    """
+    Type of the integration.
+    """
+    mlflow: MlflowRunObject
+    """
+    The run.
     """
 
 
@@ -4560,6 +4563,21 @@ class UsagePage(Model):
     """
 
 
+class WandbIntegration(Model):
+    """
+    Weights & Biases integration, which is rejected with the code `unsupported_integration`.
+    """
+
+    type: Literal["wandb"]
+    """
+    Type of the integration.
+    """
+    wandb: WandbSettings
+    """
+    Settings of the run.
+    """
+
+
 class Issue(Model):
     """
     A problem found in a data set.
@@ -4914,6 +4932,112 @@ class DatasetGeneration(Model):
     metadata: dict[str, str] | None
     """
     Key-value pairs attached to the generation.
+    """
+
+
+class JobObject(Model):
+    """
+    A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields.
+    """
+
+    id: str
+    """
+    ID of the job. Starts with `ftjob-`.
+    """
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    error: JobError | None
+    """
+    Error that made the job fail. Null if it has not failed.
+    """
+    fine_tuned_model: str | None
+    """
+    Name of the fine-tuned model. Null until the job succeeds.
+    """
+    finished_at: int | None
+    """
+    Time at which the job succeeded, failed or was cancelled, in Unix seconds. Null until then.
+    """
+    hyperparameters: StandardHyperparameters
+    """
+    OpenAI's standard hyperparameters. `method` has all hyperparameters.
+    """
+    model: str
+    """
+    ID of the base model.
+    """
+    organization_id: str
+    """
+    ID of the project.
+    """
+    result_files: list[str]
+    """
+    IDs of the result files: one CSV file of losses by step. Empty until the job succeeds.
+    """
+    seed: int
+    """
+    Random seed of the training.
+    """
+    status: Literal[
+        "validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"
+    ]
+    """
+    Current status of the job.
+    """
+    pausing: bool = False
+    """
+    Whether a running job is about to pause. Its status becomes `paused` once its checkpoint is stored.
+    """
+    trained_tokens: int | None
+    """
+    Number of tokens trained so far. Null until the training reports progress.
+    """
+    training_file: str
+    """
+    ID of the training file.
+    """
+    validation_file: str | None
+    """
+    ID of the validation file.
+    """
+    estimated_finish: int | None
+    """
+    Estimated end of the training, in Unix seconds. Null if unknown.
+    """
+    integrations: list[MlflowIntegrationObject] | None = None
+    """
+    Integrations of the job. Null if there are none.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs that were set when the job was created.
+    """
+    method: dict[str, Any]
+    """
+    Training method with all of its hyperparameters.
+    """
+    suffix: str | None
+    """
+    Suffix in the name of the fine-tuned model.
+    """
+    attempt: int
+    """
+    Number of the current attempt, starting at 1. It increases when the job is recovered or resumed.
+    """
+    priority: int = 0
+    """
+    Priority of the job. Higher values run first.
+    """
+    gate: dict[str, str] | None = None
+    """
+    Conditions that the evaluation of the job must meet; empty if there are none.
+    """
+    queue_position: int | None = None
+    """
+    Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued.
     """
 
 
@@ -5278,9 +5402,9 @@ class CreateJob(Model):
     """
     Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
     """
-    integrations: Annotated[None, Field(None)] = None
+    integrations: list[MlflowIntegration | WandbIntegration] | None = None
     """
-    Integrations, which must be null: no data leaves the server.
+    Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported.
     """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetuned._flows.common import Deadline, at, listed
@@ -16,6 +16,7 @@ from finetuned.types import (
     EventObject,
     JobObject,
     Method,
+    MlflowIntegration,
 )
 
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
@@ -34,12 +35,14 @@ def create(
     priority: int | None = None,
     metadata: Mapping[str, str] | None = None,
     gate: Mapping[str, str] | None = None,
+    integrations: Sequence[MlflowIntegration | Mapping[str, Any]] | None = None,
     idempotency_key: str | None = None,
 ) -> Flow[JobObject]:
     """Create a job. The request is retried if the response is lost, but creates only one job.
 
     `gate={"chrf_gain": ">=5"}` are conditions that the job's evaluation must meet before an alias
-    points at its model.
+    points at its model. `integrations=[{"type": "mlflow", "mlflow": {"experiment_name": "…"}}]`
+    sends the job's metrics to an MLflow server that the operator allows.
     """
     body = _body(
         model=model,
@@ -51,6 +54,7 @@ def create(
         priority=priority,
         metadata=metadata,
         gate=gate,
+        integrations=integrations,
     )
     return fetch(JobObject, Request("POST", _JOBS, json=body, headers=once(idempotency_key)))
 
@@ -66,6 +70,7 @@ def estimate(
     priority: int | None = None,
     metadata: Mapping[str, str] | None = None,
     gate: Mapping[str, str] | None = None,
+    integrations: Sequence[MlflowIntegration | Mapping[str, Any]] | None = None,
     timeout_s: float | None = None,
 ) -> Flow[EstimateObject]:
     """Estimate what the same `create` would take: steps, tokens, memory, fit and duration.
@@ -82,6 +87,7 @@ def estimate(
         priority=priority,
         metadata=metadata,
         gate=gate,
+        integrations=integrations,
     )
     request = Request("POST", "fine_tuning/estimate", json=body, repeatable=True)
     deadline = Deadline(timeout_s, f"The measurement of {training_file}")

@@ -84,6 +84,12 @@ def train(
             help="Condition that the evaluation must meet, such as 'chrf_gain>=5'; repeatable.",
         ),
     ] = None,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EXPERIMENT", help="Send the metrics to this experiment on the MLflow server."
+        ),
+    ] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Print an estimate; create no job.")
     ] = False,
@@ -118,6 +124,7 @@ def train(
             "priority": priority,
             "metadata": pairs(metadata, "--metadata") if metadata else None,
             "gate": parse_gate(gate or []) or None,
+            "integrations": _tracked_in(mlflow),
         }
         if estimate:
             _show_estimate(server.jobs.estimate(**request), out)
@@ -132,6 +139,12 @@ def train(
         return
     out.line(job.id)
     out.say(f"Follow the job: finetuned jobs watch {job.id}")
+
+
+def _tracked_in(experiment: str | None) -> list[dict[str, Any]] | None:
+    if experiment is None:
+        return None
+    return [{"type": "mlflow", "mlflow": {"experiment_name": experiment}}]
 
 
 def _given(**fields: Any) -> dict[str, Any]:
