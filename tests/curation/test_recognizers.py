@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.curation.recognizers.records import MAX_RECOGNIZERS
-from tests.conftest import chat_line
+from service.curation.recognizers.records import MAX_RECOGNIZERS, Recognizers
+from tests.conftest import Api, chat_line
 
 DATA = "\n".join(
     [
@@ -40,6 +40,30 @@ async def test_a_recognizer_is_set_replaced_listed_and_deleted(http):
     for method in ("GET", "DELETE"):
         answer = await http.request(method, "/v1/recognizers/customer_number")
         assert answer.status_code == 404
+
+
+async def test_the_digest_follows_from_the_recognizers(api: Api, http):
+    recognizers = Recognizers(api.app.state.redis)
+    project_id = (await http.get("/v1/whoami")).json()["project"]["id"]
+
+    async def digest_after(
+        method: str, name: str, body: dict[str, Any] | None = None
+    ) -> str | None:
+        answer = await http.request(method, f"/v1/recognizers/{name}", json=body)
+        assert answer.status_code == 200
+        return await recognizers.digest(project_id)
+
+    assert await recognizers.digest(project_id) is None
+    one = await digest_after("PUT", "number", NUMBER)
+    both = await digest_after("PUT", "customer", {"terms": ["Acme"]})
+    assert len({one, both, await digest_after("PUT", "customer", {"terms": ["Acme Ltd"]})}) == 3
+    assert await digest_after("PUT", "customer", {"terms": ["Acme"]}) == both
+    await api.app.state.redis.hdel(f"finetuned:{project_id}:recognizer-digests", "customer")
+    assert await recognizers.digest(project_id) == both  # as after an update
+    assert await digest_after("DELETE", "customer") == one
+    renamed = await digest_after("PUT", "other", NUMBER)
+    assert await digest_after("DELETE", "number") not in (one, renamed)
+    assert await digest_after("DELETE", "other") is None
 
 
 @pytest.mark.parametrize(

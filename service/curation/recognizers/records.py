@@ -1,6 +1,10 @@
 """Records of recognizers in Redis. The ID of a recognizer is its name.
 
 finetuned:{project}:recognizers:{name}
+finetuned:{project}:recognizer-digests      hash: the digest of each recognizer, by name
+
+Each request of a report needs to know which recognizers there are, but not their terms, which may
+take many megabytes. So their digests are kept, in the transactions that change them.
 """
 
 from __future__ import annotations
@@ -12,8 +16,8 @@ from pydantic import Field
 from redis.asyncio.client import Pipeline
 
 from service.core import ids
-from service.core.records import Collection, Record, parse
-from service.core.redis import Client
+from service.core.records import PREFIX, Collection, Record, parse
+from service.core.redis import Client, reply
 from service.core.transactions import Write, commit
 from service.datasets.personal_data.recognizer import Recognizer
 
@@ -30,6 +34,11 @@ class RecognizerRecord(Record):
     def recognizer(self) -> Recognizer:
         """The recognizer as the detection uses it."""
         return Recognizer(self.id, self.pattern, self.terms)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the recognizer with its name."""
+        return hashlib.sha256(msgspec.json.encode(self.recognizer)).hexdigest()
 
 
 class TooMany(Exception):
@@ -60,10 +69,17 @@ class Recognizers:
 
             def write(pipe: Pipeline) -> None:
                 self.records.add(pipe, record)
+                pipe.hset(_digests(project_id), name, record.digest)
 
             return record, write
 
         return await commit(self.redis, [key, index], decide)
+
+    async def delete(self, project_id: str, name: str) -> bool:
+        """Delete a recognizer. Returns False if there was none."""
+        return await self.records.delete(
+            project_id, name, also=lambda pipe: pipe.hdel(_digests(project_id), name)
+        )
 
     async def all(self, project_id: str) -> tuple[Recognizer, ...]:
         """Return the recognizers of a project by name."""
@@ -73,5 +89,13 @@ class Recognizers:
 
     async def digest(self, project_id: str) -> str | None:
         """Return a digest of a project's recognizers, or None if it has none."""
-        found = await self.all(project_id)
-        return hashlib.sha256(msgspec.json.encode(found)).hexdigest() if found else None
+        found = await reply(self.redis.hvals(_digests(project_id)))
+        if len(found) != await self.redis.zcard(self.records.index(project_id)):
+            # An earlier version, which kept no digests, wrote some of them.
+            page = await self.records.page(project_id, limit=MAX_RECOGNIZERS)
+            found = [record.digest.encode() for record in page.items]
+        return hashlib.sha256(b"".join(sorted(found))).hexdigest() if found else None
+
+
+def _digests(project_id: str) -> str:
+    return f"{PREFIX}:{project_id}:recognizer-digests"

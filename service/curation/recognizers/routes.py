@@ -72,7 +72,7 @@ async def set_recognizer(
 @router.delete("/{recognizer}", operation_id="deleteRecognizer", summary="Delete a recognizer")
 async def delete_recognizer(recognizer: str, caller: Caller, store: Store) -> RecognizerDeleted:
     """Delete a recognizer. Files that were cleaned with it remain as they are."""
-    if not await store.records.delete(caller.project_id, recognizer):
+    if not await store.delete(caller.project_id, recognizer):
         raise _unknown(recognizer)
     return RecognizerDeleted(id=recognizer)
 

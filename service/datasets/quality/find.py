@@ -18,8 +18,8 @@ from service.datasets.quality.json_answers import (
     is_broken,
 )
 from service.datasets.quality.refusals import is_refusal
-from service.datasets.report.wordings import Said
 from service.datasets.rows.conversation import Conversation
+from service.datasets.rows.said import Said
 
 CODES: Final = (
     "refusal",

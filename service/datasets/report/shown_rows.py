@@ -97,6 +97,8 @@ def _chosen(of_code: dict[str, list[int]], scores: dict[int, float]) -> list[int
         for code, lines in of_code.items():
             if code not in OF_HELD:
                 chosen.update(_worst(set(lines), scores)[:most])
+        rest = _worst(scores.keys() - chosen, scores)
+        chosen.update(rest[: max(MAX_ROWS - len(chosen), 0)])
     return _worst(chosen, scores)
 
 

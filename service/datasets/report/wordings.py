@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import xxhash
 
 from service.datasets.duplicates.wording import bare, split_numbers, wording
 from service.datasets.rows.conversation import Conversation
+from service.datasets.rows.said import Said
 
 # In a shorter exchange, such as "Why?" and "Because.", two conversations have too little in common.
 _MIN_EXCHANGE_CHARS = 10
-
-
-class Said(NamedTuple):
-    """What a turn says. A turn that is only polite is compared as it is."""
-
-    role: str
-    text: str
-    is_polite_only: bool
 
 
 def hash_text(text: str) -> int:
