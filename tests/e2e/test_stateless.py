@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -276,14 +277,18 @@ def test_redis_that_lost_everything_is_rebuilt_from_the_bucket(site: Site, sdks)
     site.store.start()
     told = site.run("rebuild")
     assert told.startswith("restored "), told
-    assert "rebuilt what is newer: 0 projects, 0 files, 0 models, 0 checkpoints," in told
+    newer = re.search(r"is newer: 0 projects, (\d+) files, 0 models, 0 checkpoints,", told)
+    assert newer, told
     for node in (*site.apis, *site.workers):
         node.start()
     wait_for(site.serves, 60, "both engines being seen by both apis")
     for sdk in sdks:  # with the key of before
         assert outcomes(sdk) == jobs
         assert {model: said(sdk, model) for model in asked} == before
-        assert {f.id: sdk.files.content(f.id).content for f in sdk.files.list()} == files
+        found = {f.id: sdk.files.content(f.id).content for f in sdk.files.list()}
+        assert found.items() >= files.items()
+        # The upload whose api was killed may have been complete, though not acknowledged.
+        assert len(found) - len(files) == int(newer[1]) <= 1
 
 
 def outcomes(sdk: openai.OpenAI) -> dict[str, tuple[str, str | None]]:
