@@ -27,6 +27,7 @@ from service.curation.recognizers import routes as recognizer_routes
 from service.curation.recognizers.records import Recognizers
 from service.curation.records import Tasks
 from service.curation.schemas import task_schemas
+from service.curation.versions import routes as version_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
 from service.evals.records import Evals
@@ -145,6 +146,7 @@ def _routes() -> list[BaseRoute]:
         file_routes,
         upload_routes,
         curation_routes,
+        version_routes,
         recognizer_routes,
         import_routes,
         job_routes,

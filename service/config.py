@@ -99,7 +99,8 @@ class Settings(BaseSettings):
     max_file_tasks_per_project: int = Field(
         default=50,
         ge=1,
-        description="Maximum number of reports, previews, cleanings and imports that wait or run.",
+        description="Maximum number of tasks on files, such as reports and cleanings, that wait "
+        "or run.",
     )
     max_aliases_per_project: int = Field(default=1000, ge=1)
     max_exports_per_project: int = Field(

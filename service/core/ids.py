@@ -28,6 +28,8 @@ REPORT = "filereport-"
 PREVIEW = "filepreview-"
 CLEANING = "fileclean-"
 MEASURE = "filemeasure-"
+DIFF = "filediff-"
+MERGE = "filemerge-"
 MODEL_IMPORT = "modelimport-"
 ADAPTER = "adapter-"
 WEBHOOK = "webhook_"
@@ -47,7 +49,7 @@ _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
 _REQUESTS = itertools.count(1)
 
 _ID = re.compile(
-    r"(?:file-|fileclean-|modelimport-|export-|upload_|part_|ftjob-|ftadvice-|ftckpt_|proj_|key_"
+    r"(?:file-|fileclean-|filemerge-|modelimport-|export-|upload_|part_|ftjob-|ftadvice-|ftckpt_|proj_|key_"
     r"|webhook_|eval_|evalrun_|outputitem_|batch_|dsgen_)[0-9A-Za-z]{1,64}"
 )
 

@@ -256,7 +256,7 @@ FILES_CHECKED = _FILES.counter(
 )
 FILE_TASKS = _FILES.counter(
     "finetuned_file_tasks_total",
-    "Finished reports, previews, cleanings and imports of files.",
+    "Finished tasks on files, such as reports and cleanings, by kind.",
     ["kind", "outcome"],
 )
 JOB_EVALUATIONS = _JOBS.counter(

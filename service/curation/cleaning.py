@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from redis.asyncio.client import Pipeline
 
 from service.config import Settings
 from service.core import ids
-from service.core.records import Missing
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.outputs import Output, Outputs
 from service.curation.recognizers.records import Recognizers
-from service.curation.records import Task, Tasks, TaskSuperseded
+from service.curation.records import Task
 from service.curation.scratch import fetch, other_file
 from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import CleanResult, CleanSpec, OutputFile
+from service.datasets.contract import CleanResult, CleanSpec
 from service.datasets.facts import RowFormat, canonical_facts
+from service.datasets.output import OutputFile
 from service.files.records import FileRecord, Files, FileStatus, Purpose
-
-log = logging.getLogger(__name__)
 
 
 class MakeCleaning:
@@ -30,7 +26,6 @@ class MakeCleaning:
 
     def __init__(self, files: Files, settings: Settings) -> None:
         self._files = files
-        self._tasks = Tasks(files.redis)
         self._recognizers = Recognizers(files.redis)
         self._outputs = Outputs(files)
         self._desk = Desk(settings)
@@ -78,22 +73,7 @@ class MakeCleaning:
             "changed": cleaned.changed,
             "changed_rows": cleaned.changed_rows,
         }
-        await self._outputs.store(task, outputs.values())
-        await self._finish(task, result, list(outputs.values()))
-
-    async def _finish(self, task: Task, result: dict[str, Any], outputs: list[Output]) -> None:
-        def also(pipe: Pipeline) -> None:
-            self._outputs.register(pipe, task, outputs)
-
-        try:
-            await self._tasks.finish(task, result=result, also=also)
-        except (Missing, TaskSuperseded):
-            await self._outputs.discard(task, outputs)
-            raise
-        except BaseException:
-            # Redis may have committed the outcome, or may still do so, so the files may be in use.
-            log.warning("%s: unknown whether it ended, so its files are kept for now", task.id)
-            raise
+        await self._outputs.finish(task, result, list(outputs.values()))
 
 
 def _rows(

@@ -1,4 +1,4 @@
-"""CPU task that runs reports, previews, cleanings, measurements and imports."""
+"""CPU task that runs the tasks on a file, such as reports and cleanings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs of tasks: files of cleanings and adapters of imports.
+"""Outputs of tasks: files of cleanings and merges, and adapters of imports.
 
 They are stored before the transaction that registers them. A worker that dies in between leaves
 bytes that belong to no record, under IDs that the next attempt does not use. Each output is
@@ -11,7 +11,8 @@ registered or its bytes are deleted. `sweep` finds the notes of workers that did
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from redis.asyncio.client import Pipeline
 
 from service.core import ids
 from service.core.leases import Leases
-from service.core.records import PREFIX, Unreadable
+from service.core.records import PREFIX, Missing, Unreadable
 from service.core.redis import reply, text
 from service.core.storage import Manifest
-from service.curation.records import Task, Tasks, TaskState
+from service.curation.records import Task, Tasks, TaskState, TaskSuperseded
 from service.files.records import FileRecord, Files
+
+log = logging.getLogger(__name__)
 
 NOTED = f"{PREFIX}:curation-outputs"
 
@@ -103,6 +106,26 @@ class Outputs:
         for output in outputs:
             self._files.write_new(pipe, output.record)
             pipe.srem(NOTED, _Note.of(task, output.record.id).member)
+
+    async def finish(self, task: Task, result: dict[str, Any], outputs: Sequence[Output]) -> None:
+        """Store the outputs, then register them and finish the task in one transaction.
+
+        Raises TaskSuperseded, and Missing if the task's file was deleted.
+        """
+        await self.store(task, outputs)
+
+        def also(pipe: Pipeline) -> None:
+            self.register(pipe, task, outputs)
+
+        try:
+            await self._tasks.finish(task, result=result, also=also)
+        except (Missing, TaskSuperseded):
+            await self.discard(task, outputs)
+            raise
+        except BaseException:
+            # Redis may have committed the outcome, or may still do so, so the files may be in use.
+            log.warning("%s: unknown whether it ended, so its files are kept for now", task.id)
+            raise
 
     async def discard(self, task: Task, outputs: Iterable[Output]) -> None:
         """Delete the bytes of outputs that can no longer be registered."""

@@ -29,6 +29,8 @@ class TaskKind(StrEnum):
     REPORT = "report"
     PREVIEW = "preview"
     CLEANING = "cleaning"
+    DIFF = "diff"
+    MERGE = "merge"
     MEASURE = "measure"
     IMPORT = "import"
 
@@ -49,7 +51,7 @@ class TaskFailure(BaseModel):
 
 
 class Task(AttemptedRecord):
-    """A task on one file: a report, a preview, a cleaning, a measurement or an import."""
+    """A task on one file, such as a report, a cleaning or an import."""
 
     file_id: str
     kind: TaskKind

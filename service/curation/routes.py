@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from fastapi import APIRouter, Body, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response
 
-from service.config import Settings
 from service.core import ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
-from service.curation.file_tasks import TaskStore, check_room, page_of_tasks, task_of
+from service.curation.file_tasks import (
+    TaskStore,
+    asked_for,
+    check_room,
+    named_file,
+    page_of_tasks,
+    pending,
+    task_of,
+    with_head,
+)
 from service.curation.preview import PreviewOptions, preview_key, preview_task
 from service.curation.recognizers.routes import Store as RecognizerStore
-from service.curation.records import Task, TaskKind, Tasks, TaskState
+from service.curation.records import Task, TaskKind, TaskState
 from service.curation.report import FORMS, ReportOptions, report_task
 from service.curation.rows import OldIndex, RowReader, Sort, UnknownLine, Wanted
 from service.curation.schemas import (
@@ -28,10 +35,9 @@ from service.curation.schemas import (
     RowObject,
 )
 from service.datasets.checks.table import CHECKS
-from service.files.records import FileRecord, Purpose
+from service.files.records import Purpose
 from service.files.routes import Store, existing
 from service.models.registry import ModelRegistry
-from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import once
@@ -39,7 +45,6 @@ from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/files", tags=["Data sets"])
 
-_RETRY_S = 1
 _MEDIA = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-8"}
 # The page contains inline styles only: no scripts, fonts or images.
 _SAFE = {
@@ -85,7 +90,7 @@ async def preview_file(
     The first request starts the preview in the background; the response is 202 until it is ready.
     Later requests with the same options return the same preview.
     """
-    file = await _other_file(files, caller, body.file_id, "file_id")
+    file = await named_file(files, caller, body.file_id, "file_id")
     if file.purpose is not Purpose.FINE_TUNE:
         raise BadRequest(
             f"The file {file.id} has the purpose '{file.purpose}'; only files with the purpose "
@@ -95,15 +100,15 @@ async def preview_file(
         )
     given = file.format if body.format is None else body.format.stored()
     requested = preview_task(file, PreviewOptions(given or {}, body.limit))
-    task = await _asked_for(requested, tasks, settings, caller)
+    task = await asked_for(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
-        return _pending(PreviewPending(id=task.id, file_id=task.file_id))
+        return pending(PreviewPending(id=task.id, file_id=task.file_id))
     try:
         content = await files.storage.get_bytes(preview_key(task))
     except StorageMissing as e:
         await tasks.restart(task)
         raise NotFound("The preview is no longer in storage; it is being created again.") from e
-    made = _with_head(task, "file.preview", content, format=task.options["format"])
+    made = with_head(task, "file.preview", content, format=task.options["format"])
     return Response(made, media_type="application/json")
 
 
@@ -168,20 +173,20 @@ async def retrieve_report(
     """
     file = await existing(files, caller.project_id, file_id)
     if validation_file is not None:
-        await _other_file(files, caller, validation_file, "validation_file")
+        await named_file(files, caller, validation_file, "validation_file")
     options = ReportOptions(_models(registry, model), validation_file, _encoder(registry, encoder))
     digest = await recognizers.digest(caller.project_id)
     requested = report_task(file, options, digest)
-    task = await _asked_for(requested, tasks, settings, caller)
+    task = await asked_for(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
-        return _pending(ReportPending(id=task.id, file_id=task.file_id))
+        return pending(ReportPending(id=task.id, file_id=task.file_id))
     try:
         content = await files.storage.get_bytes(f"{task.folder}/{FORMS[form]}")
     except StorageMissing as e:
         await tasks.restart(task)
         raise NotFound(_REPORT_LOST) from e
     if form == "json":
-        made = _with_head(task, "file.report", content)
+        made = with_head(task, "file.report", content)
         return Response(made, media_type="application/json")
     return Response(content, media_type=_MEDIA[form], headers=_SAFE)
 
@@ -243,9 +248,9 @@ async def list_rows(
         )
     options = ReportOptions(_models(registry, model), encoder=_encoder(registry, encoder))
     requested = report_task(file, options, await recognizers.digest(caller.project_id))
-    task = await _asked_for(requested, tasks, settings, caller)
+    task = await asked_for(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
-        return _pending(ReportPending(id=task.id, file_id=task.file_id))
+        return pending(ReportPending(id=task.id, file_id=task.file_id))
     wanted = Wanted(int(after or 0), limit, issue, language, sort)
     try:
         page = await RowReader(files.storage, file, task).page(wanted)
@@ -253,7 +258,7 @@ async def list_rows(
         raise unknown_after("row", has="line") from e
     except OldIndex:
         restarted = await tasks.restart(task)
-        return _pending(ReportPending(id=restarted.id, file_id=restarted.file_id))
+        return pending(ReportPending(id=restarted.id, file_id=restarted.file_id))
     except StorageMissing as e:
         await tasks.restart(task)
         raise NotFound(_REPORT_LOST) from e
@@ -278,7 +283,7 @@ async def clean_file(
     """
     file = await existing(files, caller.project_id, file_id)
     if body.decisions_file is not None:
-        await _other_file(files, caller, body.decisions_file, "decisions_file")
+        await named_file(files, caller, body.decisions_file, "decisions_file")
 
     async def make(claim: Claim[Task]) -> Task:
         await check_room(settings, tasks, caller)
@@ -330,27 +335,6 @@ async def retrieve_cleaning(
     return CleaningObject.of(await task_of(tasks, file, cleaning_id, ids.CLEANING, "cleaning"))
 
 
-async def _asked_for(requested: Task, tasks: Tasks, settings: Settings, caller: Principal) -> Task:
-    """The requested task: in progress or completed. Raises BadRequest if it failed."""
-    if await tasks.of(requested.file_id).get(caller.project_id, requested.id) is None:
-        await check_room(settings, tasks, caller)
-    task = await tasks.asked_for(requested)
-    if task.error is not None and task.state is TaskState.FAILED:
-        raise BadRequest(task.error.message, code=task.error.code, param="file_id")
-    return task
-
-
-def _pending(pending: ReportPending | PreviewPending) -> JSONResponse:
-    return JSONResponse(pending.model_dump(), 202, headers={"retry-after": str(_RETRY_S)})
-
-
-async def _other_file(files: Store, caller: Principal, file_id: str, param: str) -> FileRecord:
-    try:
-        return await existing(files, caller.project_id, file_id)
-    except NotFound as e:
-        raise NotFound(e.message, param=param, code="file_not_found") from e
-
-
 def _models(registry: ModelRegistry, requested: str | None) -> list[str]:
     """The base models whose tokenizers measure the file: the requested one, or all."""
     offered = [entry.id for entry in registry.catalogue.all()]
@@ -377,16 +361,3 @@ def _encoder(registry: ModelRegistry, requested: str | None) -> str | None:
         param="encoder",
         code="encoder_not_found",
     )
-
-
-def _with_head(task: Task, kind: str, content: bytes, **more: Any) -> bytes:
-    """A stored report or preview as an API object."""
-    head = {
-        "id": task.id,
-        "object": kind,
-        "file_id": task.file_id,
-        "status": task.state,
-        **more,
-    }
-    body = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
-    return msgspec.json.encode({**head, **body})

@@ -7,13 +7,14 @@ bytes of these rows. Memory and time do not depend on the size of the file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from service.core.storage import Storage
 from service.curation.records import Task
+from service.curation.row_texts import bounded, read_range, read_rows
 from service.datasets.checks.table import CHECKS
 from service.datasets.quality.scores import BEST, weight
 from service.datasets.report.row_index import (
@@ -27,10 +28,6 @@ from service.datasets.report.row_index import (
     RowFinding,
 )
 from service.files.records import FileRecord
-
-MAX_PAGE_BYTES = 4 * 1024 * 1024  # of rows; the first row is always included
-_GAP_BYTES = 64 * 1024  # what is read at once may contain as many bytes of other rows
-
 
 Sort = Literal["line", "score"]
 
@@ -102,9 +99,10 @@ class RowReader:
         found: list[RowEntry] = []
         for part in await self._parts(directory, wanted):
             found += await self._entries(part, wanted, wanted.limit + 1 - len(found))
-        page = _bounded(found[: wanted.limit])
+        page = bounded(found[: wanted.limit])
         own = f"{self._folder}/{TEXTS}"
-        texts = await self._texts(own if directory.has_texts else self._file.canonical_key, page)
+        key = own if directory.has_texts else self._file.canonical_key
+        texts = await read_rows(self._storage, key, page)
         return await asyncio.to_thread(_response, page, texts, has_more=len(page) < len(found))
 
     async def _parts(self, directory: Directory, wanted: Wanted) -> list[_Part]:
@@ -133,50 +131,14 @@ class RowReader:
             if len(found) >= most:
                 break
             if part.may_match(block) and block.contains(wanted.issue, wanted.language):
-                data = await self._range(part.key, block.start, block.end)
+                data = await read_range(self._storage, part.key, block.start, block.end)
                 found += await asyncio.to_thread(_matching, data, part, wanted)
         return found[: max(most, 0)]
-
-    async def _texts(self, key: str, entries: Sequence[RowEntry]) -> dict[int, bytes]:
-        """Return the canonical rows of the entries by line."""
-        texts: dict[int, bytes] = {}
-        placed = sorted((entry for entry in entries if entry.bytes), key=lambda entry: entry.start)
-        for group in _neighbors(placed):
-            start = group[0].start
-            data = await self._range(key, start, group[-1].start + group[-1].bytes)
-            for entry in group:
-                at = entry.start - start
-                texts[entry.line] = data[at : at + entry.bytes]
-        return texts
-
-    async def _range(self, key: str, start: int, end: int) -> bytes:
-        return b"".join([chunk async for chunk in await self._storage.stream(key, start, end)])
 
 
 def _matching(data: bytes, part: _Part, wanted: Wanted) -> list[RowEntry]:
     entries = msgspec.json.Decoder(RowEntry).decode_lines(data)
     return [entry for entry in entries if part.matches(entry) and wanted.matches(entry)]
-
-
-def _bounded(entries: Sequence[RowEntry]) -> Sequence[RowEntry]:
-    """Return the first entries whose rows are small enough for one page."""
-    size = 0
-    for place, entry in enumerate(entries):
-        size += entry.bytes
-        if place and size > MAX_PAGE_BYTES:
-            return entries[:place]
-    return entries
-
-
-def _neighbors(entries: Sequence[RowEntry]) -> Iterator[Sequence[RowEntry]]:
-    """Yield groups of rows that are close to each other."""
-    first = 0
-    for place in range(1, len(entries) + 1):
-        if place == len(entries) or entries[place].start > _GAP_BYTES + (
-            entries[place - 1].start + entries[place - 1].bytes
-        ):
-            yield entries[first:place]
-            first = place
 
 
 def _response(entries: Sequence[RowEntry], texts: dict[int, bytes], *, has_more: bool) -> bytes:

@@ -16,6 +16,7 @@ from service.datasets.cleaning.options import (
 )
 from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
+from service.datasets.versions.diff import Diff
 from service.files.schemas import FormatFields
 
 _DEFAULTS = CleanOptions()
@@ -256,16 +257,17 @@ class CleaningObject(BaseModel):
 
 
 def task_schemas() -> dict[str, Any]:
-    """The openapi.json components of reports and previews, which `service.datasets` produces."""
+    """The openapi.json components of what `service.datasets` produces: reports, previews, diffs."""
     _, parts = msgspec.json.schema_components(
-        [Report, Preview], ref_template="#/components/schemas/{name}"
+        [Report, Preview, Diff], ref_template="#/components/schemas/{name}"
     )
-    report, preview = parts.pop("Report"), parts.pop("Preview")
+    report, preview, diff = (parts.pop(name) for name in ("Report", "Preview", "Diff"))
     used = {"format": {"type": "object", "additionalProperties": True}}
     return {
         **parts,
         "FileReport": _with_head(report, "FileReport", "file.report"),
         "FilePreview": _with_head(preview, "FilePreview", "file.preview", **used),
+        "FileDiff": _with_head(diff, "FileDiff", "file.diff", other_file={"type": "string"}),
     }
 
 

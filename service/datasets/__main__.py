@@ -33,10 +33,12 @@ from service.datasets.contract import (
     CleanSpec,
     ConvertResult,
     ConvertSpec,
+    DiffSpec,
     EvalItemsSpec,
     Failed,
     Measures,
     MeasureSpec,
+    MergeSpec,
     Message,
     PassagesSpec,
     PreviewSpec,
@@ -53,6 +55,8 @@ from service.datasets.facts import row_format_of
 from service.datasets.passages.passage import Passages
 from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
+from service.datasets.versions.diff import Diff
+from service.datasets.versions.options import MergeResult
 from service.imports import uncollected_imports
 
 _PROGRESS_EVERY_S = 0.5
@@ -106,6 +110,10 @@ def _run(spec: AnySpec) -> msgspec.Struct:
             return _preview(spec)
         case CleanSpec():
             return _clean(spec)
+        case DiffSpec():
+            return _diff(spec)
+        case MergeSpec():
+            return _merge(spec)
         case MeasureSpec():
             return _measure(spec)
         case UnpackSpec():
@@ -134,6 +142,36 @@ def _clean(spec: CleanSpec) -> CleanResult:
         file_format=spec.format,
         recognizers=spec.recognizers,
         decisions=spec.decisions,
+        processes=spec.processes,
+        progress=_Reporter(),
+    )
+
+
+def _diff(spec: DiffSpec) -> Diff:
+    with uncollected_imports():
+        from service.datasets.versions.compare import Version, compare_files
+
+    return compare_files(
+        Version(spec.path, spec.format, spec.stored_rows),
+        Version(spec.other, spec.other_format, spec.other_stored_rows),
+        spec.out,
+        lineage=spec.lineage,
+        recognizers=spec.recognizers,
+        processes=spec.processes,
+        progress=_Reporter(),
+    )
+
+
+def _merge(spec: MergeSpec) -> MergeResult:
+    with uncollected_imports():
+        from service.datasets.versions.merge import merge
+
+    return merge(
+        spec.path,
+        spec.out,
+        spec.sources,
+        spec.options,
+        max_bytes=spec.max_bytes,
         processes=spec.processes,
         progress=_Reporter(),
     )

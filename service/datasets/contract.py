@@ -21,10 +21,13 @@ from service.datasets.cleaning.options import CleanOptions
 from service.datasets.errors import refuse
 from service.datasets.facts import SourceFacts
 from service.datasets.formats.options import FormatOptions
+from service.datasets.output import OutputFile
 from service.datasets.passages.passage import Document, Passages
 from service.datasets.personal_data.recognizer import Recognizer
 from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
+from service.datasets.versions.diff import Diff, Lineage
+from service.datasets.versions.options import MergeOptions, MergeResult, MergeSource
 
 A = TypeVar("A", bound=msgspec.Struct)
 
@@ -38,15 +41,6 @@ class ConvertResult(msgspec.Struct, frozen=True):
 
     facts: SourceFacts
     validation: ValidationReport
-    rows: int
-    bytes: int
-    sha256: str
-
-
-class OutputFile(msgspec.Struct, frozen=True):
-    """An output file: its path, rows (entries for the diff), size in bytes, and SHA-256."""
-
-    path: str
     rows: int
     bytes: int
     sha256: str
@@ -232,6 +226,43 @@ class CleanSpec(TaskSpec[CleanResult], frozen=True, kw_only=True, tag="clean"):
         return CleanResult
 
 
+class DiffSpec(TaskSpec[Diff], frozen=True, kw_only=True, tag="diff"):
+    """Compare a file with a later one, `other`, and index the differences in the folder `out`.
+
+    `stored_rows` and `other_stored_rows` are the SHA-256 of canonical rows that need no copy in the
+    index. `lineage` says how a cleaning made `other` from the file, if one did.
+    """
+
+    other: Path
+    out: Path
+    format: FormatOptions = FormatOptions()
+    other_format: FormatOptions = FormatOptions()
+    stored_rows: str | None = None
+    other_stored_rows: str | None = None
+    lineage: Lineage | None = None
+    recognizers: tuple[Recognizer, ...] = ()
+
+    @property
+    def answer_type(self) -> type[Diff]:
+        return Diff
+
+
+class MergeSpec(TaskSpec[MergeResult], frozen=True, kw_only=True, tag="merge"):
+    """Merge files in a folder, and write the outputs to the folder `out`.
+
+    The rows of all files together may have `max_bytes` bytes.
+    """
+
+    out: Path
+    sources: tuple[MergeSource, ...]
+    max_bytes: int
+    options: MergeOptions = MergeOptions()
+
+    @property
+    def answer_type(self) -> type[MergeResult]:
+        return MergeResult
+
+
 class MeasureSpec(TaskSpec[Measures], frozen=True, kw_only=True, tag="measure"):
     """Measure the `rows` rows of a canonical file with the `tokenizer`, a tokenizer.json file."""
 
@@ -277,6 +308,8 @@ AnySpec: TypeAlias = (
     | ReportSpec
     | PreviewSpec
     | CleanSpec
+    | DiffSpec
+    | MergeSpec
     | MeasureSpec
     | UnpackSpec
     | PassagesSpec

@@ -5,7 +5,7 @@ Storage layout per file, under `{project}/files/{id}/`:
     content          the bytes as uploaded
     canonical.jsonl  the rows as a trainer reads them, if they differ from the content
     manifest.json    the data needed to rebuild the record; without it, the file does not exist
-    tasks/           the outputs of reports, previews and cleanings
+    tasks/           the outputs of reports, previews and comparisons
 
 A file is noted in `leftovers` before its bytes are written, until its record is, and with the
 deletion of its record, until its bytes are gone.
@@ -78,6 +78,8 @@ class FileRecord(AttemptedRecord):
     format: dict[str, Any] | None = None  # format options given at upload
     derived_from: str | None = None  # ID of the file that a cleaning made it from
     cleaning: str | None = None  # ID of that cleaning
+    merged_from: tuple[str, ...] | None = None  # IDs of the files that a merge made it from
+    merge: str | None = None  # ID of that merge
     generation: str | None = None  # ID of the generation whose rows it has
     documents: tuple[str, ...] | None = None  # IDs of the files that the rows were made from
     # Results of the check:
@@ -168,7 +170,7 @@ class CheckOutcome(msgspec.Struct, frozen=True):
 
 
 def tasks_of(file_id: str) -> str:
-    """The collection name of a file's reports, previews and cleanings, deleted with the file."""
+    """The collection name of a file's tasks, such as reports, which are deleted with the file."""
     return f"files:{file_id}:tasks"
 
 

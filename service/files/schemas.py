@@ -103,6 +103,12 @@ class FileObject(BaseModel):
     cleaning: str | None = Field(
         default=None, description="ID of the cleaning that made this file, if one did."
     )
+    merged_from: list[str] | None = Field(
+        default=None, description="IDs of the files that a merge made this one from, if one did."
+    )
+    merge: str | None = Field(
+        default=None, description="ID of the merge that made this file, if one did."
+    )
     generation: str | None = Field(
         default=None,
         description="ID of the generation whose rows this file has, if a model wrote them.",

@@ -36,6 +36,8 @@ from service.curation.measure import MakeMeasure
 from service.curation.preview import MakePreview
 from service.curation.records import FUNCTION, TaskKind
 from service.curation.report import MakeReport
+from service.curation.versions.diff import MakeDiff
+from service.curation.versions.merge import MakeMerge
 from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.run import RunEval
 from service.exporting import missing_packages
@@ -116,6 +118,8 @@ class WorkerProcess:
                 TaskKind.REPORT: MakeReport(files, catalogue, settings),
                 TaskKind.PREVIEW: MakePreview(files, settings),
                 TaskKind.CLEANING: MakeCleaning(files, settings),
+                TaskKind.DIFF: MakeDiff(files, settings),
+                TaskKind.MERGE: MakeMerge(files, settings),
                 TaskKind.MEASURE: MakeMeasure(files, catalogue, settings),
                 TaskKind.IMPORT: ImportAdapter(files, registry, settings),
             },

@@ -12,7 +12,8 @@ import pytest
 
 from service.core.storage import Storage
 from service.curation.records import Task, TaskKind
-from service.curation.rows import MAX_PAGE_BYTES, RowReader, Wanted
+from service.curation.row_texts import MAX_PAGE_BYTES
+from service.curation.rows import RowReader, Wanted
 from service.datasets.checks.issues import make_issue
 from service.datasets.report.row_index import ValidRow, write_index
 from service.files.records import FileRecord, FileStatus, Purpose

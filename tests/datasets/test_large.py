@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.datasets.measured import run_measured
 
 pytestmark = pytest.mark.slow
 
@@ -18,30 +17,10 @@ MOST_BYTES = 150 * 2**20
 # A process that reads one row needs 20 MiB, so this allows 13 bytes for each of two million rows.
 MOST_BYTES_TINY_ROWS = 45 * 2**20
 
-# Runs a spec and then prints its own peak resident set and that of its children. Its
-# own comes from VmHWM, because ru_maxrss starts at the size of the parent, here pytest.
-MEASURED = """
-import pathlib, re, resource, sys
-from service.datasets.__main__ import main
-
-code = main(sys.argv[1:])
-status = pathlib.Path("/proc/self/status").read_text()
-own = int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])
-print(1024 * max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
-sys.exit(code)
-"""
-
 
 def validated(path: Path, folder: Path) -> tuple[dict[str, Any], int]:
-    """Validate a file with two processes. Returns the report and the peak memory in bytes."""
-    spec, result = folder / "spec.json", folder / "result.json"
-    spec.write_text(
-        json.dumps({"action": "validate", "path": str(path), "result": str(result), "processes": 2})
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED, str(spec)], capture_output=True, check=True
-    )
-    return json.loads(result.read_bytes()), int(done.stdout.split()[-1])
+    """Validate a file. Returns the report and the peak memory in bytes."""
+    return run_measured({"action": "validate", "path": str(path)}, folder)
 
 
 def test_a_line_of_a_gigabyte_is_refused_in_little_memory(tmp_path: Path) -> None:

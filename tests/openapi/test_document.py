@@ -39,6 +39,8 @@ OURS = {
     *("cancelExport", "deleteExport"),
     *("retrieveUpload", "listUploadParts"),
     *("createFilePreview", "retrieveFileReport", "listFileRows"),
+    *("retrieveFileDiff", "listFileDiffRows"),
+    *("createFileMerge", "listFileMerges", "retrieveFileMerge"),
     *("createFileCleaning", "listFileCleanings", "retrieveFileCleaning"),
     *("createModelImport", "listModelImports", "retrieveModelImport"),
     *("listRecognizers", "retrieveRecognizer", "setRecognizer", "deleteRecognizer"),

@@ -41,6 +41,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         assert job.status_code == 200, job.text
         job_id, project_id = job.json()["id"], job.json()["organization_id"]
         cleaning = (await acme.post(f"/v1/files/{file_id}/clean")).json()["id"]
+        merge = await merged(acme, file_id, chats(13))
         upload = await acme.post(
             "/v1/uploads",
             json={"filename": "f", "purpose": "user_data", "bytes": 9, "mime_type": "text/plain"},
@@ -87,6 +88,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "model": model,
         "upload": upload.json()["id"],
         "cleaning": cleaning,
+        "merge": merge,
         "import": await imported(api, project_id, file_id),
         "name": "gpt-4o-mini",
         "recognizer": "customer",
@@ -97,6 +99,17 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "generation": await generated(api, project_id, file_id),
         **evaluated,
     }
+
+
+async def merged(acme: httpx.AsyncClient, file_id: str, data: bytes) -> str:
+    """A merge of the file with another one."""
+    other = await acme.post(
+        "/v1/files", files={"file": ("other", data)}, data={"purpose": "fine-tune"}
+    )
+    files = [{"file_id": file_id}, {"file_id": other.json()["id"]}]
+    answer = await acme.post("/v1/files/merge", json={"files": files})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
 
 
 async def exported(api: Api, project_id: str, job_id: str, model: str) -> str:
@@ -222,6 +235,10 @@ ROUTES = [
     ("DELETE", "/v1/files/{file}"),
     ("GET", "/v1/files/{file}/report"),
     ("GET", "/v1/files/{file}/rows"),
+    ("GET", "/v1/files/{file}/diff?other_file={file}"),
+    ("GET", "/v1/files/{file}/diff/rows?other_file={file}"),
+    ("GET", "/v1/files/{file}/merges"),
+    ("GET", "/v1/files/{file}/merges/{merge}"),
     ("POST", "/v1/files/{file}/clean"),
     ("GET", "/v1/files/{file}/clean"),
     ("GET", "/v1/files/{file}/clean/{cleaning}"),
@@ -280,7 +297,7 @@ ROUTES = [
     ("GET", "/v1/evals/{eval}/runs/{run}/output_items/{output_item}"),
 ]
 WITH_ID = (
-    "file|job|advice|export|batch|generation|upload|cleaning|import|webhook_endpoint|eval|run"
+    "file|job|advice|export|batch|generation|upload|cleaning|merge|import|webhook_endpoint|eval|run"
     "|output_item"
 )
 # Names belong to a project: another project's object with the same name does not interfere.
@@ -314,6 +331,7 @@ def unknown_ids() -> dict[str, str]:
         model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
         upload="upload_" + "z" * 24,
         cleaning="fileclean-" + "z" * 24,
+        merge="filemerge-" + "z" * 24,
         **{"import": "modelimport-" + "z" * 24},
         name="gpt-unknown",
         recognizer="unknown",
@@ -391,6 +409,24 @@ async def test_a_foreign_file_cannot_be_previewed(api: Api, owned):
         assert answer.json()["error"]["param"] == "file_id"
         unknown = await other.post("/v1/files/preview", json={"file_id": "file-" + "z" * 24})
         assert unknown.status_code == 404
+
+
+async def test_a_foreign_file_is_neither_compared_nor_merged(api: Api, owned, chats):
+    async with await api.client("other") as other:
+        mine = await other.post(
+            "/v1/files", files={"file": ("f", chats(12))}, data={"purpose": "fine-tune"}
+        )
+        own = mine.json()["id"]
+        for path in ("diff", "diff/rows"):
+            answer = await other.get(
+                f"/v1/files/{own}/{path}", params={"other_file": owned["file"]}
+            )
+            assert answer.status_code == 404
+            assert answer.json()["error"]["param"] == "other_file"
+        files = [{"file_id": own}, {"file_id": owned["file"]}]
+        answer = await other.post("/v1/files/merge", json={"files": files})
+        assert answer.status_code == 404
+        assert answer.json()["error"]["param"] == "files.1.file_id"
 
 
 async def test_a_foreign_archive_cannot_be_imported(api: Api, owned):

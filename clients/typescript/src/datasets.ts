@@ -1,4 +1,4 @@
-/** Previews, data reports and cleanings. The service creates them in the background. */
+/** Previews, data reports, comparisons, cleanings and merges. The service creates them in the background. */
 
 import { type Finetuned, newIdempotencyKey, unwrap } from "./client.js";
 import { TaskError } from "./errors.js";
@@ -6,9 +6,15 @@ import { retryAfterMs, sleep } from "./retry.js";
 import type {
   CleaningObject,
   CleanRequest,
+  DiffRowObject,
+  DiffRowPage,
+  DiffRowQuery,
+  FileDiff,
   FilePreview,
   FileReport,
   FormatFields,
+  MergeObject,
+  MergeRequest,
   ReportQuery,
   RowObject,
   RowPage,
@@ -95,6 +101,60 @@ export async function* rows(
   }
 }
 
+/**
+ * Compare a file with a later one: rows that differ, and what shifts. Waits until it is ready.
+ *
+ * Broken rows of the first file are left out; the second must be usable for training.
+ */
+export async function diff(
+  client: Finetuned,
+  fileId: string,
+  otherFile: string,
+  { signal }: WaitOptions = {},
+): Promise<FileDiff> {
+  for (;;) {
+    const { data, response } = await client.http.GET("/v1/files/{file_id}/diff", {
+      params: { path: { file_id: fileId }, query: { other_file: otherFile } },
+      signal: signal ?? null,
+    });
+    if (response.status !== 202) return data as FileDiff;
+    await sleep(retryAfterMs(response.headers.get("retry-after")) ?? POLL_MS, signal ?? null);
+  }
+}
+
+/**
+ * Iterate over the rows that differ between a file and a later one. Waits until they are ready.
+ *
+ * Changed rows come first, then removed ones, then added ones.
+ */
+export async function* diffRows(
+  client: Finetuned,
+  fileId: string,
+  otherFile: string,
+  query: DiffRowQuery = {},
+  { signal }: WaitOptions = {},
+): AsyncGenerator<DiffRowObject, void, undefined> {
+  const path = { file_id: fileId };
+  let after: string | undefined;
+  for (;;) {
+    const { data, response } = await client.http.GET("/v1/files/{file_id}/diff/rows", {
+      params: {
+        path,
+        query: { limit: 100, ...query, other_file: otherFile, ...(after ? { after } : {}) },
+      },
+      signal: signal ?? null,
+    });
+    if (response.status === 202) {
+      await sleep(retryAfterMs(response.headers.get("retry-after")) ?? POLL_MS, signal ?? null);
+      continue;
+    }
+    const page = data as DiffRowPage;
+    yield* page.data;
+    if (!page.has_more || !page.last_id) return;
+    after = page.last_id;
+  }
+}
+
 /** Clean a file into new files and return their ids. Waits until they are ready. */
 export async function clean(
   client: Finetuned,
@@ -123,4 +183,32 @@ export async function clean(
     throw new TaskError(`The cleaning failed: ${cleaning.error.message}`, cleaning.error.code);
   }
   return cleaning;
+}
+
+/** Merge files into a new file and return its id. Waits until it is ready. */
+export async function merge(
+  client: Finetuned,
+  body: MergeRequest,
+  { signal, idempotencyKey = newIdempotencyKey() }: WaitOptions & { idempotencyKey?: string } = {},
+): Promise<MergeObject> {
+  let merged = await unwrap(
+    client.http.POST("/v1/files/merge", {
+      params: { header: { "idempotency-key": idempotencyKey } },
+      body,
+      signal: signal ?? null,
+    }),
+  );
+  while (merged.status === "in_progress") {
+    await sleep(POLL_MS, signal ?? null);
+    merged = await unwrap(
+      client.http.GET("/v1/files/{file_id}/merges/{merge_id}", {
+        params: { path: { file_id: merged.file_id, merge_id: merged.id } },
+        signal: signal ?? null,
+      }),
+    );
+  }
+  if (merged.error) {
+    throw new TaskError(`The merge failed: ${merged.error.message}`, merged.error.code);
+  }
+  return merged;
 }

@@ -6,7 +6,7 @@
  *     │   └── TimeoutError     no response in time
  *     ├── UploadError          the file or its upload changed
  *     ├── DownloadError        the downloaded bytes are not those of the service
- *     ├── TaskError            a report, a cleaning or an import failed in the background
+ *     ├── TaskError            a report, a cleaning, a merge or an import failed in the background
  *     └── ApiError             the service returned an error
  *         ├── BadRequestError      400
  *         ├── AuthenticationError  401

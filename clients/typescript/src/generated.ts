@@ -324,6 +324,123 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/files/{file_id}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare two files
+         * @description Compare a training file with a later one, such as the output of a cleaning: how many rows
+         *     are unchanged, changed, removed and added, and what shifts in languages, lengths, turns, system
+         *     prompts, tools, classes and personal data.
+         *
+         *     The order of the rows does not matter, and each copy of a row counts. The first request starts
+         *     the comparison in the background; the response is 202 until it is ready. Later requests return
+         *     the same diff, until a recognizer of the project changes.
+         */
+        get: operations["retrieveFileDiff"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/diff/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the rows that differ
+         * @description List the rows that differ between a training file and a later one, each with its lines and
+         *     both versions: first the changed rows, then the removed ones, then the added ones. A page has at
+         *     most 4 MiB of rows, so it may have fewer rows than `limit`.
+         *
+         *     The rows come from the same comparison as the diff, which the first request starts: the response
+         *     is 202 until it is ready.
+         */
+        get: operations["listFileDiffRows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/merge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Merge files
+         * @description Merge 2 to 20 training files into a new file in the background. The files are not modified.
+         *
+         *     Exact duplicates are kept once, and rows can be balanced between files or languages. Questions
+         *     that several files answer differently are counted and named. The same files and options produce
+         *     identical bytes. Poll `retrieveFileMerge` until the status is `completed` or `failed`, then
+         *     train on `merged_file`, which names the files and the merge that it comes from.
+         */
+        post: operations["createFileMerge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/merges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List merges
+         * @description List the merges whose first file this is, newest first. They are deleted with the file.
+         */
+        get: operations["listFileMerges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/merges/{merge_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve a merge
+         * @description Retrieve a merge's status, its output files, what became of the rows of each file, and the
+         *     conflicts between the files. `file_id` is the first of the merged files.
+         */
+        get: operations["retrieveFileMerge"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/recognizers": {
         parameters: {
             query?: never;
@@ -3628,6 +3745,86 @@ export interface components {
             deleted?: true;
         };
         /**
+         * DiffPending
+         * @description A comparison in progress. Retry after `retry-after` seconds.
+         */
+        DiffPending: {
+            /**
+             * Id
+             * @description ID of the diff.
+             */
+            id: string;
+            /**
+             * Object
+             * @default file.diff
+             * @constant
+             */
+            object?: "file.diff";
+            /**
+             * File Id
+             * @description ID of the earlier file.
+             */
+            file_id: string;
+            /**
+             * Other File
+             * @description ID of the later file.
+             */
+            other_file: string;
+            /**
+             * Status
+             * @default in_progress
+             * @constant
+             */
+            status?: "in_progress";
+        };
+        /**
+         * DiffRowObject
+         * @description A row that differs between two files.
+         */
+        DiffRowObject: {
+            /**
+             * Id
+             * @description Position among the rows that differ, as a string.
+             */
+            id: string;
+            /**
+             * Object
+             * @default file.diff.row
+             * @constant
+             */
+            object?: "file.diff.row";
+            /**
+             * Change
+             * @description `changed`: both files have the row, with other texts; `removed`: only the earlier file has it; `added`: only the later one.
+             * @enum {string}
+             */
+            change: "changed" | "removed" | "added";
+            /**
+             * Line
+             * @description Line of the row in the earlier file; null if added.
+             */
+            line: number | null;
+            /**
+             * Other Line
+             * @description Line of the row in the later file; null if removed.
+             */
+            other_line: number | null;
+            /**
+             * Row
+             * @description Row of the earlier file, as jobs train on it; null if added.
+             */
+            row: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Other Row
+             * @description Row of the later file, as jobs train on it; null if removed.
+             */
+            other_row: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
          * DpoHyperparameters
          * @description DPO hyperparameters: the supervised ones plus `beta`.
          */
@@ -4667,6 +4864,16 @@ export interface components {
              */
             cleaning?: string | null;
             /**
+             * Merged From
+             * @description IDs of the files that a merge made this one from, if one did.
+             */
+            merged_from?: string[] | null;
+            /**
+             * Merge
+             * @description ID of the merge that made this file, if one did.
+             */
+            merge?: string | null;
+            /**
              * Generation
              * @description ID of the generation whose rows this file has, if a model wrote them.
              */
@@ -4683,6 +4890,27 @@ export interface components {
          * @enum {string}
          */
         FileStatus: "uploaded" | "processed" | "error";
+        /**
+         * FileToMerge
+         * @description A file to merge, and how many of its rows to take.
+         */
+        FileToMerge: {
+            /**
+             * File Id
+             * @description ID of the file, which has the purpose `fine-tune`.
+             */
+            file_id: string;
+            /**
+             * Max Rows
+             * @description Maximum number of rows to take, chosen with the seed.
+             */
+            max_rows?: number | null;
+            /**
+             * Weight
+             * @description Share of the file in the merged rows, relative to those of the others. If any file has a weight, that of the others is 1 by default. As many rows are taken as the weights allow.
+             */
+            weight?: number | null;
+        };
         /**
          * FindingObject
          * @description A finding of the report of the training file.
@@ -6016,6 +6244,26 @@ export interface components {
              */
             last_id?: string | null;
         };
+        /** ListOf[DiffRowObject] */
+        ListOf_DiffRowObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["DiffRowObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
         /** ListOf[EvalObject] */
         ListOf_EvalObject_: {
             /**
@@ -6146,6 +6394,26 @@ export interface components {
             object?: "list";
             /** Data */
             data: components["schemas"]["KeyObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
+        /** ListOf[MergeObject] */
+        ListOf_MergeObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["MergeObject"][];
             /** Has More */
             has_more: boolean;
             /** First Id */
@@ -6404,6 +6672,163 @@ export interface components {
              * @description Memory available on the worker. Null if the worker does not report it.
              */
             available: number | null;
+        };
+        /**
+         * MergeObject
+         * @description A merge of files. The merged file is a new file.
+         */
+        MergeObject: {
+            /**
+             * Id
+             * @description ID of the merge, prefixed with `filemerge-`.
+             */
+            id: string;
+            /**
+             * Object
+             * @default file.merge
+             * @constant
+             */
+            object?: "file.merge";
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Finished At
+             * @description Time the merge ended, as a Unix timestamp in seconds; null while it runs.
+             */
+            finished_at: number | null;
+            /**
+             * File Id
+             * @description ID of the first file, below which the merge is retrieved and listed.
+             */
+            file_id: string;
+            /**
+             * Files
+             * @description Files to merge, as requested.
+             */
+            files: components["schemas"]["FileToMerge"][];
+            /**
+             * Filename
+             * @description Name of the merged file.
+             */
+            filename: string;
+            /** @description Status of the merge: `in_progress`, then `completed` or `failed`. */
+            status: components["schemas"]["TaskState"];
+            /**
+             * Options
+             * @description Options of the merge.
+             */
+            options: {
+                [key: string]: unknown;
+            };
+            /** @description Error that made the merge fail; null otherwise. */
+            error: components["schemas"]["TaskFailure"] | null;
+            /**
+             * Merged File
+             * @description ID of the merged file.
+             */
+            merged_file?: string | null;
+            /**
+             * Diff File
+             * @description ID of a JSON Lines file that names each row that was left out, with the reason, and each row that conflicts with one of another file.
+             */
+            diff_file?: string | null;
+            /**
+             * Rows
+             * @description Number of rows in the merged file.
+             */
+            rows?: number | null;
+            /**
+             * Sources
+             * @description What became of the rows of each file.
+             */
+            sources?: components["schemas"]["MergedFileObject"][] | null;
+            /**
+             * Languages
+             * @description Number of rows in the merged file, by language.
+             */
+            languages?: {
+                [key: string]: number;
+            } | null;
+            /**
+             * Conflicts
+             * @description Number of questions in the merged file that several files answer differently.
+             */
+            conflicts?: number | null;
+            /**
+             * Conflict Examples
+             * @description Rows of the first 20 conflicts, up to five each.
+             */
+            conflict_examples?: components["schemas"]["RowOfFileObject"][][] | null;
+        };
+        /**
+         * MergeRequest
+         * @description Files to merge, and options.
+         */
+        MergeRequest: {
+            /**
+             * Files
+             * @description Files to merge. Their rows have one format: conversations, preferences or labeled answers.
+             */
+            files: components["schemas"]["FileToMerge"][];
+            /**
+             * Filename
+             * @description Name of the merged file.
+             * @default merged.jsonl
+             */
+            filename?: string;
+            /**
+             * Exact Duplicates
+             * @description Whether to keep only the first of the rows that are identical in all content used for training, in the order of `files`.
+             * @default true
+             */
+            exact_duplicates?: boolean;
+            /**
+             * Balance
+             * @description `files` takes as many rows of each file, and `languages` as many of each language. Rows of unknown languages, and of those with less than 2% of the rows, are all kept.
+             * @default none
+             * @enum {string}
+             */
+            balance?: "none" | "files" | "languages";
+            /**
+             * Seed
+             * @description Random seed of the choice of rows.
+             * @default 0
+             */
+            seed?: number;
+        };
+        /**
+         * MergedFileObject
+         * @description What became of the rows of a file.
+         */
+        MergedFileObject: {
+            /**
+             * File Id
+             * @description ID of the file.
+             */
+            file_id: string;
+            /**
+             * Rows
+             * @description Number of rows in the file.
+             */
+            rows: number;
+            /**
+             * Taken
+             * @description Number of rows in the merged file.
+             */
+            taken: number;
+            /**
+             * Duplicates
+             * @description Number of rows that are identical to an earlier one.
+             */
+            duplicates: number;
+            /**
+             * Left Out
+             * @description Number of rows that `max_rows`, weights or the balance left out.
+             */
+            left_out: number;
         };
         /**
          * Method
@@ -7487,6 +7912,22 @@ export interface components {
             } | null;
             /** Findings */
             findings: components["schemas"]["RowFindingObject"][];
+        };
+        /**
+         * RowOfFileObject
+         * @description A row of a file.
+         */
+        RowOfFileObject: {
+            /**
+             * File Id
+             * @description ID of the file.
+             */
+            file_id: string;
+            /**
+             * Line
+             * @description Line of the row in the file, counted from 1.
+             */
+            line: number;
         };
         /**
          * RunGrader
@@ -8944,6 +9385,46 @@ export interface components {
             group_by: string;
         };
         /**
+         * Shift
+         * @description A statistic that differs between two files.
+         *
+         *         `before` and `after` are shares of the rows, medians of lengths and turns, or findings of
+         *         personal data per row. `name` is the language, the class, or the kind of personal data. `size`
+         *         is how much differs, from 0 to 1: the difference of the shares or, for lengths and turns, the
+         *         largest difference between the shares of rows up to any value.
+         */
+        Shift: {
+            /** @enum {unknown} */
+            measure: "answer_characters" | "class" | "language" | "personal_data" | "question_characters" | "system_prompts" | "tools" | "turns";
+            name: string | null;
+            before: number;
+            after: number;
+            size: number;
+            text: string;
+        };
+        /**
+         * FileStatistics
+         * @description Statistics of a file. All but `broken_rows` cover the valid rows only.
+         *
+         *         `classes` has the answers of rows that sort inputs into classes, or the labels of labeled rows.
+         *         `personal_data` counts the findings by kind, and `personal_rows` the rows that have any.
+         */
+        FileStatistics: {
+            rows: number;
+            broken_rows: number;
+            languages: components["schemas"]["Share"][];
+            question_characters: components["schemas"]["Distribution"] | null;
+            answer_characters: components["schemas"]["Distribution"] | null;
+            turns: components["schemas"]["Distribution"] | null;
+            system_prompts: components["schemas"]["SystemPrompts"];
+            tool_rows: number;
+            classes: components["schemas"]["Share"][];
+            personal_data: {
+                [key: string]: number;
+            };
+            personal_rows: number;
+        };
+        /**
          * FileReport
          * @description Report on a data set. Line numbers refer to the file as uploaded.
          *
@@ -9022,6 +9503,31 @@ export interface components {
             rows: components["schemas"]["PreviewRow"][];
             findings: components["schemas"]["Issue"][];
             alternatives: components["schemas"]["FormatAlternatives"];
+        };
+        /**
+         * FileDiff
+         * @description Difference between two files, from `before` to `after`.
+         *
+         *         Rows are compared in all content used for training, in any order. `changed` rows have the same
+         *         questions, or come from the same row by a cleaning, but differ otherwise. The largest shift in
+         *         `drift` comes first.
+         */
+        FileDiff: {
+            id: string;
+            /** @constant */
+            object: "file.diff";
+            file_id: string;
+            /** @constant */
+            status: "completed";
+            other_file: string;
+            summary: string;
+            unchanged: number;
+            changed: number;
+            removed: number;
+            added: number;
+            drift: components["schemas"]["Shift"][];
+            before: components["schemas"]["FileStatistics"];
+            after: components["schemas"]["FileStatistics"];
         };
         /**
          * Error
@@ -9398,7 +9904,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-5otikegye28rlr3hcuzgs6sf
+                 * @example file-gntr0htpcm7fgekbzegq998w
                  */
                 file_id: string;
             };
@@ -9437,7 +9943,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-5otikegye28rlr3hcuzgs6sf
+                 * @example file-gntr0htpcm7fgekbzegq998w
                  */
                 file_id: string;
             };
@@ -10255,6 +10761,322 @@ export interface operations {
             503: components["responses"]["Error503"];
         };
     };
+    retrieveFileDiff: {
+        parameters: {
+            query: {
+                /**
+                 * @description ID of the later file, which has passed its check.
+                 * @example file-xm4fml4zi9ys2jmp3fbkl1dj
+                 */
+                other_file: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a file in the project.
+                 * @example file-nd3792l3di71006szbxq1yxt
+                 */
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Completed comparison. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileDiff"];
+                };
+            };
+            /** @description Comparison in progress. Retry after `retry-after` seconds. */
+            202: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiffPending"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    listFileDiffRows: {
+        parameters: {
+            query: {
+                /**
+                 * @description ID of the later file, which has passed its check.
+                 * @example file-xm4fml4zi9ys2jmp3fbkl1dj
+                 */
+                other_file: string;
+                /** @description Kind of difference; all if omitted. */
+                change?: ("changed" | "removed" | "added") | null;
+                /** @description Position after which to start. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 2
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a file in the project.
+                 * @example file-nd3792l3di71006szbxq1yxt
+                 */
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `DiffRowObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_DiffRowObject_"];
+                };
+            };
+            /** @description Comparison in progress. Retry after `retry-after` seconds. */
+            202: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiffPending"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    createFileMerge: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Client-chosen idempotency key of up to 255 characters. A repeated request with the same key and body returns the first response for one day. A request with the same key and another body answers 409.
+                 * @example merge-1
+                 */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MergeRequest"];
+            };
+        };
+        responses: {
+            /** @description `MergeObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MergeObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            /** @description The request exceeds a limit of the key or the project. */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    listFileMerges: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a file in the project.
+                 * @example file-nd3792l3di71006szbxq1yxt
+                 */
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `MergeObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_MergeObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveFileMerge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a file in the project.
+                 * @example file-nd3792l3di71006szbxq1yxt
+                 */
+                file_id: string;
+                /** @example filemerge-tei644bfajch1a00qifr5e5i */
+                merge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `MergeObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MergeObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
     listRecognizers: {
         parameters: {
             query?: {
@@ -10510,7 +11332,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-u3i9w4ro7no2qb9ovo21krzi
+                 * @example file-5uij1a6xtirbu3glqgzltzjf
                  */
                 file_id: string;
             };
@@ -10559,12 +11381,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-u3i9w4ro7no2qb9ovo21krzi
+                 * @example file-5uij1a6xtirbu3glqgzltzjf
                  */
                 file_id: string;
                 /**
                  * @description ID of an import of the file.
-                 * @example modelimport-wway0ve12vb2ymp1kvdeh2es
+                 * @example modelimport-uu7f68pgyj5j4qgxjuuqcla5
                  */
                 import_id: string;
             };
@@ -10769,7 +11591,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a fine-tuning job in the project.
-                 * @example ftjob-92z9n95xru0xxh0492tocjui
+                 * @example ftjob-xlzzrnltcvhdb6df24k2dcfm
                  */
                 job_id: string;
             };
@@ -10819,7 +11641,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a fine-tuning job in the project.
-                 * @example ftjob-92z9n95xru0xxh0492tocjui
+                 * @example ftjob-xlzzrnltcvhdb6df24k2dcfm
                  */
                 job_id: string;
             };
@@ -10869,7 +11691,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a fine-tuning job in the project.
-                 * @example ftjob-92z9n95xru0xxh0492tocjui
+                 * @example ftjob-xlzzrnltcvhdb6df24k2dcfm
                  */
                 job_id: string;
             };
@@ -11414,7 +12236,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-54bgm12d2d76jklpkk6l5wpu
+                 * @example ftadvice-ocikogap4anl3147vkxvivgh
                  */
                 advice_id: string;
             };
@@ -11520,7 +12342,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
-                 * @example ft:smollm2-135m-instruct:acme:bookshop:0vaonc5gtlvf
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:rjvyu88zb2ip
                  */
                 model: string;
             };
@@ -11709,7 +12531,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-pllovp8utcul7bqfutpa7uhc
+                 * @example export-62mg60cslmpalxssoh357gzd
                  */
                 export_id: string;
             };
@@ -11748,7 +12570,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-10aitpisilvfxzwpea7i43jc
+                 * @example export-6r9ce2t8bhy26m490m5vkf7q
                  */
                 export_id: string;
             };
@@ -11795,7 +12617,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-10aitpisilvfxzwpea7i43jc
+                 * @example export-6r9ce2t8bhy26m490m5vkf7q
                  */
                 export_id: string;
             };
@@ -11875,7 +12697,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-pllovp8utcul7bqfutpa7uhc
+                 * @example export-62mg60cslmpalxssoh357gzd
                  */
                 export_id: string;
             };
@@ -12103,7 +12925,7 @@ export interface operations {
                 "if-none-match"?: string | null;
                 /**
                  * @description Expected etag of the alias. The request fails with 409 if the alias has changed since. `*` requires that the alias exists.
-                 * @example "usxlutp4f1zwfi0l914ysmep"
+                 * @example "44rkg909hktidsd47xr1jrqm"
                  */
                 "if-match"?: string | null;
             };
@@ -12339,7 +13161,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_gggbvhc1jx8b5z8zhelfd2eu
+                 * @example proj_wxg36upx65aednr9s8czwzcp
                  */
                 project_id: string;
             };
@@ -12388,7 +13210,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_gggbvhc1jx8b5z8zhelfd2eu
+                 * @example proj_wxg36upx65aednr9s8czwzcp
                  */
                 project_id: string;
             };
@@ -12460,7 +13282,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_gggbvhc1jx8b5z8zhelfd2eu
+                 * @example proj_wxg36upx65aednr9s8czwzcp
                  */
                 project_id: string;
             };
@@ -12519,7 +13341,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_gggbvhc1jx8b5z8zhelfd2eu
+                 * @example proj_wxg36upx65aednr9s8czwzcp
                  */
                 project_id: string;
             };
@@ -12583,12 +13405,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_gggbvhc1jx8b5z8zhelfd2eu
+                 * @example proj_wxg36upx65aednr9s8czwzcp
                  */
                 project_id: string;
                 /**
                  * @description ID of an API key in the project.
-                 * @example key_5fqlrl0g1jpxnfyfz6mlcjbg
+                 * @example key_gvac4wkx5kuceetvodtr9xdb
                  */
                 key_id: string;
             };
@@ -12652,12 +13474,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_gggbvhc1jx8b5z8zhelfd2eu
+                 * @example proj_wxg36upx65aednr9s8czwzcp
                  */
                 project_id: string;
                 /**
                  * @description ID of an API key in the project.
-                 * @example key_5fqlrl0g1jpxnfyfz6mlcjbg
+                 * @example key_gvac4wkx5kuceetvodtr9xdb
                  */
                 key_id: string;
             };
@@ -12832,7 +13654,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
+                 * @example eval_yerybajrsikv9urchib9tqft
                  */
                 eval_id: string;
             };
@@ -12871,7 +13693,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
+                 * @example eval_yerybajrsikv9urchib9tqft
                  */
                 eval_id: string;
             };
@@ -12925,7 +13747,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_qmiy1s550udnckyliwmu85c0
+                 * @example eval_005mwkof0i7ahxau9s6ot19i
                  */
                 eval_id: string;
             };
@@ -12976,7 +13798,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
+                 * @example eval_yerybajrsikv9urchib9tqft
                  */
                 eval_id: string;
             };
@@ -13031,7 +13853,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
+                 * @example eval_yerybajrsikv9urchib9tqft
                  */
                 eval_id: string;
             };
@@ -13108,12 +13930,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
+                 * @example eval_yerybajrsikv9urchib9tqft
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_zb3490qr11dq3nk80uklvi4o
+                 * @example evalrun_v32mob7vafpx9i8u6iwqnmyv
                  */
                 run_id: string;
             };
@@ -13152,12 +13974,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
+                 * @example eval_yerybajrsikv9urchib9tqft
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_l09l9v02lmy8pxb1n2hf3kvs
+                 * @example evalrun_rcccn2y4mqz5j35znnihq7ny
                  */
                 run_id: string;
             };
@@ -13207,12 +14029,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_l09l9v02lmy8pxb1n2hf3kvs
+                 * @example evalrun_rcccn2y4mqz5j35znnihq7ny
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
+                 * @example eval_yerybajrsikv9urchib9tqft
                  */
                 eval_id: string;
             };
@@ -13251,12 +14073,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
+                 * @example eval_yerybajrsikv9urchib9tqft
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_iawdx2a40ejrzxg2bs5hpnic
+                 * @example evalrun_6ny4sgrt6div6e8bampuibq0
                  */
                 run_id: string;
             };
@@ -13318,12 +14140,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_zb3490qr11dq3nk80uklvi4o
+                 * @example evalrun_v32mob7vafpx9i8u6iwqnmyv
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
+                 * @example eval_yerybajrsikv9urchib9tqft
                  */
                 eval_id: string;
             };
@@ -13372,17 +14194,17 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an output item of the run.
-                 * @example outputitem_zb3490qr11dq3nk80uklvi4o00001
+                 * @example outputitem_v32mob7vafpx9i8u6iwqnmyv00001
                  */
                 output_item_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_zb3490qr11dq3nk80uklvi4o
+                 * @example evalrun_v32mob7vafpx9i8u6iwqnmyv
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
+                 * @example eval_yerybajrsikv9urchib9tqft
                  */
                 eval_id: string;
             };
@@ -13539,7 +14361,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_k8bjgfdvnh90ms1k0h35lh3u
+                 * @example batch_s69pjka80f6wyj9l60xi31af
                  */
                 batch_id: string;
             };
@@ -13578,7 +14400,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_l7g7p6b3ndsb5dgr9xqqch59
+                 * @example batch_u4fla0p7rupqp4qv3x9yao2e
                  */
                 batch_id: string;
             };
@@ -13746,7 +14568,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_x0v2g60kwtc0w3219wjtczcf
+                 * @example dsgen_0vyx99wpfp51o36ju9pm3uuy
                  */
                 generation_id: string;
             };
@@ -13785,7 +14607,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_gpzgbcd76cmbnpgch75vtrtr
+                 * @example dsgen_w5ihnqissn6ky0jeay9td9o7
                  */
                 generation_id: string;
             };
@@ -13835,7 +14657,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_o2cmx8nqiaa7jdkvyec74x19
+                 * @example dsgen_ccsuwchyldtyx09oos0n5y9v
                  */
                 generation_id: string;
             };
@@ -14045,7 +14867,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_4w6313heec2va41iw916jj3s
+                 * @example webhook_gfwylaqys47abbskuup0fp0p
                  */
                 webhook_endpoint_id: string;
             };
@@ -14084,7 +14906,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_4w6313heec2va41iw916jj3s
+                 * @example webhook_gfwylaqys47abbskuup0fp0p
                  */
                 webhook_endpoint_id: string;
             };
@@ -14138,7 +14960,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_daeim3iy6px9qe77jepp0fv8
+                 * @example webhook_40jto8aw7y5xw6k6b6l57xoh
                  */
                 webhook_endpoint_id: string;
             };
@@ -14177,7 +14999,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_4w6313heec2va41iw916jj3s
+                 * @example webhook_gfwylaqys47abbskuup0fp0p
                  */
                 webhook_endpoint_id: string;
             };
@@ -14231,7 +15053,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_4w6313heec2va41iw916jj3s
+                 * @example webhook_gfwylaqys47abbskuup0fp0p
                  */
                 webhook_endpoint_id: string;
             };
@@ -14304,7 +15126,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_4w6313heec2va41iw916jj3s
+                 * @example webhook_gfwylaqys47abbskuup0fp0p
                  */
                 webhook_endpoint_id: string;
             };

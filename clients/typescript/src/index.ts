@@ -15,6 +15,9 @@ export {
 export { type ClientOptions, Finetuned, type SendInit, unwrap } from "./client.js";
 export {
   clean,
+  diff,
+  diffRows,
+  merge,
   type PreviewOptions,
   preview,
   report,

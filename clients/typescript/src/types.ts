@@ -12,6 +12,9 @@ export type FilePreview = Schemas["FilePreview"];
 export type FileReport = Schemas["FileReport"];
 export type CleanRequest = Schemas["CleanRequest"];
 export type CleaningObject = Schemas["CleaningObject"];
+export type FileDiff = Schemas["FileDiff"];
+export type MergeRequest = Schemas["MergeRequest"];
+export type MergeObject = Schemas["MergeObject"];
 export type CreateJob = Schemas["CreateJob"];
 export type JobObject = Schemas["JobObject"];
 export type JobEvent = Schemas["EventObject"];
@@ -39,6 +42,15 @@ export type ReportQuery = Pick<
 
 export type RowObject = Schemas["RowObject"];
 export type RowPage = Schemas["ListOf_RowObject_"];
+
+export type DiffRowObject = Schemas["DiffRowObject"];
+export type DiffRowPage = Schemas["ListOf_DiffRowObject_"];
+
+/** Kind of rows that differ, and the position after which to start. */
+export type DiffRowQuery = Omit<
+  NonNullable<operations["listFileDiffRows"]["parameters"]["query"]>,
+  "other_file"
+>;
 
 /** Filters and order of rows, and the line after whose row to start. */
 export type RowQuery = NonNullable<operations["listFileRows"]["parameters"]["query"]>;

@@ -3,8 +3,11 @@ import {
   BadRequestError,
   clean,
   deleteRecognizer,
+  diff,
+  diffRows,
   getRecognizer,
   listRecognizers,
+  merge,
   preview,
   report,
   rows,
@@ -64,6 +67,30 @@ test("a cleaning creates a new file", async () => {
   expect((cleaned.training_rows ?? 0) + (cleaned.validation_rows ?? 0)).toBe(15);
   expect(cleaned.training_file).toMatch(/^file-/);
   expect(cleaned.training_file).not.toBe(file.id);
+});
+
+test("a file is compared with what a cleaning made of it", async () => {
+  const once = await chats(15, "diff").text();
+  const file = await upload(service(), new File([once, "\n", once], "twice.jsonl"));
+  const cleaned = await clean(service(), file.id);
+  const later = cleaned.training_file as string;
+  const found = await diff(service(), file.id, later);
+  expect(found).toMatchObject({ object: "file.diff", unchanged: 15, removed: 15, added: 0 });
+  const lines: (number | null)[] = [];
+  for await (const row of diffRows(service(), file.id, later, { change: "removed" })) {
+    lines.push(row.line);
+  }
+  expect(lines).toEqual(Array.from({ length: 15 }, (_, at) => at + 16));
+});
+
+test("files are merged into a new file", async () => {
+  const files = [];
+  for (const name of ["one", "other"]) files.push(await upload(service(), chats(12, name)));
+  const merged = await merge(service(), {
+    files: files.map(({ id }, at) => ({ file_id: id, ...(at ? { max_rows: 2 } : {}) })),
+  });
+  expect(merged).toMatchObject({ status: "completed", rows: 14, conflicts: 0 });
+  expect(merged.merged_file).toMatch(/^file-/);
 });
 
 test("a failed background task throws the service's code", async () => {

@@ -26,6 +26,26 @@ SET: dict[str, Check] = {
         "A decision keeps this row, which is broken.",
         "Edit it, or drop it.",
     ),
+    "broken_source": Check(
+        "error",
+        "The file {file} has broken rows, the first in line {number} ({cause}).",
+        "Clean the file, and merge the training file of the cleaning.",
+    ),
+    "unreadable_source": Check(
+        "error",
+        "The file {file} cannot be read: {reason}",
+        "Its preview shows how it is read. Correct it, or leave it out.",
+    ),
+    "merge_too_large": Check(
+        "error",
+        "The rows of the files take more than {limit} bytes together.",
+        "Merge fewer or smaller files, or raise `FINETUNED_MAX_UNPACKED_BYTES`.",
+    ),
+    "mixed_row_formats": Check(
+        "error",
+        "The file {file} has rows of the format {found}, but {first} has {expected}.",
+        "Merge files of one format: conversations, preferences, or labeled answers.",
+    ),
     "one_label": Check(
         "error",
         "Every row has the label {label}; the file needs good and bad answers.",

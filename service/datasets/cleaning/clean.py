@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from service.datasets.cleaning.decisions import Decisions
 from service.datasets.cleaning.diff import DiffEntry, diff_lines
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.cleaning.text import TextCleaner
-from service.datasets.contract import CleanResult, ConvertResult, OutputFile
+from service.datasets.contract import CleanResult, ConvertResult
 from service.datasets.digest import DigestWriter
 from service.datasets.duplicates.find import find_likeness, verdicts
 from service.datasets.duplicates.groups import Rows
@@ -29,14 +29,14 @@ from service.datasets.errors import refuse
 from service.datasets.facts import RowFormat
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
-from service.datasets.limits import MAX_LINE_BYTES
+from service.datasets.output import OutputFile
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.recognizer import Recognizer
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.features import FeatureOptions
 from service.datasets.rows.canonical import encode
-from service.datasets.rows.lines import FileSlice, LongLine, read_batches
+from service.datasets.rows.lines import canonical_rows
 from service.datasets.rows.split import split_rows
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -169,7 +169,9 @@ class _Cleaning:
         target = self._work / "decided"
         lines = array("I")
         with DigestWriter(target, limit) as writer:
-            for line, data in decisions.apply(zip(source_lines, _rows(source), strict=True)):
+            for line, data in decisions.apply(
+                zip(source_lines, canonical_rows(source), strict=True)
+            ):
                 writer.write_row(data + b"\n", line)
                 lines.append(line)
         return target, lines
@@ -197,10 +199,10 @@ class _Cleaning:
             ),
         )
         if cleaner.learns:
-            for data in _rows(source):
+            for data in canonical_rows(source):
                 cleaner.learn(_decode(data))
         kept = array("I")
-        for number, data in zip(source_lines, _rows(source), strict=True):
+        for number, data in zip(source_lines, canonical_rows(source), strict=True):
             row, changes = cleaner.clean(_decode(data))
             if changes:
                 found = Findings(number)
@@ -289,7 +291,7 @@ class _Cleaning:
     ) -> CleanResult:
         train, validation = self._work / "train", self._work / "validation"
         with DigestWriter(train) as to_train, DigestWriter(validation) as to_validation:
-            for row, data in enumerate(_rows(cleaned)):
+            for row, data in enumerate(canonical_rows(cleaned)):
                 if held[row]:
                     to_validation.write(data + b"\n")
                     self._entries.append(DiffEntry(lines[row], "held_out", "validation", {}))
@@ -327,13 +329,6 @@ def _first_errors(result: ConvertResult) -> dict[int, str]:
         if issue.severity == "error" and issue.line is not None:
             first.setdefault(issue.line, issue.code)
     return first
-
-
-def _rows(path: Path) -> Iterator[bytes]:
-    with FileSlice(path) as stream:
-        for batch in read_batches(stream, max_line_bytes=4 * MAX_LINE_BYTES):
-            if not isinstance(batch, LongLine):
-                yield from (line for line in batch.lines if line)
 
 
 def _renumbered(groups: list[Rows], kept: Rows) -> list[Rows]:

@@ -58,7 +58,8 @@ def find_likeness(collected: Collected, *, near_threshold: float) -> Likeness:
     stack = SignatureStack(collected.signatures)
     with collected.texts() as texts:
         classes = find_classes(features, kept, stack, texts, near_threshold)
-        contradicting = _contradictions(features, texts, near_threshold)
+        every = np.arange(len(features))
+        contradicting = contradicting_rows(every, features, texts, near_threshold)
     near = [group for one in classes.copies for group in one if len(group) > 1]
     return Likeness(
         exact,
@@ -88,12 +89,15 @@ def _same_form(classes: list[list[Rows]], features: FeatureArray) -> list[Rows]:
     return sorted(found, key=lambda group: int(group[0]))
 
 
-def _contradictions(features: FeatureArray, texts: RowTexts, threshold: float) -> list[Rows]:
+def contradicting_rows(
+    rows: Rows, features: FeatureArray, texts: RowTexts, threshold: float
+) -> list[Rows]:
     """Return groups of rows with the same question and verdicts that do not mean the same."""
-    asked = np.flatnonzero((features["label"] != UNLABELED) | (features["question"] != 0))
+    is_asked = (features["label"][rows] != UNLABELED) | (features["question"][rows] != 0)
+    asked = rows[is_asked]
     groups = contradictions(questions(features)[asked], verdicts(features)[asked])
     found: list[Rows] = []
-    for number, group in enumerate(asked[rows] for rows in groups):
+    for number, group in enumerate(asked[places] for places in groups):
         is_labeled = features["label"][group[0]] != UNLABELED
         if is_labeled or number >= _COMPARED_GROUPS or _disagree(group, features, texts, threshold):
             found.append(group)

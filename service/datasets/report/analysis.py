@@ -5,14 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, make_issue
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.contract import ConvertResult, EncoderChoice
+from service.datasets.contract import EncoderChoice
 from service.datasets.duplicates.find import (
     Lines,
     find_likeness,
@@ -20,7 +19,6 @@ from service.datasets.duplicates.find import (
     log_groups,
 )
 from service.datasets.duplicates.overlap import Overlap, overlap
-from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
 from service.datasets.meaning.pairs import MeaningPair
 from service.datasets.personal_data.custom_kinds import CustomKinds
@@ -28,7 +26,7 @@ from service.datasets.personal_data.kinds import POSSIBLE
 from service.datasets.personal_data.recognizer import Recognizer
 from service.datasets.quality.find import CODES
 from service.datasets.report.advice import Figures, advise
-from service.datasets.report.collect import Collected, Progress, collect
+from service.datasets.report.collect import Collected, Progress
 from service.datasets.report.distributions import distribution
 from service.datasets.report.features import FeatureOptions
 from service.datasets.report.outliers import (
@@ -46,6 +44,7 @@ from service.datasets.report.pairs import (
     overlap_stats,
     row_pairs,
 )
+from service.datasets.report.read_file import FileRows, read_file
 from service.datasets.report.report import (
     MeaningStats,
     OverlapStats,
@@ -83,12 +82,6 @@ class AnalysisOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     processes: int = 1
 
 
-class _Read(NamedTuple):
-    result: ConvertResult
-    lines: Lines
-    collected: Collected
-
-
 def analyse(
     path: Path | str,
     *,
@@ -121,7 +114,7 @@ def analyse(
         read = _read(
             Path(path), Path(folder), chosen, models, progress, max_issues=MAX_ISSUES_A_CODE
         )
-        held: _Read | None = None
+        held: FileRows | None = None
         known: set[int] = set()
         shared: OverlapStats | None = None
         shared_pairs: list[RowPair] = []
@@ -158,8 +151,8 @@ def analyse(
 
 def _meaning(
     encoder: EncoderChoice,
-    read: _Read,
-    held: _Read | None,
+    read: FileRows,
+    held: FileRows | None,
     known: set[int],
     processes: int,
     log: IssueLog,
@@ -194,16 +187,16 @@ def _meaning(
     return stats, pairs
 
 
-def _of_rows(read: _Read, log: IssueLog) -> list[Issue]:
+def _of_rows(read: FileRows, log: IssueLog) -> list[Issue]:
     """Return the issues of the file's rows."""
     return [issue for issue in _all_issues(read, log) if issue.code not in OF_HELD]
 
 
-def _all_issues(read: _Read, log: IssueLog) -> list[Issue]:
+def _all_issues(read: FileRows, log: IssueLog) -> list[Issue]:
     return [*read.result.validation.issues, *log.issues]
 
 
-def _write_index(folder: Path, read: _Read, log: IssueLog, stored_rows: str | None) -> None:
+def _write_index(folder: Path, read: FileRows, log: IssueLog, stored_rows: str | None) -> None:
     rows = _valid_rows(read.lines, read.collected)
     found = _of_rows(read, log)
     has_texts = read.result.sha256 != stored_rows
@@ -229,29 +222,20 @@ def _read(
     progress: Progress | None,
     *,
     max_issues: int,
-) -> _Read:
-    folder.mkdir(exist_ok=True)
-    canonical = folder / "canonical"
-    prepared = prepare(
+) -> FileRows:
+    return read_file(
         path,
-        canonical,
-        options.format,
-        processes=options.processes,
-        max_issues=max_issues,
-    )
-    collected = collect(
-        canonical,
-        prepared.result.rows,
         folder,
+        options.format,
         FeatureOptions(tokenizers=tokenizers, recognizers=options.recognizers),
+        max_issues=max_issues,
         processes=options.processes,
         progress=progress,
     )
-    return _Read(prepared.result, np.array(prepared.lines, dtype=np.uint32), collected)
 
 
 def _report(
-    read: _Read,
+    read: FileRows,
     options: AnalysisOptions,
     tokenizers: Mapping[str, Path],
     context_lengths: Sequence[int],

@@ -50,11 +50,13 @@ FEATURES = np.dtype(
     [
         ("chars", np.uint32),
         ("answer_chars", np.uint32),
+        ("question_chars", np.uint32),
         ("turns", np.uint16),
         ("exact", np.uint64),  # hash of everything that is trained on, verbatim
         ("said", np.uint64),  # hash of all turns except the system prompt, normalized
         ("context", np.uint64),  # hash of the system prompt, tools, rejected answer, and label
         ("prompt", np.uint64),  # hash of the tools and everything before the last answer
+        ("asked", np.uint64),  # hash of all questions; 0 if nothing is asked
         ("answer", np.uint64),  # hash of the last answer
         ("form", np.uint64),  # hash of the wording of the turns without its numbers
         ("figures", np.uint64),  # hash of the numbers
@@ -225,6 +227,7 @@ def _describe(
     system = talk.system
     row["chars"] = sum(len(turn.text) for turn in talk.turns)
     row["answer_chars"] = sum(len(turn.text) for turn in talk.turns if turn.supervised)
+    row["question_chars"] = sum(len(turn.text) for turn in talk.turns if turn.role == "user")
     row["turns"] = min(sum(turn.role != "system" for turn in talk.turns), 65535)
     tools = [talk.tools] if talk.tools else []
     worse = [turn.text for turn in talk.rejected]
@@ -232,11 +235,14 @@ def _describe(
     row["context"] = hash_text("\0".join((system, *tools, *worse, *label)))
     roles = [turn.role for turn in talk.turns[:last]]
     row["prompt"] = hash_text("\0".join((*roles, *plain[:last], *tools)))
+    asked = [text for turn, text in zip(talk.turns, plain, strict=True) if turn.role == "user"]
+    if asked:
+        row["asked"] = hash_text("\0".join(asked))
     row["answer"] = hash_text(plain[last] if last < len(plain) else "")
     row["label"] = UNLABELED if talk.label is None else GOOD if talk.label else BAD
     row["system"] = hash_text(system) if system else 0
-    asked = [turn.text for turn in talk.turns[:last] if turn.role == "user"]
-    row["factual"] = bool(asked) and _is_factual(asked[-1], answer)
+    questions = [turn.text for turn in talk.turns[:last] if turn.role == "user"]
+    row["factual"] = bool(questions) and _is_factual(questions[-1], answer)
     row["tools"] = talk.has_tools
     if options.mojibake:
         row["mojibake"] = any(is_mojibake(turn.text) for turn in talk.turns)

@@ -134,6 +134,17 @@ def _after_line(stream: ByteStream, block: bytes, batch_bytes: int) -> bytes:
     return b""
 
 
+def canonical_rows(path: Path) -> Iterator[bytes]:
+    """Yield the rows of a canonical file, without their newlines.
+
+    Escapes can make a canonical line longer than its source, but never four times as long.
+    """
+    with FileSlice(path) as stream:
+        for batch in read_batches(stream, max_line_bytes=4 * MAX_LINE_BYTES):
+            if not isinstance(batch, LongLine):
+                yield from filter(None, batch.lines)
+
+
 def line_ranges(path: Path, *, start: int, range_bytes: int) -> Iterator[tuple[int, int]]:
     """Split a file from `start` into byte ranges that begin and end at line boundaries."""
     size = path.stat().st_size

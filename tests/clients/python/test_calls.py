@@ -48,6 +48,19 @@ async def test_file_is_checked_reported_and_cleaned(client, work):
         assert [c.id async for c in client.files.cleanings(file.id)] == [cleaning.id]
         cleaned = await client.files.content(cleaning.training_file)
         assert len(cleaned.splitlines()) == 12
+        later = cleaning.training_file
+        diff = await client.files.diff(file.id, later, timeout_s=60)
+        assert isinstance(diff, types.FileDiff)
+        assert (diff.unchanged, diff.removed, diff.added) == (12, 1, 0)
+        removed = [row async for row in client.files.diff_rows(file.id, later, change="removed")]
+        assert [(row.line, row.other_row) for row in removed] == [(13, None)]
+        limited = types.FileToMerge(file_id=file.id, max_rows=5)
+        merge = await client.files.merge([limited, later], filename="both.jsonl", timeout_s=60)
+        assert (merge.rows, merge.filename) == (12, "both.jsonl")
+        assert await client.files.merging(file.id, merge.id) == merge
+        assert [found.id async for found in client.files.merges(file.id)] == [merge.id]
+        with pytest.raises(finetuned.BadRequest, match="twice"):
+            await client.files.merge([file.id, file.id])
         assert (await client.files.delete(file.id)).deleted
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from service.jobs.records import JobFailure, Status
 from service.projects.records import Role
-from tests.clients.python.commands import PROGRAM
+from tests.clients.python.commands import PROGRAM, Cli
 from tests.clients.python.terminal import Terminal
 from tests.conftest import BASE_MODEL, Api, chat_line
 
@@ -128,6 +128,7 @@ async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
         given = ("--no-near-duplicates", "--decisions", str(decisions), "--json")
         cleaned = await cli("files", "clean", file["id"], *given)
         assert cleaned.json()["dropped"] == {"decision": 1, "exact_duplicate": 1}
+        await _versions(cli, file["id"], cleaned.json()["training_file"])
         bad = tmp_path / "bad.jsonl"
         bad.write_text('{"messages": []}\n')
         refused = await cli("files", "upload", "bad.jsonl")
@@ -147,6 +148,29 @@ async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
     assert (await cli("files", "delete", file["id"])).code == 2
     assert (await cli("files", "delete", file["id"], "--yes")).code == 0
     assert (await cli("files", "show", file["id"])).code == 4
+
+
+async def _versions(cli: Cli, file_id: str, cleaned: str) -> None:
+    """Compare a file with what a cleaning made of it, and merge the two."""
+    compared = await cli("files", "diff", file_id, cleaned, "--limit", "1")
+    assert compared.code == 0, compared.err
+    assert compared.out.startswith("13 rows became 11: 11 unchanged, 2 removed; ")
+    assert count(compared.out, "removed") == 2
+    assert "\nremoved: line 2\n- user: " in compared.out
+    assert "and 1 more rows" in compared.err
+    as_json = json.loads((await cli("files", "diff", file_id, cleaned, "--json")).out)
+    assert [row["line"] for row in as_json["rows"]] == [2, 13]
+    given = ("--name", "both.jsonl", "--max-rows", f"{file_id}=3", "--weight", f"{cleaned}=0.5")
+    merged = await cli("files", "merge", cleaned, file_id, *given)
+    assert merged.code == 0, merged.err
+    assert "(12 duplicates)" in merged.out
+    assert count(merged.out, "conflicts") == 0
+    for option, says in (
+        ("--max-rows=file-x=3", "not merged"),
+        (f"--weight={file_id}=x", "NUMBER"),
+    ):
+        refused = await cli("files", "merge", file_id, cleaned, option)
+        assert (refused.code, says in refused.err) == (2, True)
 
 
 async def test_files_are_checked_on_this_machine(cli, rows, tmp_path, monkeypatch):

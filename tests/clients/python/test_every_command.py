@@ -72,6 +72,8 @@ OTHER = (
     "files report {file}",
     "files rows {file}",
     "files clean {file}",
+    "files diff {file} {file}",
+    "files merge {file} {file}",
     "jobs watch {job}",
     "models delete {model} --yes",
 )

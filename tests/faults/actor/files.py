@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from tests.adapters import adapter, tar_of
-from tests.conftest import BASE_MODEL
+from tests.conftest import BASE_MODEL, chat_line
 from tests.faults.actor.base import ROWS, Actor, answered, key, make, one, requests, send, works
 from tests.faults.invariants import listed
 from tests.faults.world import World
 
+# Half of them contradict the other file.
+_OTHER_ROWS = "\n".join(chat_line(f"Question {i}?", f"It is {i}.") for i in range(9, 15)).encode()
 # Not canonical, so that the check stores the rows.
 _TABLE = b"question,answer\n" + b"".join(b"q%d,a%d\n" % (i, i) for i in range(12))
 
@@ -55,6 +57,42 @@ async def _clean(world: World) -> None:
 async def _cleaning_waits(world: World) -> None:
     await checked_file(world)
     await _clean(world)
+
+
+async def _two_files(world: World) -> None:
+    await checked_file(world)
+    world.notes["first"] = world.notes["file"]
+    await post_file(world, _OTHER_ROWS, "others.jsonl")
+    await world.settle()
+
+
+async def _merge(world: World) -> None:
+    files = [{"file_id": world.notes[name]} for name in ("first", "file")]
+    body = {"files": files, "balance": "files", "seed": 7}
+    await make(world, "/v1/files/merge", "merge", json=body, headers=key("merge"))
+
+
+async def _merge_waits(world: World) -> None:
+    await _two_files(world)
+    await _merge(world)
+
+
+async def _diff(world: World) -> None:
+    path = f"/v1/files/{world.notes['first']}/diff?other_file={world.notes['file']}"
+    await send(world, "GET", path)
+
+
+async def _diff_waits(world: World) -> None:
+    await _two_files(world)
+    await _diff(world)
+
+
+async def _delete_first(world: World) -> None:
+    """Delete the file that a comparison or a merge belongs to."""
+    file_id = world.notes["first"]
+    world.notes["failed"] = True
+    if await send(world, "DELETE", f"/v1/files/{file_id}") in (200, 404):
+        world.deleted.add(file_id)
 
 
 async def _report(world: World) -> None:
@@ -111,6 +149,11 @@ async def _cleanings(world: World) -> int:
     return len(answer.json()["data"]) if answer.status_code == 200 else 0
 
 
+async def _merges(world: World) -> int:
+    answer = await world.http.get(f"/v1/files/{world.notes['first']}/merges")
+    return len(answer.json()["data"]) if answer.status_code == 200 else 0
+
+
 async def _imported(world: World) -> int:
     models = await listed(world, "/v1/models")
     return sum(model["id"].startswith("ft:") for model in models)
@@ -125,6 +168,7 @@ async def _delete_recognizer(world: World) -> None:
 
 
 _DELETE = {"delete": delete_file}
+_DELETE_EITHER = {"delete": delete_file, "delete-first": _delete_first}
 
 FILES = (
     requests("createFile", post_file, check=one(_number_of("/v1/files"), "file")),
@@ -135,6 +179,10 @@ FILES = (
 CURATION = (
     requests("createFileCleaning", _clean, arrange=checked_file, check=one(_cleanings, "cleaning")),
     Actor("cleaning", works("cpu"), _cleaning_waits, acts=_DELETE),
+    requests("createFileMerge", _merge, arrange=_two_files, check=one(_merges, "merge")),
+    Actor("merge", works("cpu"), _merge_waits, acts=_DELETE_EITHER),
+    requests("retrieveFileDiff", _diff, arrange=_two_files),
+    Actor("diff", works("cpu"), _diff_waits, acts=_DELETE_EITHER),
     requests("retrieveFileReport", _report, arrange=checked_file),
     requests("setRecognizer", _set_recognizer, check=answered(200)),
     requests("deleteRecognizer", _delete_recognizer, arrange=_set_recognizer),

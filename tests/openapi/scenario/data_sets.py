@@ -1,4 +1,4 @@
-"""Scenario of previews, reports on files and cleanings."""
+"""Scenario of previews, reports on files, cleanings, comparisons and merges."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tests.openapi.scenario.files import Uploaded
 from tests.openapi.world import World
 
 _NO_CLEANING = "fileclean-" + "0" * 24
+_NO_MERGE = "filemerge-" + "0" * 24
 
 
 async def ask(world: World, files: Uploaded, model: str) -> str:
@@ -49,6 +50,18 @@ async def ask(world: World, files: Uploaded, model: str) -> str:
     await world.call("createFilePreview", expect=429, json={"file_id": files.table})
     await world.call("retrieveFileReport", expect=429, path={"file_id": files.table})
     await world.call("listFileRows", expect=429, path={"file_id": files.table})
+    both = [{"file_id": files.chats}, {"file_id": files.table}]
+    await world.call("createFileMerge", expect=429, json={"files": both})
+    later = {"other_file": files.table}
+    for operation in ("retrieveFileDiff", "listFileDiffRows"):
+        await world.call(
+            operation,
+            "in_progress",
+            "Comparison in progress: retry after `retry-after` seconds",
+            expect=202,
+            path=path,
+            query=later,
+        )
     await world.call("createFileCleaning", expect=400, path=path, json={"near_threshold": 2})
     await world.call("createFileCleaning", expect=404, path={"file_id": NO_FILE}, json={})
     return cleaning.json()["id"]
@@ -67,6 +80,9 @@ async def look(world: World, files: Uploaded, cleaning_id: str, model: str) -> N
     await world.call("listFileCleanings", expect=404, path={"file_id": NO_FILE})
     await _reports(world, files, model)
     await _rows(world, files)
+    made = await world.call("retrieveFileCleaning", path=one)
+    await _diffs(world, files, made.json()["training_file"])
+    await _merges(world, files)
 
 
 async def previews(world: World, files: Uploaded) -> None:
@@ -177,3 +193,61 @@ async def _rows(world: World, files: Uploaded) -> None:
     )
     await world.call("listFileRows", expect=404, path={"file_id": NO_FILE})
     await world.call("listFileRows", expect=400, path=path, query={"issue": "no_such_code"})
+
+
+async def _diffs(world: World, files: Uploaded, later: str) -> None:
+    path, query = {"file_id": files.chats}, {"other_file": later}
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await world.call(
+                    "retrieveFileDiff", "diff", "Completed comparison", path=path, query=query
+                )
+                break
+            except AssertionError:  # 202 still, or no room yet
+                await asyncio.sleep(0.1)
+    await world.call(
+        "listFileDiffRows",
+        "first",
+        "First rows that differ",
+        path=path,
+        query={**query, "limit": 2},
+    )
+    for operation in ("retrieveFileDiff", "listFileDiffRows"):
+        await world.call(operation, expect=400, path=path, query={})
+        for unfit in (files.note, files.broken):
+            await world.call(operation, expect=400, path=path, query={"other_file": unfit})
+        await world.call(operation, expect=404, path={"file_id": NO_FILE}, query=query)
+        await world.call(operation, expect=404, path=path, query={"other_file": NO_FILE})
+
+
+async def _merges(world: World, files: Uploaded) -> None:
+    body = {
+        "files": [{"file_id": files.chats}, {"file_id": files.table, "max_rows": 5}],
+        "filename": "both-languages.jsonl",
+        "seed": 7,
+    }
+    once = {"idempotency-key": "merge-1"}
+    merge = await world.call(
+        "createFileMerge",
+        "at_most",
+        "At most five rows of the second file",
+        headers=once,
+        json=body,
+    )
+    changed = {**body, "seed": 8}
+    await world.call("createFileMerge", expect=409, headers=once, json=changed)
+    path = {"file_id": files.chats}
+    one = {**path, "merge_id": merge.json()["id"]}
+    async with asyncio.timeout(60):
+        while (await world.call("retrieveFileMerge", path=one)).json()["status"] == "in_progress":
+            await asyncio.sleep(0.05)
+    await world.call("retrieveFileMerge", "completed", path=one)
+    await world.call("listFileMerges", "one", path=path, query={"limit": 20})
+    await world.call("retrieveFileMerge", expect=404, path={**path, "merge_id": _NO_MERGE})
+    await world.call("listFileMerges", expect=400, path=path, query={"after": "x"})
+    await world.call("listFileMerges", expect=404, path={"file_id": NO_FILE})
+    for other, status in ((NO_FILE, 404), (files.note, 400), (files.broken, 400)):
+        unfit = [{"file_id": files.chats}, {"file_id": other}]
+        await world.call("createFileMerge", expect=status, json={"files": unfit})
+    await world.call("createFileMerge", expect=400, json={"files": [{"file_id": files.chats}]})

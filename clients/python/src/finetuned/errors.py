@@ -17,6 +17,7 @@
     ├── UploadFailed           the local file changed during the upload
     ├── FileRefused            server-side validation rejected the file
     ├── CleaningFailed         a cleaning ended without producing files
+    ├── MergeFailed            a merge ended without producing a file
     └── ImportFailed           an adapter was refused
 
 Every error has `status`, `code`, `type`, `param` and `request_id` (None if no response provided
@@ -155,6 +156,10 @@ class FileRefused(FinetunedError):
 
 class CleaningFailed(FinetunedError):
     """Raised when a cleaning ends without producing files."""
+
+
+class MergeFailed(FinetunedError):
+    """Raised when a merge ends without producing a file."""
 
 
 class ImportFailed(FinetunedError):

@@ -31,7 +31,7 @@ from finetuned._sync import Runner
 
 
 class Files(Resource):
-    """Files, previews, data reports and cleanings."""
+    """Files, previews, data reports, comparisons, cleanings and merges."""
 
     upload = method(uploads.upload)
     find = method(files.find)
@@ -45,13 +45,18 @@ class Files(Resource):
     report = method(files.report)
     report_text = method(files.report_text)
     rows = items(files.rows)
+    diff = method(files.diff)
+    diff_rows = items(files.diff_rows)
     clean = method(files.clean)
     cleaning = method(files.cleaning_of)
     cleanings = items(files.cleanings)
+    merge = method(files.merge)
+    merging = method(files.merging)
+    merges = items(files.merges)
 
 
 class AsyncFiles(AsyncResource):
-    """Files, previews, data reports and cleanings."""
+    """Files, previews, data reports, comparisons, cleanings and merges."""
 
     upload = async_method(uploads.upload)
     find = async_method(files.find)
@@ -65,9 +70,14 @@ class AsyncFiles(AsyncResource):
     report = async_method(files.report)
     report_text = async_method(files.report_text)
     rows = async_items(files.rows)
+    diff = async_method(files.diff)
+    diff_rows = async_items(files.diff_rows)
     clean = async_method(files.clean)
     cleaning = async_method(files.cleaning_of)
     cleanings = async_items(files.cleanings)
+    merge = async_method(files.merge)
+    merging = async_method(files.merging)
+    merges = async_items(files.merges)
 
 
 class Uploads(Resource):

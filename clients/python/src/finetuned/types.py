@@ -500,6 +500,59 @@ class Deleted(Model):
     deleted: Literal[True] = True
 
 
+class DiffPending(Model):
+    """
+    A comparison in progress. Retry after `retry-after` seconds.
+    """
+
+    id: str
+    """
+    ID of the diff.
+    """
+    object: Literal["file.diff"] = "file.diff"
+    file_id: str
+    """
+    ID of the earlier file.
+    """
+    other_file: str
+    """
+    ID of the later file.
+    """
+    status: Literal["in_progress"] = "in_progress"
+
+
+class DiffRowObject(Model):
+    """
+    A row that differs between two files.
+    """
+
+    id: str
+    """
+    Position among the rows that differ, as a string.
+    """
+    object: Literal["file.diff.row"] = "file.diff.row"
+    change: Literal["changed", "removed", "added"]
+    """
+    `changed`: both files have the row, with other texts; `removed`: only the earlier file has it; `added`: only the later one.
+    """
+    line: int | None
+    """
+    Line of the row in the earlier file; null if added.
+    """
+    other_line: int | None
+    """
+    Line of the row in the later file; null if removed.
+    """
+    row: dict[str, Any] | None
+    """
+    Row of the earlier file, as jobs train on it; null if added.
+    """
+    other_row: dict[str, Any] | None
+    """
+    Row of the later file, as jobs train on it; null if removed.
+    """
+
+
 class DurationObject(Model):
     """
     Estimated duration of the training from start to end, in seconds.
@@ -923,6 +976,25 @@ class FileIdSource(Model):
     id: str
     """
     ID of a file with the purpose `evals`.
+    """
+
+
+class FileToMerge(Model):
+    """
+    A file to merge, and how many of its rows to take.
+    """
+
+    file_id: str
+    """
+    ID of the file, which has the purpose `fine-tune`.
+    """
+    max_rows: int | None = None
+    """
+    Maximum number of rows to take, chosen with the seed.
+    """
+    weight: float | None = None
+    """
+    Share of the file in the merged rows, relative to those of the others. If any file has a weight, that of the others is 1 by default. As many rows are taken as the weights allow.
     """
 
 
@@ -1499,6 +1571,60 @@ class MemoryObject(Model):
     """
 
 
+class MergeRequest(Model):
+    """
+    Files to merge, and options.
+    """
+
+    files: list[FileToMerge]
+    """
+    Files to merge. Their rows have one format: conversations, preferences or labeled answers.
+    """
+    filename: str = "merged.jsonl"
+    """
+    Name of the merged file.
+    """
+    exact_duplicates: bool = True
+    """
+    Whether to keep only the first of the rows that are identical in all content used for training, in the order of `files`.
+    """
+    balance: Literal["none", "files", "languages"] = "none"
+    """
+    `files` takes as many rows of each file, and `languages` as many of each language. Rows of unknown languages, and of those with less than 2% of the rows, are all kept.
+    """
+    seed: int = 0
+    """
+    Random seed of the choice of rows.
+    """
+
+
+class MergedFileObject(Model):
+    """
+    What became of the rows of a file.
+    """
+
+    file_id: str
+    """
+    ID of the file.
+    """
+    rows: int
+    """
+    Number of rows in the file.
+    """
+    taken: int
+    """
+    Number of rows in the merged file.
+    """
+    duplicates: int
+    """
+    Number of rows that are identical to an earlier one.
+    """
+    left_out: int
+    """
+    Number of rows that `max_rows`, weights or the balance left out.
+    """
+
+
 class MlflowRunObject(Model):
     """
     The MLflow run that receives the metrics of a job.
@@ -1995,6 +2121,21 @@ class RowObject(Model):
     The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference. Null if the row is broken.
     """
     findings: list[RowFindingObject]
+
+
+class RowOfFileObject(Model):
+    """
+    A row of a file.
+    """
+
+    file_id: str
+    """
+    ID of the file.
+    """
+    line: int
+    """
+    Line of the row in the file, counted from 1.
+    """
 
 
 class SampleMessage(Model):
@@ -2941,6 +3082,33 @@ class GroupByChoice(Model):
     group_by: str
 
 
+class Shift(Model):
+    """
+    A statistic that differs between two files.
+
+        `before` and `after` are shares of the rows, medians of lengths and turns, or findings of
+        personal data per row. `name` is the language, the class, or the kind of personal data. `size`
+        is how much differs, from 0 to 1: the difference of the shares or, for lengths and turns, the
+        largest difference between the shares of rows up to any value.
+    """
+
+    measure: Literal[
+        "answer_characters",
+        "class",
+        "language",
+        "personal_data",
+        "question_characters",
+        "system_prompts",
+        "tools",
+        "turns",
+    ]
+    name: str | None
+    before: float
+    after: float
+    size: float
+    text: str
+
+
 class ErrorDetail(Model):
     """
     What went wrong. All four keys are always present.
@@ -3861,6 +4029,14 @@ class FileObject(Model):
     """
     ID of the cleaning that made this file, if one did.
     """
+    merged_from: list[str] | None = None
+    """
+    IDs of the files that a merge made this one from, if one did.
+    """
+    merge: str | None = None
+    """
+    ID of the merge that made this file, if one did.
+    """
     generation: str | None = None
     """
     ID of the generation whose rows this file has, if a model wrote them.
@@ -4171,6 +4347,78 @@ class LabelModelGrader(Model):
     passing_labels: list[str]
     """
     Labels that pass: a subset of `labels`.
+    """
+
+
+class MergeObject(Model):
+    """
+    A merge of files. The merged file is a new file.
+    """
+
+    id: str
+    """
+    ID of the merge, prefixed with `filemerge-`.
+    """
+    object: Literal["file.merge"] = "file.merge"
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    finished_at: int | None
+    """
+    Time the merge ended, as a Unix timestamp in seconds; null while it runs.
+    """
+    file_id: str
+    """
+    ID of the first file, below which the merge is retrieved and listed.
+    """
+    files: list[FileToMerge]
+    """
+    Files to merge, as requested.
+    """
+    filename: str
+    """
+    Name of the merged file.
+    """
+    status: Literal["in_progress", "completed", "failed"]
+    """
+    Status of the merge: `in_progress`, then `completed` or `failed`.
+    """
+    options: dict[str, Any]
+    """
+    Options of the merge.
+    """
+    error: TaskFailure | None
+    """
+    Error that made the merge fail; null otherwise.
+    """
+    merged_file: str | None = None
+    """
+    ID of the merged file.
+    """
+    diff_file: str | None = None
+    """
+    ID of a JSON Lines file that names each row that was left out, with the reason, and each row that conflicts with one of another file.
+    """
+    rows: int | None = None
+    """
+    Number of rows in the merged file.
+    """
+    sources: list[MergedFileObject] | None = None
+    """
+    What became of the rows of each file.
+    """
+    languages: dict[str, int] | None = None
+    """
+    Number of rows in the merged file, by language.
+    """
+    conflicts: int | None = None
+    """
+    Number of questions in the merged file that several files answer differently.
+    """
+    conflict_examples: list[list[RowOfFileObject]] | None = None
+    """
+    Rows of the first 20 conflicts, up to five each.
     """
 
 
@@ -4665,6 +4913,27 @@ class FormatAlternatives(Model):
     group_by: Annotated[list[GroupByChoice], Field(validate_default=True)] = []
 
 
+class FileStatistics(Model):
+    """
+    Statistics of a file. All but `broken_rows` cover the valid rows only.
+
+        `classes` has the answers of rows that sort inputs into classes, or the labels of labeled rows.
+        `personal_data` counts the findings by kind, and `personal_rows` the rows that have any.
+    """
+
+    rows: int
+    broken_rows: int
+    languages: list[Share]
+    question_characters: Distribution | None
+    answer_characters: Distribution | None
+    turns: Distribution | None
+    system_prompts: SystemPrompts
+    tool_rows: int
+    classes: list[Share]
+    personal_data: dict[str, int]
+    personal_rows: int
+
+
 class FilePreview(Model):
     """
     Preview of a file: its first rows as read, and the format options that it allows.
@@ -4685,6 +4954,30 @@ class FilePreview(Model):
     rows: list[PreviewRow]
     findings: list[Issue]
     alternatives: FormatAlternatives
+
+
+class FileDiff(Model):
+    """
+    Difference between two files, from `before` to `after`.
+
+        Rows are compared in all content used for training, in any order. `changed` rows have the same
+        questions, or come from the same row by a cleaning, but differ otherwise. The largest shift in
+        `drift` comes first.
+    """
+
+    id: str
+    object: Literal["file.diff"]
+    file_id: str
+    status: Literal["completed"]
+    other_file: str
+    summary: str
+    unchanged: int
+    changed: int
+    removed: int
+    added: int
+    drift: list[Shift]
+    before: FileStatistics
+    after: FileStatistics
 
 
 class Error(Model):

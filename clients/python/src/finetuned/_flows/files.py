@@ -1,10 +1,11 @@
-"""Files: metadata, content, previews, data reports and cleanings."""
+"""Files: metadata, content, previews, data reports, comparisons, cleanings and merges."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from finetuned._flows.common import Deadline, Page, at, listed
 from finetuned._flows.downloads import save
@@ -20,17 +21,22 @@ from finetuned._steps import (
     run,
     send,
 )
-from finetuned.errors import CleaningFailed, FileRefused
+from finetuned.errors import CleaningFailed, FileRefused, MergeFailed
 from finetuned.types import (
     CleaningObject,
+    DiffRowObject,
     FileDeleted,
+    FileDiff,
     FileObject,
     FilePreview,
     FileReport,
+    FileToMerge,
     FormatFields,
+    MergeObject,
     RowObject,
 )
 
+Row = TypeVar("Row", RowObject, DiffRowObject)
 Keep = Literal["keep", "first", "last", "most_common", "longest", "drop"]
 _POLL_S = 0.5
 _PAGE = 100
@@ -205,20 +211,64 @@ def rows(
     first; the default is the order of the file. `after` is the line after whose row to start.
     `model` and `encoder` are those of the report (all base models and none if omitted).
     """
-    left = limit
     view = {"model": model, "encoder": encoder}
     params = {"issue": issue, "language": language, "sort": sort, **view}
     deadline = Deadline(timeout_s, f"The report on {file_id}")
+    return _pages(RowObject, at("files", file_id, "rows"), params, after, limit, deadline)
+
+
+def diff(file_id: str, other_file: str, *, timeout_s: float | None = None) -> Flow[FileDiff]:
+    """Compare a file with a later one: rows that differ, and what shifts. Waits until it is ready.
+
+    Broken rows of the first file are left out; the second must be usable for training.
+    """
+    request = Request("GET", at("files", file_id, "diff"), params={"other_file": other_file})
+    answer = yield from _ready(request, Deadline(timeout_s, f"The comparison of {file_id}"))
+    return parse(FileDiff, answer)
+
+
+def diff_rows(
+    file_id: str,
+    other_file: str,
+    *,
+    change: Literal["changed", "removed", "added"] | None = None,
+    after: int | None = None,
+    limit: int | None = None,
+    timeout_s: float | None = None,
+) -> Items[DiffRowObject]:
+    """List the rows that differ between a file and a later one. Waits until they are ready.
+
+    Changed rows come first, then removed ones, then added ones. `after` is the position (the ID of
+    a row) after which to start.
+    """
+    params = {"other_file": other_file, "change": change}
+    deadline = Deadline(timeout_s, f"The comparison of {file_id}")
+    return _pages(
+        DiffRowObject, at("files", file_id, "diff", "rows"), params, after, limit, deadline
+    )
+
+
+def _pages(
+    kind: type[Row],
+    path: str,
+    params: dict[str, Any],
+    after: int | None,
+    limit: int | None,
+    deadline: Deadline,
+) -> Items[Row]:
+    """List rows, whose IDs are their positions, once the task that finds them is completed."""
+    left = limit
     while left is None or left > 0:
         cursor = {"after": after, "limit": _PAGE if left is None else min(left, _PAGE)}
-        request = Request("GET", at("files", file_id, "rows"), params={**params, **cursor})
-        page = parse(Page[RowObject], (yield from _ready(request, deadline)))
+        request = Request("GET", path, params={**params, **cursor})
+        answer = yield from _ready(request, deadline)
+        page: Page[Any] = parse(Page[kind], answer)  # type: ignore[valid-type]
         for row in page.data:
             yield Item(row)
         if not page.has_more or not page.data:
             return
         left = None if left is None else left - len(page.data)
-        after = page.data[-1].line
+        after = int(page.data[-1].id)
 
 
 def clean(
@@ -288,6 +338,53 @@ def cleaning_of(file_id: str, cleaning_id: str) -> Flow[CleaningObject]:
 def cleanings(file_id: str, *, limit: int | None = None) -> Items[CleaningObject]:
     """List the cleanings of a file, newest first."""
     return listed(CleaningObject, at("files", file_id, "clean"), limit=limit)
+
+
+def merge(
+    files: Sequence[str | FileToMerge | dict[str, Any]],
+    *,
+    filename: str | None = None,
+    exact_duplicates: bool | None = None,
+    balance: Literal["none", "files", "languages"] | None = None,
+    seed: int | None = None,
+    idempotency_key: str | None = None,
+    timeout_s: float | None = None,
+) -> Flow[MergeObject]:
+    """Merge files into a new file and wait for it. The files are not changed.
+
+    A file is an ID, or a `FileToMerge` with a maximum number of rows or a weight. Omitted options
+    use the server's defaults. Raises MergeFailed if the merge fails.
+    """
+    given = [{"file_id": file} if isinstance(file, str) else file for file in files]
+    body = body_of(
+        files=given,
+        filename=filename,
+        exact_duplicates=exact_duplicates,
+        balance=balance,
+        seed=seed,
+    )
+    request = Request("POST", at("files", "merge"), json=body, headers=once(idempotency_key))
+    found = yield from fetch(MergeObject, request)
+    deadline = Deadline(timeout_s, f"The merge {found.id}")
+    tries = 0
+    while found.status == "in_progress":
+        deadline.check()
+        yield Sleep(min(backoff_s(tries), 2.0))
+        tries += 1
+        found = yield from merging(found.file_id, found.id)
+    if found.error is not None:
+        raise MergeFailed(found.error.message, code=found.error.code)
+    return found
+
+
+def merging(file_id: str, merge_id: str) -> Flow[MergeObject]:
+    """Retrieve a merge, whose first file is `file_id`: its status and the file it produced."""
+    return fetch(MergeObject, Request("GET", at("files", file_id, "merges", merge_id)))
+
+
+def merges(file_id: str, *, limit: int | None = None) -> Items[MergeObject]:
+    """List the merges whose first file this is, newest first."""
+    return listed(MergeObject, at("files", file_id, "merges"), limit=limit)
 
 
 def once(key: str | None) -> dict[str, str]:

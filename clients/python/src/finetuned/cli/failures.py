@@ -32,6 +32,7 @@ _CODES: tuple[tuple[type[FinetunedError], int], ...] = (
     (errors.NotFound, NOT_FOUND),
     (errors.FileRefused, FAILED),
     (errors.CleaningFailed, FAILED),
+    (errors.MergeFailed, FAILED),
     (errors.ImportFailed, FAILED),
     (errors.UploadFailed, FAILED),
     (errors.ConnectionFailed, AWAY),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from finetuned.cli import checking, complete, previews, reports
+from finetuned.cli import checking, complete, previews, reports, versions
 from finetuned.cli import rows as row_table
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.formats import FormatOptions, format_of
@@ -21,7 +21,9 @@ from finetuned.cli.session import client, confirm, pairs
 from finetuned.cli.tables import Column
 from finetuned.types import FileObject
 
-app = App(help="Data files: upload, preview, report, list rows, clean.", no_args_is_help=True)
+app = App(
+    help="Data files: upload, preview, report, list rows, clean, diff, merge.", no_args_is_help=True
+)
 
 FileId = Annotated[
     str, typer.Argument(metavar="FILE_ID", autocompletion=complete.files, show_default=False)
@@ -272,6 +274,10 @@ def clean(
             ("took", span(took)),
         ]
     )
+
+
+app.command()(versions.diff)
+app.command()(versions.merge)
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""Versions of a data set: what differs between two files, and several files merged into one."""

@@ -1,0 +1,166 @@
+"""The difference between two files as plain values, and the index of the rows that differ.
+
+An index is a folder. `index.json` counts the differences, and `changes.bin` has an entry of fixed
+length for each: first the changed rows, then the removed ones, then the added ones. If the service
+does not store the canonical rows of a file elsewhere, `texts.jsonl` has those of the first file,
+and `other-texts.jsonl` those of the second.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from service.datasets.report.report import Distribution, Share, SystemPrompts
+
+INDEX: Final = "index.json"
+CHANGES: Final = "changes.bin"
+TEXTS: Final = "texts.jsonl"
+OTHER_TEXTS: Final = "other-texts.jsonl"
+
+Change = Literal["changed", "removed", "added"]
+Measure = Literal[
+    "language",
+    "question_characters",
+    "answer_characters",
+    "turns",
+    "system_prompts",
+    "tools",
+    "class",
+    "personal_data",
+]
+
+
+class FileStatistics(msgspec.Struct, frozen=True):
+    """Statistics of a file. All but `broken_rows` cover the valid rows only.
+
+    `classes` has the answers of rows that sort inputs into classes, or the labels of labeled rows.
+    `personal_data` counts the findings by kind, and `personal_rows` the rows that have any.
+    """
+
+    rows: int
+    broken_rows: int
+    languages: list[Share]
+    question_characters: Distribution | None
+    answer_characters: Distribution | None
+    turns: Distribution | None
+    system_prompts: SystemPrompts
+    tool_rows: int
+    classes: list[Share]
+    personal_data: dict[str, int]
+    personal_rows: int
+
+
+class Shift(msgspec.Struct, frozen=True):
+    """A statistic that differs between two files.
+
+    `before` and `after` are shares of the rows, medians of lengths and turns, or findings of
+    personal data per row. `name` is the language, the class, or the kind of personal data. `size`
+    is how much differs, from 0 to 1: the difference of the shares or, for lengths and turns, the
+    largest difference between the shares of rows up to any value.
+    """
+
+    measure: Measure
+    name: str | None
+    before: float
+    after: float
+    size: float
+    text: str
+
+
+class Diff(msgspec.Struct, frozen=True):
+    """Difference between two files, from `before` to `after`.
+
+    Rows are compared in all content used for training, in any order. `changed` rows have the same
+    questions, or come from the same row by a cleaning, but differ otherwise. The largest shift in
+    `drift` comes first.
+    """
+
+    summary: str
+    unchanged: int
+    changed: int
+    removed: int
+    added: int
+    drift: list[Shift]
+    before: FileStatistics
+    after: FileStatistics
+
+
+class Lineage(msgspec.Struct, frozen=True):
+    """How a cleaning made the second file from the first: its diff, and which output it is."""
+
+    diff: Path
+    is_validation: bool
+
+
+class DiffIndex(msgspec.Struct, frozen=True):
+    """Numbers of differences, and which files have their texts in the index."""
+
+    changed: int
+    removed: int
+    added: int
+    has_texts: bool
+    has_other_texts: bool
+
+    def range_of(self, change: Change | None) -> tuple[int, int]:
+        """Return the first entry of a kind of difference, and the one after the last."""
+        removed, added = self.changed, self.changed + self.removed
+        match change:
+            case "changed":
+                return 0, removed
+            case "removed":
+                return removed, added
+            case "added":
+                return added, added + self.added
+        return 0, added + self.added
+
+
+class RowPlace(NamedTuple):
+    """A row: its line, and its place among the canonical rows of its file."""
+
+    line: int
+    start: int
+    bytes: int
+
+
+_ENTRY = struct.Struct("<IQIIQI")
+ENTRY_BYTES: Final = _ENTRY.size
+
+
+class Entry(NamedTuple):
+    """A difference: the row in the first file, and the row in the second."""
+
+    row: RowPlace | None
+    other: RowPlace | None
+
+    @property
+    def change(self) -> Change:
+        """The kind of difference."""
+        if self.row is None:
+            return "added"
+        return "removed" if self.other is None else "changed"
+
+    @property
+    def bytes(self) -> int:
+        """Length of both rows."""
+        return sum(place.bytes for place in self if place is not None)
+
+
+def pack(entry: Entry) -> bytes:
+    """Return an entry as it is stored. A line of 0 is no row."""
+    nothing = RowPlace(0, 0, 0)
+    return _ENTRY.pack(*(entry.row or nothing), *(entry.other or nothing))
+
+
+def unpack(data: bytes) -> list[Entry]:
+    """Read stored entries."""
+    return [
+        Entry(
+            RowPlace(*values[:3]) if values[0] else None,
+            RowPlace(*values[3:]) if values[3] else None,
+        )
+        for values in _ENTRY.iter_unpack(data)
+    ]

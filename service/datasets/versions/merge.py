@@ -1,0 +1,228 @@
+"""Merging of files into one, without duplicates, with balance, and with the conflicts found.
+
+A merge is deterministic: the same files and options give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service.datasets.digest import DigestWriter
+from service.datasets.duplicates.find import contradicting_rows
+from service.datasets.duplicates.groups import Rows
+from service.datasets.errors import DatasetError, refuse
+from service.datasets.facts import RowFormat
+from service.datasets.formats.convert import Prepared, prepare
+from service.datasets.output import OutputFile
+from service.datasets.report.collect import Collected, Progress, collect
+from service.datasets.report.features import FeatureOptions
+from service.datasets.report.outliers import language_shares
+from service.datasets.rows.lines import canonical_rows
+from service.datasets.versions.choose import (
+    BALANCED_OUT,
+    DUPLICATE,
+    OVER_MAXIMUM,
+    TAKEN,
+    Fates,
+    choose,
+)
+from service.datasets.versions.options import (
+    MergedFile,
+    MergeOptions,
+    MergeResult,
+    MergeSource,
+    RowOfFile,
+)
+
+_REASONS = {
+    DUPLICATE: "exact_duplicate",
+    OVER_MAXIMUM: "max_rows",
+    BALANCED_OUT: "balance",
+}
+# Similarity of answers to the same question from which they may mean the same, as in reports.
+_SAME_MEANING = 0.8
+_EXAMPLES, _ROWS_AN_EXAMPLE = 20, 5
+
+
+class _Rows(NamedTuple):
+    """The rows of all files, in order: their file, by number, and their line."""
+
+    path: Path
+    row_format: RowFormat
+    owners: Rows
+    lines: Rows
+
+
+def merge(
+    folder: Path,
+    out: Path,
+    sources: Sequence[MergeSource],
+    options: MergeOptions,
+    *,
+    max_bytes: int,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> MergeResult:
+    """Write merged.jsonl and diff.jsonl to the folder `out`. The files are in `folder`, by ID.
+
+    Raises DatasetError if a file cannot be read or has broken rows, if their rows have different
+    formats, or if all of them together have more than `max_bytes`.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".merge-") as name:
+        work = Path(name)
+        rows = _gather(folder, work, sources, max_bytes, processes)
+        collected = collect(
+            rows.path,
+            len(rows.lines),
+            work,
+            FeatureOptions(languages=True, personal_data=False, mojibake=False, quality=False),
+            processes=processes,
+            progress=progress,
+        )
+        fates, firsts = choose(collected, rows.owners, sources, options)
+        conflicts = _conflicts(collected, rows, fates, sources)
+        merged = DigestWriter(work / "merged")
+        with merged:
+            for fate, data in zip(fates.tolist(), canonical_rows(rows.path), strict=True):
+                if fate == TAKEN:
+                    merged.write(data + b"\n")
+        diff, entries = DigestWriter(work / "diff"), 0
+        with diff:
+            for entry in _diff(rows, fates, firsts, conflicts, sources):
+                diff.write(json.dumps(entry).encode() + b"\n")
+                entries += 1
+        taken = fates == TAKEN
+        return MergeResult(
+            merged=_place(merged, out / "merged.jsonl", int(taken.sum())),
+            diff=_place(diff, out / "diff.jsonl", entries),
+            row_format=rows.row_format,
+            files=list(_files(rows, fates, sources)),
+            languages=language_shares(collected._replace(features=collected.features[taken])),
+            conflicts=len(conflicts),
+            conflict_examples=[one[:_ROWS_AN_EXAMPLE] for one in conflicts[:_EXAMPLES]],
+        )
+
+
+def _gather(
+    folder: Path, work: Path, sources: Sequence[MergeSource], max_bytes: int, processes: int
+) -> _Rows:
+    """Write the rows of all files to one file."""
+    path, part = work / "rows", work / "part"
+    lines, counts = array("I"), []
+    row_format: RowFormat | None = None
+    with path.open("wb") as whole:
+        for source in sources:
+            read = _read(source, folder, part, processes)
+            found = read.result.facts.row_format
+            if row_format not in (None, found):
+                raise refuse(
+                    "mixed_row_formats",
+                    file=source.id,
+                    found=found,
+                    first=sources[0].id,
+                    expected=row_format or "",
+                )
+            if whole.tell() + read.result.bytes > max_bytes:
+                raise refuse("merge_too_large", limit=max_bytes)
+            row_format = found
+            with part.open("rb") as rows:
+                shutil.copyfileobj(rows, whole)
+            part.unlink()
+            lines.extend(read.lines)
+            counts.append(len(read.lines))
+    owners = np.repeat(np.arange(len(sources)), counts)
+    return _Rows(path, row_format or "chat", owners, np.array(lines, dtype=np.int64))
+
+
+def _read(source: MergeSource, folder: Path, part: Path, processes: int) -> Prepared:
+    """Write the rows of a file to `part`. Raises DatasetError, which names the file."""
+    try:
+        read = prepare(
+            folder / source.id, part, source.format, processes=processes, only_errors=True
+        )
+    except DatasetError as error:
+        if error.issue.code == "worker_died":  # which says nothing about the file
+            raise
+        raise refuse("unreadable_source", file=source.id, reason=error.issue.message) from error
+    for issue in read.result.validation.issues:
+        if issue.severity == "error":
+            raise refuse("broken_source", file=source.id, number=issue.line or 1, cause=issue.code)
+    return read
+
+
+def _conflicts(
+    collected: Collected, rows: _Rows, fates: Fates, sources: Sequence[MergeSource]
+) -> list[list[RowOfFile]]:
+    """Return the rows of each question that several files answer differently."""
+    taken = np.flatnonzero(fates == TAKEN)
+    with collected.texts() as texts:
+        groups = contradicting_rows(taken, collected.features, texts, _SAME_MEANING)
+    return [
+        [_row_of(row, rows, sources) for row in group.tolist()]
+        for group in groups
+        if len(np.unique(rows.owners[group])) > 1
+    ]
+
+
+def _diff(
+    rows: _Rows,
+    fates: Fates,
+    firsts: Rows,
+    conflicts: list[list[RowOfFile]],
+    sources: Sequence[MergeSource],
+) -> Iterator[dict[str, Any]]:
+    for row in np.flatnonzero(fates != TAKEN).tolist():
+        found = _row_of(row, rows, sources)
+        entry: dict[str, Any] = {
+            "file": found.file_id,
+            "line": found.line,
+            "action": "dropped",
+            "reason": _REASONS[int(fates[row])],
+        }
+        if fates[row] == DUPLICATE:
+            first = _row_of(int(firsts[row]), rows, sources)
+            entry |= {"other_file": first.file_id, "other": first.line}
+        yield entry
+    for group in conflicts:
+        first = group[0]
+        for other in group[1:]:
+            yield {
+                "file": other.file_id,
+                "line": other.line,
+                "action": "kept",
+                "reason": "conflict",
+                "other_file": first.file_id,
+                "other": first.line,
+            }
+
+
+def _row_of(row: int, rows: _Rows, sources: Sequence[MergeSource]) -> RowOfFile:
+    return RowOfFile(sources[int(rows.owners[row])].id, int(rows.lines[row]))
+
+
+def _files(rows: _Rows, fates: Fates, sources: Sequence[MergeSource]) -> Iterator[MergedFile]:
+    for number, source in enumerate(sources):
+        counts = Counter(fates[rows.owners == number].tolist())
+        yield MergedFile(
+            file_id=source.id,
+            rows=counts.total(),
+            taken=counts[TAKEN],
+            duplicates=counts[DUPLICATE],
+            left_out=counts[OVER_MAXIMUM] + counts[BALANCED_OUT],
+        )
+
+
+def _place(writer: DigestWriter, target: Path, rows: int) -> OutputFile:
+    """Move a complete file to its final name, so that no partial file ever has it."""
+    writer.path.replace(target)
+    return OutputFile(str(target), rows, writer.bytes, writer.sha256)

@@ -1,0 +1,259 @@
+"""Comparisons and merges over HTTP: what a worker makes, pages, lineage, and refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.conftest import Api, chat_line, checked
+
+pytestmark = pytest.mark.slow
+
+ASK, REPLY = "Write to anna@example.com?", "Yes, to anna@example.com."
+BEFORE = [
+    chat_line("何時に開きますか?", "毎日九時に開きます。"),
+    chat_line("ร้านเปิดกี่โมง", "เปิดเก้าโมงเช้าทุกวัน"),
+    chat_line("何時に開きますか?", "毎日九時に開きます。"),
+    "{broken",
+    chat_line(ASK, REPLY),
+]
+AFTER = [
+    chat_line("ร้านเปิดกี่โมง", "เปิดสิบโมงเช้าทุกวัน"),
+    chat_line("Jam berapa buka?", "Setiap hari pukul sembilan."),
+    chat_line("何時に開きますか?", "毎日九時に開きます。"),
+]
+Ask = Callable[..., Awaitable[dict[str, Any]]]
+
+
+def data(rows: list[str]) -> bytes:
+    return "\n".join(rows).encode()
+
+
+@pytest.fixture
+def diff(http: httpx.AsyncClient) -> Ask:
+    """Ask for a diff, or for `rows` of it, until it is ready."""
+
+    async def diff(file_id: str, other: str, path: str = "diff", **more: Any) -> dict[str, Any]:
+        params = {"other_file": other, **more}
+        async with asyncio.timeout(60):
+            while True:
+                answer = await http.get(f"/v1/files/{file_id}/{path}", params=params)
+                if answer.status_code != 202:
+                    assert answer.status_code == 200, answer.text
+                    return answer.json()
+                pending = answer.json()
+                assert (pending["object"], pending["status"]) == ("file.diff", "in_progress")
+                assert (pending["file_id"], pending["other_file"]) == (file_id, other)
+                assert answer.headers["retry-after"] == "1"
+                await asyncio.sleep(0.1)
+
+    return diff
+
+
+@pytest.fixture
+def merged(http: httpx.AsyncClient) -> Ask:
+    """Merge files and wait for the result."""
+
+    async def merged(*files: str | dict[str, Any], **options: Any) -> dict[str, Any]:
+        given = [{"file_id": file} if isinstance(file, str) else file for file in files]
+        answer = await http.post("/v1/files/merge", json={"files": given, **options})
+        assert answer.status_code == 200, answer.text
+        merge = answer.json()
+        async with asyncio.timeout(60):
+            while merge["status"] == "in_progress":
+                await asyncio.sleep(0.1)
+                path = f"/v1/files/{merge['file_id']}/merges/{merge['id']}"
+                merge = (await http.get(path)).json()
+        return dict(merge)
+
+    return merged
+
+
+def texts_beside(api: Api, file_id: str) -> list[str]:
+    """The copies of rows that tasks on the file stored."""
+    storage = Path(urlsplit(api.settings.storage_url).path)
+    return sorted(path.name for path in storage.glob(f"*/files/{file_id}/tasks/*/*texts.jsonl"))
+
+
+async def test_two_files_are_compared(api: Api, http, work, put, diff):
+    before, after = await put(data(BEFORE)), await put(data(AFTER), "table.jsonl")
+    waits = await http.get(f"/v1/files/{before}/diff", params={"other_file": after})
+    assert waits.status_code == 202  # and no task waits: the later file is not checked yet
+    async with work("cpu"):
+        assert (await checked(http, before))["status"] == "error"
+        await checked(http, after)
+        found = await diff(before, after)
+        page = await diff(before, after, "diff/rows", limit=2)
+        rest = await diff(before, after, "diff/rows", after=page["last_id"])
+        added = await diff(before, after, "diff/rows", change="added")
+        beyond = await diff(before, after, "diff/rows", after=9)
+    assert found["id"].startswith("filediff-")
+    assert found["id"] == waits.json()["id"]
+    counts = {name: found[name] for name in ("unchanged", "changed", "removed", "added")}
+    assert counts == {"unchanged": 1, "changed": 1, "removed": 2, "added": 1}
+    assert found["summary"].startswith(
+        "4 rows became 3: 1 unchanged, 1 changed, 2 removed, 1 added; what shifted most: "
+    )
+    assert (found["before"]["broken_rows"], found["after"]["rows"]) == (1, 3)
+    rows = page["data"] + rest["data"]
+    assert [(r["id"], r["change"], r["line"], r["other_line"]) for r in rows] == [
+        ("1", "changed", 2, 1),
+        ("2", "removed", 3, None),
+        ("3", "removed", 5, None),
+        ("4", "added", None, 2),
+    ]
+    assert (page["has_more"], rest["has_more"], beyond["data"]) == (True, False, [])
+    assert (rows[0]["row"], rows[0]["other_row"]) == (json.loads(BEFORE[1]), json.loads(AFTER[0]))
+    assert (rows[1]["row"], rows[1]["other_row"]) == (json.loads(BEFORE[2]), None)
+    assert added["data"] == rows[3:]
+    # Only the rows of the broken file are copied, and they are deleted with it.
+    assert texts_beside(api, before) == ["texts.jsonl"]
+    await http.delete(f"/v1/files/{after}")
+    gone = await http.get(f"/v1/files/{before}/diff/rows", params={"other_file": after})
+    assert (gone.status_code, gone.json()["error"]["param"]) == (404, "other_file")
+
+
+async def test_the_rows_that_a_cleaning_changed_are_found_by_their_lineage(
+    api: Api, http, work, put, cleaned, diff
+):
+    async with work("cpu"):
+        file_id = await put(data(BEFORE[:3] + BEFORE[4:]))
+        await checked(http, file_id)
+        made = await cleaned(file_id, personal_data="mask")
+        found = await diff(file_id, made["training_file"])
+        [changed] = (await diff(file_id, made["training_file"], "diff/rows", limit=1))["data"]
+        for path in _stored(api, "diff.json"):
+            path.unlink()
+        lost = await http.get(
+            f"/v1/files/{file_id}/diff", params={"other_file": made["training_file"]}
+        )
+        anew = await diff(file_id, made["training_file"])
+    counts = {name: found[name] for name in ("unchanged", "changed", "removed", "added")}
+    assert counts == {"unchanged": 2, "changed": 1, "removed": 1, "added": 0}
+    assert (changed["line"], changed["other_line"]) == (4, 3)
+    assert changed["row"] == json.loads(BEFORE[4])
+    assert changed["other_row"]["messages"][0]["content"] == "Write to [EMAIL]?"
+    assert texts_beside(api, file_id) == []
+    assert (lost.status_code, anew) == (404, found)
+
+
+def _stored(api: Api, name: str) -> list[Path]:
+    found = list(Path(urlsplit(api.settings.storage_url).path).rglob(name))
+    assert found
+    return found
+
+
+async def test_files_are_merged_into_a_new_one(http, work, put, merged):
+    expiring = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "7200"}
+    async with work("cpu"):
+        one = await put(data([BEFORE[1], *BEFORE[:1]]), **expiring)
+        other = await put(data(["", *AFTER]))
+        for file_id in (one, other):
+            await checked(http, file_id)
+        first = {"file_id": one, "max_rows": 5}
+        made = await merged(first, other, filename="../both.jsonl", seed=3)
+        broken = await put(b"{broken\n")
+        failed = await merged(one, broken)
+    assert (made["status"], made["error"], made["file_id"]) == ("completed", None, one)
+    assert made["options"] == {"exact_duplicates": True, "balance": "none", "seed": 3}
+    assert [file["max_rows"] for file in made["files"]] == [5, None]
+    assert (made["rows"], made["languages"]) == (4, {"th": 2, "id": 1, "ja": 1})
+    assert [source["duplicates"] for source in made["sources"]] == [0, 1]
+    assert made["conflicts"] == 1
+    assert made["conflict_examples"] == [
+        [{"file_id": one, "line": 1}, {"file_id": other, "line": 2}]
+    ]
+    file, of_diff, source = [
+        (await http.get(f"/v1/files/{file_id}")).json()
+        for file_id in (made["merged_file"], made["diff_file"], one)
+    ]
+    assert (file["filename"], file["purpose"], file["status"]) == (
+        "both.jsonl",
+        "fine-tune",
+        "processed",
+    )
+    assert (of_diff["filename"], of_diff["purpose"]) == ("both.diff.jsonl", "user_data")
+    for output in (file, of_diff):
+        assert (output["merged_from"], output["merge"]) == ([one, other], made["id"])
+        assert (output["derived_from"], output["expires_at"]) == (None, source["expires_at"])
+    contents = [
+        [json.loads(line) for line in answer.content.splitlines()]
+        for name in ("merged_file", "diff_file")
+        for answer in [await http.get(f"/v1/files/{made[name]}/content")]
+    ]
+    assert [(e["file"], e["line"], e["reason"]) for e in contents[1]] == [
+        (other, 4, "exact_duplicate"),
+        (other, 2, "conflict"),
+    ]
+    assert contents[0] == [json.loads(row) for row in (BEFORE[1], BEFORE[0], AFTER[0], AFTER[1])]
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "unreadable_source")
+    assert broken in failed["error"]["message"]
+    listed = (await http.get(f"/v1/files/{one}/merges", params={"limit": 1})).json()
+    assert [merge["id"] for merge in listed["data"]] == [failed["id"]]
+    assert listed["has_more"] is True
+
+
+async def test_files_that_are_unfit_are_refused(api: Api, http, work, put):
+    note = await put(b"Opening hours", purpose="user_data")
+    async with work("cpu"):
+        broken, good = await put(b"{broken\n"), await put(data(AFTER))
+        for file_id in (broken, good):
+            await checked(http, file_id)
+    for unfit, code in ((note, "invalid_file_purpose"), (broken, "invalid_training_file")):
+        files = [{"file_id": good}, {"file_id": unfit}]
+        answers = [(await http.post("/v1/files/merge", json={"files": files}), "files.1.file_id")]
+        for path in ("diff", "diff/rows"):
+            answer = await http.get(f"/v1/files/{good}/{path}", params={"other_file": unfit})
+            answers.append((answer, "other_file"))
+        for answer, param in answers:
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"], error["param"]) == (400, code, param)
+    assert (
+        await http.get(f"/v1/files/{note}/diff", params={"other_file": good})
+    ).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"files": [{"file_id": "a"}]}, "files"),
+        ({"files": [{"file_id": f"file-{n}"} for n in range(21)]}, "files"),
+        ({"files": [{"file_id": "a", "max_rows": 0}, {"file_id": "b"}]}, "files.0.max_rows"),
+        ({"files": [{"file_id": "a"}, {"file_id": "b", "weight": 0}]}, "files.1.weight"),
+        ({"files": [{"file_id": "a"}, {"file_id": "b"}], "balance": "rows"}, "balance"),
+        ({"files": [{"file_id": "a"}, {"file_id": "b"}], "filename": ""}, "filename"),
+        ({"files": [{"file_id": "a"}, {"file_id": "b"}], "surprise": 1}, "surprise"),
+    ],
+)
+async def test_options_that_are_none_are_refused(http, body, param):
+    answer = await http.post("/v1/files/merge", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+async def test_options_that_exclude_each_other_are_refused(http):
+    twice = [{"file_id": "file-a"}, {"file_id": "file-a"}]
+    weighted = [{"file_id": "file-a", "weight": 2}, {"file_id": "file-b"}]
+    for body, says in (
+        ({"files": twice}, "contains a file twice"),
+        ({"files": weighted, "balance": "languages"}, "cannot be combined"),
+    ):
+        answer = await http.post("/v1/files/merge", json=body)
+        assert answer.status_code == 400
+        assert says in answer.json()["error"]["message"]
+
+
+async def test_the_same_key_merges_once(http, put):
+    files = [{"file_id": await put(data(rows))} for rows in (AFTER, AFTER[:2])]
+    headers = {"idempotency-key": "k"}
+    one, two = [
+        await http.post("/v1/files/merge", json={"files": files}, headers=headers) for _ in range(2)
+    ]
+    other = await http.post("/v1/files/merge", json={"files": files[::-1]}, headers=headers)
+    assert (one.json(), other.status_code) == (two.json(), 409)
