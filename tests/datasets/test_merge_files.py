@@ -93,6 +93,14 @@ def test_a_file_gives_at_most_its_maximum(tmp_path):
     assert Counter(entry["reason"] for entry in diff) == {"max_rows": 13}
 
 
+def test_a_maximum_of_one_file_takes_no_rows_from_another(tmp_path):
+    files = {"a": english([*range(20), 0]), "b": english(range(20))}
+    result, rows, diff = merged(tmp_path, files, [MergeSource("a", max_rows=5), MergeSource("b")])
+    assert contents(rows) == contents(english(range(20)))
+    assert [(f.taken, f.duplicates, f.left_out) for f in result.files] == [(5, 1, 15), (15, 5, 0)]
+    assert Counter(entry["reason"] for entry in diff) == {"max_rows": 15, "exact_duplicate": 6}
+
+
 @pytest.mark.parametrize(
     ("weights", "balance", "taken"),
     [

@@ -42,6 +42,7 @@ class InlineDesk:
         output = io.StringIO()
         with contextlib.redirect_stdout(output), mock.patch("resource.setrlimit"):
             code = desk.main([argv[-1]])
+        stderr.touch()
         return cls(output.getvalue(), code)
 
     async def lines(self) -> AsyncIterator[bytes]:

@@ -11046,7 +11046,10 @@ export interface operations {
                  * @example file-nd3792l3di71006szbxq1yxt
                  */
                 file_id: string;
-                /** @example filemerge-tei644bfajch1a00qifr5e5i */
+                /**
+                 * @description ID of a merge whose first file this is.
+                 * @example filemerge-tei644bfajch1a00qifr5e5i
+                 */
                 merge_id: string;
             };
             cookie?: never;

@@ -18,23 +18,31 @@ TAKEN, DUPLICATE, OVER_MAXIMUM, BALANCED_OUT = range(4)
 _RARE_SHARE = 0.02
 
 Fates = np.ndarray[Any, np.dtype[np.uint8]]
-"""What becomes of each row."""
+"""The result of the choice for each row."""
 
 
 def choose(
     collected: Collected, owners: Rows, sources: Sequence[MergeSource], options: MergeOptions
 ) -> tuple[Fates, Rows]:
-    """Return what becomes of each row, and the row that each row duplicates (itself if none).
+    """Return the fate of each row, and the row that each row duplicates (itself if none).
 
-    `owners` has the number of each row's file.
+    `owners` has the number of each row's file. Duplicates of rows that their own file's maximum
+    leaves out are not duplicates in the merged file.
     """
     features = collected.features
     fates = np.full(len(features), TAKEN, dtype=np.uint8)
     firsts = np.arange(len(features))
-    if options.exact_duplicates:
-        for group in equal_groups(features["exact"]):
-            fates[group[1:]] = DUPLICATE
-            firsts[group[1:]] = group[0]
+    groups = list(equal_groups(features["exact"])) if options.exact_duplicates else []
+
+    def keep_first(rows: Rows) -> None:
+        taken = rows[fates[rows] == TAKEN]
+        fates[taken[1:]] = DUPLICATE
+        if len(taken):
+            firsts[rows[fates[rows] == DUPLICATE]] = taken[0]
+
+    for group in groups:
+        for owner in np.unique(owners[group]):
+            keep_first(group[owners[group] == owner])
     draws = _draws(features["exact"], options.seed)
 
     def keep(rows: Rows, most: int, fate: int) -> None:
@@ -44,6 +52,8 @@ def choose(
     for number, source in enumerate(sources):
         if source.max_rows is not None:
             keep(_taken(fates, owners == number), source.max_rows, OVER_MAXIMUM)
+    for group in groups:
+        keep_first(group)
     for rows, most in _balanced(collected, owners, fates, sources, options):
         keep(rows, most, BALANCED_OUT)
     return fates, firsts

@@ -17,6 +17,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "file_id": _id("file-", "ID of a file in the project."),
     "upload_id": _id("upload_", "ID of an upload in the project."),
     "cleaning_id": _id("fileclean-", "ID of a cleaning of the file."),
+    "merge_id": _id("filemerge-", "ID of a merge whose first file this is."),
     "import_id": _id("modelimport-", "ID of an import of the file."),
     "job_id": _id("ftjob-", "ID of a fine-tuning job in the project."),
     "advice_id": _id("ftadvice-", "ID of an advice in the project."),
