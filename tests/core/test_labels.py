@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from service.core.labels import Labels
-from service.core.records import Collection, Missing, Record
+from service.core.records import Collection, Missing, Page, Record
 from service.core.redis import Client, connect
-from tests.redis_work import work_of
+from tests.redis_work import Work, least_work
 
 PROJECT = "proj_a"
 MANY = 1000
@@ -66,14 +66,11 @@ async def things(redis_url) -> AsyncIterator[Things]:
     await redis.aclose(close_connection_pool=True)
 
 
-async def commands_of(things: Things, color: str, listed: list[int]) -> int:
-    """Return the number of commands of a list. Opening a connection, if needed, takes others."""
-    counts = []
-    for _ in range(3):
-        async with work_of(things.redis) as work:
-            assert await things.listed(color) == listed
-        counts.append(work.commands)
-    return min(counts)
+async def work_to_list(things: Things, colors: Sequence[str], listed: list[int]) -> Work:
+    async def call() -> None:
+        assert await things.listed(*colors) == listed
+
+    return await least_work(things.redis, call)
 
 
 async def test_lists_are_those_of_a_scan(things: Things):
@@ -97,7 +94,8 @@ async def test_records_of_older_versions_are_labeled_in_their_place(things: Thin
     await things.add_as_an_older_version(3, "red")
     await things.add_as_an_older_version(4)
     assert await things.listed("red") == [3, 2, 1]
-    assert await commands_of(things, "red", [3, 2, 1]) < 10, "they are labeled again and again"
+    work = await work_to_list(things, ["red"], [3, 2, 1])
+    assert work.commands < 10, "they are labeled again and again"
 
 
 async def test_records_that_older_versions_deleted_are_not_searched_for_again(things: Things):
@@ -105,7 +103,7 @@ async def test_records_that_older_versions_deleted_are_not_searched_for_again(th
         await things.add(number, "red")
     await things.records.delete(PROJECT, "t1")
     assert await things.listed("red") == [2, 0]
-    assert await commands_of(things, "red", [2, 0]) < 7
+    assert (await work_to_list(things, ["red"], [2, 0])).commands < 7
 
 
 async def test_an_unreadable_record_hides_no_other(things: Things):
@@ -125,8 +123,7 @@ async def test_a_filter_reads_only_what_it_returns(things: Things):
             things.labels.add(pipe, thing)
         await pipe.execute()
     for wanted, expected in ((["rare"], [0]), (["rare", "red"], [0]), (["red", "blue"], [])):
-        async with work_of(things.redis) as work:
-            assert await things.listed(*wanted) == expected
+        work = await work_to_list(things, wanted, expected)
         assert work.commands < 20, wanted
         assert work.keys_read < 20, wanted
 
@@ -134,8 +131,11 @@ async def test_a_filter_reads_only_what_it_returns(things: Things):
 async def test_a_page_reads_one_record_more_than_it_returns(things: Things):
     for number in range(30):
         await things.add(number, "red")
-    async with work_of(things.redis) as work:
-        page = await things.labels.page(PROJECT, [], after=None, limit=5)
+
+    async def call() -> Page[Thing]:
+        return await things.labels.page(PROJECT, [], after=None, limit=5)
+
+    work, page = await least_work(things.redis, call), await call()
     assert [thing.created_at for thing in page.items] == [29, 28, 27, 26, 25]
     assert work.commands == 2
     assert work.keys_read == 7, "the list of IDs and six records"

@@ -101,6 +101,13 @@ def test_a_maximum_of_one_file_takes_no_rows_from_another(tmp_path):
     assert Counter(entry["reason"] for entry in diff) == {"max_rows": 15, "exact_duplicate": 6}
 
 
+def test_a_maximum_counts_the_rows_that_no_earlier_file_has(tmp_path):
+    files = {"a": english(range(10)), "b": english(range(13))}
+    result, rows, _ = merged(tmp_path, files, [MergeSource("a"), MergeSource("b", max_rows=2)])
+    assert [(f.taken, f.duplicates, f.left_out) for f in result.files] == [(10, 0, 0), (2, 10, 1)]
+    assert len(rows) == 12
+
+
 @pytest.mark.parametrize(
     ("weights", "balance", "taken"),
     [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from service.datasets.duplicates.groups import Rows, equal_groups
+from service.datasets.duplicates.groups import Rows
 from service.datasets.report.collect import Collected
 from service.datasets.text.languages import UNKNOWN
 from service.datasets.versions.options import MergeOptions, MergeSource
@@ -26,23 +26,14 @@ def choose(
 ) -> tuple[Fates, Rows]:
     """Return the fate of each row, and the row that each row duplicates (itself if none).
 
-    `owners` has the number of each row's file. Duplicates of rows that their own file's maximum
-    leaves out are not duplicates in the merged file.
+    `owners` has the number of each row's file. A row duplicates one that is taken from an earlier
+    file, or an earlier one of its own file.
     """
     features = collected.features
     fates = np.full(len(features), TAKEN, dtype=np.uint8)
     firsts = np.arange(len(features))
-    groups = list(equal_groups(features["exact"])) if options.exact_duplicates else []
-
-    def keep_first(rows: Rows) -> None:
-        taken = rows[fates[rows] == TAKEN]
-        fates[taken[1:]] = DUPLICATE
-        if len(taken):
-            firsts[rows[fates[rows] == DUPLICATE]] = taken[0]
-
-    for group in groups:
-        for owner in np.unique(owners[group]):
-            keep_first(group[owners[group] == owner])
+    contents = np.unique(features["exact"], return_inverse=True)[1]
+    taken_with = np.full(len(features), -1)  # the row that is taken with each content
     draws = _draws(features["exact"], options.seed)
 
     def keep(rows: Rows, most: int, fate: int) -> None:
@@ -50,13 +41,24 @@ def choose(
         fates[rows[order[most:]]] = fate
 
     for number, source in enumerate(sources):
+        rows = np.flatnonzero(owners == number)
+        if options.exact_duplicates:
+            firsts[rows] = _firsts(rows, contents[rows], taken_with)
+            fates[rows[firsts[rows] != rows]] = DUPLICATE
         if source.max_rows is not None:
             keep(_taken(fates, owners == number), source.max_rows, OVER_MAXIMUM)
-    for group in groups:
-        keep_first(group)
+        taken = _taken(fates, owners == number)
+        taken_with[contents[taken]] = taken
     for rows, most in _balanced(collected, owners, fates, sources, options):
         keep(rows, most, BALANCED_OUT)
     return fates, firsts
+
+
+def _firsts(rows: Rows, contents: Rows, taken_with: Rows) -> Rows:
+    """Return the row that each row of a file duplicates, or the row itself."""
+    _, first, content = np.unique(contents, return_index=True, return_inverse=True)
+    earlier = taken_with[contents]
+    return np.where(earlier < 0, rows[first][content], earlier)
 
 
 def _draws(hashes: Any, seed: int) -> Any:
