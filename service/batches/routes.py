@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 
@@ -19,7 +19,7 @@ from service.files.records import Purpose
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
-from service.web.idempotency import once
+from service.web.idempotency import created_once
 
 router = APIRouter(prefix="/v1/batches", tags=["Batches"])
 
@@ -63,12 +63,10 @@ async def create_batch(
         check_room(waiting, most, "batches", code="too_many_unfinished_batches")
         return await store.create(_new(body, caller), claim)
 
-    def answer(record: BatchRecord) -> dict[str, Any]:
-        return BatchObject.of(record).model_dump(mode="json")
-
     raw = body.model_dump_json().encode()
-    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
-    return BatchObject.model_validate(found)
+    return await created_once(
+        BatchObject, store.redis, caller.project_id, idempotency_key, raw, make
+    )
 
 
 @router.get("", operation_id="listBatches", summary="List batches")

@@ -40,7 +40,7 @@ from service.files.routes import Store, existing
 from service.models.registry import ModelRegistry
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
-from service.web.idempotency import once
+from service.web.idempotency import created_once
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/files", tags=["Data sets"])
@@ -297,12 +297,10 @@ async def clean_file(
         )
         return await tasks.create(task, claim)
 
-    def answer(task: Task) -> dict[str, Any]:
-        return CleaningObject.of(task).model_dump(mode="json")
-
     raw = f"{file.id} {body.model_dump_json()}".encode()
-    found = await once(tasks.redis, caller.project_id, idempotency_key, raw, make, answer)
-    return CleaningObject.model_validate(found)
+    return await created_once(
+        CleaningObject, tasks.redis, caller.project_id, idempotency_key, raw, make
+    )
 
 
 @router.get("/{file_id}/clean", operation_id="listFileCleanings", summary="List a file's cleanings")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
@@ -31,7 +31,7 @@ from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
-from service.web.idempotency import once
+from service.web.idempotency import created_once
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/exports", tags=["Exports"])
@@ -81,12 +81,10 @@ async def create_export(
         await _check_room(caller, store, settings.max_exports_per_project)
         return await store.create(record, claim)
 
-    def answer(record: ExportRecord) -> dict[str, Any]:
-        return ExportObject.of(record).model_dump(mode="json")
-
     raw = body.model_dump_json().encode()
-    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
-    return ExportObject.model_validate(found)
+    return await created_once(
+        ExportObject, store.redis, caller.project_id, idempotency_key, raw, make
+    )
 
 
 @router.get("", operation_id="listExports", summary="List exports")

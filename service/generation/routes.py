@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 
@@ -19,7 +19,7 @@ from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
-from service.web.idempotency import once
+from service.web.idempotency import created_once
 
 router = APIRouter(prefix="/v1/datasets", tags=["Data sets"])
 
@@ -71,12 +71,10 @@ async def generate(
         check_room(waiting, most, "generations", code="too_many_unfinished_generations")
         return await store.create(_new(body, caller), claim)
 
-    def answer(record: GenerationRecord) -> dict[str, Any]:
-        return DatasetGeneration.of(record).model_dump(mode="json")
-
     raw = body.model_dump_json().encode()
-    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
-    return DatasetGeneration.model_validate(found)
+    return await created_once(
+        DatasetGeneration, store.redis, caller.project_id, idempotency_key, raw, make
+    )
 
 
 @router.get("/generations", operation_id="listDatasetGenerations", summary="List generations")

@@ -31,7 +31,7 @@ from service.jobs.stream import server_sent_events
 from service.models.registry import ModelRegistry
 from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
 from service.web.http import ListOf, list_of, unknown_after
-from service.web.idempotency import once
+from service.web.idempotency import created_once
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["Fine-tuning"])
@@ -138,12 +138,8 @@ async def create_job(
             )
         return job
 
-    def answer(job: JobRecord) -> dict[str, Any]:
-        return JobObject.of(job).model_dump(mode="json")
-
     raw = body.model_dump_json().encode()
-    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
-    return JobObject.model_validate(found)
+    return await created_once(JobObject, store.redis, caller.project_id, idempotency_key, raw, make)
 
 
 @router.get(

@@ -15,7 +15,9 @@ import hashlib
 import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
+
+from pydantic import BaseModel
 
 from service.core import ids
 from service.core.claims import ANSWER_LIFETIME_S, Claim, ClaimLost, StoredClaim
@@ -25,6 +27,8 @@ from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.transactions import confirm
 
 T = TypeVar("T")
+Record_contra = TypeVar("Record_contra", contravariant=True)
+Shown_co = TypeVar("Shown_co", bound=BaseModel, covariant=True)
 _PENDING_S: Final = 60
 _WAIT_S, _POLL_S = 10.0, 0.2
 _MAX_CLAIMS: Final = 3
@@ -82,6 +86,29 @@ async def once(
         "Other requests with this Idempotency-Key have not finished. Try again in a minute.",
         code="idempotency_in_progress",
     )
+
+
+class Shape(Protocol[Record_contra, Shown_co]):
+    """A class of API objects that are built from records."""
+
+    def of(self, record: Record_contra, /) -> Shown_co: ...
+    def model_validate(self, obj: Any, /) -> Shown_co: ...
+
+
+async def created_once(
+    shape: Shape[T, Shown_co],
+    redis: Client,
+    project_id: str,
+    key: str | None,
+    body: bytes,
+    make: Callable[[Claim[T]], Awaitable[T]],
+) -> Shown_co:
+    """Return the API object of the record that `make` creates, as `once` does."""
+
+    def answer(record: T) -> dict[str, Any]:
+        return shape.of(record).model_dump(mode="json")
+
+    return shape.model_validate(await once(redis, project_id, key, body, make, answer))
 
 
 async def _claim(redis: Client, place: str, digest: str, pending: str) -> dict[str, Any] | None:

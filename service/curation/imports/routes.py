@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query
@@ -22,7 +22,7 @@ from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of
-from service.web.idempotency import once
+from service.web.idempotency import created_once
 
 router = APIRouter(prefix="/v1", tags=["Models"])
 
@@ -62,12 +62,10 @@ async def import_model(
         )
         return await tasks.create(task, claim)
 
-    def answer(task: Task) -> dict[str, Any]:
-        return ModelImport.of(task).model_dump(mode="json")
-
     raw = body.model_dump_json().encode()
-    found = await once(tasks.redis, caller.project_id, idempotency_key, raw, make, answer)
-    return ModelImport.model_validate(found)
+    return await created_once(
+        ModelImport, tasks.redis, caller.project_id, idempotency_key, raw, make
+    )
 
 
 @router.get("/files/{file_id}/imports", operation_id="listModelImports", summary="List imports")

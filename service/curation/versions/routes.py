@@ -40,7 +40,7 @@ from service.files.upload import clean_name
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller
 from service.web.http import ListOf, list_of
-from service.web.idempotency import once
+from service.web.idempotency import created_once
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/files", tags=["Data sets"])
@@ -175,12 +175,10 @@ async def merge_files(
         )
         return await tasks.create(task, claim)
 
-    def answer(task: Task) -> dict[str, Any]:
-        return MergeObject.of(task).model_dump(mode="json")
-
     raw = body.model_dump_json().encode()
-    found = await once(tasks.redis, caller.project_id, idempotency_key, raw, make, answer)
-    return MergeObject.model_validate(found)
+    return await created_once(
+        MergeObject, tasks.redis, caller.project_id, idempotency_key, raw, make
+    )
 
 
 @router.get("/{file_id}/merges", operation_id="listFileMerges", summary="List merges")

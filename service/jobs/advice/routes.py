@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
 
@@ -19,7 +19,7 @@ from service.jobs.create import base_model, usable_file
 from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.idempotency import once
+from service.web.idempotency import created_once
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/fine_tuning/advice", tags=["Fine-tuning"])
@@ -68,12 +68,10 @@ async def create_advice(
         check_room(waiting, MAX_UNFINISHED, "advice", code="too_many_advice")
         return await store.create(record, claim)
 
-    def answer(record: AdviceRecord) -> dict[str, Any]:
-        return AdviceObject.of(record).model_dump(mode="json")
-
     raw = body.model_dump_json().encode()
-    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
-    return AdviceObject.model_validate(found)
+    return await created_once(
+        AdviceObject, store.redis, caller.project_id, idempotency_key, raw, make
+    )
 
 
 @router.get("/{advice_id}", operation_id="retrieveFineTuningAdvice", summary="Retrieve advice")
