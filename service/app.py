@@ -177,6 +177,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
     redis = connect(
         settings.redis_url.get_secret_value(),
         confirmation=Confirmation(settings.redis_wait_replicas, settings.redis_wait_aof),
+        process="api",
     )
     storage = Storage.from_url(settings.storage_url)
     projects = Projects(redis)

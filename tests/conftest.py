@@ -14,9 +14,9 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import pytest
@@ -217,6 +217,21 @@ class Api:
     app: App
     base_url: str
     settings: Settings
+    serving: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+
+    @classmethod
+    async def start(cls, settings: Settings) -> Self:
+        """Start an api on a free port."""
+        app, serving = create_app(settings), contextlib.AsyncExitStack()
+        return cls(app, await serving.enter_async_context(running(app)), settings, serving)
+
+    @contextlib.asynccontextmanager
+    async def stopped(self) -> AsyncIterator[None]:
+        """Stop the api for the duration of a block. Then another starts, on another port."""
+        await self.serving.aclose()
+        yield
+        again = await Api.start(self.settings)
+        self.app, self.base_url, self.serving = again.app, again.base_url, again.serving
 
     async def key(self, project: str = "acme", role: Role = Role.MEMBER) -> str:
         """Create a key of a project, which is created if it does not exist."""
@@ -272,9 +287,9 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
     redis = connect(settings.redis_url.get_secret_value())
     await redis.flushdb()
     await redis.aclose(close_connection_pool=True)
-    app = create_app(settings)
-    async with running(app) as url:
-        yield Api(app, url, settings)
+    api = await Api.start(settings)
+    yield api
+    await api.serving.aclose()
 
 
 @pytest.fixture

@@ -44,8 +44,8 @@ async def replay(
 ) -> Replayed | None:
     """Restore the journal of an installation, or the only one. Returns None if there is none.
 
-    `finish` runs before the service may start. Raises BackupError, with NotEmpty if Redis has
-    records, StorageError and REDIS_ERRORS.
+    `finish` runs before the service may start. Raises BackupError: NotEmpty if Redis has
+    records, InUse if processes run on it; StorageError and REDIS_ERRORS.
     """
     journals = {each.installation: each for each in await journal.find(storage)}
     if not journals:

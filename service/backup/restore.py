@@ -31,7 +31,7 @@ from service.backup.snapshot import DROPPED, Saved, is_ephemeral
 from service.backup.target import Target
 from service.core import schema
 from service.core.records import PREFIX
-from service.core.redis import Client, reply, text
+from service.core.redis import Client, processes, reply, text
 from service.core.redis_check import RESTORING, unfinished
 from service.core.storage import Storage
 from service.models.catalogue import Catalogue
@@ -45,7 +45,11 @@ _WORKER: Final = f"{PREFIX}:worker-alive:"
 
 
 class NotEmpty(BackupError):
-    """Redis has records, or is in use."""
+    """Redis has records."""
+
+
+class InUse(BackupError):
+    """Redis is empty, but processes of the service run on it."""
 
 
 @dataclass(frozen=True)
@@ -130,21 +134,36 @@ async def _fetch(
 
 
 async def begun(redis: Client, mark: str) -> bool:
-    """Return whether Redis has the mark of this restore. Raises BackupError unless it is empty."""
+    """Return whether Redis has the mark of this restore.
+
+    Raises NotEmpty if it has records, and InUse if the API or a worker runs on it.
+    """
+    running = await processes(redis)
     restoring = await reply(redis.get(RESTORING))
     if restoring is not None:
         if text(restoring) != mark:
             raise BackupError(f"{unfinished(text(restoring))}, or empty Redis and storage first")
+        _require_stopped(running)
         return True
     async for key in redis.scan_iter(f"{PREFIX}:*", count=_SCANNED_AT_ONCE):
         if key.startswith(_WORKER.encode()):
-            raise NotEmpty("a worker is running: stop the API and all workers first")
-        if not is_ephemeral(key) and key not in _OF_EMPTY:
+            running.add("worker")
+        elif not is_ephemeral(key) and key not in _OF_EMPTY:
             raise NotEmpty(
                 "Redis is not empty, and restoring would mix two installations. Give it an empty "
                 "database (FINETUNED_REDIS_URL), or delete the data in this one with FLUSHDB"
             )
+    _require_stopped(running)
     return False
+
+
+def _require_stopped(running: AbstractSet[str]) -> None:
+    """Raise InUse if there are processes that would write records while others are restored."""
+    if found := sorted(running & {"api", "worker"}):
+        raise InUse(
+            f"processes are running on this Redis ({', '.join(found)}): stop the API and all "
+            "workers first"
+        )
 
 
 async def begin(redis: Client, mark: str, *, is_repeated: bool) -> None:

@@ -7,6 +7,7 @@ minutes. A hanging Redis is considered unavailable after seconds.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import weakref
@@ -38,6 +39,7 @@ T = TypeVar("T")
 # the connection of a transaction (a WatchError). Each can be over in a moment.
 REDIS_ERRORS = (ConnectionError, TimeoutError, ResponseError, WatchError, OSError)
 _CODE = re.compile(r"[A-Z]{3,}\b")
+_NAME = "finetuned-"  # of connections, before the kind of process
 _REFUSALS = frozenset({"NOREPLICAS", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "TRYAGAIN"})
 
 
@@ -124,6 +126,7 @@ def connect(
     timeout_s: float = 2.0,
     patience_s: float = 1.5,
     confirmation: Confirmation | None = None,
+    process: str | None = None,
 ) -> Client:
     """Create a client that retries lost connections `retries` times, waiting up to 1 s in between.
 
@@ -135,6 +138,8 @@ def connect(
 
     Nothing is opened before the first command. If all `max_connections` are in use, a command waits
     for a free one. So a burst of requests queues here and does not exhaust Redis.
+
+    `process`: the kind of process, which Redis lists with its connections (see `processes`).
     """
     pool = pool_of(
         url,
@@ -147,7 +152,7 @@ def connect(
         retry=PatientRetry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries, patience_s),
         # A restarting server refuses connections, which redis-py would not retry.
         retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError, ConnectionRefusedError],
-        redis_connect_func=_counting_reconnects(),
+        redis_connect_func=_greeting(process),
     )
     return Client(
         pool,
@@ -158,17 +163,35 @@ def connect(
     )
 
 
-def _counting_reconnects() -> Callable[[AbstractConnection], Awaitable[None]]:
+def _greeting(process: str | None) -> Callable[[AbstractConnection], Awaitable[None]]:
     """Return redis-py's handshake for new connections, which also counts reconnects."""
     known: weakref.WeakSet[AbstractConnection] = weakref.WeakSet()
 
     async def greet(connection: AbstractConnection) -> None:
         await connection.on_connect()
+        if process is not None:
+            with contextlib.suppress(ResponseError):  # a user without the right to name it
+                await connection.send_command("CLIENT", "SETNAME", f"{_NAME}{process}")
+                await connection.read_response()
         if connection in known:
             metrics.REDIS_RECONNECTS.cell().inc()
         known.add(connection)
 
     return greet
+
+
+async def processes(redis: Client) -> set[str]:
+    """Return which kinds of processes are connected to the same database of this Redis.
+
+    Empty if this user may not list connections. Raises REDIS_ERRORS.
+    """
+    try:
+        own = await redis.client_info()
+        connections = await redis.client_list()
+    except ResponseError:
+        return set()
+    names = {each["name"] for each in connections if each["db"] == str(own["db"])}
+    return {name.removeprefix(_NAME) for name in names if name.startswith(_NAME)}
 
 
 async def reply(answer: Awaitable[T] | T) -> T:

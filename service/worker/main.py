@@ -104,6 +104,7 @@ class WorkerProcess:
             patience_s=_REDIS_PATIENCE_S,
             timeout_s=_REDIS_TIMEOUT_S,
             max_connections=32,
+            process="worker",
         )
         storage = Storage.from_url(settings.storage_url, patience_s=settings.storage_patience_s)
         leases = Leases(self._redis, settings.worker_name, lease_s=settings.lease_s)

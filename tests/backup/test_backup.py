@@ -256,7 +256,7 @@ async def test_an_installation_with_data_is_not_overwritten(http, site):
             await site.restore()
         await redis.flushdb()
         await redis.set("finetuned:worker-alive:w", "x")
-        with pytest.raises(BackupError, match="a worker is running"):
+        with pytest.raises(BackupError, match=r"running on this Redis \(worker\)"):
             await site.restore()
         await redis.flushdb()
         await redis.set(RESTORING, "20200101T000000.000Z")
@@ -286,11 +286,14 @@ async def test_a_lost_redis_is_restored_and_storage_is_kept(http, api, site):
     await http.delete(f"/v1/files/{gone}")
     newer = (await upload(http, b"newer", purpose="user_data")).json()["id"]
     await api.app.state.redis.flushdb()
-    assert "is not empty" in run("restore", site.place, **environment(site)).stderr
-    elsewhere = {**environment(site), "FINETUNED_STORAGE_URL": site.empty.storage_url}
-    refused = run("restore", site.place, "--only-records", **elsewhere)
-    assert "has none of the objects" in refused.stderr
-    done = run("restore", site.place, "--only-records", **environment(site))
+    refused = run("restore", site.place, "--only-records", **environment(site))
+    assert "running on this Redis (api): stop the API" in refused.stderr
+    async with api.stopped():
+        assert "is not empty" in run("restore", site.place, **environment(site)).stderr
+        elsewhere = {**environment(site), "FINETUNED_STORAGE_URL": site.empty.storage_url}
+        refused = run("restore", site.place, "--only-records", **elsewhere)
+        assert "has none of the objects" in refused.stderr
+        done = run("restore", site.place, "--only-records", **environment(site))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1:] == [
         "rebuilt what is newer: 0 projects, 1 files, 0 models, 0 checkpoints, figures of 0 models",

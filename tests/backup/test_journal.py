@@ -52,11 +52,16 @@ async def journaling(site: Site, *, every_s: float = 0.1) -> AsyncIterator[Calla
 
 
 @pytest.fixture
-def rebuild(site: Site, monkeypatch):
-    """Rebuild the installation, as the command does."""
+def rebuild(api: Api, site: Site, monkeypatch):
+    """Rebuild the installation, as the command does, while its api is stopped."""
     for name, value in environment(site).items():
         monkeypatch.setenv(name, value)
-    return lambda which=None: commands.rebuild(None, which)
+
+    async def rebuild(journal: str | None = None) -> list[str]:
+        async with api.stopped():
+            return await commands.rebuild(None, journal)
+
+    return rebuild
 
 
 async def test_storage_alone_restores_all_records(api: Api, site: Site, chats, work):
@@ -85,7 +90,11 @@ async def test_storage_alone_restores_all_records(api: Api, site: Site, chats, w
         newer = (await upload(http, b"newer", purpose="user_data")).json()["id"]
     await api.app.state.redis.flushdb()
 
-    done = run("rebuild", **environment(site))
+    refused = run("rebuild", **environment(site))
+    assert "running on this Redis (api): stop the API" in refused.stderr
+    async with api.stopped():
+        done = run("rebuild", **environment(site))
+    projects = api.app.state.projects
     assert done.returncode == 0, done.stderr
     restored, rebuilt, *more = done.stdout.splitlines()
     assert restored.endswith("UTC from the journal")
@@ -185,22 +194,22 @@ async def test_the_journal_of_an_emptied_redis_does_not_replace_the_one_before(a
 
 async def test_an_interrupted_rebuild_is_repeated(api: Api, site: Site, rebuild):
     key = await api.key()
-    redis, storage = api.app.state.redis, Storage.from_url(site.settings.storage_url)
+    storage, models = Storage.from_url(site.settings.storage_url), api.app.state.registry.catalogue
     async with journaling(site) as written:
         await written()
-    await redis.flushdb()
 
     async def fail() -> None:
         raise RuntimeError("killed")
 
-    models = api.app.state.registry.catalogue
-    with pytest.raises(RuntimeError):
-        await replay(redis, storage, models, installation=None, finish=fail)
-    started = run("api", **environment(site))
-    assert started.returncode == 1
-    assert "repeat it with 'finetuned-server rebuild'" in started.stderr
-    await rebuild()
-    assert await reply(redis.get(RESTORING)) is None
+    async with api.stopped(), connected(site.settings) as redis:
+        await redis.flushdb()
+        with pytest.raises(RuntimeError):
+            await replay(redis, storage, models, installation=None, finish=fail)
+        started = run("api", **environment(site))
+        assert started.returncode == 1
+        assert "repeat it with 'finetuned-server rebuild'" in started.stderr
+        await commands.rebuild(None, None)
+        assert await reply(redis.get(RESTORING)) is None
     async with client(api.base_url, key) as http:
         assert (await http.get("/v1/files")).status_code == 200
 

@@ -25,7 +25,7 @@ from service.core.redis import Client, reply
 from service.core.redis_check import RESTORING
 from service.core.storage import Storage
 from service.models.catalogue import Catalogue
-from tests.backup.conftest import Site, connected
+from tests.backup.conftest import Site, client, connected
 from tests.cli.test_cli import ROOT, run
 from tests.conftest import BASE_MODEL, Api, upload
 from tests.faults.enumeration import collect_killed
@@ -118,13 +118,13 @@ async def test_a_restore_that_is_killed_anywhere_is_completed_by_a_second_one(ba
 async def test_files_that_are_newer_survive_a_killed_restore_of_records(backed_up, http, api: Api):
     site = backed_up
     await upload(http, b"newer", purpose="user_data")
-    redis = api.app.state.redis
+    storage = api.app.state.storage
 
     async def clear() -> None:
         await redis.flushdb()
 
     async def restore(redis: Client) -> None:
-        storage, catalogue = api.app.state.storage, Catalogue(site.settings.models_file)
+        catalogue = Catalogue(site.settings.models_file)
         target = Target.open(site.place, create=False)
         await restoring.restore(
             redis,
@@ -136,9 +136,13 @@ async def test_files_that_are_newer_survive_a_killed_restore_of_records(backed_u
             finish=Rebuild(redis, storage, catalogue).run,
         )
 
-    with installed():
-        assert await killed_everywhere(redis, clear, restore) > 20
-    files = (await http.get("/v1/files")).json()["data"]
+    key = http.headers["authorization"].removeprefix("Bearer ")
+    async with api.stopped():
+        with installed():
+            async with connected(site.settings) as redis:
+                assert await killed_everywhere(redis, clear, restore) > 20
+    async with client(api.base_url, key) as again:
+        files = (await again.get("/v1/files")).json()["data"]
     assert len(files) == 3
 
 
