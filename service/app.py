@@ -40,6 +40,7 @@ from service.fleet import workers
 from service.generation import routes as generation_routes
 from service.generation.records import Generations
 from service.inference.gateway import PATHS, Gateway
+from service.inference.gateway.checks import RequestRules
 from service.inference.gateway.openapi_routes import router as inference_routes
 from service.inference.upstreams import Upstreams
 from service.jobs import routes as job_routes
@@ -204,7 +205,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 meter,
                 max_body_bytes=settings.max_inference_body_bytes,
                 client_timeout_s=settings.client_timeout_s,
-                max_answers=settings.max_answers_per_request,
+                rules=RequestRules.from_settings(settings),
                 salt_secret=_secret(settings.upstream_api_key),
                 tools=capabilities.tools,
             )

@@ -24,6 +24,15 @@ GIB = 1024 * MIB
 _DEFAULT_RANK_LIMIT = 64
 # A quarter of an engine's concurrent requests (256), so that no project can take all of them.
 _SAFE_LIMITS = Limits(concurrent_requests=64)
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
+NEVER_PASSED_ON = frozenset(
+    {
+        *("cache_salt", "chat_template", "ec_transfer_params", "kv_transfer_params"),
+        *("request_id", "vllm_xargs"),
+    }
+)
+"""Parameters of vLLM that no operator can allow: they choose templates that the engine executes,
+name other requests and caches, or reach extensions of the engine."""
 _HOST = re.compile(r"(?:[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _TRACKING_URI = re.compile(rf"https?://{_HOST.pattern}(?:/[\w.~/-]*)?", re.ASCII)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+")
@@ -371,6 +380,11 @@ class Settings(BaseSettings):
         "(prompts times n) request. Other requests wait while an engine starts the answers: 128 "
         "answers delayed a short answer by 15 s on a CPU.",
     )
+    extra_request_fields: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Parameters of vLLM that inference requests may have in addition to those of "
+        "docs/serving.md, separated by commas. They are passed on without checks.",
+    )
     # Inference limits of projects and keys that have none of their own, as JSON:
     # {"requests_per_minute": 600, "tokens_per_minute": 100000, "concurrent_requests": 32,
     # "concurrent_streams": 16}. An unset limit means unlimited, except for those in
@@ -413,7 +427,9 @@ class Settings(BaseSettings):
     def _safe_limits(cls, value: Limits) -> Limits:
         return value.or_default(_SAFE_LIMITS)
 
-    @field_validator("webhook_allowed_hosts", "mlflow_tracking_uris", mode="before")
+    @field_validator(
+        "webhook_allowed_hosts", "mlflow_tracking_uris", "extra_request_fields", mode="before"
+    )
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -428,6 +444,19 @@ class Settings(BaseSettings):
             if not _HOST.fullmatch(host):
                 raise ValueError(f"webhook_allowed_hosts: write '{host}' as HOST or HOST:PORT")
         return hosts
+
+    @field_validator("extra_request_fields")
+    @classmethod
+    def _harmless_fields(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _FIELD.fullmatch(name):
+                raise ValueError(f"extra_request_fields: '{name}' is not a name of a parameter")
+            if name in NEVER_PASSED_ON:
+                raise ValueError(
+                    f"extra_request_fields: '{name}' is never passed on, because it reaches beyond "
+                    "its request"
+                )
+        return value
 
     @field_validator("mlflow_tracking_uris")
     @classmethod

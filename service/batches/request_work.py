@@ -21,7 +21,7 @@ from service.inference.background.calls import (
     SampleFailed,
 )
 from service.inference.gateway import refusals
-from service.inference.gateway.checks import check_tools, checked
+from service.inference.gateway.checks import RequestRules, check_tools
 from service.inference.gateway.engine_errors import model_not_found
 from service.models.catalogue import Catalogue
 from service.models.registry import ServableModel
@@ -36,7 +36,7 @@ class Rules:
 
     catalogue: Catalogue
     tools: ToolCallParsers
-    max_answers: int
+    requests: RequestRules
     max_body_bytes: int
 
 
@@ -79,7 +79,7 @@ class RequestWork:
                 f"The body is larger than {self._rules.max_body_bytes} bytes, the limit of this "
                 "route."
             )
-        request = checked(self._endpoint, body, self._rules.max_answers)
+        request = self._rules.requests.checked(self._endpoint, body)
         if request.streamed:
             raise refusals.unsupported("stream", "The requests of a batch are answered as a whole.")
 

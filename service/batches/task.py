@@ -16,6 +16,7 @@ from service.curation.scratch import scratch_folder
 from service.inference.background.calls import BATCH_PRIORITY
 from service.inference.background.engine_task import Resources
 from service.inference.background.parted_task import PartedTask
+from service.inference.gateway.checks import RequestRules
 from service.models.tools import ToolCallParsers
 
 
@@ -32,7 +33,7 @@ class RunBatch(PartedTask[BatchRecord]):
         self._rules = Rules(
             catalogue=self._registry.catalogue,
             tools=ToolCallParsers(self._settings.tool_call_parser),
-            max_answers=self._settings.max_answers_per_request,
+            requests=RequestRules.from_settings(self._settings),
             max_body_bytes=self._settings.max_inference_body_bytes,
         )
 

@@ -44,7 +44,7 @@ def times(batch: Batch) -> set[str]:
 async def test_requests_are_answered_and_written_to_files(
     sdk: openai.AsyncOpenAI, http: httpx.AsyncClient, engine: Engine, work, api: Api
 ):
-    wrong = [request(20, temperature=3), request(21, stream=True), request(22, messages=[])]
+    wrong = [request(20, temperature=3), request(21, stream=True), request(22, vllm_xargs={})]
     batch = await created(
         sdk,
         [*requests(20), *wrong],

@@ -1836,7 +1836,7 @@ export interface paths {
         put?: never;
         /**
          * Create a chat completion
-         * @description Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
+         * @description Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and vLLM's parameters of sampling, including those not listed here; any other answers 400 with the code `unknown_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
          */
         post: operations["createChatCompletion"];
         delete?: never;
@@ -1856,7 +1856,7 @@ export interface paths {
         put?: never;
         /**
          * Create a completion
-         * @description Continues a text without applying a chat template. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
+         * @description Continues a text without applying a chat template. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and vLLM's parameters of sampling, including those not listed here; any other answers 400 with the code `unknown_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
          */
         post: operations["createCompletion"];
         delete?: never;
@@ -1876,7 +1876,7 @@ export interface paths {
         put?: never;
         /**
          * Create a response
-         * @description Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here. Responses are not stored, so `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is `response.completed`, or `response.incomplete` if the limit of tokens cut the answer off. A failure during the stream is sent as an event with the body `Error`.
+         * @description Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and vLLM's parameters of sampling, including those not listed here; any other answers 400 with the code `unknown_parameter`. Responses are not stored, so `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is `response.completed`, or `response.incomplete` if the limit of tokens cut the answer off. A failure during the stream is sent as an event with the body `Error`.
          */
         post: operations["createResponse"];
         delete?: never;
@@ -1896,7 +1896,7 @@ export interface paths {
         put?: never;
         /**
          * Create embeddings
-         * @description Converts texts to embedding vectors. The base model must be an embedding model; others answer 400 with the code `unsupported_model`. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here.
+         * @description Converts texts to embedding vectors. The base model must be an embedding model; others answer 400 with the code `unsupported_model`. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and vLLM's parameters of sampling, including those not listed here; any other answers 400 with the code `unknown_parameter`.
          */
         post: operations["createEmbedding"];
         delete?: never;

@@ -20,7 +20,7 @@ from service.core.metric_types import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS, why
 from service.inference.gateway import request_body
 from service.inference.gateway.cache_salt import cache_salts
-from service.inference.gateway.checks import check_tools, checked
+from service.inference.gateway.checks import RequestRules, check_tools
 from service.inference.gateway.engine_errors import (
     MAX_ERROR_BYTES,
     EngineRequest,
@@ -63,7 +63,7 @@ class Gateway:
         *,
         max_body_bytes: int,
         client_timeout_s: float,
-        max_answers: int = 16,
+        rules: RequestRules | None = None,
         salt_secret: str = "",
         tools: ToolCallParsers | None = None,
     ) -> None:
@@ -73,7 +73,7 @@ class Gateway:
         self._meter = meter
         self._max_body_bytes = max_body_bytes
         self._client_timeout_s = client_timeout_s
-        self._max_answers = max_answers
+        self._rules = rules or RequestRules()
         self._salt_of = cache_salts(salt_secret)
         self._tools = tools or ToolCallParsers()
         self._watch = Watch()
@@ -123,7 +123,7 @@ class Gateway:
             receive, headers, self._max_body_bytes, self._client_timeout_s
         )
         path = exchange.scope["path"]
-        request = checked(path, body, self._max_answers)
+        request = self._rules.checked(path, body)
         found = self._registry.remembered(
             caller.project_id, request.model
         ) or await self._registry.resolve(caller.project_id, request.model)
@@ -205,11 +205,7 @@ def _for_engine(
     fields: dict[str, object] = {"cache_salt": salt}  # replaces the caller's, if any
     if found.alias is not None:
         fields["model"] = found.model.name
-    if with_usage:
-        fields["stream_options"] = {**(request.stream_options or {}), "include_usage": True}
-    if request.streamed and request.stream_interval is not None:
-        # Events of an abandoned stream are counted as tokens, so each must hold about one.
-        fields["stream_interval"] = None
+    fields |= request.stream_fields(with_usage=with_usage)
     return request_body.with_fields(body, fields)
 
 

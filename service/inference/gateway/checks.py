@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from service.config import Settings
 from service.inference.gateway import parameters
 from service.inference.gateway.engine_errors import unsupported_tools
 from service.inference.gateway.request_types import Request
@@ -10,11 +13,26 @@ from service.models.registry import ServableModel
 from service.models.tools import ToolCallParsers
 
 
-def checked(path: str, body: bytes, max_answers: int) -> Request:
-    """Parse the body of a request and check its values. Raises BadRequest."""
-    request = parameters.parse(path, body)
-    request.check(max_answers)
-    return request
+class RequestRules:
+    """What the operator allows in requests."""
+
+    def __init__(self, *, max_answers: int = 16, extra_fields: Sequence[str] = ()) -> None:
+        self._max_answers = max_answers
+        self._parse = parameters.reader(extra_fields) if extra_fields else parameters.parse
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> RequestRules:
+        """Create the rules from the operator's settings."""
+        return cls(
+            max_answers=settings.max_answers_per_request,
+            extra_fields=settings.extra_request_fields,
+        )
+
+    def checked(self, path: str, body: bytes) -> Request:
+        """Parse the body of a request and check its values. Raises BadRequest."""
+        request = self._parse(path, body)
+        request.check(self._max_answers)
+        return request
 
 
 def check_tools(model: ServableModel, catalogue: Catalogue, parsers: ToolCallParsers) -> None:

@@ -27,8 +27,9 @@ router = APIRouter(prefix="/v1", tags=["Inference"], dependencies=[Depends(princ
 
 _PASSED_ON = (
     "`model` is the ID of a base model, a trained model or an alias in the project. The service "
-    "forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that "
-    "vLLM supports work, including those not listed here."
+    "forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and "
+    "vLLM's parameters of sampling, including those not listed here; any other answers 400 with "
+    "the code `unknown_parameter`."
 )
 _STREAMED = (
     "If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON "

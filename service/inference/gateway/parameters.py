@@ -1,20 +1,23 @@
-"""Parsing of requests: the parameters that the gateway reads, with one type per route.
+"""Parsing of requests: the allowed parameters of each route with their types.
 
 vLLM converts values where it can: `"stream": "true"` streams, and `"max_tokens": "200"` means 200.
 The gateway rejects such values, so that both interpret the request alike and nothing bypasses
-limits and usage accounting. The engine validates all fields that `request_types` does not have.
+limits and usage accounting. It also rejects parameters that neither `request_types` nor
+`passed_on` has, unless the operator allows them. A request is decoded once, which checks all this
+in C; only a request that fails is decoded again to find out what to answer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
 
 from service.core.errors import BadRequest
 from service.inference.gateway import refusals
+from service.inference.gateway.passed_on import PASSED_ON
 from service.inference.gateway.request_body import check_nesting
 from service.inference.gateway.request_types import (
     ChatRequest,
@@ -28,6 +31,14 @@ MAX_NAME_CHARS = 512
 
 _MISMATCH = re.compile(r"Expected `(\w+)[^`]*`, got `(\w+)` - at `\$\.([\w.\[\]]+)`")
 _MISSING = re.compile(r"missing required field `(\w+)`(?: - at `\$\.([\w.\[\]]+)`)?")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_OUT_OF_BOUNDS = re.compile(
+    r"Expected `(\w+)` (?P<length>of length )?(?P<sign>[<>]=?) (?P<bound>\S+) - at "
+    r"`\$\.(?P<name>\w+)`"
+)
+_MAX_SHOWN_CHARS = 80
+
+Read = Callable[[str, bytes], Request]
 
 
 class _Constraints(msgspec.Struct):
@@ -40,31 +51,60 @@ class _Constraints(msgspec.Struct):
 
 
 _CONSTRAINTS = msgspec.json.Decoder(_Constraints)
-_DECODERS: Mapping[str, msgspec.json.Decoder[Request]] = {
-    "/v1/chat/completions": msgspec.json.Decoder(ChatRequest),
-    "/v1/completions": msgspec.json.Decoder(CompletionRequest),
-    "/v1/responses": msgspec.json.Decoder(ResponseRequest),
-    "/v1/embeddings": msgspec.json.Decoder(EmbeddingRequest),
+_READ: Mapping[str, type[Request]] = {
+    "/v1/chat/completions": ChatRequest,
+    "/v1/completions": CompletionRequest,
+    "/v1/responses": ResponseRequest,
+    "/v1/embeddings": EmbeddingRequest,
 }
-PATHS = frozenset(_DECODERS)
+PATHS = frozenset(_READ)
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def parse(path: str, body: bytes) -> Request:
-    """Parse the body of a request. Raises BadRequest if it is invalid for the route."""
-    check_nesting(body)
-    try:
-        request = _DECODERS[path].decode(body)
-    except msgspec.ValidationError as e:
-        raise _invalid(str(e)) from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise BadRequest("The body is not valid JSON.", code="invalid_json") from None
-    if not request.model or len(request.model) > MAX_NAME_CHARS:
-        raise BadRequest(
-            f"'model' must have 1 to {MAX_NAME_CHARS} characters.",
-            param="model",
-            code="invalid_value",
-        )
-    return request
+def request_type(path: str, extra_fields: Sequence[str] = ()) -> type[Request]:
+    """Return the type of a route's requests with all its parameters.
+
+    `extra_fields` are parameters that the operator allows, with any value.
+    """
+    reads = _READ[path]
+    passed_on = dict.fromkeys(extra_fields, msgspec.Raw) | dict(PASSED_ON[path])
+    fields = [
+        (name, kind, msgspec.Raw(b"") if kind is msgspec.Raw else None)
+        for name, kind in passed_on.items()
+        if name not in reads.__struct_fields__
+    ]
+    kind = msgspec.defstruct(reads.__name__, fields, bases=(reads,), module=__name__)
+    return cast("type[Request]", kind)
+
+
+def reader(extra_fields: Sequence[str] = ()) -> Read:
+    """Return a function that parses the body of a request to a path.
+
+    It raises BadRequest if the body is invalid for the route.
+    """
+    decoders = {path: msgspec.json.Decoder(request_type(path, extra_fields)) for path in PATHS}
+
+    def read(path: str, body: bytes) -> Request:
+        check_nesting(body)
+        try:
+            request = decoders[path].decode(body)
+        except msgspec.ValidationError as e:
+            raise _invalid(str(e), body) from None
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise BadRequest("The body is not valid JSON.", code="invalid_json") from None
+        if not request.model or len(request.model) > MAX_NAME_CHARS:
+            raise BadRequest(
+                f"'model' must have 1 to {MAX_NAME_CHARS} characters.",
+                param="model",
+                code="invalid_value",
+            )
+        return request
+
+    return read
+
+
+parse = reader()
+"""Parses the body of a request to a path. Raises BadRequest if it is invalid for the route."""
 
 
 def constraint_of(body: bytes) -> str | None:
@@ -83,11 +123,28 @@ def _is_format(value: object) -> bool:
     return isinstance(value, dict) and value.get("type") != "text"
 
 
-def _invalid(reason: str) -> BadRequest:
+def _invalid(reason: str, body: bytes) -> BadRequest:
+    """Return the error for a reason of msgspec."""
+    if (found := _UNKNOWN.fullmatch(reason)) is not None:
+        return refusals.unknown(found[1][:_MAX_SHOWN_CHARS])
     if (found := _MISSING.search(reason)) is not None:
         name, place = found.groups()
         return refusals.missing(f"{place}.{name}" if place else name)
     if (found := _MISMATCH.search(reason)) is not None:
         expected, got, name = found.groups()
         return refusals.wrong_type(name, expected, got)
+    if (found := _OUT_OF_BOUNDS.search(reason)) is not None:
+        return _out_of_bounds(found, body)
     return BadRequest("The body must be a JSON object.", code="invalid_json")
+
+
+def _out_of_bounds(found: re.Match[str], body: bytes) -> BadRequest:
+    name, bound = found["name"], found["bound"]
+    value = msgspec.json.decode(_FIELDS.decode(body)[name])
+    if found["length"]:
+        return refusals.too_long(name, len(value), int(bound), kind=found[1])
+    if found[1] == "float":
+        value, limit = float(value), float(bound)
+    else:
+        limit = int(bound)
+    return refusals.out_of_bounds(name, value, found["sign"], limit)

@@ -32,18 +32,42 @@ def wrong_type(name: str, expected: str, got: str) -> BadRequest:
     )
 
 
+def unknown(name: str) -> BadRequest:
+    """Build the error for a parameter that the route does not have."""
+    return BadRequest(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+
+
 def below(name: str, value: float, least: float) -> BadRequest:
     """Build the error for a number that is too small."""
-    return _out_of_range(name, value, f">= {least:g}", "below min")
+    return out_of_bounds(name, value, ">=", least)
 
 
 def above(name: str, value: float, most: float) -> BadRequest:
     """Build the error for a number that is too large."""
-    return _out_of_range(name, value, f"<= {most:g}", "above max")
+    return out_of_bounds(name, value, "<=", most)
 
 
-def too_long(name: str, length: int, most: int) -> BadRequest:
-    """Build the error for an array with too many elements."""
+def out_of_bounds(name: str, value: float, sign: str, bound: float) -> BadRequest:
+    """Build the error for a number that is not `>=`, `>`, `<=` or `<` a bound."""
+    kind = "integer" if isinstance(value, int) else "decimal"
+    side = "below min" if sign.startswith(">") else "above max"
+    return BadRequest(
+        f"Invalid '{name}': {kind} {side}imum value. Expected a value {sign} {bound:g}, but got "
+        f"{value} instead.",
+        param=name,
+        code=f"{kind}_{side.replace(' ', '_')}_value",
+    )
+
+
+def too_long(name: str, length: int, most: int, *, kind: str = "array") -> BadRequest:
+    """Build the error for an array or an object with too many elements."""
+    if kind == "object":
+        return BadRequest(
+            f"Invalid '{name}': too many properties. Expected an object with at most {most} "
+            f"properties, but got an object with {length} properties instead.",
+            param=name,
+            code="object_above_max_properties",
+        )
     return BadRequest(
         f"Invalid '{name}': array too long. Expected an array with maximum length {most}, but got "
         f"an array with length {length} instead.",
@@ -108,14 +132,4 @@ def context_length_exceeded(param: str, longest: str, length: str) -> BadRequest
         f"in {length}. Please reduce the length of the {noun}.",
         param=param,
         code="context_length_exceeded",
-    )
-
-
-def _out_of_range(name: str, value: float, expected: str, side: str) -> BadRequest:
-    kind = "integer" if isinstance(value, int) else "decimal"
-    return BadRequest(
-        f"Invalid '{name}': {kind} {side}imum value. Expected a value {expected}, but got {value} "
-        "instead.",
-        param=name,
-        code=f"{kind}_{side.replace(' ', '_')}_value",
     )

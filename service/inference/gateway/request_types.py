@@ -1,18 +1,19 @@
-"""The parameters that the gateway checks, with one type per route.
+"""The parameters that the gateway reads, with one type per route.
 
-What OpenAI defines for the most used parameters is checked here, in OpenAI's words. The engine
-checks the others.
+What OpenAI defines for them is checked here, in OpenAI's words: types and bounds while a request is
+parsed, and what depends on other parameters in `check`. `passed_on.py` has the parameters that only
+the engine reads.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from service.core.errors import BadRequest
 from service.inference.gateway import refusals
@@ -22,7 +23,7 @@ from service.inference.gateway.messages import ChatMessage, check_messages
 _MAX_INPUTS = 2048
 # vLLM's default number of tokens to generate for a /v1/completions prompt.
 _DEFAULT_COMPLETION_TOKENS = 16
-_MAX_LOGPROBS = 20
+MAX_LOGPROBS = 20
 _STRINGS = re.compile(rb'"[^"]*"')
 _OBJECTS = re.compile(rb"\{[^{}]*\}")
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
@@ -38,32 +39,22 @@ _TEMPLATE_SWITCHES = (
     "truncate_history_thinking",
 )
 
-Ranges = Mapping[str, tuple[float, float]]
+AtLeastOne = Annotated[int, Meta(ge=1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
 
-class Request(msgspec.Struct):
-    """Fields of every route's request. Streams on /v1/responses have no usage options."""
+class Request(msgspec.Struct, forbid_unknown_fields=True):
+    """Fields of every route's request."""
 
     model: str
-    stream: bool | None = None
-    stream_options: dict[str, Any] | None = None
-    stream_interval: Any = None
-    priority: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-
-    ranges: ClassVar[Ranges] = {
-        # Below 0, vLLM would handle the request before those of all other callers.
-        "priority": (0, math.inf),
-        "temperature": (0, 2),
-        "top_p": (0, 1),
-    }
-    """Smallest and largest value of each number."""
+    # Below 0, vLLM would handle the request before those of all other callers.
+    priority: Annotated[int, Meta(ge=0)] | None = None
+    cache_salt: msgspec.Raw = _ABSENT  # the gateway sets its own
 
     @property
     def streamed(self) -> bool:
         """Whether to send the response as server-sent events."""
-        return self.stream is True
+        return False
 
     @property
     def offers_tools(self) -> bool:
@@ -73,7 +64,7 @@ class Request(msgspec.Struct):
     @property
     def asks_for_usage(self) -> bool:
         """Whether the caller requested a final stream event with the token counts."""
-        return self.stream_options is not None and self.stream_options.get("include_usage") is True
+        return False
 
     @property
     def answers(self) -> int:
@@ -85,34 +76,56 @@ class Request(msgspec.Struct):
         """Maximum number of tokens of all answers together, if the request limits it."""
         return None
 
+    def stream_fields(self, *, with_usage: bool) -> dict[str, object]:
+        """Return the fields to set for the engine if the response is a stream."""
+        return {}
+
     def check(self, max_answers: int) -> None:
         """Raise BadRequest for a value that no engine accepts, or for too many answers."""
-        for name, (least, most) in self.ranges.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if value < least:
-                raise refusals.below(name, value, least)
-            if value > most:
-                raise refusals.above(name, value, most)
+
+
+class _Generated(Request):
+    """Fields of requests whose answer is a text."""
+
+    stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    stream_interval: msgspec.Raw = _ABSENT
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether to send the response as server-sent events."""
+        return self.stream is True
+
+    @property
+    def asks_for_usage(self) -> bool:
+        """Whether the caller requested a final stream event with the token counts."""
+        return self.stream_options is not None and self.stream_options.get("include_usage") is True
+
+    def stream_fields(self, *, with_usage: bool) -> dict[str, object]:
+        """Return the fields to set for the engine if the response is a stream."""
+        fields: dict[str, object] = {}
+        if with_usage:
+            fields["stream_options"] = {**(self.stream_options or {}), "include_usage": True}
+        if self.streamed and memoryview(self.stream_interval):
+            # Events of an abandoned stream are counted as tokens, so each must hold about one.
+            fields["stream_interval"] = None
+        return fields
+
+    def check(self, max_answers: int) -> None:
+        """Raise BadRequest for a value that no engine accepts, or for too many answers."""
         if self.stream_options is not None:
             _check_stream_options(self.stream_options, streamed=self.streamed)
 
 
-class _Sampled(Request):
+class _Sampled(_Generated):
     """Fields of chats and completions."""
 
-    max_tokens: int | None = None
+    max_tokens: AtLeastOne | None = None
     n: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-
-    ranges = {
-        **Request.ranges,
-        "max_tokens": (1, math.inf),
-        "presence_penalty": (-2, 2),
-        "frequency_penalty": (-2, 2),
-    }
 
     def check(self, max_answers: int) -> None:
         """Raise BadRequest for a value that no engine accepts, or for too many answers."""
@@ -125,18 +138,12 @@ class ChatRequest(_Sampled):
     """Body of `POST /v1/chat/completions`."""
 
     messages: list[ChatMessage] | msgspec.UnsetType = msgspec.UNSET
-    max_completion_tokens: int | None = None
+    max_completion_tokens: AtLeastOne | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
     tools: msgspec.Raw = _ABSENT
     tool_choice: msgspec.Raw = _ABSENT
     chat_template_kwargs: dict[str, Any] | None = None
-
-    ranges = {
-        **_Sampled.ranges,
-        "max_completion_tokens": (1, math.inf),
-        "top_logprobs": (0, _MAX_LOGPROBS),
-    }
 
     @property
     def answers(self) -> int:
@@ -173,7 +180,7 @@ class ChatRequest(_Sampled):
 class CompletionRequest(_Sampled, dict=True):
     """Body of `POST /v1/completions`. `prompt` can hold many prompts, each with `n` answers."""
 
-    max_tokens: int | None = _DEFAULT_COMPLETION_TOKENS
+    max_tokens: AtLeastOne | None = _DEFAULT_COMPLETION_TOKENS
     best_of: int | None = None
     prompt: msgspec.Raw = _ABSENT
     prompt_embeds: msgspec.Raw = _ABSENT
@@ -211,11 +218,11 @@ class CompletionRequest(_Sampled, dict=True):
             raise refusals.missing("prompt")
 
 
-class ResponseRequest(Request):
+class ResponseRequest(_Generated):
     """Body of `POST /v1/responses`."""
 
     input: msgspec.Raw = _ABSENT
-    max_output_tokens: int | None = None
+    max_output_tokens: AtLeastOne | None = None
     tools: msgspec.Raw = _ABSENT
     tool_choice: msgspec.Raw = _ABSENT
     previous_response_id: str | None = None
@@ -223,8 +230,6 @@ class ResponseRequest(Request):
     background: bool | None = None
     prompt: msgspec.Raw = _ABSENT
     chat_template_kwargs: dict[str, Any] | None = None
-
-    ranges = {**Request.ranges, "max_output_tokens": (1, math.inf)}
 
     @property
     def offers_tools(self) -> bool:
@@ -265,6 +270,7 @@ class EmbeddingRequest(Request):
 
     input: msgspec.Raw = _ABSENT
     messages: msgspec.Raw = _ABSENT
+    chat_template_kwargs: dict[str, Any] | None = None
 
     def check(self, max_answers: int) -> None:
         """Raise BadRequest if the request has no input, or too many."""
@@ -273,6 +279,7 @@ class EmbeddingRequest(Request):
             raise refusals.missing("input")
         _check_length("input", _count(self.input), _MAX_INPUTS)
         _check_length("messages", _count(self.messages), _MAX_INPUTS)
+        _check_template(self.chat_template_kwargs)
 
 
 def _is_off(value: msgspec.Raw) -> bool:

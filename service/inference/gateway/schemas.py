@@ -1,7 +1,8 @@
 """Request and response bodies of the inference routes, for openapi.json.
 
-Nothing is parsed with these models: the gateway passes bodies on as bytes, and vLLM validates the
-requests. The models list the fields that most clients use, and allow all others.
+Nothing is parsed with these models: the gateway decodes requests with `request_types` and passes
+bodies on as bytes. The models list the fields that most clients use, and allow others: those of
+`passed_on`, and what the operator allows.
 """
 
 from __future__ import annotations

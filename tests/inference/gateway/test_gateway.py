@@ -32,7 +32,7 @@ async def test_bytes_cross_as_they_are(gateway, engine, path):
     given = {"/v1/chat/completions": b'"messages": [{"role":"user", "content":""}]'}
     given |= {"/v1/completions": b'"prompt": ""'}
     needed = given.get(path, b'"input":   ""')
-    odd = b'{%b, "zusatz": "\xc3\xa4\\u00e4",   "model":"tiny-base"}' % needed
+    odd = b'{%b, "user": "\xc3\xa4\\u00e4",   "model":"tiny-base"}' % needed
     answer = b'{"choices":[ ],"extra":"\xe0\xb8\x81"}'
 
     async def reply(_):
@@ -228,7 +228,7 @@ async def test_other_routes_of_the_engine_cannot_be_reached(gateway, engine):
 
 async def test_a_large_body_crosses_whole(gateway, engine):
     client = await gateway(max_body_bytes=8 * 1024 * 1024)
-    body = json.dumps({**CHAT, "pad": "x" * 6_000_000}).encode()
+    body = json.dumps({**CHAT, "user": "x" * 6_000_000}).encode()
     async with client.post(data=io.BytesIO(body)) as response:
         assert response.status == 200
     assert engine.seen[0].body.startswith(body[:-1])
@@ -259,8 +259,12 @@ async def test_a_body_over_the_limit_is_413(gateway, engine, chunked):
         (b'{"model": null}', "invalid_type", "model"),
         (b'{"model": ["tiny-base"]}', "invalid_type", "model"),
         (b'{"model": ""}', "invalid_value", "model"),
-        (b'{"model": "tiny-base", "x": NaN}', "invalid_json", None),
-        (b'{"model": "tiny-base", "x": ' + b"[" * 100 + b"]" * 100 + b"}", "invalid_json", None),
+        (b'{"model": "tiny-base", "metadata": NaN}', "invalid_json", None),
+        (
+            b'{"model": "tiny-base", "tools": ' + b"[" * 100 + b"]" * 100 + b"}",
+            "invalid_json",
+            None,
+        ),
     ],
 )
 async def test_what_is_no_request_is_400(gateway, engine, body, code, param):

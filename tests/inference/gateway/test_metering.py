@@ -46,7 +46,7 @@ async def tokens_since(before: tuple[float, float]) -> tuple[float, float]:
 )
 async def test_a_value_that_vllm_would_convert_is_400(gateway, engine, path, fields, param):
     client = await gateway()
-    async with client.post(path, json={**CHAT, **fields}) as response:
+    async with client.post(path, json={"model": BASE, **fields}) as response:
         error = (await response.json())["error"]
         assert response.status == 400
     assert (error["type"], error["code"], error["param"]) == (

@@ -23,10 +23,9 @@ def parse(body: bytes) -> Request:
         b'{"model":"a","model":"b"}',
         b'{"mod\\u0065l":"a","model":"b"}',
         b'{"model":"b","mod\\u0065l":"a"}',
-        b'{"x":{"model":"a"},"model":"b"}',
+        b'{"metadata":{"model":"a"},"model":"b"}',
         b'{"model":"\\u00e9\\ud83d\\ude00"}',
-        b'  {"model" : "a" , "metadata":["}{]["]}\n',
-        b'{"Model":"a","model":"b"}',
+        b'  {"model" : "a" , "tools":["}{]["]}\n',
     ],
 )
 def test_same_name_as_the_engine_reads(body):
@@ -38,12 +37,13 @@ def test_same_name_as_the_engine_reads(body):
     [
         b'\xef\xbb\xbf{"model":"a"}',
         '{"model":"a"}'.encode("utf-16"),
-        b'{"model":"a","x":NaN}',
-        b'{"model":"a","x":Infinity}',
+        b'{"model":"a","tools":NaN}',
+        b'{"model":"a","tools":Infinity}',
+        b'{"Model":"a","model":"b"}',
         b'{"model":"\\ud800"}',
         b'{"model":1,"model":"a"}',
         b'{"model":"a"}{"model":"b"}',
-        b'{"model":"a","x":01}',
+        b'{"model":"a","tools":01}',
     ],
 )
 def test_what_the_two_may_read_differently_is_refused(body):

@@ -1,0 +1,225 @@
+"""Tests of the parameters that requests may have."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import openai.types
+import pytest
+from openai.types import chat, responses
+from pydantic import ValidationError
+
+from service.config import NEVER_PASSED_ON, Settings
+from service.core.errors import BadRequest
+from service.inference.gateway.checks import RequestRules
+from service.inference.gateway.parameters import PATHS, parse, request_type
+from service.inference.gateway.passed_on import PASSED_ON
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+RESPONSES, EMBEDDINGS = "/v1/responses", "/v1/embeddings"
+NEEDED: dict[str, dict[str, Any]] = {
+    CHAT: {"messages": [{"role": "user", "content": "hi"}]},
+    COMPLETIONS: {"prompt": "hi"},
+    RESPONSES: {"input": "hi"},
+    EMBEDDINGS: {"input": "hi"},
+}
+DOCS = Path(__file__).parents[3] / "docs" / "serving.md"
+
+OPENAI: dict[str, list[Any]] = {
+    CHAT: [
+        chat.completion_create_params.CompletionCreateParamsNonStreaming,
+        chat.completion_create_params.CompletionCreateParamsStreaming,
+    ],
+    COMPLETIONS: [
+        openai.types.completion_create_params.CompletionCreateParamsNonStreaming,
+        openai.types.completion_create_params.CompletionCreateParamsStreaming,
+    ],
+    RESPONSES: [
+        responses.response_create_params.ResponseCreateParamsNonStreaming,
+        responses.response_create_params.ResponseCreateParamsStreaming,
+    ],
+    EMBEDDINGS: [openai.types.embedding_create_params.EmbeddingCreateParams],
+}
+
+# Parameters of vLLM 0.32 that requests may not have, with the reason.
+NOT_PASSED_ON = {
+    # They reach beyond the request: other engines, extensions, templates, IDs.
+    *NEVER_PASSED_ON - {"cache_salt"},
+    "session_id",
+    # One request becomes up to 16 new ones for each token, all before those of batches.
+    *("use_beam_search", "length_penalty"),
+    # Options of the readers of images, which can make one of them very large.
+    *("media_io_kwargs", "mm_processor_kwargs", "mm_payload", "return_mm_kwargs"),
+    # For other routes of vLLM, for debugging it, or for what the engines do not do.
+    *("enable_response_messages", "previous_input_messages", "return_token_offsets"),
+    *("routed_experts_prompt_start", "watermarking"),
+}
+
+
+def error_of(path: str, **fields: Any) -> BadRequest:
+    with pytest.raises(BadRequest) as caught:
+        parse(path, json.dumps({"model": "a", **NEEDED[path], **fields}).encode()).check(16)
+    return caught.value
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+async def test_an_unknown_parameter_does_not_reach_the_engine(gateway, engine, path):
+    client = await gateway()
+    body = {"model": "tiny-base", **NEEDED[path]}
+    for name in sorted(NEVER_PASSED_ON - {"cache_salt"} | {"use_beam_search", "temprature"}):
+        async with client.post(path, json={**body, name: {"do_remote_prefill": True}}) as response:
+            assert response.status == 400
+            assert (await response.json())["error"] == {
+                "message": f"Unknown parameter: '{name}'.",
+                "type": "invalid_request_error",
+                "param": name,
+                "code": "unknown_parameter",
+            }
+    assert engine.seen == []
+    async with client.post(path, json=body) as response:
+        assert response.status == 200
+
+
+def test_a_long_name_is_cut():
+    assert error_of(CHAT, **{"x" * 10_000: 1}).message == f"Unknown parameter: '{'x' * 80}'."
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+def test_every_parameter_of_openai_is_known(path):
+    documented = {name for params in OPENAI[path] for name in get_type_hints(params)}
+    assert documented - set(request_type(path).__struct_fields__) == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "module", "names"),
+    [
+        (CHAT, "openai/chat_completion", ["ChatCompletionRequest"]),
+        (COMPLETIONS, "openai/completion", ["CompletionRequest"]),
+        (RESPONSES, "openai/responses", ["ResponsesRequest"]),
+        (
+            EMBEDDINGS,
+            "pooling/base",
+            [
+                *("PoolingBasicRequestMixin", "CompletionRequestMixin", "ChatRequestMixin"),
+                *("ChatRequestOptionsMixin", "EncodingRequestMixin", "EmbedRequestMixin"),
+            ],
+        ),
+    ],
+)
+def test_every_parameter_of_vllm_is_decided(path, module, names):
+    """Each one is passed on or listed here, so that a new version of vLLM shows what it adds."""
+    vllm = importlib.util.find_spec("vllm")
+    if vllm is None or vllm.origin is None:
+        pytest.skip("vLLM is not installed")
+    file = Path(vllm.origin).parent / "entrypoints" / module / "protocol.py"
+    found = {
+        field.target.id
+        for kind in ast.parse(file.read_text("utf-8")).body
+        if isinstance(kind, ast.ClassDef) and kind.name in names
+        for field in kind.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    }
+    public = {name for name in found if not name.startswith("_")}
+    known = set(request_type(path).__struct_fields__)
+    assert "model" in public
+    assert public - known - NOT_PASSED_ON == set()
+    assert known & NOT_PASSED_ON == set()
+
+
+def test_the_documentation_lists_them():
+    section = re.search(r"## Parameters\n(.*?)\n## ", DOCS.read_text("utf-8"), re.DOTALL)
+    assert section is not None
+    listed = set(re.findall(r"`(\w+)`", section[1]))
+    for path, fields in PASSED_ON.items():
+        openais = {name for params in OPENAI[path] for name in get_type_hints(params)}
+        assert fields.keys() - openais <= listed
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        (CHAT, {"top_k": -1, "min_p": 0.05, "repetition_penalty": 1.1, "min_tokens": 2}),
+        (CHAT, {"stop": ["a"] * 4, "stop_token_ids": [1, 2], "logit_bias": {"5": -100}}),
+        (CHAT, {"stop": "a", "seed": -1, "user": None, "metadata": {"a": "b"}, "store": False}),
+        (CHAT, {"response_format": {"type": "json_object"}, "structured_outputs": None}),
+        (COMPLETIONS, {"logprobs": 5, "echo": True, "bad_words": ["no"], "ignore_eos": True}),
+        (RESPONSES, {"top_k": 5, "reasoning": {"effort": "low"}, "include": [], "text": {}}),
+        (EMBEDDINGS, {"dimensions": 64, "encoding_format": "base64", "truncate_prompt_tokens": -1}),
+    ],
+)
+def test_known_parameters_pass(path, fields):
+    parse(path, json.dumps({"model": "a", **NEEDED[path], **fields}).encode()).check(16)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "message", "code"),
+    [
+        (CHAT, {"top_k": -2}, "integer below minimum value. Expected a value >= -1, but got -2",
+         "integer_below_min_value"),
+        (CHAT, {"min_p": 1.5}, "decimal above maximum value. Expected a value <= 1, but got 1.5",
+         "decimal_above_max_value"),
+        (RESPONSES, {"repetition_penalty": 0},
+         "decimal below minimum value. Expected a value > 0, but got 0.0",
+         "decimal_below_min_value"),
+        (CHAT, {"prompt_logprobs": 21},
+         "integer above maximum value. Expected a value <= 20, but got 21",
+         "integer_above_max_value"),
+        (CHAT, {"stop": ["a"] * 5},
+         "array too long. Expected an array with maximum length 4, but got an array with length 5",
+         "array_above_max_length"),
+        (COMPLETIONS, {"stop_token_ids": [1] * 129},
+         "array too long. Expected an array with maximum length 128, but got an array with length "
+         "129", "array_above_max_length"),
+        (CHAT, {"logit_bias": {str(n): 1 for n in range(1025)}},
+         "too many properties. Expected an object with at most 1024 properties, but got an object "
+         "with 1025 properties", "object_above_max_properties"),
+        (EMBEDDINGS, {"dimensions": 0},
+         "integer below minimum value. Expected a value >= 1, but got 0",
+         "integer_below_min_value"),
+    ],
+)  # fmt: skip
+def test_bounds_are_told_in_openais_words(path, fields, message, code):
+    error = error_of(path, **fields)
+    param = next(iter(fields))
+    assert (error.message, error.param, error.code) == (
+        f"Invalid '{param}': {message} instead.",
+        param,
+        code,
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "message"),
+    [
+        (CHAT, {"ignore_eos": "yes"}, "'ignore_eos': expected a boolean, but got a string"),
+        (CHAT, {"metadata": []}, "'metadata': expected an object, but got an array"),
+        (CHAT, {"logit_bias": {"5": "x"}},
+         "'logit_bias[...]': expected a decimal number, but got a string"),
+        (COMPLETIONS, {"stop_token_ids": ["a"]},
+         "'stop_token_ids[0]': expected an integer, but got a string"),
+        (EMBEDDINGS, {"encoding_format": 1},
+         "'encoding_format': expected a string, but got an integer"),
+    ],
+)  # fmt: skip
+def test_other_types_are_told_in_openais_words(path, fields, message):
+    error = error_of(path, **fields)
+    assert (error.message, error.code) == (f"Invalid type for {message} instead.", "invalid_type")
+
+
+def test_an_operator_can_allow_more():
+    body = json.dumps({"model": "a", **NEEDED[CHAT], "use_beam_search": True, "documents": []})
+    with pytest.raises(BadRequest):
+        RequestRules().checked(CHAT, body.encode())
+    settings = Settings(extra_request_fields="use_beam_search, documents")
+    assert RequestRules.from_settings(settings).checked(CHAT, body.encode()).model == "a"
+
+
+@pytest.mark.parametrize("name", ["kv_transfer_params", "vllm_xargs", "cache_salt", "a-b", "A"])
+def test_an_operator_cannot_allow_what_reaches_beyond_a_request(name):
+    with pytest.raises(ValidationError, match=f"'{name}' is n"):
+        Settings(extra_request_fields=(name,))
