@@ -174,7 +174,7 @@ def retry_smaller(
         update={
             "tokens_at_once": tokens_at_once or job.tokens_at_once,
             "gradient_checkpointing": gradient_checkpointing or job.gradient_checkpointing,
-            "halved": True,
+            "memory_retries": job.memory_retries + 1,
         }
     )
 

@@ -107,7 +107,7 @@ class JobRecord(NumberedRecord):
     # Memory settings of the training. They do not change its result.
     tokens_at_once: int | None = None
     gradient_checkpointing: bool = False
-    halved: bool = False  # ran out of memory and was retried with lower memory use
+    memory_retries: int = 0  # attempts that ran out of memory and were retried with a smaller plan
 
     @field_validator("hyperparameters", mode="before")
     @classmethod

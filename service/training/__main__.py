@@ -24,7 +24,7 @@ from service.training.contract.channel import (
     listen,
     stop_on_signals,
 )
-from service.training.contract.environment import offline
+from service.training.contract.environment import allocator, offline
 from service.training.contract.failures import TrainingFailure, classify
 from service.training.contract.protocol import (
     EXIT_FAILED,
@@ -121,6 +121,7 @@ def _settle_environment(output_dir: Path) -> None:
     spinning, and do not load the compiler.
     """
     os.environ.update(offline(output_dir / "cache"))
+    os.environ.update(allocator(os.environ))
     # OpenMP threads spin for milliseconds at each barrier. When the engine or a second run shares
     # the cores, that is costly: two trainers on two cores took over 20 times as long, versus twice
     # as long (their fair share) with short spins. For a trainer running alone, short spins cost

@@ -150,8 +150,13 @@ def test_what_has_begun_keeps_its_place_in_the_queue():
     assert resumed.queued_at == NOW
 
 
-def test_out_of_memory_is_answered_once_by_less_at_once_or_by_checkpointing():
+def test_out_of_memory_is_answered_by_less_at_once_or_by_checkpointing():
     less = lifecycle.retry_smaller(job(Status.RUNNING), 1, 512, False)
-    assert (less.tokens_at_once, less.gradient_checkpointing, less.halved) == (512, False, True)
-    kept = lifecycle.retry_smaller(job(Status.RUNNING, tokens_at_once=256), 1, None, True)
-    assert (kept.tokens_at_once, kept.gradient_checkpointing, kept.halved) == (256, True, True)
+    assert (less.tokens_at_once, less.gradient_checkpointing, less.memory_retries) == (
+        512,
+        False,
+        1,
+    )
+    running = less.model_copy(update={"status": Status.RUNNING})
+    kept = lifecycle.retry_smaller(running, 2, None, True)
+    assert (kept.tokens_at_once, kept.gradient_checkpointing, kept.memory_retries) == (512, True, 2)

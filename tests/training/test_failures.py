@@ -1,9 +1,14 @@
 import errno
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
-from service.training.contract.failures import TrainingFailure, classify
+from service.training.contract.failures import (
+    TrainingFailure,
+    classify,
+    has_printed_out_of_memory,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -38,10 +43,64 @@ def test_memory_that_the_cpu_does_not_have():
     assert "gradient_checkpointing" in failure.message
 
 
-def test_memory_that_a_gpu_does_not_have():
+# As torch's allocator, the CUDA runtime and its driver, and the libraries on top of them word it.
+ON_A_GPU = {
+    "OutOfMemoryError": [
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.64 GiB"
+    ],
+    "AcceleratorError": [
+        "CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in "
+        "https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html"
+    ],
+    "RuntimeError": [
+        "CUDA driver error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "Triton Error [CUDA]: out of memory",
+    ],
+    "distributed.DistBackendError": [
+        "NCCL error in: ProcessGroupNCCL.cpp:3690, unhandled cuda error, NCCL version 2.27.5\n"
+        "ncclUnhandledCudaError: Call to CUDA function failed.\nLast error:\n"
+        "Cuda failure 2 'out of memory'"
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", ON_A_GPU)
+def test_memory_that_a_gpu_does_not_have(kind):
     import torch
 
-    assert code_of(torch.OutOfMemoryError("CUDA out of memory.")) == "out_of_memory"
+    error = attrgetter(kind)(torch) if kind != "RuntimeError" else RuntimeError
+    for text in ON_A_GPU[kind]:
+        assert code_of(error(text)) == "out_of_memory", text
+
+
+def test_other_errors_of_a_gpu_are_internal():
+    import torch
+
+    for text in (
+        "CUDA error: an illegal memory access was encountered",
+        "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx(…)`",
+    ):
+        assert code_of(torch.AcceleratorError(text)) == "internal_error"
+
+
+def test_bitsandbytes_prints_that_memory_ran_out():
+    """Its kernels end the process, so what they print is all that is known."""
+    import bitsandbytes
+
+    libraries = list(Path(bitsandbytes.__file__).parent.glob("libbitsandbytes_cuda*.so"))
+    assert libraries
+    words = b"Error %s at line %d in file %s\n"
+    assert all(words in library.read_bytes() for library in libraries)
+    printed = words.decode() % ("out of memory", 87, "/src/csrc/ops.cu")
+    assert has_printed_out_of_memory(f"loading the base model\n{printed}")
+    illegal = words.decode() % ("an illegal memory access was encountered", 87, "/src/csrc/ops.cu")
+    assert not has_printed_out_of_memory(illegal)
+
+
+def test_memory_that_the_host_does_not_have():
     assert code_of(MemoryError()) == "out_of_memory"
     assert code_of(OSError(errno.ENOMEM, "Cannot allocate memory")) == "out_of_memory"
 

@@ -13,6 +13,7 @@ from tests.lazy import Lazy
 from tests.small_disk import small_disk
 
 from .conftest import write_chats
+from .forked import loaded_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -76,9 +77,17 @@ def test_a_run_out_of_memory_goes_on_with_what_it_suggests(start, make_spec, tmp
 
 
 @pytest.mark.e2e
-def test_a_base_model_that_does_not_fit(start, make_spec, tiny_model_path, tmp_path):
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_a_base_model_that_does_not_fit(start, make_spec, tiny_model_path, tmp_path, quantization):
+    """Without quantization, its file does not fit; in NF4, what is made of it does not."""
     base = _grown(tiny_model_path, tmp_path / "base")
-    changes = {"base_model_path": base, "quantization": "none", "max_memory_bytes": 2048 * MIB}
+    file_bytes = (base / "model.safetensors").stat().st_size
+    room = -100 * MIB if quantization == "none" else file_bytes // 10
+    changes = {
+        "base_model_path": base,
+        "quantization": quantization,
+        "max_memory_bytes": loaded_bytes() + file_bytes + room,
+    }
     run = start(make_spec(tmp_path / "out", **changes))
     assert run.wait() == 1, run.log.read_text()
     (failed,) = run.of(Failed)
@@ -87,30 +96,29 @@ def test_a_base_model_that_does_not_fit(start, make_spec, tiny_model_path, tmp_p
 
 
 def _grown(base: Path, folder: Path) -> Path:
-    """Make a model of 8 GiB from a tiny one. Its zeros take no space on the disk.
+    """Make a model of 0.9 GiB from a tiny one. Its zeros take no space on the disk.
 
     With a tiny model, the limit would have to be below what loading its tokenizer takes, whose
     native code ends the process if it gets no memory.
     """
     shutil.copytree(base, folder)
     config = json.loads((folder / "config.json").read_text())
-    config |= {"hidden_size": 8192, "intermediate_size": 32768, "num_hidden_layers": 4}
+    config |= {"hidden_size": 8192, "intermediate_size": 8192, "num_hidden_layers": 1}
     (folder / "config.json").write_text(json.dumps(config))
-    wide, long = [8192, 8192], [32768, 8192]
+    wide = [8192, 8192]
     shapes = {
         "self_attn.q_proj": wide,
         "self_attn.k_proj": [4096, 8192],
         "self_attn.v_proj": [4096, 8192],
         "self_attn.o_proj": wide,
-        "mlp.gate_proj": long,
-        "mlp.up_proj": long,
-        "mlp.down_proj": long[::-1],
+        "mlp.gate_proj": wide,
+        "mlp.up_proj": wide,
+        "mlp.down_proj": wide,
         "input_layernorm": [8192],
         "post_attention_layernorm": [8192],
     }
     tensors = {"model.embed_tokens.weight": [4096, 8192], "model.norm.weight": [8192]}
-    for layer in range(4):
-        tensors |= {f"model.layers.{layer}.{name}.weight": s for name, s in shapes.items()}
+    tensors |= {f"model.layers.0.{name}.weight": shape for name, shape in shapes.items()}
     header, end = {}, 0
     for name, shape in tensors.items():
         start, end = end, end + 2 * math.prod(shape)

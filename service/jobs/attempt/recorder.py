@@ -22,6 +22,7 @@ from service.jobs.attempt import artifacts
 from service.jobs.attempt.progress import Progress
 from service.jobs.attempt.results import write_results
 from service.jobs.evaluation.records import Evaluations, JobEvaluation
+from service.jobs.planning.smaller import smaller_plan
 from service.jobs.planning.speed import SpeedKey, Speeds
 from service.jobs.records import CheckpointRecord, JobFailure, JobRecord, Jobs, NewEvent
 from service.models import ranks
@@ -224,11 +225,14 @@ class Ledger:
         return Outcome.FINISHED
 
     async def _out_of_memory(self, message: Failed) -> Outcome:
-        """Retry once from the latest checkpoint with lower memory use and the same batches."""
+        """Retry from the latest checkpoint with a smaller plan and the same batches."""
         what = message.message.partition(". ")[0]
-        smaller = message.suggested_tokens_at_once
-        checkpointing = smaller is None
-        if self.job.halved or (checkpointing and self.job.gradient_checkpointing):
+        plan = smaller_plan(
+            retries=self.job.memory_retries,
+            gradient_checkpointing=self.job.gradient_checkpointing,
+            suggested_tokens=message.suggested_tokens_at_once,
+        )
+        if plan is None:
             text = (
                 f"{what}. Set a smaller max_seq_length, or quantization to nf4; or ask the "
                 f"operator to lower FINETUNED_TOKENS_AT_ONCE or to use a larger machine."
@@ -236,21 +240,20 @@ class Ledger:
             await self.fail(JobFailure(code=message.code, message=text, param=message.param))
             return Outcome.FINISHED
         metrics.JOB_ATTEMPTS_LOST.cell("out_of_memory").inc()
-        how = "with gradient checkpointing"
-        if smaller is not None:
-            how = f"with at most {smaller:,} tokens in the model at a time, in more parts"
         await self._change(
-            lambda job: lifecycle.retry_smaller(job, self.number, smaller, checkpointing),
+            lambda job: lifecycle.retry_smaller(
+                job, self.number, plan.tokens_at_once, plan.gradient_checkpointing
+            ),
             NewEvent(
                 message=(
-                    f"{what}. Attempt {self.number + 1} continues {how}, with the same batches "
-                    f"and the same result"
+                    f"{what}. Attempt {self.number + 1} continues {plan.words()}, with the same "
+                    f"batches and the same result"
                 ),
                 level="warn",
                 data={
                     "code": "out_of_memory",
-                    "tokens_at_once": smaller,
-                    "gradient_checkpointing": checkpointing,
+                    "tokens_at_once": plan.tokens_at_once,
+                    "gradient_checkpointing": plan.gradient_checkpointing,
                 },
             ),
         )

@@ -28,8 +28,10 @@ from service.jobs.scheduling.gpu_turns import Turn, Turns
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry
 from service.models.registry import ModelRegistry
+from service.training.contract.failures import has_printed_out_of_memory
 from service.training.contract.methods import METHODS
 from service.training.contract.protocol import (
+    EXIT_FAILED,
     CheckpointSaved,
     Failed,
     Message,
@@ -142,7 +144,7 @@ class Attempt:
         finally:
             await self._child.kill()
         if self._outcome is Outcome.LOST:
-            await self._report_death(code)
+            await self._end_after_death(code)
         return self._outcome
 
     async def stop(self) -> None:
@@ -324,7 +326,12 @@ class Attempt:
             await self._child.kill()  # its output is already on disk
         await self._turn.end()
 
-    async def _report_death(self, code: int) -> None:
+    async def _end_after_death(self, code: int) -> None:
+        """Record that the trainer ended without saying how the run ended."""
+        if code == EXIT_FAILED and has_printed_out_of_memory(_read(self._dir / "trainer.log")):
+            message = "Not enough memory on the GPU, for a computation of bitsandbytes."
+            self._outcome = await self._ledger.failed(Failed(code="out_of_memory", message=message))
+            return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         log.warning("the trainer %s; its last output is in the log", how)
         _log_tail(self._dir / "trainer.log")
@@ -335,6 +342,9 @@ class Attempt:
 
 def _log_tail(path: Path, lines: int = 20) -> None:
     """Log the end of the trainer's stderr; by the trainer's own rule, it has no training text."""
-    if path.exists():
-        for line in path.read_text("utf-8", "replace").splitlines()[-lines:]:
-            log.warning("trainer: %s", line[:500])
+    for line in _read(path).splitlines()[-lines:]:
+        log.warning("trainer: %s", line[:500])
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8", "replace") if path.exists() else ""

@@ -15,6 +15,11 @@ from service.models.catalogue import BaseModelEntry
 from service.training.contract.hyperparameters import Resolved
 from service.training.loop.estimate import RunEstimate, estimate_run
 
+_UNKNOWN_SHAPE = (
+    "gradient checkpointing auto → on: the memory cannot be planned, because the dimensions of the "
+    "base model are unknown"
+)
+
 
 @dataclass(frozen=True)
 class JobPlan:
@@ -28,6 +33,12 @@ class JobPlan:
     run: RunEstimate
     machine: Planned | None
     duration: Duration | None
+    gradient_checkpointing: bool
+
+    @property
+    def tokens_at_once(self) -> int | None:
+        """Number of tokens in the model at a time; None if the memory cannot be planned."""
+        return self.machine.plan.tokens_at_once if self.machine else None
 
 
 async def resolve_and_plan(
@@ -50,12 +61,15 @@ async def resolve_and_plan(
     )
     chosen = resolution.chosen
     run = estimate_run(chosen, rows=inputs.rows, tokens=inputs.tokens(chosen.max_seq_length))
-    machine = duration = None
+    reasons, machine, duration, checkpointing = resolution.reasons, None, None, False
     if (shape := shape_of(entry)) is not None:
         training = Training(chosen, job.method, inputs.longest, tokens_at_once)
         machine = planned(training, shape, await trainers(redis))
+        checkpointing = machine is not None and machine.plan.gradient_checkpointing
+    else:
+        reasons, checkpointing = (*reasons, _UNKNOWN_SHAPE), True
     if machine is not None and entry.parameters is not None:
         kind = SpeedKey.of(job, machine.worker.device_name)
         speed = await Speeds(redis).expected(kind, machine.worker, entry.parameters)
         duration = speed.duration(run.tokens)
-    return JobPlan(chosen, resolution.reasons, run, machine, duration)
+    return JobPlan(chosen, reasons, run, machine, duration, checkpointing)

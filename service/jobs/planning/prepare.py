@@ -103,8 +103,8 @@ class PrepareJob:
                 current,
                 plan.chosen,
                 ids.now_s(),
-                tokens_at_once=machine.plan.tokens_at_once if machine else None,
-                gradient_checkpointing=machine.plan.gradient_checkpointing if machine else False,
+                tokens_at_once=plan.tokens_at_once,
+                gradient_checkpointing=plan.gradient_checkpointing,
             ),
             events=lambda _: [NewEvent(message=message) for message in messages],
         )

@@ -8,6 +8,7 @@ contain training text.
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 from pathlib import Path
 from typing import Final
@@ -59,17 +60,25 @@ def classify(error: BaseException, *, doing: str, output_dir: Path) -> TrainingF
     return TrainingFailure("internal_error", f"Unexpected {type(error).__name__} while {doing}.")
 
 
-# torch has no exception type for a failed CPU allocation, and the libraries below it each word the
-# error differently.
+# torch has an exception type only for what its own allocator of a GPU refuses. The libraries below
+# it each word the error differently.
 _REFUSED = (
     "DefaultCPUAllocator",
-    "CUDA out of memory",
     "bad_alloc",
     "Cannot allocate memory",
     "unable to mmap",
     "could not create a primitive",
     "can't start new thread",
+    # "CUDA out of memory" (torch), "CUDA error: out of memory" (the CUDA runtime, as
+    # torch.AcceleratorError), "CUDA driver error: out of memory" (expandable segments), "Cuda
+    # failure 2 'out of memory'" (NCCL), and the same of other devices.
+    "out of memory",
+    "cudaErrorMemoryAllocation",
+    "STATUS_ALLOC_FAILED",  # of cuBLAS, cuBLASLt, cuDNN and cuSOLVER
+    "DEVICE_ALLOCATION_FAILED",  # cuDNN 9
 )
+# bitsandbytes' kernels print CUDA's error and exit with 1, so Python sees no exception.
+_PRINTED = re.compile(r"^Error out of memory at line \d+ in file ", re.MULTILINE)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -80,6 +89,11 @@ def is_out_of_memory(error: BaseException) -> bool:
         return error.errno == errno.ENOMEM
     text = str(error)
     return isinstance(error, RuntimeError) and any(words in text for words in _REFUSED)
+
+
+def has_printed_out_of_memory(stderr: str) -> bool:
+    """Whether the output of a process that ended without a message says that memory ran out."""
+    return _PRINTED.search(stderr) is not None
 
 
 def _is_disk_full(error: BaseException, output_dir: Path) -> bool:

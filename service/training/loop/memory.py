@@ -5,11 +5,12 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
+from transformers import core_model_loading
 
 from service.training.contract.failures import TrainingFailure, is_out_of_memory
 from service.training.contract.spec import TrainSpec
@@ -52,6 +53,24 @@ def peak_memory_bytes(device: str) -> int:
 def _status_bytes(name: str) -> int:
     status = Path("/proc/self/status").read_text()
     return int(status.split(f"{name}:")[1].split()[0]) * 1024
+
+
+@contextmanager
+def conversion_errors() -> Iterator[None]:
+    """Raise errors of transformers' conversion of weights, which include their quantization.
+
+    transformers catches them, and raises an error at the end that does not name the cause.
+    """
+    catching = core_model_loading.log_conversion_errors
+    core_model_loading.log_conversion_errors = _raise_errors
+    try:
+        yield
+    finally:
+        core_model_loading.log_conversion_errors = catching
+
+
+def _raise_errors(*_: Any, **__: Any) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 @contextmanager

@@ -21,7 +21,12 @@ from service.training.data.load import Data, load_data
 from service.training.data.order import checkpoint_steps
 from service.training.data.tokens import ChatEncoder
 from service.training.loop.checkpoints import Seal, identify, open_checkpoint
-from service.training.loop.memory import limit_memory, memory_errors, peak_memory_bytes
+from service.training.loop.memory import (
+    conversion_errors,
+    limit_memory,
+    memory_errors,
+    peak_memory_bytes,
+)
 from service.training.loop.plan import Plan, total_steps
 from service.training.loop.progress import Progress
 from service.training.loop.selection import Selection
@@ -79,7 +84,7 @@ def run(
         return _stopped_early(spec, sealed)
 
     enter("loading the base model")
-    with memory_errors(spec, place.device, lambda: (0, 0)):
+    with memory_errors(spec, place.device, lambda: (0, 0)), conversion_errors():
         base = load_base(spec, place)
         set_seed(spec.seed)
         model = add_adapter(base, spec, shape)

@@ -220,3 +220,5 @@ def test_the_environment_is_added_to_the_parents(settings):
     env = command(settings, upstream_api_key=SecretStr("k")).environment({"PATH": "/bin"})
     assert env["PATH"] == "/bin"
     assert env["VLLM_API_KEY"] == "k"
+    # The segments of trainers (training/contract/environment.py) slow down engines that sleep.
+    assert not any("ALLOC_CONF" in name for name in env)

@@ -1,0 +1,56 @@
+"""Tests of the plans of a job that runs out of memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from service.jobs.planning.smaller import MOST_RETRIES, SmallerPlan, smaller_plan
+
+
+def plans(suggestions: list[int | None], *, gradient_checkpointing: bool = False):
+    """The plans of a job whose every attempt runs out of memory and suggests these numbers."""
+    found = []
+    for retries, tokens in enumerate(suggestions):
+        plan = smaller_plan(
+            retries=retries,
+            gradient_checkpointing=gradient_checkpointing,
+            suggested_tokens=tokens,
+        )
+        if plan is None:
+            break
+        found.append(plan)
+        gradient_checkpointing = plan.gradient_checkpointing
+    return found
+
+
+def test_each_plan_is_smaller_than_the_one_before_and_their_number_is_bounded():
+    found = plans([2048, 1024, 512, 256, 128, 64])
+    assert found == [
+        SmallerPlan(2048, False),
+        SmallerPlan(1024, True),
+        SmallerPlan(512, True),
+        SmallerPlan(256, True),
+    ]
+    assert len(found) == MOST_RETRIES
+
+
+def test_checkpointing_is_left_where_one_row_is_too_long():
+    assert plans([2048, None, None]) == [SmallerPlan(2048, False), SmallerPlan(None, True)]
+    assert plans([None, 512, None]) == [SmallerPlan(None, True), SmallerPlan(512, True)]
+
+
+def test_nothing_is_left_where_a_checkpointed_row_is_too_long():
+    assert plans([None], gradient_checkpointing=True) == []
+
+
+def test_the_words_name_what_changes():
+    assert SmallerPlan(1024, False).words() == "with at most 1,024 tokens in the model at a time"
+    assert SmallerPlan(None, True).words() == "with gradient checkpointing"
+    assert SmallerPlan(512, True).words() == (
+        "with at most 512 tokens in the model at a time and gradient checkpointing"
+    )
+
+
+def test_the_docs_name_the_number_of_retries():
+    page = Path(__file__).parents[3] / "docs" / "training.md"
+    assert f"After {['three', 'four'][MOST_RETRIES - 3]} such attempts" in page.read_text("utf-8")
