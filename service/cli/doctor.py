@@ -63,7 +63,7 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
         _disk(data_dir),
         *(_package(name) for name in _PACKAGES),
         _engine(bool(gpus)),
-        _bf16(bool(gpus)),
+        _bf16(gpus),
         _port(port),
         *_storage(Settings().storage_url),
         *_engines(data_dir, gpus),
@@ -249,9 +249,18 @@ def _engine(gpu: bool) -> Finding:
     return Finding("ok", "vLLM", "installed" if "vllm" in names else "installed (CPU build)")
 
 
-def _bf16(gpu: bool) -> Finding:
-    if gpu:
-        return Finding("ok", "bfloat16", "on the GPU")
+def _bf16(gpus: Sequence[Gpu]) -> Finding:
+    lacking = [gpu.name for gpu in gpus if gpu.has_bf16 is False]
+    if lacking:
+        return Finding(
+            "note",
+            "bfloat16",
+            f"not supported by {lacking[0]}: training and engines compute in float16, and in "
+            "float32 with base models that exceed its range (Gemma 2 and 3, GLM-4)",
+        )
+    if gpus:
+        known = all(gpu.has_bf16 for gpu in gpus)
+        return Finding("ok", "bfloat16", "on the GPU" if known else "on GPUs since Ampere (2020)")
     flags = Path("/proc/cpuinfo")
     text = flags.read_text("utf-8", "replace") if flags.exists() else ""
     if "avx512_bf16" in text or "amx_bf16" in text:

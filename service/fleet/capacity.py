@@ -24,16 +24,23 @@ from service.fleet.workers import Capacity
 
 log = logging.getLogger(__name__)
 _MIB = 1024 * 1024
+_BF16_CAPABILITY = (8, 0)
 _QUERY = ("--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits")
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU. Its memory is None if no source reports it."""
+    """One GPU. Its memory and its compute capability are None if no source reports them."""
 
     uuid: str
     name: str
     memory_bytes: int | None
+    capability: tuple[int, int] | None = None
+
+    @property
+    def has_bf16(self) -> bool | None:
+        """Whether it computes in bfloat16, which older GPUs only emulate. None if unknown."""
+        return None if self.capability is None else self.capability >= _BF16_CAPABILITY
 
 
 def measure(environ: Mapping[str, str] = os.environ) -> Capacity:
@@ -135,6 +142,7 @@ def _of_handle(nvml: Any, handle: Any) -> Gpu:
         nvml.nvmlDeviceGetUUID(handle),
         nvml.nvmlDeviceGetName(handle),
         nvml.nvmlDeviceGetMemoryInfo(handle).total,
+        tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle)),
     )
 
 

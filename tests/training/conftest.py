@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,9 @@ def start_process(tmp_path: Path) -> Iterator[Callable[[TrainSpec], Trainer]]:
 class Starter:
     """The context in which trainers run; `start` for fixtures of any scope."""
 
-    def __init__(self, folder: Path, *, forks: bool = True) -> None:
+    def __init__(self, folder: Path, *, forks: bool = True, dtype: str | None = None) -> None:
         self._folder = folder
-        self._forks = forks
+        self._make = partial(ForkedTrainer, dtype=dtype) if forks else _started
         self._running: list[Trainer] = []
 
     def __enter__(self) -> Callable[[TrainSpec], Trainer]:
@@ -110,8 +111,7 @@ class Starter:
         spec_file = self._folder / f"spec-{number}.json"
         spec_file.write_text(spec if isinstance(spec, str) else spec.model_dump_json())
         log = self._folder / f"trainer-{number}.log"
-        make = ForkedTrainer if self._forks else _started
-        self._running.append(Trainer(make(spec_file, log), log))
+        self._running.append(Trainer(self._make(spec_file, log), log))
         return self._running[-1]
 
 

@@ -32,14 +32,16 @@ class ForkedTrainer:
 
     started = 0
 
-    def __init__(self, spec_file: Path, log: Path) -> None:
+    def __init__(self, spec_file: Path, log: Path, dtype: str | None = None) -> None:
+        """Start a trainer. `dtype` is the one that it computes with, if not the CPU's own."""
         ForkedTrainer.started += 1
         own_stdin, stdin = os.pipe()
         stdout, own_stdout = os.pipe()
         stderr = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         theirs = (own_stdin, own_stdout, stderr)
         self._process = _CONTEXT.Process(
-            target=_train, args=(str(spec_file), [DupFd(descriptor) for descriptor in theirs])
+            target=_train,
+            args=(str(spec_file), [DupFd(descriptor) for descriptor in theirs], dtype),
         )
         self._process.start()
         for descriptor in theirs:
@@ -149,15 +151,26 @@ def _send_resident_bytes(sender: Connection) -> None:
     sender.send(psutil.Process().memory_info().rss)
 
 
-def _train(spec_file: str, descriptors: list[Any]) -> None:
+def _train(spec_file: str, descriptors: list[Any], dtype: str | None) -> None:
     """Run a trainer in this fork of the server. Its ranks, if any, are forks too."""
     # multiprocessing ignores an ImportError of a preloaded module.
     assert "torch" in sys.modules, "The fork server did not import tests/training/preload.py."
     from service.training.parallel import launcher
 
     launcher.start_rank = ForkedRank  # type: ignore[assignment]
+    if dtype is not None:
+        _compute_in(dtype)
     os.setsid()  # a worker kills the group
     _run([spec_file], [descriptor.detach() for descriptor in descriptors])
+
+
+def _compute_in(dtype: str) -> None:
+    import torch
+
+    from service.training.loop import run
+    from service.training.model.models import Place
+
+    run.choose_place = lambda: Place("cpu", getattr(torch, dtype))  # type: ignore[attr-defined]
 
 
 def _run(arguments: list[str], descriptors: list[int]) -> NoReturn:

@@ -21,6 +21,7 @@ from service.training.data.load import Data, load_data
 from service.training.data.order import checkpoint_steps
 from service.training.data.tokens import ChatEncoder
 from service.training.loop.checkpoints import Seal, identify, open_checkpoint
+from service.training.loop.half import settle_dtype
 from service.training.loop.memory import (
     conversion_errors,
     limit_memory,
@@ -57,7 +58,7 @@ def run(
     any exception of a library.
     """
     _silence_libraries()
-    place = choose_place()
+    place = settle_dtype(choose_place(), spec)
     ranks = join(rank, spec.gpus, place)
     flag = ranks.agree_on(flag)
     limit_memory(spec.max_memory_bytes, place.device)

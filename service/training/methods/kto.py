@@ -69,7 +69,7 @@ class JudgedTrainer(ReferenceTrainer, KTOTrainer):
         """
         own, fillers = inputs["parts"], inputs.get("fillers", ())
         log_ratio_sum = 0.0
-        with self.accelerator.autocast():
+        with self.mixed_precision():
             for number, part in enumerate(chain(own, fillers)):
                 self.extent = extent(part["mismatched"])
                 rows = self._prepare_inputs(part["mismatched"])

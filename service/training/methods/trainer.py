@@ -9,11 +9,13 @@ holds only the adapter and is sealed.
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +42,7 @@ from service.training.data.layout import Rows
 from service.training.data.order import epoch_order
 from service.training.data.tokens import JudgedSample, Pair
 from service.training.loop.checkpoints import are_finite, seal
+from service.training.loop.half import LossScale, half_precision
 from service.training.loop.metrics import Tally
 from service.training.loop.plan import Plan
 from service.training.loop.schedule import rate_factor
@@ -78,6 +81,7 @@ class AdapterTrainer(Trainer):
         self.trained_tokens = 0
         self.selection = Selection()
         self.extent = (0, 0)  # of the last part: positions, and length of its longest row or sample
+        self._scale = LossScale() if plan.place.dtype == torch.float16 else None
         super().__init__(
             model=model,
             args=args,
@@ -135,15 +139,45 @@ class AdapterTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> Tensor:
         """Run forward and backward passes over one batch, part by part."""
+        if self._scale is None:
+            return self._forward_and_backward(model, inputs, 1.0)
+        before = copy.copy(self.tally)
+        while True:
+            total = self._forward_and_backward(model, inputs, self._scale.factor)
+            if self._scale.unscale(self._trained()):
+                return total
+            if self._scale.is_exhausted:
+                raise self._not_finite()
+            model.zero_grad()
+            self.tally = copy.copy(before)
+
+    def _forward_and_backward(self, model: Any, inputs: dict[str, Any], factor: float) -> Tensor:
+        """Compute the gradients of a batch, multiplied by `factor`. Returns its loss."""
         total: Tensor | float = 0.0
         for part, units in self._parts(inputs):
             self.extent = extent(part)
-            loss = super().training_step(model, part, num_items_in_batch=units)
+            loss = super().training_step(model, part, num_items_in_batch=units / factor)
             if not loss.isfinite():
                 raise self._not_finite()
-            total = total + loss
+            total = total + loss / factor
         self.plan.ranks.sum_gradients(self._trained())
         return torch.as_tensor(total)
+
+    def mixed_precision(self) -> AbstractContextManager[None]:
+        """Return the context in which the model computes, with its adapter in fp32.
+
+        accelerate knows it for bfloat16. For float16 it would bring torch's GradScaler.
+        """
+        if self._scale is not None:
+            return half_precision(self.plan.place)
+        context: AbstractContextManager[None] = self.accelerator.autocast()
+        return context
+
+    def autocast_smart_context_manager(
+        self, cache_enabled: bool | None = True
+    ) -> AbstractContextManager[None]:
+        """Return the context of a forward pass in training; accelerate's is in the model."""
+        return nullcontext() if self._scale is None else self.mixed_precision()
 
     def _parts(self, inputs: dict[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
         """Yield each part of a batch and the divisor of its loss.
@@ -212,7 +246,7 @@ class AdapterTrainer(Trainer):
         try:
             # Trainer makes the forward pass do this only once training has begun, so not in
             # `catch_up`.
-            with torch.no_grad(), self.accelerator.autocast():
+            with torch.no_grad(), self.mixed_precision():
                 is_whole = self._tally_all(rows)
             self.tally.merge(self.plan.ranks.totals)
             if not math.isfinite(self.tally.loss_sum):
@@ -244,6 +278,8 @@ class AdapterTrainer(Trainer):
                 Trainer._save_checkpoint(self, model, trial)  # noqa: SLF001
                 if self.plan.spec.selects:
                     self.selection.write(folder, step, self.best_weights)
+                if self._scale is not None:
+                    self._scale.write(folder)
             ranks.wait()
             if not ranks.is_first:
                 save_random_state(random_state_file(folder, ranks.index))
@@ -257,6 +293,8 @@ class AdapterTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(checkpoint)
+        if checkpoint is not None and self._scale is not None:
+            self._scale.read(Path(checkpoint))
         if checkpoint is not None and not self.plan.ranks.is_first:
             load_random_state(random_state_file(Path(checkpoint), self.plan.ranks.index))
 
@@ -265,12 +303,18 @@ class AdapterTrainer(Trainer):
 
     def _not_finite(self) -> TrainingFailure:
         rate = self.plan.spec.hyperparameters.learning_rate
+        half = ""
+        if self._scale is not None:
+            half = (
+                " This GPU computes in float16, whose range may be too small for this base model; "
+                "GPUs of compute capability 8.0 or higher have bfloat16."
+            )
         return TrainingFailure(
             "loss_not_finite",
             f"The loss or its gradient is not a finite number at step "
             f"{self.state.global_step + 1} of {self.plan.run.total_steps}. The step was not "
             f"saved. Lower the learning rate (it is {rate:g}; try {rate / 10:g}), and look for "
-            f"broken rows in the training file.",
+            f"broken rows in the training file.{half}",
             param="hyperparameters.learning_rate_multiplier",
         )
 

@@ -49,12 +49,14 @@ class Place:
 
 
 def choose_place() -> Place:
-    """Choose CUDA if available, else the CPU; bf16 if the hardware supports it, else fp32.
+    """Choose CUDA if available, else the CPU; bf16 if the hardware supports it.
 
-    (A CPU without bf16 instructions emulates it, which is slower than fp32.)
+    Otherwise fp16 on CUDA, and fp32 on a CPU. (Hardware without bf16 instructions emulates it,
+    which is slower.)
     """
     if torch.cuda.is_available():
-        return Place("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Place("cuda", torch.bfloat16 if has_bf16 else torch.float16)
     has_bf16 = bool(_cpu_flags() & _BF16_CPU_FLAGS)
     return Place("cpu", torch.bfloat16 if has_bf16 else torch.float32)
 
