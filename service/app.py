@@ -270,6 +270,7 @@ def find_principal(projects: Projects) -> Callable[[str], Awaitable[Principal | 
             project_id=project.id,
             project_name=project.name,
             role=key.role,
+            models=None if key.models is None else frozenset(key.models),
             key_limits=key.limits,
             project_limits=project.limits,
         )

@@ -21,6 +21,7 @@ from service.usage.pages import read_page
 from service.usage.query import Filters, spans
 from service.usage.records import UsageRecords
 from service.web.auth import Principal
+from service.web.permissions import Role
 
 ALL = Limits(
     requests_per_minute=10**9, tokens_per_minute=10**11,
@@ -44,7 +45,7 @@ def hot_path(redis: Client) -> None:
     }
     for name, (key, project) in cases.items():
         meter = Meter(redis)
-        caller = Principal("key_1", "proj_1", "acme", "member", key, project)
+        caller = Principal("key_1", "proj_1", "acme", Role.MEMBER, key, project)
         answer = served("ft:m")
 
         def exchange(
@@ -60,7 +61,7 @@ async def background(redis: Client, pairs: int) -> None:
     """Time a flush in which every pair of key and model was used and every key is limited."""
     meter = Meter(redis)
     callers = [
-        Principal(f"key_{n}", f"proj_{n % 10}", f"acme{n % 10}", "member", ALL, ALL)
+        Principal(f"key_{n}", f"proj_{n % 10}", f"acme{n % 10}", Role.MEMBER, ALL, ALL)
         for n in range(pairs)
     ]
     answer = served("ft:m")
@@ -83,7 +84,7 @@ async def question(redis: Client) -> None:
         for project in range(10):
             for key in range(20):
                 caller = Principal(
-                    f"key_{project}_{key}", f"proj_q{project}", f"q{project}", "member"
+                    f"key_{project}_{key}", f"proj_q{project}", f"q{project}", Role.MEMBER
                 )
                 admission = meter.admit(caller, body_bytes=1, max_tokens=1, streamed=False)
                 meter.done(admission, served("ft:m"))

@@ -65,7 +65,7 @@ _PLACE: Final = re.compile(
 )
 _LEFT_OUT: Final = re.compile(rb"finetuned:(?:proj_\w+:)?webhook")
 _URGENT: Final = re.compile(
-    rb"finetuned:(?:[^:]+:(?:aliases|keys|models|projects)(?::|$)|key-digests|model-owners$)"
+    rb"finetuned:(?:[^:]+:(?:aliases|keys|models|projects)(?::|$)|(?:restricted-)?key-digests|model-owners$)"
 )
 
 

@@ -20,6 +20,7 @@ from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import created_once
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/batches", tags=["Batches"])
 
@@ -40,7 +41,12 @@ async def _existing(batch_id: str, caller: Caller, store: Store) -> BatchRecord:
 Existing = Annotated[BatchRecord, Depends(_existing)]
 
 
-@router.post("", operation_id="createBatch", summary="Create a batch")
+@router.post(
+    "",
+    operation_id="createBatch",
+    summary="Create a batch",
+    openapi_extra=needs(Permission.BATCHES_WRITE),
+)
 async def create_batch(
     body: CreateBatch,
     caller: Caller,
@@ -69,7 +75,12 @@ async def create_batch(
     )
 
 
-@router.get("", operation_id="listBatches", summary="List batches")
+@router.get(
+    "",
+    operation_id="listBatches",
+    summary="List batches",
+    openapi_extra=needs(Permission.BATCHES_READ),
+)
 async def list_batches(
     caller: Caller,
     store: Store,
@@ -84,13 +95,23 @@ async def list_batches(
     return list_of([BatchObject.of(record) for record in page.items], page.has_more)
 
 
-@router.get("/{batch_id}", operation_id="retrieveBatch", summary="Retrieve a batch")
+@router.get(
+    "/{batch_id}",
+    operation_id="retrieveBatch",
+    summary="Retrieve a batch",
+    openapi_extra=needs(Permission.BATCHES_READ),
+)
 async def retrieve_batch(batch: Existing) -> BatchObject:
     """Retrieve a batch: its status, its counters, and its files once it has ended."""
     return BatchObject.of(batch)
 
 
-@router.post("/{batch_id}/cancel", operation_id="cancelBatch", summary="Cancel a batch")
+@router.post(
+    "/{batch_id}/cancel",
+    operation_id="cancelBatch",
+    summary="Cancel a batch",
+    openapi_extra=needs(Permission.BATCHES_WRITE),
+)
 async def cancel_batch(batch: Existing, store: Store) -> BatchObject:
     """Cancel a batch. The status is `cancelling` until a worker has written the files, which
     usually takes seconds, and then `cancelled`. The answers so far are kept. Returns 409 if the

@@ -35,6 +35,15 @@ DataDir = Annotated[
     typer.Option(help="Folder of a standalone installation. Defaults to the settings."),
 ]
 
+_ROLES = "Role: admin, project_admin, member, trainer, inference, reader or auditor."
+KeyModels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="The only model that a key with the role inference may use: the name of a base model, "
+        "a trained model or an alias. Repeat it for several.",
+    ),
+]
 Revision = Annotated[
     str | None,
     typer.Option(help="Branch, tag or commit in a Hugging Face cache, or tag in an OCI layout."),
@@ -128,14 +137,15 @@ def keys_create(
         str, typer.Option(help="Name of the project. Created if it does not exist.")
     ],
     name: Annotated[str, typer.Option(help="Name that describes what the key is for.")] = "key",
-    role: Annotated[str, typer.Option(help="Role of the key: admin or member.")] = "member",
+    role: Annotated[str, typer.Option(help=_ROLES)] = "member",
+    model: KeyModels = None,
     data_dir: DataDir = None,
 ) -> None:
     """Create an API key and print it. It cannot be shown again."""
     from service.cli.operator import create_key
 
     try:
-        typer.echo(asyncio.run(create_key(data_dir, project, name, role)))
+        typer.echo(asyncio.run(create_key(data_dir, project, name, role, model)))
     except (ValueError, OSError) as e:
         _fail(str(e))
 
@@ -146,7 +156,7 @@ def keys_ensure(
         str, typer.Option(help="Name of the project. Created if it does not exist.")
     ],
     name: Annotated[str, typer.Option(help="Name that describes what the key is for.")] = "key",
-    role: Annotated[str, typer.Option(help="Role of the key: admin or member.")] = "member",
+    role: Annotated[str, typer.Option(help=_ROLES)] = "member",
 ) -> None:
     """Register the key in $FINETUNED_NEW_KEY, unless it exists or was revoked. For installers."""
     from service.cli.operator import ensure_key

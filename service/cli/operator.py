@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -118,11 +118,23 @@ def unmerge_model(data_dir: Path | None, name: str) -> str:
     )
 
 
-async def create_key(data_dir: Path | None, project_name: str, key_name: str, role: str) -> str:
-    """Create a key, and its project if it does not exist. Returns the secret."""
+async def create_key(
+    data_dir: Path | None,
+    project_name: str,
+    key_name: str,
+    role: str,
+    models: Sequence[str] | None = None,
+) -> str:
+    """Create a key, and its project if it does not exist. Returns the secret.
+
+    Raises ValueError for an unknown role, and for `models` with a role other than inference.
+    """
+    if models and role != Role.INFERENCE:
+        raise ValueError("only keys with the role inference can be limited to models")
     async with _projects(data_dir) as projects:
         project = await _project(projects, project_name, role)
-        _, secret = await projects.create_key(project, key_name, Role(role))
+        names = tuple(models) if models else None
+        _, secret = await projects.create_key(project, key_name, Role(role), models=names)
         return secret
 
 
@@ -150,7 +162,7 @@ async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -
 
 async def _project(projects: Projects, name: str, role: str) -> Project:
     if role not in set(Role):
-        raise ValueError(f"no such role: {role}; the roles are admin and member")
+        raise ValueError(f"no such role: {role}; the roles are {', '.join(Role)}")
     return await projects.by_name(name) or await projects.create(name)
 
 

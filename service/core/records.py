@@ -215,12 +215,16 @@ class Collection(Generic[R]):
             return bool(await pipe.exists(key)), write
 
         def write(pipe: Pipeline) -> None:
-            pipe.delete(key)
-            pipe.zrem(self.index(project_id), record_id)
+            self.remove(pipe, project_id, record_id)
             if also:
                 also(pipe)
 
         return await commit(self.redis, [key], decide)
+
+    def remove(self, pipe: Pipeline, project_id: str, record_id: str) -> None:
+        """Add to a transaction the removal of a record and of its list entry."""
+        pipe.delete(self.key(project_id, record_id))
+        pipe.zrem(self.index(project_id), record_id)
 
     async def ids(self, project_id: str) -> list[str]:
         """Return the IDs of all of the project's records, oldest first."""

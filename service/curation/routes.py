@@ -42,6 +42,7 @@ from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import created_once
 from service.web.openapi.parts import headers
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/files", tags=["Data sets"])
 
@@ -76,6 +77,7 @@ _REPORT_LOST = "The report is no longer in storage; it is being generated again.
             "headers": headers("retry-after"),
         },
     },
+    openapi_extra=needs(Permission.DATA_READ),
 )
 async def preview_file(
     body: PreviewRequest, caller: Caller, files: Store, tasks: TaskStore, settings: AppSettings
@@ -143,6 +145,7 @@ Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
         },
         202: _PENDING,
     },
+    openapi_extra=needs(Permission.DATA_READ),
 )
 async def retrieve_report(
     file_id: str,
@@ -197,6 +200,7 @@ async def retrieve_report(
     summary="List the rows of a data set",
     response_model=ListOf[RowObject],
     responses={202: _PENDING},
+    openapi_extra=needs(Permission.DATA_READ),
 )
 async def list_rows(
     file_id: str,
@@ -265,7 +269,12 @@ async def list_rows(
     return Response(page, media_type="application/json")
 
 
-@router.post("/{file_id}/clean", operation_id="createFileCleaning", summary="Clean a data set")
+@router.post(
+    "/{file_id}/clean",
+    operation_id="createFileCleaning",
+    summary="Clean a data set",
+    openapi_extra=needs(Permission.FILES_WRITE),
+)
 async def clean_file(
     file_id: str,
     body: Annotated[CleanRequest, Body(default_factory=CleanRequest)],
@@ -303,7 +312,12 @@ async def clean_file(
     )
 
 
-@router.get("/{file_id}/clean", operation_id="listFileCleanings", summary="List a file's cleanings")
+@router.get(
+    "/{file_id}/clean",
+    operation_id="listFileCleanings",
+    summary="List a file's cleanings",
+    openapi_extra=needs(Permission.FILES_READ),
+)
 async def list_cleanings(
     file_id: str,
     caller: Caller,
@@ -322,6 +336,7 @@ async def list_cleanings(
     "/{file_id}/clean/{cleaning_id}",
     operation_id="retrieveFileCleaning",
     summary="Retrieve a cleaning",
+    openapi_extra=needs(Permission.FILES_READ),
 )
 async def retrieve_cleaning(
     file_id: str, cleaning_id: str, caller: Caller, files: Store, tasks: TaskStore

@@ -24,6 +24,7 @@ from service.grading.schemas import (
 )
 from service.models.registry import ModelRegistry
 from service.web.deps import Caller, resource
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/fine_tuning/alpha/graders", tags=["Graders"])
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
@@ -50,7 +51,12 @@ def running_graders() -> Slots:
 Running = Annotated[Slots, Depends(resource("running_graders"))]
 
 
-@router.post("/run", operation_id="runGrader", summary="Run a grader")
+@router.post(
+    "/run",
+    operation_id="runGrader",
+    summary="Run a grader",
+    openapi_extra=needs(Permission.EVALS_WRITE),
+)
 async def run(
     request: Request, body: RunGrader, caller: Caller, registry: Registry, running: Running
 ) -> GraderRun:
@@ -67,7 +73,12 @@ async def run(
     return GraderRun.of(body.grader, result)
 
 
-@router.post("/validate", operation_id="validateGrader", summary="Validate a grader")
+@router.post(
+    "/validate",
+    operation_id="validateGrader",
+    summary="Validate a grader",
+    openapi_extra=needs(Permission.EVALS_READ),
+)
 async def validate(body: ValidateGrader, caller: Caller, registry: Registry) -> ValidatedGrader:
     """Check a grader's templates, formula, source, labels, schema and models."""
     await _check(body.grader, caller.project_id, registry)

@@ -40,6 +40,7 @@ from service.models.registry import ModelRegistry
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import once
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/evals", tags=["Evals"])
 _RUNS = "/{eval_id}/runs"
@@ -79,7 +80,12 @@ async def _existing_run(run_id: str, record: Existing, store: Store) -> RunRecor
 ExistingRun = Annotated[RunRecord, Depends(_existing_run)]
 
 
-@router.post("", operation_id="createEval", summary="Create an eval")
+@router.post(
+    "",
+    operation_id="createEval",
+    summary="Create an eval",
+    openapi_extra=needs(Permission.EVALS_WRITE),
+)
 async def create(
     request: Request,
     body: CreateEval,
@@ -103,7 +109,9 @@ async def create(
     return EvalObject.model_validate(found)
 
 
-@router.get("", operation_id="listEvals", summary="List evals")
+@router.get(
+    "", operation_id="listEvals", summary="List evals", openapi_extra=needs(Permission.EVALS_READ)
+)
 async def list_evals(
     caller: Caller,
     store: Store,
@@ -129,13 +137,23 @@ async def list_evals(
     return list_of([EvalObject.of(record) for record in page.items], page.has_more)
 
 
-@router.get("/{eval_id}", operation_id="getEval", summary="Retrieve an eval")
+@router.get(
+    "/{eval_id}",
+    operation_id="getEval",
+    summary="Retrieve an eval",
+    openapi_extra=needs(Permission.EVALS_READ),
+)
 async def retrieve(record: Existing) -> EvalObject:
     """Retrieve an eval with its schema and graders."""
     return EvalObject.of(record)
 
 
-@router.post("/{eval_id}", operation_id="updateEval", summary="Update an eval")
+@router.post(
+    "/{eval_id}",
+    operation_id="updateEval",
+    summary="Update an eval",
+    openapi_extra=needs(Permission.EVALS_WRITE),
+)
 async def update(
     record: Existing, body: Annotated[UpdateEval, Body(default_factory=UpdateEval)], store: Store
 ) -> EvalObject:
@@ -154,14 +172,24 @@ async def update(
     return EvalObject.of(changed)
 
 
-@router.delete("/{eval_id}", operation_id="deleteEval", summary="Delete an eval")
+@router.delete(
+    "/{eval_id}",
+    operation_id="deleteEval",
+    summary="Delete an eval",
+    openapi_extra=needs(Permission.EVALS_WRITE),
+)
 async def delete(record: Existing, store: Store) -> EvalDeleted:
     """Delete an eval with all its runs and their output items. Runs in progress stop."""
     await store.delete(record)
     return EvalDeleted(eval_id=record.id)
 
 
-@router.post(_RUNS, operation_id="createEvalRun", summary="Create a run")
+@router.post(
+    _RUNS,
+    operation_id="createEvalRun",
+    summary="Create a run",
+    openapi_extra=needs(Permission.EVALS_WRITE),
+)
 async def create_eval_run(
     request: Request,
     record: Existing,
@@ -198,7 +226,12 @@ async def create_eval_run(
     return EvalRunObject.model_validate(found)
 
 
-@router.get(_RUNS, operation_id="getEvalRuns", summary="List runs")
+@router.get(
+    _RUNS,
+    operation_id="getEvalRuns",
+    summary="List runs",
+    openapi_extra=needs(Permission.DATA_READ),
+)
 async def list_runs(
     request: Request,
     record: Existing,
@@ -225,13 +258,23 @@ async def list_runs(
     return list_of(shown, page.has_more or not is_whole)
 
 
-@router.get(_RUN, operation_id="getEvalRun", summary="Retrieve a run")
+@router.get(
+    _RUN,
+    operation_id="getEvalRun",
+    summary="Retrieve a run",
+    openapi_extra=needs(Permission.DATA_READ),
+)
 async def retrieve_run(request: Request, record: Existing, run: ExistingRun) -> EvalRunObject:
     """Retrieve a run: its status, its counters, and when it is expected to end."""
     return await _one(request, record, run)
 
 
-@router.post(_RUN, operation_id="cancelEvalRun", summary="Cancel a run")
+@router.post(
+    _RUN,
+    operation_id="cancelEvalRun",
+    summary="Cancel a run",
+    openapi_extra=needs(Permission.EVALS_WRITE),
+)
 async def cancel_run(
     request: Request, record: Existing, run: ExistingRun, store: Store
 ) -> EvalRunObject:
@@ -245,6 +288,7 @@ async def cancel_run(
     f"{_RUN}/cancel",
     operation_id="cancelEvalRunByPath",
     summary="Cancel a run by a path of its own",
+    openapi_extra=needs(Permission.EVALS_WRITE),
 )
 async def cancel_run_by_path(
     request: Request, record: Existing, run: ExistingRun, store: Store
@@ -269,14 +313,24 @@ async def _canceled(
     return await _one(request, record, canceled)
 
 
-@router.delete(_RUN, operation_id="deleteEvalRun", summary="Delete a run")
+@router.delete(
+    _RUN,
+    operation_id="deleteEvalRun",
+    summary="Delete a run",
+    openapi_extra=needs(Permission.EVALS_WRITE),
+)
 async def delete_run(run: ExistingRun, store: Store) -> EvalRunDeleted:
     """Delete a run with its output items. A run in progress stops."""
     await store.delete_run(run.place)
     return EvalRunDeleted(run_id=run.id)
 
 
-@router.get(_ITEMS, operation_id="getEvalRunOutputItems", summary="List output items")
+@router.get(
+    _ITEMS,
+    operation_id="getEvalRunOutputItems",
+    summary="List output items",
+    openapi_extra=needs(Permission.DATA_READ),
+)
 async def list_items(
     request: Request,
     run: ExistingRun,
@@ -314,6 +368,7 @@ async def list_items(
     f"{_ITEMS}/{{output_item_id}}",
     operation_id="getEvalRunOutputItem",
     summary="Retrieve an output item",
+    openapi_extra=needs(Permission.DATA_READ),
 )
 async def retrieve_item(
     request: Request, output_item_id: str, run: ExistingRun, store: Store

@@ -33,6 +33,7 @@ from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import created_once
 from service.web.openapi.parts import headers
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/exports", tags=["Exports"])
 _QUANTIZATION = "q8_0"
@@ -58,7 +59,12 @@ async def _existing(export_id: str, caller: Caller, store: Store) -> ExportRecor
 Existing = Annotated[ExportRecord, Depends(_existing)]
 
 
-@router.post("", operation_id="createExport", summary="Export a trained model")
+@router.post(
+    "",
+    operation_id="createExport",
+    summary="Export a trained model",
+    openapi_extra=needs(Permission.EXPORTS_WRITE),
+)
 async def create_export(
     body: CreateExport,
     caller: Caller,
@@ -87,7 +93,12 @@ async def create_export(
     )
 
 
-@router.get("", operation_id="listExports", summary="List exports")
+@router.get(
+    "",
+    operation_id="listExports",
+    summary="List exports",
+    openapi_extra=needs(Permission.EXPORTS_READ),
+)
 async def list_exports(
     caller: Caller,
     store: Store,
@@ -111,7 +122,12 @@ async def list_exports(
     return list_of([ExportObject.of(record) for record in page.items], page.has_more)
 
 
-@router.get("/{export_id}", operation_id="retrieveExport", summary="Retrieve an export")
+@router.get(
+    "/{export_id}",
+    operation_id="retrieveExport",
+    summary="Retrieve an export",
+    openapi_extra=needs(Permission.EXPORTS_READ),
+)
 async def retrieve_export(export: Existing) -> ExportObject:
     """Retrieve an export: its status and progress, and its size, digest and proof once it has
     succeeded.
@@ -136,6 +152,7 @@ async def retrieve_export(export: Existing) -> ExportObject:
             "content": _CONTENT,
         },
     },
+    openapi_extra=needs(Permission.DATA_READ),
 )
 async def download_export(
     export: Existing,
@@ -179,7 +196,12 @@ async def download_export(
     )
 
 
-@router.post("/{export_id}/cancel", operation_id="cancelExport", summary="Cancel an export")
+@router.post(
+    "/{export_id}/cancel",
+    operation_id="cancelExport",
+    summary="Cancel an export",
+    openapi_extra=needs(Permission.EXPORTS_WRITE),
+)
 async def cancel_export(export: Existing, store: Store) -> ExportObject:
     """Cancel an export. Its worker stops within seconds. Returns 409 if it has already ended."""
     try:
@@ -194,7 +216,12 @@ async def cancel_export(export: Existing, store: Store) -> ExportObject:
     return ExportObject.of(cancelled)
 
 
-@router.delete("/{export_id}", operation_id="deleteExport", summary="Delete an export")
+@router.delete(
+    "/{export_id}",
+    operation_id="deleteExport",
+    summary="Delete an export",
+    openapi_extra=needs(Permission.EXPORTS_WRITE),
+)
 async def delete_export(export: Existing, store: Store) -> ExportDeleted:
     """Delete an export with its archive. If it is in progress, its worker stops."""
     if not await store.delete(export):

@@ -21,6 +21,7 @@ from service.files.upload import enqueue_check, receive
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, long_list, unknown_after
 from service.web.openapi.parts import headers
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/files", tags=["Files"])
 
@@ -43,7 +44,12 @@ async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
     return record
 
 
-@router.post("", operation_id="createFile", summary="Upload a file", openapi_extra=FILE_BODY)
+@router.post(
+    "",
+    operation_id="createFile",
+    summary="Upload a file",
+    openapi_extra=needs(Permission.FILES_WRITE, **FILE_BODY),
+)
 async def create_file(
     request: Request, caller: Caller, store: Store, slots: UploadSlots, settings: AppSettings
 ) -> FileObject:
@@ -63,7 +69,13 @@ async def create_file(
     return FileObject.of(record)
 
 
-@router.get("", operation_id="listFiles", summary="List files", response_model=ListOf[FileObject])
+@router.get(
+    "",
+    operation_id="listFiles",
+    summary="List files",
+    response_model=ListOf[FileObject],
+    openapi_extra=needs(Permission.FILES_READ),
+)
 async def list_files(
     caller: Caller,
     store: Store,
@@ -87,7 +99,12 @@ async def list_files(
     return await long_list(page.items, FileObject.of, page.has_more)
 
 
-@router.get("/{file_id}", operation_id="retrieveFile", summary="Retrieve a file")
+@router.get(
+    "/{file_id}",
+    operation_id="retrieveFile",
+    summary="Retrieve a file",
+    openapi_extra=needs(Permission.FILES_READ),
+)
 async def retrieve_file(file_id: str, caller: Caller, store: Store) -> FileObject:
     """Retrieve a file's metadata and the result of its check: `status`, plus the number of rows
     and warnings, or the line and the error in `status_details`.
@@ -107,6 +124,7 @@ async def retrieve_file(file_id: str, caller: Caller, store: Store) -> FileObjec
             "content": {"application/octet-stream": {"schema": BYTES}},
         }
     },
+    openapi_extra=needs(Permission.DATA_READ),
 )
 async def download_file(file_id: str, caller: Caller, store: Store) -> StreamingResponse:
     """Download the exact bytes that were uploaded, or that a job or a cleaning wrote."""
@@ -126,7 +144,12 @@ async def download_file(file_id: str, caller: Caller, store: Store) -> Streaming
     )
 
 
-@router.delete("/{file_id}", operation_id="deleteFile", summary="Delete a file")
+@router.delete(
+    "/{file_id}",
+    operation_id="deleteFile",
+    summary="Delete a file",
+    openapi_extra=needs(Permission.FILES_WRITE),
+)
 async def delete_file(
     file_id: str, caller: Caller, store: Store, jobs_needing: JobsNeeding
 ) -> FileDeleted:

@@ -20,6 +20,7 @@ from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import created_once
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/datasets", tags=["Data sets"])
 
@@ -45,6 +46,7 @@ Existing = Annotated[GenerationRecord, Depends(_existing)]
     "/generate",
     operation_id="createDatasetGeneration",
     summary="Generate training rows from documents",
+    openapi_extra=needs(Permission.FILES_WRITE),
 )
 async def generate(
     body: CreateGeneration,
@@ -77,7 +79,12 @@ async def generate(
     )
 
 
-@router.get("/generations", operation_id="listDatasetGenerations", summary="List generations")
+@router.get(
+    "/generations",
+    operation_id="listDatasetGenerations",
+    summary="List generations",
+    openapi_extra=needs(Permission.FILES_READ),
+)
 async def list_generations(
     caller: Caller,
     store: Store,
@@ -96,6 +103,7 @@ async def list_generations(
     "/generations/{generation_id}",
     operation_id="retrieveDatasetGeneration",
     summary="Retrieve a generation",
+    openapi_extra=needs(Permission.FILES_READ),
 )
 async def retrieve_generation(generation: Existing) -> DatasetGeneration:
     """Retrieve a generation: its status, its counters, and its file once it has ended."""
@@ -106,6 +114,7 @@ async def retrieve_generation(generation: Existing) -> DatasetGeneration:
     "/generations/{generation_id}/cancel",
     operation_id="cancelDatasetGeneration",
     summary="Cancel a generation",
+    openapi_extra=needs(Permission.FILES_WRITE),
 )
 async def cancel_generation(generation: Existing, store: Store) -> DatasetGeneration:
     """Cancel a generation. The status is `cancelling` until a worker has written the rows so far to
@@ -130,6 +139,7 @@ async def cancel_generation(generation: Existing, store: Store) -> DatasetGenera
     "/generations/{generation_id}",
     operation_id="deleteDatasetGeneration",
     summary="Delete a generation",
+    openapi_extra=needs(Permission.FILES_WRITE),
 )
 async def delete_generation(generation: Existing, store: Store) -> GenerationDeleted:
     """Delete a generation that has ended. Its file and its documents are kept. Returns 409 if it

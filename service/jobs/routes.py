@@ -33,6 +33,7 @@ from service.web.deps import AppSettings, Caller, RedisClient, caller_check, res
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import created_once
 from service.web.openapi.parts import headers
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["Fine-tuning"])
 estimates = APIRouter(prefix="/v1/fine_tuning", tags=["Fine-tuning"])
@@ -70,6 +71,7 @@ async def existing(store: Jobs, project_id: str, job_id: str) -> JobRecord:
     operation_id="estimateFineTuningJob",
     summary="Estimate a fine-tuning job",
     responses={409: {"headers": headers("retry-after")}},
+    openapi_extra=needs(Permission.FINE_TUNING_READ),
 )
 async def estimate_job(
     body: CreateJob,
@@ -99,7 +101,12 @@ async def estimate_job(
     return await Estimates(redis, files, settings).of(job, entry)
 
 
-@router.post("", operation_id="createFineTuningJob", summary="Create a fine-tuning job")
+@router.post(
+    "",
+    operation_id="createFineTuningJob",
+    summary="Create a fine-tuning job",
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+)
 async def create_job(
     body: CreateJob,
     caller: Caller,
@@ -146,7 +153,7 @@ async def create_job(
     "",
     operation_id="listFineTuningJobs",
     summary="List fine-tuning jobs",
-    openapi_extra={"parameters": [_METADATA]},
+    openapi_extra=needs(Permission.FINE_TUNING_READ, parameters=[_METADATA]),
 )
 async def list_jobs(
     request: Request,
@@ -168,7 +175,12 @@ async def list_jobs(
     return list_of(await _shown(dispatcher, page.items), page.has_more)
 
 
-@router.get("/{job_id}", operation_id="retrieveFineTuningJob", summary="Retrieve a job")
+@router.get(
+    "/{job_id}",
+    operation_id="retrieveFineTuningJob",
+    summary="Retrieve a job",
+    openapi_extra=needs(Permission.FINE_TUNING_READ),
+)
 async def retrieve_job(
     job_id: str, caller: Caller, store: Store, dispatcher: Dispatch
 ) -> JobObject:
@@ -179,7 +191,12 @@ async def retrieve_job(
     return (await _shown(dispatcher, [job]))[0]
 
 
-@router.post("/{job_id}/cancel", operation_id="cancelFineTuningJob", summary="Cancel a job")
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancelFineTuningJob",
+    summary="Cancel a job",
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+)
 async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
     """Cancel a job permanently. A running trainer stops within seconds. Existing checkpoints are
     kept. Returns 409 if the job has already ended.
@@ -196,7 +213,12 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
     return JobObject.of(job)
 
 
-@router.post("/{job_id}/pause", operation_id="pauseFineTuningJob", summary="Pause a job")
+@router.post(
+    "/{job_id}/pause",
+    operation_id="pauseFineTuningJob",
+    summary="Pause a job",
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+)
 async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
     """Pause a queued or running job and keep its progress in a checkpoint. `resume` continues from
     that checkpoint.
@@ -212,7 +234,12 @@ async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispa
     return JobObject.of(job)
 
 
-@router.post("/{job_id}/resume", operation_id="resumeFineTuningJob", summary="Resume a job")
+@router.post(
+    "/{job_id}/resume",
+    operation_id="resumeFineTuningJob",
+    summary="Resume a job",
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+)
 async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
     """Resume a paused job: it is queued again and continues from its latest checkpoint. A job that
     is still pausing also continues, without losing a step. Returns 409 if the job is neither paused
@@ -244,6 +271,7 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
     },
+    openapi_extra=needs(Permission.FINE_TUNING_READ),
 )
 async def list_events(
     request: Request,
@@ -285,6 +313,7 @@ async def list_events(
     "/{job_id}/checkpoints",
     operation_id="listFineTuningJobCheckpoints",
     summary="List checkpoints",
+    openapi_extra=needs(Permission.FINE_TUNING_READ),
 )
 async def list_checkpoints(
     job_id: str,

@@ -165,6 +165,16 @@ class ModelRegistry:
         """The project's alias with this name, or None."""
         return await self.aliases.get(project_id, name) if aliases.is_name(name) else None
 
+    async def named_models(self, project_id: str, names: list[str]) -> list[ModelRecord]:
+        """The project's adapters that have one of these names, newest first."""
+        valid = [name for name in names if NAME.fullmatch(name)]
+        found = await self.models.get_many(project_id, valid)
+        return sorted(found, key=lambda record: record.created_at, reverse=True)
+
+    async def named_aliases(self, project_id: str, names: list[str]) -> list[aliases.AliasRecord]:
+        """The project's aliases that have one of these names."""
+        return await self.aliases.get_many(project_id, filter(aliases.is_name, names))
+
     async def delete(self, project_id: str, name: str) -> ModelRecord | None:
         """Delete an adapter's record immediately and return it; None if unknown.
 

@@ -21,6 +21,7 @@ from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import Base, ModelDeleted, ModelObject
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, long_list, unknown_after
+from service.web.permissions import Permission, needs
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/models", tags=["Models"])
@@ -34,7 +35,11 @@ Serves = Annotated[Callable[[str], bool], Depends(resource("serves"))]
 
 
 @router.get(
-    "", operation_id="listModels", summary="List models", response_model=ListOf[ModelObject]
+    "",
+    operation_id="listModels",
+    summary="List models",
+    response_model=ListOf[ModelObject],
+    openapi_extra=needs(Permission.MODEL_READ),
 )
 async def list_models(
     caller: Caller,
@@ -48,13 +53,17 @@ async def list_models(
 
     Each `id` can be used as the model name in inference requests. Checkpoints are not listed. The
     response contains all models unless `limit` is set; to page, pass the last `id` of the previous
-    page as `after`.
+    page as `after`. A key that may only use some models gets only these.
     """
     owner = caller.project_name
     known = {entry.id: Base(entry, capabilities.of(entry)) for entry in registry.catalogue.all()}
     bases = [ModelObject.of_base(base, available=serves(name)) for name, base in known.items()]
     try:
-        page = await _page(registry, caller.project_id, bases, after, limit)
+        if caller.models is None:
+            page = await _page(registry, caller.project_id, bases, after, limit)
+        else:
+            named = await _named(registry, caller.project_id, bases, caller.models)
+            page = _part(named, after, limit)
     except Missing as e:
         raise unknown_after("model") from e
     return await long_list(page.items, lambda model: _shown(model, owner, known), page.has_more)
@@ -87,6 +96,32 @@ async def _page(
     return _Page([*found[:limit], *trained.items], has_more)
 
 
+async def _named(
+    registry: ModelRegistry, project_id: str, bases: list[ModelObject], names: frozenset[str]
+) -> list[ModelObject | AliasRecord | ModelRecord]:
+    """The models that exist under the names, in the order of lists."""
+    of_bases = [base for base in bases if base.id in names]
+    others = sorted(names - {base.id for base in bases})
+    return [
+        *of_bases,
+        *await registry.named_aliases(project_id, others),
+        *await registry.named_models(project_id, others),
+    ]
+
+
+def _part(
+    models: list[ModelObject | AliasRecord | ModelRecord], after: str | None, limit: int
+) -> _Page:
+    """A page of models that were all read. Raises Missing."""
+    begin = 0
+    if after is not None:
+        places = [place for place, model in enumerate(models, 1) if model.id == after]
+        if not places:
+            raise Missing(after)
+        begin = places[0]
+    return _Page(models[begin : begin + limit], len(models) > begin + limit)
+
+
 def _shown(
     model: ModelObject | AliasRecord | ModelRecord, owner: str, bases: Mapping[str, Base]
 ) -> ModelObject:
@@ -97,7 +132,12 @@ def _shown(
     return ModelObject.of_adapter(model, owner, bases.get(model.base_model))
 
 
-@router.get("/{model:path}", operation_id="retrieveModel", summary="Retrieve a model")
+@router.get(
+    "/{model:path}",
+    operation_id="retrieveModel",
+    summary="Retrieve a model",
+    openapi_extra=needs(Permission.MODEL_READ),
+)
 async def retrieve_model(
     model: str,
     caller: Caller,
@@ -106,6 +146,8 @@ async def retrieve_model(
     capabilities: CapabilitiesOf,
 ) -> ModelObject:
     """Retrieve a base model, a trained model or an alias (`alias_of` lists its targets)."""
+    if not caller.sees(model):
+        raise _unknown(model)
     entry = registry.catalogue.get(model)
     if entry is not None:
         return ModelObject.of_base(Base(entry, capabilities.of(entry)), available=serves(entry.id))
@@ -120,7 +162,12 @@ async def retrieve_model(
     raise _unknown(model)
 
 
-@router.delete("/{model:path}", operation_id="deleteModel", summary="Delete a trained model")
+@router.delete(
+    "/{model:path}",
+    operation_id="deleteModel",
+    summary="Delete a trained model",
+    openapi_extra=needs(Permission.MODEL_WRITE),
+)
 async def delete_model(
     model: str, caller: Caller, registry: Registry, storage: Artifacts
 ) -> ModelDeleted:

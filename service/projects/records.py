@@ -2,6 +2,12 @@
 
 A key's secret is shown once and stored only as its SHA-256 digest. It has 190 bits of
 entropy, so an unsalted digest cannot be reversed by guessing.
+
+    finetuned:key-digests:{digest}              the IDs of the project and of its key
+    finetuned:restricted-key-digests:{digest}   the same, for keys that may do less than a member
+
+Versions up to 0.2 know only admins and members and look only at the first name. So they refuse
+keys whose restrictions they would not apply.
 """
 
 from __future__ import annotations
@@ -9,16 +15,17 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from enum import StrEnum
+from collections.abc import Callable
 from functools import partial
 
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, invalidation
 from service.core.limits import NO_LIMITS, Limits, StoredLimits
-from service.core.records import PREFIX, Collection, Missing, Record
+from service.core.records import PREFIX, Collection, Missing, Record, parse
 from service.core.redis import Client, reply, text
 from service.core.transactions import Write, commit
+from service.web.permissions import Role as Role  # noqa: PLC0414 - part of a key
 
 # Project records are stored under the installation instead of a project.
 INSTALLATION = "-"
@@ -26,13 +33,6 @@ SECRET_PREFIX = "sk-ft-"  # noqa: S105 - prefix shared by all keys
 NAME_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _NAMES = f"{PREFIX}:project-names"
 _REVOKED = f"{PREFIX}:key-digests-revoked"  # kept forever: a chosen secret may be sent again
-
-
-class Role(StrEnum):
-    """Role of a key. `admin` keys can also manage projects and keys."""
-
-    ADMIN = "admin"
-    MEMBER = "member"
 
 
 class Project(Record):
@@ -50,6 +50,13 @@ class ApiKey(Record):
     digest: str
     hint: str  # the secret's last four characters, to tell keys apart
     limits: StoredLimits = NO_LIMITS
+    models: tuple[str, ...] | None = None
+    """The only names that the key may request models by, with the role `inference`."""
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether versions up to 0.2 must refuse the key."""
+        return self.role not in (Role.ADMIN, Role.MEMBER)
 
 
 class NameTaken(Exception):
@@ -139,16 +146,19 @@ class Projects:
             ),
         )
 
-    async def limit_key(self, project_id: str, key_id: str, change: Limits) -> ApiKey:
-        """Update the limits given in `change`, effective on all replicas. Raises Missing."""
-        return await self.keys.update(
-            project_id,
-            key_id,
-            lambda key: key.model_copy(update={"limits": key.limits.changed(change)}),
-            also=lambda pipe, _: invalidation.publish(
-                pipe, invalidation.InvalidationKind.KEY, project_id, key_id
-            ),
-        )
+    async def change_key(
+        self, project_id: str, key_id: str, change: Callable[[ApiKey], ApiKey]
+    ) -> ApiKey:
+        """Change a key atomically, effective on all replicas. `change` may raise to cancel.
+
+        Raises Missing.
+        """
+
+        def also(pipe: Pipeline, key: ApiKey) -> None:
+            _point(pipe, key)
+            invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
+
+        return await self.keys.update(project_id, key_id, change, also=also)
 
     async def create_key(
         self,
@@ -157,6 +167,8 @@ class Projects:
         role: Role,
         limits: Limits = NO_LIMITS,
         secret: str | None = None,
+        *,
+        models: tuple[str, ...] | None = None,
     ) -> tuple[ApiKey, str]:
         """Create a key and return it with its secret, which cannot be retrieved again.
 
@@ -175,29 +187,40 @@ class Projects:
             digest=digest_of(secret),
             hint=secret[-4:],
             limits=limits,
+            models=models,
         )
-        await self.keys.create(
-            key,
-            also=lambda pipe: pipe.set(_digest_key(key.digest), f"{project.id} {key.id}"),
-        )
+        await self.keys.create(key, also=lambda pipe: _point(pipe, key))
         return key, secret
 
-    async def revoke_key(self, project_id: str, key_id: str) -> None:
-        """Revoke a key permanently. Raises Missing if the project has no key with this ID."""
-        key = await self.keys.get(project_id, key_id)
-        if key is None:
-            raise Missing(key_id)
+    async def revoke_key(
+        self, project_id: str, key_id: str, check: Callable[[ApiKey], object] = lambda _: None
+    ) -> None:
+        """Revoke a key permanently. `check` may raise to cancel.
 
-        def also(pipe: Pipeline) -> None:
-            pipe.delete(_digest_key(key.digest))
+        Raises Missing if the project has no key with this ID.
+        """
+        at = self.keys.key(project_id, key_id)
+
+        async def decide(pipe: Pipeline) -> tuple[None, Write]:
+            raw = await pipe.get(at)
+            if raw is None:
+                raise Missing(key_id)
+            key = parse(ApiKey, raw, key_id)
+            check(key)
+            return None, partial(write, key)
+
+        def write(key: ApiKey, pipe: Pipeline) -> None:
+            self.keys.remove(pipe, project_id, key_id)
+            pipe.delete(*_pointers(key.digest))
             pipe.sadd(_REVOKED, key.digest)
             invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
 
-        await self.keys.delete(project_id, key_id, also=also)
+        await commit(self.redis, [at], decide)
 
     async def find_key(self, digest: str) -> tuple[ApiKey, Project] | None:
         """The key with this digest and its project, or None."""
-        found = await self.redis.get(_digest_key(digest))
+        pointers = await self.redis.mget(_pointers(digest))
+        found = next(filter(None, pointers), None)
         if found is None:
             return None
         project_id, key_id = found.decode().split(" ")
@@ -206,5 +229,15 @@ class Projects:
         return (key, project) if key and project else None
 
 
-def _digest_key(digest: str) -> str:
-    return f"{PREFIX}:key-digests:{digest}"
+def _pointers(digest: str) -> tuple[str, str]:
+    """The Redis keys that lead from a digest to a key: unrestricted, and restricted."""
+    return f"{PREFIX}:key-digests:{digest}", f"{PREFIX}:restricted-key-digests:{digest}"
+
+
+def _point(pipe: Pipeline, key: ApiKey) -> None:
+    """Add to a transaction that the key's digest leads to it, in the right place only."""
+    usual, restricted = _pointers(key.digest)
+    if key.is_restricted:
+        usual, restricted = restricted, usual
+    pipe.set(usual, f"{key.project_id} {key.id}")
+    pipe.delete(restricted)

@@ -1,15 +1,16 @@
-"""Admin routes for projects and their API keys."""
+"""Routes for projects and their API keys."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
-from service.core.errors import Conflict, NotFound
+from service.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
-from service.projects.records import INSTALLATION, NameTaken, Project, Projects
+from service.projects.records import INSTALLATION, ApiKey, NameTaken, Project, Projects, Role
 from service.projects.schemas import (
     CreateKey,
     CreateProject,
@@ -17,10 +18,13 @@ from service.projects.schemas import (
     KeyObject,
     NewKeyObject,
     ProjectObject,
+    UpdateKey,
     UpdateLimits,
 )
-from service.web.deps import Admin, resource
+from service.web.auth import Principal
+from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
 
@@ -29,19 +33,49 @@ Store = Annotated[Projects, Depends(resource("projects"))]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
-async def _existing(store: Projects, project_id: str) -> Project:
-    project = await store.get(project_id) if ids.is_valid(project_id, ids.PROJECT) else None
+async def _existing(store: Store, project_id: str, caller: Caller) -> Project:
+    """The project, which has to be the caller's unless the caller may read them all."""
+    is_visible = project_id == caller.project_id or caller.may(Permission.ORGANIZATION_READ)
+    is_id = ids.is_valid(project_id, ids.PROJECT)
+    project = await store.get(project_id) if is_visible and is_id else None
     if project is None:
         raise NotFound(f"No such project: {project_id[:80]}", param="project_id")
     return project
+
+
+Existing = Annotated[Project, Depends(_existing)]
 
 
 def _no_key(key_id: str) -> NotFound:
     return NotFound(f"No such key: {key_id[:80]}", param="key_id")
 
 
-@router.post("", operation_id="createProject", summary="Create a project")
-async def create_project(body: CreateProject, store: Store, _: Admin) -> ProjectObject:
+def _require_rights(caller: Principal, role: Role, doing: str) -> None:
+    """Raise Forbidden if a role has more rights than the caller, who could thereby get them."""
+    if not caller.covers(role):
+        raise Forbidden(
+            f"The API key has the role '{caller.role}' and cannot {doing} a key with the role "
+            f"'{role}', which has more permissions.",
+            param="role",
+        )
+
+
+def _require_inference(role: Role, models: object) -> None:
+    if models is not None and role is not Role.INFERENCE:
+        raise BadRequest(
+            f"Only keys with the role 'inference' can be limited to 'models'; this one has the "
+            f"role '{role}'.",
+            param="models",
+        )
+
+
+@router.post(
+    "",
+    operation_id="createProject",
+    summary="Create a project",
+    openapi_extra=needs(Permission.ORGANIZATION_WRITE),
+)
+async def create_project(body: CreateProject, store: Store, _: Caller) -> ProjectObject:
     """Create a project: a tenant whose files, jobs, models and keys are isolated from those of
     other projects. Its name is part of its model names and can never be reused. Create an API key
     for the project next.
@@ -56,9 +90,14 @@ async def create_project(body: CreateProject, store: Store, _: Admin) -> Project
         ) from e
 
 
-@router.get("", operation_id="listProjects", summary="List projects")
+@router.get(
+    "",
+    operation_id="listProjects",
+    summary="List projects",
+    openapi_extra=needs(Permission.ORGANIZATION_READ),
+)
 async def list_projects(
-    store: Store, _: Admin, after: str | None = None, limit: Limit = 20
+    store: Store, _: Caller, after: str | None = None, limit: Limit = 20
 ) -> ListOf[ProjectObject]:
     """List all projects of this installation, newest first."""
     try:
@@ -68,43 +107,70 @@ async def list_projects(
     return list_of([ProjectObject.of(p) for p in page.items], page.has_more)
 
 
-@router.get("/{project_id}", operation_id="retrieveProject", summary="Retrieve a project")
-async def retrieve_project(project_id: str, store: Store, _: Admin) -> ProjectObject:
+@router.get(
+    "/{project_id}",
+    operation_id="retrieveProject",
+    summary="Retrieve a project",
+    openapi_extra=needs(Permission.PROJECT_READ),
+)
+async def retrieve_project(project: Existing) -> ProjectObject:
     """Retrieve a project and the limits set for it."""
-    return ProjectObject.of(await _existing(store, project_id))
+    return ProjectObject.of(project)
 
 
-@router.post("/{project_id}", operation_id="updateProject", summary="Update a project's limits")
-async def update_project(
-    project_id: str, body: UpdateLimits, store: Store, _: Admin
-) -> ProjectObject:
+@router.post(
+    "/{project_id}",
+    operation_id="updateProject",
+    summary="Update a project's limits",
+    openapi_extra=needs(Permission.ORGANIZATION_WRITE),
+)
+async def update_project(project: Existing, body: UpdateLimits, store: Store) -> ProjectObject:
     """Update the project's inference limits, which apply across all of its keys. Changes take
     effect within seconds.
 
     An omitted limit stays unchanged, `null` restores the installation's default, and
     `"unlimited"` removes the limit.
     """
-    project = await _existing(store, project_id)
     return ProjectObject.of(await store.limit(project.id, body.limits))
 
 
-@router.post("/{project_id}/api_keys", operation_id="createApiKey", summary="Create an API key")
-async def create_key(project_id: str, body: CreateKey, store: Store, _: Admin) -> NewKeyObject:
+@router.post(
+    "/{project_id}/api_keys",
+    operation_id="createApiKey",
+    summary="Create an API key",
+    openapi_extra=needs(Permission.API_KEYS_WRITE),
+)
+async def create_key(
+    project: Existing, body: CreateKey, store: Store, caller: Caller
+) -> NewKeyObject:
     """Create an API key for a project. `value` in the response is the secret. It is shown only
-    once, because the service stores only its digest. A key with the role `admin` may manage all
-    projects.
+    once, because the service stores only its digest.
+
+    A key cannot create keys with more permissions than it has: keys with the role `admin` or
+    `auditor` are created by keys with the role `admin`.
     """
-    project = await _existing(store, project_id)
-    key, secret = await store.create_key(project, body.name, body.role, body.limits)
+    _require_rights(caller, body.role, "create")
+    _require_inference(body.role, body.models)
+    key, secret = await store.create_key(
+        project,
+        body.name,
+        body.role,
+        body.limits,
+        models=None if body.models is None else tuple(body.models),
+    )
     return NewKeyObject(**KeyObject.of(key).model_dump(), value=secret)
 
 
-@router.get("/{project_id}/api_keys", operation_id="listApiKeys", summary="List API keys")
+@router.get(
+    "/{project_id}/api_keys",
+    operation_id="listApiKeys",
+    summary="List API keys",
+    openapi_extra=needs(Permission.API_KEYS_READ),
+)
 async def list_keys(
-    project_id: str, store: Store, _: Admin, after: str | None = None, limit: Limit = 20
+    project: Existing, store: Store, after: str | None = None, limit: Limit = 20
 ) -> ListOf[KeyObject]:
     """List the project's API keys, newest first, without their secrets."""
-    project = await _existing(store, project_id)
     try:
         page = await store.keys.page(project.id, after=after, limit=limit)
     except Missing as e:
@@ -115,36 +181,54 @@ async def list_keys(
 @router.post(
     "/{project_id}/api_keys/{key_id}",
     operation_id="updateApiKey",
-    summary="Update an API key's limits",
+    summary="Update an API key",
+    openapi_extra=needs(Permission.API_KEYS_WRITE),
 )
 async def update_key(
-    project_id: str, key_id: str, body: UpdateLimits, store: Store, _: Admin
+    project: Existing, key_id: str, body: UpdateKey, store: Store, caller: Caller
 ) -> KeyObject:
-    """Update a key's inference limits, which apply within those of its project. Changes take
-    effect within seconds.
+    """Update a key's name, role, models or inference limits, which apply within those of its
+    project. Changes take effect within seconds.
 
     An omitted limit stays unchanged, `null` restores the installation's default, and
     `"unlimited"` removes the limit.
     """
-    project = await _existing(store, project_id)
     if not ids.is_valid(key_id, ids.KEY):
         raise _no_key(key_id)
     try:
-        return KeyObject.of(await store.limit_key(project.id, key_id, body.limits))
+        return KeyObject.of(
+            await store.change_key(project.id, key_id, partial(_updated, caller, body))
+        )
     except Missing as e:
         raise _no_key(key_id) from e
+
+
+def _updated(caller: Principal, body: UpdateKey, key: ApiKey) -> ApiKey:
+    """The key after an update. Raises Forbidden and BadRequest."""
+    _require_rights(caller, key.role, "change")
+    change = body.model_dump(include={"name", "role"}, exclude_none=True)
+    role = change.get("role", key.role)
+    _require_rights(caller, role, "make")
+    if "models" in body.model_fields_set:
+        change["models"] = None if body.models is None else tuple(body.models)
+    _require_inference(role, change.get("models", key.models))
+    return key.model_copy(update={**change, "limits": key.limits.changed(body.limits)})
 
 
 @router.delete(
     "/{project_id}/api_keys/{key_id}",
     operation_id="deleteApiKey",
     summary="Revoke an API key",
+    openapi_extra=needs(Permission.API_KEYS_WRITE),
 )
-async def delete_key(project_id: str, key_id: str, store: Store, _: Admin) -> Deleted:
+async def delete_key(project: Existing, key_id: str, store: Store, caller: Caller) -> Deleted:
     """Revoke an API key permanently. It stops working everywhere within seconds."""
-    project = await _existing(store, project_id)
+    if not ids.is_valid(key_id, ids.KEY):
+        raise _no_key(key_id)
     try:
-        await store.revoke_key(project.id, key_id)
+        await store.revoke_key(
+            project.id, key_id, lambda key: _require_rights(caller, key.role, "revoke")
+        )
     except Missing as e:
         raise _no_key(key_id) from e
     return Deleted(id=key_id, object="organization.project.api_key.deleted")

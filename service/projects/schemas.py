@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.core.limits import NO_LIMITS, Limits
 from service.projects.records import ApiKey, Project, Role
+
+KeyName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+ModelNames = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=512)]],
+    Field(min_length=1, max_length=100),
+]
 
 
 class CreateProject(BaseModel):
@@ -20,7 +26,7 @@ class CreateProject(BaseModel):
 
 
 class UpdateLimits(BaseModel):
-    """Request to update the limits of a project or key. Omitted limits stay unchanged."""
+    """Request to update the limits of a project. Omitted limits stay unchanged."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,12 +59,39 @@ class CreateKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=100, examples=["backend"])
+    name: KeyName = Field(examples=["backend"])
     role: Role = Field(
         default=Role.MEMBER,
-        description="Role of the key. `admin` keys may manage all projects.",
+        description="Role of the key. It cannot have more permissions than the role of the key "
+        "that creates it.",
+    )
+    models: ModelNames | None = Field(
+        default=None,
+        description="The only models of a key with the role `inference`: names of base models, "
+        "trained models or aliases. An alias follows its target. `null` allows all.",
     )
     limits: Limits = NO_LIMITS
+
+
+class UpdateKey(BaseModel):
+    """Request to update an API key. Omitted fields stay unchanged."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: KeyName | None = Field(default=None, description="New name of the key.")
+    role: Role | None = Field(
+        default=None,
+        description="New role of the key. Neither it nor the present role can have more "
+        "permissions than the role of the key that changes it.",
+    )
+    models: ModelNames | None = Field(
+        default=None,
+        description="New list of the only models of a key with the role `inference`. `null` "
+        "allows all.",
+    )
+    limits: Limits = Field(
+        default=NO_LIMITS, description="Limits to change. Omitted limits stay unchanged."
+    )
 
 
 class KeyObject(BaseModel):
@@ -68,6 +101,9 @@ class KeyObject(BaseModel):
     object: Literal["organization.project.api_key"] = "organization.project.api_key"
     name: str = Field(description="Name of the key.")
     role: Role
+    models: list[str] | None = Field(
+        description="The only models that the key may use, or null for all models of its project."
+    )
     redacted_value: str = Field(description="Redacted secret with its last characters.")
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
     limits: Limits = Field(description="Limits set for the key, within those of its project.")
@@ -79,6 +115,7 @@ class KeyObject(BaseModel):
             id=key.id,
             name=key.name,
             role=key.role,
+            models=None if key.models is None else list(key.models),
             redacted_value=f"sk-ft-…{key.hint}",
             created_at=key.created_at,
             limits=key.limits,

@@ -24,6 +24,7 @@ from service.uploads.schemas import UploadComplete, UploadCreate, UploadObject, 
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of
 from service.web.openapi.parts import headers
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/uploads", tags=["Uploads"])
 
@@ -45,7 +46,12 @@ Existing = Annotated[UploadRecord, Depends(_existing)]
 _ENDED: dict[int | str, dict[str, Any]] = {400: {"headers": headers("x-should-retry")}}
 
 
-@router.post("", operation_id="createUpload", summary="Create a multipart upload")
+@router.post(
+    "",
+    operation_id="createUpload",
+    summary="Create a multipart upload",
+    openapi_extra=needs(Permission.FILES_WRITE),
+)
 async def create_upload(
     body: UploadCreate, caller: Caller, store: Store, settings: AppSettings
 ) -> UploadObject:
@@ -82,7 +88,12 @@ async def create_upload(
     return UploadObject.of(await store.create(upload))
 
 
-@router.get("/{upload_id}", operation_id="retrieveUpload", summary="Retrieve an upload")
+@router.get(
+    "/{upload_id}",
+    operation_id="retrieveUpload",
+    summary="Retrieve an upload",
+    openapi_extra=needs(Permission.FILES_READ),
+)
 async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
     """Retrieve an upload's status (`pending`, `completed`, `cancelled` or `expired`) and the
     resulting file.
@@ -94,7 +105,7 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
     "/{upload_id}/parts",
     operation_id="addUploadPart",
     summary="Add a part",
-    openapi_extra={"requestBody": described("data", {})},
+    openapi_extra=needs(Permission.FILES_WRITE, requestBody=described("data", {})),
     responses=_ENDED,
 )
 async def add_part(
@@ -112,7 +123,12 @@ async def add_part(
     return UploadPartObject.of(part)
 
 
-@router.get("/{upload_id}/parts", operation_id="listUploadParts", summary="List upload parts")
+@router.get(
+    "/{upload_id}/parts",
+    operation_id="listUploadParts",
+    summary="List upload parts",
+    openapi_extra=needs(Permission.FILES_READ),
+)
 async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]:
     """List the received parts, oldest first, with the size and MD5 of each, so that an
     interrupted client can send the missing parts.
@@ -127,6 +143,7 @@ async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]
     operation_id="completeUpload",
     summary="Complete an upload",
     responses=_ENDED,
+    openapi_extra=needs(Permission.FILES_WRITE),
 )
 async def complete_upload(body: UploadComplete, upload: Existing, store: Store) -> UploadObject:
     """Join the parts into a file, in the order of `part_ids`. Their total size must match the
@@ -146,6 +163,7 @@ async def complete_upload(body: UploadComplete, upload: Existing, store: Store) 
     operation_id="cancelUpload",
     summary="Cancel an upload",
     responses=_ENDED,
+    openapi_extra=needs(Permission.FILES_WRITE),
 )
 async def cancel_upload(upload: Existing, store: Store) -> UploadObject:
     """Cancel an upload and delete its parts. It then accepts no more parts. A completed upload

@@ -12,6 +12,7 @@ from service.usage.query import Filters, spans
 from service.usage.records import UsageRecords
 from service.usage.schemas import BucketWidth, GroupBy, UsagePage
 from service.web.deps import Caller, RedisClient
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/organization/usage", tags=["Usage"])
 
@@ -59,7 +60,7 @@ def _projects(
 ) -> frozenset[str] | None:
     """The requested projects that the caller may see; None for all."""
     requested = _given(project_ids, project_ids_)
-    if caller.is_admin:
+    if caller.may(Permission.ORGANIZATION_READ):
         known = (
             None if requested is None else {p for p in requested if ids.is_valid(p, ids.PROJECT)}
         )
@@ -79,7 +80,10 @@ def _matches_nothing(
 
 
 @router.get(
-    "/completions", operation_id="getUsageCompletions", summary="Retrieve inference usage over time"
+    "/completions",
+    operation_id="getUsageCompletions",
+    summary="Retrieve inference usage over time",
+    openapi_extra=needs(Permission.USAGE_READ),
 )
 async def usage_completions(
     redis: RedisClient,
@@ -107,9 +111,9 @@ async def usage_completions(
     """Retrieve request and token counts by minute (kept for 2 days), hour or day (kept for 400
     days), in UTC.
 
-    Admin keys see all projects; other keys see their own project. The last few seconds may be
-    missing. Buckets are aligned: `start_time` is rounded down to the start of its bucket. All
-    inference routes are included, embeddings among them.
+    Keys with the role `admin` or `auditor` see all projects; other keys see their own project. The
+    last few seconds may be missing. Buckets are aligned: `start_time` is rounded down to the start
+    of its bucket. All inference routes are included, embeddings among them.
     """
     requested = spans(bucket_width, start_time, end_time, limit=limit, page=page, now_s=ids.now_s())
     if matches_nothing:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from service.core.cache import LookupCache
-from service.core.errors import Forbidden, Unauthenticated
+from service.core.errors import Unauthenticated
 from service.core.invalidation import InvalidationKind, Invalidations
 from service.core.limits import NO_LIMITS, Limits
+from service.web.permissions import PERMISSIONS, Permission, Role, missing
 
 _MAX_HEADER_CHARS = 512
 _BEARER = "Bearer "
@@ -21,19 +23,33 @@ class Principal:
     key_id: str
     project_id: str
     project_name: str
-    role: str
+    role: Role
     key_limits: Limits = NO_LIMITS
     project_limits: Limits = NO_LIMITS
+    models: frozenset[str] | None = None
+    """The only names that the key may request models by; None for all names of its project."""
 
-    @property
-    def is_admin(self) -> bool:
-        """Whether the key may view and manage all projects."""
-        return self.role == "admin"
+    def may(self, permission: Permission) -> bool:
+        """Return whether the key's role has a permission."""
+        return permission in PERMISSIONS[self.role]
 
-    def require_admin(self) -> None:
-        """Raise Forbidden unless the key is an admin key."""
-        if not self.is_admin:
-            raise Forbidden("This needs an admin key. Ask the operator of this service for one.")
+    def require(self, permission: Permission) -> None:
+        """Raise Forbidden unless the key's role has the permission."""
+        if not self.may(permission):
+            raise missing(self.role, permission)
+
+    @cached_property
+    def may_request_models(self) -> bool:
+        """Whether the key may send inference requests. Read in each of them."""
+        return self.may(Permission.MODEL_REQUEST)
+
+    def sees(self, model: str) -> bool:
+        """Return whether models exist for the key under this name."""
+        return self.models is None or model in self.models
+
+    def covers(self, role: Role) -> bool:
+        """Return whether the key has all rights of a role."""
+        return PERMISSIONS[role] <= PERMISSIONS[self.role]
 
 
 class Authenticator:

@@ -1,4 +1,4 @@
-"""FastAPI dependencies: the process's resources, the caller, and the caller as an admin.
+"""FastAPI dependencies: the process's resources, and the caller, if it may use the route.
 
 The app's lifespan opens the resources (`app.state`) once. Nothing is opened at import.
 """
@@ -6,7 +6,6 @@ The app's lifespan opens the resources (`app.state`) once. Nothing is opened at 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -15,6 +14,7 @@ from fastapi.security import HTTPBearer
 from service.config import Settings
 from service.core.redis import Client
 from service.web.auth import Authenticator, Principal
+from service.web.permissions import needed_by
 
 
 def resource(name: str) -> Callable[[Request], Awaitable[Any]]:
@@ -40,24 +40,32 @@ _scheme = HTTPBearer(
 
 
 async def principal(request: Request, _: Annotated[object, Depends(_scheme)]) -> Principal:
-    """Return the caller. Raises Unauthenticated if the key is missing or unknown."""
+    """Return the caller.
+
+    Raises Unauthenticated if the key is missing or unknown, and Forbidden if its role lacks the
+    permission that the route declares.
+    """
     return await caller_check(request)()
 
 
 def caller_check(request: Request) -> Callable[[], Awaitable[Principal]]:
     """Return a check to repeat during long responses.
 
-    The check raises Unauthenticated once the key is revoked.
+    The check raises Unauthenticated once the key is revoked, and Forbidden once it has a role
+    without the permission that the route declares.
     """
     authenticator: Authenticator = request.app.state.authenticator
-    return partial(authenticator.authenticate, request.headers.get("authorization"))
+    route = request.scope["route"]
+    permission = needed_by(route)
+    if permission is None:  # answers nobody
+        raise RuntimeError(f"the route {route.path} declares no permission")
 
+    async def check() -> Principal:
+        caller = await authenticator.authenticate(request.headers.get("authorization"))
+        caller.require(permission)
+        return caller
 
-async def admin(caller: Annotated[Principal, Depends(principal)]) -> Principal:
-    """Return the caller. Raises Forbidden unless the caller is an admin."""
-    caller.require_admin()
-    return caller
+    return check
 
 
 Caller = Annotated[Principal, Depends(principal)]
-Admin = Annotated[Principal, Depends(admin)]

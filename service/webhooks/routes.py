@@ -10,6 +10,7 @@ from service.core.errors import BadRequest, Conflict, NotFound, Unavailable
 from service.core.records import Missing
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
+from service.web.permissions import Permission, needs
 from service.webhooks.allowed_hosts import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
 from service.webhooks.events import EventType
 from service.webhooks.records import MAX_ENDPOINTS, Endpoint, TooMany, Webhooks
@@ -85,7 +86,10 @@ def _check_url(url: str, hosts: AllowedHosts) -> None:
 
 
 @router.post(
-    "/webhook_endpoints", operation_id="createWebhookEndpoint", summary="Create a webhook endpoint"
+    "/webhook_endpoints",
+    operation_id="createWebhookEndpoint",
+    summary="Create a webhook endpoint",
+    openapi_extra=needs(Permission.WEBHOOKS_WRITE),
 )
 async def create_endpoint(
     body: CreateWebhookEndpoint, caller: Caller, store: Store, hosts: Hosts
@@ -112,7 +116,10 @@ async def create_endpoint(
 
 
 @router.get(
-    "/webhook_endpoints", operation_id="listWebhookEndpoints", summary="List webhook endpoints"
+    "/webhook_endpoints",
+    operation_id="listWebhookEndpoints",
+    summary="List webhook endpoints",
+    openapi_extra=needs(Permission.WEBHOOKS_READ),
 )
 async def list_endpoints(
     caller: Caller, store: Store, after: str | None = None, limit: Limit = 20
@@ -126,7 +133,10 @@ async def list_endpoints(
 
 
 @router.get(
-    _ENDPOINT, operation_id="retrieveWebhookEndpoint", summary="Retrieve a webhook endpoint"
+    _ENDPOINT,
+    operation_id="retrieveWebhookEndpoint",
+    summary="Retrieve a webhook endpoint",
+    openapi_extra=needs(Permission.WEBHOOKS_READ),
 )
 async def retrieve_endpoint(endpoint: Existing) -> WebhookEndpointObject:
     """Retrieve a webhook endpoint without its secret. `status` shows whether it still receives
@@ -135,7 +145,12 @@ async def retrieve_endpoint(endpoint: Existing) -> WebhookEndpointObject:
     return WebhookEndpointObject.of(endpoint)
 
 
-@router.post(_ENDPOINT, operation_id="updateWebhookEndpoint", summary="Update a webhook endpoint")
+@router.post(
+    _ENDPOINT,
+    operation_id="updateWebhookEndpoint",
+    summary="Update a webhook endpoint",
+    openapi_extra=needs(Permission.WEBHOOKS_WRITE),
+)
 async def update_endpoint(
     body: UpdateWebhookEndpoint, endpoint: Existing, store: Store, hosts: Hosts
 ) -> WebhookEndpointObject:
@@ -154,7 +169,12 @@ async def update_endpoint(
     return WebhookEndpointObject.of(changed)
 
 
-@router.delete(_ENDPOINT, operation_id="deleteWebhookEndpoint", summary="Delete a webhook endpoint")
+@router.delete(
+    _ENDPOINT,
+    operation_id="deleteWebhookEndpoint",
+    summary="Delete a webhook endpoint",
+    openapi_extra=needs(Permission.WEBHOOKS_WRITE),
+)
 async def delete_endpoint(
     webhook_endpoint_id: str, caller: Caller, store: Store
 ) -> WebhookEndpointDeleted:
@@ -170,6 +190,7 @@ async def delete_endpoint(
     f"{_ENDPOINT}/rotate_secret",
     operation_id="rotateWebhookEndpointSecret",
     summary="Rotate a signing secret",
+    openapi_extra=needs(Permission.WEBHOOKS_WRITE),
 )
 async def rotate_secret(
     body: Annotated[RotateWebhookEndpointSecret, Body(default_factory=RotateWebhookEndpointSecret)],
@@ -189,7 +210,10 @@ async def rotate_secret(
 
 
 @router.post(
-    f"{_ENDPOINT}/test", operation_id="testWebhookEndpoint", summary="Test a webhook endpoint"
+    f"{_ENDPOINT}/test",
+    operation_id="testWebhookEndpoint",
+    summary="Test a webhook endpoint",
+    openapi_extra=needs(Permission.WEBHOOKS_WRITE),
 )
 async def test_endpoint(
     body: TestWebhookEndpoint, endpoint: Existing, store: Store, settings: AppSettings
@@ -224,6 +248,7 @@ async def test_endpoint(
     f"{_ENDPOINT}/deliveries",
     operation_id="listWebhookEndpointDeliveries",
     summary="List webhook deliveries",
+    openapi_extra=needs(Permission.WEBHOOKS_READ),
 )
 async def list_deliveries(
     endpoint: Existing, store: Store, after: str | None = None, limit: Limit = 20
@@ -239,7 +264,10 @@ async def list_deliveries(
 
 
 @router.get(
-    "/webhook_event_types", operation_id="listWebhookEventTypes", summary="List webhook event types"
+    "/webhook_event_types",
+    operation_id="listWebhookEventTypes",
+    summary="List webhook event types",
+    openapi_extra=needs(Permission.WEBHOOKS_READ),
 )
 async def list_event_types(_: Caller) -> WebhookEventTypesObject:
     """List the event types that an endpoint can subscribe to."""

@@ -14,6 +14,7 @@ from service.projects.records import Projects
 from service.projects.schemas import KeyObject, ProjectObject
 from service.usage.current import current_use
 from service.web.deps import AppSettings, Caller, resource
+from service.web.permissions import Permission, needs
 from service.whoami.schemas import Allowance, CallerObject
 
 router = APIRouter(prefix="/v1/whoami", tags=["Usage"])
@@ -21,7 +22,12 @@ router = APIRouter(prefix="/v1/whoami", tags=["Usage"])
 Store = Annotated[Projects, Depends(resource("projects"))]
 
 
-@router.get("", operation_id="retrieveCaller", summary="Retrieve the API key of the request")
+@router.get(
+    "",
+    operation_id="retrieveCaller",
+    summary="Retrieve the API key of the request",
+    openapi_extra=needs(Permission.CALLER_READ),
+)
 async def retrieve_caller(caller: Caller, store: Store, settings: AppSettings) -> CallerObject:
     """Retrieve the API key that the request was sent with, its project, the limits that apply to
     both, and what is used of them.

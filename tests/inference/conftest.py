@@ -25,6 +25,7 @@ from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
 from service.usage.meter import Meter
 from service.web.auth import Authenticator, Principal
+from service.web.permissions import Role
 from tests.conftest import running
 from tests.http_server import http_server
 
@@ -32,8 +33,8 @@ BASE = "tiny-base"
 ACME_KEY, OTHER_KEY = "sk-ft-acme", "sk-ft-other"
 ENGINE_KEY = "engine-secret"
 PROJECTS = {
-    ACME_KEY: Principal("key_a", "proj_acme", "acme", "member"),
-    OTHER_KEY: Principal("key_o", "proj_other", "other", "member"),
+    ACME_KEY: Principal("key_a", "proj_acme", "acme", Role.MEMBER),
+    OTHER_KEY: Principal("key_o", "proj_other", "other", Role.MEMBER),
 }
 
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -71,6 +71,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     settings = api.settings
     await service.probes(world)
     await service.keys(world)
+    await service.roles(world)
     await service.large_body(world, settings.max_json_body_bytes)
     made = await files.create(world, settings.max_file_bytes)
     await uploads.all_of(
@@ -205,6 +206,8 @@ async def _keys(api: Api) -> dict[str, str]:
     keys = {
         "member": await api.key("acme", Role.MEMBER),
         "admin": await api.key("acme", Role.ADMIN),
+        "project_admin": await api.key("acme", Role.PROJECT_ADMIN),
+        "inference": await api.key("acme", Role.INFERENCE),
         "unknown": "sk-ft-unknown",
     }
     store = api.app.state.projects

@@ -23,6 +23,7 @@ from service.jobs.records import CheckpointRecord
 from service.models.records import ModelRecord
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api
+from tests.projects.access import ROLES_OF
 
 pytestmark = pytest.mark.slow
 
@@ -306,14 +307,10 @@ OWN_NAMES = {("PUT", "/v1/aliases/{name}"), ("PUT", "/v1/recognizers/{recognizer
 
 def test_every_route_with_an_id_is_in_the_table(api: Api):
     """Every new route with an object's id must be added here."""
-    listed = {
-        (method, re.sub(rf"\{{({WITH_ID})\}}", r"{\1_id}", path.split("?")[0]))
-        for method, path in ROUTES
-    }
+    listed = {(method, listed_path(path)) for method, path in ROUTES}
     served = {
-        (method.upper(), path)
-        for path, methods in api.app.openapi()["paths"].items()
-        for method in methods
+        (method, path)
+        for method, path in operations_by_route(api)
         if "{" in path and not path.startswith("/v1/organization")
     }
     assert served == listed | OWN_NAMES
@@ -352,6 +349,34 @@ async def test_foreign_objects_are_404(api: Api, owned):
             if method != "GET":
                 await assert_everything_is_still_there(acme, owned)
         await assert_everything_is_still_there(acme, owned)
+
+
+async def test_foreign_objects_do_not_exist_for_any_role(api: Api, owned):
+    """A role decides first, so that a refusal does not say whether the object exists."""
+    roles = [Role.PROJECT_ADMIN, Role.TRAINER, Role.INFERENCE, Role.READER, Role.AUDITOR]
+    operations = operations_by_route(api)
+    for role in roles:
+        async with await api.client("other", role) as other:
+            for method, path in ROUTES:
+                foreign = await other.request(method, path.format(**owned))
+                allowed = role in ROLES_OF[operations[method, listed_path(path)]]
+                assert foreign.status_code == (404 if allowed else 403), f"{role}: {method} {path}"
+    async with await api.client("acme") as acme:
+        await assert_everything_is_still_there(acme, owned)
+
+
+def listed_path(path: str) -> str:
+    """The path of an entry of ROUTES as openapi.json has it."""
+    return re.sub(rf"\{{({WITH_ID})\}}", r"{\1_id}", path.split("?", maxsplit=1)[0])
+
+
+def operations_by_route(api: Api) -> dict[tuple[str, str], str]:
+    """The operation IDs of all routes."""
+    return {
+        (method.upper(), path): operation["operationId"]
+        for path, methods in api.app.openapi()["paths"].items()
+        for method, operation in methods.items()
+    }
 
 
 async def assert_everything_is_still_there(acme: httpx.AsyncClient, owned: dict[str, str]) -> None:

@@ -125,7 +125,14 @@ async def test_a_change_is_told_to_those_who_remember(api: Api, remembering: Api
     assert await authenticator.authenticate(header) is caller
 
     await projects.limit(caller.project_id, Limits(requests_per_minute=7))
-    await projects.limit_key(caller.project_id, caller.key_id, Limits(tokens_per_minute=70))
+    change = {
+        "limits": Limits(tokens_per_minute=70),
+        "role": Role.INFERENCE,
+        "models": ("support",),
+    }
+    await projects.change_key(
+        caller.project_id, caller.key_id, lambda key: key.model_copy(update=change)
+    )
     async with asyncio.timeout(60):
         while True:
             caller = await authenticator.authenticate(header)
@@ -134,6 +141,7 @@ async def test_a_change_is_told_to_those_who_remember(api: Api, remembering: Api
             await asyncio.sleep(0.01)
     assert caller.project_limits == Limits(requests_per_minute=7)
     assert caller.key_limits == Limits(tokens_per_minute=70)
+    assert (caller.role, caller.models) == (Role.INFERENCE, frozenset({"support"}))
     assert await find_principal(projects)(secret) == caller
 
 

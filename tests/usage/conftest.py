@@ -14,6 +14,7 @@ from service.core.limits import Limits
 from service.core.redis import Client, connect
 from service.usage import Admission, Meter, Served
 from service.web.auth import Principal
+from service.web.permissions import Role
 
 NOON = 1_790_000_040.0  # a time far from other tests', at the start of a minute
 assert NOON % 60 == 0
@@ -41,7 +42,7 @@ def caller(
 ) -> Principal:
     """A key whose project has the given limits."""
     return Principal(
-        key, project, project.removeprefix("proj_"), "member",
+        key, project, project.removeprefix("proj_"), Role.MEMBER,
         Limits(**(key_limits or {})), Limits(**project_limits),
     )  # fmt: skip
 

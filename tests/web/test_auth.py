@@ -6,11 +6,12 @@ import pytest
 
 from service.core.errors import Unauthenticated
 from service.web.auth import Authenticator, Principal
+from service.web.permissions import Role
 
 KEYS = {
-    "sk-a1": Principal("key_1", "proj_a", "a", "member"),
-    "sk-a2": Principal("key_2", "proj_a", "a", "member"),
-    "sk-b1": Principal("key_1", "proj_b", "b", "member"),
+    "sk-a1": Principal("key_1", "proj_a", "a", Role.MEMBER),
+    "sk-a2": Principal("key_2", "proj_a", "a", Role.MEMBER),
+    "sk-b1": Principal("key_1", "proj_b", "b", Role.MEMBER),
 }
 
 

@@ -14,6 +14,8 @@ export interface paths {
         /**
          * List files
          * @description List the project's files, newest first by default. Expired files are omitted.
+         *
+         *     Required permission: `files.read`.
          */
         get: operations["listFiles"];
         put?: never;
@@ -27,6 +29,8 @@ export interface paths {
          *     Supported formats are JSON Lines, JSON, CSV, TSV, Parquet and XLSX, optionally compressed with
          *     gzip, zstd, bzip2 or xz, or in a ZIP or TAR archive. Set `format` if the columns have custom
          *     names. Use `/v1/uploads` for larger files.
+         *
+         *     Required permission: `files.write`.
          */
         post: operations["createFile"];
         delete?: never;
@@ -46,6 +50,8 @@ export interface paths {
          * Retrieve a file
          * @description Retrieve a file's metadata and the result of its check: `status`, plus the number of rows
          *     and warnings, or the line and the error in `status_details`.
+         *
+         *     Required permission: `files.read`.
          */
         get: operations["retrieveFile"];
         put?: never;
@@ -55,6 +61,8 @@ export interface paths {
          * @description Delete a file's record, content and reports immediately. Models trained on the file and
          *     files created from it by a cleaning or a generation are kept. `unfinished_jobs` lists the jobs,
          *     batches and generations that still read the file: they fail unless they have already started.
+         *
+         *     Required permission: `files.write`.
          */
         delete: operations["deleteFile"];
         options?: never;
@@ -72,6 +80,8 @@ export interface paths {
         /**
          * Download a file
          * @description Download the exact bytes that were uploaded, or that a job or a cleaning wrote.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["downloadFile"];
         put?: never;
@@ -96,6 +106,8 @@ export interface paths {
          * @description Create an upload for a file that exceeds the limit of `/v1/files`, or for an unreliable
          *     connection. A file may have up to 8 GiB, in parts of up to 64 MiB. The upload expires after
          *     one hour unless it is completed.
+         *
+         *     Required permission: `files.write`.
          */
         post: operations["createUpload"];
         delete?: never;
@@ -115,6 +127,8 @@ export interface paths {
          * Retrieve an upload
          * @description Retrieve an upload's status (`pending`, `completed`, `cancelled` or `expired`) and the
          *     resulting file.
+         *
+         *     Required permission: `files.read`.
          */
         get: operations["retrieveUpload"];
         put?: never;
@@ -136,6 +150,8 @@ export interface paths {
          * List upload parts
          * @description List the received parts, oldest first, with the size and MD5 of each, so that an
          *     interrupted client can send the missing parts.
+         *
+         *     Required permission: `files.read`.
          */
         get: operations["listUploadParts"];
         put?: never;
@@ -144,6 +160,8 @@ export interface paths {
          * @description Add a part as the field `data` of a multipart form, as the SDKs do, or as raw bytes.
          *
          *     Parts may arrive in any order and in parallel; `completeUpload` sets their order.
+         *
+         *     Required permission: `files.write`.
          */
         post: operations["addUploadPart"];
         delete?: never;
@@ -167,6 +185,8 @@ export interface paths {
          *     declared size, and the result must match `md5` if given. A `fine-tune` file is then checked,
          *     as after a single-request upload. Repeating the request with the same parts returns the same
          *     result.
+         *
+         *     Required permission: `files.write`.
          */
         post: operations["completeUpload"];
         delete?: never;
@@ -188,6 +208,8 @@ export interface paths {
          * Cancel an upload
          * @description Cancel an upload and delete its parts. It then accepts no more parts. A completed upload
          *     cannot be canceled; delete its file instead.
+         *
+         *     Required permission: `files.write`.
          */
         post: operations["cancelUpload"];
         delete?: never;
@@ -216,6 +238,8 @@ export interface paths {
          *
          *     The first request starts the preview in the background; the response is 202 until it is ready.
          *     Later requests with the same options return the same preview.
+         *
+         *     Required permission: `data.read`.
          */
         post: operations["createFilePreview"];
         delete?: never;
@@ -240,6 +264,8 @@ export interface paths {
          *     The first request starts the report in the background; the response is 202 until the report is
          *     ready. Later requests with the same options return the same report, until a recognizer of the
          *     project changes.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["retrieveFileReport"];
         put?: never;
@@ -265,6 +291,8 @@ export interface paths {
          *     The rows come from the report with the same `model` and `encoder`, which the first request
          *     starts: the response is 202 until it is ready. Of each code, the first 100,000 findings are
          *     kept. A broken row is listed with its findings only.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["listFileRows"];
         put?: never;
@@ -285,6 +313,8 @@ export interface paths {
         /**
          * List a file's cleanings
          * @description List a file's cleanings, newest first.
+         *
+         *     Required permission: `files.read`.
          */
         get: operations["listFileCleanings"];
         put?: never;
@@ -295,6 +325,8 @@ export interface paths {
          *     The same file, options and recognizers produce identical bytes. Poll `retrieveFileCleaning`
          *     until the status is `completed` or `failed`, then train on `training_file`. The new files name
          *     the file and the cleaning that they come from.
+         *
+         *     Required permission: `files.write`.
          */
         post: operations["createFileCleaning"];
         delete?: never;
@@ -314,6 +346,8 @@ export interface paths {
          * Retrieve a cleaning
          * @description Retrieve a cleaning's status, its output files, and the number of dropped and changed rows
          *     by reason. `diff_file` describes each affected row.
+         *
+         *     Required permission: `files.read`.
          */
         get: operations["retrieveFileCleaning"];
         put?: never;
@@ -340,6 +374,8 @@ export interface paths {
          *     The order of the rows does not matter, and each copy of a row counts. The first request starts
          *     the comparison in the background; the response is 202 until it is ready. Later requests return
          *     the same diff, until a recognizer of the project changes.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["retrieveFileDiff"];
         put?: never;
@@ -365,6 +401,8 @@ export interface paths {
          *
          *     The rows come from the same comparison as the diff, which the first request starts: the response
          *     is 202 until it is ready.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["listFileDiffRows"];
         put?: never;
@@ -392,6 +430,8 @@ export interface paths {
          *     that several files answer differently are counted and named. The same files and options produce
          *     identical bytes. Poll `retrieveFileMerge` until the status is `completed` or `failed`, then
          *     train on `merged_file`, which names the files and the merge that it comes from.
+         *
+         *     Required permission: `files.write`.
          */
         post: operations["createFileMerge"];
         delete?: never;
@@ -410,6 +450,8 @@ export interface paths {
         /**
          * List merges
          * @description List the merges whose first file this is, newest first. They are deleted with the file.
+         *
+         *     Required permission: `files.read`.
          */
         get: operations["listFileMerges"];
         put?: never;
@@ -431,6 +473,8 @@ export interface paths {
          * Retrieve a merge
          * @description Retrieve a merge's status, its output files, what became of the rows of each file, and the
          *     conflicts between the files. `file_id` is the first of the merged files.
+         *
+         *     Required permission: `files.read`.
          */
         get: operations["retrieveFileMerge"];
         put?: never;
@@ -451,6 +495,8 @@ export interface paths {
         /**
          * List recognizers
          * @description List the project's recognizers, newest first.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["listRecognizers"];
         put?: never;
@@ -471,6 +517,8 @@ export interface paths {
         /**
          * Retrieve a recognizer
          * @description Retrieve a recognizer with its pattern and terms.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["retrieveRecognizer"];
         /**
@@ -481,12 +529,16 @@ export interface paths {
          *     Reports count its findings, and cleanings that redact replace them with the name as a label:
          *     `[CUSTOMER_NUMBER]`. Reports made before are made again. A project can have up to 50
          *     recognizers.
+         *
+         *     Required permission: `files.write`.
          */
         put: operations["setRecognizer"];
         post?: never;
         /**
          * Delete a recognizer
          * @description Delete a recognizer. Files that were cleaned with it remain as they are.
+         *
+         *     Required permission: `files.write`.
          */
         delete: operations["deleteRecognizer"];
         options?: never;
@@ -512,6 +564,8 @@ export interface paths {
          *     model's, and its tokenizer and chat template are compared with those of the base model, which
          *     are used in any case. Poll `retrieveModelImport` until the status is `completed` or `failed`.
          *     The model can then be used like one that was trained here.
+         *
+         *     Required permission: `model.write`.
          */
         post: operations["createModelImport"];
         delete?: never;
@@ -530,6 +584,8 @@ export interface paths {
         /**
          * List imports
          * @description List the imports of an archive, newest first. They are deleted with the file.
+         *
+         *     Required permission: `files.read`.
          */
         get: operations["listModelImports"];
         put?: never;
@@ -551,6 +607,8 @@ export interface paths {
          * Retrieve an import
          * @description Retrieve an import's status, the name of its model, and the differences that were found
          *     between the adapter's folder and the base model; or the reason why it failed.
+         *
+         *     Required permission: `files.read`.
          */
         get: operations["retrieveModelImport"];
         put?: never;
@@ -572,6 +630,8 @@ export interface paths {
          * List fine-tuning jobs
          * @description List the project's jobs, newest first. Filter by metadata with `metadata[key]=value`, or use
          *     `metadata=null` for jobs without metadata.
+         *
+         *     Required permission: `fine_tuning.read`.
          */
         get: operations["listFineTuningJobs"];
         put?: never;
@@ -586,6 +646,8 @@ export interface paths {
          *     Only `model` and `training_file` are required. Set hyperparameters in `method`, or at the top
          *     level as in older SDKs. The service chooses a value for each `auto` from the data, and events
          *     give the reasons.
+         *
+         *     Required permission: `fine_tuning.write`.
          */
         post: operations["createFineTuningJob"];
         delete?: never;
@@ -605,6 +667,8 @@ export interface paths {
          * Retrieve a job
          * @description Retrieve the current state of a job: its status, hyperparameters, queue position, and the
          *     fine-tuned model or the error.
+         *
+         *     Required permission: `fine_tuning.read`.
          */
         get: operations["retrieveFineTuningJob"];
         put?: never;
@@ -628,6 +692,8 @@ export interface paths {
          * Cancel a job
          * @description Cancel a job permanently. A running trainer stops within seconds. Existing checkpoints are
          *     kept. Returns 409 if the job has already ended.
+         *
+         *     Required permission: `fine_tuning.write`.
          */
         post: operations["cancelFineTuningJob"];
         delete?: never;
@@ -654,6 +720,8 @@ export interface paths {
          *     until its checkpoint is stored, and then becomes `paused`. If its training finishes first, the
          *     job succeeds. Returns 409 if the job is pausing, is paused, has ended, or is still validating
          *     its files.
+         *
+         *     Required permission: `fine_tuning.write`.
          */
         post: operations["pauseFineTuningJob"];
         delete?: never;
@@ -676,6 +744,8 @@ export interface paths {
          * @description Resume a paused job: it is queued again and continues from its latest checkpoint. A job that
          *     is still pausing also continues, without losing a step. Returns 409 if the job is neither paused
          *     nor pausing.
+         *
+         *     Required permission: `fine_tuning.write`.
          */
         post: operations["resumeFineTuningJob"];
         delete?: never;
@@ -699,6 +769,8 @@ export interface paths {
          *     open until the job ends. Each event has an `id:` line, an `event:` line and one `data:` line
          *     with an `EventObject`. The stream ends with `data: [DONE]`. A disconnected client continues by
          *     sending `Last-Event-ID`. If the API key is revoked, the stream ends with an error.
+         *
+         *     Required permission: `fine_tuning.read`.
          */
         get: operations["listFineTuningEvents"];
         put?: never;
@@ -720,6 +792,8 @@ export interface paths {
          * List checkpoints
          * @description List the checkpoints of a job, newest first, with their metrics. To use a checkpoint in
          *     inference requests, pass its `fine_tuned_model_checkpoint` as the model name.
+         *
+         *     Required permission: `fine_tuning.read`.
          */
         get: operations["listFineTuningJobCheckpoints"];
         put?: never;
@@ -744,6 +818,8 @@ export interface paths {
          * @description Grade one answer. A failure to grade it is an error in the response's metadata.
          *
          *     Judges are asked with the caller's key and count as its requests.
+         *
+         *     Required permission: `evals.write`.
          */
         post: operations["runGrader"];
         delete?: never;
@@ -764,6 +840,8 @@ export interface paths {
         /**
          * Validate a grader
          * @description Check a grader's templates, formula, source, labels, schema and models.
+         *
+         *     Required permission: `evals.read`.
          */
         post: operations["validateGrader"];
         delete?: never;
@@ -786,6 +864,8 @@ export interface paths {
          *     When a job with held-out rows succeeds, the serving engine answers these rows with the base
          *     model, with the base model and the best prompt that the service finds, and with the tuned model.
          *     The verdict says whether to serve the model, and gives the figures.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["retrieveFineTuningJobEvaluation"];
         put?: never;
@@ -793,6 +873,8 @@ export interface paths {
          * Run the evaluation of a job again
          * @description Run an evaluation again that was completed, skipped or failed, for example after the engine
          *     was started. Returns 409 if it is in progress.
+         *
+         *     Required permission: `fine_tuning.write`.
          */
         post: operations["restartFineTuningJobEvaluation"];
         delete?: never;
@@ -814,6 +896,8 @@ export interface paths {
          *     JSON, or the report as Markdown or as one HTML page without external resources.
          *
          *     Returns 409 if the evaluation is not completed.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["retrieveFineTuningJobEvaluationReport"];
         put?: never;
@@ -841,6 +925,8 @@ export interface paths {
          *
          *     The response has the status `in_progress`; retrieve the advice until it is `completed` or
          *     `failed`. While the file is being checked, the response is 409 with the code `file_not_ready`.
+         *
+         *     Required permission: `fine_tuning.write`.
          */
         post: operations["createFineTuningAdvice"];
         delete?: never;
@@ -859,6 +945,8 @@ export interface paths {
         /**
          * Retrieve advice
          * @description Retrieve the state of an advice, and its result once it is completed.
+         *
+         *     Required permission: `fine_tuning.read`.
          */
         get: operations["retrieveFineTuningAdvice"];
         put?: never;
@@ -867,6 +955,8 @@ export interface paths {
          * Delete advice
          * @description Delete an advice. If it is in progress, the worker stops. Advice is also deleted 30 days
          *     after it was created.
+         *
+         *     Required permission: `fine_tuning.write`.
          */
         delete: operations["deleteFineTuningAdvice"];
         options?: never;
@@ -887,7 +977,7 @@ export interface paths {
          *
          *     Each `id` can be used as the model name in inference requests. Checkpoints are not listed. The
          *     response contains all models unless `limit` is set; to page, pass the last `id` of the previous
-         *     page as `after`.
+         *     page as `after`. A key that may only use some models gets only these.
          */
         get: operations["listModels"];
         put?: never;
@@ -918,6 +1008,8 @@ export interface paths {
          *
          *     The request fails with 409 while an alias points at the model, and with 403 for a base model,
          *     which only the operator can remove.
+         *
+         *     Required permission: `model.write`.
          */
         delete: operations["deleteModel"];
         options?: never;
@@ -935,6 +1027,8 @@ export interface paths {
         /**
          * List exports
          * @description List the project's exports, newest first by default.
+         *
+         *     Required permission: `exports.read`.
          */
         get: operations["listExports"];
         put?: never;
@@ -946,6 +1040,8 @@ export interface paths {
          *     The status goes from `queued` to `in_progress`, and finally to `succeeded`, `failed` or
          *     `cancelled`. An artifact that renders prompts differently, or whose answers differ too much,
          *     fails. Exports are deleted 7 days after they were created.
+         *
+         *     Required permission: `exports.write`.
          */
         post: operations["createExport"];
         delete?: never;
@@ -965,6 +1061,8 @@ export interface paths {
          * Retrieve an export
          * @description Retrieve an export: its status and progress, and its size, digest and proof once it has
          *     succeeded.
+         *
+         *     Required permission: `exports.read`.
          */
         get: operations["retrieveExport"];
         put?: never;
@@ -972,6 +1070,8 @@ export interface paths {
         /**
          * Delete an export
          * @description Delete an export with its archive. If it is in progress, its worker stops.
+         *
+         *     Required permission: `exports.write`.
          */
         delete: operations["deleteExport"];
         options?: never;
@@ -990,6 +1090,8 @@ export interface paths {
          * Download an export
          * @description Download an export as one uncompressed tar archive. The `etag` is its SHA-256 in hexadecimal
          *     digits, and `repr-digest` the same in base64. Returns 409 if the export has not succeeded.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["downloadExport"];
         put?: never;
@@ -1012,6 +1114,8 @@ export interface paths {
         /**
          * Cancel an export
          * @description Cancel an export. Its worker stops within seconds. Returns 409 if it has already ended.
+         *
+         *     Required permission: `exports.write`.
          */
         post: operations["cancelExport"];
         delete?: never;
@@ -1030,6 +1134,8 @@ export interface paths {
         /**
          * List aliases
          * @description List the project's aliases, newest first, with their target models.
+         *
+         *     Required permission: `aliases.read`.
          */
         get: operations["listAliases"];
         put?: never;
@@ -1050,6 +1156,8 @@ export interface paths {
         /**
          * List an alias's changes
          * @description List an alias's last 100 changes, newest first: the targets, the time and the API key.
+         *
+         *     Required permission: `aliases.read`.
          */
         get: operations["listAliasHistory"];
         put?: never;
@@ -1074,6 +1182,8 @@ export interface paths {
          * @description Restore the targets from before the last change, effective immediately on every replica. A
          *     second rollback undoes the first; send `If-Match` to avoid rolling back twice. The alias's gate
          *     is kept and does not apply to a rollback.
+         *
+         *     Required permission: `aliases.write`.
          */
         post: operations["rollbackAlias"];
         delete?: never;
@@ -1092,6 +1202,8 @@ export interface paths {
         /**
          * Retrieve an alias
          * @description Retrieve an alias's current targets, and its `etag` for conditional changes.
+         *
+         *     Required permission: `aliases.read`.
          */
         get: operations["retrieveAlias"];
         /**
@@ -1104,12 +1216,16 @@ export interface paths {
          *
          *     If the targets change, the trained models among them must meet the alias's gate. Otherwise the
          *     request fails with 409 `gate_failed`, and the message lists the failed conditions.
+         *
+         *     Required permission: `aliases.write`.
          */
         put: operations["setAlias"];
         post?: never;
         /**
          * Delete an alias
          * @description Delete an alias and its history. Its target models are kept.
+         *
+         *     Required permission: `aliases.write`.
          */
         delete: operations["deleteAlias"];
         options?: never;
@@ -1127,6 +1243,8 @@ export interface paths {
         /**
          * List projects
          * @description List all projects of this installation, newest first.
+         *
+         *     Required permission: `organization.read`.
          */
         get: operations["listProjects"];
         put?: never;
@@ -1135,6 +1253,8 @@ export interface paths {
          * @description Create a project: a tenant whose files, jobs, models and keys are isolated from those of
          *     other projects. Its name is part of its model names and can never be reused. Create an API key
          *     for the project next.
+         *
+         *     Required permission: `organization.write`.
          */
         post: operations["createProject"];
         delete?: never;
@@ -1153,6 +1273,8 @@ export interface paths {
         /**
          * Retrieve a project
          * @description Retrieve a project and the limits set for it.
+         *
+         *     Required permission: `project.read`.
          */
         get: operations["retrieveProject"];
         put?: never;
@@ -1163,6 +1285,8 @@ export interface paths {
          *
          *     An omitted limit stays unchanged, `null` restores the installation's default, and
          *     `"unlimited"` removes the limit.
+         *
+         *     Required permission: `organization.write`.
          */
         post: operations["updateProject"];
         delete?: never;
@@ -1181,14 +1305,20 @@ export interface paths {
         /**
          * List API keys
          * @description List the project's API keys, newest first, without their secrets.
+         *
+         *     Required permission: `api_keys.read`.
          */
         get: operations["listApiKeys"];
         put?: never;
         /**
          * Create an API key
          * @description Create an API key for a project. `value` in the response is the secret. It is shown only
-         *     once, because the service stores only its digest. A key with the role `admin` may manage all
-         *     projects.
+         *     once, because the service stores only its digest.
+         *
+         *     A key cannot create keys with more permissions than it has: keys with the role `admin` or
+         *     `auditor` are created by keys with the role `admin`.
+         *
+         *     Required permission: `api_keys.write`.
          */
         post: operations["createApiKey"];
         delete?: never;
@@ -1207,17 +1337,21 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Update an API key's limits
-         * @description Update a key's inference limits, which apply within those of its project. Changes take
-         *     effect within seconds.
+         * Update an API key
+         * @description Update a key's name, role, models or inference limits, which apply within those of its
+         *     project. Changes take effect within seconds.
          *
          *     An omitted limit stays unchanged, `null` restores the installation's default, and
          *     `"unlimited"` removes the limit.
+         *
+         *     Required permission: `api_keys.write`.
          */
         post: operations["updateApiKey"];
         /**
          * Revoke an API key
          * @description Revoke an API key permanently. It stops working everywhere within seconds.
+         *
+         *     Required permission: `api_keys.write`.
          */
         delete: operations["deleteApiKey"];
         options?: never;
@@ -1256,6 +1390,8 @@ export interface paths {
         /**
          * List evals
          * @description List the project's evals, oldest first by default.
+         *
+         *     Required permission: `evals.read`.
          */
         get: operations["listEvals"];
         put?: never;
@@ -1263,6 +1399,8 @@ export interface paths {
          * Create an eval
          * @description Create an eval: the schema of its items, and the graders that judge each item. Then create
          *     runs of it, for different models and prompts.
+         *
+         *     Required permission: `evals.write`.
          */
         post: operations["createEval"];
         delete?: never;
@@ -1281,17 +1419,23 @@ export interface paths {
         /**
          * Retrieve an eval
          * @description Retrieve an eval with its schema and graders.
+         *
+         *     Required permission: `evals.read`.
          */
         get: operations["getEval"];
         put?: never;
         /**
          * Update an eval
          * @description Update the name or the metadata of an eval. Its schema and graders never change.
+         *
+         *     Required permission: `evals.write`.
          */
         post: operations["updateEval"];
         /**
          * Delete an eval
          * @description Delete an eval with all its runs and their output items. Runs in progress stop.
+         *
+         *     Required permission: `evals.write`.
          */
         delete: operations["deleteEval"];
         options?: never;
@@ -1310,6 +1454,8 @@ export interface paths {
          * List runs
          * @description List the runs of an eval, oldest first by default. A page can have fewer runs than `limit` if
          *     their requests contain many items.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["getEvalRuns"];
         put?: never;
@@ -1320,6 +1466,8 @@ export interface paths {
          *
          *     The status goes from `queued` to `in_progress`, and finally to `completed`, `failed` or
          *     `canceled`. With the data source `jsonl`, the items contain the answers.
+         *
+         *     Required permission: `evals.write`.
          */
         post: operations["createEvalRun"];
         delete?: never;
@@ -1338,6 +1486,8 @@ export interface paths {
         /**
          * Retrieve a run
          * @description Retrieve a run: its status, its counters, and when it is expected to end.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["getEvalRun"];
         put?: never;
@@ -1345,11 +1495,15 @@ export interface paths {
          * Cancel a run
          * @description Cancel a run. Its worker stops within seconds; outcomes of items are kept. Returns 409 if
          *     the run has already ended.
+         *
+         *     Required permission: `evals.write`.
          */
         post: operations["cancelEvalRun"];
         /**
          * Delete a run
          * @description Delete a run with its output items. A run in progress stops.
+         *
+         *     Required permission: `evals.write`.
          */
         delete: operations["deleteEvalRun"];
         options?: never;
@@ -1370,6 +1524,8 @@ export interface paths {
          * Cancel a run by a path of its own
          * @description Cancel a run, as `cancelEvalRun` does. OpenAI's SDK for Python uses this path, and its SDK
          *     for Node the other.
+         *
+         *     Required permission: `evals.write`.
          */
         post: operations["cancelEvalRunByPath"];
         delete?: never;
@@ -1389,6 +1545,8 @@ export interface paths {
          * List output items
          * @description List the output items of a run in the order in which they were finished, while the run is in
          *     progress too.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["getEvalRunOutputItems"];
         put?: never;
@@ -1409,6 +1567,8 @@ export interface paths {
         /**
          * Retrieve an output item
          * @description Retrieve an output item: the item, the prompt, the answer, and each grader's result.
+         *
+         *     Required permission: `data.read`.
          */
         get: operations["getEvalRunOutputItem"];
         put?: never;
@@ -1429,6 +1589,8 @@ export interface paths {
         /**
          * List batches
          * @description List the project's batches, newest first.
+         *
+         *     Required permission: `batches.read`.
          */
         get: operations["listBatches"];
         put?: never;
@@ -1440,6 +1602,8 @@ export interface paths {
          *     The status changes from `validating` to `in_progress`, `finalizing` and `completed`. If a line
          *     of the file is not a valid request, the batch becomes `failed`, and `errors` lists the lines.
          *     After 24 hours, it becomes `expired`; the answers so far are kept.
+         *
+         *     Required permission: `batches.write`.
          */
         post: operations["createBatch"];
         delete?: never;
@@ -1458,6 +1622,8 @@ export interface paths {
         /**
          * Retrieve a batch
          * @description Retrieve a batch: its status, its counters, and its files once it has ended.
+         *
+         *     Required permission: `batches.read`.
          */
         get: operations["retrieveBatch"];
         put?: never;
@@ -1482,6 +1648,8 @@ export interface paths {
          * @description Cancel a batch. The status is `cancelling` until a worker has written the files, which
          *     usually takes seconds, and then `cancelled`. The answers so far are kept. Returns 409 if the
          *     batch has ended or is `finalizing`.
+         *
+         *     Required permission: `batches.write`.
          */
         post: operations["cancelBatch"];
         delete?: never;
@@ -1508,6 +1676,8 @@ export interface paths {
          *     The status changes from `queued` to `in_progress` and `completed`. The file may have fewer rows
          *     than wanted: `incomplete_details` and `counts` say why. A generation that becomes `failed` or
          *     `cancelled` keeps the rows so far.
+         *
+         *     Required permission: `files.write`.
          */
         post: operations["createDatasetGeneration"];
         delete?: never;
@@ -1526,6 +1696,8 @@ export interface paths {
         /**
          * List generations
          * @description List the project's generations, newest first.
+         *
+         *     Required permission: `files.read`.
          */
         get: operations["listDatasetGenerations"];
         put?: never;
@@ -1546,6 +1718,8 @@ export interface paths {
         /**
          * Retrieve a generation
          * @description Retrieve a generation: its status, its counters, and its file once it has ended.
+         *
+         *     Required permission: `files.read`.
          */
         get: operations["retrieveDatasetGeneration"];
         put?: never;
@@ -1554,6 +1728,8 @@ export interface paths {
          * Delete a generation
          * @description Delete a generation that has ended. Its file and its documents are kept. Returns 409 if it
          *     has not ended.
+         *
+         *     Required permission: `files.write`.
          */
         delete: operations["deleteDatasetGeneration"];
         options?: never;
@@ -1575,6 +1751,8 @@ export interface paths {
          * @description Cancel a generation. The status is `cancelling` until a worker has written the rows so far to
          *     the file, which usually takes seconds, and then `cancelled`. Returns 409 if the generation has
          *     ended or is about to.
+         *
+         *     Required permission: `files.write`.
          */
         post: operations["cancelDatasetGeneration"];
         delete?: never;
@@ -1595,9 +1773,11 @@ export interface paths {
          * @description Retrieve request and token counts by minute (kept for 2 days), hour or day (kept for 400
          *     days), in UTC.
          *
-         *     Admin keys see all projects; other keys see their own project. The last few seconds may be
-         *     missing. Buckets are aligned: `start_time` is rounded down to the start of its bucket. All
-         *     inference routes are included, embeddings among them.
+         *     Keys with the role `admin` or `auditor` see all projects; other keys see their own project. The
+         *     last few seconds may be missing. Buckets are aligned: `start_time` is rounded down to the start
+         *     of its bucket. All inference routes are included, embeddings among them.
+         *
+         *     Required permission: `usage.read`.
          */
         get: operations["getUsageCompletions"];
         put?: never;
@@ -1618,6 +1798,8 @@ export interface paths {
         /**
          * List webhook endpoints
          * @description List the project's webhook endpoints, newest first, without their secrets.
+         *
+         *     Required permission: `webhooks.read`.
          */
         get: operations["listWebhookEndpoints"];
         put?: never;
@@ -1626,6 +1808,8 @@ export interface paths {
          * @description Register a URL that receives a signed request when a fine-tuning job of the project
          *     succeeds, fails or is cancelled. The response contains the signing secret, which is not shown
          *     again. A project can have up to 10 endpoints.
+         *
+         *     Required permission: `webhooks.write`.
          */
         post: operations["createWebhookEndpoint"];
         delete?: never;
@@ -1645,6 +1829,8 @@ export interface paths {
          * Retrieve a webhook endpoint
          * @description Retrieve a webhook endpoint without its secret. `status` shows whether it still receives
          *     events.
+         *
+         *     Required permission: `webhooks.read`.
          */
         get: operations["retrieveWebhookEndpoint"];
         put?: never;
@@ -1652,12 +1838,16 @@ export interface paths {
          * Update a webhook endpoint
          * @description Update the given fields. Pending deliveries go to the new URL. An update with `url` also
          *     enables an endpoint that was disabled because it answered 410.
+         *
+         *     Required permission: `webhooks.write`.
          */
         post: operations["updateWebhookEndpoint"];
         /**
          * Delete a webhook endpoint
          * @description Delete an endpoint and its delivery log. Pending deliveries are dropped; a request in
          *     progress may still arrive.
+         *
+         *     Required permission: `webhooks.write`.
          */
         delete: operations["deleteWebhookEndpoint"];
         options?: never;
@@ -1679,6 +1869,8 @@ export interface paths {
          * @description Replace the signing secret immediately. All later requests, including retries, are signed
          *     with the new secret, and for 24 hours also with the old one if you ask for that. The response
          *     contains the new secret, which is not shown again.
+         *
+         *     Required permission: `webhooks.write`.
          */
         post: operations["rotateWebhookEndpointSecret"];
         delete?: never;
@@ -1702,6 +1894,8 @@ export interface paths {
          *     the endpoint subscribes to. A worker sends the event once, ahead of the endpoint's other
          *     events, and the delivery log shows the attempt. The error `webhook_test_failed` means that the
          *     endpoint did not respond.
+         *
+         *     Required permission: `webhooks.write`.
          */
         post: operations["testWebhookEndpoint"];
         delete?: never;
@@ -1721,6 +1915,8 @@ export interface paths {
          * List webhook deliveries
          * @description List the latest attempts to deliver events to an endpoint, newest first. The log keeps 100
          *     attempts and expires 30 days after the last one. Extension of OpenAI's API.
+         *
+         *     Required permission: `webhooks.read`.
          */
         get: operations["listWebhookEndpointDeliveries"];
         put?: never;
@@ -1741,6 +1937,8 @@ export interface paths {
         /**
          * List webhook event types
          * @description List the event types that an endpoint can subscribe to.
+         *
+         *     Required permission: `webhooks.read`.
          */
         get: operations["listWebhookEventTypes"];
         put?: never;
@@ -1817,6 +2015,8 @@ export interface paths {
          *     A job that would fail because of its files is rejected with the same error. While a file is
          *     still being checked or measured, the response is 409 with the code `file_not_ready`; retry
          *     after `retry-after` seconds.
+         *
+         *     Required permission: `fine_tuning.read`.
          */
         post: operations["estimateFineTuningJob"];
         delete?: never;
@@ -1837,6 +2037,8 @@ export interface paths {
         /**
          * Create a chat completion
          * @description Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and vLLM's parameters of sampling, including those not listed here; any other answers 400 with the code `unknown_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
+         *
+         *     Required permission: `model.request`.
          */
         post: operations["createChatCompletion"];
         delete?: never;
@@ -1857,6 +2059,8 @@ export interface paths {
         /**
          * Create a completion
          * @description Continues a text without applying a chat template. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and vLLM's parameters of sampling, including those not listed here; any other answers 400 with the code `unknown_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
+         *
+         *     Required permission: `model.request`.
          */
         post: operations["createCompletion"];
         delete?: never;
@@ -1877,6 +2081,8 @@ export interface paths {
         /**
          * Create a response
          * @description Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and vLLM's parameters of sampling, including those not listed here; any other answers 400 with the code `unknown_parameter`. Responses are not stored, so `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is `response.completed`, or `response.incomplete` if the limit of tokens cut the answer off. A failure during the stream is sent as an event with the body `Error`.
+         *
+         *     Required permission: `model.request`.
          */
         post: operations["createResponse"];
         delete?: never;
@@ -1897,6 +2103,8 @@ export interface paths {
         /**
          * Create embeddings
          * @description Converts texts to embedding vectors. The base model must be an embedding model; others answer 400 with the code `unsupported_model`. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and vLLM's parameters of sampling, including those not listed here; any other answers 400 with the code `unknown_parameter`.
+         *
+         *     Required permission: `model.request`.
          */
         post: operations["createEmbedding"];
         delete?: never;
@@ -3452,10 +3660,15 @@ export interface components {
              */
             name: string;
             /**
-             * @description Role of the key. `admin` keys may manage all projects.
+             * @description Role of the key. It cannot have more permissions than the role of the key that creates it.
              * @default member
              */
             role?: components["schemas"]["Role"];
+            /**
+             * Models
+             * @description The only models of a key with the role `inference`: names of base models, trained models or aliases. An alias follows its target. `null` allows all.
+             */
+            models?: string[] | null;
             /** @default {} */
             limits?: components["schemas"]["Limits"];
         };
@@ -5802,6 +6015,11 @@ export interface components {
             name: string;
             role: components["schemas"]["Role"];
             /**
+             * Models
+             * @description The only models that the key may use, or null for all models of its project.
+             */
+            models: string[] | null;
+            /**
              * Redacted Value
              * @description Redacted secret with its last characters.
              */
@@ -7190,6 +7408,11 @@ export interface components {
             name: string;
             role: components["schemas"]["Role"];
             /**
+             * Models
+             * @description The only models that the key may use, or null for all models of its project.
+             */
+            models: string[] | null;
+            /**
              * Redacted Value
              * @description Redacted secret with its last characters.
              */
@@ -7803,10 +8026,10 @@ export interface components {
         };
         /**
          * Role
-         * @description Role of a key. `admin` keys can also manage projects and keys.
+         * @description Role of a key: what it may do, in its project or, as `admin` and `auditor`, in all.
          * @enum {string}
          */
-        Role: "admin" | "member";
+        Role: "admin" | "project_admin" | "member" | "trainer" | "inference" | "reader" | "auditor";
         /**
          * RotateWebhookEndpointSecret
          * @description Request to rotate a signing secret.
@@ -8369,8 +8592,31 @@ export interface components {
             name?: string | null;
         };
         /**
+         * UpdateKey
+         * @description Request to update an API key. Omitted fields stay unchanged.
+         */
+        UpdateKey: {
+            /**
+             * Name
+             * @description New name of the key.
+             */
+            name?: string | null;
+            /** @description New role of the key. Neither it nor the present role can have more permissions than the role of the key that changes it. */
+            role?: components["schemas"]["Role"] | null;
+            /**
+             * Models
+             * @description New list of the only models of a key with the role `inference`. `null` allows all.
+             */
+            models?: string[] | null;
+            /**
+             * @description Limits to change. Omitted limits stay unchanged.
+             * @default {}
+             */
+            limits?: components["schemas"]["Limits"];
+        };
+        /**
          * UpdateLimits
-         * @description Request to update the limits of a project or key. Omitted limits stay unchanged.
+         * @description Request to update the limits of a project. Omitted limits stay unchanged.
          */
         UpdateLimits: {
             limits: components["schemas"]["Limits"];
@@ -9597,6 +9843,16 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
+        /** @description The API key does not have permission for this operation. */
+        Error403: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
     };
     parameters: never;
     requestBodies: never;
@@ -9731,6 +9987,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             503: components["responses"]["Error503"];
         };
     };
@@ -9812,6 +10069,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The request body or a part of it exceeds its size limit. */
             413: {
                 headers: {
@@ -9884,6 +10142,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -9923,6 +10182,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -9963,6 +10223,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10010,6 +10271,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             413: components["responses"]["Error413"];
             /** @description The request exceeds a limit of the key or the project. */
             429: {
@@ -10052,6 +10314,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10091,6 +10354,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10149,6 +10413,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10246,6 +10511,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10308,6 +10574,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10366,6 +10633,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10456,6 +10724,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10552,6 +10821,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10621,6 +10891,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10680,6 +10951,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10748,6 +11020,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10814,6 +11087,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10889,6 +11163,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -10942,6 +11217,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11023,6 +11299,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11067,6 +11344,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11118,6 +11396,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11147,6 +11426,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11200,6 +11480,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             413: components["responses"]["Error413"];
             503: components["responses"]["Error503"];
         };
@@ -11230,6 +11511,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11283,6 +11565,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11335,7 +11618,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-5uij1a6xtirbu3glqgzltzjf
+                 * @example file-ecfa8ec1fjyh9pv5i0smwzab
                  */
                 file_id: string;
             };
@@ -11364,6 +11647,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11384,12 +11668,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-5uij1a6xtirbu3glqgzltzjf
+                 * @example file-ecfa8ec1fjyh9pv5i0smwzab
                  */
                 file_id: string;
                 /**
                  * @description ID of an import of the file.
-                 * @example modelimport-uu7f68pgyj5j4qgxjuuqcla5
+                 * @example modelimport-nlomxw4mlla362ar3pkzxtmu
                  */
                 import_id: string;
             };
@@ -11408,6 +11692,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11468,6 +11753,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11511,6 +11797,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11574,6 +11861,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11613,6 +11901,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11663,6 +11952,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11713,6 +12003,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11793,6 +12084,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11850,6 +12142,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11897,6 +12190,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11957,6 +12251,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -11997,6 +12292,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12036,6 +12332,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12094,6 +12391,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12155,6 +12453,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12219,6 +12518,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12239,7 +12539,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-ocikogap4anl3147vkxvivgh
+                 * @example ftadvice-iqvbcj6bw3ohqhnlfporxe1p
                  */
                 advice_id: string;
             };
@@ -12258,6 +12558,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12450,6 +12751,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12490,6 +12792,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12553,6 +12856,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12592,6 +12896,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12658,6 +12963,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12719,6 +13025,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12781,6 +13088,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12810,6 +13118,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12853,6 +13162,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12904,6 +13214,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -12969,6 +13280,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -13023,6 +13335,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -13407,21 +13720,21 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description ID of a project in this installation.
-                 * @example proj_wxg36upx65aednr9s8czwzcp
-                 */
-                project_id: string;
-                /**
                  * @description ID of an API key in the project.
                  * @example key_gvac4wkx5kuceetvodtr9xdb
                  */
                 key_id: string;
+                /**
+                 * @description ID of a project in this installation.
+                 * @example proj_wxg36upx65aednr9s8czwzcp
+                 */
+                project_id: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["UpdateLimits"];
+                "application/json": components["schemas"]["UpdateKey"];
             };
         };
         responses: {
@@ -13476,15 +13789,15 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description ID of a project in this installation.
-                 * @example proj_wxg36upx65aednr9s8czwzcp
-                 */
-                project_id: string;
-                /**
                  * @description ID of an API key in the project.
                  * @example key_gvac4wkx5kuceetvodtr9xdb
                  */
                 key_id: string;
+                /**
+                 * @description ID of a project in this installation.
+                 * @example proj_wxg36upx65aednr9s8czwzcp
+                 */
+                project_id: string;
             };
             cookie?: never;
         };
@@ -13592,6 +13905,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13635,6 +13949,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
@@ -13657,7 +13972,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_yerybajrsikv9urchib9tqft
+                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
                  */
                 eval_id: string;
             };
@@ -13676,6 +13991,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -13696,7 +14012,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_yerybajrsikv9urchib9tqft
+                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
                  */
                 eval_id: string;
             };
@@ -13729,6 +14045,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -13750,7 +14067,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_005mwkof0i7ahxau9s6ot19i
+                 * @example eval_16tycutajqgdy19t13vf9yn6
                  */
                 eval_id: string;
             };
@@ -13769,6 +14086,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -13801,7 +14119,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_yerybajrsikv9urchib9tqft
+                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
                  */
                 eval_id: string;
             };
@@ -13830,6 +14148,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -13856,7 +14175,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_yerybajrsikv9urchib9tqft
+                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
                  */
                 eval_id: string;
             };
@@ -13889,6 +14208,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -13933,12 +14253,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_yerybajrsikv9urchib9tqft
+                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_v32mob7vafpx9i8u6iwqnmyv
+                 * @example evalrun_ghf6grkk7bf158qe204jfp5d
                  */
                 run_id: string;
             };
@@ -13957,6 +14277,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -13977,12 +14298,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_yerybajrsikv9urchib9tqft
+                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_rcccn2y4mqz5j35znnihq7ny
+                 * @example evalrun_oxm9qar7u1uchnppnsdb9x2f
                  */
                 run_id: string;
             };
@@ -14001,6 +14322,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14032,12 +14354,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_rcccn2y4mqz5j35znnihq7ny
+                 * @example evalrun_oxm9qar7u1uchnppnsdb9x2f
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_yerybajrsikv9urchib9tqft
+                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
                  */
                 eval_id: string;
             };
@@ -14056,6 +14378,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14076,12 +14399,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_yerybajrsikv9urchib9tqft
+                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_6ny4sgrt6div6e8bampuibq0
+                 * @example evalrun_kbs7j6mviracr3dek40rdmzg
                  */
                 run_id: string;
             };
@@ -14100,6 +14423,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14143,12 +14467,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_v32mob7vafpx9i8u6iwqnmyv
+                 * @example evalrun_ghf6grkk7bf158qe204jfp5d
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_yerybajrsikv9urchib9tqft
+                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
                  */
                 eval_id: string;
             };
@@ -14177,6 +14501,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14197,17 +14522,17 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an output item of the run.
-                 * @example outputitem_v32mob7vafpx9i8u6iwqnmyv00001
+                 * @example outputitem_ghf6grkk7bf158qe204jfp5d00001
                  */
                 output_item_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_v32mob7vafpx9i8u6iwqnmyv
+                 * @example evalrun_ghf6grkk7bf158qe204jfp5d
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_yerybajrsikv9urchib9tqft
+                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
                  */
                 eval_id: string;
             };
@@ -14226,6 +14551,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14277,6 +14603,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14320,6 +14647,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14364,7 +14692,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_s69pjka80f6wyj9l60xi31af
+                 * @example batch_mdcixu3huam2i1zu23gepcmd
                  */
                 batch_id: string;
             };
@@ -14383,6 +14711,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14403,7 +14732,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_u4fla0p7rupqp4qv3x9yao2e
+                 * @example batch_aoe4idfb2zo7bxrpqwam7bzp
                  */
                 batch_id: string;
             };
@@ -14422,6 +14751,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14486,6 +14816,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14561,6 +14892,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14571,7 +14903,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_0vyx99wpfp51o36ju9pm3uuy
+                 * @example dsgen_wernocavc0xdfc7skx2lblyl
                  */
                 generation_id: string;
             };
@@ -14590,6 +14922,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14610,7 +14943,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_w5ihnqissn6ky0jeay9td9o7
+                 * @example dsgen_7gky0okgd795bfxb2x4eofkn
                  */
                 generation_id: string;
             };
@@ -14629,6 +14962,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14660,7 +14994,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_ccsuwchyldtyx09oos0n5y9v
+                 * @example dsgen_w5ihnqissn6ky0jeay9td9o7
                  */
                 generation_id: string;
             };
@@ -14679,6 +15013,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14770,6 +15105,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14811,6 +15147,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14848,6 +15185,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
@@ -14870,7 +15208,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_gfwylaqys47abbskuup0fp0p
+                 * @example webhook_40jto8aw7y5xw6k6b6l57xoh
                  */
                 webhook_endpoint_id: string;
             };
@@ -14889,6 +15227,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14909,7 +15248,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_gfwylaqys47abbskuup0fp0p
+                 * @example webhook_40jto8aw7y5xw6k6b6l57xoh
                  */
                 webhook_endpoint_id: string;
             };
@@ -14942,6 +15281,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -14963,7 +15303,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_40jto8aw7y5xw6k6b6l57xoh
+                 * @example webhook_qhz913u260in4118g35df0ip
                  */
                 webhook_endpoint_id: string;
             };
@@ -14982,6 +15322,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -15002,7 +15343,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_gfwylaqys47abbskuup0fp0p
+                 * @example webhook_40jto8aw7y5xw6k6b6l57xoh
                  */
                 webhook_endpoint_id: string;
             };
@@ -15035,6 +15376,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -15056,7 +15398,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_gfwylaqys47abbskuup0fp0p
+                 * @example webhook_40jto8aw7y5xw6k6b6l57xoh
                  */
                 webhook_endpoint_id: string;
             };
@@ -15089,6 +15431,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -15129,7 +15472,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_gfwylaqys47abbskuup0fp0p
+                 * @example webhook_40jto8aw7y5xw6k6b6l57xoh
                  */
                 webhook_endpoint_id: string;
             };
@@ -15158,6 +15501,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -15191,6 +15535,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15280,6 +15625,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -15347,6 +15693,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -15481,6 +15828,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -15615,6 +15963,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -15748,6 +16097,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {

@@ -23,13 +23,19 @@ from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of
 from service.web.idempotency import created_once
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1", tags=["Models"])
 
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 
 
-@router.post("/models/import", operation_id="createModelImport", summary="Import a model")
+@router.post(
+    "/models/import",
+    operation_id="createModelImport",
+    summary="Import a model",
+    openapi_extra=needs(Permission.MODEL_WRITE),
+)
 async def import_model(
     body: CreateModelImport,
     caller: Caller,
@@ -68,7 +74,12 @@ async def import_model(
     )
 
 
-@router.get("/files/{file_id}/imports", operation_id="listModelImports", summary="List imports")
+@router.get(
+    "/files/{file_id}/imports",
+    operation_id="listModelImports",
+    summary="List imports",
+    openapi_extra=needs(Permission.FILES_READ),
+)
 async def list_imports(
     file_id: str,
     caller: Caller,
@@ -87,6 +98,7 @@ async def list_imports(
     "/files/{file_id}/imports/{import_id}",
     operation_id="retrieveModelImport",
     summary="Retrieve an import",
+    openapi_extra=needs(Permission.FILES_READ),
 )
 async def retrieve_import(
     file_id: str, import_id: str, caller: Caller, files: Store, tasks: TaskStore

@@ -14,6 +14,7 @@ from service.curation.recognizers.schemas import RecognizerDeleted, RecognizerOb
 from service.datasets.personal_data.kinds import KINDS, POSSIBLE
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/recognizers", tags=["Data sets"])
 
@@ -22,7 +23,12 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 Store = Annotated[Recognizers, Depends(resource("recognizers"))]
 
 
-@router.get("", operation_id="listRecognizers", summary="List recognizers")
+@router.get(
+    "",
+    operation_id="listRecognizers",
+    summary="List recognizers",
+    openapi_extra=needs(Permission.DATA_READ),
+)
 async def list_recognizers(
     caller: Caller,
     store: Store,
@@ -37,7 +43,12 @@ async def list_recognizers(
     return list_of([RecognizerObject.of(record) for record in page.items], page.has_more)
 
 
-@router.get("/{recognizer}", operation_id="retrieveRecognizer", summary="Retrieve a recognizer")
+@router.get(
+    "/{recognizer}",
+    operation_id="retrieveRecognizer",
+    summary="Retrieve a recognizer",
+    openapi_extra=needs(Permission.DATA_READ),
+)
 async def retrieve_recognizer(recognizer: str, caller: Caller, store: Store) -> RecognizerObject:
     """Retrieve a recognizer with its pattern and terms."""
     record = await store.records.get(caller.project_id, recognizer)
@@ -46,7 +57,12 @@ async def retrieve_recognizer(recognizer: str, caller: Caller, store: Store) -> 
     return RecognizerObject.of(record)
 
 
-@router.put("/{recognizer}", operation_id="setRecognizer", summary="Set a recognizer")
+@router.put(
+    "/{recognizer}",
+    operation_id="setRecognizer",
+    summary="Set a recognizer",
+    openapi_extra=needs(Permission.FILES_WRITE),
+)
 async def set_recognizer(
     recognizer: str, body: SetRecognizer, caller: Caller, store: Store
 ) -> RecognizerObject:
@@ -69,7 +85,12 @@ async def set_recognizer(
     return RecognizerObject.of(record)
 
 
-@router.delete("/{recognizer}", operation_id="deleteRecognizer", summary="Delete a recognizer")
+@router.delete(
+    "/{recognizer}",
+    operation_id="deleteRecognizer",
+    summary="Delete a recognizer",
+    openapi_extra=needs(Permission.FILES_WRITE),
+)
 async def delete_recognizer(recognizer: str, caller: Caller, store: Store) -> RecognizerDeleted:
     """Delete a recognizer. Files that were cleaned with it remain as they are."""
     if not await store.delete(caller.project_id, recognizer):

@@ -42,6 +42,7 @@ from service.web.deps import AppSettings, Caller
 from service.web.http import ListOf, list_of
 from service.web.idempotency import created_once
 from service.web.openapi.parts import headers
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/files", tags=["Data sets"])
 
@@ -69,6 +70,7 @@ OtherFile = Annotated[
         200: {"description": "Completed comparison.", "content": {"application/json": _DIFF}},
         202: _PENDING,
     },
+    openapi_extra=needs(Permission.DATA_READ),
 )
 async def retrieve_diff(
     file_id: str,
@@ -106,6 +108,7 @@ async def retrieve_diff(
     summary="List the rows that differ",
     response_model=ListOf[DiffRowObject],
     responses={202: _PENDING},
+    openapi_extra=needs(Permission.DATA_READ),
 )
 async def list_diff_rows(
     file_id: str,
@@ -144,7 +147,12 @@ async def list_diff_rows(
     return Response(page, media_type="application/json")
 
 
-@router.post("/merge", operation_id="createFileMerge", summary="Merge files")
+@router.post(
+    "/merge",
+    operation_id="createFileMerge",
+    summary="Merge files",
+    openapi_extra=needs(Permission.FILES_WRITE),
+)
 async def merge_files(
     body: MergeRequest,
     caller: Caller,
@@ -181,7 +189,12 @@ async def merge_files(
     )
 
 
-@router.get("/{file_id}/merges", operation_id="listFileMerges", summary="List merges")
+@router.get(
+    "/{file_id}/merges",
+    operation_id="listFileMerges",
+    summary="List merges",
+    openapi_extra=needs(Permission.FILES_READ),
+)
 async def list_merges(
     file_id: str,
     caller: Caller,
@@ -197,7 +210,10 @@ async def list_merges(
 
 
 @router.get(
-    "/{file_id}/merges/{merge_id}", operation_id="retrieveFileMerge", summary="Retrieve a merge"
+    "/{file_id}/merges/{merge_id}",
+    operation_id="retrieveFileMerge",
+    summary="Retrieve a merge",
+    openapi_extra=needs(Permission.FILES_READ),
 )
 async def retrieve_merge(
     file_id: str, merge_id: str, caller: Caller, files: Store, tasks: TaskStore

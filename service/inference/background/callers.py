@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 
 from service.core.limits import Limits
-from service.projects.records import Projects, Role
+from service.projects.records import Projects
 from service.web.auth import Principal
+from service.web.permissions import Role
 
 _KEPT_S = 10.0
 # A worker's requests wait behind users' requests in the engine. They are not counted among the

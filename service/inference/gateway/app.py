@@ -41,6 +41,7 @@ from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
 from service.models.tools import ToolCallParsers
 from service.usage.meter import Admission, Meter, Served
 from service.web.auth import Authenticator
+from service.web.permissions import Permission, missing
 
 log = logging.getLogger(__name__)
 
@@ -119,11 +120,15 @@ class Gateway:
         caller = self._authenticator.remembered(
             authorization
         ) or await self._authenticator.authenticate(authorization)
+        if not caller.may_request_models:
+            raise missing(caller.role, Permission.MODEL_REQUEST)
         body = await request_body.read(
             receive, headers, self._max_body_bytes, self._client_timeout_s
         )
         path = exchange.scope["path"]
         request = self._rules.checked(path, body)
+        if not caller.sees(request.model):
+            raise model_not_found(request.model)
         found = self._registry.remembered(
             caller.project_id, request.model
         ) or await self._registry.resolve(caller.project_id, request.model)

@@ -22,6 +22,7 @@ from service.inference.gateway.schemas import (
 )
 from service.web.deps import principal
 from service.web.openapi.parts import RATE_ERROR_HEADERS, RATE_HEADERS, headers
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1", tags=["Inference"], dependencies=[Depends(principal)])
 
@@ -56,6 +57,7 @@ _STREAM_OR_WHOLE: _Responses = {**_WHOLE, 200: {**_WHOLE[200], **_STREAM}}
     summary="Create a chat completion",
     description=f"Generates the next message of a conversation. {_PASSED_ON} {_UNTIL_DONE}",
     responses=_STREAM_OR_WHOLE,
+    openapi_extra=needs(Permission.MODEL_REQUEST),
 )
 async def create_chat_completion(_: CreateChatCompletion) -> ChatCompletion:
     """Generate the next message of a conversation."""
@@ -68,6 +70,7 @@ async def create_chat_completion(_: CreateChatCompletion) -> ChatCompletion:
     summary="Create a completion",
     description=f"Continues a text without applying a chat template. {_PASSED_ON} {_UNTIL_DONE}",
     responses=_STREAM_OR_WHOLE,
+    openapi_extra=needs(Permission.MODEL_REQUEST),
 )
 async def create_completion(_: CreateCompletion) -> Completion:
     """Continue a text."""
@@ -81,6 +84,7 @@ async def create_completion(_: CreateCompletion) -> Completion:
     description=f"Generates a response with OpenAI's Responses API. {_PASSED_ON} Responses are "
     f"not stored, so `previous_response_id` finds none. {_UNTIL_COMPLETED}",
     responses=_STREAM_OR_WHOLE,
+    openapi_extra=needs(Permission.MODEL_REQUEST),
 )
 async def create_response(_: CreateResponse) -> Response:
     """Generate a response with OpenAI's Responses API."""
@@ -94,6 +98,7 @@ async def create_response(_: CreateResponse) -> Response:
     description="Converts texts to embedding vectors. The base model must be an embedding model; "
     f"others answer 400 with the code `unsupported_model`. {_PASSED_ON}",
     responses=_WHOLE,
+    openapi_extra=needs(Permission.MODEL_REQUEST),
 )
 async def create_embedding(_: CreateEmbeddings) -> Embeddings:
     """Convert texts to embedding vectors."""

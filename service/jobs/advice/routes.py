@@ -21,6 +21,7 @@ from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import created_once
 from service.web.openapi.parts import headers
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/fine_tuning/advice", tags=["Fine-tuning"])
 
@@ -44,6 +45,7 @@ Existing = Annotated[AdviceRecord, Depends(_existing)]
     operation_id="createFineTuningAdvice",
     summary="Ask for advice before a training",
     responses={409: {"headers": headers("retry-after")}},
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
 )
 async def create_advice(
     body: CreateAdvice,
@@ -74,13 +76,23 @@ async def create_advice(
     )
 
 
-@router.get("/{advice_id}", operation_id="retrieveFineTuningAdvice", summary="Retrieve advice")
+@router.get(
+    "/{advice_id}",
+    operation_id="retrieveFineTuningAdvice",
+    summary="Retrieve advice",
+    openapi_extra=needs(Permission.FINE_TUNING_READ),
+)
 async def retrieve_advice(advice: Existing) -> AdviceObject:
     """Retrieve the state of an advice, and its result once it is completed."""
     return AdviceObject.of(advice)
 
 
-@router.delete("/{advice_id}", operation_id="deleteFineTuningAdvice", summary="Delete advice")
+@router.delete(
+    "/{advice_id}",
+    operation_id="deleteFineTuningAdvice",
+    summary="Delete advice",
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+)
 async def delete_advice(advice: Existing, store: Store) -> AdviceDeleted:
     """Delete an advice. If it is in progress, the worker stops. Advice is also deleted 30 days
     after it was created.

@@ -15,6 +15,7 @@ from service.jobs.evaluation.schemas import JobEvaluationObject
 from service.jobs.records import Jobs
 from service.jobs.routes import existing
 from service.web.deps import Caller, resource
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["Fine-tuning"])
 
@@ -58,6 +59,7 @@ Existing = Annotated[JobEvaluation, Depends(_evaluation)]
     "/{job_id}/evaluation",
     operation_id="retrieveFineTuningJobEvaluation",
     summary="Retrieve the evaluation of a job",
+    openapi_extra=needs(Permission.DATA_READ),
 )
 async def retrieve_evaluation(evaluation: Existing) -> JobEvaluationObject:
     """Retrieve the state and the verdict of a job's evaluation.
@@ -73,6 +75,7 @@ async def retrieve_evaluation(evaluation: Existing) -> JobEvaluationObject:
     "/{job_id}/evaluation",
     operation_id="restartFineTuningJobEvaluation",
     summary="Run the evaluation of a job again",
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
 )
 async def restart_evaluation(
     evaluation: Existing, evaluations: EvaluationStore
@@ -106,6 +109,7 @@ async def restart_evaluation(
             },
         }
     },
+    openapi_extra=needs(Permission.DATA_READ),
 )
 async def retrieve_report(
     evaluation: Existing,

@@ -28,6 +28,7 @@ from service.models.aliases.schemas import AliasChange, AliasDeleted, AliasObjec
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.openapi.parts import headers
+from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
 
@@ -70,7 +71,12 @@ _WITH_ETAG: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("", operation_id="listAliases", summary="List aliases")
+@router.get(
+    "",
+    operation_id="listAliases",
+    summary="List aliases",
+    openapi_extra=needs(Permission.ALIASES_READ),
+)
 async def list_aliases(
     caller: Caller,
     store: Store,
@@ -86,7 +92,10 @@ async def list_aliases(
 
 
 @router.get(
-    "/{name:path}/history", operation_id="listAliasHistory", summary="List an alias's changes"
+    "/{name:path}/history",
+    operation_id="listAliasHistory",
+    summary="List an alias's changes",
+    openapi_extra=needs(Permission.ALIASES_READ),
 )
 async def list_history(name: str, caller: Caller, store: Store) -> ListOf[AliasChange]:
     """List an alias's last 100 changes, newest first: the targets, the time and the API key."""
@@ -100,6 +109,7 @@ async def list_history(name: str, caller: Caller, store: Store) -> ListOf[AliasC
     operation_id="rollbackAlias",
     summary="Roll back an alias",
     responses=_WITH_ETAG,
+    openapi_extra=needs(Permission.ALIASES_WRITE),
 )
 async def rollback_alias(
     name: str, caller: Caller, store: Store, expected: IfMatch, response: Response
@@ -133,6 +143,7 @@ async def rollback_alias(
     operation_id="retrieveAlias",
     summary="Retrieve an alias",
     responses=_WITH_ETAG,
+    openapi_extra=needs(Permission.ALIASES_READ),
 )
 async def retrieve_alias(
     name: str, caller: Caller, store: Store, response: Response
@@ -141,7 +152,13 @@ async def retrieve_alias(
     return _answer(await _existing(store, caller.project_id, name), response)
 
 
-@router.put("/{name:path}", operation_id="setAlias", summary="Set an alias", responses=_WITH_ETAG)
+@router.put(
+    "/{name:path}",
+    operation_id="setAlias",
+    summary="Set an alias",
+    responses=_WITH_ETAG,
+    openapi_extra=needs(Permission.ALIASES_WRITE),
+)
 async def set_alias(
     name: str,
     body: SetAlias,
@@ -174,7 +191,12 @@ async def set_alias(
     return _answer(record, response)
 
 
-@router.delete("/{name:path}", operation_id="deleteAlias", summary="Delete an alias")
+@router.delete(
+    "/{name:path}",
+    operation_id="deleteAlias",
+    summary="Delete an alias",
+    openapi_extra=needs(Permission.ALIASES_WRITE),
+)
 async def delete_alias(name: str, caller: Caller, store: Store, expected: IfMatch) -> AliasDeleted:
     """Delete an alias and its history. Its target models are kept."""
     record = await _existing(store, caller.project_id, name)

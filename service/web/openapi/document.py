@@ -10,13 +10,15 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute
 
-from service.core.errors import Error, TooLarge, Unauthenticated, Unavailable
+from service.core.errors import Error, Forbidden, TooLarge, Unauthenticated, Unavailable
 from service.web.openapi import examples, parameters, parts
 from service.web.openapi.examples import Recorded
+from service.web.permissions import EXTENSION, PERMISSIONS
 
-# Answers of every operation that needs a key. These and the 413 go into `components`.
+# Answers of every operation that needs a key. These, the 403 and the 413 go into `components`.
 _EVERYWHERE = (Unauthenticated.status, Unavailable.status)
 _OF_A_JSON_BODY = TooLarge.status
+_OF_A_PERMISSION = Forbidden.status
 
 
 def describe(app: FastAPI, *, schemas: Mapping[str, Any], routes: Sequence[BaseRoute]) -> None:
@@ -69,7 +71,7 @@ def _add_components(components: dict[str, Any], more: Mapping[str, Any], shared:
     components["headers"] = parts.HEADERS
     components["securitySchemes"] = {"HTTPBearer": parts.SECURITY_SCHEME}
     components["responses"] = {}
-    for status in (*_EVERYWHERE, _OF_A_JSON_BODY):
+    for status in (*_EVERYWHERE, _OF_A_JSON_BODY, _OF_A_PERMISSION):
         response = parts.error(status)
         examples.add_to_contents(response, shared.get("responses", {}).get(str(status), {}))
         components["responses"][f"Error{status}"] = response
@@ -82,7 +84,16 @@ def _complete_operation(operation: dict[str, Any], recorded: Recorded) -> None:
     if body := operation.get("requestBody"):
         examples.add_to_contents(body, recorded.get("requestBody", {}))
     operation.setdefault("security", [])
+    if not _is_for_all_roles(operation):
+        operation["description"] += f"\n\nRequired permission: `{operation[EXTENSION]}`."
     operation["responses"] = _responses(operation, recorded.get("responses", {}))
+
+
+def _is_for_all_roles(operation: dict[str, Any]) -> bool:
+    """Whether an operation needs no key, or a permission that every role has."""
+    return EXTENSION not in operation or all(
+        operation[EXTENSION] in permissions for permissions in PERMISSIONS.values()
+    )
 
 
 def _responses(operation: dict[str, Any], recorded: Recorded) -> dict[str, Any]:
@@ -93,6 +104,8 @@ def _responses(operation: dict[str, Any], recorded: Recorded) -> dict[str, Any]:
         shared = [*_EVERYWHERE]
         if "application/json" in operation.get("requestBody", {}).get("content", {}):
             shared.append(_OF_A_JSON_BODY)
+        if not _is_for_all_roles(operation):
+            shared.append(_OF_A_PERMISSION)
         for status in shared:
             found[str(status)] = {"$ref": f"#/components/responses/Error{status}"}
     for seen, contents in recorded.items():

@@ -79,15 +79,15 @@ TAGS = [
         "name": "Usage",
         "description": "Request and token counts over time, and the limits of the API key.",
     },
-    {"name": "Projects", "description": "Tenants, their API keys and limits. Admin keys only."},
+    {"name": "Projects", "description": "Tenants, their API keys and limits."},
     {"name": "Health", "description": "Health checks. No API key needed."},
 ]
 SECURITY_SCHEME = {
     "type": "http",
     "scheme": "bearer",
     "description": "API key of a project, sent as `Authorization: Bearer sk-ft-…`. Create keys "
-    "with `finetuned-server keys create` or `createApiKey`. Operations with the tag Projects need "
-    "a key with the role `admin`.",
+    "with `finetuned-server keys create` or `createApiKey`. The role of a key decides which "
+    "operations it may use: each operation names the permission that it needs.",
 }
 
 _RATE = {

@@ -54,6 +54,7 @@ USED = (
     "admin projects limit {project} --requests-per-minute 9",
     "admin keys create {project} --to api-key",
     "admin keys list {project}",
+    "admin keys update {project} {key} --role inference --model tiny-base",
     "admin keys revoke {project} {key} --yes",
     "login",
     "logout",

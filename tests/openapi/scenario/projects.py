@@ -52,11 +52,22 @@ async def _keys(world: World, path: dict[str, str]) -> None:
         json={"name": "backend", "role": "member", "limits": {"requests_per_minute": 60}},
     )
     one = {**path, "key_id": made.json()["id"]}
+    await world.call(
+        "createApiKey",
+        "chatbot",
+        "Key of a chatbot, which can only send requests to one model",
+        key="admin",
+        path=path,
+        json={"name": "chatbot", "role": "inference", "models": ["support"]},
+    )
     await world.call("createApiKey", expect=400, key="admin", path=path, json={})
     await world.call("listApiKeys", "one", key="admin", path=path, query={"limit": 20})
     await world.call("listApiKeys", expect=400, key="admin", path=path, query={"after": NO_KEY})
     limits = {"limits": {"requests_per_minute": 120}}
     await world.call("updateApiKey", "limits", "Higher limits", key="admin", path=one, json=limits)
+    await world.call(
+        "updateApiKey", "role", "Another role", key="admin", path=one, json={"role": "trainer"}
+    )
     wrong = {"limits": {"requests_per_minute": "many"}}
     await world.call("updateApiKey", expect=400, key="admin", path=one, json=wrong)
     await world.call("deleteApiKey", "revoked", key="admin", path=one)

@@ -17,6 +17,11 @@ async def keys(world: World) -> None:
     await world.call("listFiles", expect=401, key="unknown", shared=True)
 
 
+async def roles(world: World) -> None:
+    """Use an operation that the role of the key does not permit."""
+    await world.call("listFiles", expect=403, key="inference", shared=True)
+
+
 async def large_body(world: World, max_json_body_bytes: int) -> None:
     """Send a JSON body that exceeds its limit."""
     name = "0" * max_json_body_bytes

@@ -293,6 +293,7 @@ class Keys(Resource):
 
     list = items(admin.list_keys)
     create = method(admin.create_key)
+    update = method(admin.update_key)
     limit = method(admin.limit_key)
     revoke = method(admin.revoke_key)
 
@@ -302,12 +303,13 @@ class AsyncKeys(AsyncResource):
 
     list = async_items(admin.list_keys)
     create = async_method(admin.create_key)
+    update = async_method(admin.update_key)
     limit = async_method(admin.limit_key)
     revoke = async_method(admin.revoke_key)
 
 
 class Admin:
-    """Operations that require an admin key."""
+    """Projects and API keys, for keys with the role `admin` or `project_admin`."""
 
     def __init__(self, runner: Runner) -> None:
         self.projects = Projects(runner)
@@ -315,7 +317,7 @@ class Admin:
 
 
 class AsyncAdmin:
-    """Operations that require an admin key."""
+    """Projects and API keys, for keys with the role `admin` or `project_admin`."""
 
     def __init__(self, runner: AsyncRunner) -> None:
         self.projects = AsyncProjects(runner)

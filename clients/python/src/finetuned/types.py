@@ -2387,9 +2387,35 @@ class UpdateEval(Model):
     """
 
 
+class UpdateKey(Model):
+    """
+    Request to update an API key. Omitted fields stay unchanged.
+    """
+
+    name: str | None = None
+    """
+    New name of the key.
+    """
+    role: (
+        Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
+        | None
+    ) = None
+    """
+    New role of the key. Neither it nor the present role can have more permissions than the role of the key that changes it.
+    """
+    models: list[str] | None = None
+    """
+    New list of the only models of a key with the role `inference`. `null` allows all.
+    """
+    limits: Limits | None = None
+    """
+    Limits to change. Omitted limits stay unchanged.
+    """
+
+
 class UpdateLimits(Model):
     """
-    Request to update the limits of a project or key. Omitted limits stay unchanged.
+    Request to update the limits of a project. Omitted limits stay unchanged.
     """
 
     limits: Limits
@@ -3673,9 +3699,15 @@ class CreateKey(Model):
     """
 
     name: str
-    role: Literal["admin", "member"] = "member"
+    role: Literal[
+        "admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"
+    ] = "member"
     """
-    Role of the key. `admin` keys may manage all projects.
+    Role of the key. It cannot have more permissions than the role of the key that creates it.
+    """
+    models: list[str] | None = None
+    """
+    The only models of a key with the role `inference`: names of base models, trained models or aliases. An alias follows its target. `null` allows all.
     """
     limits: Limits | None = None
 
@@ -4228,9 +4260,13 @@ class KeyObject(Model):
     """
     Name of the key.
     """
-    role: Literal["admin", "member"]
+    role: Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
     """
-    Role of a key. `admin` keys can also manage projects and keys.
+    Role of a key: what it may do, in its project or, as `admin` and `auditor`, in all.
+    """
+    models: list[str] | None
+    """
+    The only models that the key may use, or null for all models of its project.
     """
     redacted_value: str
     """
@@ -4578,9 +4614,13 @@ class NewKeyObject(Model):
     """
     Name of the key.
     """
-    role: Literal["admin", "member"]
+    role: Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
     """
-    Role of a key. `admin` keys can also manage projects and keys.
+    Role of a key: what it may do, in its project or, as `admin` and `auditor`, in all.
+    """
+    models: list[str] | None
+    """
+    The only models that the key may use, or null for all models of its project.
     """
     redacted_value: str
     """

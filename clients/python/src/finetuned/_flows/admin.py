@@ -1,8 +1,11 @@
-"""Projects and API keys. All methods require an admin key."""
+"""Projects and API keys.
+
+Keys with the role `project_admin` manage the keys of their project; all else needs `admin`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from finetuned._flows.common import at, listed
@@ -12,6 +15,7 @@ from finetuned.types import Deleted, KeyObject, Limits, NewKeyObject, ProjectObj
 
 _PROJECTS = ("organization", "projects")
 Wanted = Limits | Mapping[str, Any]
+KeyRole = Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
 
 
 def list_projects(*, limit: int | None = None, after: str | None = None) -> Items[ProjectObject]:
@@ -52,12 +56,33 @@ def create_key(
     project_id: str,
     name: str,
     *,
-    role: Literal["member", "admin"] = "member",
+    role: KeyRole = "member",
+    models: Sequence[str] | None = None,
     limits: Wanted | None = None,
 ) -> Flow[NewKeyObject]:
-    """Create an API key. `value` is the secret, which is returned only once."""
-    body = body_of(name=name, role=role, limits=limits)
+    """Create an API key. `value` is the secret, which is returned only once.
+
+    With the role `inference`, `models` lists the only names that it may request models by.
+    """
+    body = body_of(name=name, role=role, models=models, limits=limits)
     return fetch(NewKeyObject, Request("POST", at(*_PROJECTS, project_id, "api_keys"), json=body))
+
+
+def update_key(
+    project_id: str,
+    key_id: str,
+    *,
+    name: str | None = None,
+    role: KeyRole | None = None,
+    models: Sequence[str] | Literal["all"] | None = None,
+    limits: Wanted | None = None,
+) -> Flow[KeyObject]:
+    """Update a key. What is None is unchanged; `models="all"` allows all models."""
+    body = body_of(name=name, role=role, limits=limits)
+    if models is not None:
+        body["models"] = None if models == "all" else list(models)
+    path = at(*_PROJECTS, project_id, "api_keys", key_id)
+    return fetch(KeyObject, Request("POST", path, json=body, repeatable=True))
 
 
 def limit_key(project_id: str, key_id: str, limits: Wanted) -> Flow[KeyObject]:

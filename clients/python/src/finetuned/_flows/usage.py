@@ -28,8 +28,8 @@ def completions(
 ) -> Items[UsageBucket]:
     """List requests and tokens by minute, hour or day (UTC), oldest first.
 
-    A member key sees its own project; an admin key sees all projects. All inference routes are
-    counted, or with `batch` only batches, or only what is no batch.
+    A key sees its own project; with the role `admin` or `auditor`, it sees all projects. All
+    inference routes are counted, or with `batch` only batches, or only what is no batch.
     """
     params: dict[str, Any] = {
         "start_time": _seconds(start_time),

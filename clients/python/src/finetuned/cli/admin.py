@@ -1,15 +1,16 @@
-"""The `finetuned admin` commands for projects and keys. All require an admin key."""
+"""The `finetuned admin` commands for projects and keys."""
 
 from __future__ import annotations
 
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from finetuned import config
+from finetuned._flows.admin import KeyRole
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.listing import After, Limit, listed
 from finetuned.cli.options import App
@@ -18,13 +19,25 @@ from finetuned.cli.session import client, confirm
 from finetuned.cli.tables import Column
 from finetuned.types import Limits, NewKeyObject
 
-app = App(help="Manage projects and keys. Requires an admin key.", no_args_is_help=True)
+app = App(
+    help="Manage projects and keys. Requires a key with the role admin or project_admin.",
+    no_args_is_help=True,
+)
 projects = App(help="Projects of this installation.", no_args_is_help=True)
 keys = App(help="API keys of a project.", no_args_is_help=True)
 app.add_typer(projects, name="projects")
 app.add_typer(keys, name="keys")
 
 ProjectId = Annotated[str, typer.Argument(metavar="PROJECT_ID", show_default=False)]
+KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", show_default=False)]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The only model that a key with the role inference may use: the name of a base model, "
+        "a trained model or an alias. Repeat it for several.",
+        metavar="NAME",
+    ),
+]
 Amount = Annotated[
     str | None, typer.Option(help="A number, 'unlimited', or 'default'.", metavar="N")
 ]
@@ -129,7 +142,8 @@ def create_key(
         ),
     ],
     name: Annotated[str, typer.Option(help="Purpose of the key.")] = "key",
-    role: Annotated[Literal["member", "admin"], typer.Option(help="Role of the key.")] = "member",
+    role: Annotated[KeyRole, typer.Option(help="Role of the key.")] = "member",
+    model: Models = None,
     as_json: Json = False,
 ) -> None:
     """Create a key. Its secret is written to --to and nowhere else."""
@@ -144,7 +158,7 @@ def create_key(
             f"{path} already exists, or its folder does not.", next_step="Choose a new file."
         )
     with client() as server:
-        key = server.admin.keys.create(project_id, name, role=role)
+        key = server.admin.keys.create(project_id, name, role=role, models=model)
     if to == "-":
         out.raw(f"{key.value}\n")
         out.say(f"created {key.id}")
@@ -157,10 +171,34 @@ def create_key(
         out.say(f"The secret was written to {path}.")
 
 
+@keys.command("update")
+def update_key(
+    project_id: ProjectId,
+    key_id: KeyId,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    role: Annotated[KeyRole | None, typer.Option(help="New role.")] = None,
+    model: Models = None,
+    all_models: Annotated[bool, typer.Option("--all-models", help="Allow all models.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Change a key's name, role or models. Omitted options are unchanged."""
+    out = Out(as_json)
+    if not (name or role or model or all_models):
+        raise WrongUsage("No change was given.", next_step="See `--help` for the options.")
+    with client() as server:
+        key = server.admin.keys.update(
+            project_id, key_id, name=name, role=role, models="all" if all_models else model
+        )
+    if out.json:
+        out.value(key)
+    else:
+        out.line(f"{key.id}  {key.name}  {key.role}")
+
+
 @keys.command("revoke")
 def revoke_key(
     project_id: ProjectId,
-    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", show_default=False)],
+    key_id: KeyId,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -51,7 +51,7 @@ def usage(
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
-    """Show inference requests and tokens. An admin key sees all projects.
+    """Show inference requests and tokens. Admins and auditors see all projects.
 
     JSON has the server's own intervals, whose days are those of UTC.
     """

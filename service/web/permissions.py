@@ -1,0 +1,114 @@
+"""Roles of API keys, the permissions of each role, and the permission that a route declares.
+
+This is the only place that says which role may do what. A route declares the permission that it
+needs in its decorator, `openapi_extra=needs(Permission.FILES_READ)`, and `deps.principal` compares
+it with the caller's role. A route that declares none answers nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from starlette.routing import BaseRoute
+
+from service.core.errors import Forbidden
+
+EXTENSION: Final = "x-permission"
+"""Name under which openapi.json states the permission that an operation needs."""
+
+
+class Role(StrEnum):
+    """Role of a key: what it may do, in its project or, as `admin` and `auditor`, in all."""
+
+    ADMIN = "admin"
+    PROJECT_ADMIN = "project_admin"
+    MEMBER = "member"
+    TRAINER = "trainer"
+    INFERENCE = "inference"
+    READER = "reader"
+    AUDITOR = "auditor"
+
+
+class Permission(StrEnum):
+    """What a route can need. `read` changes nothing."""
+
+    CALLER_READ = "caller.read"  # the key itself, its project, and the use of their limits
+    MODEL_REQUEST = "model.request"
+    MODEL_READ = "model.read"
+    MODEL_WRITE = "model.write"  # import and delete models
+    ALIASES_READ = "aliases.read"
+    ALIASES_WRITE = "aliases.write"
+    FILES_READ = "files.read"  # names, sizes and states, but no contents
+    FILES_WRITE = "files.write"
+    DATA_READ = "data.read"  # contents: rows, reports, examples, answers, weights
+    FINE_TUNING_READ = "fine_tuning.read"
+    FINE_TUNING_WRITE = "fine_tuning.write"
+    EVALS_READ = "evals.read"
+    EVALS_WRITE = "evals.write"
+    BATCHES_READ = "batches.read"
+    BATCHES_WRITE = "batches.write"
+    EXPORTS_READ = "exports.read"
+    EXPORTS_WRITE = "exports.write"
+    WEBHOOKS_READ = "webhooks.read"
+    WEBHOOKS_WRITE = "webhooks.write"
+    USAGE_READ = "usage.read"
+    PROJECT_READ = "project.read"
+    API_KEYS_READ = "api_keys.read"  # without their secrets
+    API_KEYS_WRITE = "api_keys.write"
+    ORGANIZATION_READ = "organization.read"  # the projects, keys and usage of all tenants
+    ORGANIZATION_WRITE = "organization.write"
+
+
+_P = Permission
+_INFERENCE = frozenset({_P.CALLER_READ, _P.MODEL_READ, _P.MODEL_REQUEST})
+_RECORDS = frozenset(
+    {_P.CALLER_READ, _P.MODEL_READ, _P.ALIASES_READ, _P.FILES_READ, _P.FINE_TUNING_READ}
+    | {_P.EVALS_READ, _P.BATCHES_READ, _P.EXPORTS_READ, _P.WEBHOOKS_READ, _P.USAGE_READ}
+)
+_READER = _RECORDS | {_P.DATA_READ}
+_TRAINER = (
+    _READER | _INFERENCE | {_P.FILES_WRITE, _P.FINE_TUNING_WRITE, _P.EVALS_WRITE, _P.BATCHES_WRITE}
+)
+_MEMBER = _TRAINER | {_P.MODEL_WRITE, _P.ALIASES_WRITE, _P.EXPORTS_WRITE, _P.WEBHOOKS_WRITE}
+_PROJECT_ADMIN = _MEMBER | {_P.PROJECT_READ, _P.API_KEYS_READ, _P.API_KEYS_WRITE}
+
+PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
+    {
+        Role.ADMIN: frozenset(Permission),
+        Role.PROJECT_ADMIN: _PROJECT_ADMIN,
+        Role.MEMBER: _MEMBER,
+        Role.TRAINER: _TRAINER,
+        Role.INFERENCE: _INFERENCE,
+        Role.READER: _READER,
+        Role.AUDITOR: _RECORDS | {_P.PROJECT_READ, _P.API_KEYS_READ, _P.ORGANIZATION_READ},
+    }
+)
+
+
+def needs(permission: Permission, **extra: Any) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route that needs a permission. `extra` is added to it."""
+    return {EXTENSION: permission.value, **extra}
+
+
+def needed_by(route: BaseRoute) -> Permission | None:
+    """Return the permission that a route declares, or None."""
+    declared = (getattr(route, "openapi_extra", None) or {}).get(EXTENSION)
+    return None if declared is None else Permission(declared)
+
+
+def missing(role: Role, permission: Permission) -> Forbidden:
+    """Return the error of a key whose role lacks a permission."""
+    roles = [other.value for other in Role if permission in PERMISSIONS[other]]
+    return Forbidden(
+        "You have insufficient permissions for this operation. "
+        f"Missing scopes: {permission}. The API key has the role '{role}'; "
+        f"use a key with the role {_either(roles)}."
+    )
+
+
+def _either(names: list[str]) -> str:
+    quoted = [f"'{name}'" for name in names]
+    return " or ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))

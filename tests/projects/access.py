@@ -1,0 +1,77 @@
+"""Which roles may use which operation, as a reviewer would write it down.
+
+The tests compare it with what the app does. It is deliberately not derived from
+`service/web/permissions.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_ALL: Final = ("admin", "project_admin", "member", "trainer", "inference", "reader", "auditor")
+_DEPLOY: Final = ("admin", "project_admin", "member")
+_TRAIN: Final = (*_DEPLOY, "trainer")
+
+_OPERATIONS: Final = {
+    _ALL: ("retrieveCaller", "listModels", "retrieveModel"),
+    # Requests to engines.
+    (*_TRAIN, "inference"): (
+        *("createChatCompletion", "createCompletion", "createResponse", "createEmbedding"),
+    ),
+    # Records without training data.
+    (*_TRAIN, "reader", "auditor"): (
+        *("listFiles", "retrieveFile", "retrieveUpload", "listUploadParts"),
+        *("listFileCleanings", "retrieveFileCleaning", "listFileMerges", "retrieveFileMerge"),
+        *("listModelImports", "retrieveModelImport"),
+        *("listDatasetGenerations", "retrieveDatasetGeneration"),
+        *("listFineTuningJobs", "retrieveFineTuningJob", "estimateFineTuningJob"),
+        *("listFineTuningEvents", "listFineTuningJobCheckpoints", "retrieveFineTuningAdvice"),
+        *("listEvals", "getEval", "validateGrader", "listBatches", "retrieveBatch"),
+        *("listExports", "retrieveExport"),
+        *("listAliases", "retrieveAlias", "listAliasHistory"),
+        *("listWebhookEndpoints", "retrieveWebhookEndpoint"),
+        *("listWebhookEndpointDeliveries", "listWebhookEventTypes"),
+        "getUsageCompletions",
+    ),
+    # Training data, answers and weights.
+    (*_TRAIN, "reader"): (
+        *("downloadFile", "createFilePreview", "retrieveFileReport", "listFileRows"),
+        *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "retrieveRecognizer"),
+        *("retrieveFineTuningJobEvaluation", "retrieveFineTuningJobEvaluationReport"),
+        *("getEvalRuns", "getEvalRun", "getEvalRunOutputItems", "getEvalRunOutputItem"),
+        "downloadExport",
+    ),
+    _TRAIN: (
+        *("createFile", "deleteFile"),
+        *("createUpload", "addUploadPart", "completeUpload", "cancelUpload"),
+        *("createFileCleaning", "createFileMerge", "setRecognizer", "deleteRecognizer"),
+        *("createDatasetGeneration", "cancelDatasetGeneration", "deleteDatasetGeneration"),
+        *("createFineTuningJob", "cancelFineTuningJob"),
+        *("pauseFineTuningJob", "resumeFineTuningJob", "restartFineTuningJobEvaluation"),
+        *("createFineTuningAdvice", "deleteFineTuningAdvice"),
+        *("createEval", "updateEval", "deleteEval", "runGrader"),
+        *("createEvalRun", "cancelEvalRun", "cancelEvalRunByPath", "deleteEvalRun"),
+        *("createBatch", "cancelBatch"),
+    ),
+    # What users of the project's models notice, and what leaves the installation.
+    _DEPLOY: (
+        *("createModelImport", "deleteModel", "setAlias", "rollbackAlias", "deleteAlias"),
+        *("createExport", "cancelExport", "deleteExport"),
+        *("createWebhookEndpoint", "updateWebhookEndpoint", "deleteWebhookEndpoint"),
+        *("rotateWebhookEndpointSecret", "testWebhookEndpoint"),
+    ),
+    ("admin", "project_admin", "auditor"): ("retrieveProject", "listApiKeys"),
+    ("admin", "project_admin"): ("createApiKey", "updateApiKey", "deleteApiKey"),
+    ("admin", "auditor"): ("listProjects",),
+    ("admin",): ("createProject", "updateProject"),
+}
+
+ROLES_OF: Final = {
+    operation: frozenset(roles)
+    for roles, operations in _OPERATIONS.items()
+    for operation in operations
+}
+"""The roles that may use an operation, by its ID."""
+
+PUBLIC: Final = frozenset({"livez", "readyz"})
+"""Operations that need no key."""
