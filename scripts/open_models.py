@@ -33,9 +33,19 @@ class Shape:
         """Return the shape as it is read from the folder of a model with gated MLPs."""
         h, i = self.hidden, self.intermediate
         queries, keys = self.heads * self.head, self.kv_heads * self.head
-        sizes = [(h, queries), (h, keys), (h, keys), (queries, h), (h, i), (h, i), (i, h)]
+        sizes = {
+            "self_attn.q_proj": (h, queries),
+            "self_attn.k_proj": (h, keys),
+            "self_attn.v_proj": (h, keys),
+            "self_attn.o_proj": (queries, h),
+            "mlp.gate_proj": (h, i),
+            "mlp.up_proj": (h, i),
+            "mlp.down_proj": (i, h),
+        }
         linears = tuple(
-            Linear(f"layers.{n}.{k}", *s) for n in range(self.layers) for k, s in enumerate(sizes)
+            Linear(f"layers.{n}.{name}", *size)
+            for n in range(self.layers)
+            for name, size in sizes.items()
         )
         words = self.vocabulary * h * (1 if self.tied else 2)
         return ModelShape(
@@ -48,6 +58,7 @@ class Shape:
             kv_width=keys,
             kv_heads=self.kv_heads,
             vocabulary=self.vocabulary,
+            ends=words,
         )
 
 

@@ -239,12 +239,16 @@ class Settings(BaseSettings):
         description="Maximum number of tokens in one pass of a trainer through the model. If "
         "unset, chosen for the device.",
     )
-    trainer_gpus: int = Field(
-        default=1, ge=1, le=64, description="Number of this worker's GPUs that one training uses."
+    trainer_gpus: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Number of this worker's GPUs that one training uses. If unset, all.",
     )
-    trainer_sharding: Literal["ddp", "fsdp"] = Field(
-        default="ddp",
-        description="Multi-GPU strategy. fsdp shards a base model that does not fit on one GPU.",
+    trainer_sharding: Literal["auto", "ddp", "fsdp"] = Field(
+        default="auto",
+        description="Multi-GPU strategy. fsdp shards the base model; auto does so if it does not "
+        "fit on one GPU.",
     )
     trainer_memory_bytes: int | None = Field(
         default=None,

@@ -32,6 +32,12 @@ class Capacity(BaseModel):
     device_name: str
     gpus: int  # number of GPUs that the worker may use
     memory_bytes: int | None  # of one GPU, if known; without a GPU, of the machine or container
+    # How one training uses several GPUs. Workers of older versions use one of them.
+    sharding: Literal["auto", "ddp", "fsdp"] | None = None
+
+    def gpus_for(self, batch_size: int) -> int:
+        """Return the number of processes of a training, of which each has a part of a batch."""
+        return 1 if self.sharding is None else max(min(self.gpus, batch_size), 1)
 
 
 class Worker(Capacity):

@@ -191,9 +191,12 @@ async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> No
     shape = shape_of(entry)
     if shape is None:
         return
-    smallest = job.hyperparameters.model_copy(
-        update={"batch_size": METHODS[job.method].least_batch_size}
-    )
+    online, method = await trainers(redis), METHODS[job.method]
+    # Each GPU of a worker needs a row of the batch, and several GPUs hold a larger base model.
+    batch_size = job.hyperparameters.batch_size
+    if batch_size == "auto":
+        batch_size = max([method.least_batch_size, *(worker.gpus for worker in online)])
+    smallest = job.hyperparameters.model_copy(update={"batch_size": batch_size})
     least = resolve(
         smallest,
         method=job.method,
@@ -201,7 +204,7 @@ async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> No
         base=Base(entry.context_length, entry.parameters),
     ).chosen
     training = Training(least, job.method, longest=_MIN_LENGTH, tokens_at_once=_MIN_LENGTH)
-    there = planned(training, shape, await trainers(redis))
+    there = planned(training, shape, online)
     if there is not None and there.refusal is not None:
         raise BadRequest(there.refusal, param="model", code="does_not_fit")
 

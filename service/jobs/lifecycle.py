@@ -16,6 +16,7 @@ from typing import Any
 
 from service.jobs.records import FINAL, JobFailure, JobRecord, Status
 from service.training.contract.hyperparameters import REQUESTED, Resolved
+from service.training.contract.spec import Sharding
 
 
 class NotAllowed(Exception):
@@ -38,6 +39,7 @@ def prepare(
     *,
     tokens_at_once: int | None = None,
     gradient_checkpointing: bool = False,
+    sharding: Sharding | None = None,
 ) -> JobRecord:
     """Queue a job whose files are valid. Raises Superseded unless it is validating files."""
     if job.status is not Status.VALIDATING:
@@ -50,6 +52,7 @@ def prepare(
             "fruitless_attempts": 0,
             "tokens_at_once": tokens_at_once,
             "gradient_checkpointing": gradient_checkpointing,
+            "sharding": sharding,
         }
     )
 

@@ -39,6 +39,7 @@ from service.core.transactions import Write, commit
 from service.jobs.tracking.records import MlflowRun, TrackedRuns
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED, Requested, Resolved
 from service.training.contract.methods import MethodName
+from service.training.contract.spec import Sharding
 
 ACTIVE = f"{PREFIX}:jobs-active"
 WITH_METRICS = f"{PREFIX}:jobs-with-metrics"
@@ -107,6 +108,7 @@ class JobRecord(NumberedRecord):
     # Memory settings of the training. They do not change its result.
     tokens_at_once: int | None = None
     gradient_checkpointing: bool = False
+    sharding: Sharding | None = None  # as planned, if the worker has several GPUs
     memory_retries: int = 0  # attempts that ran out of memory and were retried with a smaller plan
 
     @field_validator("hyperparameters", mode="before")

@@ -18,9 +18,12 @@ def with_budget(settings: Settings, catalogue: Catalogue, machine: Capacity) -> 
     return settings.model_copy(update={"trainer_memory_bytes": budget})
 
 
-def within_budget(machine: Capacity, settings: Settings) -> Capacity:
-    """Capacity available to training, so that jobs are planned for the memory that is free."""
-    budget = settings.trainer_memory_bytes
-    if machine.device != "cuda" or budget is None or machine.memory_bytes is None:
+def for_training(machine: Capacity, settings: Settings) -> Capacity:
+    """Capacity of each training, so that jobs are planned for the memory that is free."""
+    budget, memory = settings.trainer_memory_bytes, machine.memory_bytes
+    if machine.device == "cuda" and budget is not None and memory is not None:
+        machine = machine.model_copy(update={"memory_bytes": min(budget, memory)})
+    gpus = min(settings.trainer_gpus or machine.gpus, machine.gpus)
+    if gpus < 2:
         return machine
-    return machine.model_copy(update={"memory_bytes": min(budget, machine.memory_bytes)})
+    return machine.model_copy(update={"gpus": gpus, "sharding": settings.trainer_sharding})

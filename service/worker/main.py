@@ -69,7 +69,7 @@ from service.webhooks.deliverer import Deliverer
 from service.webhooks.fan_out import FanOut
 from service.webhooks.records import Webhooks
 from service.worker.arq_queue import QueueWorker
-from service.worker.gpu_share import with_budget, within_budget
+from service.worker.gpu_share import for_training, with_budget
 from service.worker.outbox_reader import OutboxReader
 from service.worker.probes import serve_probes
 from service.worker.pulse import Pulse
@@ -132,7 +132,7 @@ class WorkerProcess:
                 name=settings.worker_name,
                 queues=tuple(queues),
                 makes_gguf=not missing_packages(),
-                **within_budget(machine, settings).model_dump(),
+                **for_training(machine, settings).model_dump(),
             ),
         )
         self._prepare_job = PrepareJob(jobs, files, catalogue, leases, settings, self._dispatcher)

@@ -4,7 +4,7 @@ import pytest
 
 from service.training import Started, Succeeded
 from service.training.contract.hyperparameters import RESOLVED
-from service.training.loop.estimate import estimate_memory, estimate_run
+from service.training.loop.estimate import estimate_memory, estimate_run, loaded_bytes
 from service.training.model.shape import ModelShape, UnknownShape
 from tests.lazy import Lazy
 from tests.training.specs import spec_of
@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
 transformers = Lazy("transformers")
+safetensors = Lazy("safetensors.torch")
 
 REST = {"learning_rate_multiplier": 1, "learning_rate": 1e-3, "n_epochs": 3}
 
@@ -26,6 +27,7 @@ def chosen(method="supervised", **changes):
 
 def estimated(shape, method="supervised", *, tokens_at_once=512, device="cuda", **changes):
     checkpointing = changes.pop("gradient_checkpointing", False)
+    devices = {name: changes.pop(name) for name in ("gpus", "sharding") if name in changes}
     return estimate_memory(
         shape,
         chosen(method, **changes),
@@ -34,6 +36,7 @@ def estimated(shape, method="supervised", *, tokens_at_once=512, device="cuda", 
         tokens_at_once=tokens_at_once,
         gradient_checkpointing=checkpointing,
         device=device,
+        **devices,
     )
 
 
@@ -98,7 +101,7 @@ def test_a_share_for_validation_is_not_trained_on():
     assert (run.steps, run.tokens) == (20, 1600)
 
 
-def kept_by_torch(folder, rows):
+def kept_by_torch(folder, rows, quantization="none"):
     """Bytes that a forward pass keeps for the backward pass, measured by torch."""
     from service.training.model import head
     from service.training.model.adapters import add_adapter
@@ -111,7 +114,7 @@ def kept_by_torch(folder, rows):
         base_model_path=folder,
         training_file=folder,
         output_dir=folder,
-        **chosen(quantization="none").model_dump(),
+        **chosen(quantization=quantization).model_dump(),
     )
     base = load_base(spec, Place("cpu", torch.bfloat16))
     model = add_adapter(base, spec, spec.hyperparameters.lora.settled())
@@ -149,7 +152,7 @@ def kept_by_torch(folder, rows):
 )
 def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, rows, device):
     kept = kept_by_torch(tiny_model_path, rows)
-    found = estimated(shape, packing=rows != "padded", device=device)
+    found = estimated(shape, packing=rows != "padded", device=device, quantization="none")
     head = 512 * 64 * 6
     # The estimate includes one more layer, for the gradients held at the same time.
     copies = found.adapter // 2
@@ -157,10 +160,116 @@ def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, rows, dev
     assert layers + copies + head == pytest.approx(kept, rel=0.05)
 
 
+def test_layers_in_nf4_share_their_input_on_cuda(tiny_model_path, shape, monkeypatch):
+    """PEFT asks torch whether autocast is on, which means: on CUDA."""
+    monkeypatch.setattr("torch.is_autocast_enabled", lambda *_: True)
+    kept = kept_by_torch(tiny_model_path, "padded", "nf4")
+    found = estimated(shape, quantization="nf4")
+    copies = found.adapter // 2
+    layers = (found.activations - copies) * 2 / 3
+    print("XX", layers, copies, 512 * 64 * 6, kept)
+    assert layers + copies + 512 * 64 * 6 == pytest.approx(kept, rel=0.05)
+    apart = estimated(shape, quantization="nf4", device="cpu").activations
+    assert apart > 1.1 * found.activations
+
+
+def loaded_by_bitsandbytes(folder):
+    """Bytes of the weights that a trainer loads in NF4."""
+    from service.training.model.models import Place, load_base
+
+    spec = spec_of(
+        job_id="x",
+        base_model="tiny",
+        base_model_path=folder,
+        training_file=folder,
+        output_dir=folder,
+        **chosen(quantization="nf4").model_dump(),
+    )
+    model = load_base(spec, Place("cpu", torch.bfloat16))
+    total = 0
+    for parameter in model.parameters():
+        total += parameter.nbytes
+        if (state := getattr(parameter, "quant_state", None)) is not None:
+            scales = (state.absmax, state.code, state.offset, state.state2.absmax)
+            total += sum(tensor.nbytes for tensor in (*scales, state.state2.code))
+    return total
+
+
+def test_weights_in_nf4_are_those_of_bitsandbytes(tiny_model_path, shape):
+    found = loaded_bytes(shape, chosen(quantization="nf4"))
+    assert found == pytest.approx(loaded_by_bitsandbytes(tiny_model_path), rel=0.005)
+
+
+@pytest.fixture(scope="module")
+def experts_path(tmp_path_factory):
+    """A mixture of experts with random weights, stored as such models are: one tensor for each."""
+    folder = tmp_path_factory.mktemp("experts")
+    config = transformers.Qwen3MoeConfig(
+        vocab_size=512,
+        hidden_size=64,
+        intermediate_size=96,
+        moe_intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        num_experts=8,
+        num_experts_per_tok=2,
+    )
+    torch.manual_seed(1)
+    transformers.Qwen3MoeForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def test_experts_are_counted_in_16_bits_without_adapters(experts_path):
+    shape = ModelShape.read(experts_path)
+    model = transformers.AutoModelForCausalLM.from_pretrained(experts_path)
+    linear = {
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name != "lm_head"
+    }
+    assert {layer.name for layer in shape.linears} == linear
+    assert shape.parameters == sum(p.numel() for p in model.parameters())
+    assert (shape.intermediate, shape.experts_per_token) == (64, 2)
+    found = loaded_bytes(shape, chosen(quantization="nf4"))
+    assert found == pytest.approx(loaded_by_bitsandbytes(experts_path), rel=0.005)
+
+
+def test_two_weights_of_mxfp4_are_in_a_byte(tiny_model_path, tmp_path):
+    """gpt-oss stores blocks of 32 weights in 16 bytes, and a scale for each block."""
+    experts = "model.layers.0.mlp.experts.gate_up_proj"
+    stored = {
+        f"{experts}_blocks": torch.zeros(4, 64, 2, 16, dtype=torch.uint8),
+        f"{experts}_scales": torch.zeros(4, 64, 2, dtype=torch.uint8),
+        "model.layers.0.self_attn.q_proj.weight": torch.zeros(64, 64, dtype=torch.bfloat16),
+    }
+    safetensors.save_file(stored, tmp_path / "model.safetensors")
+    config = json.loads((tiny_model_path / "config.json").read_text())
+    config |= {"num_experts_per_tok": 4, "intermediate_size": 32}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shape = ModelShape.read(tmp_path)
+    assert shape.parameters == 4 * 64 * 64 + 64 * 64
+    assert [layer.short_name for layer in shape.linears] == ["q_proj"]
+    assert shape.intermediate == 4 * 32
+
+
+def test_several_gpus_share_the_base_model(shape):
+    alone = estimated(shape, quantization="none")
+    shared = estimated(shape, quantization="none", gpus=4, sharding="fsdp")
+    copied = estimated(shape, quantization="none", gpus=4)
+    blocks = alone.weights - 2 * shape.ends
+    # A quarter of everything, and whole: the embeddings, and the two blocks that compute.
+    assert shared.weights == alone.weights // 4 + 2 * shape.ends + 2 * blocks // shape.layers
+    assert copied.weights == alone.weights
+    assert copied.activations == estimated(shape, quantization="none", batch_size=1).activations
+    assert shared.adapter == alone.adapter
+
+
 def test_gradient_checkpointing_keeps_less_and_nf4_weighs_less(shape):
-    plain = estimated(shape, quantization="none")
-    less = estimated(shape, quantization="none", gradient_checkpointing=True)
-    small = estimated(shape)
+    plain = estimated(shape, quantization="none", device="cpu")
+    less = estimated(shape, quantization="none", device="cpu", gradient_checkpointing=True)
+    small = estimated(shape, device="cpu")
     assert less.activations < plain.activations
     assert small.weights < plain.weights
     assert small.total - small.weights == plain.total - plain.weights

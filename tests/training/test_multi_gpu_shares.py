@@ -94,3 +94,19 @@ def test_fsdp_leaves_each_rank_half_of_the_base_and_the_whole_adapter(make_spec,
             assert held.numel() * share == before[name], name
     finally:
         dist.destroy_process_group()
+
+
+def test_the_scales_of_4_bit_weights_move_to_the_device():
+    """FSDP moves the weights only. The device of this test has no memory."""
+    import bitsandbytes
+    import torch
+
+    from service.training.parallel.sharding import move_scales
+
+    layer = bitsandbytes.nn.Linear4bit(64, 64, quant_type="nf4", compress_statistics=True)
+    model = torch.nn.Sequential(layer.to("cpu"))
+    move_scales(model, "meta")
+    state = layer.weight.quant_state
+    for tensor in (state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code):
+        assert tensor.device.type == "meta"
+    assert layer.weight.device.type == "cpu"

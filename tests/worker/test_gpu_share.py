@@ -7,7 +7,7 @@ import pytest
 from service.config import GIB, Settings
 from service.fleet.workers import Capacity
 from service.models.catalogue import BaseModelEntry, Catalogue
-from service.worker.gpu_share import with_budget, within_budget
+from service.worker.gpu_share import for_training, with_budget
 
 GPU = Capacity(device="cuda", device_name="H", gpus=1, memory_bytes=24 * GIB)
 CPU = Capacity(device="cpu", device_name="C", gpus=0, memory_bytes=24 * GIB)
@@ -33,14 +33,14 @@ def catalogue(tmp_path) -> Catalogue:
 def test_a_shared_gpu_is_planned_for_in_part(catalogue):
     settings = with_budget(Settings(gpu_sharing="share"), catalogue, GPU)
     assert settings.trainer_memory_bytes == int((0.90 - 0.45) * 24 * GIB)
-    assert within_budget(GPU, settings).memory_bytes == settings.trainer_memory_bytes
+    assert for_training(GPU, settings).memory_bytes == settings.trainer_memory_bytes
 
 
 def test_a_gpu_of_ones_own_and_a_cpu_are_planned_for_whole(catalogue):
     for machine, sharing in ((GPU, "separate"), (CPU, "share")):
         settings = with_budget(Settings(gpu_sharing=sharing), catalogue, machine)
         assert settings.trainer_memory_bytes is None
-        assert within_budget(machine, settings) == machine
+        assert for_training(machine, settings) == machine
 
 
 def test_the_engine_of_a_merged_model_takes_its_part(catalogue):
@@ -51,3 +51,14 @@ def test_the_engine_of_a_merged_model_takes_its_part(catalogue):
     assert alone is not None
     assert beside is not None
     assert alone - beside == pytest.approx(0.3 * 24 * GIB, abs=2)
+
+
+def test_a_training_uses_all_gpus_or_as_many_as_set():
+    four = GPU.model_copy(update={"gpus": 4})
+    assert (for_training(four, Settings()).gpus, for_training(four, Settings()).sharding) == (
+        4,
+        "auto",
+    )
+    assert for_training(four, Settings(trainer_gpus=2, trainer_sharding="ddp")).gpus == 2
+    assert for_training(four, Settings(trainer_gpus=1)) == four  # whose other GPUs are not used
+    assert for_training(four, Settings(trainer_gpus=1)).gpus_for(8) == 1

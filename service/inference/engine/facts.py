@@ -28,6 +28,7 @@ def base_facts(entry: BaseModelEntry) -> BaseFacts:
         adapter_bytes_per_rank=_SERVED_WEIGHT_BYTES
         * sum(linear.inputs + linear.outputs for linear in shape.linears),
         kv_heads=shape.kv_heads,
+        heads=shape.heads_width * shape.kv_heads // shape.kv_width,
     )
 
 

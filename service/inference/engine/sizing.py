@@ -19,7 +19,7 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 # GPU fractions for engine and trainer together, and for an engine alone. The rest is for the
 # driver, CUDA graphs and other programs.
-_BOTH, _ALONE = 0.90, 0.85
+_BOTH, ALONE = 0.90, 0.85
 # Engine share next to a trainer: half of the total, or more if the base model needs it.
 _MIN_SHARE, _MAX_SHARE = 0.45, 0.65
 # In addition to its weights, an engine needs buffers, activations and a reasonable cache.
@@ -55,6 +55,8 @@ class BaseFacts:
     kv_bytes_per_token: int | None = None
     adapter_bytes_per_rank: int | None = None
     kv_heads: int | None = None
+    heads: int | None = None
+    """Attention heads, whose number a division among GPUs must divide."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def engine_share(settings: Settings, facts: Facts) -> float:
     if settings.gpu_memory_utilization is not None:
         return settings.gpu_memory_utilization
     if settings.gpu_sharing == "separate":
-        return _ALONE
+        return ALONE
     served = max(facts.served_bytes, facts.base.weights_bytes, 1)
     whole = _engines_share(settings, facts.gpu_bytes, served // facts.parallel.gpus)
     # Rounded down, so that several engines together do not exceed the total.
@@ -140,7 +142,7 @@ def engine_share(settings: Settings, facts: Facts) -> float:
 def _engines_share(settings: Settings, gpu_bytes: int | None, served_bytes: int) -> float:
     """Return the fraction of a GPU that all engines on it may use together."""
     if settings.gpu_sharing == "time-slice":
-        return _ALONE
+        return ALONE
     if gpu_bytes is None:
         return _MIN_SHARE
     need = (served_bytes * OVERHEAD + WORKING_BYTES + _CACHE_BYTES) / gpu_bytes
@@ -159,7 +161,7 @@ def trainer_budget(
     if gpu_bytes is None or not served_bytes or settings.gpu_sharing == "separate":
         return None
     if settings.gpu_sharing == "time-slice":
-        return int(_ALONE * gpu_bytes)
+        return int(ALONE * gpu_bytes)
     if settings.gpu_memory_utilization is not None:
         engines = settings.gpu_memory_utilization * len(served_bytes)
     else:

@@ -99,7 +99,7 @@ class Train:
         attempt = Attempt(
             job,
             entry,
-            device_name=self._presence.worker.device_name,
+            machine=self._presence.worker,
             jobs=self._jobs,
             files=self._files,
             registry=self._registry,

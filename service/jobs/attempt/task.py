@@ -17,6 +17,7 @@ from service.core import ids, scratch
 from service.core.child import Child, environment
 from service.core.storage import Storage, StorageCorrupt, StorageMissing
 from service.files.records import Files
+from service.fleet.workers import Capacity
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt import artifacts
 from service.jobs.attempt.provenance import write_passport
@@ -71,7 +72,7 @@ class Attempt:
         job: JobRecord,
         entry: BaseModelEntry,
         *,
-        device_name: str,
+        machine: Capacity,
         jobs: Jobs,
         files: Files,
         registry: ModelRegistry,
@@ -82,6 +83,7 @@ class Attempt:
     ) -> None:
         self.job = job
         self._turns = turns
+        self._machine = machine
         self.number = job.attempt
         self._entry = entry
         self._jobs = jobs
@@ -95,7 +97,7 @@ class Attempt:
             files=files,
             registry=registry,
             storage=storage,
-            device_name=device_name,
+            device_name=machine.device_name,
         )
         self._serving = Serving(job, self._ledger, upstreams, settings)
         self._dir = settings.scratch / job.id / f"a{job.attempt}"
@@ -215,8 +217,13 @@ class Attempt:
 
     def _devices(self, batch_size: int) -> dict[str, Any]:
         """Return the GPU count (at most one per batch row) and the sharding mode."""
-        gpus = min(self._settings.trainer_gpus, batch_size)
-        return {"gpus": gpus, "sharding": self._settings.trainer_sharding if gpus > 1 else "ddp"}
+        gpus = self._machine.gpus_for(batch_size)
+        if self._machine.device == "cpu":  # whose processes represent GPUs
+            gpus = min(self._settings.trainer_gpus or 1, batch_size)
+        sharding = self._settings.trainer_sharding
+        if sharding == "auto":
+            sharding = self.job.sharding or "ddp"
+        return {"gpus": gpus, "sharding": sharding if gpus > 1 else "ddp"}
 
     async def _warm_start(self, name: str | None) -> Path | None:
         """Download the adapter to start from, if any, and return its folder."""

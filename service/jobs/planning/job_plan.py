@@ -13,6 +13,7 @@ from service.jobs.planning.speed import Duration, SpeedKey, Speeds
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.hyperparameters import Resolved
+from service.training.contract.spec import Sharding
 from service.training.loop.estimate import RunEstimate, estimate_run
 
 _UNKNOWN_SHAPE = (
@@ -39,6 +40,12 @@ class JobPlan:
     def tokens_at_once(self) -> int | None:
         """Number of tokens in the model at a time; None if the memory cannot be planned."""
         return self.machine.plan.tokens_at_once if self.machine else None
+
+    @property
+    def sharding(self) -> Sharding | None:
+        """How several GPUs share the training; None for one GPU."""
+        plan = self.machine.plan if self.machine else None
+        return plan.sharding if plan and plan.gpus > 1 else None
 
 
 async def resolve_and_plan(

@@ -29,19 +29,30 @@ class Planned:
         """Reason why no worker can run the training, with advice; None if it fits."""
         if self.plan.fits or self.plan.available is None:
             return None
+        needed, gpus = f"{self.plan.needed / _GIB:.1f} GiB", self.plan.gpus
         return (
-            f"The training needs about {self.plan.needed / _GIB:.1f} GiB, but the largest worker "
-            f"has {self.plan.available / _GIB:.1f} GiB available. {self.advice}"
+            f"The training needs about {needed}{f' on each of {gpus} GPUs' if gpus > 1 else ''}, "
+            f"but the largest worker has {self.plan.available / _GIB:.1f} GiB available. "
+            f"{self.advice}"
         )
 
     def words(self) -> list[str]:
         """Return event messages on the memory and the settings that make the training fit."""
         there = self.plan
         of = "" if there.available is None else f" of {there.available / _GIB:.1f}"
-        memory = f"memory: about {there.needed / _GIB:.1f}{of} GiB on {self.worker.device_name}"
+        where = self.worker.device_name
+        if there.gpus > 1:
+            where = f"each of {there.gpus} GPUs ({where})"
+        memory = f"memory: about {there.needed / _GIB:.1f}{of} GiB on {where}"
         reasons = [f"{memory}, in parts of at most {there.tokens_at_once:,} tokens"]
         if there.gradient_checkpointing:
             reasons.append("gradient checkpointing auto → on: memory would not suffice without it")
+        if there.sharding == "fsdp":
+            host = f"{(there.host_bytes or 0) / _GIB:.0f} GiB"
+            reasons.append(
+                f"sharding → fsdp: each of {there.gpus} GPUs holds a part of the base model, which "
+                f"does not fit on one; loading it takes about {host} of the machine's memory"
+            )
         return reasons
 
 

@@ -13,8 +13,13 @@ from typing import TypeVar
 from service.fleet.workers import Capacity
 from service.training.contract.hyperparameters import Resolved
 from service.training.contract.methods import METHODS, MethodName
-from service.training.contract.spec import tokens_at_once
-from service.training.loop.estimate import Device, MemoryEstimate, estimate_memory
+from service.training.contract.spec import Sharding, tokens_at_once
+from service.training.loop.estimate import (
+    Device,
+    MemoryEstimate,
+    estimate_memory,
+    loaded_bytes,
+)
 from service.training.model.shape import ModelShape
 
 M = TypeVar("M", bound=Capacity)
@@ -45,13 +50,20 @@ class Training:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Settings of a training on a machine, and its memory there in bytes."""
+    """Settings of a training on a machine, and its memory there in bytes.
+
+    With several `gpus`, `memory`, `needed` and `available` are those of each. `host_bytes` is what
+    loading the base model takes of the machine's own memory, if it is sharded.
+    """
 
     memory: MemoryEstimate
     needed: int
     available: int | None  # None if the machine does not report it
     tokens_at_once: int
     gradient_checkpointing: bool
+    gpus: int
+    sharding: Sharding
+    host_bytes: int | None = None
 
     @property
     def fits(self) -> bool:
@@ -62,12 +74,22 @@ class MemoryPlan:
 def plan(training: Training, shape: ModelShape, machine: Capacity) -> MemoryPlan:
     """Return the fastest plan that fits the machine, or else the one tried last, the smallest."""
     candidate = None
-    for tokens, checkpointing in _ways(training, machine.device):
-        candidate = _plan(training, shape, machine, tokens, checkpointing)
-        if candidate.fits:
-            return candidate
+    for sharding in _shardings(training, machine):
+        for tokens, checkpointing in _ways(training, machine.device):
+            candidate = _plan(training, shape, machine, tokens, checkpointing, sharding)
+            if candidate.fits:
+                return candidate
     assert candidate is not None
     return candidate
+
+
+def _shardings(training: Training, machine: Capacity) -> tuple[Sharding, ...]:
+    """Return the ways to use the GPUs. Sharding is slower, so it comes last."""
+    if machine.gpus_for(training.chosen.batch_size) == 1:
+        return ("ddp",)
+    if machine.sharding == "auto":
+        return ("ddp", "fsdp")
+    return ("fsdp",) if machine.sharding == "fsdp" else ("ddp",)
 
 
 def advice(training: Training, shape: ModelShape, machine: Capacity) -> str:
@@ -79,6 +101,9 @@ def advice(training: Training, shape: ModelShape, machine: Capacity) -> str:
         training_smaller = quantized
     else:
         training_smaller = training
+    if (gpus := machine.gpus) > training.chosen.batch_size and machine.sharding != "ddp":
+        words = f"set batch_size to {gpus}, so that {gpus} GPUs share the base model"
+        tried.append((words, _with(training, batch_size=gpus)))
     length = training.length // 2
     while length >= _MIN_LENGTH:
         words = f"set max_seq_length to {length}"
@@ -112,8 +137,14 @@ def _ways(training: Training, device: Device) -> Iterator[tuple[int, bool]]:
 
 
 def _plan(
-    training: Training, shape: ModelShape, machine: Capacity, tokens: int, checkpointing: bool
+    training: Training,
+    shape: ModelShape,
+    machine: Capacity,
+    tokens: int,
+    checkpointing: bool,
+    sharding: Sharding,
 ) -> MemoryPlan:
+    gpus = machine.gpus_for(training.chosen.batch_size)
     memory = estimate_memory(
         shape,
         training.chosen,
@@ -122,6 +153,8 @@ def _plan(
         tokens_at_once=tokens,
         gradient_checkpointing=checkpointing,
         device=machine.device,
+        gpus=gpus,
+        sharding=sharding,
     )
     known = machine.memory_bytes
     return MemoryPlan(
@@ -130,6 +163,9 @@ def _plan(
         available=None if known is None else int(known * _USABLE),
         tokens_at_once=tokens,
         gradient_checkpointing=checkpointing,
+        gpus=gpus,
+        sharding=sharding,
+        host_bytes=gpus * loaded_bytes(shape, training.chosen) if sharding == "fsdp" else None,
     )
 
 

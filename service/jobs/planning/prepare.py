@@ -105,6 +105,7 @@ class PrepareJob:
                 ids.now_s(),
                 tokens_at_once=plan.tokens_at_once,
                 gradient_checkpointing=plan.gradient_checkpointing,
+                sharding=plan.sharding,
             ),
             events=lambda _: [NewEvent(message=message) for message in messages],
         )

@@ -14,14 +14,27 @@ from typing import Final, Literal
 
 from service.training.contract.hyperparameters import Quantization, Resolved
 from service.training.contract.methods import METHODS, MethodName, TrainingMethod
+from service.training.contract.spec import Sharding
 from service.training.model.head_blocks import block_tokens, logit_bytes
 from service.training.model.shape import Linear, ModelShape
 
 Device = Literal["cpu", "cuda"]
-Dtype = Literal["bfloat16", "float32"]
+Dtype = Literal["bfloat16", "float16", "float32"]
 
-# 4 bits, plus one byte of scale per 64 weights, plus 4 bytes per 256 of those scales.
-_NF4_BYTES: Final = 0.5 + 1 / 64 + 4 / (64 * 256)
+# In NF4, a weight has 4 bits. A scale of one byte belongs to 64 weights, 4 bytes to 256 scales, and
+# the values of all codes to each layer.
+_NF4_BYTES: Final = 0.5
+_SCALE_BYTES: Final = 1 / 64 + 4 / (64 * 256)
+_CODE_BYTES: Final = 4 * (16 + 256 + 1)
+# Layers whose inputs are the same tensor.
+_SHARING: Final = (
+    frozenset({"q_proj", "k_proj", "v_proj"}),
+    frozenset({"gate_proj", "up_proj"}),
+)
+# Its input is the output of the attention, which is kept anyway.
+_AFTER_ATTENTION: Final = "o_proj"
+# Blocks that FSDP has whole at a time: the one that computes, and the next.
+_GATHERED_BLOCKS: Final = 2
 _FP32: Final = 4
 # Memory that the process or device takes beyond tensors: buffers of the math libraries, and what
 # the allocator keeps between tensors of odd sizes. Measured on a CPU, assumed for CUDA.
@@ -86,19 +99,28 @@ def estimate_memory(
     gradient_checkpointing: bool = False,
     device: Device = "cuda",
     dtype: Dtype = "bfloat16",
+    gpus: int = 1,
+    sharding: Sharding = "ddp",
 ) -> MemoryEstimate:
     """Estimate the memory of a run whose batches are as full as these numbers allow.
 
-    `longest` is the length in tokens of the longest row that the model sees.
+    `longest` is the length in tokens of the longest row that the model sees. With several `gpus`,
+    this is the memory of each.
     """
-    width = 2 if dtype == "bfloat16" else _FP32
+    shards = gpus if sharding == "fsdp" else 1
+    share = math.ceil(chosen.batch_size / gpus)
+    width = _FP32 if dtype == "float32" else 2
     lora, packing, kind = chosen.lora.settled(), chosen.packing is True, METHODS[method]
     layers = shape.adapted(lora.target_modules)
     parameters = sum(lora.r * (layer.inputs + layer.outputs) for layer in layers)
     joined = packing and device == "cpu"
-    positions = _positions(kind, chosen.batch_size, tokens_at_once, longest, joined=joined)
+    positions = _positions(kind, share, tokens_at_once, longest, joined=joined)
     masked = longest if packing and not joined else 0
-    kept = _kept_bytes(shape, layers, lora.r, width, masked=masked)
+    # PEFT converts the input of each layer to fp32, and autocast converts it back, which copies it.
+    # Neither happens in fp32, nor to layers in NF4 on CUDA.
+    copied = width != _FP32 and not (chosen.quantization == "nf4" and device == "cuda")
+    inputs = sum(layer.inputs for layer in (layers if copied else _distinct(layers)))
+    kept = _kept_bytes(shape, layers, inputs, lora.r, width, masked=masked)
     if gradient_checkpointing:
         # Each layer keeps its input, and one layer at a time is recomputed.
         activations = positions * (shape.layers * shape.hidden * width + 2 * kept)
@@ -115,7 +137,7 @@ def estimate_memory(
         activations = max(activations, scored * (2 * shape.hidden * width + kept))
     copies = 2 if kind.needs_reference and chosen.warm_start is not None else 1
     return MemoryEstimate(
-        weights=round(_weight_bytes(shape, chosen.quantization, width)),
+        weights=round(_weight_bytes(shape, chosen.quantization, width, shards)),
         adapter=copies * parameters * _FP32,
         optimizer=2 * parameters * _FP32,
         gradients=parameters * _FP32,
@@ -123,6 +145,12 @@ def estimate_memory(
         logits=_logits_bytes(shape, scored, width),
         overhead=_OVERHEAD_BYTES[device] + round(_OVERHEAD_SHARE * activations),
     )
+
+
+def loaded_bytes(shape: ModelShape, chosen: Resolved, width: int = 2) -> int:
+    """Bytes of the base model as it is loaded."""
+    whole = _weight_bytes(shape, chosen.quantization, width, shards=1)
+    return round(whole - _dequantized_bytes(shape, chosen.quantization, width))
 
 
 def _positions(
@@ -135,32 +163,63 @@ def _positions(
     return rows * longest * together
 
 
-def _weight_bytes(shape: ModelShape, quantization: Quantization, width: int) -> float:
+def _weight_bytes(shape: ModelShape, quantization: Quantization, width: int, shards: int) -> float:
+    packed = scales = 0.0
+    rest = shape.parameters
+    if quantization == "nf4":
+        linear = sum(layer.inputs * layer.outputs for layer in shape.linears)
+        packed, rest = linear * _NF4_BYTES, rest - linear
+        scales = linear * _SCALE_BYTES + len(shape.linears) * _CODE_BYTES
+    weights = packed + rest * width
+    if shards > 1:
+        # FSDP does not shard the scales. The ends stay whole while the blocks compute.
+        ends = shape.ends * width
+        gathered = _GATHERED_BLOCKS * (weights - ends) / shape.layers
+        weights = weights / shards + ends + gathered
+    return weights + scales + _dequantized_bytes(shape, quantization, width)
+
+
+def _dequantized_bytes(shape: ModelShape, quantization: Quantization, width: int) -> int:
+    """The layer that is computing, which is dequantized."""
     if quantization == "none":
-        return shape.parameters * width
-    packed = sum(layer.inputs * layer.outputs for layer in shape.linears)
-    largest = max(layer.inputs * layer.outputs for layer in shape.linears)
-    # The layer that is computing is dequantized.
-    return packed * _NF4_BYTES + (shape.parameters - packed + largest) * width
+        return 0
+    return max(layer.inputs * layer.outputs for layer in shape.linears) * width
+
+
+def _distinct(layers: tuple[Linear, ...]) -> list[Linear]:
+    """The layers whose inputs are kept for them alone, one for all that share their input."""
+    found: dict[tuple[str, str | frozenset[str]], Linear] = {}
+    for layer in layers:
+        block, _, name = layer.name.rpartition(".")
+        if name == _AFTER_ATTENTION:
+            continue
+        group = next((group for group in _SHARING if name in group), name)
+        found.setdefault((block, group), layer)
+    return list(found.values())
 
 
 def _kept_bytes(
-    shape: ModelShape, layers: tuple[Linear, ...], r: int, width: int, *, masked: int
+    shape: ModelShape,
+    layers: tuple[Linear, ...],
+    inputs: int,
+    r: int,
+    width: int,
+    *,
+    masked: int,
 ) -> float:
     """Bytes that one decoder layer keeps for its backward pass, per position.
 
-    `masked` is the row length if an attention mask is used (packing on CUDA), else 0.
+    `inputs` is the width of all kept inputs of adapted layers. `masked` is the row length if an
+    attention mask is used (packing on CUDA), else 0.
     """
     norms = 2 * shape.hidden * _FP32
-    # Each adapted layer keeps its own input in bf16; in fp32, neighboring layers share theirs.
-    shared = 1.0 if width != _FP32 else 0.6
-    inputs = sum(layer.inputs for layer in layers) / shape.layers * width * shared
     inner = len(layers) / shape.layers * r * width
     # With a mask, keys and values are repeated for every query head.
     keys = shape.heads_width if masked else shape.kv_width
     attention = 2 * (shape.heads_width + keys) * width + masked * width
-    mlp = 3 * shape.intermediate * width
-    return norms + inputs + inner + attention + mlp
+    # With experts, their outputs are kept too, to be weighted.
+    mlp = (3 * shape.intermediate + shape.experts_per_token * shape.hidden) * width
+    return norms + inputs / shape.layers * width + inner + attention + mlp
 
 
 def _logits_bytes(shape: ModelShape, positions: int, width: int) -> int:

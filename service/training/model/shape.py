@@ -37,8 +37,11 @@ class Linear:
 class ModelShape:
     """Model sizes that determine memory use.
 
-    `linears` excludes the embeddings and the output head. `parameters` counts all weights once,
-    including tied ones. `heads_width` and `kv_width` are the output widths of the query and key
+    `linears` excludes the embeddings, the output head, and experts, whose weights transformers
+    joins into tensors that are neither quantized nor adapted. `parameters` counts all weights once,
+    including tied ones, and `ends` those of the embeddings and the output head. `intermediate` is
+    the width of the MLP, or of all experts together that compute a token; `experts_per_token` is 0
+    without experts. `heads_width` and `kv_width` are the output widths of the query and key
     projections.
     """
 
@@ -51,6 +54,8 @@ class ModelShape:
     kv_width: int
     kv_heads: int
     vocabulary: int
+    ends: int = 0
+    experts_per_token: int = 0
 
     @classmethod
     def read(cls, folder: Path) -> ModelShape:
@@ -62,6 +67,7 @@ class ModelShape:
         tensors: dict[str, tuple[int, ...]] = {}
         for file in sorted(folder.glob("*.safetensors")):
             tensors |= _shapes(file)
+        experts = any(_is_expert(name) for name in tensors)
         if not tensors:
             raise UnknownShape("the folder has no .safetensors file")
         try:
@@ -73,11 +79,13 @@ class ModelShape:
                 linears=_linears(tensors),
                 layers=int(config["num_hidden_layers"]),
                 hidden=hidden,
-                intermediate=int(config["intermediate_size"]),
+                intermediate=_expert_width(config) if experts else int(config["intermediate_size"]),
                 heads_width=heads * head,
                 kv_width=kv_heads * head,
                 kv_heads=kv_heads,
                 vocabulary=int(config["vocab_size"]),
+                ends=sum(math.prod(shape) for name, shape in tensors.items() if _is_end(name)),
+                experts_per_token=_experts_per_token(config) if experts else 0,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UnknownShape(f"config.json does not give {error}") from None
@@ -108,7 +116,11 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
             if length > _MAX_HEADER_BYTES:
                 raise ValueError("header too long")
             header: dict[str, Any] = json.loads(source.read(length))
-        return {k: tuple(v["shape"]) for k, v in header.items() if k != "__metadata__"}
+        return {
+            name: _unpacked(name, tuple(tensor["shape"]), tensor.get("dtype"))
+            for name, tensor in header.items()
+            if name != "__metadata__" and not _is_scale(name, tensor.get("dtype"))
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
         raise UnknownShape(f"{file.name} is not a safetensors file") from None
 
@@ -119,5 +131,41 @@ def _linears(tensors: dict[str, tuple[int, ...]]) -> tuple[Linear, ...]:
         for name, shape in sorted(tensors.items())
         if name.endswith(".weight")
         and len(shape) == 2
-        and not any(part.startswith(_EMBEDDINGS) for part in name.split("."))
+        and not _is_end(name)
+        and not _is_expert(name)
+        and not _is_router(name)
     )
+
+
+def _is_end(name: str) -> bool:
+    return any(part.startswith(_EMBEDDINGS) for part in name.split("."))
+
+
+def _is_expert(name: str) -> bool:
+    return "experts" in name.split(".")
+
+
+def _is_router(name: str) -> bool:
+    return not {"gate", "router"}.isdisjoint(name.split("."))
+
+
+def _experts_per_token(config: dict[str, Any]) -> int:
+    return int(config.get("num_experts_per_tok") or config["experts_per_token"])
+
+
+def _expert_width(config: dict[str, Any]) -> int:
+    width = int(config.get("moe_intermediate_size") or config["intermediate_size"])
+    shared = int(config.get("n_shared_experts") or 0) * width
+    shared += int(config.get("shared_expert_intermediate_size") or 0)
+    return _experts_per_token(config) * width + shared
+
+
+# MXFP4: blocks of 32 weights, two in a byte, and a byte of scale for each block.
+def _unpacked(name: str, shape: tuple[int, ...], dtype: str | None) -> tuple[int, ...]:
+    if dtype == "U8" and name.endswith("_blocks"):
+        return (*shape[:-1], 2 * shape[-1])
+    return shape
+
+
+def _is_scale(name: str, dtype: str | None) -> bool:
+    return dtype == "U8" and name.endswith("_scales")

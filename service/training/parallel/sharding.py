@@ -25,6 +25,7 @@ def shard(model: PeftModel | Any, place: Place, ranks: Ranks) -> None:
     Blocks are moved one at a time, so no device ever holds the whole model.
     """
     mesh = init_device_mesh(place.device, (ranks.size,))
+    move_scales(model, place.device)
     blocks = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
     # Shard the root last: it takes what no block has (the embeddings, the head, the last norm).
     for module in [*blocks, model]:
@@ -35,3 +36,13 @@ def shard(model: PeftModel | Any, place: Place, ranks: Ranks) -> None:
         # rank that then reads the state for a checkpoint, and the ranks would be inconsistent at
         # the next step.
         fully_shard(module, mesh=mesh, reshard_after_forward=True, ignored_params=adapter)
+
+
+def move_scales(model: Any, device: str) -> None:
+    """Move the scales of 4-bit weights to `device`. Each rank keeps all of them.
+
+    bitsandbytes keeps them beside the weights, where FSDP does not see them.
+    """
+    for module in model.modules():
+        if (state := getattr(module, "quant_state", None)) is not None:
+            state.to(device)

@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 
+from service.fleet.capacity import measure
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.task import Attempt
 from service.jobs.scheduling.gpu_turns import Turns
@@ -29,7 +30,7 @@ async def test_every_attempt_renders_the_date_of_the_jobs_creation(
     attempt = Attempt(
         job,
         state.registry.catalogue.get(BASE_MODEL),
-        device_name="test",
+        machine=measure(),
         jobs=state.jobs,
         files=state.files,
         registry=state.registry,

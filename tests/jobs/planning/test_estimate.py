@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from scripts.open_models import OPEN_MODELS
 from service.fleet import workers
 from service.fleet.workers import Capacity, Worker
+from service.jobs.planning.machines import planned
 from service.jobs.planning.memory_plan import Training, advice, plan
 from service.jobs.planning.speed import SpeedKey, Speeds, assumed_speed
 from service.training.contract.hyperparameters import RESOLVED
@@ -100,6 +102,53 @@ def test_lora_without_quantisation_is_told_to_quantise(llama):
     assert not plan(asked, llama, gpu(14)).fits
     assert 'quantization to "nf4"' in advice(asked, llama, gpu(14))
     assert "smaller base model" in advice(training(), llama, gpu(2))
+
+
+def gpus(count: int, gib: float, sharding: str = "auto") -> Capacity:
+    return gpu(gib).model_copy(update={"gpus": count, "sharding": sharding})
+
+
+@pytest.fixture(scope="module")
+def large_llama() -> ModelShape:
+    (model,) = [m for m in OPEN_MODELS if m.id == "meta-llama/Llama-3.3-70B-Instruct"]
+    assert model.shape is not None
+    return model.shape.model()
+
+
+def of_1024_tokens(**fields: object) -> Training:
+    return Training(training(**fields).chosen, "supervised", longest=1024, tokens_at_once=8192)
+
+
+def test_a_70b_qlora_fits_four_gpus_of_24_gib_that_share_it(large_llama):
+    found = plan(of_1024_tokens(), large_llama, gpus(4, 24))
+    assert (found.fits, found.gpus, found.sharding) == (True, 4, "fsdp")
+    assert found.host_bytes == pytest.approx(4 * 37 * GIB, rel=0.02)
+    worker = Worker(name="w", queues=("gpu",), **gpus(4, 24).model_dump())
+    there = planned(of_1024_tokens(), large_llama, [worker])
+    assert there is not None
+    assert there.refusal is None
+    words = " ".join(there.words())
+    assert "on each of 4 GPUs (X)" in words
+    assert "sharding → fsdp: each of 4 GPUs holds a part of the base model" in words
+
+
+def test_it_fits_neither_one_of_them_nor_four_without_sharding(large_llama):
+    assert not plan(of_1024_tokens(), large_llama, gpus(1, 24)).fits
+    assert not plan(of_1024_tokens(), large_llama, gpus(4, 24, "ddp")).fits
+    older = gpus(4, 24).model_copy(update={"sharding": None})
+    assert not plan(of_1024_tokens(), large_llama, older).fits
+
+
+def test_a_batch_with_fewer_rows_than_gpus_is_told_to_grow(large_llama):
+    small = of_1024_tokens(batch_size=2)
+    assert plan(small, large_llama, gpus(4, 24)).gpus == 2
+    assert "set batch_size to 4" in advice(small, large_llama, gpus(4, 24))
+
+
+def test_a_base_model_that_fits_one_gpu_is_copied_to_each(llama):
+    found = plan(training(), llama, gpus(4, 24))
+    assert (found.gpus, found.sharding, found.host_bytes) == (4, "ddp", None)
+    assert plan(training(), llama, gpus(4, 24, "fsdp")).sharding == "fsdp"
 
 
 @pytest.mark.parametrize("gib", [6, 8, 12, 16, 24, 48, 80])
