@@ -384,6 +384,12 @@ class Settings(BaseSettings):
         "(prompts times n) request. Other requests wait while an engine starts the answers: 128 "
         "answers delayed a short answer by 15 s on a CPU.",
     )
+    max_constraint_repetitions: int = Field(
+        default=500,
+        ge=0,
+        description="Maximum sum of the different limits of lengths and repetitions of a schema or "
+        "grammar that constrains an answer, each counted up to 100.",
+    )
     extra_request_fields: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Parameters of vLLM that inference requests may have in addition to those of "

@@ -16,8 +16,15 @@ from service.models.tools import ToolCallParsers
 class RequestRules:
     """What the operator allows in requests."""
 
-    def __init__(self, *, max_answers: int = 16, extra_fields: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        max_answers: int = 16,
+        max_repetitions: int = 500,
+        extra_fields: Sequence[str] = (),
+    ) -> None:
         self._max_answers = max_answers
+        self._max_repetitions = max_repetitions
         self._parse = parameters.reader(extra_fields) if extra_fields else parameters.parse
 
     @classmethod
@@ -25,6 +32,7 @@ class RequestRules:
         """Create the rules from the operator's settings."""
         return cls(
             max_answers=settings.max_answers_per_request,
+            max_repetitions=settings.max_constraint_repetitions,
             extra_fields=settings.extra_request_fields,
         )
 
@@ -32,6 +40,7 @@ class RequestRules:
         """Parse the body of a request and check its values. Raises BadRequest."""
         request = self._parse(path, body)
         request.check(self._max_answers)
+        request.check_constraints(self._max_repetitions)
         return request
 
 

@@ -41,7 +41,6 @@ _SAMPLING: Final[Mapping[str, Any]] = {
     "repetition_penalty": Annotated[float, Meta(gt=0)] | None,
     "skip_special_tokens": _Flag,
     "stop_token_ids": _Ids,
-    "structured_outputs": _Any,
     "top_k": Annotated[int, Meta(ge=-1)] | None,
 }
 """Parameters of sampling that all routes with generated text have."""
@@ -55,7 +54,6 @@ _TOKENS: Final[Mapping[str, Any]] = {
     "min_tokens": Annotated[int, Meta(ge=0)] | None,
     "prompt_logprobs": Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None,
     "repetition_detection": _Object,
-    "response_format": _Any,
     "return_token_ids": _Flag,
     "return_tokens_as_token_ids": _Flag,
     "spaces_between_special_tokens": _Flag,
@@ -78,7 +76,6 @@ _STORED: Final[Mapping[str, Any]] = {
 """Parameters for what only OpenAI's servers do. They have no effect."""
 
 _CHAT: Final[Mapping[str, Any]] = {
-    "parallel_tool_calls": _Flag,
     "reasoning_effort": _Text,
     # vLLM's.
     "add_generation_prompt": _Flag,
@@ -105,9 +102,7 @@ _RESPONSE: Final[Mapping[str, Any]] = {
     "include": _List,
     "instructions": _Text,
     "max_tool_calls": _Whole,
-    "parallel_tool_calls": _Flag,
     "reasoning": _Object,
-    "text": _Object,
     "top_logprobs": Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None,
     "truncation": _Text,
     # vLLM's.

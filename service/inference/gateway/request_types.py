@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from service.core.errors import BadRequest
 from service.inference.gateway import refusals
+from service.inference.gateway.constraints import check_constraint, check_tools
 from service.inference.gateway.messages import ChatMessage, check_messages
 
 # OpenAI's limit for an embeddings request. The body's size limits the tokens of each input.
@@ -83,6 +84,9 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     def check(self, max_answers: int) -> None:
         """Raise BadRequest for a value that no engine accepts, or for too many answers."""
 
+    def check_constraints(self, max_repetitions: int) -> None:
+        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
+
 
 class _Generated(Request):
     """Fields of requests whose answer is a text."""
@@ -94,6 +98,7 @@ class _Generated(Request):
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
+    structured_outputs: msgspec.Raw = _ABSENT
 
     @property
     def streamed(self) -> bool:
@@ -120,18 +125,28 @@ class _Generated(Request):
         if self.stream_options is not None:
             _check_stream_options(self.stream_options, streamed=self.streamed)
 
+    def check_constraints(self, max_repetitions: int) -> None:
+        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
+        check_constraint("structured_outputs", self.structured_outputs, max_repetitions)
+
 
 class _Sampled(_Generated):
     """Fields of chats and completions."""
 
     max_tokens: AtLeastOne | None = None
     n: int | None = None
+    response_format: msgspec.Raw = _ABSENT
 
     def check(self, max_answers: int) -> None:
         """Raise BadRequest for a value that no engine accepts, or for too many answers."""
         super().check(max_answers)
         if self.n is not None:
             _check_range("n", self.n, max_answers)
+
+    def check_constraints(self, max_repetitions: int) -> None:
+        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
+        super().check_constraints(max_repetitions)
+        check_constraint("response_format", self.response_format, max_repetitions)
 
 
 class ChatRequest(_Sampled):
@@ -143,6 +158,7 @@ class ChatRequest(_Sampled):
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
     tools: msgspec.Raw = _ABSENT
     tool_choice: msgspec.Raw = _ABSENT
+    parallel_tool_calls: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
     @property
@@ -175,6 +191,13 @@ class ChatRequest(_Sampled):
             raise refusals.empty("tools")
         _check_tool_choice(self.tools, self.tool_choice)
         _check_template(self.chat_template_kwargs)
+
+    def check_constraints(self, max_repetitions: int) -> None:
+        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
+        super().check_constraints(max_repetitions)
+        check_tools(
+            self.tools, self.tool_choice, max_repetitions, parallel=self.parallel_tool_calls
+        )
 
 
 class CompletionRequest(_Sampled, dict=True):
@@ -223,8 +246,10 @@ class ResponseRequest(_Generated):
 
     input: msgspec.Raw = _ABSENT
     max_output_tokens: AtLeastOne | None = None
+    text: msgspec.Raw = _ABSENT
     tools: msgspec.Raw = _ABSENT
     tool_choice: msgspec.Raw = _ABSENT
+    parallel_tool_calls: bool | None = None
     previous_response_id: str | None = None
     conversation: msgspec.Raw = _ABSENT
     background: bool | None = None
@@ -263,6 +288,14 @@ class ResponseRequest(_Generated):
             raise refusals.missing("input")
         _check_tool_choice(self.tools, self.tool_choice)
         _check_template(self.chat_template_kwargs)
+
+    def check_constraints(self, max_repetitions: int) -> None:
+        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
+        super().check_constraints(max_repetitions)
+        check_tools(
+            self.tools, self.tool_choice, max_repetitions, parallel=self.parallel_tool_calls
+        )
+        check_constraint("text", self.text, max_repetitions)
 
 
 class EmbeddingRequest(Request):

@@ -21,7 +21,7 @@ REQUESTS = [
 ]
 PARSED_LATER = {
     *("prompt", "input", "messages", "stream_options", "tools", "tool_choice"),
-    "chat_template_kwargs",
+    *("chat_template_kwargs", "response_format"),
 }
 
 
