@@ -11,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stdnum.cn import ric
 
-from service.datasets.personal_data.detect import find_all, find_personal_data
+from service.datasets.personal_data.detect import (
+    find_all,
+    find_personal_data,
+    may_hold_personal_data,
+)
 from service.datasets.personal_data.national_ids import (
     COUNTRIES,
     is_chinese_id,
@@ -196,6 +200,31 @@ def test_findings_are_in_order_and_apart(text: str) -> None:
 def test_names_in_japanese_are_found_and_words_left_alone(text: str, names: list[str]) -> None:
     found = [f for f in find_personal_data(text, "ja") if f.kind == "person_name"]
     assert [text[f.start : f.end] for f in found] == names
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "names"),
+    [
+        ("ko", "문의드립니다.\n김민수 드림", ["김민수"]),
+        ("ko", "남궁민재가 아니라 Park Ji-young입니다", ["남궁민재", "Park Ji-young"]),
+        ("ko", "제갈민에게 보내 주세요", ["제갈민"]),
+        ("ko", "설정은 어디에 있나요? 이용자와 정기권, 안정화", []),
+        ("vi", "Trân trọng, Nguyễn Hoàng Nam", ["Nguyễn Hoàng Nam"]),
+        ("vi", "Tran Duc Manh và NGUYỄN VĂN AN", ["Tran Duc Manh", "NGUYỄN VĂN AN"]),
+        ("vi", "Gửi cho Huỳnh Như nhé", ["Huỳnh Như"]),
+        ("vi", "Huỳnh Như ở đường Nguyễn Văn Cừ, Công ty Trần Quốc Bảo", []),
+        ("vi", "Vương Quốc Anh và Lê Hàn Quốc", []),
+        ("id", "Terima kasih,\nBudi Santoso", ["Budi Santoso"]),
+        ("ms", "Pengirim I Made Sudarsana", ["I Made Sudarsana"]),
+        ("id", "Kemarin Joko Susilo bertemu Vega Santoso", ["Joko Susilo", "Vega Santoso"]),
+        ("id", "Toko Budi Santoso, Surya Citra, Dewi Sri Catering, Warung Bu Kris", []),
+        ("en", "Budi Santoso, 김민수, Nguyễn Hoàng Nam", []),
+    ],
+)
+def test_names_by_themselves_are_found_by_lists(language: str, text: str, names: list[str]) -> None:
+    found = [f for f in find_personal_data(text, language) if f.kind == "person_name"]
+    assert [text[f.start : f.end] for f in found] == names
+    assert not names or may_hold_personal_data(text)
 
 
 def test_names_are_redacted_the_same_for_the_same_person() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from service.datasets.personal_data.addresses import find_addresses
+from service.datasets.personal_data.bare_names.find import find_bare_names, may_hold_bare_name
 from service.datasets.personal_data.characters import to_ascii
 from service.datasets.personal_data.clues import CARD, clue, is_labeled_other
 from service.datasets.personal_data.credentials import find_secrets, may_hold_secret
@@ -115,7 +116,12 @@ def find_all(
 
 def may_hold_personal_data(text: str) -> bool:
     """Whether a text, in any language, can contain personal data: a digit, an @, or a name."""
-    return _DIGIT_OR_AT.search(text) is not None or may_hold_names(text) or may_name_someone(text)
+    return (
+        _DIGIT_OR_AT.search(text) is not None
+        or may_hold_names(text)
+        or may_name_someone(text)
+        or may_hold_bare_name(text)
+    )
 
 
 def without_overlap(found: Iterable[Found]) -> list[Found]:
@@ -150,7 +156,9 @@ def _outside(found: Iterable[Found], taken: Sequence[Found]) -> Iterator[Found]:
 
 def _names_and_emails(text: str, plain: str, languages: tuple[str, ...]) -> list[Found]:
     """Find names and email addresses. `plain` is the text with ASCII digits and marks."""
-    found = [Found("person_name", *place) for place in find_names_by_pattern(text, languages)]
+    found = [Found("person_name", *place) for place in find_bare_names(text, languages)]
+    announced = [Found("person_name", *place) for place in find_names_by_pattern(text, languages)]
+    found += _outside(announced, tuple(found))
     if "ja" in languages:
         found += [Found("person_name", *place) for place in find_names(text)]
     if "@" in plain or may_hide_email(plain):

@@ -2,7 +2,7 @@
 
 A name counts after a title (Mr., คุณ, Bapak) or a phrase (my name is, 我叫), or before a title
 (先生, 님). In Chinese, Korean and Vietnamese it must also start with a common family name.
-A name by itself is not detected: it may as well be a street, a product, or a word.
+Names by themselves are found by lists of names (`bare_names`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ _VI_FAMILY: Final = (
     r"|Đoàn|Trịnh|Mai"
     r"|Tô|Cao|Lâm|Đào|Lương|Trương|Hà|Tạ|Thái|Châu|Quách|La|Phùng|Vương|Tống|Kiều|Chu|Tăng)"
 )
-_VI_MIDDLE: Final = r"(?:Thị|Văn|Hữu|Đức|Ngọc|Thanh|Quốc|Xuân|Kim|Thu|Minh|Công|Đình|Thành|Bảo|Gia)"
 
 _ZH_FAMILY: Final = (
     r"(?:欧阳|歐陽|司马|司馬|上官|诸葛|諸葛"
@@ -98,6 +97,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
     "id": (
         _Names(
             r"(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?|Kak|Mas|Mbak|[Nn]ama|[Ss]aya|[Tt]uan|Nyonya|a\.n)\b",
+            r"(?<!Warung )(?<!Bakso )(?<!Sate )(?<!Ayam )(?<!Soto )(?<!Sambal )(?<!Toko )(?<!Nasi )"
+            r"(?<!Kedai )(?<!Mie )(?<!Makan )(?<!Bebek )(?<!Gudeg )"
             rf"\b(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?|Kak|Mas|Mbak|Tuan"
             rf"|Nyonya) ({_NAME})",
             rf"\b[Ss]aya ({_FULL_NAME})(?=[,.]| dari)",
@@ -110,8 +111,6 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
             r"\b(?:[Aa]nh|[Cc]hị|[Ôô]ng|[Bb]à|[Cc]ô|[Cc]hú|[Bb]ác|[Ee]m|[Bb]ạn|tên(?: là)?"
             r"|[Tt]ôi là|[Gg]ửi"
             rf"|[Kk]hách hàng:?|[Hh]ọ (?:và )?tên:?|[Cc]hào) ({_VI_FAMILY}(?: {_VI_WORD}){{1,4}})",
-            r"(?<!đường )(?<!phố )(?<!phường )(?<!Đường )"
-            rf"\b({_VI_FAMILY} {_VI_MIDDLE}(?: {_VI_WORD}){{1,3}})",
         ),
     ),
     "th": (

@@ -17,7 +17,15 @@ from typing import NamedTuple
 
 from tests.datasets.personal_cases.values import VALUES
 
-TOPICS = ("national_ids", "phones", "secrets_and_passports", "names_and_addresses", "clean")
+TOPICS = (
+    "national_ids",
+    "phones",
+    "secrets_and_passports",
+    "names_and_addresses",
+    "bare_names",
+    "clean",
+    "words_like_names",
+)
 _HOLE = re.compile(r"«([^»]+)»")
 
 

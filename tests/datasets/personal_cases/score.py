@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from service.datasets.personal_data.detect import Found, find_personal_data
 from tests.datasets.personal_cases.cases import TOPICS, Case, Truth, all_cases
 
+NAMES = ("bare_names", "words_like_names")
+"""Topics of names that stand by themselves, and of texts in which words look like names."""
 _MORE_CHARS = 12  # such as the words around an address
 
 
@@ -34,7 +36,7 @@ def score(case: Case) -> tuple[list[Truth], list[tuple[int, Found]]]:
     used: set[tuple[int, Found]] = set()
     missed = []
     for truth in case.truth:
-        match = next((one for one in found if _matches(truth, *one)), None)
+        match = next((one for one in found if matches(truth, *one)), None)
         if match is None:
             missed.append(truth)
         else:
@@ -42,7 +44,8 @@ def score(case: Case) -> tuple[list[Truth], list[tuple[int, Found]]]:
     return missed, [one for one in found if one not in used]
 
 
-def _matches(truth: Truth, turn: int, found: Found) -> bool:
+def matches(truth: Truth, turn: int, found: Found) -> bool:
+    """Whether a finding in a turn is a value, with at most a few characters more."""
     return (
         (truth.kind, truth.turn) == (found.kind, turn)
         and found.start <= truth.start + 1  # the plus sign or a bracket may be left out
@@ -66,6 +69,25 @@ def totals() -> dict[str, Counter[str]]:
     return counts
 
 
+def names_by_language() -> dict[str, Counter[str]]:
+    """Return what `totals` does, of names that stand by themselves, by language.
+
+    False findings are those in `clean` texts, which are full of words like names.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for case in all_cases():
+        if case.topic in NAMES:
+            missed, false = score(case)
+            counts.setdefault(case.language.partition("-")[0], Counter()).update(
+                values=len(case.truth),
+                found=len(case.truth) - len(missed),
+                missed=len(missed),
+                clean=not case.truth,
+                false=0 if case.truth else len(false),
+            )
+    return counts
+
+
 def main() -> None:
     """Print the table, or all that is missed and false."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -80,13 +102,17 @@ def main() -> None:
                 print("false", case.group, found.kind, repr(value), repr(case.turns[turn]))
         return
     started = time.process_time()
-    print(
-        "| topic | cases | values | found | missed | false |\n| --- | --- | --- | --- | --- | --- |"
-    )
-    for topic, n in totals().items():
-        figures = [n[name] for name in ("cases", "values", "found", "missed", "false")]
-        print("|", " | ".join((topic.replace("_", " "), *map(str, figures))), "|")
-    print(f"\n{time.process_time() - started:.1f} CPU s")
+    _print_table("topic", totals(), ("cases", "values", "found", "missed", "false"))
+    _print_table("names in", names_by_language(), ("values", "found", "missed", "clean", "false"))
+    print(f"{time.process_time() - started:.1f} CPU s")
+
+
+def _print_table(key: str, rows: dict[str, Counter[str]], columns: tuple[str, ...]) -> None:
+    print("|", " | ".join((key, *columns)), "|")
+    print("|", " | ".join("---" for _ in (key, *columns)), "|")
+    for name, n in rows.items():
+        print("|", " | ".join((name.replace("_", " "), *(str(n[c]) for c in columns))), "|")
+    print()
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ scanners have nothing to report. Telephone numbers end in runs of digits that ar
 
 from __future__ import annotations
 
+import json
 import string
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 from stdnum import luhn, verhoeff
@@ -204,7 +206,22 @@ _HEX = "0123456789abcdef"
 _UPPER = string.ascii_uppercase + string.digits
 _ANY_MOBILE = (*("090-T-T", "080-T-T"), "010-T-T", "0NN-T")
 
+
 # name -> how to make it. The kind is what comes before the first dot.
+def _like_names() -> dict[str, Maker]:
+    """Return places, companies, products and words that look like names, by language and sort."""
+    words = json.loads((Path(__file__).parent / "words_like_names.json").read_text())
+
+    def choose(some: list[str]) -> Maker:
+        return lambda pick: pick.choice(some)
+
+    return {
+        f"-{language}.{sort}": choose(some)
+        for language, sorts in words.items()
+        for sort, some in sorts.items()
+    }
+
+
 VALUES: dict[str, Maker] = {
     "cn_resident_id": _cn("110105", "440106", "310115", "510107"),
     # Chongwen, Xuanwu, Luwan and Nanhui, which were merged into other districts from 2009 to 2011.
@@ -367,4 +384,5 @@ VALUES: dict[str, Maker] = {
         "978-4-" + _digits(pick, 2) + "-" + _digits(pick, 6) + "-" + _digits(pick, 1)
     ),
     "-decimal": lambda pick: f"{pick.randint(0, 9)}.{_digits(pick, 14)}",
+    **_like_names(),
 }

@@ -1,0 +1,1 @@
+"""Names of persons that stand by themselves, found by lists of names."""

@@ -1,0 +1,75 @@
+"""Indonesian and Malay names, by lists of given names and family names.
+
+A name is a run of capitalized words that starts with a given name or ends with a family name. Some
+names are words as well (Bunga, Surya, Citra). They count next to a name that is nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final
+
+from service.datasets.personal_data.bare_names.lists import names
+
+_WORD: Final = r"[A-Z][A-Za-z'’]{0,19}"
+_RUN: Final = re.compile(rf"(?<![\w.-]){_WORD}(?: {_WORD}){{1,9}}(?![\w-])")
+# Words before the names of streets, companies and goods.
+_OTHER: Final = re.compile(
+    r"(?<!\w)(?:jalan|jln|jl\.?|gang|pt\.?|cv\.?|toko|rs|rumah sakit|klinik|apotek|universitas|sma"
+    r"|smp|smk|sd|bank|bandara|stadion|gedung|masjid|gereja|gunung|pasar|kampung|kota|kabupaten"
+    r"|candi|pantai|danau|pulau|hotel|warung|ayam|bakso|soto|sate|merek|produk|buku|film|taman"
+    r"|graha|puri|salon|bengkel|menu|paket|di|stasiun|terminal|pelabuhan|sungai|teluk|bukit|desa"
+    r"|kecamatan|kelurahan|perumahan|apartemen|yayasan|museum|wisma|kapal|batik|kopi|teh|kedai"
+    r"|keripik|nasi|sambal|madu|rumah makan|kue|roti) ?:?\s$",
+    re.IGNORECASE,
+)
+_LEAST_WORDS: Final = 2
+_MOST_WORDS: Final = 5
+_MOST_UNKNOWN: Final = 3  # words of a name of which one is known
+_BEFORE_CHARS: Final = 14
+_SENTENCE: Final = re.compile(r"(?:^|[\n.?!] ?)$")
+_SAME_LINE: Final = tuple(" .?!")
+
+
+def find_names(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of Indonesian and Malay names: `text[start:end]`."""
+    for run in _RUN.finditer(text):
+        words, start = run.group().split(" "), run.start()
+        before = text[max(start - _BEFORE_CHARS, 0) : start]
+        opens = _SENTENCE.search(before) is not None
+        if opens and not _may_be_first(words) and _is_name(words[1:], opens=False):
+            before += words[0] + " "
+            start += len(words[0]) + 1
+        elif not _is_name(words, opens=opens and text[run.end() : run.end() + 1] in _SAME_LINE):
+            continue
+        if _OTHER.search(before) is None:
+            yield start, run.end()
+
+
+def _is_name(words: Sequence[str], *, opens: bool) -> bool:
+    """Whether words are a name. The first word of a sentence has a capital letter in any case."""
+    every, certain = _lists()
+    titled = [word.title() for word in words]
+    if not _LEAST_WORDS <= len(words) <= _MOST_WORDS or certain.isdisjoint(titled):
+        return False
+    if not names("indonesian", "no_names").isdisjoint(titled):
+        return False
+    if _may_be_first(words) and every.issuperset(titled[1:]):
+        return True
+    is_first, is_last = titled[0] in certain, titled[-1] in certain and not opens
+    return len(words) <= _MOST_UNKNOWN and (is_first or is_last)
+
+
+def _may_be_first(words: Sequence[str]) -> bool:
+    """Whether a name can start with the first word, such as the I of I Made, a Balinese name."""
+    return words[0].title() in _lists()[0] or (words[0] == "I" and len(words) > _LEAST_WORDS)
+
+
+@lru_cache(maxsize=1)
+def _lists() -> tuple[frozenset[str], frozenset[str]]:
+    """Return all names, and those that are nothing else."""
+    either = names("indonesian", "words")
+    every = names("indonesian", "given") | names("indonesian", "family") | either
+    return every, every - either
