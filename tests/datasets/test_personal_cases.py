@@ -40,9 +40,14 @@ def test_almost_all_values_are_found_and_almost_no_order_number_is_taken_for_one
     assert figures["clean"]["cases"] >= 1_300
 
 
-@pytest.mark.parametrize("language", ["id", "ko", "vi"])
-def test_names_by_themselves_are_found_and_words_like_names_left_alone(language: str) -> None:
+@pytest.mark.parametrize(
+    ("language", "share"), [("id", 0.8), ("ko", 0.8), ("th", 0.6), ("vi", 0.8)]
+)
+def test_names_by_themselves_are_found_and_words_like_names_left_alone(
+    language: str, share: float
+) -> None:
     figures = names_by_language()[language]
-    assert figures["found"] >= 0.8 * figures["values"] > 32
+    assert figures["values"] >= 40
+    assert figures["found"] >= share * figures["values"]
     assert figures["clean"] >= 200
     assert figures["false"] <= 1

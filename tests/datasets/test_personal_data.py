@@ -218,6 +218,10 @@ def test_names_in_japanese_are_found_and_words_left_alone(text: str, names: list
         ("ms", "Pengirim I Made Sudarsana", ["I Made Sudarsana"]),
         ("id", "Kemarin Joko Susilo bertemu Vega Santoso", ["Joko Susilo", "Vega Santoso"]),
         ("id", "Toko Budi Santoso, Surya Citra, Dewi Sri Catering, Warung Bu Kris", []),
+        ("th", "ขอบคุณค่ะ\nกมลชนก วงศ์สวัสดิ์", ["กมลชนก วงศ์สวัสดิ์"]),
+        ("th", "ผู้รับสมชาย แซ่ตั้งขอคืนเงิน", ["สมชาย แซ่ตั้ง"]),
+        ("th", "พี่รัชตพงษ์ มั่นคง", ["รัชตพงษ์ มั่นคง"]),
+        ("th", "สมชาย สั่งแล้ว สัญลักษณ์ ทองคำ อรุณี เชียงใหม่", []),
         ("en", "Budi Santoso, 김민수, Nguyễn Hoàng Nam", []),
     ],
 )

@@ -68,34 +68,6 @@ def _whole(run: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield run[0][0], run[-1][1]
 
 
-def _thainer() -> Find:
-    """The CRF model of named entities that the package contains."""
-    module = import_module("pythainlp.tag.thainer")
-    find_file = import_module("pythainlp.corpus").get_corpus_path
-    # Version 5.4.0 asks for 1.5 or 1.4, and contains 1.5.1.
-    module.get_corpus_path = lambda name, **_: find_file(name, version="1.5.1")
-    ner = module.ThaiNameTagger(version="1.5")
-
-    def find(text: str) -> Iterator[tuple[int, int]]:
-        at, start, end = 0, -1, -1
-        for word, tag in ner.get_ner(text, pos=False):
-            place = text.find(word, at)
-            at = place + len(word)
-            if tag.startswith("B-PERSON"):
-                if start >= 0:
-                    yield start, end
-                start, end = place, at
-            elif tag.startswith("I-PERSON") and start >= 0:
-                end = at
-            elif start >= 0:
-                yield start, end
-                start = -1
-        if start >= 0:
-            yield start, end
-
-    return find
-
-
 def _thai_names() -> Find:
     """The lists of given names and family names that PyThaiNLP contains."""
     corpus = import_module("pythainlp.corpus.common")
@@ -205,7 +177,6 @@ def _rules(language: str) -> Callable[[], Find]:
 TAGGERS: dict[str, Tagger] = {
     "kiwipiepy": Tagger("ko", _kiwi),
     "python-mecab-ko": Tagger("ko", _mecab_ko),
-    "thainer": Tagger("th", _thainer),
     "thai-names": Tagger("th", _thai_names),
     "jieba": Tagger("zh", _jieba),
     "rjieba": Tagger("zh", _rjieba),

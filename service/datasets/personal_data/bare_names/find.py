@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from service.datasets.personal_data.bare_names import indonesian, korean, vietnamese
+from service.datasets.personal_data.bare_names import indonesian, korean, thai, vietnamese
 
 _BY_LANGUAGE: Final[dict[str, Callable[[str], Iterator[tuple[int, int]]]]] = {
     "id": indonesian.find_names,
     "ko": korean.find_names,
     "ms": indonesian.find_names,
+    "th": thai.find_names,
     "vi": vietnamese.find_names,
 }
 LANGUAGES: Final = tuple(_BY_LANGUAGE)
