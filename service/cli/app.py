@@ -495,8 +495,19 @@ def doctor(
     data_dir: Annotated[Path, typer.Option(help="Folder for all data.")] = Path("var"),
     port: Annotated[int, typer.Option(help="Port that the API will use.")] = 8000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Print which engines and trainings `up` puts on which GPU."),
+    ] = False,
+    gpus: Annotated[
+        str | None,
+        typer.Option(help="With --plan: other GPUs than this machine's, such as 4x24GiB."),
+    ] = None,
 ) -> None:
     """Report what this machine lacks to run the service, and how to fix it."""
+    if plan or gpus is not None:
+        _print_plan(data_dir, gpus, as_json=as_json)
+        return
     from service.cli.doctor import examine
 
     findings = examine(data_dir, port)
@@ -506,6 +517,19 @@ def doctor(
         for finding in findings:
             typer.echo(str(finding))
     if any(f.level == "missing" for f in findings):
+        raise typer.Exit(1)
+
+
+def _print_plan(data_dir: Path, gpus: str | None, *, as_json: bool) -> None:
+    from service.cli.doctor import machine_plan
+    from service.cli.plan import BadGpus, as_text
+
+    try:
+        found = machine_plan(data_dir, gpus)
+    except BadGpus as e:
+        _fail(str(e))
+    typer.echo(json.dumps(found) if as_json else as_text(found))
+    if found["unplaced"]:
         raise typer.Exit(1)
 
 

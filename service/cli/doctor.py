@@ -10,20 +10,22 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import SecretStr
 
+from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
 from service.core.storage import StorageRefused
 from service.core.storage_check import storage_fault
-from service.fleet.capacity import Gpu, installed_gpus, memory_bytes
+from service.fleet.capacity import Gpu, installed_gpus, memory_bytes, own_gpus
 from service.inference.engine.facts import engines_bytes, gather
 from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.weights import folder_fault
 from service.standalone.layout import AlreadyRunning, DataLayout
+from service.standalone.placement import Placement, place, summary, wanted_engines
 from service.standalone.services import GPU_SHARING, engine_name, running_store
 
 Level = Literal["ok", "note", "missing"]
@@ -70,6 +72,27 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
     ]
 
 
+def machine_plan(data_dir: Path, gpus: str | None) -> dict[str, Any]:
+    """Return the plan of `up` for GPUs such as `4x24GiB`, or for this machine's.
+
+    Raises BadGpus for others, and if this machine has none or does not report their memory.
+    """
+    settings = _settings(data_dir)
+    if gpus is not None:
+        sizes = parse_gpus(gpus)
+    else:
+        own = own_gpus()
+        sizes = tuple(gpu.memory_bytes for gpu in own if gpu.memory_bytes is not None)
+        if not sizes or len(sizes) < len(own):
+            lack = "does not report the memory of its GPUs" if own else "has no GPU"
+            raise BadGpus(f"this machine {lack}: give the GPUs to plan for, as --gpus 4x24GiB")
+    try:
+        entries = Catalogue(settings.models_file).all()
+    except CatalogueError as e:
+        raise BadGpus(str(e)) from e
+    return plan_of(sizes, entries, settings, memory_bytes())
+
+
 def _storage(url: str) -> list[Finding]:
     """Check S3 storage if it is configured. Folder storage is covered by the disk check."""
     if not url.startswith("s3://"):
@@ -91,9 +114,23 @@ def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
     if not served:
         how = "add one with 'finetuned-server models add'; 'up' adds the demo model"
         return [Finding("note", "base models", "none yet", how)]
-    findings = [_sized(settings, entry, served) for entry in served if entry.served]
-    findings += [_sized(settings, entry, served, n) for entry in served for n in entry.merged]
+    placement = _placement(settings, served)
+    findings = [_sized(settings, entry, served, placement) for entry in served if entry.served]
+    findings += [
+        _sized(settings, entry, served, placement, n) for entry in served for n in entry.merged
+    ]
+    if placement is not None:
+        return [*findings, Finding("ok", "placement", summary(placement))]
     return [*findings, *_trainer(settings, gpus, served)]
+
+
+def _placement(settings: Settings, served: Sequence[BaseModelEntry]) -> Placement | None:
+    """Return where `up` puts engines and trainings if there are several GPUs."""
+    gpus = own_gpus()
+    sizes = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
+    if len(gpus) < 2 or len(sizes) < len(gpus):
+        return None
+    return place(sizes, wanted_engines(served), settings, memory_bytes())
 
 
 def _settings(data_dir: Path) -> Settings:
@@ -114,6 +151,7 @@ def _sized(
     settings: Settings,
     entry: BaseModelEntry,
     served: list[BaseModelEntry],
+    placement: Placement | None = None,
     merged: str | None = None,
 ) -> Finding:
     name = f"engine of {merged or entry.id}"
@@ -122,6 +160,8 @@ def _sized(
         return Finding("missing", name, f"unavailable: {fault}", how)
     if fault := _fault_of_running(settings, merged or entry.id):
         return Finding("missing", name, f"unavailable: {fault}", "see its log for the cause")
+    if placement is not None:
+        return _placed(placement, merged or entry.id, name)
     highest = asyncio.run(highest_rank(settings, entry.id))
     facts = gather(
         entry,
@@ -131,12 +171,20 @@ def _sized(
         merged=merged is not None,
     )
     try:
-        summary = "; ".join(size(settings, facts).reasons)
+        reasons = "; ".join(size(settings, facts).reasons)
     except SizingError as e:
         return Finding("missing", name, e.what, e.how)
     if highest is None and merged is None:
-        summary += "; the store is not running, so the ranks of existing adapters are unknown"
-    return Finding("ok", name, summary)
+        reasons += "; the store is not running, so the ranks of existing adapters are unknown"
+    return Finding("ok", name, reasons)
+
+
+def _placed(placement: Placement, model: str, name: str) -> Finding:
+    if (engine := placement.engine(model)) is not None:
+        gpus = ", ".join(map(str, engine.gpus))
+        return Finding("ok", name, f"GPU {gpus}; {'; '.join(engine.sizes.reasons)}")
+    fault = next(engine for engine in placement.unplaced if engine.model == model)
+    return Finding("missing", name, fault.what, fault.how)
 
 
 def _fault_of_running(settings: Settings, model: str) -> str | None:

@@ -65,6 +65,14 @@ def own_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
     return visible(installed_gpus(), environ.get("CUDA_VISIBLE_DEVICES"))
 
 
+def device_names(count: int, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Names of this process's first GPUs, as CUDA_VISIBLE_DEVICES of a child takes them."""
+    chosen = environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return [str(number) for number in range(count)]
+    return [name.strip() for name in chosen.split(",")][:count]
+
+
 def installed_gpus() -> list[Gpu]:
     """All NVIDIA GPUs that the driver exposes to this process."""
     return _of_nvml() or _of_nvidia_smi() or of_proc(Path("/proc/driver/nvidia/gpus"))

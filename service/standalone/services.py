@@ -9,7 +9,7 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,12 +161,12 @@ def worker(env: Mapping[str, str], ports: Ports) -> Service:
     )
 
 
-def inference(env: Mapping[str, str], model: str, url: str) -> Service:
+def inference(env: Mapping[str, str], model: str, url: str, options: Sequence[str] = ()) -> Service:
     """vLLM for a base model, or for one trained model with merged weights."""
     port = int(url.rsplit(":", 1)[1])
     return Service(
         name=engine_name(model),
-        argv=[*_cli(), "inference", model, "--port", str(port)],
+        argv=[*_cli(), "inference", model, "--port", str(port), *options],
         env=env,
         ready=http_ok(f"{url}/health"),
         where=url,

@@ -7,15 +7,19 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from service.config import Settings
 from service.core import logs
 from service.core.redis import connect
+from service.fleet.capacity import device_names, memory_bytes, own_gpus
 from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
 from service.standalone import services
 from service.standalone.layout import DataLayout, write_private
+from service.standalone.placement import place, summary, wanted_engines
 from service.standalone.services import Ports, free_port
 from service.standalone.supervisor import Service, StartFailed, Supervisor
 
@@ -74,8 +78,8 @@ async def _start(
     await _first_key(layout, env["FINETUNED_REDIS_URL"])
 
     # The engines take the longest to load, so they start first and the others start in parallel.
-    engines = {model: services.inference(env, model, url) for model, url in upstreams.items()}
-    others = [services.api(env, ports, host), services.worker(env, ports)]
+    engines, worker = _on_gpus(catalogue, env, ports, upstreams)
+    others = [services.api(env, ports, host), worker]
     for service in [*engines.values(), *others]:
         await supervisor.start(service)
     for service in others:
@@ -91,6 +95,38 @@ async def _start(
     _print(f"ready after {time.monotonic() - began:.0f} s: {others[0].where}/v1")
     _print(f"API key (admin, project '{_PROJECT}'): {layout.api_key}")
     _print(f"logs: {layout.logs}")
+
+
+def _on_gpus(
+    catalogue: Catalogue, env: Mapping[str, str], ports: Ports, upstreams: Mapping[str, str]
+) -> tuple[dict[str, Service], Service]:
+    """Return the engines and the worker, each on its GPUs if there are several."""
+    gpus = own_gpus()
+    sizes = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
+    if len(gpus) < 2 or len(sizes) < len(gpus):
+        engines = {model: services.inference(env, model, url) for model, url in upstreams.items()}
+        return engines, services.worker(env, ports)
+    placement = place(sizes, wanted_engines(catalogue.all()), up_settings(), memory_bytes())
+    names = device_names(len(gpus))
+    _print(f"{'gpus':<10} {summary(placement)}")
+    engines = {
+        model: services.inference(
+            {**env, **placement.engine_environment(model, names)},
+            model,
+            url,
+            placement.engine_options(model),
+        )
+        for model, url in upstreams.items()
+    }
+    return engines, services.worker({**env, **placement.worker_environment(names)}, ports)
+
+
+def up_settings() -> Settings:
+    """Return the operator's settings, with the defaults of `up`."""
+    settings = Settings()
+    if "gpu_sharing" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"gpu_sharing": services.GPU_SHARING})
 
 
 async def _engine_ready(supervisor: Supervisor, engine: Service, model: str) -> None:

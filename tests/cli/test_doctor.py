@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import struct
+from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from scripts.open_models import OPEN_MODELS
 from service.cli import doctor
+from service.cli.app import app
+from service.cli.plan import BadGpus, parse_gpus
 from service.config import GIB
 from service.fleet.capacity import Gpu
 
@@ -21,3 +29,73 @@ def test_the_doctor_says_what_a_gpu_computes_in(capability, level, words):
     found = doctor._bf16([Gpu("GPU-1", "Tesla T4", 16 * GIB, capability)])
     assert found.level == level
     assert words in found.found
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data folder whose catalog has Qwen3-8B, as a config and the headers of its tensors."""
+    (model,) = [model for model in OPEN_MODELS if model.id == "Qwen/Qwen3-8B"]
+    assert model.shape is not None
+    given, shape = model.shape, model.shape.model()
+    words = [given.vocabulary, given.hidden]
+    tensors = {f"model.{layer.name}": [layer.outputs, layer.inputs] for layer in shape.linears}
+    tensors |= {"model.embed_tokens": words, "lm_head": words}
+    header = {
+        f"{name}.weight": {"dtype": "BF16", "shape": size, "data_offsets": [0, 0]}
+        for name, size in tensors.items()
+    }
+    raw = json.dumps(header).encode()
+    folder = tmp_path / "qwen3-8b"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw)
+    config = {
+        "hidden_size": given.hidden,
+        "intermediate_size": given.intermediate,
+        "num_hidden_layers": given.layers,
+        "num_attention_heads": given.heads,
+        "num_key_value_heads": given.kv_heads,
+        "head_dim": given.head,
+        "vocab_size": given.vocabulary,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (tmp_path / "models.yaml").write_text(
+        f"models:\n- {{id: qwen3-8b, path: {folder}, license: apache-2.0, "
+        f"context_length: {model.context}, parameters: {shape.parameters}}}\n"
+    )
+    return tmp_path
+
+
+def plan(data_dir: Path, *words: str):
+    return CliRunner().invoke(app, ["doctor", "--plan", "--data-dir", str(data_dir), *words])
+
+
+def test_the_plan_of_the_docs_is_what_the_doctor_prints(data_dir):
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
+    done = plan(data_dir, "--gpus", "4x24GiB")
+    assert done.exit_code == 0
+    assert f"```text\n{done.stdout}```\n" in page
+
+
+def test_the_plan_is_printed_as_json(data_dir):
+    found = json.loads(plan(data_dir, "--gpus", "24GiB,80GiB", "--json").stdout)
+    assert [gpu["memory_bytes"] for gpu in found["gpus"]] == [24 * GIB, 80 * GIB]
+    assert found["engines"][0]["gpus"] == [0]
+    (training,) = found["trainings"]
+    assert (training["fits"], training["gpus"]) == (True, 1)
+
+
+def test_a_plan_without_room_fails_with_advice(data_dir):
+    done = plan(data_dir, "--gpus", "8GiB")
+    assert done.exit_code == 1
+    assert "✗ engine of qwen3-8b" in done.stdout
+    assert "→" in done.stdout
+
+
+@pytest.mark.parametrize("text", ["", "x", "4x", "0x24GiB", "4x0GiB", "65x24GiB", "-1x24"])
+def test_gpus_that_cannot_be_read_are_refused(text):
+    with pytest.raises(BadGpus, match="no list of GPUs"):
+        parse_gpus(text)
+
+
+def test_gpus_are_read():
+    assert parse_gpus("2x24GiB, 80gb,1X16") == (24 * GIB, 24 * GIB, 80 * GIB, 16 * GIB)

@@ -1,0 +1,192 @@
+"""`doctor --plan`: which engines and trainings the GPUs of a machine hold, found or given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from service.config import GIB, Settings
+from service.fleet.workers import Capacity
+from service.jobs.planning.machines import shape_of
+from service.jobs.planning.memory_plan import Training, advice, plan
+from service.models.catalogue import BaseModelEntry
+from service.standalone.placement import PlacedEngine, Placement, place, wanted_engines
+from service.training.contract.hyperparameters import RESOLVED
+
+# The training that the plan is for: QLoRA of rank 16 on rows that are long for most data sets.
+BATCH, LENGTH = 8, 2048
+_GPUS = re.compile(r"(?:(\d+)\s*x\s*)?(\d+(?:\.\d+)?)\s*(?:Gi?B?)?", re.IGNORECASE)
+_MOST_GPUS = 64
+_GAP = "  "
+
+
+class BadGpus(ValueError):
+    """The GPUs are not given as `4x24GiB`."""
+
+
+def parse_gpus(text: str) -> tuple[int, ...]:
+    """Read GPUs such as `4x24GiB` or `24GiB,2x80GiB`, in bytes each. Raises BadGpus."""
+    found: list[int] = []
+    for part in text.split(","):
+        match = _GPUS.fullmatch(part.strip())
+        if match is None or not 0 < float(match[2]) <= 1024:
+            raise BadGpus(f"'{text}' is no list of GPUs: give it as 4x24GiB, or 24GiB,2x80GiB")
+        found += [int(float(match[2]) * GIB)] * int(match[1] or "1")
+        if not 0 < len(found) <= _MOST_GPUS:
+            raise BadGpus(f"'{text}' is no list of GPUs: give 1 to {_MOST_GPUS}")
+    return tuple(found)
+
+
+def plan_of(
+    gpus: Sequence[int], entries: Sequence[BaseModelEntry], settings: Settings, memory_bytes: int
+) -> dict[str, Any]:
+    """Return the plan for GPUs of these sizes in bytes, as JSON."""
+    placement = place(gpus, wanted_engines(entries), settings, memory_bytes)
+    return {
+        "sharing": placement.sharing,
+        "gpus": [_gpu(placement, gpu) for gpu in range(len(gpus))],
+        "engines": [_engine(engine) for engine in placement.engines],
+        "unplaced": [vars(engine) for engine in placement.unplaced],
+        "trainings": _trainings(placement, entries, settings),
+    }
+
+
+def _gpu(placement: Placement, gpu: int) -> dict[str, Any]:
+    total = placement.gpus[gpu]
+    return {
+        "gpu": gpu,
+        "memory_bytes": total,
+        "engines": [
+            {"model": engine.model, "memory_bytes": int(engine.share * total)}
+            for engine in placement.engines_on(gpu)
+        ],
+        "trains": gpu in placement.worker,
+        "training_bytes": placement.trainer_on(gpu),
+        "free_bytes": placement.free_on(gpu),
+    }
+
+
+def _engine(engine: PlacedEngine) -> dict[str, Any]:
+    return {
+        "model": engine.model,
+        "gpus": list(engine.gpus),
+        "gpu_memory_utilization": engine.share,
+        "max_model_len": engine.sizes.max_model_len,
+        "max_loras": engine.sizes.max_loras,
+        "max_lora_rank": engine.sizes.max_lora_rank,
+    }
+
+
+def _trainings(
+    placement: Placement, entries: Iterable[BaseModelEntry], settings: Settings
+) -> list[dict[str, Any]]:
+    machine = Capacity(
+        device="cuda",
+        device_name="GPU",
+        gpus=min(settings.trainer_gpus or len(placement.worker), len(placement.worker)),
+        memory_bytes=min(placement.trainer_on(gpu) for gpu in placement.worker),
+        sharding=settings.trainer_sharding,
+    )
+    return [_training(entry, machine, settings) for entry in entries]
+
+
+def _training(entry: BaseModelEntry, machine: Capacity, settings: Settings) -> dict[str, Any]:
+    if (shape := shape_of(entry)) is None:
+        return {"model": entry.id, "fits": None}
+    length = min(LENGTH, entry.context_length)
+    chosen = RESOLVED["supervised"].model_validate(
+        {
+            "batch_size": BATCH,
+            "n_epochs": 1,
+            "learning_rate_multiplier": 1,
+            "learning_rate": 2e-4,
+            "max_seq_length": length,
+            "packing": False,
+        }
+    )
+    training = Training(chosen, "supervised", length, settings.tokens_at_once)
+    there = plan(training, shape, machine)
+    return {
+        "model": entry.id,
+        "fits": there.fits,
+        "gpus": there.gpus,
+        "sharding": there.sharding if there.gpus > 1 else None,
+        "needed_bytes": there.needed,
+        "available_bytes": there.available,
+        "tokens_at_once": there.tokens_at_once,
+        "gradient_checkpointing": there.gradient_checkpointing,
+        "host_bytes": there.host_bytes,
+        "advice": None if there.fits else advice(training, shape, machine),
+    }
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """Return a plan as a table and sentences."""
+    rows = [("GPU", "memory", "engines", "trainings", "free")]
+    for gpu in found["gpus"]:
+        engines = [f"{e['model']} ({_gib(e['memory_bytes'])})" for e in gpu["engines"]]
+        trains = _gib(gpu["training_bytes"]) if gpu["trains"] else "–"
+        rows.append(
+            (
+                str(gpu["gpu"]),
+                _gib(gpu["memory_bytes"]),
+                ", ".join(engines) or "–",
+                trains,
+                _gib(gpu["free_bytes"]),
+            )
+        )
+    lines = [*_table(rows), "", _sharing(found)]
+    lines += [_engine_words(engine) for engine in found["engines"]]
+    lines += [f"✗ engine of {e['model']}: {e['what']}\n    → {e['how']}" for e in found["unplaced"]]
+    lines += [f"• trainings: QLoRA of rank 16, {BATCH} rows of up to {LENGTH:,} tokens in a batch"]
+    lines += [_training_words(training) for training in found["trainings"]]
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _sharing(found: dict[str, Any]) -> str:
+    how = {
+        "separate": "engines and trainings have GPUs of their own",
+        "share": "engines and trainings divide the memory of the GPUs",
+        "time-slice": "engines sleep while a job trains",
+    }
+    return f"• {found['sharing']}: {how[found['sharing']]}"
+
+
+def _engine_words(engine: dict[str, Any]) -> str:
+    gpus = ", ".join(map(str, engine["gpus"]))
+    where = f"GPU {gpus}" if len(engine["gpus"]) == 1 else f"divided among GPUs {gpus}"
+    count = engine["max_loras"]
+    adapters = f", {count} adapter{'s' if count > 1 else ''} in a batch" if count else ""
+    return (
+        f"✓ engine of {engine['model']}: {where}, context of {engine['max_model_len']:,} tokens"
+        f"{adapters}"
+    )
+
+
+def _training_words(training: dict[str, Any]) -> str:
+    name = f"training of {training['model']}"
+    if training["fits"] is None:
+        return f"• {name}: unknown, because the dimensions of the model are unknown"
+    needed = f"{_gib(training['needed_bytes'])} of {_gib(training['available_bytes'])}"
+    where = f" on each of {training['gpus']} GPUs" if training["gpus"] > 1 else ""
+    if not training["fits"]:
+        return f"✗ {name}: needs {needed}{where}\n    → {training['advice']}"
+    how = f", {training['tokens_at_once']:,} tokens at once"
+    how += ", with gradient checkpointing" if training["gradient_checkpointing"] else ""
+    if training["sharding"] == "fsdp":
+        host = _gib(training["host_bytes"])
+        how += f", sharded (FSDP; loading takes about {host} of the machine's memory)"
+    return f"✓ {name}: {needed}{where}{how}"
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:.1f} GiB"

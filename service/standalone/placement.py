@@ -1,0 +1,305 @@
+"""Which GPUs of a machine serve which models, and which ones train. Pure functions.
+
+With several GPUs, engines and trainings get GPUs of their own. An engine whose model is too large
+for one GPU is divided among two, four or eight; engines share a GPU if there are more of them than
+GPUs. Trainings use all GPUs that have no engine. If none would be left, or there is only one,
+engines and trainings share all GPUs as `gpu_sharing` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from service.config import Settings
+from service.inference.engine.facts import base_facts
+from service.inference.engine.sizing import (
+    ALONE,
+    BaseFacts,
+    Facts,
+    Sizes,
+    SizingError,
+    engine_share,
+    size,
+    trainer_budget,
+)
+from service.inference.engine.vllm_options import Parallel
+from service.models.catalogue import BaseModelEntry
+
+_SPLITS = (2, 4, 8)
+_HOW_TO_PLACE = (
+    "remove a model, add a GPU, or let engines sleep while a job trains "
+    "(FINETUNED_GPU_SHARING=time-slice)"
+)
+Sharing = Literal["separate", "share", "time-slice"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An engine to place: a base model with its adapters, or one merged model."""
+
+    model: str
+    base: BaseFacts
+    highest_rank: int = 0
+    takes_adapters: bool = True
+
+
+@dataclass(frozen=True)
+class PlacedEngine:
+    """An engine on its GPUs, by number. It may use `share` of the memory of each."""
+
+    model: str
+    gpus: tuple[int, ...]
+    share: float
+    sizes: Sizes
+
+
+@dataclass(frozen=True)
+class Unplaced:
+    """An engine for which no GPU has room."""
+
+    model: str
+    what: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Engines and trainings on the GPUs of a machine, whose memory is `gpus` in bytes.
+
+    `trainer_bytes` is what a training may use of each GPU in `worker`; None for all of it.
+    `sharing` says how the worker and the engines share GPUs.
+    """
+
+    gpus: tuple[int, ...]
+    engines: tuple[PlacedEngine, ...]
+    unplaced: tuple[Unplaced, ...]
+    worker: tuple[int, ...]
+    trainer_bytes: int | None
+    sharing: Sharing
+
+    def engines_on(self, gpu: int) -> list[PlacedEngine]:
+        """Return the engines that use a GPU."""
+        return [engine for engine in self.engines if gpu in engine.gpus]
+
+    def trainer_on(self, gpu: int) -> int:
+        """Return the bytes of a GPU that a training may use."""
+        if gpu not in self.worker:
+            return 0
+        return self.gpus[gpu] if self.trainer_bytes is None else self.trainer_bytes
+
+    def free_on(self, gpu: int) -> int:
+        """Return the bytes of a GPU that neither engines nor trainings may use."""
+        served = sum(int(engine.share * self.gpus[gpu]) for engine in self.engines_on(gpu))
+        trained = self.trainer_on(gpu)
+        # Engines sleep while a job trains.
+        used = max(served, trained) if self.sharing == "time-slice" else served + trained
+        return max(self.gpus[gpu] - used, 0)
+
+    def engine(self, model: str) -> PlacedEngine | None:
+        """Return the engine of a model, or None if no GPU has room for it."""
+        return next((engine for engine in self.engines if engine.model == model), None)
+
+    def engine_environment(self, model: str, names: Sequence[str]) -> dict[str, str]:
+        """Return the variables of an engine. `names` are those of the GPUs for CUDA."""
+        if (engine := self.engine(model)) is None:
+            return {}  # the engine says why it does not start
+        return {
+            **_devices(engine.gpus, names),
+            "FINETUNED_GPU_MEMORY_UTILIZATION": f"{engine.share:.2f}",
+        }
+
+    def engine_options(self, model: str) -> list[str]:
+        """Return the options of vLLM that divide an engine among its GPUs."""
+        engine = self.engine(model)
+        if engine is None or len(engine.gpus) == 1:
+            return []
+        return [f"--tensor-parallel-size={len(engine.gpus)}"]
+
+    def worker_environment(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the variables of the worker. `names` are those of the GPUs for CUDA."""
+        found = {**_devices(self.worker, names), "FINETUNED_GPU_SHARING": self.sharing}
+        if self.trainer_bytes is not None:
+            found["FINETUNED_TRAINER_MEMORY_BYTES"] = str(self.trainer_bytes)
+        return found
+
+
+def _devices(gpus: Sequence[int], names: Sequence[str]) -> dict[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": ",".join(names[gpu] for gpu in gpus)}
+
+
+def wanted_engines(entries: Iterable[BaseModelEntry]) -> list[Wanted]:
+    """Return the engines of these base models and their merged models."""
+    found = []
+    for entry in entries:
+        if entry.engines:
+            base = base_facts(entry)
+            found += [Wanted(entry.id, base)] if entry.served else []
+            found += [Wanted(name, base, takes_adapters=False) for name in entry.merged]
+    return found
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Engines on the same GPUs. Only a single engine uses several."""
+
+    gpus: tuple[int, ...]
+    members: tuple[Wanted, ...]
+
+
+def place(
+    gpus: Sequence[int], wanted: Sequence[Wanted], settings: Settings, memory_bytes: int
+) -> Placement:
+    """Place engines and trainings on GPUs of these sizes in bytes.
+
+    `memory_bytes` is the machine's memory. `settings` are those of the operator, whose
+    `gpu_sharing` decides for one GPU; for several GPUs, `separate` is tried first unless it is
+    `time-slice`.
+    """
+    ordered = sorted(wanted, key=lambda engine: (-engine.base.weights_bytes, engine.model))
+    if len(gpus) > 1 and settings.gpu_sharing != "time-slice":
+        apart = settings.model_copy(update={"gpu_sharing": "separate"})
+        # What fits no GPUs at all takes none from others.
+        fitting, too_large = _fitting(gpus, ordered, apart, memory_bytes)
+        for count in range(-(-len(gpus) // 2), len(gpus)):
+            groups, unplaced = _grouped(gpus, count, fitting, apart, memory_bytes)
+            if not unplaced:
+                used = {gpu for group in groups for gpu in group.gpus}
+                free = tuple(gpu for gpu in range(len(gpus)) if gpu not in used)
+                engines = _engines(gpus, groups, apart, memory_bytes)
+                return Placement(tuple(gpus), engines, too_large, free, None, "separate")
+    fitting, too_large = _fitting(gpus, ordered, settings, memory_bytes)
+    groups, unplaced = _grouped(gpus, len(gpus), fitting, settings, memory_bytes)
+    return Placement(
+        gpus=tuple(gpus),
+        engines=_engines(gpus, groups, settings, memory_bytes),
+        unplaced=(*too_large, *unplaced),
+        worker=tuple(range(len(gpus))),
+        trainer_bytes=_budget(gpus, groups, settings),
+        sharing=settings.gpu_sharing,
+    )
+
+
+def _fitting(
+    gpus: Sequence[int], wanted: Sequence[Wanted], settings: Settings, memory_bytes: int
+) -> tuple[list[Wanted], tuple[Unplaced, ...]]:
+    """Divide engines into those that fit the GPUs alone and those that do not."""
+    fitting: list[Wanted] = []
+    too_large: list[Unplaced] = []
+    for engine in wanted:
+        _, unplaced = _grouped(gpus, len(gpus), [engine], settings, memory_bytes)
+        too_large += unplaced
+        fitting += [] if unplaced else [engine]
+    return fitting, tuple(too_large)
+
+
+def _grouped(
+    gpus: Sequence[int],
+    count: int,
+    wanted: Sequence[Wanted],
+    settings: Settings,
+    memory_bytes: int,
+) -> tuple[list[_Group], list[Unplaced]]:
+    """Put engines on the first `count` GPUs, the largest first, each on the emptiest."""
+    groups: list[_Group] = []
+    unplaced: list[Unplaced] = []
+    for engine in wanted:
+        fault: SizingError | None = None
+        for group, joined in _options(groups, count, engine):
+            try:
+                _sized(gpus, joined, settings, memory_bytes)
+            except SizingError as e:
+                fault = fault or e
+                continue
+            if group is not None:
+                groups.remove(group)
+            groups.append(joined)
+            break
+        else:
+            what, how = f"{engine.model} finds no GPU with enough free memory", _HOW_TO_PLACE
+            if fault is not None and not groups:
+                what, how = fault.what, fault.how
+            unplaced.append(Unplaced(engine.model, what, how))
+    return groups, unplaced
+
+
+def _options(
+    groups: Sequence[_Group], count: int, engine: Wanted
+) -> Iterator[tuple[_Group | None, _Group]]:
+    """Yield the places of an engine in the order of preference, with the group that it joins."""
+    free = [gpu for gpu in range(count) if not any(gpu in group.gpus for group in groups)]
+    if free:
+        yield None, _Group((free[0],), (engine,))
+    for group in sorted(groups, key=lambda g: sum(m.base.weights_bytes for m in g.members)):
+        if len(group.gpus) == 1:
+            yield group, _Group(group.gpus, (*group.members, engine))
+    for parts in _SPLITS:
+        if parts <= len(free) and (engine.base.heads or parts) % parts == 0:
+            yield None, _Group(tuple(free[:parts]), (engine,))
+
+
+def _engines(
+    gpus: Sequence[int], groups: Sequence[_Group], settings: Settings, memory_bytes: int
+) -> tuple[PlacedEngine, ...]:
+    found = [e for group in groups for e in _sized(gpus, group, settings, memory_bytes)]
+    return tuple(sorted(found, key=lambda engine: (engine.gpus, engine.model)))
+
+
+def _sized(
+    gpus: Sequence[int], group: _Group, settings: Settings, memory_bytes: int
+) -> list[PlacedEngine]:
+    """Size the engines of a group. Raises SizingError."""
+    served = sum(engine.base.weights_bytes for engine in group.members)
+    smallest = min(gpus[gpu] for gpu in group.gpus)
+    placed = []
+    for engine in group.members:
+        facts = Facts(
+            base=engine.base,
+            memory_bytes=memory_bytes,
+            has_gpu=True,
+            gpu_bytes=smallest,
+            served_bytes=served,
+            highest_rank=engine.highest_rank,
+            takes_adapters=engine.takes_adapters,
+            parallel=Parallel(tensor=len(group.gpus)),
+        )
+        share = _share(settings, facts)
+        given = settings.model_copy(update={"gpu_memory_utilization": share})
+        placed.append(PlacedEngine(engine.model, group.gpus, share, size(given, facts)))
+    return placed
+
+
+def _share(settings: Settings, facts: Facts) -> float:
+    if settings.gpu_memory_utilization is not None or settings.gpu_sharing != "separate":
+        return engine_share(settings, facts)
+    served = max(facts.served_bytes, 1)
+    return max(int(ALONE * facts.base.weights_bytes / served * 100) / 100, 0.01)
+
+
+def _budget(gpus: Sequence[int], groups: Sequence[_Group], settings: Settings) -> int | None:
+    """Return what a training may use of each GPU, next to the engines there."""
+    budgets = []
+    for gpu, size_bytes in enumerate(gpus):
+        served = [
+            engine.base.weights_bytes // len(group.gpus)
+            for group in groups
+            if gpu in group.gpus
+            for engine in group.members
+        ]
+        budget = trainer_budget(settings, size_bytes, served)
+        budgets.append(size_bytes if budget is None else budget)
+    if not budgets or (min(budgets) == min(gpus) and settings.trainer_memory_bytes is None):
+        return None
+    return min(budgets)
+
+
+def summary(placement: Placement) -> str:
+    """Return the placement in a line."""
+    parts = []
+    for gpu in range(len(placement.gpus)):
+        names = [engine.model for engine in placement.engines_on(gpu)]
+        if gpu in placement.worker:
+            names.append("trainings")
+        parts.append(f"{gpu}: {', '.join(names) or 'unused'}")
+    return "; ".join(parts)

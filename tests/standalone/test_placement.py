@@ -1,0 +1,143 @@
+"""Tests of the placement of engines and trainings on GPUs."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.open_models import OPEN_MODELS
+from service.config import GIB, Settings
+from service.fleet.capacity import Gpu
+from service.inference.engine.sizing import BaseFacts
+from service.models.catalogue import BaseModelEntry, Catalogue
+from service.standalone import up
+from service.standalone.placement import Placement, Wanted, place, summary
+from service.standalone.services import Ports
+
+MEMORY = 256 * GIB
+
+
+def wanted(name: str) -> Wanted:
+    """An engine for one of the models of docs/models.md, with weights in 16 bits."""
+    (model,) = [model for model in OPEN_MODELS if model.id.endswith(f"/{name}")]
+    assert model.shape is not None
+    assert model.context is not None
+    shape = model.shape.model()
+    return Wanted(
+        name,
+        BaseFacts(
+            id=name,
+            weights_bytes=2 * shape.parameters,
+            context_length=model.context,
+            kv_bytes_per_token=4 * shape.layers * shape.kv_width,
+            adapter_bytes_per_rank=2 * sum(x.inputs + x.outputs for x in shape.linears),
+            kv_heads=shape.kv_heads,
+            heads=model.shape.heads,
+        ),
+    )
+
+
+def placed(count: int, gib: int, *models: str, sharing: str = "share") -> Placement:
+    settings = Settings(gpu_sharing=sharing)
+    return place([gib * GIB] * count, [wanted(model) for model in models], settings, MEMORY)
+
+
+def gpus_of(placement: Placement) -> dict[str, tuple[int, ...]]:
+    return {engine.model: engine.gpus for engine in placement.engines}
+
+
+def test_trainings_use_all_gpus_without_an_engine():
+    found = placed(4, 24, "Qwen3-8B")
+    assert (gpus_of(found), found.worker) == ({"Qwen3-8B": (0,)}, (1, 2, 3))
+    assert (found.sharing, found.trainer_bytes) == ("separate", None)
+    assert summary(found) == "0: Qwen3-8B; 1: trainings; 2: trainings; 3: trainings"
+
+
+def test_a_model_too_large_for_one_gpu_is_divided():
+    found = placed(8, 80, "Llama-3.3-70B-Instruct", "Qwen3-8B")
+    assert gpus_of(found) == {"Llama-3.3-70B-Instruct": (0, 1, 2, 3), "Qwen3-8B": (4,)}
+    assert found.worker == (5, 6, 7)
+    assert found.engine_options("Llama-3.3-70B-Instruct") == ["--tensor-parallel-size=4"]
+    assert found.engine_options("Qwen3-8B") == []
+
+
+def test_engines_share_a_gpu_and_together_take_no_more_than_there_is():
+    found = placed(4, 24, "Qwen3-8B", "Qwen3-4B", "Qwen3-1.7B")
+    assert gpus_of(found) == {"Qwen3-8B": (0,), "Qwen3-4B": (1,), "Qwen3-1.7B": (1,)}
+    assert sum(engine.share for engine in found.engines_on(1)) <= 0.85
+    assert found.worker == (2, 3)
+
+
+def test_one_gpu_is_shared_as_the_operator_says():
+    shared = placed(1, 24, "Qwen3-4B")
+    assert (gpus_of(shared), shared.worker) == ({"Qwen3-4B": (0,)}, (0,))
+    assert shared.sharing == "share"
+    assert 0 < shared.trainer_on(0) < 12 * GIB
+    assert shared.free_on(0) == pytest.approx(0.1 * 24 * GIB, rel=0.05)
+    sliced = placed(1, 24, "Qwen3-4B", sharing="time-slice")
+    assert sliced.trainer_on(0) > 20 * GIB
+    assert sliced.free_on(0) > 3 * GIB
+
+
+def test_time_slices_leave_all_gpus_to_trainings():
+    found = placed(2, 24, "Qwen3-8B", "Qwen3-4B", sharing="time-slice")
+    assert gpus_of(found) == {"Qwen3-8B": (0,), "Qwen3-4B": (1,)}
+    assert found.worker == (0, 1)
+
+
+def test_what_fits_nowhere_takes_no_gpu_from_others():
+    found = placed(4, 24, "Llama-3.3-70B-Instruct", "Qwen3-8B")
+    assert (gpus_of(found), found.worker) == ({"Qwen3-8B": (0,)}, (1, 2, 3))
+    (fault,) = found.unplaced
+    assert fault.model == "Llama-3.3-70B-Instruct"
+    assert "room for a context of 0 tokens" in fault.what
+
+
+def test_engines_that_leave_no_gpu_are_told_what_to_do():
+    found = placed(2, 24, "Qwen3-8B", "Qwen3-4B", "Qwen3-1.7B")
+    assert [fault.model for fault in found.unplaced] == ["Qwen3-4B", "Qwen3-1.7B"]
+    assert "time-slice" in found.unplaced[0].how
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 8])
+@pytest.mark.parametrize("gib", [16, 24, 48, 80])
+@pytest.mark.parametrize("sharing", ["share", "time-slice"])
+def test_no_gpu_is_promised_twice(count, gib, sharing):
+    models = ("Qwen3-8B", "Qwen3-14B", "Qwen3-4B", "Llama-3.3-70B-Instruct")
+    found = placed(count, gib, *models, sharing=sharing)
+    named = [engine.model for engine in found.engines]
+    assert {*named, *(engine.model for engine in found.unplaced)} == set(models)
+    for gpu in range(count):
+        engines = found.engines_on(gpu)
+        assert sum(engine.share for engine in engines) <= 0.85 + 1e-9
+        assert len(engines) <= 1 or all(len(engine.gpus) == 1 for engine in engines)
+        if found.sharing == "separate":
+            assert not (engines and gpu in found.worker)
+    assert found.worker
+
+
+def test_up_starts_each_process_on_its_gpus(tmp_path, monkeypatch):
+    """`CUDA_VISIBLE_DEVICES` of `up` names the GPUs of the machine that it may use."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    gpus = [Gpu(f"GPU-{number}", "L4", 24 * GIB) for number in range(2)]
+    monkeypatch.setattr(up, "own_gpus", lambda: gpus)
+    catalogue = Catalogue(tmp_path / "models.yaml")
+    for name, parameters in (("one", 10**9), ("two", 2 * 10**9)):
+        entry = BaseModelEntry(
+            id=name,
+            path=tmp_path / name,
+            license="mit",
+            context_length=4096,
+            parameters=parameters,
+        )
+        catalogue.add(entry)
+    upstreams = {"one": "http://127.0.0.1:1001", "two": "http://127.0.0.1:1002"}
+    engines, worker = up._on_gpus(catalogue, {"A": "b"}, Ports(1, 2, 3), upstreams)
+    assert {name: engine.env["CUDA_VISIBLE_DEVICES"] for name, engine in engines.items()} == {
+        "one": "2",
+        "two": "2",
+    }
+    shares = [float(e.env["FINETUNED_GPU_MEMORY_UTILIZATION"]) for e in engines.values()]
+    assert sum(shares) <= 0.85
+    assert worker.env["CUDA_VISIBLE_DEVICES"] == "3"
+    assert worker.env["FINETUNED_GPU_SHARING"] == "separate"
+    assert worker.env["A"] == "b"
