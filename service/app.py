@@ -18,6 +18,7 @@ from service.config import Settings
 from service.core import clock_sync, metrics
 from service.core.invalidation import Invalidations
 from service.core.metric_types import Process
+from service.core.networks import network
 from service.core.redis import Confirmation, connect
 from service.core.redis_check import is_complete
 from service.core.storage import Storage
@@ -59,11 +60,13 @@ from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.projects import routes as project_routes
 from service.projects.records import Projects, digest_of
+from service.projects.uses import KeyUses
 from service.uploads import routes as upload_routes
 from service.uploads.records import Uploads
 from service.usage import routes as usage_routes
 from service.usage.meter import Meter
 from service.web import health
+from service.web.addresses import ClientAddresses
 from service.web.auth import Authenticator, Principal
 from service.web.body_limit import BodyLimit
 from service.web.cors import for_pages_of
@@ -72,6 +75,7 @@ from service.web.metrics_port import serve_metrics
 from service.web.openapi import describe
 from service.web.probing import Probe
 from service.web.reference import routes as reference_routes
+from service.web.throttle import FailureThrottle
 from service.webhooks import routes as webhook_routes
 from service.webhooks.records import Webhooks
 from service.whoami import routes as whoami_routes
@@ -186,7 +190,14 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
         redis, Catalogue(settings.models_file), cache_s=settings.lookup_cache_s
     )
     capabilities = Capabilities.from_settings(settings)
-    authenticator = Authenticator(find_principal(projects), cache_s=settings.lookup_cache_s)
+    key_uses = KeyUses(redis)
+    authenticator = Authenticator(
+        find_principal(projects),
+        cache_s=settings.lookup_cache_s,
+        addresses=ClientAddresses(map(network, settings.trusted_proxies)),
+        throttle=FailureThrottle(settings.failed_authentications_per_minute),
+        note_use=key_uses.note,
+    )
     invalidations, job_changes = Invalidations(redis), JobChanges()
     registry.listen(invalidations)
     authenticator.listen(invalidations)
@@ -196,6 +207,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             Upstreams.from_settings(settings) as upstreams,
             Meter.from_settings(redis, settings) as meter,
             invalidations.listening(),
+            key_uses.writing(),
             clock_sync.following(redis),
         ):
             app.gateway = Gateway(
@@ -213,6 +225,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.capabilities = capabilities
             state.redis, state.storage, state.projects = redis, storage, projects
             state.registry, state.authenticator = registry, authenticator
+            state.key_uses = key_uses
             state.aliases = Aliases(
                 redis, registry, max_per_project=settings.max_aliases_per_project
             )
@@ -261,7 +274,8 @@ def find_principal(projects: Projects) -> Callable[[str], Awaitable[Principal | 
     """A function that looks up the owner of a secret."""
 
     async def find(secret: str) -> Principal | None:
-        found = await projects.find_key(digest_of(secret))
+        digest = digest_of(secret)
+        found = await projects.find_key(digest)
         if found is None:
             return None
         key, project = found
@@ -271,6 +285,8 @@ def find_principal(projects: Projects) -> Callable[[str], Awaitable[Principal | 
             project_name=project.name,
             role=key.role,
             models=None if key.models is None else frozenset(key.models),
+            expires_at=key.expiry_of(digest),
+            networks=None if key.allowed_ips is None else tuple(map(network, key.allowed_ips)),
             key_limits=key.limits,
             project_limits=project.limits,
         )

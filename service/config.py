@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.core.limits import NO_LIMITS, Limits
+from service.core.networks import network
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -81,6 +82,19 @@ class Settings(BaseSettings):
     cors_origins: tuple[str, ...] = Field(
         default=(),
         description="Origins of web pages that may use the API from a browser. ['*'] allows all.",
+    )
+
+    # Clients.
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Addresses and ranges of reverse proxies, separated by commas, whose "
+        "X-Forwarded-For states the client's address.",
+    )
+    failed_authentications_per_minute: int = Field(
+        default=60,
+        ge=0,
+        description="Requests with a wrong key that each address may send to a process before "
+        "they are answered 429. 0: any number.",
     )
 
     # Limits on requests and uploads.
@@ -438,12 +452,21 @@ class Settings(BaseSettings):
         return value.or_default(_SAFE_LIMITS)
 
     @field_validator(
-        "webhook_allowed_hosts", "mlflow_tracking_uris", "extra_request_fields", mode="before"
+        *("webhook_allowed_hosts", "mlflow_tracking_uris", "extra_request_fields"),
+        "trusted_proxies",
+        mode="before",
     )
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            network(text)
         return value
 
     @field_validator("webhook_allowed_hosts")

@@ -46,7 +46,7 @@ def main() -> None:
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # nothing here uses a client's address
+        proxy_headers=False,  # web/addresses.py determines the addresses of clients
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )

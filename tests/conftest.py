@@ -203,6 +203,7 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
         data_dir=tmp_path,
         models_file=models_file,
         lookup_cache_s=0,
+        failed_authentications_per_minute=0,  # all tests come from one address
         lease_s=1.0,
         reconcile_every_s=0.5,
         journal_every_s=0,
@@ -267,7 +268,8 @@ async def running(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
     """Serve an app with uvicorn on a free loopback port. `options` are passed to its Config."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    usual = {"http": Protocol, "log_config": None, "lifespan": "on", "ws": "none"}
+    usual: dict[str, Any] = {"http": Protocol, "log_config": None, "lifespan": "on", "ws": "none"}
+    usual["proxy_headers"] = False  # as in service/server.py
     server = _Server(uvicorn.Config(app, **{**usual, **options}))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:

@@ -139,13 +139,16 @@ def keys_create(
     name: Annotated[str, typer.Option(help="Name that describes what the key is for.")] = "key",
     role: Annotated[str, typer.Option(help=_ROLES)] = "member",
     model: KeyModels = None,
+    expires_in_days: Annotated[
+        int | None, typer.Option(help="Days until the key expires.", min=1, max=3660)
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Create an API key and print it. It cannot be shown again."""
     from service.cli.operator import create_key
 
     try:
-        typer.echo(asyncio.run(create_key(data_dir, project, name, role, model)))
+        typer.echo(asyncio.run(create_key(data_dir, project, name, role, model, expires_in_days)))
     except (ValueError, OSError) as e:
         _fail(str(e))
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from service.cli.gc import Collector, Garbage
 from service.config import Settings
-from service.core import schema
+from service.core import ids, schema
 from service.core.redis import REDIS_ERRORS, Client, connect
 from service.core.storage import Storage
 from service.inference.engine.launch import EngineConfigError, claim_cache
@@ -124,6 +124,7 @@ async def create_key(
     key_name: str,
     role: str,
     models: Sequence[str] | None = None,
+    expires_in_days: int | None = None,
 ) -> str:
     """Create a key, and its project if it does not exist. Returns the secret.
 
@@ -133,8 +134,13 @@ async def create_key(
         raise ValueError("only keys with the role inference can be limited to models")
     async with _projects(data_dir) as projects:
         project = await _project(projects, project_name, role)
-        names = tuple(models) if models else None
-        _, secret = await projects.create_key(project, key_name, Role(role), models=names)
+        _, secret = await projects.create_key(
+            project,
+            key_name,
+            Role(role),
+            models=tuple(models) if models else None,
+            expires_at=expires_in_days and ids.now_s() + expires_in_days * 24 * 3600,
+        )
         return secret
 
 

@@ -90,7 +90,7 @@ class BadRequest(ApiError):
 
 
 class Unauthenticated(ApiError):
-    """The API key is missing or unknown."""
+    """The API key is missing, unknown, expired or not valid from this address."""
 
     status = 401
     type = "authentication_error"
@@ -175,7 +175,7 @@ class RangeNotSatisfiable(ApiError):
 
 
 class RateLimited(ApiError):
-    """The request exceeds a limit of the key or the project."""
+    """The request exceeds a limit of the key, the project or the client's address."""
 
     status = 429
     type = "rate_limit_error"

@@ -22,14 +22,16 @@ from redis.asyncio.client import Pipeline
 
 from service.core import ids, invalidation
 from service.core.limits import NO_LIMITS, Limits, StoredLimits
-from service.core.records import PREFIX, Collection, Missing, Record, parse
+from service.core.records import PREFIX, Collection, Missing, Record, Stored, parse
 from service.core.redis import Client, reply, text
 from service.core.transactions import Write, commit
+from service.projects import uses
 from service.web.permissions import Role as Role  # noqa: PLC0414 - part of a key
 
 # Project records are stored under the installation instead of a project.
 INSTALLATION = "-"
 SECRET_PREFIX = "sk-ft-"  # noqa: S105 - prefix shared by all keys
+MAX_OLD_SECRETS = 10
 NAME_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _NAMES = f"{PREFIX}:project-names"
 _REVOKED = f"{PREFIX}:key-digests-revoked"  # kept forever: a chosen secret may be sent again
@@ -40,6 +42,14 @@ class Project(Record):
 
     name: str
     limits: StoredLimits = NO_LIMITS
+
+
+class OldSecret(Stored):
+    """A secret that was replaced, and is valid for a while."""
+
+    digest: str
+    hint: str
+    expires_at: int
 
 
 class ApiKey(Record):
@@ -53,14 +63,49 @@ class ApiKey(Record):
     models: tuple[str, ...] | None = None
     """The only names that the key may request models by, with the role `inference`."""
 
+    expires_at: int | None = None
+    allowed_ips: tuple[str, ...] | None = None
+    """Addresses and ranges that requests may come from; None for all."""
+    old_secrets: tuple[OldSecret, ...] = ()
+
     @property
     def is_restricted(self) -> bool:
         """Whether versions up to 0.2 must refuse the key."""
-        return self.role not in (Role.ADMIN, Role.MEMBER)
+        is_known = self.role in (Role.ADMIN, Role.MEMBER)
+        return not is_known or self.expires_at is not None or self.allowed_ips is not None
+
+    def expiry_of(self, digest: str) -> int | None:
+        """Return when one of the key's secrets expires; None if it never does."""
+        times = [old.expires_at for old in self.old_secrets if old.digest == digest]
+        return min((at for at in (*times, self.expires_at) if at is not None), default=None)
+
+    def rotated(self, secret: str, *, now_s: int, overlap_s: int) -> ApiKey:
+        """Return the key with another secret. Those before it are valid for at most `overlap_s`.
+
+        Raises TooManySecrets.
+        """
+        until = now_s + overlap_s
+        before = (
+            *self.old_secrets,
+            OldSecret(digest=self.digest, hint=self.hint, expires_at=until),
+        )
+        valid = tuple(
+            old.model_copy(update={"expires_at": min(old.expires_at, until)})
+            for old in before
+            if min(old.expires_at, until) > now_s
+        )
+        if len(valid) > MAX_OLD_SECRETS:
+            raise TooManySecrets
+        change = {"digest": digest_of(secret), "hint": secret[-4:], "old_secrets": valid}
+        return self.model_copy(update=change)
 
 
 class NameTaken(Exception):
     """A project with this name exists or existed."""
+
+
+class TooManySecrets(Exception):
+    """Too many secrets of the key are still valid."""
 
 
 class KeyRevoked(Exception):
@@ -169,13 +214,15 @@ class Projects:
         secret: str | None = None,
         *,
         models: tuple[str, ...] | None = None,
+        expires_at: int | None = None,
+        allowed_ips: tuple[str, ...] | None = None,
     ) -> tuple[ApiKey, str]:
         """Create a key and return it with its secret, which cannot be retrieved again.
 
         The secret is random unless given. Raises KeyRevoked for the secret of a revoked key.
         """
         if secret is None:
-            secret = SECRET_PREFIX + secrets.token_urlsafe(32)
+            secret = _new_secret()
         elif await reply(self.redis.sismember(_REVOKED, digest_of(secret))):
             raise KeyRevoked
         key = ApiKey(
@@ -188,9 +235,43 @@ class Projects:
             hint=secret[-4:],
             limits=limits,
             models=models,
+            expires_at=expires_at,
+            allowed_ips=allowed_ips,
         )
         await self.keys.create(key, also=lambda pipe: _point(pipe, key))
         return key, secret
+
+    async def rotate_key(
+        self,
+        project_id: str,
+        key_id: str,
+        *,
+        overlap_s: int,
+        check: Callable[[ApiKey], object] = lambda _: None,
+    ) -> tuple[ApiKey, str]:
+        """Give a key another secret, and return both. `check` may raise to cancel.
+
+        The secrets before it stay valid for at most `overlap_s`. Raises Missing and TooManySecrets.
+        """
+        secret, at = _new_secret(), self.keys.key(project_id, key_id)
+
+        async def decide(pipe: Pipeline) -> tuple[ApiKey, Write]:
+            raw = await pipe.get(at)
+            if raw is None:
+                raise Missing(key_id)
+            key = parse(ApiKey, raw, key_id)
+            check(key)
+            rotated = key.rotated(secret, now_s=ids.now_s(), overlap_s=overlap_s)
+            return rotated, partial(write, key, rotated)
+
+        def write(key: ApiKey, rotated: ApiKey, pipe: Pipeline) -> None:
+            self.keys.write(pipe, rotated)
+            _unpoint(pipe, key)
+            _point(pipe, rotated)
+            pipe.sadd(_REVOKED, key.digest)  # no other key can get the secret
+            invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
+
+        return await commit(self.redis, [at], decide), secret
 
     async def revoke_key(
         self, project_id: str, key_id: str, check: Callable[[ApiKey], object] = lambda _: None
@@ -211,8 +292,9 @@ class Projects:
 
         def write(key: ApiKey, pipe: Pipeline) -> None:
             self.keys.remove(pipe, project_id, key_id)
-            pipe.delete(*_pointers(key.digest))
+            _unpoint(pipe, key)
             pipe.sadd(_REVOKED, key.digest)
+            uses.forget(pipe, project_id, key_id)
             invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
 
         await commit(self.redis, [at], decide)
@@ -235,9 +317,25 @@ def _pointers(digest: str) -> tuple[str, str]:
 
 
 def _point(pipe: Pipeline, key: ApiKey) -> None:
-    """Add to a transaction that the key's digest leads to it, in the right place only."""
-    usual, restricted = _pointers(key.digest)
-    if key.is_restricted:
-        usual, restricted = restricted, usual
-    pipe.set(usual, f"{key.project_id} {key.id}")
-    pipe.delete(restricted)
+    """Add to a transaction that the key's digests lead to it, each in the right place only."""
+    _point_one(pipe, key, key.digest, is_restricted=key.is_restricted)
+    for old in key.old_secrets:  # versions up to 0.2 do not know that they expire
+        _point_one(pipe, key, old.digest, is_restricted=True)
+
+
+def _point_one(pipe: Pipeline, key: ApiKey, digest: str, *, is_restricted: bool) -> None:
+    place, other = _pointers(digest)
+    if is_restricted:
+        place, other = other, place
+    pipe.set(place, f"{key.project_id} {key.id}")
+    pipe.delete(other)
+
+
+def _unpoint(pipe: Pipeline, key: ApiKey) -> None:
+    """Add to a transaction that none of the key's digests leads to it."""
+    for digest in (key.digest, *(old.digest for old in key.old_secrets)):
+        pipe.delete(*_pointers(digest))
+
+
+def _new_secret() -> str:
+    return SECRET_PREFIX + secrets.token_urlsafe(32)

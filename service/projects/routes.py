@@ -5,12 +5,21 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Body, Depends, Query
 
 from service.core import ids
 from service.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
-from service.projects.records import INSTALLATION, ApiKey, NameTaken, Project, Projects, Role
+from service.projects.records import (
+    INSTALLATION,
+    MAX_OLD_SECRETS,
+    ApiKey,
+    NameTaken,
+    Project,
+    Projects,
+    Role,
+    TooManySecrets,
+)
 from service.projects.schemas import (
     CreateKey,
     CreateProject,
@@ -18,9 +27,11 @@ from service.projects.schemas import (
     KeyObject,
     NewKeyObject,
     ProjectObject,
+    RotateKey,
     UpdateKey,
     UpdateLimits,
 )
+from service.projects.uses import KeyUses
 from service.web.auth import Principal
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
@@ -30,6 +41,7 @@ router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
 
 
 Store = Annotated[Projects, Depends(resource("projects"))]
+Uses = Annotated[KeyUses, Depends(resource("key_uses"))]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -156,7 +168,9 @@ async def create_key(
         body.name,
         body.role,
         body.limits,
-        models=None if body.models is None else tuple(body.models),
+        models=_tuple(body.models),
+        expires_at=_in(body.expires_in_seconds),
+        allowed_ips=_tuple(body.allowed_ips),
     )
     return NewKeyObject(**KeyObject.of(key).model_dump(), value=secret)
 
@@ -168,14 +182,29 @@ async def create_key(
     openapi_extra=needs(Permission.API_KEYS_READ),
 )
 async def list_keys(
-    project: Existing, store: Store, after: str | None = None, limit: Limit = 20
+    project: Existing, store: Store, uses: Uses, after: str | None = None, limit: Limit = 20
 ) -> ListOf[KeyObject]:
     """List the project's API keys, newest first, without their secrets."""
     try:
         page = await store.keys.page(project.id, after=after, limit=limit)
     except Missing as e:
         raise unknown_after("key") from e
-    return list_of([KeyObject.of(k) for k in page.items], page.has_more)
+    last_used = await uses.last(project.id, [key.id for key in page.items])
+    return list_of(list(map(KeyObject.of, page.items, last_used)), page.has_more)
+
+
+@router.get(
+    "/{project_id}/api_keys/{key_id}",
+    operation_id="retrieveApiKey",
+    summary="Retrieve an API key",
+    openapi_extra=needs(Permission.API_KEYS_READ),
+)
+async def retrieve_key(project: Existing, key_id: str, store: Store, uses: Uses) -> KeyObject:
+    """Retrieve an API key without its secret."""
+    key = await store.keys.get(project.id, key_id) if ids.is_valid(key_id, ids.KEY) else None
+    if key is None:
+        raise _no_key(key_id)
+    return await _shown(key, uses)
 
 
 @router.post(
@@ -185,10 +214,10 @@ async def list_keys(
     openapi_extra=needs(Permission.API_KEYS_WRITE),
 )
 async def update_key(
-    project: Existing, key_id: str, body: UpdateKey, store: Store, caller: Caller
+    project: Existing, key_id: str, body: UpdateKey, store: Store, uses: Uses, caller: Caller
 ) -> KeyObject:
-    """Update a key's name, role, models or inference limits, which apply within those of its
-    project. Changes take effect within seconds.
+    """Update a key's name, role, models, expiry, addresses or inference limits, which apply within
+    those of its project. Changes take effect within seconds.
 
     An omitted limit stays unchanged, `null` restores the installation's default, and
     `"unlimited"` removes the limit.
@@ -196,11 +225,10 @@ async def update_key(
     if not ids.is_valid(key_id, ids.KEY):
         raise _no_key(key_id)
     try:
-        return KeyObject.of(
-            await store.change_key(project.id, key_id, partial(_updated, caller, body))
-        )
+        key = await store.change_key(project.id, key_id, partial(_updated, caller, body))
     except Missing as e:
         raise _no_key(key_id) from e
+    return await _shown(key, uses)
 
 
 def _updated(caller: Principal, body: UpdateKey, key: ApiKey) -> ApiKey:
@@ -210,9 +238,67 @@ def _updated(caller: Principal, body: UpdateKey, key: ApiKey) -> ApiKey:
     role = change.get("role", key.role)
     _require_rights(caller, role, "make")
     if "models" in body.model_fields_set:
-        change["models"] = None if body.models is None else tuple(body.models)
+        change["models"] = _tuple(body.models)
+    if "allowed_ips" in body.model_fields_set:
+        change["allowed_ips"] = _tuple(body.allowed_ips)
+    if "expires_in_seconds" in body.model_fields_set:
+        change["expires_at"] = _in(body.expires_in_seconds)
     _require_inference(role, change.get("models", key.models))
     return key.model_copy(update={**change, "limits": key.limits.changed(body.limits)})
+
+
+def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def _in(seconds: int | None) -> int | None:
+    return None if seconds is None else ids.now_s() + seconds
+
+
+async def _shown(key: ApiKey, uses: KeyUses) -> KeyObject:
+    [last_used_at] = await uses.last(key.project_id, [key.id])
+    return KeyObject.of(key, last_used_at)
+
+
+@router.post(
+    "/{project_id}/api_keys/{key_id}/rotate",
+    operation_id="rotateApiKey",
+    summary="Replace the secret of an API key",
+    openapi_extra=needs(Permission.API_KEYS_WRITE),
+)
+async def rotate_key(
+    project: Existing,
+    key_id: str,
+    body: Annotated[RotateKey, Body(default_factory=RotateKey)],
+    store: Store,
+    uses: Uses,
+    caller: Caller,
+) -> NewKeyObject:
+    """Give an API key a new secret, which is in `value` and not shown again. The secrets before it
+    stay valid for `overlap_seconds`, at most until they would have expired anyway, so that programs
+    can change to the new one. The key's ID, role, limits and usage stay the same.
+
+    If a response is lost, repeat the request: the secret in use stays valid.
+    """
+    if not ids.is_valid(key_id, ids.KEY):
+        raise _no_key(key_id)
+    try:
+        key, secret = await store.rotate_key(
+            project.id,
+            key_id,
+            overlap_s=body.overlap_seconds,
+            check=lambda key: _require_rights(caller, key.role, "rotate"),
+        )
+    except Missing as e:
+        raise _no_key(key_id) from e
+    except TooManySecrets as e:
+        raise Conflict(
+            f"More than {MAX_OLD_SECRETS} secrets of the key are still valid. End them with a "
+            "shorter 'overlap_seconds'.",
+            param="overlap_seconds",
+            code="too_many_secrets",
+        ) from e
+    return NewKeyObject(**(await _shown(key, uses)).model_dump(), value=secret)
 
 
 @router.delete(

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from service.core import ids
 from service.core.limits import NO_LIMITS, Limits
-from service.projects.records import ApiKey, Project, Role
+from service.core.networks import network
+from service.projects.records import ApiKey, OldSecret, Project, Role
 
+_DAY_S = 24 * 3600
 KeyName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 ModelNames = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=512)]],
     Field(min_length=1, max_length=100),
 ]
+
+
+def _network(text: str) -> str:
+    return str(network(text))
+
+
+AllowedIps = Annotated[
+    list[Annotated[str, StringConstraints(max_length=64), AfterValidator(_network)]],
+    Field(min_length=1, max_length=100, examples=[["192.0.2.0/24", "2001:db8::/32"]]),
+]
+Lifetime = Annotated[int, Field(ge=1, le=10 * 366 * _DAY_S)]
 
 
 class CreateProject(BaseModel):
@@ -70,6 +85,15 @@ class CreateKey(BaseModel):
         description="The only models of a key with the role `inference`: names of base models, "
         "trained models or aliases. An alias follows its target. `null` allows all.",
     )
+    expires_in_seconds: Lifetime | None = Field(
+        default=None,
+        description="Seconds until the key expires, up to ten years. `null`: never.",
+    )
+    allowed_ips: AllowedIps | None = Field(
+        default=None,
+        description="IP addresses and CIDR ranges that requests with the key may come from. "
+        "`null` allows all.",
+    )
     limits: Limits = NO_LIMITS
 
 
@@ -89,8 +113,40 @@ class UpdateKey(BaseModel):
         description="New list of the only models of a key with the role `inference`. `null` "
         "allows all.",
     )
+    expires_in_seconds: Lifetime | None = Field(
+        default=None,
+        description="New time until the key expires, in seconds from now. `null`: never.",
+    )
+    allowed_ips: AllowedIps | None = Field(
+        default=None,
+        description="New list of the IP addresses and CIDR ranges that requests with the key may "
+        "come from. `null` allows all.",
+    )
     limits: Limits = Field(
         default=NO_LIMITS, description="Limits to change. Omitted limits stay unchanged."
+    )
+
+
+class RotateKey(BaseModel):
+    """Request to replace the secret of an API key."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_seconds: int = Field(
+        default=_DAY_S,
+        ge=0,
+        le=30 * _DAY_S,
+        description="Seconds for which the secrets before the new one stay valid, up to 30 days. "
+        "0 ends them at once.",
+    )
+
+
+class PreviousSecret(BaseModel):
+    """A secret of an API key that was replaced and is still valid."""
+
+    redacted_value: str = Field(description="Redacted secret with its last characters.")
+    expires_at: int = Field(
+        description="Time until which the secret is valid, as a Unix timestamp in seconds."
     )
 
 
@@ -105,21 +161,51 @@ class KeyObject(BaseModel):
         description="The only models that the key may use, or null for all models of its project."
     )
     redacted_value: str = Field(description="Redacted secret with its last characters.")
+    previous_secrets: list[PreviousSecret] = Field(
+        description="Secrets that were replaced and are still valid, oldest first."
+    )
+    expires_at: int | None = Field(
+        description="Time at which the key expires, as a Unix timestamp in seconds, or null."
+    )
+    last_used_at: int | None = Field(
+        description="Time of the last request with the key, as a Unix timestamp in seconds, or "
+        "null if there was none. It is up to a minute late."
+    )
+    allowed_ips: list[str] | None = Field(
+        description="IP addresses and CIDR ranges that requests may come from, or null for all."
+    )
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
     limits: Limits = Field(description="Limits set for the key, within those of its project.")
 
     @classmethod
-    def of(cls, key: ApiKey) -> Self:
+    def of(cls, key: ApiKey, last_used_at: int | None = None) -> Self:
         """The API object for a record."""
         return cls(
             id=key.id,
             name=key.name,
             role=key.role,
             models=None if key.models is None else list(key.models),
-            redacted_value=f"sk-ft-…{key.hint}",
+            redacted_value=_redacted(key.hint),
+            previous_secrets=_valid(key.old_secrets),
+            expires_at=key.expires_at,
+            last_used_at=last_used_at,
+            allowed_ips=None if key.allowed_ips is None else list(key.allowed_ips),
             created_at=key.created_at,
             limits=key.limits,
         )
+
+
+def _redacted(hint: str) -> str:
+    return f"sk-ft-…{hint}"
+
+
+def _valid(secrets: Sequence[OldSecret]) -> list[PreviousSecret]:
+    now_s = ids.now_s()
+    return [
+        PreviousSecret(redacted_value=_redacted(old.hint), expires_at=old.expires_at)
+        for old in secrets
+        if old.expires_at > now_s
+    ]
 
 
 class NewKeyObject(KeyObject):

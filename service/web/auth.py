@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 
+from starlette.types import Scope
+
+from service.core import clock
 from service.core.cache import LookupCache
-from service.core.errors import Unauthenticated
+from service.core.errors import NO_RETRY, ApiError, RateLimited, Unauthenticated
 from service.core.invalidation import InvalidationKind, Invalidations
 from service.core.limits import NO_LIMITS, Limits
+from service.core.networks import Network, is_in
+from service.web.addresses import ClientAddresses
 from service.web.permissions import PERMISSIONS, Permission, Role, missing
+from service.web.throttle import FailureThrottle
 
 _MAX_HEADER_CHARS = 512
 _BEARER = "Bearer "
@@ -28,6 +35,14 @@ class Principal:
     project_limits: Limits = NO_LIMITS
     models: frozenset[str] | None = None
     """The only names that the key may request models by; None for all names of its project."""
+    expires_at: int | None = None
+    networks: tuple[Network, ...] | None = None
+    """The addresses that requests may come from; None for all."""
+
+    @cached_property
+    def is_conditional(self) -> bool:
+        """Whether the key is valid only for a time or for some addresses."""
+        return self.expires_at is not None or self.networks is not None
 
     def may(self, permission: Permission) -> bool:
         """Return whether the key's role has a permission."""
@@ -53,26 +68,44 @@ class Principal:
 
 
 class Authenticator:
-    """Resolves API keys to principals and caches known keys for a few seconds."""
+    """Resolves API keys to principals and caches known keys for a few seconds.
+
+    Everything is decided from what is cached. `note_use` is called with the IDs of the project and
+    of the key of each request that is authenticated.
+    """
 
     def __init__(
-        self, find: Callable[[str], Awaitable[Principal | None]], *, cache_s: float
+        self,
+        find: Callable[[str], Awaitable[Principal | None]],
+        *,
+        cache_s: float,
+        addresses: ClientAddresses | None = None,
+        throttle: FailureThrottle | None = None,
+        note_use: Callable[[str, str], object] = lambda project_id, key_id: None,
     ) -> None:
         self._cache = LookupCache(find, ttl_s=cache_s)
+        self._addresses = addresses or ClientAddresses()
+        self._throttle = throttle or FailureThrottle(0)
+        self._note_use = note_use
 
     def remembered(self, authorization: str) -> Principal | None:
-        """Return the cached principal of a header, or None if `authenticate` has to look it up.
+        """Return the cached principal of a header, or None if `authenticate` has to decide.
 
         Cheaper than `authenticate`.
         """
         if not authorization.startswith(_BEARER):
             return None
-        return self._cache.remembered(authorization[len(_BEARER) :])
+        principal = self._cache.remembered(authorization[len(_BEARER) :])
+        if principal is None or principal.is_conditional:
+            return None
+        self._note_use(principal.project_id, principal.key_id)
+        return principal
 
-    async def authenticate(self, authorization: str | None) -> Principal:
-        """Return the principal of an `Authorization: Bearer …` header.
+    async def authenticate(self, authorization: str | None, scope: Scope) -> Principal:
+        """Return the principal of an `Authorization: Bearer …` header of a request.
 
-        Raises Unauthenticated if the key is missing or unknown.
+        Raises Unauthenticated if the key is missing, unknown, expired or not allowed to come from
+        the client's address, and RateLimited if this happens too often to the address.
         """
         scheme, _, secret = (authorization or "").partition(" ")
         secret = secret.strip()
@@ -81,13 +114,48 @@ class Authenticator:
                 "No API key was sent. Put it in the header 'Authorization: Bearer <key>'."
             )
         if len(secret) > _MAX_HEADER_CHARS:
-            raise Unauthenticated("The API key is not known.")
+            raise self._failed(scope, Unauthenticated("The API key is not known."))
         principal = await self._cache.get(secret)
         if principal is None:
-            raise Unauthenticated(
-                "The API key is not known. It may have been revoked; ask for a new one."
-            )
+            error = "The API key is not known. It may have been revoked; ask for a new one."
+            raise self._failed(scope, Unauthenticated(error))
+        if principal.is_conditional and (unusable := self._unusable(principal, scope)):
+            raise self._failed(scope, unusable)
+        self._note_use(principal.project_id, principal.key_id)
         return principal
+
+    def _unusable(self, principal: Principal, scope: Scope) -> Unauthenticated | None:
+        """The reason why a known key is not valid for this request, or None."""
+        if principal.expires_at is not None and clock.now() >= principal.expires_at:
+            expired = datetime.fromtimestamp(principal.expires_at, UTC)
+            return Unauthenticated(
+                f"The API key expired at {expired:%Y-%m-%dT%H:%M:%SZ}, or its secret was replaced. "
+                "Use the new secret, or ask for a new key.",
+                code="api_key_expired",
+            )
+        if principal.networks is None:
+            return None
+        address = self._addresses.of(scope)
+        if address is None or not is_in(address, principal.networks):
+            return Unauthenticated(
+                f"The API key may not be used from the address {address or '(unknown)'}. If the "
+                "request passed a reverse proxy, the operator has to list the proxy in "
+                "FINETUNED_TRUSTED_PROXIES.",
+                code="ip_not_authorized",
+            )
+        return None
+
+    def _failed(self, scope: Scope, error: Unauthenticated) -> ApiError:
+        """Note a failure. Returns its error, or the error of too many failures."""
+        wait_s = self._throttle.failed(self._addresses.of(scope))
+        if wait_s is None:
+            return error
+        return RateLimited(
+            "Too many requests with a wrong API key came from this address. Check the key before "
+            "you try again.",
+            code="too_many_failed_authentications",
+            headers={"retry-after": str(wait_s), **NO_RETRY},
+        )
 
     def forget_key(self, project_id: str, key_id: str) -> None:
         """Drop a revoked or changed key from this process's cache."""

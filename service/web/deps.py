@@ -61,7 +61,9 @@ def caller_check(request: Request) -> Callable[[], Awaitable[Principal]]:
         raise RuntimeError(f"the route {route.path} declares no permission")
 
     async def check() -> Principal:
-        caller = await authenticator.authenticate(request.headers.get("authorization"))
+        caller = await authenticator.authenticate(
+            request.headers.get("authorization"), request.scope
+        )
         caller.require(permission)
         return caller
 

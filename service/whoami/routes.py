@@ -12,6 +12,7 @@ from service.core.limits import Limits
 from service.core.redis import Client
 from service.projects.records import Projects
 from service.projects.schemas import KeyObject, ProjectObject
+from service.projects.uses import KeyUses
 from service.usage.current import current_use
 from service.web.deps import AppSettings, Caller, resource
 from service.web.permissions import Permission, needs
@@ -20,6 +21,7 @@ from service.whoami.schemas import Allowance, CallerObject
 router = APIRouter(prefix="/v1/whoami", tags=["Usage"])
 
 Store = Annotated[Projects, Depends(resource("projects"))]
+Uses = Annotated[KeyUses, Depends(resource("key_uses"))]
 
 
 @router.get(
@@ -28,7 +30,9 @@ Store = Annotated[Projects, Depends(resource("projects"))]
     summary="Retrieve the API key of the request",
     openapi_extra=needs(Permission.CALLER_READ),
 )
-async def retrieve_caller(caller: Caller, store: Store, settings: AppSettings) -> CallerObject:
+async def retrieve_caller(
+    caller: Caller, store: Store, uses: Uses, settings: AppSettings
+) -> CallerObject:
     """Retrieve the API key that the request was sent with, its project, the limits that apply to
     both, and what is used of them.
     """
@@ -37,8 +41,9 @@ async def retrieve_caller(caller: Caller, store: Store, settings: AppSettings) -
     if key is None or project is None:
         raise Unauthenticated("The API key was revoked.")
     redis = store.redis
+    [last_used_at] = await uses.last(key.project_id, [key.id])
     return CallerObject(
-        api_key=KeyObject.of(key),
+        api_key=KeyObject.of(key, last_used_at),
         project=ProjectObject.of(project),
         api_key_limits=await _allowance(redis, key.id, key.limits, settings.default_key_limits),
         project_limits=await _allowance(

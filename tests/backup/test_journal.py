@@ -79,7 +79,9 @@ async def test_storage_alone_restores_all_records(api: Api, site: Site, chats, w
         # What comes now is only in the changes.
         await projects.limit(project.id, Limits(requests_per_minute=7))
         first, second = await projects.keys.ids(project.id)
-        await projects.limit_key(project.id, first, Limits(tokens_per_minute=9))
+        facts = {"limits": Limits(tokens_per_minute=9), "allowed_ips": ("127.0.0.0/8",)}
+        await projects.change_key(project.id, first, lambda key: key.model_copy(update=facts))
+        rotated, _ = await projects.rotate_key(project.id, first, overlap_s=3600)
         await projects.revoke_key(project.id, second)
         assert (await http.delete("/v1/aliases/gone")).is_success
         assert (await http.post(f"/v1/fine_tuning/jobs/{job['id']}/cancel")).is_success
@@ -113,6 +115,7 @@ async def test_storage_alone_restores_all_records(api: Api, site: Site, chats, w
         await projects.create_key(project, "again", Role.MEMBER, secret=revoked)
     assert (await projects.get(project.id)).limits.requests_per_minute == 7
     found, _ = await projects.find_key(digest_of(key))
+    assert found == rotated
     assert found.limits.tokens_per_minute == 9
 
 

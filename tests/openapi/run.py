@@ -124,6 +124,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         await data_sets.previews(world, made)
     await inference.failures(world, "limited", max_body_bytes=settings.max_inference_body_bytes)
     await projects.caller(world)
+    await service.guesses(world, settings.failed_authentications_per_minute)
     with _full_disk(settings.data_dir / "storage") as full:
         if full:
             await files.full_disk(world)
@@ -168,6 +169,7 @@ def _settings(
         client_timeout_s=inference.CLIENT_TIMEOUT_S,
         ready_parts=("redis", "storage"),
         webhook_allowed_hosts=(receiver.removeprefix("http://"),),
+        failed_authentications_per_minute=10,
         max_file_bytes=_FILE_BYTES,
         max_upload_bytes=4 * _FILE_BYTES,
         max_upload_part_bytes=_FILE_BYTES,
@@ -213,7 +215,11 @@ async def _keys(api: Api) -> dict[str, str]:
     store = api.app.state.projects
     project = await store.by_name("acme")
     _, limited = await store.create_key(project, "limited", Role.MEMBER, {"requests_per_minute": 1})
-    return keys | {"limited": limited}
+    _, expired = await store.create_key(project, "expired", Role.MEMBER, expires_at=1_767_225_600)
+    _, elsewhere = await store.create_key(
+        project, "elsewhere", Role.MEMBER, allowed_ips=("192.0.2.0/24",)
+    )
+    return keys | {"limited": limited, "expired": expired, "elsewhere": elsewhere}
 
 
 @contextlib.asynccontextmanager

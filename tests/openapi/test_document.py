@@ -50,7 +50,8 @@ OURS = {
     # OpenAI's administration has operationIds in kebab case, which make poor function names.
     "retrieveCaller",
     *("createProject", "listProjects", "retrieveProject", "updateProject"),
-    *("createApiKey", "listApiKeys", "updateApiKey", "deleteApiKey", "getUsageCompletions"),
+    *("createApiKey", "listApiKeys", "retrieveApiKey", "updateApiKey", "rotateApiKey"),
+    *("deleteApiKey", "getUsageCompletions"),
     # OpenAI's SDK has all of these except the last; its published document has none.
     *("createWebhookEndpoint", "listWebhookEndpoints", "retrieveWebhookEndpoint"),
     *("updateWebhookEndpoint", "deleteWebhookEndpoint", "rotateWebhookEndpointSecret"),
@@ -90,7 +91,7 @@ def test_operation_tells_of_keys_and_of_what_fails_everywhere(operation: Operati
     answers = set(operation.described["responses"])
     assert bool(operation.described["security"]) is (operation.id not in OPEN)
     if operation.id not in OPEN:
-        assert {"401", "503"} <= answers
+        assert {"401", "429", "503"} <= answers
     if operation.method == "post" and "{" in operation.path:
         assert "404" in answers
 

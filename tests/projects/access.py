@@ -60,8 +60,8 @@ _OPERATIONS: Final = {
         *("createWebhookEndpoint", "updateWebhookEndpoint", "deleteWebhookEndpoint"),
         *("rotateWebhookEndpointSecret", "testWebhookEndpoint"),
     ),
-    ("admin", "project_admin", "auditor"): ("retrieveProject", "listApiKeys"),
-    ("admin", "project_admin"): ("createApiKey", "updateApiKey", "deleteApiKey"),
+    ("admin", "project_admin", "auditor"): ("retrieveProject", "listApiKeys", "retrieveApiKey"),
+    ("admin", "project_admin"): ("createApiKey", "updateApiKey", "rotateApiKey", "deleteApiKey"),
     ("admin", "auditor"): ("listProjects",),
     ("admin",): ("createProject", "updateProject"),
 }

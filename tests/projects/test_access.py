@@ -15,13 +15,21 @@ from starlette.routing import BaseRoute
 from service.app import Api as App
 from service.app import create_app
 from service.config import Settings
+from service.core import ids
 from service.inference.gateway.openapi_routes import router as inference_routes
 from service.projects.records import Projects, Role
 from service.web.deps import Caller
 from service.web.permissions import PERMISSIONS, Permission, needed_by, needs
 from tests.projects.access import PUBLIC, ROLES_OF
 
-_UNUSED = {"none", "wrong", "revoked"}
+_UNUSABLE = {
+    "none": "invalid_api_key",
+    "wrong": "invalid_api_key",
+    "revoked": "invalid_api_key",
+    "expired": "api_key_expired",
+    "replaced": "api_key_expired",
+    "elsewhere": "ip_not_authorized",
+}
 
 
 class Served(NamedTuple):
@@ -45,7 +53,7 @@ def served(app: App) -> Iterator[Served]:
 @pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[App]:
     """The app with its resources open, without a server."""
-    app = create_app(settings)
+    app = create_app(settings.model_copy(update={"failed_authentications_per_minute": 0}))
     async with app.router.lifespan_context(app):
         await app.state.redis.flushdb()
         yield app
@@ -61,6 +69,22 @@ async def secrets(app: App) -> dict[str, str | None]:
         _, found[role] = await projects.create_key(acme, role, role)
     revoked, found["revoked"] = await projects.create_key(acme, "revoked", Role.ADMIN)
     await projects.revoke_key(acme.id, revoked.id)
+    _, found["expired"] = await projects.create_key(
+        acme, "expired", Role.ADMIN, expires_at=ids.now_s() - 1
+    )
+    _, found["elsewhere"] = await projects.create_key(
+        acme, "elsewhere", Role.ADMIN, allowed_ips=("192.0.2.0/24",)
+    )
+    replaced, found["replaced"] = await projects.create_key(acme, "replaced", Role.ADMIN)
+    await projects.rotate_key(acme.id, replaced.id, overlap_s=1)
+    shorter = {"expires_at": ids.now_s() - 1}
+    await projects.change_key(
+        acme.id,
+        replaced.id,
+        lambda key: key.model_copy(
+            update={"old_secrets": (key.old_secrets[0].model_copy(update=shorter),)}
+        ),
+    )
     return found
 
 
@@ -91,7 +115,7 @@ def test_permissions_are_those_that_a_reviewer_would_write_down():
     assert declared == {*Permission, None}
 
 
-@pytest.mark.parametrize("kind", [*Role, *sorted(_UNUSED)])
+@pytest.mark.parametrize("kind", [*Role, *_UNUSABLE])
 async def test_each_route_answers_each_kind_of_key(app: App, secrets, kind):
     async with client(app, secrets[kind]) as http:
         for route in served(app):
@@ -100,8 +124,8 @@ async def test_each_route_answers_each_kind_of_key(app: App, secrets, kind):
             assert answer.status_code < 500, where
             if route.operation in PUBLIC:
                 assert answer.status_code not in (401, 403), where
-            elif kind in _UNUSED:
-                assert refusal(answer) == (401, "invalid_api_key"), where
+            elif kind in _UNUSABLE:
+                assert refusal(answer) == (401, _UNUSABLE[kind]), where
             elif kind in ROLES_OF[route.operation]:
                 assert answer.status_code not in (401, 403), where
             else:

@@ -107,6 +107,9 @@ async def test_only_admins_set_limits_and_unknown_ids_are_404(api: Api):
         assert (await admin.post(path, json={**body, "name": "new"})).status_code == 400
 
 
+SCOPE = {"type": "http", "client": ("127.0.0.1", 1), "headers": []}
+
+
 @pytest.fixture
 async def remembering(settings, api: Api):
     """An api that would cache keys for an hour."""
@@ -120,9 +123,9 @@ async def test_a_change_is_told_to_those_who_remember(api: Api, remembering: Api
     secret = await api.key("acme")
     authenticator = remembering.app.state.authenticator
     header = f"Bearer {secret}"
-    caller = await authenticator.authenticate(header)
+    caller = await authenticator.authenticate(header, SCOPE)
     assert caller.key_limits == caller.project_limits == NO_LIMITS
-    assert await authenticator.authenticate(header) is caller
+    assert await authenticator.authenticate(header, SCOPE) is caller
 
     await projects.limit(caller.project_id, Limits(requests_per_minute=7))
     change = {
@@ -135,7 +138,7 @@ async def test_a_change_is_told_to_those_who_remember(api: Api, remembering: Api
     )
     async with asyncio.timeout(60):
         while True:
-            caller = await authenticator.authenticate(header)
+            caller = await authenticator.authenticate(header, SCOPE)
             if caller.key_limits.tokens_per_minute and caller.project_limits.requests_per_minute:
                 break
             await asyncio.sleep(0.01)

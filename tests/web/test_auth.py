@@ -8,6 +8,7 @@ from service.core.errors import Unauthenticated
 from service.web.auth import Authenticator, Principal
 from service.web.permissions import Role
 
+SCOPE = {"type": "http", "client": ("127.0.0.1", 1), "headers": []}
 KEYS = {
     "sk-a1": Principal("key_1", "proj_a", "a", Role.MEMBER),
     "sk-a2": Principal("key_2", "proj_a", "a", Role.MEMBER),
@@ -35,14 +36,14 @@ async def authenticator(store: Store) -> Authenticator:
     """An authenticator that has looked up all keys."""
     authenticator = Authenticator(store.find, cache_s=100)
     for secret, principal in KEYS.items():
-        assert await authenticator.authenticate(f"Bearer {secret}") == principal
+        assert await authenticator.authenticate(f"Bearer {secret}", SCOPE) == principal
     store.asked.clear()
     return authenticator
 
 
 async def ask_all(authenticator: Authenticator) -> None:
     for secret in KEYS:
-        await authenticator.authenticate(f"Bearer {secret}")
+        await authenticator.authenticate(f"Bearer {secret}", SCOPE)
 
 
 async def test_keys_are_remembered(authenticator, store):
@@ -64,18 +65,18 @@ async def test_all_keys_of_a_project_are_forgotten_with_it(authenticator, store)
 
 async def test_a_revoked_key_is_refused_at_once(authenticator, store):
     del store.keys["sk-a1"]
-    await authenticator.authenticate("Bearer sk-a1")  # cached
+    await authenticator.authenticate("Bearer sk-a1", SCOPE)  # cached
     authenticator.forget_key("proj_a", "key_1")
     for _ in range(2):
         with pytest.raises(Unauthenticated):
-            await authenticator.authenticate("Bearer sk-a1")
+            await authenticator.authenticate("Bearer sk-a1", SCOPE)
     assert store.asked == ["sk-a1"]  # and its absence is cached too
 
 
 async def test_guesses_leave_the_keys_in_use_alone(authenticator, store):
     for i in range(12_000):
         with pytest.raises(Unauthenticated):
-            await authenticator.authenticate(f"Bearer sk-guess{i}")
+            await authenticator.authenticate(f"Bearer sk-guess{i}", SCOPE)
     store.asked.clear()
     await ask_all(authenticator)
     assert store.asked == []

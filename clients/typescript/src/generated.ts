@@ -1334,12 +1334,18 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Retrieve an API key
+         * @description Retrieve an API key without its secret.
+         *
+         *     Required permission: `api_keys.read`.
+         */
+        get: operations["retrieveApiKey"];
         put?: never;
         /**
          * Update an API key
-         * @description Update a key's name, role, models or inference limits, which apply within those of its
-         *     project. Changes take effect within seconds.
+         * @description Update a key's name, role, models, expiry, addresses or inference limits, which apply within
+         *     those of its project. Changes take effect within seconds.
          *
          *     An omitted limit stays unchanged, `null` restores the installation's default, and
          *     `"unlimited"` removes the limit.
@@ -1354,6 +1360,32 @@ export interface paths {
          *     Required permission: `api_keys.write`.
          */
         delete: operations["deleteApiKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/organization/projects/{project_id}/api_keys/{key_id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace the secret of an API key
+         * @description Give an API key a new secret, which is in `value` and not shown again. The secrets before it
+         *     stay valid for `overlap_seconds`, at most until they would have expired anyway, so that programs
+         *     can change to the new one. The key's ID, role, limits and usage stay the same.
+         *
+         *     If a response is lost, repeat the request: the secret in use stays valid.
+         *
+         *     Required permission: `api_keys.write`.
+         */
+        post: operations["rotateApiKey"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -3669,6 +3701,16 @@ export interface components {
              * @description The only models of a key with the role `inference`: names of base models, trained models or aliases. An alias follows its target. `null` allows all.
              */
             models?: string[] | null;
+            /**
+             * Expires In Seconds
+             * @description Seconds until the key expires, up to ten years. `null`: never.
+             */
+            expires_in_seconds?: number | null;
+            /**
+             * Allowed Ips
+             * @description IP addresses and CIDR ranges that requests with the key may come from. `null` allows all.
+             */
+            allowed_ips?: string[] | null;
             /** @default {} */
             limits?: components["schemas"]["Limits"];
         };
@@ -6025,6 +6067,26 @@ export interface components {
              */
             redacted_value: string;
             /**
+             * Previous Secrets
+             * @description Secrets that were replaced and are still valid, oldest first.
+             */
+            previous_secrets: components["schemas"]["PreviousSecret"][];
+            /**
+             * Expires At
+             * @description Time at which the key expires, as a Unix timestamp in seconds, or null.
+             */
+            expires_at: number | null;
+            /**
+             * Last Used At
+             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+             */
+            last_used_at: number | null;
+            /**
+             * Allowed Ips
+             * @description IP addresses and CIDR ranges that requests may come from, or null for all.
+             */
+            allowed_ips: string[] | null;
+            /**
              * Created At
              * @description Creation time, as a Unix timestamp in seconds.
              */
@@ -7418,6 +7480,26 @@ export interface components {
              */
             redacted_value: string;
             /**
+             * Previous Secrets
+             * @description Secrets that were replaced and are still valid, oldest first.
+             */
+            previous_secrets: components["schemas"]["PreviousSecret"][];
+            /**
+             * Expires At
+             * @description Time at which the key expires, as a Unix timestamp in seconds, or null.
+             */
+            expires_at: number | null;
+            /**
+             * Last Used At
+             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+             */
+            last_used_at: number | null;
+            /**
+             * Allowed Ips
+             * @description IP addresses and CIDR ranges that requests may come from, or null for all.
+             */
+            allowed_ips: string[] | null;
+            /**
              * Created At
              * @description Creation time, as a Unix timestamp in seconds.
              */
@@ -7661,6 +7743,22 @@ export interface components {
              * @default 20
              */
             limit?: number;
+        };
+        /**
+         * PreviousSecret
+         * @description A secret of an API key that was replaced and is still valid.
+         */
+        PreviousSecret: {
+            /**
+             * Redacted Value
+             * @description Redacted secret with its last characters.
+             */
+            redacted_value: string;
+            /**
+             * Expires At
+             * @description Time until which the secret is valid, as a Unix timestamp in seconds.
+             */
+            expires_at: number;
         };
         /**
          * ProjectObject
@@ -8030,6 +8128,18 @@ export interface components {
          * @enum {string}
          */
         Role: "admin" | "project_admin" | "member" | "trainer" | "inference" | "reader" | "auditor";
+        /**
+         * RotateKey
+         * @description Request to replace the secret of an API key.
+         */
+        RotateKey: {
+            /**
+             * Overlap Seconds
+             * @description Seconds for which the secrets before the new one stay valid, up to 30 days. 0 ends them at once.
+             * @default 86400
+             */
+            overlap_seconds?: number;
+        };
         /**
          * RotateWebhookEndpointSecret
          * @description Request to rotate a signing secret.
@@ -8608,6 +8718,16 @@ export interface components {
              * @description New list of the only models of a key with the role `inference`. `null` allows all.
              */
             models?: string[] | null;
+            /**
+             * Expires In Seconds
+             * @description New time until the key expires, in seconds from now. `null`: never.
+             */
+            expires_in_seconds?: number | null;
+            /**
+             * Allowed Ips
+             * @description New list of the IP addresses and CIDR ranges that requests with the key may come from. `null` allows all.
+             */
+            allowed_ips?: string[] | null;
             /**
              * @description Limits to change. Omitted limits stay unchanged.
              * @default {}
@@ -9811,11 +9931,23 @@ export interface components {
         };
     };
     responses: {
-        /** @description The API key is missing or unknown. */
+        /** @description The API key is missing, unknown, expired or not valid from this address. */
         Error401: {
             headers: {
                 "x-request-id": components["headers"]["x-request-id"];
                 "www-authenticate": components["headers"]["www-authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The request exceeds a limit of the key, the project or the client's address. */
+        Error429: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                "retry-after": components["headers"]["retry-after"];
+                "x-should-retry": components["headers"]["x-should-retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -9988,6 +10120,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -10090,7 +10223,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -10153,6 +10286,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -10193,6 +10327,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -10234,6 +10369,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -10273,7 +10409,7 @@ export interface operations {
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -10325,6 +10461,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -10365,6 +10502,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -10444,7 +10582,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -10523,6 +10661,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
             /** @description The artifact storage is full. Retries do not help until the operator frees space. */
             507: {
@@ -10585,6 +10724,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -10645,7 +10785,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -10735,7 +10875,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -10832,7 +10972,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -10902,6 +11042,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -10974,7 +11115,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -11031,6 +11172,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11098,6 +11240,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11174,6 +11317,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11240,7 +11384,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -11310,6 +11454,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11355,6 +11500,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11397,6 +11543,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11437,6 +11584,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11482,6 +11630,7 @@ export interface operations {
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11522,6 +11671,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11588,7 +11738,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -11618,7 +11768,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-ecfa8ec1fjyh9pv5i0smwzab
+                 * @example file-gvqm7osu7901hrlu90w1eeeh
                  */
                 file_id: string;
             };
@@ -11658,6 +11808,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11668,12 +11819,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-ecfa8ec1fjyh9pv5i0smwzab
+                 * @example file-gvqm7osu7901hrlu90w1eeeh
                  */
                 file_id: string;
                 /**
                  * @description ID of an import of the file.
-                 * @example modelimport-nlomxw4mlla362ar3pkzxtmu
+                 * @example modelimport-x7tprne2nn7kn5rkvlcm131a
                  */
                 import_id: string;
             };
@@ -11703,6 +11854,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11754,6 +11906,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11820,7 +11973,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -11872,6 +12025,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11923,6 +12077,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -11974,6 +12129,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12025,6 +12181,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12095,6 +12252,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12153,6 +12311,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12202,7 +12361,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -12263,6 +12422,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12303,6 +12463,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12354,6 +12515,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12413,6 +12575,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12477,7 +12640,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -12529,6 +12692,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12539,7 +12703,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-iqvbcj6bw3ohqhnlfporxe1p
+                 * @example ftadvice-edzdrifbc0h9g4z77hcdnnf9
                  */
                 advice_id: string;
             };
@@ -12569,6 +12733,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12597,6 +12762,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12636,6 +12802,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12706,6 +12873,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12752,6 +12920,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12815,7 +12984,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -12867,6 +13036,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12907,6 +13077,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -12996,6 +13167,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13047,6 +13219,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13089,6 +13262,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13129,6 +13303,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13184,6 +13359,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13225,6 +13401,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13303,6 +13480,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13357,6 +13535,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13408,6 +13587,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13467,6 +13647,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13516,6 +13697,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13580,6 +13762,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13647,6 +13830,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13711,6 +13895,62 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an API key in the project.
+                 * @example key_gvac4wkx5kuceetvodtr9xdb
+                 */
+                key_id: string;
+                /**
+                 * @description ID of a project in this installation.
+                 * @example proj_wxg36upx65aednr9s8czwzcp
+                 */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `KeyObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13780,6 +14020,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13834,6 +14075,77 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    rotateApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an API key in the project.
+                 * @example key_gvac4wkx5kuceetvodtr9xdb
+                 */
+                key_id: string;
+                /**
+                 * @description ID of a project in this installation.
+                 * @example proj_wxg36upx65aednr9s8czwzcp
+                 */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RotateKey"];
+            };
+        };
+        responses: {
+            /** @description `NewKeyObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewKeyObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13857,6 +14169,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13906,6 +14219,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13962,6 +14276,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13972,7 +14287,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
+                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
                  */
                 eval_id: string;
             };
@@ -14002,6 +14317,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14012,7 +14328,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
+                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
                  */
                 eval_id: string;
             };
@@ -14057,6 +14373,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14067,7 +14384,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_16tycutajqgdy19t13vf9yn6
+                 * @example eval_ri4q91rqsx23abcjuc5dhikx
                  */
                 eval_id: string;
             };
@@ -14097,6 +14414,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14119,7 +14437,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
+                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
                  */
                 eval_id: string;
             };
@@ -14159,6 +14477,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14175,7 +14494,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
+                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
                  */
                 eval_id: string;
             };
@@ -14231,7 +14550,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -14253,153 +14572,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
-                 */
-                eval_id: string;
-                /**
-                 * @description ID of a run of the eval.
-                 * @example evalrun_ghf6grkk7bf158qe204jfp5d
-                 */
-                run_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description `EvalRunObject`. */
-            200: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["EvalRunObject"];
-                };
-            };
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            503: components["responses"]["Error503"];
-        };
-    };
-    cancelEvalRun: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description ID of an eval in the project.
-                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
-                 */
-                eval_id: string;
-                /**
-                 * @description ID of a run of the eval.
-                 * @example evalrun_oxm9qar7u1uchnppnsdb9x2f
-                 */
-                run_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description `EvalRunObject`. */
-            200: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["EvalRunObject"];
-                };
-            };
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            503: components["responses"]["Error503"];
-        };
-    };
-    deleteEvalRun: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description ID of a run of the eval.
-                 * @example evalrun_oxm9qar7u1uchnppnsdb9x2f
-                 */
-                run_id: string;
-                /**
-                 * @description ID of an eval in the project.
-                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
-                 */
-                eval_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description `EvalRunDeleted`. */
-            200: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["EvalRunDeleted"];
-                };
-            };
-            401: components["responses"]["Error401"];
-            403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            503: components["responses"]["Error503"];
-        };
-    };
-    cancelEvalRunByPath: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description ID of an eval in the project.
-                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
+                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
                  */
                 eval_id: string;
                 /**
@@ -14434,6 +14607,52 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    cancelEvalRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 */
+                eval_id: string;
+                /**
+                 * @description ID of a run of the eval.
+                 * @example evalrun_ixp2hv2lx0kfm4w9l967cvy3
+                 */
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `EvalRunObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvalRunObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
@@ -14445,6 +14664,110 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteEvalRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a run of the eval.
+                 * @example evalrun_ixp2hv2lx0kfm4w9l967cvy3
+                 */
+                run_id: string;
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 */
+                eval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `EvalRunDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvalRunDeleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    cancelEvalRunByPath: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 */
+                eval_id: string;
+                /**
+                 * @description ID of a run of the eval.
+                 * @example evalrun_7asd16o7cwwjkmj28qtgqnuw
+                 */
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `EvalRunObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvalRunObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14467,12 +14790,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_ghf6grkk7bf158qe204jfp5d
+                 * @example evalrun_kbs7j6mviracr3dek40rdmzg
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
+                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
                  */
                 eval_id: string;
             };
@@ -14512,6 +14835,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14522,17 +14846,17 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an output item of the run.
-                 * @example outputitem_ghf6grkk7bf158qe204jfp5d00001
+                 * @example outputitem_kbs7j6mviracr3dek40rdmzg00001
                  */
                 output_item_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_ghf6grkk7bf158qe204jfp5d
+                 * @example evalrun_kbs7j6mviracr3dek40rdmzg
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_kzqsytfgzyskas9hrhrg5ww0
+                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
                  */
                 eval_id: string;
             };
@@ -14562,6 +14886,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14604,6 +14929,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14670,7 +14996,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -14692,7 +15018,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_mdcixu3huam2i1zu23gepcmd
+                 * @example batch_ahfm0axk92hnkf0zbbik2pky
                  */
                 batch_id: string;
             };
@@ -14722,6 +15048,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14732,7 +15059,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_aoe4idfb2zo7bxrpqwam7bzp
+                 * @example batch_zpannqsv33l9moi9ppgbzc35
                  */
                 batch_id: string;
             };
@@ -14773,6 +15100,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14839,7 +15167,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -14893,6 +15221,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14903,7 +15232,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_wernocavc0xdfc7skx2lblyl
+                 * @example dsgen_7gky0okgd795bfxb2x4eofkn
                  */
                 generation_id: string;
             };
@@ -14933,6 +15262,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14943,7 +15273,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_7gky0okgd795bfxb2x4eofkn
+                 * @example dsgen_9y9omxwu6sm6ddpr0d7psrfp
                  */
                 generation_id: string;
             };
@@ -14984,6 +15314,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14994,7 +15325,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_w5ihnqissn6ky0jeay9td9o7
+                 * @example dsgen_2mh0hru5o1w0rmbci1kt8qi1
                  */
                 generation_id: string;
             };
@@ -15035,6 +15366,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15106,6 +15438,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15148,6 +15481,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15198,6 +15532,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15208,7 +15543,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_40jto8aw7y5xw6k6b6l57xoh
+                 * @example webhook_yavkse7bcqa1o0n2tr39ooxc
                  */
                 webhook_endpoint_id: string;
             };
@@ -15238,6 +15573,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15248,7 +15584,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_40jto8aw7y5xw6k6b6l57xoh
+                 * @example webhook_yavkse7bcqa1o0n2tr39ooxc
                  */
                 webhook_endpoint_id: string;
             };
@@ -15293,6 +15629,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15303,7 +15640,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_qhz913u260in4118g35df0ip
+                 * @example webhook_xopb75z43ht9oy9klr3df8bd
                  */
                 webhook_endpoint_id: string;
             };
@@ -15333,6 +15670,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15343,7 +15681,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_40jto8aw7y5xw6k6b6l57xoh
+                 * @example webhook_yavkse7bcqa1o0n2tr39ooxc
                  */
                 webhook_endpoint_id: string;
             };
@@ -15388,6 +15726,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15398,7 +15737,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_40jto8aw7y5xw6k6b6l57xoh
+                 * @example webhook_yavkse7bcqa1o0n2tr39ooxc
                  */
                 webhook_endpoint_id: string;
             };
@@ -15454,6 +15793,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15472,7 +15812,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_40jto8aw7y5xw6k6b6l57xoh
+                 * @example webhook_yavkse7bcqa1o0n2tr39ooxc
                  */
                 webhook_endpoint_id: string;
             };
@@ -15512,6 +15852,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15536,6 +15877,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15649,6 +15991,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15724,7 +16067,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -15859,7 +16202,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -15994,7 +16337,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -16128,7 +16471,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request exceeds a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];

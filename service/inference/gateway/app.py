@@ -119,7 +119,7 @@ class Gateway:
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         caller = self._authenticator.remembered(
             authorization
-        ) or await self._authenticator.authenticate(authorization)
+        ) or await self._authenticator.authenticate(authorization, exchange.scope)
         if not caller.may_request_models:
             raise missing(caller.role, Permission.MODEL_REQUEST)
         body = await request_body.read(

@@ -10,13 +10,20 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute
 
-from service.core.errors import Error, Forbidden, TooLarge, Unauthenticated, Unavailable
+from service.core.errors import (
+    Error,
+    Forbidden,
+    RateLimited,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
 from service.web.openapi import examples, parameters, parts
 from service.web.openapi.examples import Recorded
 from service.web.permissions import EXTENSION, PERMISSIONS
 
 # Answers of every operation that needs a key. These, the 403 and the 413 go into `components`.
-_EVERYWHERE = (Unauthenticated.status, Unavailable.status)
+_EVERYWHERE = (Unauthenticated.status, RateLimited.status, Unavailable.status)
 _OF_A_JSON_BODY = TooLarge.status
 _OF_A_PERMISSION = Forbidden.status
 
@@ -107,7 +114,7 @@ def _responses(operation: dict[str, Any], recorded: Recorded) -> dict[str, Any]:
         if not _is_for_all_roles(operation):
             shared.append(_OF_A_PERMISSION)
         for status in shared:
-            found[str(status)] = {"$ref": f"#/components/responses/Error{status}"}
+            found.setdefault(str(status), {"$ref": f"#/components/responses/Error{status}"})
     for seen, contents in recorded.items():
         given = found.get(seen, {})
         if "content" not in given:  # undocumented, or a reference

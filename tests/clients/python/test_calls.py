@@ -206,6 +206,37 @@ async def test_projects_keys_and_limits(api: Api):
                 await member.files.retrieve("file-x")
 
 
+async def test_keys_are_changed_and_rotated(api: Api):
+    async with finetuned.AsyncClient(
+        api_key=await api.key(role=Role.ADMIN), base_url=api.base_url
+    ) as admin:
+        keys = admin.admin.keys
+        project = await admin.admin.projects.create("shop")
+        key = await keys.create(
+            project.id,
+            "bot",
+            role="inference",
+            models=["support"],
+            expires_in_seconds=60,
+            allowed_ips=["192.0.2.0/24"],
+        )
+        assert await keys.retrieve(project.id, key.id) == types.KeyObject(
+            **key.model_dump(exclude={"value"})
+        )
+        changed = await keys.update(
+            project.id, key.id, models="all", expires_in_seconds="never", allowed_ips="all"
+        )
+        assert (changed.models, changed.expires_at, changed.allowed_ips) == (None, None, None)
+        changed = await keys.update(
+            project.id, key.id, name="web", models=["a"], expires_in_seconds=9, allowed_ips=["::1"]
+        )
+        assert (changed.name, changed.models, changed.allowed_ips) == ("web", ["a"], ["::1/128"])
+        assert changed.expires_at is not None
+        rotated = await keys.rotate(project.id, key.id, overlap_seconds=0)
+        assert rotated.value != key.value
+        assert (rotated.role, rotated.previous_secrets) == ("inference", [])
+
+
 async def test_usage_comes_as_buckets(client):
     since = int(time.time()) - 3 * 86_400
     buckets = [b async for b in client.usage.completions(since, group_by=["model", "project_id"])]

@@ -55,6 +55,7 @@ USED = (
     "admin keys create {project} --to api-key",
     "admin keys list {project}",
     "admin keys update {project} {key} --role inference --model tiny-base",
+    "admin keys rotate {project} {key} --to new-key",
     "admin keys revoke {project} {key} --yes",
     "login",
     "logout",

@@ -175,6 +175,10 @@ async def _update_key(world: World) -> None:
     await send(world, "POST", f"{_keys(world)}/{world.notes['key']}", json=_LIMITS)
 
 
+async def _rotate_key(world: World) -> None:
+    await send(world, "POST", f"{_keys(world)}/{world.notes['key']}/rotate", json={})
+
+
 _LIMITS = {"limits": {"requests_per_minute": 100}}
 
 
@@ -302,6 +306,7 @@ MODELS = (
     requests("createApiKey", _create_key),
     requests("updateProject", _update_project, check=answered(200)),
     requests("updateApiKey", _update_key, arrange=_create_key, check=answered(200)),
+    requests("rotateApiKey", _rotate_key, arrange=_create_key, check=answered(200)),
     requests("deleteApiKey", _revoke_key, arrange=_create_key, check=answered(200, 404)),
     requests("rollbackAlias", _rollback, arrange=_two_targets, check=answered(200)),
     requests("createWebhookEndpoint", _create_webhook, check=answered(200)),

@@ -58,7 +58,13 @@ async def _keys(world: World, path: dict[str, str]) -> None:
         "Key of a chatbot, which can only send requests to one model",
         key="admin",
         path=path,
-        json={"name": "chatbot", "role": "inference", "models": ["support"]},
+        json={
+            "name": "chatbot",
+            "role": "inference",
+            "models": ["support"],
+            "expires_in_seconds": 90 * 24 * 3600,
+            "allowed_ips": ["192.0.2.0/24"],
+        },
     )
     await world.call("createApiKey", expect=400, key="admin", path=path, json={})
     await world.call("listApiKeys", "one", key="admin", path=path, query={"limit": 20})
@@ -70,7 +76,20 @@ async def _keys(world: World, path: dict[str, str]) -> None:
     )
     wrong = {"limits": {"requests_per_minute": "many"}}
     await world.call("updateApiKey", expect=400, key="admin", path=one, json=wrong)
+    await world.call("retrieveApiKey", "one", key="admin", path=one)
+    await world.call(
+        "rotateApiKey",
+        "overlap",
+        "The secret before it is valid for another hour",
+        key="admin",
+        path=one,
+        json={"overlap_seconds": 3600},
+    )
+    negative = {"overlap_seconds": -1}
+    await world.call("rotateApiKey", expect=400, key="admin", path=one, json=negative)
     await world.call("deleteApiKey", "revoked", key="admin", path=one)
+    await world.call("retrieveApiKey", expect=404, key="admin", path=one)
+    await world.call("rotateApiKey", expect=404, key="admin", path=one, json={})
     await world.call("deleteApiKey", expect=404, key="admin", path=one)
     await world.call("updateApiKey", expect=404, key="admin", path=one, json=limits)
 
@@ -86,6 +105,8 @@ async def _refused(world: World, path: dict[str, str], limits: dict[str, Any]) -
         "createApiKey": (path, key),
         "listApiKeys": (path, None),
         "updateApiKey": (one, limits),
+        "retrieveApiKey": (one, None),
+        "rotateApiKey": (one, {}),
         "deleteApiKey": (one, None),
     }
     for operation, (at, body) in calls.items():
@@ -102,6 +123,7 @@ async def caller(world: World) -> None:
 
 def _unused(shown: Any) -> Any:
     """Show that nothing is used. What is counted depends on when the last requests ended."""
+    shown["api_key"]["last_used_at"] = shown["api_key"]["created_at"]  # written once a minute
     for limits in ("api_key_limits", "project_limits"):
         for one in shown[limits].values():
             one["used"] = 0

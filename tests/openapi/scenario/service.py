@@ -12,9 +12,20 @@ async def probes(world: World) -> None:
 
 
 async def keys(world: World) -> None:
-    """Send no key, and an unknown key."""
+    """Send no key, and keys that are unknown, have expired, or come from another address."""
     await world.call("listModels", expect=401, key=None, shared=True)
     await world.call("listFiles", expect=401, key="unknown", shared=True)
+    await world.call("listFiles", expect=401, key="expired", shared=True)
+    await world.call("listFiles", expect=401, key="elsewhere", shared=True)
+
+
+async def guesses(world: World, most: int) -> None:
+    """Send an unknown key until the address is throttled."""
+    for _ in range(10 * most):
+        answer = await world.call("listFiles", expect=None, key="unknown", shared=True)
+        if answer.status_code == 429:
+            return
+    raise AssertionError("the address is not throttled")
 
 
 async def roles(world: World) -> None:

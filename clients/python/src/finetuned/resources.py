@@ -293,7 +293,9 @@ class Keys(Resource):
 
     list = items(admin.list_keys)
     create = method(admin.create_key)
+    retrieve = method(admin.retrieve_key)
     update = method(admin.update_key)
+    rotate = method(admin.rotate_key)
     limit = method(admin.limit_key)
     revoke = method(admin.revoke_key)
 
@@ -303,7 +305,9 @@ class AsyncKeys(AsyncResource):
 
     list = async_items(admin.list_keys)
     create = async_method(admin.create_key)
+    retrieve = async_method(admin.retrieve_key)
     update = async_method(admin.update_key)
+    rotate = async_method(admin.rotate_key)
     limit = async_method(admin.limit_key)
     revoke = async_method(admin.revoke_key)
 

@@ -1815,6 +1815,21 @@ class PreviewRequest(Model):
     """
 
 
+class PreviousSecret(Model):
+    """
+    A secret of an API key that was replaced and is still valid.
+    """
+
+    redacted_value: str
+    """
+    Redacted secret with its last characters.
+    """
+    expires_at: int
+    """
+    Time until which the secret is valid, as a Unix timestamp in seconds.
+    """
+
+
 class ProjectObject(Model):
     """
     A project (tenant).
@@ -2044,6 +2059,17 @@ class RetrievalSigns(Model):
     base_right: int
     """
     Number of these rows that the base model answered right.
+    """
+
+
+class RotateKey(Model):
+    """
+    Request to replace the secret of an API key.
+    """
+
+    overlap_seconds: int = 86400
+    """
+    Seconds for which the secrets before the new one stay valid, up to 30 days. 0 ends them at once.
     """
 
 
@@ -2406,6 +2432,14 @@ class UpdateKey(Model):
     models: list[str] | None = None
     """
     New list of the only models of a key with the role `inference`. `null` allows all.
+    """
+    expires_in_seconds: int | None = None
+    """
+    New time until the key expires, in seconds from now. `null`: never.
+    """
+    allowed_ips: list[str] | None = None
+    """
+    New list of the IP addresses and CIDR ranges that requests with the key may come from. `null` allows all.
     """
     limits: Limits | None = None
     """
@@ -3709,6 +3743,14 @@ class CreateKey(Model):
     """
     The only models of a key with the role `inference`: names of base models, trained models or aliases. An alias follows its target. `null` allows all.
     """
+    expires_in_seconds: int | None = None
+    """
+    Seconds until the key expires, up to ten years. `null`: never.
+    """
+    allowed_ips: list[str] | None = None
+    """
+    IP addresses and CIDR ranges that requests with the key may come from. `null` allows all.
+    """
     limits: Limits | None = None
 
 
@@ -4272,6 +4314,22 @@ class KeyObject(Model):
     """
     Redacted secret with its last characters.
     """
+    previous_secrets: list[PreviousSecret]
+    """
+    Secrets that were replaced and are still valid, oldest first.
+    """
+    expires_at: int | None
+    """
+    Time at which the key expires, as a Unix timestamp in seconds, or null.
+    """
+    last_used_at: int | None
+    """
+    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+    """
+    allowed_ips: list[str] | None
+    """
+    IP addresses and CIDR ranges that requests may come from, or null for all.
+    """
     created_at: int
     """
     Creation time, as a Unix timestamp in seconds.
@@ -4625,6 +4683,22 @@ class NewKeyObject(Model):
     redacted_value: str
     """
     Redacted secret with its last characters.
+    """
+    previous_secrets: list[PreviousSecret]
+    """
+    Secrets that were replaced and are still valid, oldest first.
+    """
+    expires_at: int | None
+    """
+    Time at which the key expires, as a Unix timestamp in seconds, or null.
+    """
+    last_used_at: int | None
+    """
+    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+    """
+    allowed_ips: list[str] | None
+    """
+    IP addresses and CIDR ranges that requests may come from, or null for all.
     """
     created_at: int
     """

@@ -58,13 +58,23 @@ def create_key(
     *,
     role: KeyRole = "member",
     models: Sequence[str] | None = None,
+    expires_in_seconds: int | None = None,
+    allowed_ips: Sequence[str] | None = None,
     limits: Wanted | None = None,
 ) -> Flow[NewKeyObject]:
     """Create an API key. `value` is the secret, which is returned only once.
 
     With the role `inference`, `models` lists the only names that it may request models by.
+    `allowed_ips` are the addresses and CIDR ranges that its requests may come from.
     """
-    body = body_of(name=name, role=role, models=models, limits=limits)
+    body = body_of(
+        name=name,
+        role=role,
+        models=models,
+        expires_in_seconds=expires_in_seconds,
+        allowed_ips=allowed_ips,
+        limits=limits,
+    )
     return fetch(NewKeyObject, Request("POST", at(*_PROJECTS, project_id, "api_keys"), json=body))
 
 
@@ -75,14 +85,39 @@ def update_key(
     name: str | None = None,
     role: KeyRole | None = None,
     models: Sequence[str] | Literal["all"] | None = None,
+    expires_in_seconds: int | Literal["never"] | None = None,
+    allowed_ips: Sequence[str] | Literal["all"] | None = None,
     limits: Wanted | None = None,
 ) -> Flow[KeyObject]:
-    """Update a key. What is None is unchanged; `models="all"` allows all models."""
+    """Update a key. What is None is unchanged.
+
+    "all" allows all models or addresses, "never" removes the expiry.
+    """
     body = body_of(name=name, role=role, limits=limits)
     if models is not None:
         body["models"] = None if models == "all" else list(models)
+    if allowed_ips is not None:
+        body["allowed_ips"] = None if allowed_ips == "all" else list(allowed_ips)
+    if expires_in_seconds is not None:
+        body["expires_in_seconds"] = None if expires_in_seconds == "never" else expires_in_seconds
     path = at(*_PROJECTS, project_id, "api_keys", key_id)
     return fetch(KeyObject, Request("POST", path, json=body, repeatable=True))
+
+
+def retrieve_key(project_id: str, key_id: str) -> Flow[KeyObject]:
+    """Retrieve an API key without its secret."""
+    return fetch(KeyObject, Request("GET", at(*_PROJECTS, project_id, "api_keys", key_id)))
+
+
+def rotate_key(
+    project_id: str, key_id: str, *, overlap_seconds: int | None = None
+) -> Flow[NewKeyObject]:
+    """Replace the secret of an API key. `value` is the new one, which is returned only once.
+
+    The secrets before it stay valid for `overlap_seconds`, by default a day.
+    """
+    path = at(*_PROJECTS, project_id, "api_keys", key_id, "rotate")
+    return fetch(NewKeyObject, Request("POST", path, json=body_of(overlap_seconds=overlap_seconds)))
 
 
 def limit_key(project_id: str, key_id: str, limits: Wanted) -> Flow[KeyObject]:

@@ -38,6 +38,26 @@ Models = Annotated[
         metavar="NAME",
     ),
 ]
+AllowedIps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-ip",
+        help="The only address or CIDR range that requests with the key may come from. Repeat it "
+        "for several.",
+        metavar="CIDR",
+    ),
+]
+Days = Annotated[
+    int | None, typer.Option(help="Days until the key expires.", min=1, metavar="DAYS")
+]
+SecretTo = Annotated[
+    str,
+    typer.Option(
+        help="Destination of the secret: a new file (mode 0600), or - for standard output, to "
+        "pipe it. The secret is shown only once.",
+        metavar="PATH|-",
+    ),
+]
 Amount = Annotated[
     str | None, typer.Option(help="A number, 'unlimited', or 'default'.", metavar="N")
 ]
@@ -124,8 +144,22 @@ def list_keys(
         out.value(found)
         return
     out.table(
-        ["id", Column("name", 1, cut="end"), "role", "key", "created"],
-        [(k.id, k.name, k.role, k.redacted_value, when(k.created_at)) for k in found],
+        [
+            "id",
+            Column("name", 1, cut="end"),
+            "role",
+            "key",
+            Column("used", 2),
+            Column("expires", 3),
+            Column("created", 4),
+        ],
+        [
+            (
+                *(k.id, k.name, k.role, k.redacted_value),
+                *(when(k.last_used_at), when(k.expires_at), when(k.created_at)),
+            )
+            for k in found
+        ],
         wide=wide,
     )
 
@@ -133,42 +167,51 @@ def list_keys(
 @keys.command("create")
 def create_key(
     project_id: ProjectId,
-    to: Annotated[
-        str,
-        typer.Option(
-            help="Destination of the secret: a new file (mode 0600), or - for standard output, to "
-            "pipe it. The secret is shown only once.",
-            metavar="PATH|-",
-        ),
-    ],
+    to: SecretTo,
     name: Annotated[str, typer.Option(help="Purpose of the key.")] = "key",
     role: Annotated[KeyRole, typer.Option(help="Role of the key.")] = "member",
     model: Models = None,
+    expires_in_days: Days = None,
+    allow_ip: AllowedIps = None,
     as_json: Json = False,
 ) -> None:
     """Create a key. Its secret is written to --to and nowhere else."""
     out = Out(as_json)
-    if to == "-" and sys.stdout.isatty():
-        raise WrongUsage(
-            "Secrets are not printed to a terminal.", next_step="Use a file: --to api-key."
-        )
-    path = Path(to)
-    if to != "-" and (path.exists() or not path.parent.is_dir()):
-        raise WrongUsage(
-            f"{path} already exists, or its folder does not.", next_step="Choose a new file."
-        )
+    _check_destination(to)
     with client() as server:
-        key = server.admin.keys.create(project_id, name, role=role, models=model)
-    if to == "-":
-        out.raw(f"{key.value}\n")
-        out.say(f"created {key.id}")
-        return
-    config.write_private(path, f"{key.value}\n")
-    if out.json:
-        out.value(_without_secret(key))
-    else:
-        out.line(key.id)
-        out.say(f"The secret was written to {path}.")
+        key = server.admin.keys.create(
+            project_id,
+            name,
+            role=role,
+            models=model,
+            expires_in_seconds=_seconds(expires_in_days),
+            allowed_ips=allow_ip,
+        )
+    _give_secret(out, key, to, "created")
+
+
+@keys.command("rotate")
+def rotate_key(
+    project_id: ProjectId,
+    key_id: KeyId,
+    to: SecretTo,
+    overlap_hours: Annotated[
+        int,
+        typer.Option(
+            help="Hours for which the secrets before it stay valid; 0 ends them at once.",
+            min=0,
+            max=720,
+            metavar="HOURS",
+        ),
+    ] = 24,
+    as_json: Json = False,
+) -> None:
+    """Replace the secret of a key. The new one is written to --to and nowhere else."""
+    out = Out(as_json)
+    _check_destination(to)
+    with client() as server:
+        key = server.admin.keys.rotate(project_id, key_id, overlap_seconds=overlap_hours * 3600)
+    _give_secret(out, key, to, "rotated")
 
 
 @keys.command("update")
@@ -179,16 +222,25 @@ def update_key(
     role: Annotated[KeyRole | None, typer.Option(help="New role.")] = None,
     model: Models = None,
     all_models: Annotated[bool, typer.Option("--all-models", help="Allow all models.")] = False,
+    expires_in_days: Days = None,
+    never_expires: Annotated[bool, typer.Option("--never-expires", help="No expiry.")] = False,
+    allow_ip: AllowedIps = None,
+    all_ips: Annotated[bool, typer.Option("--all-ips", help="Allow all addresses.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Change a key's name, role or models. Omitted options are unchanged."""
+    """Change what a key is called and may do. Omitted options are unchanged."""
     out = Out(as_json)
-    if not (name or role or model or all_models):
+    changes: dict[str, Any] = {
+        "name": name,
+        "role": role,
+        "models": "all" if all_models else model,
+        "expires_in_seconds": "never" if never_expires else _seconds(expires_in_days),
+        "allowed_ips": "all" if all_ips else allow_ip,
+    }
+    if not any(changes.values()):
         raise WrongUsage("No change was given.", next_step="See `--help` for the options.")
     with client() as server:
-        key = server.admin.keys.update(
-            project_id, key_id, name=name, role=role, models="all" if all_models else model
-        )
+        key = server.admin.keys.update(project_id, key_id, **changes)
     if out.json:
         out.value(key)
     else:
@@ -211,6 +263,37 @@ def revoke_key(
         out.value(gone)
     else:
         out.line(gone.id)
+
+
+def _check_destination(to: str) -> None:
+    """Raise WrongUsage if a secret cannot be written there."""
+    if to == "-" and sys.stdout.isatty():
+        raise WrongUsage(
+            "Secrets are not printed to a terminal.", next_step="Use a file: --to api-key."
+        )
+    path = Path(to)
+    if to != "-" and (path.exists() or not path.parent.is_dir()):
+        raise WrongUsage(
+            f"{path} already exists, or its folder does not.", next_step="Choose a new file."
+        )
+
+
+def _give_secret(out: Out, key: NewKeyObject, to: str, done: str) -> None:
+    if to == "-":
+        out.raw(f"{key.value}\n")
+        out.say(f"{done} {key.id}")
+        return
+    path = Path(to)
+    config.write_private(path, f"{key.value}\n")
+    if out.json:
+        out.value(_without_secret(key))
+    else:
+        out.line(key.id)
+        out.say(f"The secret was written to {path}.")
+
+
+def _seconds(days: int | None) -> int | None:
+    return None if days is None else days * 24 * 3600
 
 
 def _amount(text: str) -> int | str | None:

@@ -1,0 +1,25 @@
+"""Ranges of IP addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+def network(text: str) -> Network:
+    """Parse an address or a range in CIDR notation. Raises ValueError."""
+    try:
+        return ip_network(text)
+    except ValueError as e:
+        raise ValueError(
+            f"'{text[:64]}' is not an IP address or a range such as 192.0.2.0/24 or "
+            "2001:db8::/32, without bits after the prefix"
+        ) from e
+
+
+def is_in(address: Address, networks: Iterable[Network]) -> bool:
+    """Return whether one of the ranges contains the address."""
+    return any(address in one for one in networks)
