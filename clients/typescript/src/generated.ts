@@ -6925,7 +6925,7 @@ export interface components {
         };
         /**
          * MemoryObject
-         * @description Peak memory of a training step, in bytes.
+         * @description Peak memory of a training step, in bytes. If a worker has several GPUs, of each.
          */
         MemoryObject: {
             /** Weights */

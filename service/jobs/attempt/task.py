@@ -54,6 +54,10 @@ log = logging.getLogger(__name__)
 _CHECKPOINTS, _EVALUATIONS = 3, 10
 _PROBE_ROWS = 4
 _TRAINER_EXIT_S = 30.0
+_NO_MEMORY = Failed(
+    code="out_of_memory",
+    message="Not enough memory on the GPU, for a computation of bitsandbytes.",
+)
 
 
 class _Unfit(Exception):
@@ -278,7 +282,7 @@ class Attempt:
                         await self._ledger.succeeded(message)
                     self._outcome = Outcome.FINISHED
             case Failed():
-                self._outcome = await self._ledger.failed(message)
+                self._outcome = await self._ledger.failed(self._cause(message))
 
     async def _admit(self, adapter: Path, message: CheckpointSaved | Succeeded) -> bool:
         """Check that the engine can serve the adapter, and write its passport.
@@ -333,11 +337,18 @@ class Attempt:
             await self._child.kill()  # its output is already on disk
         await self._turn.end()
 
+    def _cause(self, message: Failed) -> Failed:
+        """Return the failure, or its cause if one of several processes only printed it."""
+        is_known = message.code != "internal_error"
+        return message if is_known or not self._has_printed_out_of_memory() else _NO_MEMORY
+
+    def _has_printed_out_of_memory(self) -> bool:
+        return has_printed_out_of_memory(_read(self._dir / "trainer.log"))
+
     async def _end_after_death(self, code: int) -> None:
         """Record that the trainer ended without saying how the run ended."""
-        if code == EXIT_FAILED and has_printed_out_of_memory(_read(self._dir / "trainer.log")):
-            message = "Not enough memory on the GPU, for a computation of bitsandbytes."
-            self._outcome = await self._ledger.failed(Failed(code="out_of_memory", message=message))
+        if code == EXIT_FAILED and self._has_printed_out_of_memory():
+            self._outcome = await self._ledger.failed(_NO_MEMORY)
             return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         log.warning("the trainer %s; its last output is in the log", how)

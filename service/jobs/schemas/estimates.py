@@ -14,7 +14,7 @@ from service.jobs.records import JobRecord
 
 
 class MemoryObject(BaseModel):
-    """Peak memory of a training step, in bytes."""
+    """Peak memory of a training step, in bytes. If a worker has several GPUs, of each."""
 
     weights: int
     adapter: int

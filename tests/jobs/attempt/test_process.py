@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.core.child import Child
+from service.training import Failed, encode
 from tests.conftest import Api, chat_line
 from tests.jobs.test_faults import LONG
 from tests.jobs.test_jobs import JOBS, create, until, upload
@@ -66,17 +67,29 @@ async def test_out_of_memory_goes_on_with_smaller_plans(
 
 
 class PrintingChild:
-    """Children that end like a trainer in which a kernel of bitsandbytes finds no memory."""
+    """Children that end like a trainer in which a kernel of bitsandbytes finds no memory.
 
-    @staticmethod
-    async def start(_: Sequence[str], **options: Any) -> Child:
+    `message` is what they send before, as the supervisor of several such trainers does.
+    """
+
+    def __init__(self, message: bytes) -> None:
+        self._message = message.decode()
+
+    async def start(self, _: Sequence[str], **options: Any) -> Child:
         words = "Error out of memory at line 87 in file /src/csrc/ops.cu"
-        command = f"import sys; print({words!r}, file=sys.stderr); sys.exit(1)"
+        command = (
+            f"import sys; sys.stderr.write({words!r}); sys.stderr.flush(); "
+            f"sys.stdout.write({self._message!r}); sys.exit(1)"
+        )
         return await Child.start([sys.executable, "-S", "-c", command], **options)
 
 
-async def test_out_of_memory_that_is_only_printed(tiny, api: Api, http, work, monkeypatch):
-    monkeypatch.setattr("service.jobs.attempt.task.Child", PrintingChild)
+SUPERVISOR = Failed(code="internal_error", message="Processes ended without a message.")
+
+
+@pytest.mark.parametrize("message", [b"", encode(SUPERVISOR)], ids=["one", "several"])
+async def test_out_of_memory_that_is_only_printed(tiny, api: Api, http, work, monkeypatch, message):
+    monkeypatch.setattr("service.jobs.attempt.task.Child", PrintingChild(message))
     rows = "\n".join(chat_line("Say it.", f"Aye {i}.") for i in range(12)).encode()
     job = await create(http, await upload(http, rows))
     async with work("cpu", "gpu"):

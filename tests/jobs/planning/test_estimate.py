@@ -293,6 +293,19 @@ async def test_what_no_worker_could_train_is_refused_at_once(api: Api, http, set
     assert (await http.post(JOBS, json=body)).status_code == 200
 
 
+async def test_a_base_model_of_unknown_size_is_trained_with_checkpointing(
+    api: Api, http, work, chats
+):
+    """Its folder is missing here, as on a machine that has no copy of it."""
+    file_id = await upload(http, chats(12))
+    async with work("cpu"):
+        job = await until(http, (await create(http, file_id))["id"], "queued")
+    record = await api.app.state.jobs.get(job["organization_id"], job["id"])
+    assert record.gradient_checkpointing
+    events = (await http.get(f"{JOBS}/{job['id']}/events")).json()["data"]
+    assert any("dimensions of the base model are unknown" in e["message"] for e in events)
+
+
 async def test_what_its_data_makes_too_large_fails_with_the_change(api, http, work, tiny, chats):
     file_id = await upload(http, chats(12))
     job = await create(http, file_id)

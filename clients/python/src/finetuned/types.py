@@ -1551,7 +1551,7 @@ class LoraOptions(Model):
 
 class MemoryObject(Model):
     """
-    Peak memory of a training step, in bytes.
+    Peak memory of a training step, in bytes. If a worker has several GPUs, of each.
     """
 
     weights: int
