@@ -340,6 +340,12 @@ class Settings(BaseSettings):
         description="Number of requests in flight at which an adapter's requests spill over to "
         "another engine.",
     )
+    engine_requests_at_once: int = Field(
+        default=256,
+        ge=1,
+        description="Number of answers that an API process lets an engine work on at once. Further "
+        "requests wait in the API, and projects take turns.",
+    )
     inference_host: str = "127.0.0.1"
     inference_port: int = Field(default=8100, ge=0, le=65535)
     # Sizes of the engine. Unset values are derived from the machine, the base model and its

@@ -133,6 +133,11 @@ ENGINE_EJECTIONS = _UPSTREAMS.counter(
     "unhealthy (its health check failed).",
     ["base_model", "reason"],
 )
+ENGINE_WAITING_REQUESTS = _UPSTREAMS.gauge(
+    "finetuned_engine_waiting_requests",
+    "Requests that wait in this process until the engines have room for them.",
+    ["base_model"],
+)
 ENGINE_SPILLED_REQUESTS = _UPSTREAMS.counter(
     "finetuned_engine_spilled_requests_total",
     "Requests sent to an engine other than their adapter's own, which had reached its share.",

@@ -33,7 +33,7 @@ from service.web.auth import Principal
 log = logging.getLogger(__name__)
 
 # Approximate bytes of a JSON body per token, in all languages. The estimate is corrected later.
-_BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN = 4
 # Bodies with images are large but have few tokens; contexts are rarely longer than this.
 _MAX_PROMPT_ESTIMATE = 32_768
 _MAX_OUTPUT_ESTIMATE = 1 << 24
@@ -150,7 +150,7 @@ class Meter:
         key, project = account.key, account.project
         prompt, estimate, headers = 0, 0, _NO_HEADERS
         if key.is_limited or project.is_limited:
-            prompt = min(body_bytes // _BYTES_PER_TOKEN, _MAX_PROMPT_ESTIMATE * answers)
+            prompt = min(body_bytes // BYTES_PER_TOKEN, _MAX_PROMPT_ESTIMATE * answers)
             estimate = prompt
             if max_tokens is not None and max_tokens > 0:
                 estimate += min(max_tokens, _MAX_OUTPUT_ESTIMATE)

@@ -20,6 +20,7 @@ from service.core.limits import NO_LIMITS, Limits
 from service.core.redis import connect
 from service.inference.gateway import Gateway
 from service.inference.upstreams import Timeouts, Upstreams
+from service.inference.upstreams.policy import Policy
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
@@ -200,6 +201,7 @@ async def gateway(
             merged: dict[str, list[str]] | None = None,
             models: ModelRegistry | None = None,
             timeouts: Timeouts | None = None,
+            policy: Policy | None = None,
             max_body_bytes: int = 1024 * 1024,
             client_timeout_s: float = 10.0,
             key_limits: Limits = NO_LIMITS,
@@ -212,6 +214,7 @@ async def gateway(
                     {base: [engine.url] if urls is None else urls, **(merged or {})},
                     api_key=ENGINE_KEY,
                     timeouts=timeouts or Timeouts(connect_s=2, first_byte_s=5, between_chunks_s=5),
+                    policy=policy,
                 )
             )
             meter = await stack.enter_async_context(Meter(registry.redis, key_limits=key_limits))

@@ -36,11 +36,12 @@ from service.inference.gateway.request_types import Request
 from service.inference.gateway.response_end import name_end
 from service.inference.gateway.usage_tap import Usage, UsageTap
 from service.inference.upstreams import Upstreams
+from service.inference.upstreams.turns import Turn
 from service.models.records import ModelKind
 from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
 from service.models.tools import ToolCallParsers
-from service.usage.meter import Admission, Meter, Served
-from service.web.auth import Authenticator
+from service.usage.meter import BYTES_PER_TOKEN, Admission, Meter, Served
+from service.web.auth import Authenticator, Principal
 from service.web.permissions import Permission, missing
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ _USAGE_OPTIONAL = frozenset({"/v1/chat/completions", "/v1/completions"})
 _RESPONSES = "/v1/responses"
 _FORWARDED = (b"traceparent", b"tracestate")
 _NO_USAGE = Usage(0, 0, 0)
+# Expected tokens of an answer that the request does not limit.
+_USUAL_TOKENS = 512
 
 
 class Gateway:
@@ -150,17 +153,34 @@ class Gateway:
             streamed=request.streamed,
             answers=request.answers,
         )
+        turn = None
         try:
             self._watch.begin(exchange)
+            turn = await self._turn(caller, found.model, request, len(sent))
             await self._exchange(exchange, admission, found.model, sent, tap)
         except ApiError as e:
             await exchange.fail(e)
         finally:
+            if turn is not None:
+                turn.end()
             self._watch.end(exchange)
             usage = _usage(tap, streamed=request.streamed)
             self._meter.done(
                 admission, _served(exchange, found.model, usage, streamed=request.streamed)
             )
+
+    async def _turn(
+        self, caller: Principal, model: ServableModel, request: Request, body_bytes: int
+    ) -> Turn | None:
+        """Wait until the engine has room for the request. Raises RateLimited."""
+        turns = self._upstreams.turns(model.base_model, _adapter(model))
+        if turns is None:
+            return None
+        limit = request.output_limit
+        tokens = body_bytes // BYTES_PER_TOKEN + (_USUAL_TOKENS if limit is None else limit)
+        return await turns.take(
+            caller.project_id, tokens=tokens, answers=request.answers, body_bytes=body_bytes
+        )
 
     async def _exchange(
         self,
@@ -171,9 +191,8 @@ class Gateway:
         tap: UsageTap,
     ) -> None:
         path = exchange.scope["path"]
-        adapter = model.name if model.kind == ModelKind.ADAPTER else None
         answer = await self._upstreams.send(
-            model.base_model, path, body, _headers_for_engine(exchange), adapter=adapter
+            model.base_model, path, body, _headers_for_engine(exchange), adapter=_adapter(model)
         )
         try:
             request = EngineRequest(model.name, path, body)
@@ -186,6 +205,10 @@ class Gateway:
             await exchange.relay(answer, chunk, tap, for_client, admission.headers)
         finally:
             answer.close()
+
+
+def _adapter(model: ServableModel) -> str | None:
+    return model.name if model.kind == ModelKind.ADAPTER else None
 
 
 def _hides_usage(request: Request, path: str) -> bool:

@@ -27,6 +27,8 @@ class Policy:
     spill_above: int = 8
     """Requests in flight that a replica can always have, regardless of the others' load."""
     dns_every_s: float = 5.0
+    requests_at_once: int = 256
+    """Answers that this process lets an engine work on at once. Further requests wait."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Policy:
@@ -40,4 +42,5 @@ class Policy:
             load_factor=settings.upstream_load_factor,
             spill_above=settings.upstream_spill_above,
             dns_every_s=settings.upstream_dns_every_s,
+            requests_at_once=settings.engine_requests_at_once,
         )

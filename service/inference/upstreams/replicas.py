@@ -68,6 +68,11 @@ class Replicas:
         """Whether at least one replica is known to serve and has not failed since."""
         return bool(self._usable)
 
+    @property
+    def usable(self) -> int:
+        """Number of replicas that are known to serve and have not failed since."""
+        return len(self._usable)
+
     def set_urls(self, urls: Sequence[str]) -> None:
         """Set the current replicas. Running requests on removed replicas finish there."""
         known = {**self._members, **self._leaving}

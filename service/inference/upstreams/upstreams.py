@@ -30,6 +30,7 @@ from service.inference.upstreams.discovery import Discovery, Resolve, resolve
 from service.inference.upstreams.policy import Policy
 from service.inference.upstreams.probes import Probes
 from service.inference.upstreams.replicas import Replica, Replicas
+from service.inference.upstreams.turns import Turns
 from service.models.records import base_of
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Upstreams:
         policy = policy or Policy()
         self._served = {
             model: _Served(
+                model,
                 Replicas(model, policy, others=base_of(model) in by_model),
                 urls,
                 self._client,
@@ -102,6 +104,11 @@ class Upstreams:
         trace: TracebackType | None,
     ) -> None:
         await self._open.aclose()
+
+    def turns(self, base: str, adapter: str | None) -> Turns | None:
+        """Return the turns at the engines that serve the model, if there are any."""
+        candidates = self._candidates(base, adapter)
+        return candidates[0][0].turns if candidates else None
 
     async def send(
         self,
@@ -225,6 +232,7 @@ class _Served:
 
     def __init__(
         self,
+        model: str,
         replicas: Replicas,
         sources: Sequence[str],
         client: EngineClient,
@@ -232,6 +240,7 @@ class _Served:
         resolve: Resolve,
     ) -> None:
         self.replicas = replicas
+        self.turns = Turns(model, lambda: max(1, replicas.usable) * policy.requests_at_once)
         self._probes = Probes(
             self.replicas,
             functools.partial(client.is_healthy, timeout_s=policy.probe_timeout_s),

@@ -1,0 +1,206 @@
+"""Turns of projects at the engines of a model.
+
+An engine answers all its requests at once and becomes slower with each, and puts those for which it
+has no room into a queue in the order of arrival, where a project with many requests delays all
+others. So this process sends each engine a limited number of requests, and the others wait here.
+A free place goes to the waiting project whose requests had the fewest tokens since the queue formed
+(virtual token counters: Sheng et al., Fairness in Serving Large Language Models, OSDI 2024). A
+project that joins starts with the lowest count of those that wait, so what it used before is no
+credit. No place stays free while requests wait, except for one that needs several.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from service.core import metrics
+from service.core.errors import RateLimited
+
+WAIT_S: Final = 60.0
+# Tokens that a project with requests in progress may have used less than those that wait.
+_MAX_CREDIT: Final = 8192
+_MOST_WAITING: Final = 1024
+# Each waiting request holds its body.
+_MOST_WAITING_BYTES: Final = 128 * 1024 * 1024
+
+
+class Turn:
+    """A place at an engine. End it once."""
+
+    __slots__ = ("_turns", "answers", "body_bytes", "place", "project", "tokens")
+
+    def __init__(
+        self, turns: Turns, project: _Project, tokens: int, answers: int, body_bytes: int
+    ) -> None:
+        self._turns = turns
+        self.project = project
+        self.tokens = tokens
+        self.answers = answers
+        self.body_bytes = body_bytes
+        self.place: asyncio.Future[None] | None = None
+        """Resolved when a waiting request may be sent."""
+
+    def end(self) -> None:
+        """Give the place to the next request."""
+        self._turns.end(self)
+
+
+class _Project:
+    __slots__ = ("counted", "name", "queue_number", "running", "started", "tokens", "waiting")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.running = 0  # requests
+        self.tokens = 0  # of requests in progress
+        self.counted = 0  # tokens since the queue formed
+        self.queue_number = 0  # the queue during which they were counted
+        self.started = 0  # place of its last request in the order of starts
+        self.waiting: deque[Turn] = deque()
+
+
+class Turns:
+    """The requests of this process at the engines of one model, and those that wait.
+
+    `places` returns the number of answers that the engines may work on at once. Use it in one event
+    loop.
+    """
+
+    def __init__(self, model: str, places: Callable[[], int], *, wait_s: float = WAIT_S) -> None:
+        self._queue_length = metrics.ENGINE_WAITING_REQUESTS.cell(model)
+        self._places = places
+        self._wait_s = wait_s
+        self._projects: dict[str, _Project] = {}
+        self._queues: dict[str, _Project] = {}  # those that wait
+        self._queue_number = 0
+        self._starts = itertools.count(1)
+        self._taken = 0
+        self.waiting = 0
+        """Number of requests that wait."""
+        self._waiting_bytes = 0
+
+    async def take(self, name: str, *, tokens: int, answers: int, body_bytes: int) -> Turn:
+        """Wait for a place for a project's request. Raises RateLimited.
+
+        `tokens` is the size of the request and `answers` the number of places that it needs; one
+        that needs more than there are gets all of them.
+        """
+        project = self._projects.get(name)
+        if project is None:
+            project = self._projects[name] = _Project(name)
+        turn = Turn(self, project, tokens, answers, body_bytes)
+        if not self._queues and self._has_room(turn):
+            self._start(turn)
+        else:
+            await self._wait(turn)
+        return turn
+
+    def end(self, turn: Turn) -> None:
+        """Free the place of a request that has ended."""
+        project = turn.project
+        project.running -= 1
+        project.tokens -= turn.tokens
+        self._taken -= turn.answers
+        self._forget(project)
+        if self._queues:
+            self._fill()
+
+    def _has_room(self, turn: Turn) -> bool:
+        return not self._taken or self._taken + turn.answers <= self._places()
+
+    def _start(self, turn: Turn) -> None:
+        project = turn.project
+        project.running += 1
+        project.tokens += turn.tokens
+        project.counted += turn.tokens
+        project.started = next(self._starts)
+        self._taken += turn.answers
+
+    async def _wait(self, turn: Turn) -> None:
+        if self._is_full(turn):
+            self._forget(turn.project)
+            raise _overloaded("has no room for another request")
+        turn.place = asyncio.get_running_loop().create_future()
+        self._join(turn)
+        try:
+            await asyncio.wait([turn.place], timeout=self._wait_s)
+        except asyncio.CancelledError:
+            if turn.place.done():
+                self.end(turn)
+            raise
+        finally:
+            if not turn.place.done():
+                self._leave(turn)
+                self._fill()  # it may have needed more places than were free
+        if not turn.place.done():
+            raise _overloaded(f"had no room for {self._wait_s:.0f} seconds")
+
+    def _join(self, turn: Turn) -> None:
+        """Add a request to the queue."""
+        project = turn.project
+        if not self._queues:
+            self._queue_number += 1
+        if project.queue_number != self._queue_number:
+            project.queue_number = self._queue_number
+            project.counted = project.tokens
+        if self._queues and not project.waiting:
+            least = min(other.counted for other in self._queues.values())
+            credit = _MAX_CREDIT if project.running else 0
+            project.counted = max(project.counted, least - credit)
+        project.waiting.append(turn)
+        self._queues[project.name] = project
+        self.waiting += 1
+        self._queue_length.inc()
+        self._waiting_bytes += turn.body_bytes
+
+    def _is_full(self, turn: Turn) -> bool:
+        """Return whether the queue is full, or half of it has requests of the same project."""
+        own = turn.project.waiting
+        return (
+            self.waiting >= _MOST_WAITING
+            or len(own) >= _MOST_WAITING // 2
+            or self._waiting_bytes + turn.body_bytes > _MOST_WAITING_BYTES
+            or sum(other.body_bytes for other in own) + turn.body_bytes > _MOST_WAITING_BYTES // 2
+        )
+
+    def _fill(self) -> None:
+        """Give free places to the projects with the fewest tokens."""
+        while self._queues:
+            project = min(self._queues.values(), key=_order)
+            turn = project.waiting[0]
+            if not self._has_room(turn):
+                return
+            self._start(turn)
+            self._leave(turn)
+            assert turn.place is not None
+            turn.place.set_result(None)
+
+    def _leave(self, turn: Turn) -> None:
+        """Remove a request from the queue."""
+        project = turn.project
+        project.waiting.remove(turn)
+        self.waiting -= 1
+        self._queue_length.inc(-1)
+        self._waiting_bytes -= turn.body_bytes
+        if not project.waiting:
+            del self._queues[project.name]
+        self._forget(project)
+
+    def _forget(self, project: _Project) -> None:
+        if not project.running and not project.waiting:
+            self._projects.pop(project.name, None)
+
+
+def _order(project: _Project) -> tuple[int, int]:
+    return project.counted, project.started
+
+
+def _overloaded(what: str) -> RateLimited:
+    return RateLimited(
+        f"The engine is currently overloaded: it {what}. Please try again later.",
+        code="engine_overloaded",
+        headers={"retry-after": "2"},
+    )

@@ -1,0 +1,133 @@
+"""Tests of the turns that projects take at an engine with few places."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from service.inference.upstreams import turns
+from service.inference.upstreams.policy import Policy
+from tests.inference.conftest import OTHER_KEY, Client
+
+BASE = "tiny-base"
+ONE_AT_ONCE = Policy(requests_at_once=1)
+
+
+def chat(user: str) -> dict[str, object]:
+    return {"model": BASE, "messages": [{"role": "user", "content": "hi"}], "user": user}
+
+
+@pytest.fixture
+async def gate(engine) -> AsyncIterator[asyncio.Semaphore]:
+    """Let the engine answer one request for each release."""
+    semaphore = asyncio.Semaphore(0)
+
+    async def reply(_):
+        await semaphore.acquire()
+        return web.json_response({"ok": True})
+
+    engine.reply = reply
+    yield semaphore
+    for _ in range(20):
+        semaphore.release()
+
+
+def seen(engine) -> list[str]:
+    """The users of the requests that reached the engine."""
+    return [json.loads(request.body)["user"] for request in engine.seen]
+
+
+async def waiting(client: Client, requests: int) -> None:
+    """Wait until so many requests wait for a place."""
+    line = client.upstreams.turns(BASE, None)
+    assert line is not None
+    async with asyncio.timeout(60):
+        while line.waiting != requests:
+            await asyncio.sleep(0.01)
+
+
+async def reached(engine, requests: int) -> None:
+    async with asyncio.timeout(60):
+        while len(engine.seen) < requests:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_project_with_many_requests_does_not_delay_another(gateway, engine, gate):
+    client = await gateway(policy=ONE_AT_ONCE)
+    tasks = [asyncio.create_task(client.ask(json=chat("many"))) for _ in range(6)]
+    await waiting(client, 5)
+    tasks.append(asyncio.create_task(client.ask(json=chat("few"), key=OTHER_KEY)))
+    await waiting(client, 6)
+    gate.release()
+    await reached(engine, 2)
+    assert seen(engine) == ["many", "few"]
+    for _ in range(6):
+        gate.release()
+    assert set(await asyncio.gather(*tasks)) == {b'{"ok": true}'}
+    await waiting(client, 0)
+
+
+async def test_a_client_that_leaves_while_it_waits_frees_its_place(gateway, engine, gate):
+    client = await gateway(policy=ONE_AT_ONCE)
+    first, second = (asyncio.create_task(client.ask(json=chat(str(n)))) for n in range(2))
+    await waiting(client, 1)
+    gone = asyncio.create_task(client.ask(json=chat("gone"), key=OTHER_KEY))
+    await waiting(client, 2)
+    gone.cancel()
+    await waiting(client, 1)
+    gate.release()
+    gate.release()
+    await asyncio.gather(first, second)
+    assert len(seen(engine)) == 2
+    assert "gone" not in seen(engine)
+
+
+async def test_a_client_that_leaves_the_engine_frees_its_place(gateway, engine, gate):
+    client = await gateway(policy=ONE_AT_ONCE)
+    first = asyncio.create_task(client.ask(json=chat("first")))
+    await reached(engine, 1)
+    second = asyncio.create_task(client.ask(json=chat("second")))
+    await waiting(client, 1)
+    first.cancel()
+    await reached(engine, 2)
+    gate.release()
+    gate.release()
+    assert await second == b'{"ok": true}'
+
+
+async def test_an_engine_that_fails_frees_its_place(gateway, engine):
+    client = await gateway(policy=ONE_AT_ONCE)
+
+    async def reply(_):
+        return web.Response(status=500)
+
+    engine.reply = reply
+    for _ in range(3):
+        async with client.post(json=chat("a")) as response:
+            assert response.status == 500
+
+
+async def test_a_full_queue_is_429(gateway, engine, gate, monkeypatch):
+    monkeypatch.setattr(turns, "_MOST_WAITING", 2)
+    client = await gateway(policy=ONE_AT_ONCE)
+    tasks = [asyncio.create_task(client.ask(json=chat("many"))) for _ in range(2)]
+    await waiting(client, 1)
+    async with client.post(json=chat("many")) as response:
+        assert response.status == 429
+        assert response.headers["retry-after"] == "2"
+        assert (await response.json())["error"] == {
+            "message": "The engine is currently overloaded: it has no room for another request. "
+            "Please try again later.",
+            "type": "rate_limit_error",
+            "param": None,
+            "code": "engine_overloaded",
+        }
+    other = asyncio.create_task(client.ask(json=chat("few"), key=OTHER_KEY))
+    await waiting(client, 2)
+    for _ in range(3):
+        gate.release()
+    assert set(await asyncio.gather(*tasks, other)) == {b'{"ok": true}'}
