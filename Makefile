@@ -81,6 +81,10 @@ coverage: install  ## Run all tests and report uncovered lines
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report
 
+.PHONY: zoo
+zoo: install  ## Train and serve tiny models of each family of architectures
+	@FINETUNED_ZOO=1 $(PYTEST) -s tests/training/zoo
+
 .PHONY: exports
 exports: install  ## Export the demo's model in every format, and chat with each
 	@FINETUNED_ALL_EXPORTS=1 $(PY) -m pytest -s tests/e2e/test_exports.py

@@ -171,14 +171,14 @@ def _write_tiny_model(folder: Path, tokenizer_from: Path, config: dict[str, Any]
         if (tokenizer_from / name).exists():
             shutil.copy(tokenizer_from / name, folder)
     tokenizer = json.loads((tokenizer_from / "tokenizer.json").read_bytes())
-    _shorten(tokenizer["model"], config["vocab_size"])
+    shorten(tokenizer["model"], config["vocab_size"])
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
     torch.manual_seed(0)
     model = LlamaForCausalLM(LlamaConfig(**config))
     model.to(torch.bfloat16).save_pretrained(folder)
 
 
-def _shorten(bpe: dict[str, Any], size: int) -> None:
+def shorten(bpe: dict[str, Any], size: int) -> None:
     """Keep the first `size` tokens of a BPE tokenizer, and the merges that make them."""
     merges = len(bpe["merges"]) - (len(bpe["vocab"]) - size)  # each makes one token, in order
     bpe["vocab"] = {token: number for token, number in bpe["vocab"].items() if number < size}

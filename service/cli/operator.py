@@ -17,7 +17,7 @@ from service.core.storage import Storage
 from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
 from service.models import add, encoders
-from service.models.catalogue import Catalogue, CatalogueError
+from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.inspect import ModelRefused
 from service.models.reasoning import ReasoningParsers
 from service.models.sources.found import Report
@@ -25,6 +25,7 @@ from service.models.tools import ToolCallParsers
 from service.projects.records import KeyRevoked, Project, Projects, Role, digest_of
 from service.standalone.layout import DataLayout
 from service.standalone.services import running_store
+from service.training.model.stored_weights import read_config, unquantizable, untrainable
 
 # Format of an operator-supplied secret: long enough that its plain digest cannot be brute-forced.
 _OWN_SECRET = re.compile(r"[!-~]{32,512}")
@@ -75,7 +76,18 @@ def add_model(
         f"added {entry.id}: {entry.parameters or 0:,} parameters, license {entry.license}, context "
         f"{entry.context_length}, {tools}{thinking}. Start its engine with "
         f"'finetuned-server inference {entry.id}', or start 'finetuned-server up' again."
+        f"{_training_note(entry)}"
     )
+
+
+def _training_note(entry: BaseModelEntry) -> str:
+    """What to know before a training on this model, if there is something."""
+    config = read_config(entry.path) or {}
+    if why := untrainable(config):
+        return f" It can be served, but not trained: {why}."
+    if why := unquantizable(config, "nf4"):
+        return f" Its trainings cannot be quantized: {why}."
+    return ""
 
 
 def add_encoder(

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from service.training.contract.tensor_names import path_in_layers
+from service.training.contract.tensor_names import is_beside_text, path_in_layers
 
 HEAD: Final = "lm_head"
 _EMBEDDINGS: Final = frozenset({"embed_tokens", "embed_in", "wte"})
 
 
 class BaseLayers:
-    """The names of a base model's layers. Models nest their text part differently."""
+    """The names of a base model's layers. Models nest their decoder of text differently."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = set(names)
-        self._by_path = {path_in_layers(name): name for name in self._names}
+        self._by_path = {
+            path_in_layers(name): name for name in self._names if not is_beside_text(name)
+        }
 
     def find(self, name: str) -> str | None:
         """Return the name of a layer in the base model's files; None if it has no such layer."""

@@ -21,6 +21,7 @@ from service.models.new_names import checked_suffix, new_tag
 from service.models.registry import ModelRegistry
 from service.training.contract.hyperparameters import REQUESTED, Requested
 from service.training.contract.methods import METHODS
+from service.training.model.stored_weights import read_config, unquantizable, untrainable
 from service.web.auth import Principal
 
 _AUTO_SHARE = 0.1  # share of the rows held out to compare checkpoints
@@ -73,6 +74,7 @@ async def checked(
 ) -> tuple[JobRecord, BaseModelEntry]:
     """Validate the request body and build its job, unsaved. Raises BadRequest or NotFound."""
     entry = await base_model(body.model, caller, registry)
+    _check_trainable(body, entry)
     for param in ("training_file", "validation_file"):
         if (file_id := getattr(body, param)) is not None:
             await usable_file(file_id, param, caller, files)
@@ -140,6 +142,28 @@ async def usable_file(file_id: str, param: str, caller: Principal, files: Files)
             code="invalid_file_purpose",
         )
     return record
+
+
+def _check_trainable(body: CreateJob, entry: BaseModelEntry) -> None:
+    """Reject a base model whose stored weights cannot be trained, or not with this quantization.
+
+    A folder that cannot be read from here is left to the trainer, which checks the same.
+    """
+    config = read_config(entry.path)
+    if config is None:
+        return
+    if why := untrainable(config):
+        raise BadRequest(
+            f"The base model {entry.id} cannot be trained: {why}.",
+            param="model",
+            code="model_not_trainable",
+        )
+    if why := unquantizable(config, body.asked.quantization):
+        raise BadRequest(
+            f"The base model {entry.id} cannot be quantized: {why}.",
+            param=f"{_place(body)}.quantization",
+            code="invalid_value",
+        )
 
 
 def requested_hyperparameters(body: CreateJob) -> Requested:

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.training.contract.tensor_names import path_in_layers
+from service.training.contract.lora import EMBEDDING_NAMES
+from service.training.contract.tensor_names import (
+    adaptable,
+    expert_blocks,
+    is_beside_text,
+    path_in_layers,
+    why_not_adapted,
+)
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -73,9 +80,22 @@ class BaseLayout:
         return None if found is None else f"{found}.weight"
 
     @functools.cached_property
+    def expert_blocks(self) -> frozenset[str]:
+        """The blocks that contain the experts of a mixture; empty for other models."""
+        return expert_blocks(self.shapes)
+
+    def served_layers(self) -> list[str] | None:
+        """The last names of the layers that take adapters; None for all, unless experts exist."""
+        if not self.expert_blocks:
+            return None
+        modules = {name.rpartition(".")[0] for name, shape in self.shapes.items() if len(shape) > 1}
+        names = {name.rpartition(".")[2] for name in adaptable(modules, self.expert_blocks)}
+        return sorted(names - EMBEDDING_NAMES)
+
+    @functools.cached_property
     def _by_tail(self) -> dict[str, str]:
         modules = {name.rpartition(".")[0] for name in self.shapes}
-        return {path_in_layers(module): module for module in modules}
+        return {path_in_layers(name): name for name in modules if not is_beside_text(name)}
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
@@ -107,9 +127,9 @@ def check_adapter(folder: Path, base: BaseLayout, *, max_rank: int) -> None:
     for module, sides in _pairs(tensor_shapes(folder / WEIGHTS)).items():
         if sides.keys() != {"A", "B"}:
             raise AdapterMismatch(f"{module} has only one of its two LoRA tensors")
+        if why := why_not_adapted(module, base.expert_blocks):
+            raise AdapterMismatch(f"{module} {why}, and the engine serves no adapter there")
         _check_rank(module, sides["A"], max_rank)
-        if ".experts" in module:  # every library fuses and renames these differently
-            continue
         weight = base.weight_of(module)
         if weight is None:
             if module == "lm_head":  # tied to the embeddings, so it has no tensor
@@ -165,8 +185,7 @@ def _check_init(init: object) -> None:
 
 
 def _check_rank(module: str, a: tuple[int, ...], max_rank: int) -> None:
-    # Experts may be fused into one tensor, which has the ranks of all.
-    if ".experts" not in module and a and a[0] > max_rank:
+    if a and a[0] > max_rank:
         raise AdapterMismatch(f"the rank of {module} is {a[0]}, the engine serves up to {max_rank}")
 
 

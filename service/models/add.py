@@ -46,6 +46,7 @@ def add_model(
         source = _from_gguf(source, target)
     with brought(source, target, revision, report) as found:
         facts = inspect_folder(found.folder)
+        length = _context_length(facts.context_length, context_length)
         parameters = count_parameters(found.folder)
         if fault := folder_fault(found.folder):
             raise ModelRefused(fault.replace(str(found.folder), found.folder.name))
@@ -60,13 +61,24 @@ def add_model(
             id=model_id,
             path=found.keep(),
             license=known_license,
-            context_length=min(context_length or facts.context_length, facts.context_length),
+            context_length=length,
             languages=languages or card.languages,
             parameters=parameters,
             created_at=int(time.time()),
         )
     catalogue.add(entry)
     return entry
+
+
+def _context_length(found: int | None, requested: int | None) -> int:
+    """The context length that was asked for, up to that of the model."""
+    known = [length for length in (found, requested) if length is not None]
+    if not known:
+        raise ModelRefused(
+            "config.json does not give the context length (max_position_embeddings): read the "
+            "model card, and add --context-length"
+        )
+    return min(known)
 
 
 def count_parameters(folder: Path) -> int:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
+# Of models whose config.json leaves out what equals the default of their class in transformers.
+_IMPLIED_LENGTHS = {"gemma3_text": 131_072}
 _CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json")
 
 
@@ -22,10 +24,10 @@ class ModelRefused(Exception):
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Facts about a model, read from its folder."""
+    """Facts about a model, read from its folder. None if its config.json does not give them."""
 
     architecture: str
-    context_length: int
+    context_length: int | None
 
 
 def inspect_folder(folder: Path, files: Sequence[Path] | None = None) -> ModelFacts:
@@ -99,9 +101,11 @@ def _has_chat_template(folder: Path) -> bool:
     return path.is_file() and "chat_template" in json.loads(path.read_text("utf-8"))
 
 
-def _context_length(config: dict[str, Any]) -> int:
+def _context_length(config: dict[str, Any]) -> int | None:
     for source in (config, config.get("text_config") or {}):
         for name in ("max_position_embeddings", "n_positions", "seq_length"):
             if isinstance(source.get(name), int):
                 return int(source[name])
-    raise ModelRefused("config.json does not give the context length (max_position_embeddings)")
+        if (implied := _IMPLIED_LENGTHS.get(str(source.get("model_type")))) is not None:
+            return implied
+    return None

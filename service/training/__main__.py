@@ -55,14 +55,9 @@ def main(arguments: list[str]) -> int:
         spec, rank = _read_spec(arguments)
         if spec.gpus > 1 and rank is None:
             return supervise(spec, arguments[0], channel, flag)
-        outcome: Succeeded | Stopped | Failed = _run(spec, rank, channel, flag)
+        outcome = outcome_of(spec, rank, channel, flag)
     except TrainingFailure as failure:
-        outcome = Failed(
-            code=failure.code,
-            message=failure.message,
-            param=failure.param,
-            suggested_tokens_at_once=failure.suggested_tokens_at_once,
-        )
+        outcome = _failed(failure)
     flag.finish()
     channel.send(outcome)
     match outcome:
@@ -72,6 +67,25 @@ def main(arguments: list[str]) -> int:
             return EXIT_STOPPED
         case Failed():
             return EXIT_FAILED
+
+
+def outcome_of(
+    spec: TrainSpec, rank: RankPlace | None, channel: Channel, flag: StopFlag
+) -> Succeeded | Stopped | Failed:
+    """Run a spec, sending messages to `channel`, and return the last one."""
+    try:
+        return _run(spec, rank, channel, flag)
+    except TrainingFailure as failure:
+        return _failed(failure)
+
+
+def _failed(failure: TrainingFailure) -> Failed:
+    return Failed(
+        code=failure.code,
+        message=failure.message,
+        param=failure.param,
+        suggested_tokens_at_once=failure.suggested_tokens_at_once,
+    )
 
 
 def _run(

@@ -172,6 +172,36 @@ async def test_bad_requests_are_refused_and_name_the_place(http, file_id, fields
     assert (await http.get(JOBS)).json()["data"] == []
 
 
+@pytest.mark.parametrize(
+    ("config", "param", "code", "words"),
+    [
+        (
+            {"quantization_config": {"quant_method": "fp8"}},
+            "model",
+            "model_not_trainable",
+            "stored in FP8",
+        ),
+        (
+            {"model_type": "gpt_oss", "quantization_config": {"quant_method": "mxfp4"}},
+            "method.supervised.hyperparameters.quantization",
+            "invalid_value",
+            'quantization to "none"',
+        ),
+    ],
+)
+async def test_a_base_model_whose_stored_weights_cannot_be_trained_is_refused(
+    api, http, file_id, config, param, code, words
+):
+    folder = api.settings.data_dir / "base"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    for path in (JOBS, "/v1/fine_tuning/estimate"):
+        answer = await http.post(path, json={"model": BASE_MODEL, "training_file": file_id})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"], error["code"]) == (400, param, code)
+        assert words in error["message"]
+
+
 async def test_file_of_another_purpose_is_refused(http):
     other = await upload(http, b"notes", "user_data")
     answer = await http.post(JOBS, json={"model": BASE_MODEL, "training_file": other})

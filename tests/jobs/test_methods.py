@@ -216,7 +216,7 @@ async def test_kto_refuses_what_it_cannot_do(tiny, http, options):
     assert next(iter(options)) in json.dumps(answer.json()["error"])
 
 
-async def test_adapter_that_the_engine_cannot_load_fails_at_the_first_checkpoint(
+async def test_adapter_that_the_engine_cannot_load_fails_before_the_first_step(
     tiny, api: Api, http, work, chats
 ):
     """The engine was reconfigured for lower ranks while the job waited."""
@@ -224,8 +224,10 @@ async def test_adapter_that_the_engine_cannot_load_fails_at_the_first_checkpoint
     job = await create(http, file_id, hyperparameters=SETTINGS)
     api.settings.max_lora_rank = 4
     async with work("cpu", "gpu"):
-        job, _ = await ended(http, job["id"])
+        job, events = await ended(http, job["id"])
     assert job["error"]["code"] == "adapter_not_servable"
+    assert not [event for event in events if event["type"] == "metrics"]
+    assert (await http.get(f"{JOBS}/{job['id']}/checkpoints")).json()["data"] == []
     assert "rank is 8" in job["error"]["message"]
     assert job["fine_tuned_model"] is None
     models = (await http.get("/v1/models")).json()["data"]

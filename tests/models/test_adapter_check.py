@@ -66,6 +66,54 @@ def test_a_text_part_that_is_nested_elsewhere_fits(base, adapter):
     check_adapter(adapter(), layout, max_rank=8)
 
 
+def test_a_layer_of_text_is_not_taken_for_one_of_images_with_the_same_number(base, adapter):
+    layer = "layers.0.self_attn.q_proj"
+    shapes = {
+        f"vision_tower.encoder.{layer}.weight": (8, 8),
+        f"language_model.model.{layer}.weight": (32, 16),
+    }
+    layout = base(shapes)
+    assert (
+        layout.weight_of(f"model.language_model.{layer}") == f"language_model.model.{layer}.weight"
+    )
+    check_adapter(adapter(f"model.language_model.{layer}"), layout, max_rank=8)
+    assert layout.served_layers() is None
+
+
+MIXTURE = {
+    f"{Q}.weight": (32, 16),
+    "model.embed_tokens.weight": (100, 16),
+    "model.layers.0.input_layernorm.weight": (16,),
+    "model.layers.0.mlp.gate_proj.weight": (64, 16),
+    "model.layers.1.mlp.gate.weight": (4, 16),
+    "model.layers.1.mlp.experts.0.gate_proj.weight": (64, 16),
+    "model.layers.1.mlp.shared_experts.gate_proj.weight": (64, 16),
+}
+
+
+def test_a_mixture_of_experts_takes_adapters_beside_its_experts(base, adapter):
+    layout = base(MIXTURE)
+    assert layout.served_layers() == ["q_proj"]
+    check_adapter(adapter(), layout, max_rank=8)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("model.vision_tower.encoder.layers.0.self_attn.q_proj", "decoder of text"),
+        ("model.layers.1.mlp.experts", "an expert of a mixture"),
+        ("model.layers.1.mlp.experts.0.gate_proj", "an expert of a mixture"),
+        ("model.layers.1.mlp.shared_experts.gate_proj", "part of a block with experts"),
+        ("model.layers.1.mlp.gate", "chooses among experts"),
+        ("model.layers.0.mlp.gate_proj", "takes the place of one"),
+        ("model.layers.0.self_attn.kv_b_proj", "multiplied into other layers"),
+    ],
+)
+def test_layers_that_the_engine_does_not_adapt_are_refused(base, adapter, module, message):
+    with pytest.raises(AdapterMismatch, match=message):
+        check_adapter(adapter(module), base(MIXTURE), max_rank=8)
+
+
 def test_a_tied_head_fits(base, adapter):
     check_adapter(adapter("lm_head", b=(100, 8)), base(), max_rank=8)
 

@@ -42,6 +42,13 @@ def test_context_length_can_be_less_but_not_more(folder, catalogue):
     assert add(folder, catalogue, model_id="b", context_length=9999).context_length == 4096
 
 
+def test_a_context_length_that_config_json_leaves_out_is_known_or_asked_for(folder, catalogue):
+    (folder / "config.json").write_text('{"text_config": {"model_type": "gemma3_text"}}')
+    assert add(folder, catalogue).context_length == 131_072
+    (folder / "config.json").write_text("{}")
+    assert add(folder, catalogue, model_id="b", context_length=1024).context_length == 1024
+
+
 def test_the_same_id_is_refused(folder, catalogue):
     add(folder, catalogue)
     with pytest.raises(CatalogueError, match="already"):
@@ -116,6 +123,7 @@ def test_demo_model_came_out_whole(demo_model_path):
     """The folder that `up` creates from the wheel's GGUF file."""
     facts = inspect_folder(demo_model_path)
     assert facts.architecture == "LlamaForCausalLM"
+    assert facts.context_length is not None
     assert facts.context_length >= 2048
     assert 130e6 < count_parameters(demo_model_path) < 170e6
 

@@ -12,7 +12,8 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -180,5 +181,29 @@ def _run(arguments: list[str], descriptors: list[int]) -> NoReturn:
     from service.training.__main__ import main
 
     code = main(arguments)
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def in_fork(work: Callable[..., None], *arguments: Any, log: Path) -> None:
+    """Run a function in a fork that has the trainer's libraries; what it prints goes to `log`."""
+    stderr = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    process = _CONTEXT.Process(target=_work, args=(work, arguments, DupFd(stderr)))
+    process.start()
+    os.close(stderr)
+    process.join()
+    assert process.exitcode == 0, log.read_text()
+
+
+def _work(work: Callable[..., None], arguments: tuple[Any, ...], log: Any) -> NoReturn:
+    descriptor = log.detach()
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    code = 0
+    try:
+        work(*arguments)
+    except BaseException:  # noqa: BLE001  # end of the process: reported in its log
+        traceback.print_exc()
+        code = 1
     sys.stderr.flush()
     os._exit(code)

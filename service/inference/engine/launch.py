@@ -38,6 +38,7 @@ from service.inference.engine.process import (
 from service.inference.engine.sizing import Facts, Sizes, SizingError, size
 from service.inference.engine.vllm_options import OptionError, parallel, with_options
 from service.models import ranks
+from service.models.adapter_check import AdapterMismatch, BaseLayout
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.reasoning import ReasoningParsers
 from service.models.records import base_of
@@ -130,6 +131,7 @@ def engine_command(
         "-m",
         "service.inference.engine.server",
         *_what_it_serves(name, path, sizes),
+        *_lora_flags(path, sizes),
         *_tool_flags(ToolCallParsers(settings.tool_call_parser).of(model)),
         *_reasoning_flags(ReasoningParsers(settings.reasoning_parser).of(model)),
         *_where_it_listens(settings, port),
@@ -169,7 +171,7 @@ def _adapters_env(sizes: Sizes, merged: MergedModel | None) -> dict[str, str]:
 
 
 def _what_it_serves(name: str, path: Path, sizes: Sizes) -> list[str]:
-    flags = [
+    return [
         f"--model={path}",
         f"--served-model-name={name}",
         f"--max-model-len={sizes.max_model_len}",
@@ -182,14 +184,28 @@ def _what_it_serves(name: str, path: Path, sizes: Sizes) -> list[str]:
         # A request can reference an image by URL. This allows only data: URLs.
         "--allowed-media-domains=none.invalid",
     ]
-    if sizes.max_loras:
-        flags += [
-            "--enable-lora",
-            f"--max-loras={sizes.max_loras}",
-            f"--max-cpu-loras={sizes.max_cpu_loras}",
-            f"--max-lora-rank={sizes.max_lora_rank}",
-        ]
-    return flags
+
+
+def _lora_flags(path: Path, sizes: Sizes) -> list[str]:
+    if not sizes.max_loras:
+        return []
+    flags = [
+        "--enable-lora",
+        f"--max-loras={sizes.max_loras}",
+        f"--max-cpu-loras={sizes.max_cpu_loras}",
+        f"--max-lora-rank={sizes.max_lora_rank}",
+    ]
+    # Otherwise vLLM would allocate memory in each slot for an adapter on all experts of a mixture,
+    # and would not start on a CPU, whose kernels take none.
+    layers = _served_layers(path)
+    return [*flags, "--lora-target-modules", *layers] if layers else flags
+
+
+def _served_layers(path: Path) -> list[str] | None:
+    try:
+        return BaseLayout.read(path).served_layers()
+    except (AdapterMismatch, OSError, ValueError):
+        return None  # vLLM reports what is wrong with the folder
 
 
 def _tool_flags(parser: str | None) -> list[str]:

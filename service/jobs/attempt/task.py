@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -145,7 +146,8 @@ class Attempt:
             await self._child.send(encode(StopCommand()))
         try:
             async for line in self._child.lines():
-                await self._handle(parse_message(line))
+                if self._outcome is not Outcome.FINISHED:  # else written before it was killed
+                    await self._handle(parse_message(line))
             code = await self._child.wait()
         finally:
             await self._child.kill()
@@ -259,8 +261,7 @@ class Attempt:
     async def _handle(self, message: Message) -> None:
         match message:
             case Started():
-                self._phases.enter("training", steps=message.total_steps, examples=message.examples)
-                await self._ledger.started(message)
+                await self._start(message)
             case Noted():
                 await self._ledger.event(message.message, data={"code": message.code})
             case Warned():
@@ -285,13 +286,37 @@ class Attempt:
                 self._outcome = await self._ledger.failed(self._cause(message))
 
     async def _admit(self, adapter: Path, message: CheckpointSaved | Succeeded) -> bool:
-        """Check that the engine can serve the adapter, and write its passport.
-
-        Checking every checkpoint makes an unservable job fail at the first one instead of after
-        the last step.
-        """
-        if self._outcome is Outcome.FINISHED:
+        """Check that the engine can serve the adapter, and write its passport."""
+        if not await self._fits(adapter):
             return False
+        run = message.model_dump(exclude={"type", "path", "adapter_path"}, exclude_none=True)
+        await asyncio.to_thread(
+            write_passport,
+            adapter,
+            entry=self._entry,
+            spec_file=self._dir / "spec.json",
+            data=self._data,
+            run=run,
+        )
+        return True
+
+    async def _start(self, message: Started) -> None:
+        """Check the adapter as it is before the first step, and record the start.
+
+        A job whose adapter cannot be served thus fails before anything is computed. A run that
+        continues from a checkpoint has no such adapter: that of the checkpoint was checked.
+        """
+        if message.adapter_path is not None:
+            draft = Path(message.adapter_path)
+            fits = await self._fits(draft)
+            await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
+            if not fits:
+                return
+        self._phases.enter("training", steps=message.total_steps, examples=message.examples)
+        await self._ledger.started(message)
+
+    async def _fits(self, adapter: Path) -> bool:
+        """Check that the engine can serve the adapter. If not, the job fails and is stopped."""
         try:
             await asyncio.to_thread(
                 check_adapter,
@@ -305,15 +330,6 @@ class Attempt:
             self._outcome = Outcome.FINISHED
             await self.kill()
             return False
-        run = message.model_dump(exclude={"type", "path", "adapter_path"}, exclude_none=True)
-        await asyncio.to_thread(
-            write_passport,
-            adapter,
-            entry=self._entry,
-            spec_file=self._dir / "spec.json",
-            data=self._data,
-            run=run,
-        )
         return True
 
     async def _report_gpu_turn(self) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _MODULE_NAME: Final = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 # vLLM cannot serve adapters on these modules, so they are not trained.
-_EMBEDDING_NAMES: Final = frozenset(
+EMBEDDING_NAMES: Final = frozenset(
     {"lm_head", "embed_tokens", "embed_in", "embed_out", "wte", "wpe", "output_layer"}
 )
 _DEFAULT_RANK: Final = 16
@@ -90,5 +90,5 @@ def check_modules(names: Iterable[str]) -> None:
     for name in names:
         if not _MODULE_NAME.fullmatch(name):
             raise ValueError("a module name can contain only letters, digits, '_' and '.'")
-        if name.rpartition(".")[2] in _EMBEDDING_NAMES:
+        if name.rpartition(".")[2] in EMBEDDING_NAMES:
             raise ValueError("embeddings and the output head cannot be served as an adapter")

@@ -51,6 +51,7 @@ NoteCode = Literal[
     "validation_split",  # rows were held out for validation
     "packing",  # what "auto" resolved to, and why
     "label_weights",  # the weights of good and bad answers
+    "mixture_of_experts",  # which layers are adapted, and that the experts are not quantized
     "stopped_early",  # the validation loss stopped improving
     "best_kept",  # the step whose adapter is the result, and why
 ]
@@ -100,6 +101,8 @@ class StepMetrics(_Message):
 class Started(_Message):
     """The model and data are loaded and the first step begins.
 
+    `adapter_path` is a folder with the adapter before its first step, so that whether it can be
+    served is known before anything is computed. It is None in a resumed run.
     `examples` is the number of samples (pairs, with method dpo) per epoch, and `supervised_tokens`
     the number of tokens per epoch that carry loss. `resumed_step` is 0 in a fresh run. A field that
     is named after a hyperparameter has the value that the trainer uses.
@@ -114,6 +117,7 @@ class Started(_Message):
     dtype: str
     resumed_step: int
     trainable_parameters: int
+    adapter_path: str | None = None
     packing: bool = False
     desirable_weight: float | None = None  # of methods that learn from labels
     undesirable_weight: float | None = None

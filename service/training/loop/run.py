@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import datasets
 import transformers
-from transformers import PrinterCallback, set_seed
+from transformers import PreTrainedModel, PrinterCallback, set_seed
 
 from service.training.contract.channel import Channel, StopFlag
 from service.training.contract.protocol import Noted, Started, Stopped, Succeeded, Warned
@@ -33,7 +33,12 @@ from service.training.loop.progress import Progress
 from service.training.loop.selection import Selection
 from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
 from service.training.methods.trainers import TRAINERS
-from service.training.model.adapters import add_adapter, load_weights, save_adapter
+from service.training.model.adapters import (
+    add_adapter,
+    has_experts,
+    load_weights,
+    save_adapter,
+)
 from service.training.model.attention import can_join, keeps_apart
 from service.training.model.models import Place, choose_place, load_base, load_tokenizer
 from service.training.model.probe import probe
@@ -89,6 +94,7 @@ def run(
         base = load_base(spec, place)
         set_seed(spec.seed)
         model = add_adapter(base, spec, shape)
+        _note_experts(base, channel)
         if spec.sharding == "fsdp":
             shard(model, place, ranks)
     plan = Plan(
@@ -105,7 +111,8 @@ def run(
     trainer.remove_callback(PrinterCallback)
     progress.attach(trainer)
     trainer.trained_tokens = sealed.trained_tokens if sealed else 0
-    channel.send(_started(plan, data, sealed, model, weights))
+    draft = None if sealed else _save_draft(model, plan)
+    channel.send(_started(plan, data, sealed, model, weights, draft))
     if flag.is_set():
         return _stopped_early(spec, sealed)
 
@@ -178,8 +185,32 @@ def _rows(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
     return "padded"
 
 
+def _note_experts(base: PreTrainedModel, channel: Channel) -> None:
+    if has_experts(base):
+        channel.send(
+            Noted(
+                code="mixture_of_experts",
+                message="The base model is a mixture of experts. The adapter changes its other "
+                "layers, such as attention. The experts are not trained, and not quantized.",
+            )
+        )
+
+
+def _save_draft(model: Any, plan: Plan) -> Path:
+    """Save the adapter as it is before the first step, to be checked by whoever started the run."""
+    draft = plan.spec.output_dir / "draft"
+    if plan.ranks.is_first:
+        save_adapter(model, draft)
+    return draft
+
+
 def _started(
-    plan: Plan, data: Data, sealed: Seal | None, model: Any, weights: LabelWeights | None
+    plan: Plan,
+    data: Data,
+    sealed: Seal | None,
+    model: Any,
+    weights: LabelWeights | None,
+    draft: Path | None,
 ) -> Started:
     return Started(
         total_steps=plan.run.total_steps,
@@ -190,6 +221,7 @@ def _started(
         dtype=plan.place.dtype_name,
         resumed_step=sealed.step if sealed else 0,
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        adapter_path=str(draft) if draft else None,
         packing=plan.packing,
         desirable_weight=weights.desirable if weights else None,
         undesirable_weight=weights.undesirable if weights else None,

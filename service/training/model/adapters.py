@@ -16,6 +16,8 @@ from transformers import PreTrainedModel
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.lora import LoraShape
 from service.training.contract.spec import TrainSpec
+from service.training.contract.tensor_names import adaptable, expert_blocks, is_expert
+from service.training.model.folder import invalid_model
 from service.training.model.warm_start import ADAPTER_WEIGHTS, invalid
 
 _NAME = "default"
@@ -24,58 +26,90 @@ _NAME = "default"
 def add_adapter(model: PreTrainedModel, spec: TrainSpec, shape: LoraShape) -> PeftModel:
     """Add a fresh adapter to `model`. The adapter names its base by catalog id, never by path.
 
-    Raises `TrainingFailure` (invalid_spec) if the target modules do not fit.
+    Raises `TrainingFailure` (invalid_spec) if the target modules do not fit, and (invalid_model) if
+    the model has no layers to adapt.
     """
-    targets = shape.target_modules
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=shape.r,
         lora_alpha=shape.alpha,
         lora_dropout=shape.dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
+        target_modules=chosen_layers(model, spec, shape.target_modules),
         use_dora=shape.use_dora,
         use_rslora=shape.use_rslora,
         bias="none",
     )
-    try:
-        adapted = get_peft_model(model, config)
-    except ValueError as error:
-        raise TrainingFailure(
-            "invalid_spec",
-            f"The adapter's target modules do not fit base model '{spec.base_model}'. Choose "
-            '"all-linear", or names of its linear layers.',
-            param="lora.target_modules",
-        ) from error
-    ends = (model.get_input_embeddings(), model.get_output_embeddings())
-    if any(isinstance(module, BaseTunerLayer) for module in ends):
-        raise TrainingFailure(
-            "invalid_spec",
-            "The adapter would change the embeddings or the output head, which cannot be served.",
-            param="lora.target_modules",
-        )
+    adapted = get_peft_model(model, config)
     if not isinstance(adapted, PeftModel):
         raise TypeError("PEFT wraps the model")
     requested = spec.hyperparameters.lora.target_modules
     if spec.warm_start_path and requested:
-        _check_targets(model, requested)
+        _check_targets(model, spec, requested)
     # PEFT sets this to the folder that the model was loaded from.
     adapted.peft_config[_NAME].base_model_name_or_path = spec.base_model
     return adapted
 
 
-def _check_targets(model: PreTrainedModel, requested: str | tuple[str, ...]) -> None:
-    """Reject a spec whose target layers differ from those of the warm start's adapter."""
-    adapted = {n for n, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
-    inside = tuple(f"{name}." for name in adapted)
-    head = model.get_output_embeddings()
-    linear = adapted | {
+def chosen_layers(
+    model: PreTrainedModel, spec: TrainSpec, targets: str | tuple[str, ...]
+) -> list[str]:
+    """The full names of the layers to adapt: "all-linear", or those whose names end so.
+
+    All of them are served: they are in the decoder of text, and neither embeddings nor the head,
+    which an adapter in vLLM cannot change, nor the experts of a mixture. Raises
+    `TrainingFailure` (invalid_spec).
+    """
+    layers = adaptable_layers(model)
+    if not layers:
+        raise invalid_model(spec, "it has no linear layers that an adapter can change")
+    if isinstance(targets, str):
+        return layers
+    unknown = [one for one in targets if not any(_is_named(layer, one) for layer in layers)]
+    if unknown:
+        names = ", ".join(sorted({layer.rpartition(".")[2] for layer in layers}))
+        raise TrainingFailure(
+            "invalid_spec",
+            f"Base model '{spec.base_model}' has no layers named {', '.join(unknown)[:200]} that "
+            f'can be adapted and served. Choose "all-linear", or some of: {names}.',
+            param="lora.target_modules",
+        )
+    return [layer for layer in layers if any(_is_named(layer, one) for one in targets)]
+
+
+def adaptable_layers(model: PreTrainedModel) -> list[str]:
+    """The full names of the linear layers that an adapter may change."""
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    linears = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head and not name.startswith(inside)
-    }
-    if not isinstance(requested, str):
-        linear = {name for name in linear if any(f".{name}".endswith(f".{a}") for a in requested)}
-    if differing := sorted(linear ^ adapted):
+        if isinstance(module, nn.Linear | BaseTunerLayer) and not _is_one_of(module, ends)
+    ]
+    inside = tuple(f"{n}." for n, m in model.named_modules() if isinstance(m, BaseTunerLayer))
+    return adaptable(
+        (name for name in linears if not name.startswith(inside)),
+        expert_blocks(name for name, _ in model.named_modules()),
+    )
+
+
+def has_experts(model: PreTrainedModel) -> bool:
+    """Whether the model is a mixture of experts."""
+    return any(is_expert(name) for name, _ in model.named_modules())
+
+
+def _is_named(layer: str, target: str) -> bool:
+    return f".{layer}".endswith(f".{target}")
+
+
+def _is_one_of(module: nn.Module, others: tuple[nn.Module | None, ...]) -> bool:
+    return any(module is other for other in others)
+
+
+def _check_targets(
+    model: PreTrainedModel, spec: TrainSpec, requested: str | tuple[str, ...]
+) -> None:
+    """Reject a spec whose target layers differ from those of the warm start's adapter."""
+    adapted = {n for n, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
+    if differing := sorted(set(chosen_layers(model, spec, requested)) ^ adapted):
         raise TrainingFailure(
             "invalid_spec",
             f"The adapter to start from covers other layers than the run requests "

@@ -6,10 +6,11 @@ import json
 
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.spec import TrainSpec
+from service.training.model.stored_weights import unquantizable, untrainable
 
 
 def check_folder(spec: TrainSpec) -> None:
-    """Reject a folder that cannot be a model or that brings its own code.
+    """Reject a folder that cannot be a model, brings its own code, or cannot be trained.
 
     Raises `TrainingFailure` (invalid_model).
     """
@@ -26,6 +27,9 @@ def check_folder(spec: TrainSpec) -> None:
         raise invalid_model(spec, "it needs its own code, which is never run")
     if not any(folder.glob("*.safetensors")):
         raise invalid_model(spec, "its folder has no .safetensors file")
+    quantization = spec.hyperparameters.quantization
+    if why := untrainable(config) or unquantizable(config, quantization):
+        raise invalid_model(spec, why)
 
 
 def invalid_model(spec: TrainSpec, why: str) -> TrainingFailure:

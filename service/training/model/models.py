@@ -12,9 +12,13 @@ from typing import Any, Final
 import torch
 from safetensors import SafetensorError
 from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     BitsAndBytesConfig,
+    Mxfp4Config,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -23,6 +27,7 @@ from service.training.contract.failures import is_out_of_memory
 from service.training.contract.spec import TrainSpec
 from service.training.model.folder import invalid_model
 from service.training.model.nf4_kernel import use_fast_kernel
+from service.training.model.stored_weights import is_converted
 
 _BF16_CPU_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
 _LOAD_ERRORS: Final = (
@@ -101,21 +106,16 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
     Raises `TrainingFailure` (invalid_model).
     """
     device = 0 if place.device == "cuda" and spec.sharding != "fsdp" else "cpu"
-    quantization = None
-    if spec.hyperparameters.quantization == "nf4":
-        use_fast_kernel()
-        quantization = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=place.dtype,
-            bnb_4bit_quant_storage=place.dtype if spec.sharding == "fsdp" else None,
-        )
+    is_nf4 = spec.hyperparameters.quantization == "nf4"
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        config = AutoConfig.from_pretrained(
+            spec.base_model_path, trust_remote_code=False, local_files_only=True
+        )
+        model = _class_of(config).from_pretrained(
             spec.base_model_path,
+            config=config,
             dtype=place.dtype,
-            quantization_config=quantization,
+            quantization_config=_nf4(spec, place) if is_nf4 else _unpacked(config),
             device_map={"": device},
             use_safetensors=True,
             trust_remote_code=False,
@@ -129,10 +129,38 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
         ) from error
     model.config.use_cache = False
     _keep_weights_as_they_are(model)
-    if quantization and place.device == "cpu":
+    if is_nf4 and place.device == "cpu":
         _release_files(model)
     loaded: PreTrainedModel = model
     return loaded
+
+
+def _class_of(config: Any) -> Any:
+    """The transformers class that loads the architecture which config.json names.
+
+    vLLM chooses by that name too. A model that also reads images is not always among the causal
+    models, or is there without the part that reads them, under other names of its layers.
+    """
+    with_images = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING.get(type(config), None)
+    if with_images is not None and with_images.__name__ in (config.architectures or ()):
+        return AutoModelForImageTextToText
+    return AutoModelForCausalLM
+
+
+def _nf4(spec: TrainSpec, place: Place) -> BitsAndBytesConfig:
+    use_fast_kernel()
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=place.dtype,
+        bnb_4bit_quant_storage=place.dtype if spec.sharding == "fsdp" else None,
+    )
+
+
+def _unpacked(config: Any) -> Mxfp4Config | None:
+    """Convert MXFP4 weights to 16 bits. `check_folder` refused other stored forms."""
+    return Mxfp4Config(dequantize=True) if is_converted(config.to_dict()) else None
 
 
 def _keep_weights_as_they_are(model: PreTrainedModel) -> None:

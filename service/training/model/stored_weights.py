@@ -1,0 +1,80 @@
+"""Which base models can be trained, by the form in which their weights are stored. Without torch.
+
+A training loads the weights in 16 bits and quantizes them to NF4 itself, if asked to. Weights that
+someone else quantized can be served, but no gradients pass through their kernels, and they cannot
+be quantized again. The experts of gpt-oss are the exception, because OpenAI published no other
+weights: they are converted to BF16 when they are loaded, which is exact.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from service.training.contract.hyperparameters import Quantization
+
+CONVERTED: Final = "mxfp4"
+FORMATS: Final = (
+    (CONVERTED, "MXFP4"),
+    ("fp8", "FP8"),
+    ("fbgemm_fp8", "FP8 (FBGEMM)"),
+    ("compressed-tensors", "compressed-tensors (FP8, INT4 and others)"),
+    ("modelopt", "ModelOpt (FP8, NVFP4)"),
+    ("awq", "AWQ"),
+    ("gptq", "GPTQ"),
+    ("bitsandbytes", "bitsandbytes (INT8, NF4)"),
+)
+"""Common values of `quant_method`, and what people call them."""
+
+
+def read_config(folder: Path) -> dict[str, Any] | None:
+    """The config.json of a model's folder; None if it cannot be read."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def stored_format(config: Mapping[str, Any]) -> str | None:
+    """The method by which the weights of a model's config.json are quantized; None if they are not.
+
+    "unknown" if the file does not name it.
+    """
+    for part in (config, config.get("text_config")):
+        if not isinstance(part, Mapping):
+            continue
+        found = part.get("quantization_config") or part.get("compression_config")
+        if isinstance(found, Mapping):
+            return str(found.get("quant_method") or "unknown").lower()
+    return None
+
+
+def is_converted(config: Mapping[str, Any]) -> bool:
+    """Whether the weights are converted to BF16 when a training loads them."""
+    return stored_format(config) == CONVERTED and config.get("model_type") == "gpt_oss"
+
+
+def untrainable(config: Mapping[str, Any]) -> str | None:
+    """Why no training can use the weights of this config.json, and what to do; None if it can."""
+    method = stored_format(config)
+    if method is None or is_converted(config):
+        return None
+    name = dict(FORMATS).get(method, f"a quantized form ({method[:40]})")
+    return (
+        f"its weights are stored in {name}, and a training needs weights in 16 bits, which it "
+        "quantizes to NF4 itself. Add the model's variant in BF16 as another base model, and train "
+        "on that one"
+    )
+
+
+def unquantizable(config: Mapping[str, Any], quantization: Quantization) -> str | None:
+    """Why this quantization cannot be applied to the weights; None if it can."""
+    if quantization == "none" or not is_converted(config):
+        return None
+    return (
+        "its experts are stored in MXFP4 and are converted to BF16 for a training, so it cannot be "
+        'quantized again. Set the hyperparameter quantization to "none"'
+    )

@@ -1,0 +1,95 @@
+"""Each family of architectures: registered, trained, checked, reloaded.
+
+The models are tiny and random, and run on a CPU. `make zoo` also serves them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from service.models.adapter_check import check_adapter, modules_of
+from service.training import Noted, Started, StepDone
+from service.training.contract.tensor_names import is_beside_text
+from tests.lazy import Lazy
+from tests.training.zoo.table import PAGE, families_table, formats_table
+from tests.training.zoo.train import RELOADED
+from tests.training.zoo.trained import Trained, of_family, train_families
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first trains all
+
+safetensors = Lazy("safetensors.torch")
+
+
+@pytest.fixture(scope="module")
+def zoo(
+    demo_model_path: Path, few_chats: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Trained]:
+    """A trained model of each family."""
+    return train_families(tmp_path_factory.mktemp("zoo"), demo_model_path, few_chats)
+
+
+@of_family
+def test_its_model_learns(zoo, family):
+    trained = zoo[family.name]
+    assert trained.done.final_step == 4
+    losses = [step.train_loss for step in trained.of(StepDone)]
+    assert all(map(math.isfinite, losses))
+    (started,) = trained.of(Started)
+    assert started.packing is family.packs
+    moved = [
+        abs(tuned - base)
+        for probe in trained.done.probes
+        for tuned, base in zip(probe.tuned, probe.base, strict=True)
+    ]
+    assert max(moved) > 0.05
+
+
+@of_family
+def test_its_adapter_changes_the_layers_that_are_served_and_no_others(zoo, family):
+    trained = zoo[family.name]
+    check_adapter(trained.adapter, trained.base, max_rank=4)
+    modules = modules_of(trained.adapter)
+    assert {module.rpartition(".")[2] for module in modules} == set(family.layers)
+    assert not [module for module in modules if is_beside_text(module)]
+    assert len(modules) == 2 * len(family.layers)
+    tensors = safetensors.load_file(trained.adapter / "adapter_model.safetensors")
+    unmoved = [name for name, tensor in tensors.items() if not tensor.any()]
+    assert not unmoved, "without a gradient"
+
+
+@of_family
+def test_what_is_checked_before_the_first_step_is_what_is_saved_at_the_end(zoo, family):
+    trained = zoo[family.name]
+    (started,) = trained.of(Started)
+    draft = Path(started.adapter_path)
+    check_adapter(draft, trained.base, max_rank=4)
+    assert modules_of(draft) == modules_of(trained.adapter)
+
+
+@of_family
+def test_peft_loads_its_adapter_with_the_same_scores(zoo, family):
+    trained = zoo[family.name]
+    found = json.loads((trained.spec.output_dir / RELOADED).read_text())
+    for probe, scores in zip(trained.done.probes, found, strict=True):
+        assert scores == pytest.approx(probe.tuned, abs=0.1)
+
+
+def test_a_mixture_of_experts_is_announced(zoo):
+    mixtures = {
+        name
+        for name, trained in zoo.items()
+        if "mixture_of_experts" in {note.code for note in trained.of(Noted)}
+    }
+    assert mixtures == {name for name, trained in zoo.items() if trained.base.expert_blocks}
+    assert mixtures == {"Mixtral", "Qwen3 MoE", "DeepSeek-V2", "DeepSeek-V3", "gpt-oss"}
+
+
+@pytest.mark.parametrize("table", [families_table(), formats_table()], ids=["families", "formats"])
+def test_the_page_of_base_models_lists_them(table):
+    """If not, run `python -m tests.training.zoo.table --write`."""
+    assert table in PAGE.read_text("utf-8")

@@ -1,0 +1,74 @@
+"""Trainings of many models, one after the other, in one fork of the server of trainers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.training import Message, Succeeded, TrainSpec, parse_message
+from service.training.contract.channel import Channel, StopFlag
+from tests.training.forked import in_fork
+from tests.training.zoo.families import Family, make
+
+RELOADED = "reloaded.json"
+
+
+def make_all(families: Sequence[Family], tokenizer_from: Path, log: Path) -> None:
+    """Make the tiny models that are missing. Imports nothing into this process."""
+    in_fork(_make_all, families, tokenizer_from, log=log)
+
+
+def train_all(specs: Sequence[TrainSpec], log: Path) -> list[list[Message]]:
+    """Train each spec as the trainer does, and return the messages of each."""
+    in_fork(_train_all, [spec.model_dump_json() for spec in specs], log=log)
+    return [messages(spec) for spec in specs]
+
+
+def messages(spec: TrainSpec) -> list[Message]:
+    """The messages of a training by `train_all`."""
+    return [parse_message(line) for line in _file(spec).read_bytes().splitlines()]
+
+
+def _file(spec: TrainSpec) -> Path:
+    return spec.output_dir.with_suffix(".jsonl")
+
+
+def _make_all(families: Sequence[Family], tokenizer_from: Path) -> None:
+    for family in families:
+        make(family, tokenizer_from)
+
+
+def _train_all(specs: Sequence[str]) -> None:
+    for encoded in specs:
+        spec = TrainSpec.model_validate_json(encoded)
+        with _file(spec).open("wb") as out:
+            _train(spec, Channel(out.fileno()))
+
+
+def _train(spec: TrainSpec, channel: Channel) -> None:
+    from service.training.__main__ import outcome_of
+
+    outcome = outcome_of(spec, None, channel, StopFlag())
+    channel.send(outcome)
+    if isinstance(outcome, Succeeded):
+        scores = _scores_after_reloading(spec, outcome)
+        (spec.output_dir / RELOADED).write_text(json.dumps(scores))
+
+
+def _scores_after_reloading(spec: TrainSpec, done: Succeeded) -> list[list[float]]:
+    """Score the probes with the adapter as PEFT loads it from its files."""
+    import torch
+    from peft import PeftModel
+
+    from service.training.model.models import choose_place, load_base
+
+    base = load_base(spec, choose_place())
+    model = PeftModel.from_pretrained(base, done.adapter_path).eval()
+    found = []
+    with torch.no_grad():
+        for probe in done.probes:
+            ids = torch.tensor([probe.tokens])
+            scores = model(input_ids=ids).logits[0].float().log_softmax(-1)
+            found.append([float(scores[at - 1, probe.tokens[at]]) for at in probe.places])
+    return found
