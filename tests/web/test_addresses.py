@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.config import Settings
 from service.core.networks import network
 from service.web.addresses import ClientAddresses
 from service.web.throttle import FailureThrottle
@@ -43,6 +44,14 @@ def scope(peer: str | None, *forwarded: str) -> dict[str, Any]:
 def test_only_trusted_proxies_state_an_address(peer, forwarded, address):
     expected = address and ip_address(address)
     assert ClientAddresses(PROXIES).of(scope(peer, *forwarded)) == expected
+
+
+def test_proxies_are_a_list_of_ranges(monkeypatch):
+    monkeypatch.setenv("FINETUNED_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::1")
+    assert Settings().trusted_proxies == ("10.0.0.0/8", "2001:db8::1")
+    monkeypatch.setenv("FINETUNED_TRUSTED_PROXIES", "10.0.0.1/8")
+    with pytest.raises(ValueError, match="is not an IP address or a range"):
+        Settings()
 
 
 class Clock:
