@@ -209,6 +209,7 @@ def test_names_in_japanese_are_found_and_words_left_alone(text: str, names: list
         ("ko", "남궁민재가 아니라 Park Ji-young입니다", ["남궁민재", "Park Ji-young"]),
         ("ko", "제갈민에게 보내 주세요", ["제갈민"]),
         ("ko", "설정은 어디에 있나요? 이용자와 정기권, 안정화", []),
+        ("ko", "정해진 기간에 이동하는 진정한 소유주와 주재원, 금지인 설정한 정지선", []),
         ("vi", "Trân trọng, Nguyễn Hoàng Nam", ["Nguyễn Hoàng Nam"]),
         ("vi", "Tran Duc Manh và NGUYỄN VĂN AN", ["Tran Duc Manh", "NGUYỄN VĂN AN"]),
         ("vi", "Gửi cho Huỳnh Như nhé", ["Huỳnh Như"]),
