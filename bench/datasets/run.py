@@ -72,9 +72,9 @@ def with_datasets(files: dict[str, Path]) -> str:
 
 
 def near_duplicates(files: dict[str, Path]) -> str:
-    from service.datasets.duplicates.find import find_likeness
     from service.datasets.report.collect import collect
     from service.datasets.report.features import FeatureOptions
+    from service.datasets.report.likeness import find_likeness
 
     options = FeatureOptions(languages=False, personal_data=False, mojibake=False)
     with tempfile.TemporaryDirectory(dir=files["mixed"].parent) as work:
@@ -122,7 +122,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     "json.loads and no checks": ("plain",),
     "pyarrow": ("pyarrow.json",),
     "datasets": ("datasets",),
-    "near-duplicates of 500,000": ("service.datasets.duplicates.find",),
+    "near-duplicates of 500,000": ("service.datasets.report.likeness",),
     "report of 100,000 rows": ("service.datasets.report.analysis",),
 }
 

@@ -23,7 +23,6 @@ from service.datasets.cleaning.options import CleanOptions
 from service.datasets.cleaning.text import TextCleaner
 from service.datasets.contract import CleanResult, ConvertResult
 from service.datasets.digest import DigestWriter
-from service.datasets.duplicates.find import find_likeness, verdicts
 from service.datasets.duplicates.groups import Rows
 from service.datasets.errors import refuse
 from service.datasets.facts import RowFormat
@@ -35,6 +34,7 @@ from service.datasets.personal_data.recognizer import Recognizer
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.features import FeatureOptions
+from service.datasets.report.likeness import find_likeness, verdicts
 from service.datasets.rows.canonical import encode
 from service.datasets.rows.lines import canonical_rows
 from service.datasets.rows.split import split_rows

@@ -1,1 +1,1 @@
-"""Exact duplicates, near duplicates, contradictions, and overlap."""
+"""Comparison of texts: signatures, groups of similar ones, and whether two mean the same."""

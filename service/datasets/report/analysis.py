@@ -12,13 +12,7 @@ import numpy as np
 from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, make_issue
 from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import EncoderChoice
-from service.datasets.duplicates.find import (
-    Lines,
-    find_likeness,
-    group_stats,
-    log_groups,
-)
-from service.datasets.duplicates.overlap import Overlap, overlap
+from service.datasets.duplicates.groups import Lines
 from service.datasets.formats.options import FormatOptions
 from service.datasets.meaning.pairs import MeaningPair
 from service.datasets.personal_data.custom_kinds import CustomKinds
@@ -29,6 +23,7 @@ from service.datasets.report.advice import Figures, advise
 from service.datasets.report.collect import Collected, Progress
 from service.datasets.report.distributions import distribution
 from service.datasets.report.features import FeatureOptions
+from service.datasets.report.likeness import find_likeness, group_stats, log_groups
 from service.datasets.report.outliers import (
     language_shares,
     log_languages,
@@ -38,6 +33,7 @@ from service.datasets.report.outliers import (
     script_shares,
     system_prompts,
 )
+from service.datasets.report.overlap import Overlap, overlap
 from service.datasets.report.pairs import (
     meaning_pairs,
     overlap_pairs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from service.datasets.duplicates.classes import find_classes
 from service.datasets.duplicates.compare import compare
 from service.datasets.duplicates.groups import (
     Hashes,
+    Lines,
     Rows,
     contradictions,
     equal_groups,
@@ -22,7 +23,6 @@ from service.datasets.report.collect import Collected
 from service.datasets.report.features import UNLABELED, FeatureArray
 from service.datasets.report.report import GroupStats
 
-Lines = np.ndarray[Any, np.dtype[np.uint32]]
 Similarity = Callable[[int, int], float | None]
 """Returns the similarity of two rows, from 0 to 1, or None if it was not measured."""
 

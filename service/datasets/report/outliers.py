@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.duplicates.find import Lines
+from service.datasets.duplicates.groups import Lines
 from service.datasets.quality.find import CODES
 from service.datasets.report.collect import Collected
 from service.datasets.report.report import Share, SystemPrompts

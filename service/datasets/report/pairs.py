@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from service.datasets.duplicates.find import Likeness, Lines, largest_groups
-from service.datasets.duplicates.groups import Rows
-from service.datasets.duplicates.overlap import Overlap
+from service.datasets.duplicates.groups import Lines, Rows
 from service.datasets.duplicates.texts import RowText
 from service.datasets.meaning.pairs import MeaningPair
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected
+from service.datasets.report.likeness import Likeness, largest_groups
+from service.datasets.report.overlap import Overlap
 from service.datasets.report.report import OverlapStats, PairKind, RowPair
 from service.datasets.report.similarity import similarity
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from service.datasets.checks.issues import MAX_LISTED
 from service.datasets.contract import ConvertResult
-from service.datasets.duplicates.find import Lines
+from service.datasets.duplicates.groups import Lines
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.collect import Collected, Progress, collect

@@ -8,7 +8,7 @@ import numpy as np
 
 from service.datasets.checks.issues import Issue
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.duplicates.find import Lines
+from service.datasets.duplicates.groups import Lines
 from service.datasets.quality.scores import TENTHS, score, weight
 from service.datasets.report.report import Histogram, Scores
 from service.datasets.report.row_index import by_line

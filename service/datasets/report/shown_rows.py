@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from service.datasets.checks.issues import Issue, Severity
-from service.datasets.duplicates.find import Lines
+from service.datasets.duplicates.groups import Lines
 from service.datasets.duplicates.texts import RowTexts
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.redact_row import mask_turns

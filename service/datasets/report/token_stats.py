@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.duplicates.find import Lines
+from service.datasets.duplicates.groups import Lines
 from service.datasets.report.collect import Collected
 from service.datasets.report.distributions import distribution
 from service.datasets.report.features import TOKEN_KINDS

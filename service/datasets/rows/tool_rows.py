@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.duplicates.find import Lines
+from service.datasets.duplicates.groups import Lines
 from service.datasets.report.collect import Collected
 
 

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.datasets.digest import DigestWriter
-from service.datasets.duplicates.find import contradicting_rows
 from service.datasets.duplicates.groups import Rows
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.facts import RowFormat
@@ -25,6 +24,7 @@ from service.datasets.formats.convert import Prepared, prepare
 from service.datasets.output import OutputFile
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.features import FeatureOptions
+from service.datasets.report.likeness import contradicting_rows
 from service.datasets.report.outliers import language_shares
 from service.datasets.rows.lines import canonical_rows
 from service.datasets.versions.choose import (
