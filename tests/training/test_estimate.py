@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 torch = Lazy("torch")
 transformers = Lazy("transformers")
 safetensors = Lazy("safetensors.torch")
+adapters = Lazy("service.training.model.adapters")
 
 REST = {"learning_rate_multiplier": 1, "learning_rate": 1e-3, "n_epochs": 3}
 
@@ -215,6 +216,7 @@ def experts_path(tmp_path_factory):
         head_dim=16,
         num_experts=8,
         num_experts_per_tok=2,
+        mlp_only_layers=[0],
     )
     torch.manual_seed(1)
     transformers.Qwen3MoeForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
@@ -230,6 +232,9 @@ def test_experts_are_counted_in_16_bits_without_adapters(experts_path):
         if isinstance(module, torch.nn.Linear) and name != "lm_head"
     }
     assert {layer.name for layer in shape.linears} == linear
+    adapted = [layer.name for layer in shape.adapted("all-linear")]
+    assert sorted(adapters.adaptable_layers(model)) == adapted
+    assert 0 < len(adapted) < len(linear)  # without the MLP in the place of a mixture
     assert shape.parameters == sum(p.numel() for p in model.parameters())
     assert (shape.intermediate, shape.experts_per_token) == (64, 2)
     found = loaded_bytes(shape, chosen(quantization="nf4"))

@@ -26,7 +26,7 @@ def base_facts(entry: BaseModelEntry) -> BaseFacts:
         context_length=entry.context_length,
         kv_bytes_per_token=2 * shape.layers * shape.kv_width * _SERVED_WEIGHT_BYTES,
         adapter_bytes_per_rank=_SERVED_WEIGHT_BYTES
-        * sum(linear.inputs + linear.outputs for linear in shape.linears),
+        * sum(linear.inputs + linear.outputs for linear in shape.adapted("all-linear")),
         kv_heads=shape.kv_heads,
         heads=shape.heads_width * shape.kv_heads // shape.kv_width,
     )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from service.training.contract.tensor_names import expert_blocks, is_expert, why_not_adapted
+
 _MAX_HEADER_BYTES: Final = 100 * 2**20
 _EMBEDDINGS: Final = ("embed", "lm_head", "wte", "wpe", "output_layer")
 
@@ -40,9 +42,9 @@ class ModelShape:
     `linears` excludes the embeddings, the output head, and experts, whose weights transformers
     joins into tensors that are neither quantized nor adapted. `parameters` counts all weights once,
     including tied ones, and `ends` those of the embeddings and the output head. `intermediate` is
-    the width of the MLP, or of all experts together that compute a token; `experts_per_token` is 0
-    without experts. `heads_width` and `kv_width` are the output widths of the query and key
-    projections.
+    the width of the MLP, or of all experts together that compute a token. `experts_per_token` is 0
+    without experts, and `expert_blocks` names the blocks that contain them. `heads_width` and
+    `kv_width` are the output widths of the query and key projections.
     """
 
     parameters: int
@@ -56,6 +58,7 @@ class ModelShape:
     vocabulary: int
     ends: int = 0
     experts_per_token: int = 0
+    expert_blocks: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, folder: Path) -> ModelShape:
@@ -67,7 +70,7 @@ class ModelShape:
         tensors: dict[str, tuple[int, ...]] = {}
         for file in sorted(folder.glob("*.safetensors")):
             tensors |= _shapes(file)
-        experts = any(_is_expert(name) for name in tensors)
+        experts = any(is_expert(name) for name in tensors)
         if not tensors:
             raise UnknownShape("the folder has no .safetensors file")
         try:
@@ -86,16 +89,22 @@ class ModelShape:
                 vocabulary=int(config["vocab_size"]),
                 ends=sum(math.prod(shape) for name, shape in tensors.items() if _is_end(name)),
                 experts_per_token=_experts_per_token(config) if experts else 0,
+                expert_blocks=expert_blocks(tensors),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UnknownShape(f"config.json does not give {error}") from None
 
     def adapted(self, target_modules: str | tuple[str, ...]) -> tuple[Linear, ...]:
         """Layers that get an adapter."""
+        layers = (
+            layer
+            for layer in self.linears
+            if why_not_adapted(layer.name, self.expert_blocks) is None
+        )
         if isinstance(target_modules, str):
-            return self.linears
+            return tuple(layers)
         ends = tuple(f".{name}" for name in target_modules)
-        return tuple(layer for layer in self.linears if f".{layer.name}".endswith(ends))
+        return tuple(layer for layer in layers if f".{layer.name}".endswith(ends))
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -132,17 +141,13 @@ def _linears(tensors: dict[str, tuple[int, ...]]) -> tuple[Linear, ...]:
         if name.endswith(".weight")
         and len(shape) == 2
         and not _is_end(name)
-        and not _is_expert(name)
+        and not is_expert(name)
         and not _is_router(name)
     )
 
 
 def _is_end(name: str) -> bool:
     return any(part.startswith(_EMBEDDINGS) for part in name.split("."))
-
-
-def _is_expert(name: str) -> bool:
-    return "experts" in name.split(".")
 
 
 def _is_router(name: str) -> bool:
