@@ -26,4 +26,11 @@ def for_training(machine: Capacity, settings: Settings) -> Capacity:
     gpus = min(settings.trainer_gpus or machine.gpus, machine.gpus)
     if gpus < 2:
         return machine
-    return machine.model_copy(update={"gpus": gpus, "sharding": settings.trainer_sharding})
+    return machine.model_copy(
+        update={
+            # Speeds of past trainings are kept by this name.
+            "device_name": f"{gpus} × {machine.device_name}",
+            "gpus": gpus,
+            "sharding": settings.trainer_sharding,
+        }
+    )

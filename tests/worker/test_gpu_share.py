@@ -59,6 +59,7 @@ def test_a_training_uses_all_gpus_or_as_many_as_set():
         4,
         "auto",
     )
+    assert for_training(four, Settings()).device_name == "4 × H"
     assert for_training(four, Settings(trainer_gpus=2, trainer_sharding="ddp")).gpus == 2
     assert for_training(four, Settings(trainer_gpus=1)) == four  # whose other GPUs are not used
     assert for_training(four, Settings(trainer_gpus=1)).gpus_for(8) == 1

@@ -111,7 +111,9 @@ class Speeds:
 
 def assumed_speed(machine: Capacity, parameters: int, method: MethodName) -> Speed:
     """Estimate the speed from the model's size when no similar job has run yet."""
-    flops = _GPU_FLOPS if machine.device == "cuda" else _CORE_FLOPS * _CPU_CORES
+    flops = _CORE_FLOPS * _CPU_CORES
+    if machine.device == "cuda":
+        flops = _GPU_FLOPS * machine.gpus_for(machine.gpus)
     extra = METHODS[method].extra_forward_passes * _FORWARD_FLOPS_A_WEIGHT
     tokens = flops / ((_STEP_FLOPS_A_WEIGHT + extra) * max(parameters, 1))
     return Speed(tokens, tokens / _ASSUMED_FACTOR, tokens * _ASSUMED_FACTOR, 0)

@@ -330,6 +330,13 @@ def test_kto_and_dpo_are_slower_by_their_passes_without_gradient():
     assert speeds["supervised"] / speeds["kto"] == pytest.approx(2.5)
 
 
+def test_four_gpus_are_assumed_to_train_four_times_as_fast():
+    alone, four = (
+        assumed_speed(machine, 10**9, "supervised") for machine in (gpu(24), gpus(4, 24))
+    )
+    assert four.expected == pytest.approx(4 * alone.expected)
+
+
 async def test_speeds_are_of_the_last_jobs_of_their_kind(api: Api):
     speeds = Speeds(api.app.state.redis)
     kind = SpeedKey("X", BASE_MODEL, "supervised", "nf4")
