@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from service.cli.operator import create_key
 from service.core.redis import connect
 from service.projects.records import KeyRevoked, Projects, Role, digest_of
 from tests.cli.test_cli import run
@@ -71,3 +72,19 @@ def test_a_store_that_is_away_is_said():
     done = ensure("redis://127.0.0.1:1/0")
     assert done.returncode == 1
     assert "Redis cannot be reached" in done.stderr
+
+
+async def test_a_key_of_a_chatbot_is_limited_when_it_is_created(redis_url, monkeypatch):
+    monkeypatch.setenv("FINETUNED_REDIS_URL", redis_url)
+    secret = await create_key(None, "limited", "bot", "inference", ["support"], 2)
+    redis = connect(redis_url)
+    found = await Projects(redis).find_key(digest_of(secret))
+    await redis.aclose(close_connection_pool=True)
+    assert found is not None
+    key, _ = found
+    assert (key.role, key.models) == (Role.INFERENCE, ("support",))
+    assert 0 <= key.created_at + 2 * 24 * 3600 - (key.expires_at or 0) <= 60
+    with pytest.raises(ValueError, match="only keys with the role inference"):
+        await create_key(None, "limited", "bot", "member", ["support"])
+    with pytest.raises(ValueError, match="the roles are admin, project_admin, member"):
+        await create_key(None, "limited", "bot", "superuser")
