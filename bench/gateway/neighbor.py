@@ -125,7 +125,7 @@ def gateway(work: Path, redis_url: str, engine: int, places: int) -> Iterator[st
 
 
 async def measure(url: str, hostile: str, other: str, clients: int, seconds: float) -> list[float]:
-    """Return the latencies of the other project while the hostile one has so many clients."""
+    """Return the latencies of the other project while the hostile one has this many clients."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
     times: list[float] = []
     connector = aiohttp.TCPConnector(limit=0)

@@ -42,7 +42,7 @@ def seen(engine) -> list[str]:
 
 
 async def waiting(client: Client, requests: int) -> None:
-    """Wait until so many requests wait for a place."""
+    """Wait until this many requests wait for a place."""
     line = client.upstreams.turns(BASE, None)
     assert line is not None
     async with asyncio.timeout(60):
