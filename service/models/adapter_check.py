@@ -20,6 +20,7 @@ from service.training.contract.lora import EMBEDDING_NAMES
 from service.training.contract.tensor_names import (
     adaptable,
     expert_blocks,
+    fixed_parts,
     is_beside_text,
     path_in_layers,
     why_not_adapted,
@@ -62,6 +63,7 @@ class BaseLayout:
 
     shapes: Shapes
     quantized: bool
+    model_type: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> BaseLayout:
@@ -70,7 +72,11 @@ class BaseLayout:
         for file in sorted(folder.glob("*.safetensors")):
             shapes.update(tensor_shapes(file))
         config = json.loads((folder / "config.json").read_text("utf-8"))
-        return cls(shapes, quantized="quantization_config" in config)
+        return cls(
+            shapes,
+            quantized="quantization_config" in config,
+            model_type=str(config.get("model_type", "")),
+        )
 
     def weight_of(self, module: str) -> str | None:
         """The weight tensor that an adapter's module applies to; None if there is none."""
@@ -84,12 +90,17 @@ class BaseLayout:
         """The blocks that contain the experts of a mixture; empty for other models."""
         return expert_blocks(self.shapes)
 
+    @functools.cached_property
+    def fixed_parts(self) -> frozenset[str]:
+        """The parts of layers that take no adapters in this model."""
+        return fixed_parts(self.shapes, self.model_type)
+
     def served_layers(self) -> list[str] | None:
         """The last names of the layers that take adapters; None for all, unless experts exist."""
         if not self.expert_blocks:
             return None
         modules = {name.rpartition(".")[0] for name, shape in self.shapes.items() if len(shape) > 1}
-        names = {name.rpartition(".")[2] for name in adaptable(modules, self.expert_blocks)}
+        names = {name.rpartition(".")[2] for name in adaptable(modules, self.fixed_parts)}
         return sorted(names - EMBEDDING_NAMES)
 
     @functools.cached_property
@@ -127,7 +138,7 @@ def check_adapter(folder: Path, base: BaseLayout, *, max_rank: int) -> None:
     for module, sides in _pairs(tensor_shapes(folder / WEIGHTS)).items():
         if sides.keys() != {"A", "B"}:
             raise AdapterMismatch(f"{module} has only one of its two LoRA tensors")
-        if why := why_not_adapted(module, base.expert_blocks):
+        if why := why_not_adapted(module, base.fixed_parts):
             raise AdapterMismatch(f"{module} {why}, and the engine serves no adapter there")
         _check_rank(module, sides["A"], max_rank)
         weight = base.weight_of(module)

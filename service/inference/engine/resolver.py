@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 
 from vllm.exceptions import RetryableRequestError, VLLMServerError
 from vllm.lora.request import LoRARequest
@@ -59,10 +60,11 @@ def register() -> None:
 
     if not process.is_ours():
         return
-    from service.inference.engine import cpu_fork, cpu_lora, cpu_wait
+    from service.inference.engine import cpu_experts, cpu_fork, cpu_lora, cpu_wait
 
     process.die_with_parent()
     cpu_fork.install()
     cpu_lora.install()
+    cpu_experts.install(Path(os.environ[process.MODEL_PATH_VARIABLE]))
     cpu_wait.install()
     LoRAResolverRegistry.register_resolver("finetuned", RegistryResolver())

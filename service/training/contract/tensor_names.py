@@ -17,6 +17,9 @@ _CHOOSING: Final = frozenset({"gate", "router", "shared_expert_gate", "indexer"}
 # loads the model, so that an adapter on it would not apply to the tokens that it generates.
 _ABSORBED: Final = "kv_b_proj"
 _EXPERTS: Final = "experts"
+# In these models, vLLM takes adapters on `gate_proj` and `up_proj` only, which transformers fuses.
+_FUSED: Final = "gate_up_proj"
+_TAKEN_APART: Final = frozenset({"glm", "glm4"})
 
 
 def path_in_layers(module: str) -> str:
@@ -45,10 +48,18 @@ def expert_blocks(modules: Iterable[str]) -> frozenset[str]:
     return frozenset(block for block in blocks if not block.isdigit())  # else it is the layer
 
 
-def why_not_adapted(module: str, blocks: frozenset[str]) -> str | None:
+def fixed_parts(modules: Iterable[str], model_type: str) -> frozenset[str]:
+    """The names of parts of layers that are not adapted in this model, by their config.json.
+
+    `modules` are the names of all modules, or of all tensors.
+    """
+    return expert_blocks(modules) | ({_FUSED} if model_type in _TAKEN_APART else frozenset())
+
+
+def why_not_adapted(module: str, fixed: frozenset[str]) -> str | None:
     """The reason why no adapter may change a linear layer; None if one may.
 
-    `blocks` are the model's `expert_blocks`. Trainings, the engine and the check of adapters follow
+    `fixed` are the model's `fixed_parts`. Trainings, the engine and the check of adapters follow
     this rule, so what is trained is served. A mixture of experts is adapted outside of these
     blocks. The weights of all experts of a layer are one tensor: bitsandbytes does not quantize it,
     PEFT adapts it in a form of its own, and in vLLM each adapter would need memory for all experts.
@@ -62,11 +73,13 @@ def why_not_adapted(module: str, blocks: frozenset[str]) -> str | None:
         return "chooses among experts or tokens"
     if parts[-1] == _ABSORBED:
         return "is multiplied into other layers when the engine loads the model"
-    if not blocks.isdisjoint(parts):
+    if parts[-1] == _FUSED and _FUSED in fixed:
+        return "consists of two layers in the engine"
+    if not fixed.isdisjoint(parts):
         return "is part of a block with experts, or takes the place of one"
     return None
 
 
-def adaptable(linears: Iterable[str], blocks: frozenset[str]) -> list[str]:
+def adaptable(linears: Iterable[str], fixed: frozenset[str]) -> list[str]:
     """The linear layers that an adapter may change, in their order."""
-    return [name for name in linears if why_not_adapted(name, blocks) is None]
+    return [name for name in linears if why_not_adapted(name, fixed) is None]

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.lora import LoraShape
 from service.training.contract.spec import TrainSpec
-from service.training.contract.tensor_names import adaptable, expert_blocks, is_expert
+from service.training.contract.tensor_names import adaptable, fixed_parts, is_expert
 from service.training.model.folder import invalid_model
 from service.training.model.warm_start import ADAPTER_WEIGHTS, invalid
 
@@ -87,7 +87,7 @@ def adaptable_layers(model: PreTrainedModel) -> list[str]:
     inside = tuple(f"{n}." for n, m in model.named_modules() if isinstance(m, BaseTunerLayer))
     return adaptable(
         (name for name in linears if not name.startswith(inside)),
-        expert_blocks(name for name, _ in model.named_modules()),
+        fixed_parts((name for name, _ in model.named_modules()), model.config.model_type),
     )
 
 

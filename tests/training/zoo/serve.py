@@ -73,7 +73,10 @@ def _score(order: dict[str, Any]) -> Answer:
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
 
+    from service.inference.engine import cpu_experts
+
     base = Path(order["base"])
+    cpu_experts.install(base)
     model = LLM(
         model=str(base),
         dtype="bfloat16",

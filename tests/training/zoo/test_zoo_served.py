@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from service.jobs.attempt.verify import compare
-from tests.training.zoo.families import Family
+from service.training.contract.protocol import Probe
+from tests.inference.engine.conftest import ONE_CORE
+from tests.inference.engine.support import (
+    BASE,
+    Engine,
+    catalogued,
+    headers,
+    name_of,
+    register,
+    settings_on,
+)
+from tests.training.zoo.families import FAMILIES, Family
 from tests.training.zoo.serve import Answer, ask_vllm
 from tests.training.zoo.trained import Trained, of_family, train_families
 
@@ -38,6 +53,8 @@ def served(demo_model_path, few_chats, tmp_path_factory) -> Served:
 
 @of_family
 def test_vllm_scores_with_its_adapter_as_the_trainer_does(served: Served, family: Family) -> None:
+    if family.serves == "not shown":
+        pytest.skip(family.why)
     trained, answer = served[0][family.name], served[1][family.name]
     assert family.serves == ("no" if answer.error else "yes"), answer.error
     if answer.error:
@@ -47,3 +64,42 @@ def test_vllm_scores_with_its_adapter_as_the_trainer_does(served: Served, family
     assert parity.fault is None, parity
     assert parity.trainer_move > 0.1, parity
     assert parity.followed == pytest.approx(1, abs=0.2), parity
+
+
+def test_an_engine_of_a_mixture_serves_its_adapter(
+    demo_model_path: Path, few_chats: Path, redis_url: str, tmp_path: Path
+) -> None:
+    """An engine as an operator starts it: its flags, its plugin and its check of adapters."""
+    mixtures = [family for family in FAMILIES if family.name == "Mixtral"]
+    (trained,) = train_families(
+        tmp_path, demo_model_path, few_chats, families=mixtures, quantization="none"
+    ).values()
+    site = tmp_path / "site"
+    site.mkdir()
+    settings = settings_on(site, redis_url)
+    entry = catalogued(settings, trained.spec.base_model_path)
+    adapter = name_of("mixture")
+    asyncio.run(register(settings, {adapter: trained.adapter}))
+    probes = trained.done.probes
+    options = ("--max-model-len=256",)
+    with Engine(settings, entry, tmp_path / "engine.log", env=ONE_CORE, extra=options) as engine:
+        tuned = [_scores(engine, adapter, probe) for probe in probes]
+        base = [_scores(engine, None, probe) for probe in probes]
+    parity = compare(probes, tuned, base)
+    assert parity.fault is None, parity
+    assert parity.followed == pytest.approx(1, abs=0.2), parity
+
+
+def _scores(engine: Engine, adapter: str | None, probe: Probe) -> list[float]:
+    body = {
+        "model": adapter or BASE,
+        "prompt": probe.tokens,
+        "max_tokens": 1,
+        "temperature": 0,
+        "prompt_logprobs": 0,
+    }
+    url = f"{engine.url}/v1/completions"
+    answer = httpx.post(url, json=body, headers=headers(adapter), timeout=120)
+    assert answer.status_code == 200, answer.text
+    found: Any = answer.json()["choices"][0]["prompt_logprobs"]
+    return [float(found[at][str(probe.tokens[at])]["logprob"]) for at in probe.places]

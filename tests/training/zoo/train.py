@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from service.training import Message, Succeeded, TrainSpec, parse_message
 from service.training.contract.channel import Channel, StopFlag
@@ -13,15 +14,18 @@ from tests.training.zoo.families import Family, make
 
 RELOADED = "reloaded.json"
 
+CodePath = Literal["own", "packed", "float32"]
+"""What the trainer chooses on this machine; rows with a mask, as on CUDA; no autocast."""
+
 
 def make_all(families: Sequence[Family], tokenizer_from: Path, log: Path) -> None:
     """Make the tiny models that are missing. Imports nothing into this process."""
     in_fork(_make_all, families, tokenizer_from, log=log)
 
 
-def train_all(specs: Sequence[TrainSpec], log: Path) -> list[list[Message]]:
+def train_all(specs: Sequence[TrainSpec], log: Path, path: CodePath) -> list[list[Message]]:
     """Train each spec as the trainer does, and return the messages of each."""
-    in_fork(_train_all, [spec.model_dump_json() for spec in specs], log=log)
+    in_fork(_train_all, [spec.model_dump_json() for spec in specs], path, log=log)
     return [messages(spec) for spec in specs]
 
 
@@ -39,11 +43,24 @@ def _make_all(families: Sequence[Family], tokenizer_from: Path) -> None:
         make(family, tokenizer_from)
 
 
-def _train_all(specs: Sequence[str]) -> None:
+def _train_all(specs: Sequence[str], path: CodePath) -> None:
+    _force(path)
     for encoded in specs:
         spec = TrainSpec.model_validate_json(encoded)
         with _file(spec).open("wb") as out:
             _train(spec, Channel(out.fileno()))
+
+
+def _force(path: CodePath) -> None:
+    import torch
+
+    from service.training.loop import run
+    from service.training.model.models import Place
+
+    if path == "packed":
+        vars(run)["can_join"] = lambda *_: False
+    elif path == "float32":
+        vars(run)["choose_place"] = lambda: Place("cpu", torch.float32)
 
 
 def _train(spec: TrainSpec, channel: Channel) -> None:

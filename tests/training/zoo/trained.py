@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import pytest
 from service.models.adapter_check import BaseLayout
 from service.models.add import add_model
 from service.models.catalogue import Catalogue
-from service.training import Message, Succeeded, TrainSpec
+from service.training import Message, StepDone, Succeeded, TrainSpec
 from tests.training.specs import spec_of
 from tests.training.zoo.families import FAMILIES, Family, make
-from tests.training.zoo.train import make_all, train_all
+from tests.training.zoo.train import CodePath, make_all, train_all
 
 
 def of_family(test: Any) -> Any:
@@ -35,6 +35,11 @@ class Trained:
         return [message for message in self._sent if isinstance(message, kind)]
 
     @property
+    def losses(self) -> list[float]:
+        """The loss of each step."""
+        return [step.train_loss for step in self.of(StepDone)]
+
+    @property
     def done(self) -> Succeeded:
         """The last message."""
         assert isinstance(self._sent[-1], Succeeded), self._sent[-1]
@@ -46,17 +51,25 @@ class Trained:
         return Path(self.done.adapter_path)
 
 
-def train_families(folder: Path, demo: Path, chats: Path, **changes: Any) -> Mapping[str, Trained]:
+def train_families(
+    folder: Path,
+    demo: Path,
+    chats: Path,
+    *,
+    path: CodePath = "own",
+    families: Sequence[Family] = FAMILIES,
+    **changes: Any,
+) -> Mapping[str, Trained]:
     """Train a model of each family, by name, with changes of the spec."""
     log = folder / "log"
-    make_all(FAMILIES, demo, log)
+    make_all(families, demo, log)
     catalogue = Catalogue(folder / "models.yaml")
     specs = [
-        _spec(family, make(family, demo), chats, folder, catalogue, changes) for family in FAMILIES
+        _spec(family, make(family, demo), chats, folder, catalogue, changes) for family in families
     ]
     return {
         family.name: Trained(spec, sent)
-        for family, spec, sent in zip(FAMILIES, specs, train_all(specs, log), strict=True)
+        for family, spec, sent in zip(families, specs, train_all(specs, log, path), strict=True)
     }
 
 

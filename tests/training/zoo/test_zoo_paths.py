@@ -1,0 +1,66 @@
+"""Each family of architectures through the code paths of other machines: `make zoo`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from service.training import Started
+from tests.training.zoo.families import Family
+from tests.training.zoo.trained import Trained, of_family, train_families
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(
+        os.environ.get("FINETUNED_ZOO") != "1",
+        reason="trains nineteen models three times: 'make zoo' runs it",
+    ),
+]
+
+Zoo = Mapping[str, Trained]
+
+
+@pytest.fixture(scope="module")
+def trained(demo_model_path, few_chats, tmp_path_factory) -> Callable[..., Zoo]:
+    """Train the families' models without quantization, with changes of the spec or the path."""
+
+    def train(name: str, **changes: Any) -> Zoo:
+        folder = tmp_path_factory.mktemp(name)
+        return train_families(folder, demo_model_path, few_chats, quantization="none", **changes)
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def joined(trained: Callable[..., Zoo]) -> Zoo:
+    """Samples end to end, each with its own attention, as on CPUs: the reference."""
+    return trained("joined")
+
+
+@pytest.fixture(scope="module")
+def packed(trained: Callable[..., Zoo]) -> Zoo:
+    """Samples in rows with a mask, as on CUDA."""
+    return trained("packed", path="packed")
+
+
+@pytest.fixture(scope="module")
+def in_float32(trained: Callable[..., Zoo]) -> Zoo:
+    """Without autocast, as on machines without bfloat16."""
+    return trained("float32", path="float32")
+
+
+@of_family
+@pytest.mark.parametrize("path", ["packed", "in_float32"])
+def test_its_losses_do_not_depend_on_the_path(
+    request: pytest.FixtureRequest, joined: Zoo, path: str, family: Family
+) -> None:
+    found: Zoo = request.getfixturevalue(path)
+    (started,) = found[family.name].of(Started)
+    assert started.packing is family.packs
+    assert started.dtype == ("float32" if path == "in_float32" else "bfloat16")
+    # The steps after the first follow weights that differ by rounding.
+    assert found[family.name].losses == pytest.approx(joined[family.name].losses, rel=0.03)
