@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
+from typing import Any
 
 import httpx
 import pytest
@@ -31,7 +32,12 @@ async def api(settings):
         yield Api(app, url, settings)
 
 
-CHAT = {"messages": [{"role": "user", "content": "hi"}], "input": "hi"}
+CHAT = {"messages": [{"role": "user", "content": "hi"}]}
+REQUESTS: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/chat/completions", {**CHAT, "stream": True}),
+    ("/v1/chat/completions", {**CHAT, "stream": False}),
+    ("/v1/embeddings", {"input": "hi"}),
+]
 
 
 async def a_new_project(api: Api) -> None:
@@ -52,10 +58,9 @@ async def a_new_project(api: Api) -> None:
             client.post(f"/v1/fine_tuning/jobs/ftjob-{n}/cancel"),
             client.get("/v1/chat/completions"),
             *(
-                client.post(path, json={**CHAT, "model": model, "stream": stream})
-                for path in ("/v1/chat/completions", "/v1/embeddings")
+                client.post(path, json={**body, "model": model})
+                for path, body in REQUESTS
                 for model in (BASE_MODEL, f"model-{n}", f"ft:{BASE_MODEL}:acme:{n}:abc123")
-                for stream in (True, False)
             ),
         ]
         await asyncio.gather(*calls)
