@@ -256,11 +256,7 @@ class Projects:
         secret, at = _new_secret(), self.keys.key(project_id, key_id)
 
         async def decide(pipe: Pipeline) -> tuple[ApiKey, Write]:
-            raw = await pipe.get(at)
-            if raw is None:
-                raise Missing(key_id)
-            key = parse(ApiKey, raw, key_id)
-            check(key)
+            key = await self._checked(pipe, at, key_id, check)
             rotated = key.rotated(secret, now_s=ids.now_s(), overlap_s=overlap_s)
             return rotated, partial(write, key, rotated)
 
@@ -283,12 +279,7 @@ class Projects:
         at = self.keys.key(project_id, key_id)
 
         async def decide(pipe: Pipeline) -> tuple[None, Write]:
-            raw = await pipe.get(at)
-            if raw is None:
-                raise Missing(key_id)
-            key = parse(ApiKey, raw, key_id)
-            check(key)
-            return None, partial(write, key)
+            return None, partial(write, await self._checked(pipe, at, key_id, check))
 
         def write(key: ApiKey, pipe: Pipeline) -> None:
             self.keys.remove(pipe, project_id, key_id)
@@ -298,6 +289,17 @@ class Projects:
             invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
 
         await commit(self.redis, [at], decide)
+
+    async def _checked(
+        self, pipe: Pipeline, at: str, key_id: str, check: Callable[[ApiKey], object]
+    ) -> ApiKey:
+        """Read a key in a transaction that changes it. Raises Missing, and what `check` raises."""
+        raw = await pipe.get(at)
+        if raw is None:
+            raise Missing(key_id)
+        key = parse(ApiKey, raw, key_id)
+        check(key)
+        return key
 
     async def find_key(self, digest: str) -> tuple[ApiKey, Project] | None:
         """The key with this digest and its project, or None."""

@@ -102,14 +102,9 @@ def test_a_share_for_validation_is_not_trained_on():
     assert (run.steps, run.tokens) == (20, 1600)
 
 
-def kept_by_torch(folder, rows, quantization="none"):
-    """Bytes that a forward pass keeps for the backward pass, measured by torch."""
-    from service.training.model import head
-    from service.training.model.adapters import add_adapter
-    from service.training.model.attention import can_join
-    from service.training.model.models import Place, keep_adapter_in_fp32, load_base
-
-    spec = spec_of(
+def spec_for(folder, quantization):
+    """A training of the model in a folder."""
+    return spec_of(
         job_id="x",
         base_model="tiny",
         base_model_path=folder,
@@ -117,6 +112,16 @@ def kept_by_torch(folder, rows, quantization="none"):
         output_dir=folder,
         **chosen(quantization=quantization).model_dump(),
     )
+
+
+def kept_by_torch(folder, rows, quantization="none"):
+    """Bytes that a forward pass keeps for the backward pass, measured by torch."""
+    from service.training.model import head
+    from service.training.model.adapters import add_adapter
+    from service.training.model.attention import can_join
+    from service.training.model.models import Place, keep_adapter_in_fp32, load_base
+
+    spec = spec_for(folder, quantization)
     base = load_base(spec, Place("cpu", torch.bfloat16))
     model = add_adapter(base, spec, spec.hyperparameters.lora.settled())
     keep_adapter_in_fp32(model)
@@ -180,15 +185,7 @@ def loaded_by_bitsandbytes(folder):
     """Bytes of the weights that a trainer loads in NF4."""
     from service.training.model.models import Place, load_base
 
-    spec = spec_of(
-        job_id="x",
-        base_model="tiny",
-        base_model_path=folder,
-        training_file=folder,
-        output_dir=folder,
-        **chosen(quantization="nf4").model_dump(),
-    )
-    model = load_base(spec, Place("cpu", torch.bfloat16))
+    model = load_base(spec_for(folder, "nf4"), Place("cpu", torch.bfloat16))
     total = 0
     for parameter in model.parameters():
         total += parameter.nbytes
