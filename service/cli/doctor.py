@@ -18,7 +18,13 @@ from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
 from service.core.storage import StorageRefused
 from service.core.storage_check import storage_fault
-from service.fleet.capacity import Gpu, installed_gpus, memory_bytes, own_gpus
+from service.fleet.capacity import (
+    Gpu,
+    all_have_bf16,
+    installed_gpus,
+    memory_bytes,
+    own_gpus,
+)
 from service.inference.engine.facts import engines_bytes, gather
 from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
@@ -77,11 +83,12 @@ def machine_plan(data_dir: Path, gpus: str | None) -> dict[str, Any]:
 
     Raises BadGpus for others, and if this machine has none or does not report their memory.
     """
-    settings = _settings(data_dir)
+    settings, has_bf16 = _settings(data_dir), None
     if gpus is not None:
         sizes = parse_gpus(gpus)
     else:
         own = own_gpus()
+        has_bf16 = all_have_bf16(own)
         sizes = tuple(gpu.memory_bytes for gpu in own if gpu.memory_bytes is not None)
         if not sizes or len(sizes) < len(own):
             lack = "does not report the memory of its GPUs" if own else "has no GPU"
@@ -90,7 +97,7 @@ def machine_plan(data_dir: Path, gpus: str | None) -> dict[str, Any]:
         entries = Catalogue(settings.models_file).all()
     except CatalogueError as e:
         raise BadGpus(str(e)) from e
-    return plan_of(sizes, entries, settings, memory_bytes())
+    return plan_of(sizes, entries, settings, memory_bytes(), has_bf16=has_bf16)
 
 
 def _storage(url: str) -> list[Finding]:

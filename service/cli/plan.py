@@ -39,7 +39,12 @@ def parse_gpus(text: str) -> tuple[int, ...]:
 
 
 def plan_of(
-    gpus: Sequence[int], entries: Sequence[BaseModelEntry], settings: Settings, memory_bytes: int
+    gpus: Sequence[int],
+    entries: Sequence[BaseModelEntry],
+    settings: Settings,
+    memory_bytes: int,
+    *,
+    has_bf16: bool | None = None,
 ) -> dict[str, Any]:
     """Return the plan for GPUs of these sizes in bytes, as JSON."""
     placement = place(gpus, wanted_engines(entries), settings, memory_bytes)
@@ -48,7 +53,7 @@ def plan_of(
         "gpus": [_gpu(placement, gpu) for gpu in range(len(gpus))],
         "engines": [_engine(engine) for engine in placement.engines],
         "unplaced": [vars(engine) for engine in placement.unplaced],
-        "trainings": _trainings(placement, entries, settings),
+        "trainings": _trainings(placement, entries, settings, has_bf16),
     }
 
 
@@ -79,7 +84,10 @@ def _engine(engine: PlacedEngine) -> dict[str, Any]:
 
 
 def _trainings(
-    placement: Placement, entries: Iterable[BaseModelEntry], settings: Settings
+    placement: Placement,
+    entries: Iterable[BaseModelEntry],
+    settings: Settings,
+    has_bf16: bool | None,
 ) -> list[dict[str, Any]]:
     machine = Capacity(
         device="cuda",
@@ -87,6 +95,7 @@ def _trainings(
         gpus=min(settings.trainer_gpus or len(placement.worker), len(placement.worker)),
         memory_bytes=min(placement.trainer_on(gpu) for gpu in placement.worker),
         sharding=settings.trainer_sharding,
+        has_bf16=has_bf16,
     )
     return [_training(entry, machine, settings) for entry in entries]
 

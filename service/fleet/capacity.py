@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 
 from service.fleet.workers import Capacity
+from service.training.contract.precision import cpu_has_bf16
 
 log = logging.getLogger(__name__)
 _MIB = 1024 * 1024
@@ -51,13 +52,26 @@ def measure(environ: Mapping[str, str] = os.environ) -> Capacity:
     gpus = own_gpus(environ)
     memories = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
     if not gpus:
-        return Capacity(device="cpu", device_name=_processor(), gpus=0, memory_bytes=memory_bytes())
+        return Capacity(
+            device="cpu",
+            device_name=_processor(),
+            gpus=0,
+            memory_bytes=memory_bytes(),
+            has_bf16=cpu_has_bf16(),
+        )
     return Capacity(
         device="cuda",
         device_name=gpus[0].name,
         gpus=len(gpus),
         memory_bytes=min(memories, default=None),
+        has_bf16=all_have_bf16(gpus),
     )
+
+
+def all_have_bf16(gpus: Sequence[Gpu]) -> bool | None:
+    """Return whether all of these GPUs compute in bfloat16. None if unknown."""
+    found = {gpu.has_bf16 for gpu in gpus}
+    return False if False in found else None if None in found else True
 
 
 def own_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:

@@ -34,6 +34,8 @@ class Capacity(BaseModel):
     memory_bytes: int | None  # of one GPU, if known; without a GPU, of the machine or container
     # How one training uses several GPUs. Workers of older versions use one of them.
     sharding: Literal["auto", "ddp", "fsdp"] | None = None
+    # Whether it computes in bfloat16; None if unknown, as in workers of older versions.
+    has_bf16: bool | None = None
 
     def gpus_for(self, batch_size: int) -> int:
         """Return the number of processes of a training, of which each has a part of a batch."""

@@ -4296,6 +4296,16 @@ export interface components {
              * @description Device name of the online worker with the most memory to spare. Null if no worker is online.
              */
             device: string | null;
+            /**
+             * Gpus
+             * @description Number of that worker's GPUs that the job would use: all, but at most one per row of a batch. 0 on a worker without a GPU. Null if no worker is online.
+             */
+            gpus?: number | null;
+            /**
+             * Sharding
+             * @description Use of several GPUs: `ddp` (each holds the whole base model) or `fsdp` (each holds a part, which is slower). Null for fewer than two GPUs.
+             */
+            sharding?: ("ddp" | "fsdp") | null;
             /** @description Memory estimate for that worker. Null if no worker is online. */
             memory: components["schemas"]["MemoryObject"] | null;
             /** Fits */

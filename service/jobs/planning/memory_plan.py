@@ -13,6 +13,7 @@ from typing import TypeVar
 from service.fleet.workers import Capacity
 from service.training.contract.hyperparameters import Resolved
 from service.training.contract.methods import METHODS, MethodName
+from service.training.contract.precision import dtype_of
 from service.training.contract.spec import Sharding, tokens_at_once
 from service.training.loop.estimate import (
     Device,
@@ -145,6 +146,8 @@ def _plan(
     sharding: Sharding,
 ) -> MemoryPlan:
     gpus = machine.gpus_for(training.chosen.batch_size)
+    # Most GPUs have bfloat16, so those of which it is unknown are taken to have it.
+    dtype = dtype_of(machine.device, shape.model_type, has_bf16=machine.has_bf16 is not False)
     memory = estimate_memory(
         shape,
         training.chosen,
@@ -153,10 +156,11 @@ def _plan(
         tokens_at_once=tokens,
         gradient_checkpointing=checkpointing,
         device=machine.device,
+        dtype=dtype,
         gpus=gpus,
         sharding=sharding,
     )
-    known = machine.memory_bytes
+    known, loaded = machine.memory_bytes, loaded_bytes(shape, training.chosen, dtype)
     return MemoryPlan(
         memory=memory,
         needed=memory.total + (_IMPORTS_BYTES if machine.device == "cpu" else 0),
@@ -165,7 +169,7 @@ def _plan(
         gradient_checkpointing=checkpointing,
         gpus=gpus,
         sharding=sharding,
-        host_bytes=gpus * loaded_bytes(shape, training.chosen) if sharding == "fsdp" else None,
+        host_bytes=gpus * loaded if sharding == "fsdp" else None,
     )
 
 

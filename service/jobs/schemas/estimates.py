@@ -11,6 +11,7 @@ from service.jobs.planning.job_plan import JobPlan
 from service.jobs.planning.machines import Planned
 from service.jobs.planning.speed import Duration
 from service.jobs.records import JobRecord
+from service.training.contract.spec import Sharding
 
 
 class MemoryObject(BaseModel):
@@ -76,6 +77,16 @@ class EstimateObject(BaseModel):
         description="Device name of the online worker with the most memory to spare. Null if no "
         "worker is online."
     )
+    gpus: int | None = Field(
+        default=None,
+        description="Number of that worker's GPUs that the job would use: all, but at most one per "
+        "row of a batch. 0 on a worker without a GPU. Null if no worker is online.",
+    )
+    sharding: Sharding | None = Field(
+        default=None,
+        description="Use of several GPUs: `ddp` (each holds the whole base model) or `fsdp` (each "
+        "holds a part, which is slower). Null for fewer than two GPUs.",
+    )
     memory: MemoryObject | None = Field(
         description="Memory estimate for that worker. Null if no worker is online."
     )
@@ -96,8 +107,14 @@ class EstimateObject(BaseModel):
             steps=plan.run.steps,
             trained_tokens=plan.run.tokens,
             device=machine.worker.device_name if machine else None,
+            gpus=_gpus(machine) if machine else None,
+            sharding=plan.sharding,
             memory=MemoryObject.of(machine) if machine else None,
             fits=machine.plan.fits if machine else None,
             advice=machine.advice if machine else None,
             duration=DurationObject.of(plan.duration) if plan.duration else None,
         )
+
+
+def _gpus(machine: Planned) -> int:
+    return 0 if machine.worker.device == "cpu" else machine.plan.gpus

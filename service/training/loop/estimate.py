@@ -14,12 +14,12 @@ from typing import Final, Literal
 
 from service.training.contract.hyperparameters import Quantization, Resolved
 from service.training.contract.methods import METHODS, MethodName, TrainingMethod
+from service.training.contract.precision import Dtype
 from service.training.contract.spec import Sharding
 from service.training.model.head_blocks import block_tokens, logit_bytes
 from service.training.model.shape import Linear, ModelShape
 
 Device = Literal["cpu", "cuda"]
-Dtype = Literal["bfloat16", "float16", "float32"]
 
 # In NF4, a weight has 4 bits. A scale of one byte belongs to 64 weights, 4 bytes to 256 scales, and
 # the values of all codes to each layer.
@@ -109,7 +109,7 @@ def estimate_memory(
     """
     shards = gpus if sharding == "fsdp" else 1
     share = math.ceil(chosen.batch_size / gpus)
-    width = _FP32 if dtype == "float32" else 2
+    width = _width(dtype)
     lora, packing, kind = chosen.lora.settled(), chosen.packing is True, METHODS[method]
     layers = shape.adapted(lora.target_modules)
     parameters = sum(lora.r * (layer.inputs + layer.outputs) for layer in layers)
@@ -147,10 +147,15 @@ def estimate_memory(
     )
 
 
-def loaded_bytes(shape: ModelShape, chosen: Resolved, width: int = 2) -> int:
+def loaded_bytes(shape: ModelShape, chosen: Resolved, dtype: Dtype = "bfloat16") -> int:
     """Bytes of the base model as it is loaded."""
+    width = _width(dtype)
     whole = _weight_bytes(shape, chosen.quantization, width, shards=1)
     return round(whole - _dequantized_bytes(shape, chosen.quantization, width))
+
+
+def _width(dtype: Dtype) -> int:
+    return _FP32 if dtype == "float32" else 2
 
 
 def _positions(

@@ -18,6 +18,7 @@ from typing import Any, Final
 import torch
 from torch.nn import Parameter
 
+from service.training.contract.precision import dtype_of
 from service.training.contract.spec import TrainSpec
 from service.training.model.models import Place
 
@@ -26,9 +27,6 @@ _LARGEST: Final = 2.0**16
 _SMALLEST: Final = 1.0
 # Steps without an infinite gradient after which the factor is doubled, as in GradScaler.
 _GROWS_AFTER: Final = 2000
-# The activations of these models exceed the range of float16. vLLM refuses it for them, too, and
-# uses float32 (vllm/config/model.py).
-_UNSTABLE: Final = frozenset({"gemma2", "gemma3", "gemma3_text", "glm4"})
 
 
 def settle_dtype(place: Place, spec: TrainSpec) -> Place:
@@ -39,8 +37,8 @@ def settle_dtype(place: Place, spec: TrainSpec) -> Place:
         config: Any = json.loads((spec.base_model_path / "config.json").read_bytes())
     except (OSError, ValueError):
         return place  # loading the model reports it
-    unstable = isinstance(config, dict) and config.get("model_type") in _UNSTABLE
-    return Place(place.device, torch.float32) if unstable else place
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    return Place(place.device, getattr(torch, dtype_of("cuda", kind, has_bf16=False)))
 
 
 class LossScale:

@@ -6,7 +6,6 @@ Nothing is downloaded, and no code from the folder is run.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -24,12 +23,12 @@ from transformers import (
 )
 
 from service.training.contract.failures import is_out_of_memory
+from service.training.contract.precision import cpu_has_bf16, dtype_of
 from service.training.contract.spec import TrainSpec
 from service.training.model.folder import invalid_model
 from service.training.model.nf4_kernel import use_fast_kernel
 from service.training.model.stored_weights import is_converted
 
-_BF16_CPU_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
 _LOAD_ERRORS: Final = (
     OSError,
     ValueError,
@@ -54,28 +53,15 @@ class Place:
 
 
 def choose_place() -> Place:
-    """Choose CUDA if available, else the CPU; bf16 if the hardware supports it.
+    """Choose CUDA if available, else the CPU, with the dtype of most models there.
 
-    Otherwise fp16 on CUDA, and fp32 on a CPU. (Hardware without bf16 instructions emulates it,
-    which is slower.)
+    `settle_dtype` changes it for the others.
     """
     if torch.cuda.is_available():
-        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Place("cuda", torch.bfloat16 if has_bf16 else torch.float16)
-    has_bf16 = bool(_cpu_flags() & _BF16_CPU_FLAGS)
-    return Place("cpu", torch.bfloat16 if has_bf16 else torch.float32)
-
-
-def _cpu_flags() -> frozenset[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return frozenset(value.split())
-    return frozenset()
+        device, has_bf16 = "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        device, has_bf16 = "cpu", cpu_has_bf16()
+    return Place(device, getattr(torch, dtype_of(device, None, has_bf16=has_bf16)))
 
 
 def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:

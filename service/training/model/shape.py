@@ -44,7 +44,8 @@ class ModelShape:
     including tied ones, and `ends` those of the embeddings and the output head. `intermediate` is
     the width of the MLP, or of all experts together that compute a token. `experts_per_token` is 0
     without experts, and `expert_blocks` names the blocks that contain them. `heads_width` and
-    `kv_width` are the output widths of the query and key projections.
+    `kv_width` are the output widths of the query and key projections. `model_type` is that of
+    config.json.
     """
 
     parameters: int
@@ -59,6 +60,7 @@ class ModelShape:
     ends: int = 0
     experts_per_token: int = 0
     expert_blocks: frozenset[str] = frozenset()
+    model_type: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> ModelShape:
@@ -66,7 +68,9 @@ class ModelShape:
 
         Raises `UnknownShape`.
         """
-        config = _config(folder)
+        whole = _config(folder)
+        text = whole.get("text_config")
+        config = text if isinstance(text, dict) else whole
         tensors: dict[str, tuple[int, ...]] = {}
         for file in sorted(folder.glob("*.safetensors")):
             tensors |= _shapes(file)
@@ -90,6 +94,7 @@ class ModelShape:
                 ends=sum(math.prod(shape) for name, shape in tensors.items() if _is_end(name)),
                 experts_per_token=_experts_per_token(config) if experts else 0,
                 expert_blocks=expert_blocks(tensors),
+                model_type=str(whole.get("model_type") or ""),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UnknownShape(f"config.json does not give {error}") from None
@@ -114,8 +119,7 @@ def _config(folder: Path) -> dict[str, Any]:
         raise UnknownShape("the folder has no readable config.json") from None
     if not isinstance(config, dict):
         raise UnknownShape("config.json is not an object")
-    text = config.get("text_config")
-    return text if isinstance(text, dict) else config
+    return config
 
 
 def _shapes(file: Path) -> dict[str, tuple[int, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,28 @@ def tiny(settings, tiny_model_path: Path) -> None:
     )
 
 
+def test_a_model_that_float16_cannot_hold_is_planned_in_float32_on_a_t4(llama):
+    """`tests/training/test_half.py` shows that the trainer computes it so."""
+    t4 = gpu(160).model_copy(update={"has_bf16": False})
+    gemma = replace(llama, model_type="gemma2")
+    asked = training(quantization="none")
+    stable, unstable = (plan(asked, shape, t4).memory for shape in (llama, gemma))
+    assert unstable.weights == 2 * stable.weights
+    assert unstable.activations > stable.activations
+    for machine in (gpu(160), gpu(160).model_copy(update={"has_bf16": True})):
+        assert plan(asked, gemma, machine).memory == stable
+    assert not plan(asked, gemma, t4.model_copy(update={"memory_bytes": 24 * GIB})).fits
+
+
+def test_a_processor_without_bfloat16_is_planned_in_float32(llama):
+    old, new = (
+        Capacity(device="cpu", device_name="X", gpus=0, memory_bytes=64 * GIB, has_bf16=bf16)
+        for bf16 in (False, True)
+    )
+    asked = training(quantization="none")
+    assert plan(asked, llama, old).memory.weights == 2 * plan(asked, llama, new).memory.weights
+
+
 async def asked_until_ready(http, file_id: str, **fields: object) -> httpx.Response:
     """The answer once the file is checked and measured."""
     body = {"model": BASE_MODEL, "training_file": file_id, **fields}
@@ -210,6 +233,7 @@ async def test_estimate_says_what_the_job_then_does(tiny, forked_trainers, http,
     assert made["steps"] == started["total_steps"] == 2 * 23
     assert 0.7 < made["trained_tokens"] / job["trained_tokens"] < 1.4
     assert (made["fits"], made["advice"]) == (True, None)
+    assert (made["gpus"], made["sharding"]) == (0, None)
     assert made["memory"]["total"] > sum(made["memory"][k] for k in ("weights", "activations"))
     assert made["hyperparameters"]["max_seq_length"] == 256
     assert any(reason.startswith("batch_size auto → 2") for reason in made["reasons"])
@@ -226,7 +250,19 @@ async def test_without_a_worker_the_fit_is_unknown(tiny, http, work, chats):
     async with work("cpu"):
         made = await estimated(http, file_id)
     assert made["memory"] is made["fits"] is made["duration"] is None
+    assert made["gpus"] is made["sharding"] is None
     assert made["steps"] > 0
+
+
+async def test_the_gpus_that_share_a_job_are_named(api: Api, tiny, http, work, chats):
+    worker = Worker(name="w", queues=("gpu",), **gpus(4, 24).model_dump())
+    await workers.announce(api.app.state.redis, worker)
+    file_id = await upload(http, chats(12))
+    hyperparameters = {"batch_size": 2}
+    given = {"method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}}}
+    async with work("cpu"):
+        made = await estimated(http, file_id, **given)
+    assert (made["gpus"], made["sharding"]) == (2, "ddp")
 
 
 async def test_broken_file_has_no_estimate(tiny, http, work):

@@ -3925,6 +3925,14 @@ class EstimateObject(Model):
     """
     Device name of the online worker with the most memory to spare. Null if no worker is online.
     """
+    gpus: int | None = None
+    """
+    Number of that worker's GPUs that the job would use: all, but at most one per row of a batch. 0 on a worker without a GPU. Null if no worker is online.
+    """
+    sharding: Literal["ddp", "fsdp"] | None = None
+    """
+    Use of several GPUs: `ddp` (each holds the whole base model) or `fsdp` (each holds a part, which is slower). Null for fewer than two GPUs.
+    """
     memory: MemoryObject | None
     """
     Memory estimate for that worker. Null if no worker is online.

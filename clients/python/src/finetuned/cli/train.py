@@ -170,6 +170,14 @@ def file_id_of(server: finetuned.Client, given: str, out: Out, *, needed_rows: i
     return file_id
 
 
+def _shared(found: EstimateObject) -> str | None:
+    """Return how several GPUs share the job. None for one."""
+    if found.sharding is None:
+        return None
+    how = {"ddp": "each holds the whole base model", "fsdp": "each holds a part of the base model"}
+    return f"{found.gpus}, {how[found.sharding]}"
+
+
 def _show_estimate(found: EstimateObject, out: Out) -> None:
     if out.json:
         out.value(found)
@@ -182,6 +190,7 @@ def _show_estimate(found: EstimateObject, out: Out) -> None:
             ("steps", found.steps),
             ("tokens", found.trained_tokens),
             ("device", found.device or "no worker is online"),
+            ("GPUs", _shared(found)),
             ("memory", memory and f"{size(memory.total)} of {size(memory.available or 0)}"),
             ("fits", found.fits),
             (
