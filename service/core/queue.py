@@ -15,14 +15,14 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import arq.worker
 from arq.constants import in_progress_key_prefix, job_key_prefix
-from arq.jobs import serialize_job
+from arq.jobs import deserialize_job_raw, serialize_job
 
 from service.core import ids
-from service.core.redis import REDIS_ERRORS, Client, batched, reply, text, to_json, why
+from service.core.redis import REDIS_ERRORS, Client, batched, from_json, reply, text, to_json, why
 
 log = logging.getLogger(__name__)
 
@@ -191,6 +191,15 @@ async def take(redis: Client, queue: str, task: str, lifetime_s: float) -> Taken
     arguments = (task, ids.random_part(), str(int(lifetime_s * 1000)))
     taken = await reply(redis.eval(_TAKE, 2, *keys, *arguments))
     return None if taken is None else Taken(*map(int, taken))
+
+
+async def arguments(redis: Client, task: str) -> tuple[Any, ...] | None:
+    """Return the arguments of a task: project, object and attempt. None if it is gone."""
+    job = await redis.get(job_key_prefix + task)
+    if job is None:
+        return None
+    _, found, *_ = deserialize_job_raw(job, deserializer=from_json)
+    return found
 
 
 async def forget(redis: Client, queue: str, function: str, subject_id: str, attempt: int) -> None:

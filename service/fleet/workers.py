@@ -37,9 +37,18 @@ class Capacity(BaseModel):
     # Whether it computes in bfloat16; None if unknown, as in workers of older versions.
     has_bf16: bool | None = None
 
+    @property
+    def total_bytes(self) -> float:
+        """Memory of all GPUs, or of the machine; infinite if unknown."""
+        return float("inf") if self.memory_bytes is None else self.memory_bytes * max(self.gpus, 1)
+
     def gpus_for(self, batch_size: int) -> int:
         """Return the number of processes of a training, of which each has a part of a batch."""
         return 1 if self.sharding is None else max(min(self.gpus, batch_size), 1)
+
+    def shards(self, batch_size: int) -> bool:
+        """Return whether several GPUs may each hold a part of the base model (FSDP)."""
+        return self.sharding in ("auto", "fsdp") and self.gpus_for(batch_size) > 1
 
 
 class Worker(Capacity):

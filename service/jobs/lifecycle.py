@@ -40,6 +40,7 @@ def prepare(
     tokens_at_once: int | None = None,
     gradient_checkpointing: bool = False,
     sharding: Sharding | None = None,
+    longest_row: int | None = None,
 ) -> JobRecord:
     """Queue a job whose files are valid. Raises Superseded unless it is validating files."""
     if job.status is not Status.VALIDATING:
@@ -53,6 +54,7 @@ def prepare(
             "tokens_at_once": tokens_at_once,
             "gradient_checkpointing": gradient_checkpointing,
             "sharding": sharding,
+            "longest_row": longest_row,
         }
     )
 
@@ -87,6 +89,27 @@ def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
     if job.attempt != attempt or job.status not in (Status.QUEUED, Status.RUNNING):
         raise AttemptSuperseded
     return job.model_copy(update={"status": Status.RUNNING, "started_at": job.started_at or now_s})
+
+
+def planned_again(
+    job: JobRecord, tokens_at_once: int, gradient_checkpointing: bool, sharding: Sharding | None
+) -> JobRecord:
+    """Set the memory settings for the worker that takes the job."""
+    return job.model_copy(
+        update={
+            "tokens_at_once": tokens_at_once,
+            "gradient_checkpointing": gradient_checkpointing,
+            "sharding": sharding,
+            "awaits_memory": False,
+        }
+    )
+
+
+def awaiting_memory(job: JobRecord) -> JobRecord:
+    """Note that no online worker has enough memory. Raises Superseded if that is known already."""
+    if job.status is not Status.QUEUED or job.awaits_memory:
+        raise AttemptSuperseded
+    return job.model_copy(update={"awaits_memory": True})
 
 
 def fenced(job: JobRecord, attempt: int) -> JobRecord:
@@ -167,16 +190,21 @@ def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRe
 
 
 def retry_smaller(
-    job: JobRecord, attempt: int, tokens_at_once: int | None, gradient_checkpointing: bool
+    job: JobRecord,
+    attempt: int,
+    tokens_at_once: int | None,
+    gradient_checkpointing: bool,
+    sharding: Sharding | None = None,
 ) -> JobRecord:
     """Queue the next attempt with lower memory use, after this one ran out of memory.
 
-    It processes fewer tokens at once or uses gradient checkpointing.
+    It processes fewer tokens at once, uses gradient checkpointing, or shards the base model.
     """
     return _released(fenced(job, attempt)).model_copy(
         update={
             "tokens_at_once": tokens_at_once or job.tokens_at_once,
             "gradient_checkpointing": gradient_checkpointing or job.gradient_checkpointing,
+            "sharding": sharding or job.sharding,
             "memory_retries": job.memory_retries + 1,
         }
     )

@@ -109,6 +109,8 @@ class JobRecord(NumberedRecord):
     tokens_at_once: int | None = None
     gradient_checkpointing: bool = False
     sharding: Sharding | None = None  # as planned, if the worker has several GPUs
+    longest_row: int | None = None  # in tokens, of the training file; None if unknown
+    awaits_memory: bool = False  # an event says that no online worker has enough memory
     memory_retries: int = 0  # attempts that ran out of memory and were retried with a smaller plan
 
     @field_validator("hyperparameters", mode="before")
@@ -123,6 +125,11 @@ class JobRecord(NumberedRecord):
     def resolved(self) -> Resolved:
         """Hyperparameters of a prepared job. Raises ValidationError if one is still `auto`."""
         return RESOLVED[self.method].model_validate(self.hyperparameters.model_dump())
+
+    @property
+    def memory_settings(self) -> tuple[int | None, bool, Sharding | None]:
+        """The tokens in the model at a time, gradient checkpointing and sharding."""
+        return self.tokens_at_once, self.gradient_checkpointing, self.sharding
 
     @property
     def template_date(self) -> date:

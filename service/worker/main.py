@@ -287,6 +287,7 @@ class WorkerProcess:
             functions=functions[name],
             queue_name=queue.QUEUES[name],
             redis_pool=self._redis,
+            may_take=self._train.can_run if name == "gpu" else None,
             handle_signals=False,
             max_jobs=slots[name],
             job_timeout=queue.TASK_TIMEOUT_S,

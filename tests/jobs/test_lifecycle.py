@@ -160,3 +160,8 @@ def test_out_of_memory_is_answered_by_less_at_once_or_by_checkpointing():
     running = less.model_copy(update={"status": Status.RUNNING})
     kept = lifecycle.retry_smaller(running, 2, None, True)
     assert (kept.tokens_at_once, kept.gradient_checkpointing, kept.memory_retries) == (512, True, 2)
+    running = kept.model_copy(update={"status": Status.RUNNING})
+    divided = lifecycle.retry_smaller(running, 3, 256, True, "fsdp")
+    assert divided.memory_settings == (256, True, "fsdp")
+    running = divided.model_copy(update={"status": Status.RUNNING})
+    assert lifecycle.retry_smaller(running, 4, 128, True).memory_settings == (128, True, "fsdp")

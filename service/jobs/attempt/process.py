@@ -22,10 +22,12 @@ from service.jobs.attempt.recorder import Outcome
 from service.jobs.attempt.task import Attempt
 from service.jobs.attempt.timing import waited
 from service.jobs.outcomes import fail, lose
+from service.jobs.planning.machines import words_of
+from service.jobs.planning.on_worker import fits_on, plan_on
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.scheduling.gpu_turns import Turns
-from service.models.catalogue import Catalogue
+from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.registry import ModelRegistry
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,21 @@ class Train:
             finally:
                 await self._dispatcher.dispatch()  # this worker is free, or the job is queued again
 
+    async def can_run(self, task_id: str) -> bool:
+        """Return whether this worker can run a task. If not, it leaves it to another worker."""
+        found = await queue.arguments(self._jobs.redis, task_id)
+        if found is None:
+            return True
+        project_id, job_id, _ = found
+        try:
+            job = await self._jobs.get(project_id, job_id)
+        except Unreadable:
+            return True
+        entry = self._entry(job.model) if job else None
+        if job is None or entry is None or job.status is not Status.QUEUED:
+            return True  # the task ends at once
+        return fits_on(job, entry, self._presence.worker, self._settings.tokens_at_once)
+
     async def _leased(self, project_id: str, job_id: str, attempt: int) -> None:
         try:
             async with self._leases.hold(job_id, attempt) as lease_lost:
@@ -83,11 +100,18 @@ class Train:
     ) -> None:
         if self.draining.is_set():
             return  # the job stays queued; a later round dispatches it to another worker
+        words: list[str] = []
+
+        def start(job: JobRecord) -> JobRecord:
+            started = lifecycle.start(job, number, ids.now_s())
+            words[:], planned = self._planned_here(started)
+            return planned
+
         job = await self._jobs.change(
             project_id,
             job_id,
-            lambda job: lifecycle.start(job, number, ids.now_s()),
-            events=lambda job: [_started_event(job)],
+            start,
+            events=lambda job: [_started_event(job), *(NewEvent(message=text) for text in words)],
         )
         _observe_wait(job)
         entry = self._catalogue.get(job.model)
@@ -114,6 +138,25 @@ class Train:
         seconds = time.monotonic() - began
         log.info("attempt %d %s after %.1f s", number, outcome, seconds)
         await self._after(job, outcome)
+
+    def _entry(self, model: str) -> BaseModelEntry | None:
+        try:
+            return self._catalogue.get(model)
+        except CatalogueError:
+            return None  # the attempt reports it
+
+    def _planned_here(self, job: JobRecord) -> tuple[list[str], JobRecord]:
+        """Plan the job's memory for this worker. Returns what changes in words, and the job."""
+        entry, worker = self._entry(job.model), self._presence.worker
+        found = entry and plan_on(job, entry, worker, self._settings.tokens_at_once)
+        if not found or not found.fits:
+            return [], job
+        planned = lifecycle.planned_again(
+            job, found.tokens_at_once, found.gradient_checkpointing, found.shared_as
+        )
+        if planned.memory_settings == job.memory_settings:
+            return [], planned
+        return [f"Planned again for this worker: {'; '.join(words_of(found, worker))}"], planned
 
     async def _measured(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:
         """Run the attempt with metrics and a trace span around it."""

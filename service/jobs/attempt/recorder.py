@@ -22,6 +22,7 @@ from service.jobs.attempt import artifacts
 from service.jobs.attempt.progress import Progress
 from service.jobs.attempt.results import write_results
 from service.jobs.evaluation.records import Evaluations, JobEvaluation
+from service.jobs.planning.machines import can_shard
 from service.jobs.planning.smaller import smaller_plan
 from service.jobs.planning.speed import SpeedKey, Speeds
 from service.jobs.records import CheckpointRecord, JobFailure, JobRecord, Jobs, NewEvent
@@ -227,10 +228,12 @@ class Ledger:
     async def _out_of_memory(self, message: Failed) -> Outcome:
         """Retry from the latest checkpoint with a smaller plan and the same batches."""
         what = message.message.partition(". ")[0]
+        batch_size, is_sharded = self.job.resolved.batch_size, self.job.sharding == "fsdp"
         plan = smaller_plan(
             retries=self.job.memory_retries,
             gradient_checkpointing=self.job.gradient_checkpointing,
             suggested_tokens=message.suggested_tokens_at_once,
+            can_shard=not is_sharded and await can_shard(self._jobs.redis, batch_size),
         )
         if plan is None:
             text = (
@@ -242,7 +245,7 @@ class Ledger:
         metrics.JOB_ATTEMPTS_LOST.cell("out_of_memory").inc()
         await self._change(
             lambda job: lifecycle.retry_smaller(
-                job, self.number, plan.tokens_at_once, plan.gradient_checkpointing
+                job, self.number, plan.tokens_at_once, plan.gradient_checkpointing, plan.sharding
             ),
             NewEvent(
                 message=(
@@ -254,6 +257,7 @@ class Ledger:
                     "code": "out_of_memory",
                     "tokens_at_once": plan.tokens_at_once,
                     "gradient_checkpointing": plan.gradient_checkpointing,
+                    "sharding": plan.sharding,
                 },
             ),
         )

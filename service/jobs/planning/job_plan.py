@@ -35,6 +35,7 @@ class JobPlan:
     machine: Planned | None
     duration: Duration | None
     gradient_checkpointing: bool
+    longest_row: int | None
 
     @property
     def tokens_at_once(self) -> int | None:
@@ -44,8 +45,7 @@ class JobPlan:
     @property
     def sharding(self) -> Sharding | None:
         """How several GPUs share the training; None for one GPU."""
-        plan = self.machine.plan if self.machine else None
-        return plan.sharding if plan and plan.gpus > 1 else None
+        return self.machine.plan.shared_as if self.machine else None
 
 
 async def resolve_and_plan(
@@ -79,4 +79,4 @@ async def resolve_and_plan(
         kind = SpeedKey.of(job, machine.worker.device_name)
         speed = await Speeds(redis).expected(kind, machine.worker, entry.parameters)
         duration = speed.duration(run.tokens)
-    return JobPlan(chosen, reasons, run, machine, duration, checkpointing)
+    return JobPlan(chosen, reasons, run, machine, duration, checkpointing, inputs.longest)

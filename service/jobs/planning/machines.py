@@ -38,27 +38,36 @@ class Planned:
 
     def words(self) -> list[str]:
         """Return event messages on the memory and the settings that make the training fit."""
-        there = self.plan
-        of = "" if there.available is None else f" of {there.available / _GIB:.1f}"
-        where = self.worker.device_name
-        if there.gpus > 1:
-            where = f"each of {there.gpus} GPUs ({where})"
-        memory = f"memory: about {there.needed / _GIB:.1f}{of} GiB on {where}"
-        reasons = [f"{memory}, in parts of at most {there.tokens_at_once:,} tokens"]
-        if there.gradient_checkpointing:
-            reasons.append("gradient checkpointing auto → on: memory would not suffice without it")
-        if there.sharding == "fsdp":
-            host = f"{(there.host_bytes or 0) / _GIB:.0f} GiB"
-            reasons.append(
-                f"sharding → fsdp: each of {there.gpus} GPUs holds a part of the base model, which "
-                f"does not fit on one; loading it takes about {host} of the machine's memory"
-            )
-        return reasons
+        return words_of(self.plan, self.worker)
+
+
+def words_of(there: MemoryPlan, worker: Worker) -> list[str]:
+    """Return event messages on the memory of a plan and the settings that make it fit."""
+    of = "" if there.available is None else f" of {there.available / _GIB:.1f}"
+    where = worker.device_name
+    if there.gpus > 1:
+        where = f"each of {there.gpus} GPUs ({where})"
+    memory = f"memory: about {there.needed / _GIB:.1f}{of} GiB on {where}"
+    reasons = [f"{memory}, in parts of at most {there.tokens_at_once:,} tokens"]
+    if there.gradient_checkpointing:
+        reasons.append("gradient checkpointing auto → on: memory would not suffice without it")
+    if there.sharding == "fsdp":
+        host = f"{(there.host_bytes or 0) / _GIB:.0f} GiB"
+        reasons.append(
+            f"sharding → fsdp: each of {there.gpus} GPUs holds a part of the base model, which "
+            f"does not fit on one; loading it takes about {host} of the machine's memory"
+        )
+    return reasons
 
 
 async def trainers(redis: Client) -> list[Worker]:
     """Return the online workers that run trainings."""
     return [worker for worker in await workers.alive(redis) if "gpu" in worker.queues]
+
+
+async def can_shard(redis: Client, batch_size: int) -> bool:
+    """Return whether an online worker can divide the base model among several GPUs."""
+    return any(worker.shards(batch_size) for worker in await trainers(redis))
 
 
 def planned(training: Training, shape: ModelShape, machines: list[Worker]) -> Planned | None:

@@ -50,6 +50,15 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """The largest settings that a plan may have, after larger ones ran out of memory."""
+
+    tokens_at_once: int | None = None
+    gradient_checkpointing: bool = False  # whether it must be on
+    sharded: bool = False  # whether the base model must be sharded, if there are several GPUs
+
+
+@dataclass(frozen=True)
 class MemoryPlan:
     """Settings of a training on a machine, and its memory there in bytes.
 
@@ -71,12 +80,19 @@ class MemoryPlan:
         """Whether the training fits. True if the available memory is unknown."""
         return self.available is None or self.needed <= self.available
 
+    @property
+    def shared_as(self) -> Sharding | None:
+        """How several GPUs share the training; None for one GPU."""
+        return self.sharding if self.gpus > 1 else None
 
-def plan(training: Training, shape: ModelShape, machine: Capacity) -> MemoryPlan:
+
+def plan(
+    training: Training, shape: ModelShape, machine: Capacity, limits: Limits | None = None
+) -> MemoryPlan:
     """Return the fastest plan that fits the machine, or else the one tried last, the smallest."""
-    candidate = None
-    for sharding in _shardings(training, machine):
-        for tokens, checkpointing in _ways(training, machine.device):
+    candidate, limits = None, limits or Limits()
+    for sharding in _shardings(training, machine, limits):
+        for tokens, checkpointing in _ways(training, machine.device, limits):
             candidate = _plan(training, shape, machine, tokens, checkpointing, sharding)
             if candidate.fits:
                 return candidate
@@ -84,13 +100,19 @@ def plan(training: Training, shape: ModelShape, machine: Capacity) -> MemoryPlan
     return candidate
 
 
-def _shardings(training: Training, machine: Capacity) -> tuple[Sharding, ...]:
+def fits(training: Training, shape: ModelShape, machine: Capacity, limits: Limits) -> bool:
+    """Return whether `plan` finds one that fits. Faster: only the smallest plans are computed."""
+    return any(
+        _plan(training, shape, machine, _least(training), True, sharding).fits
+        for sharding in _shardings(training, machine, limits)
+    )
+
+
+def _shardings(training: Training, machine: Capacity, limits: Limits) -> tuple[Sharding, ...]:
     """Return the ways to use the GPUs. Sharding is slower, so it comes last."""
-    if machine.gpus_for(training.chosen.batch_size) == 1:
+    if not machine.shards(training.chosen.batch_size):
         return ("ddp",)
-    if machine.sharding == "auto":
-        return ("ddp", "fsdp")
-    return ("fsdp",) if machine.sharding == "fsdp" else ("ddp",)
+    return ("fsdp",) if machine.sharding == "fsdp" or limits.sharded else ("ddp", "fsdp")
 
 
 def advice(training: Training, shape: ModelShape, machine: Capacity) -> str:
@@ -127,14 +149,20 @@ def _with(training: Training, **fields: object) -> Training:
     )
 
 
-def _ways(training: Training, device: Device) -> Iterator[tuple[int, bool]]:
-    least = METHODS[training.method].rows_per_sample * training.length
-    for checkpointing in (False, True):
-        tokens = max(training.tokens_at_once or tokens_at_once(device), least)
+def _ways(training: Training, device: Device, limits: Limits) -> Iterator[tuple[int, bool]]:
+    least = _least(training)
+    most = training.tokens_at_once or tokens_at_once(device)
+    for checkpointing in (True,) if limits.gradient_checkpointing else (False, True):
+        tokens = max(min(most, limits.tokens_at_once or most), least)
         while tokens > least:
             yield tokens, checkpointing
             tokens //= 2
         yield least, checkpointing
+
+
+def _least(training: Training) -> int:
+    """Return the tokens of the longest sample, which goes through the model as a whole."""
+    return METHODS[training.method].rows_per_sample * training.length
 
 
 def _plan(

@@ -106,6 +106,7 @@ class PrepareJob:
                 tokens_at_once=plan.tokens_at_once,
                 gradient_checkpointing=plan.gradient_checkpointing,
                 sharding=plan.sharding,
+                longest_row=plan.longest_row,
             ),
             events=lambda _: [NewEvent(message=message) for message in messages],
         )

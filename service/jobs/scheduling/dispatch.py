@@ -3,12 +3,13 @@
 The job records are the queue. arq's GPU queue is first come, first served, so it receives only
 jobs that a free worker can take immediately. Priority and fairness therefore apply until that
 moment. If an entry gets lost, a later `dispatch` finds its job in the records: the reconciler calls
-it in every round.
+it in every round. A job for which no free worker has enough memory is passed over until one has.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable
 
@@ -16,14 +17,23 @@ from service.config import Settings
 from service.core import ids, queue
 from service.core.cache import LookupCache
 from service.core.leases import Held, Leases
-from service.core.records import PREFIX, Unreadable
+from service.core.records import PREFIX, Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, why
 from service.fleet import workers
-from service.jobs.records import JobRecord, Jobs, Status, UnfinishedJob
+from service.jobs import lifecycle
+from service.jobs.planning.on_worker import fits_on
+from service.jobs.records import JobRecord, Jobs, NewEvent, Status, UnfinishedJob
 from service.jobs.scheduling.fair_share import next_jobs, queue_positions
+from service.models.catalogue import Catalogue, CatalogueError
 
 log = logging.getLogger(__name__)
 _WANTED = f"{PREFIX}:dispatch-wanted"
+_AWAITS_MEMORY = (
+    "No online worker has enough memory for this job. It stays in the queue until one has; cancel "
+    "it to create one with a smaller base model, max_seq_length or batch_size"
+)
+# A round passes over about this many jobs that fit no free worker. Each takes about a millisecond.
+_MOST_PASSED_OVER = 500
 _LOCK = "dispatch"
 _LOCK_S = 10.0  # a killed dispatcher blocks the others this long; renewed while alive
 
@@ -35,6 +45,8 @@ class Dispatcher:
         self._jobs = jobs
         self._redis = redis
         self._max_running = settings.max_running_jobs_per_project
+        self._catalogue = Catalogue(settings.models_file)
+        self._tokens_at_once = settings.tokens_at_once
         # Cached because clients poll, and reading a thousand queued jobs takes 10 ms.
         self._positions = LookupCache(self._read_positions, ttl_s=settings.lookup_cache_s)
 
@@ -86,10 +98,14 @@ class Dispatcher:
         queued = [job for job in jobs if job.status is Status.QUEUED]
         waiting = [job for job in queued if _task(job) in known]
         started = {worker.task for worker in gpu_workers}
-        slots = len(_free(gpu_workers)) - sum(_task(job) not in started for job in waiting)
+        free = _free(gpu_workers)
+        for job in waiting:
+            if _task(job) not in started:
+                without = self._without_worker_of(await self._read(job), free)
+                free = free if without is None else without
         running = [job for job in jobs if job.status is Status.RUNNING]
         candidates = [job for job in queued if _task(job) not in known]
-        for job in await self._next(candidates, running + waiting, slots):
+        for job in await self._next(candidates, running + waiting, free, gpu_workers):
             if lost.is_set():
                 return
             await queue.enqueue(
@@ -97,24 +113,71 @@ class Dispatcher:
             )
 
     async def _next(
-        self, queued: list[UnfinishedJob], running: list[UnfinishedJob], slots: int
+        self,
+        queued: list[UnfinishedJob],
+        running: list[UnfinishedJob],
+        free: list[workers.Worker],
+        online: list[workers.Worker],
     ) -> list[UnfinishedJob]:
-        """Return the next jobs without those that only a newer version can read."""
-        unreadable: set[str] = set()
-        while True:
-            candidates = [job for job in queued if job.id not in unreadable]
-            chosen = next_jobs(candidates, running, slots, self._max_running)
-            found = [job for job in chosen if not await self._is_readable(job)]
-            if not found:
-                return chosen
-            unreadable.update(job.id for job in found)
+        """Return the next jobs, without those that are passed over.
 
-    async def _is_readable(self, job: UnfinishedJob) -> bool:
+        These are jobs that only a newer version can read, and those that fit none of the workers
+        that are left for them.
+        """
+        passed_over: set[str] = set()
+        while True:
+            candidates = [job for job in queued if job.id not in passed_over]
+            chosen = next_jobs(candidates, running, len(free), self._max_running)
+            left, found = free, len(passed_over)
+            for job in chosen:
+                record = await self._read(job)
+                without = None if record is None else self._without_worker_of(record, left)
+                if without is None:
+                    passed_over.add(job.id)
+                    await self._note_if_none_fits(record, online)
+                else:
+                    left = without
+            if len(passed_over) == found or found >= _MOST_PASSED_OVER:
+                return [job for job in chosen if job.id not in passed_over]
+
+    async def _read(self, job: UnfinishedJob) -> JobRecord | None:
+        """Return the whole record of a job, or None if only a newer version can read it."""
         try:
-            await self._jobs.get(job.project_id, job.id)
+            return await self._jobs.get(job.project_id, job.id)
         except Unreadable:
-            return False
-        return True
+            return None
+
+    def _without_worker_of(
+        self, job: JobRecord | None, free: list[workers.Worker]
+    ) -> list[workers.Worker] | None:
+        """Return the workers that are left if one of `free` takes the job, None if it fits none.
+
+        It is the one with the least memory, so that larger jobs find the others.
+        """
+        fitting = [worker for worker in free if job is None or self._fits(job, worker)]
+        if not fitting:
+            return None
+        taker = min(fitting, key=lambda worker: worker.total_bytes)
+        return [worker for worker in free if worker is not taker]
+
+    def _fits(self, job: JobRecord, worker: workers.Worker) -> bool:
+        try:
+            entry = self._catalogue.get(job.model)
+        except CatalogueError:
+            entry = None
+        return entry is None or fits_on(job, entry, worker, self._tokens_at_once)
+
+    async def _note_if_none_fits(self, job: JobRecord | None, online: list[workers.Worker]) -> None:
+        """Say in an event, once, that a job waits for a worker with more memory."""
+        if job is None or job.awaits_memory or any(self._fits(job, w) for w in online):
+            return
+        with contextlib.suppress(lifecycle.AttemptSuperseded, Missing):
+            await self._jobs.change(
+                job.project_id,
+                job.id,
+                lifecycle.awaiting_memory,
+                events=lambda _: [NewEvent(message=_AWAITS_MEMORY, level="warn")],
+            )
 
     async def _gpu_workers(self) -> list[workers.Worker]:
         return [w for w in await workers.alive(self._redis) if "gpu" in w.queues]

@@ -7,7 +7,12 @@ from pathlib import Path
 from service.jobs.planning.smaller import MOST_RETRIES, SmallerPlan, smaller_plan
 
 
-def plans(suggestions: list[int | None], *, gradient_checkpointing: bool = False):
+def plans(
+    suggestions: list[int | None],
+    *,
+    gradient_checkpointing: bool = False,
+    can_shard: bool = False,
+):
     """The plans of a job whose every attempt runs out of memory and suggests these numbers."""
     found = []
     for retries, tokens in enumerate(suggestions):
@@ -15,11 +20,13 @@ def plans(suggestions: list[int | None], *, gradient_checkpointing: bool = False
             retries=retries,
             gradient_checkpointing=gradient_checkpointing,
             suggested_tokens=tokens,
+            can_shard=can_shard,
         )
         if plan is None:
             break
         found.append(plan)
         gradient_checkpointing = plan.gradient_checkpointing
+        can_shard = can_shard and plan.sharding is None
     return found
 
 
@@ -43,11 +50,33 @@ def test_nothing_is_left_where_a_checkpointed_row_is_too_long():
     assert plans([None], gradient_checkpointing=True) == []
 
 
+def test_several_gpus_divide_the_base_model_in_the_end():
+    found = plans([2048, 1024, 512, 256, 128], can_shard=True)
+    assert found[:3] == plans([2048, 1024, 512])
+    assert found[3:] == [SmallerPlan(256, True, "fsdp")]
+
+
+def test_several_gpus_divide_the_base_model_when_nothing_else_is_left():
+    assert plans([None, None, None], can_shard=True) == [
+        SmallerPlan(None, True),
+        SmallerPlan(None, True, "fsdp"),
+    ]
+    given = {"gradient_checkpointing": True, "can_shard": True}
+    assert plans([None, 512, None], **given) == [
+        SmallerPlan(None, True, "fsdp"),
+        SmallerPlan(512, True),
+    ]
+
+
 def test_the_words_name_what_changes():
     assert SmallerPlan(1024, False).words() == "with at most 1,024 tokens in the model at a time"
     assert SmallerPlan(None, True).words() == "with gradient checkpointing"
     assert SmallerPlan(512, True).words() == (
         "with at most 512 tokens in the model at a time and gradient checkpointing"
+    )
+    assert SmallerPlan(512, True, "fsdp").words() == (
+        "with at most 512 tokens in the model at a time, gradient checkpointing and the base model "
+        "divided among several GPUs"
     )
 
 

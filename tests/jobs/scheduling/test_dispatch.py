@@ -16,11 +16,14 @@ from service.core.leases import Leases
 from service.core.redis import Client, connect
 from service.fleet import workers
 from service.fleet.capacity import measure
+from service.fleet.workers import Capacity
 from service.jobs import lifecycle
-from service.jobs.records import JobRecord, Jobs
+from service.jobs.records import JobRecord, Jobs, Status
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.worker.main import WorkerProcess
 from tests.conftest import Api
+from tests.jobs.planning.test_estimate import gpu, large_model
+from tests.jobs.planning.test_on_worker import prepared
 from tests.jobs.scheduling.test_fair_share import job
 from tests.jobs.test_jobs import JOBS, create, until, upload
 
@@ -50,8 +53,16 @@ class Installation:
         found = await self.redis.zrange(queue.GPU, 0, -1)
         return sorted(e.decode().removeprefix("train:ftjob-") for e in found)
 
-    async def worker(self, name: str, queues: tuple[str, ...] = ("gpu",)) -> workers.Presence:
-        worker = workers.Worker(name=name, queues=queues, **measure().model_dump())
+    async def messages(self, name: str) -> list[str]:
+        """Return the messages of a job's events."""
+        found = await self.jobs.events_after(f"proj_{name[0]}", f"ftjob-{name}", None)
+        return [event.message for event in found]
+
+    async def worker(
+        self, name: str, queues: tuple[str, ...] = ("gpu",), capacity: Capacity | None = None
+    ) -> workers.Presence:
+        capacity = capacity or measure()
+        worker = workers.Worker(name=name, queues=queues, **capacity.model_dump())
         presence = workers.Presence(self.redis, worker)
         await presence.announce()
         return presence
@@ -221,6 +232,65 @@ async def test_a_dispatcher_that_was_killed_holds_up_the_others_for_seconds_only
 SELDOM = {"reconcile_every_s": 600.0}
 
 
+@pytest.fixture
+def large(here: Installation, tmp_path) -> None:
+    """The base model "base" has 8 billion parameters, which fit 24 GiB and not 14."""
+    path = large_model(tmp_path / "llama")
+    here.settings.models_file.write_text(
+        f"models:\n- {{id: base, path: {path}, license: mit, context_length: 8192}}\n"
+    )
+
+
+@pytest.mark.usefixtures("large")
+async def test_a_job_waits_for_a_worker_with_enough_memory(here: Installation):
+    await here.jobs.create(prepared())
+    await here.queued("b1", "c1")
+    await here.worker("small", capacity=gpu(14))
+    large = await here.worker("large", capacity=gpu(24))
+    async with large.training("train:other:1"):
+        assert await here.dispatch() == ["b1:1"], "only the small worker is free"
+    assert await here.dispatch() == ["a1:1", "b1:1"]
+    assert await here.messages("a1") == []
+
+
+@pytest.mark.usefixtures("large")
+async def test_small_jobs_leave_the_large_worker_to_others(here: Installation):
+    await here.queued("b1")
+    await here.jobs.create(prepared().model_copy(update={"queued_at": 9}))
+    for name, gib in (("large", 24), ("small", 14)):
+        await here.worker(name, capacity=gpu(gib))
+    assert await here.dispatch() == ["a1:1", "b1:1"]
+
+
+@pytest.mark.usefixtures("large")
+async def test_a_job_that_fits_no_worker_says_so_once_and_waits(here: Installation):
+    await here.jobs.create(prepared())
+    await here.worker("small", capacity=gpu(14))
+    assert await here.dispatch() == await here.dispatch() == []
+    (message,) = await here.messages("a1")
+    assert message.startswith("No online worker has enough memory for this job")
+    await here.worker("large", capacity=gpu(24))
+    assert await here.dispatch() == ["a1:1"]
+
+
+@pytest.mark.usefixtures("large")
+async def test_a_worker_leaves_a_job_that_it_cannot_run_to_others(here: Installation, monkeypatch):
+    """The queue is as after the large worker, for which the job was dispatched, has died."""
+    await here.jobs.create(prepared())
+    await here.worker("large", capacity=gpu(24))
+    assert await here.dispatch() == ["a1:1"]
+    monkeypatch.setattr("service.worker.main.measure", lambda: gpu(14))
+    await here.queued("b1")
+    await here.change("b1", lambda j: j.model_copy(update={"model": "gone"}))
+    async with gpu_workers(here.settings, 1):
+        async with asyncio.timeout(60):
+            while (await here.change("b1", lambda j: j)).status is not Status.FAILED:
+                await asyncio.sleep(0.05)
+    waiting = await queue.waiting(here.redis, queue.GPU)
+    assert (waiting.tasks, await here.entries()) == (1, ["a1:1"])
+    assert (await here.change("a1", lambda j: j)).status is Status.QUEUED
+
+
 @contextlib.asynccontextmanager
 async def gpu_workers(settings: Settings, number: int) -> AsyncIterator[None]:
     """Run real gpu workers in this event loop."""
@@ -250,8 +320,12 @@ async def started(api: Api, http, job_id: str) -> str:
     return next(e["id"] for e in events if e["message"] == "Fine-tuning job started")
 
 
+@pytest.mark.usefixtures("tiny")
 async def test_one_real_worker_runs_all_jobs_higher_priority_first(api: Api, http, chats, work):
-    """Trainings whose file is missing end immediately, in the real task of a real worker."""
+    """Trainings whose file is missing end immediately, in the real task of a real worker.
+
+    They are prepared while no worker is online that trains, and planned when one is.
+    """
     file_id = await upload(http, chats(12))
     async with work("cpu"):
         low = await queued_job(http, file_id, priority=-1)
@@ -263,6 +337,8 @@ async def test_one_real_worker_runs_all_jobs_higher_priority_first(api: Api, htt
             await until(http, job_id, "failed")
     begins = [await started(api, http, job_id) for job_id in (high, plain, low)]
     assert begins == sorted(begins)
+    events = (await http.get(f"{JOBS}/{low}/events")).json()["data"]
+    assert any(e["message"].startswith("Planned again for this worker: memory") for e in events)
 
 
 async def test_many_jobs_of_two_projects_all_end_on_three_real_workers(api: Api, chats, work):
