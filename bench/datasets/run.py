@@ -76,10 +76,10 @@ def near_duplicates(files: dict[str, Path]) -> str:
     from service.datasets.report.features import FeatureOptions
     from service.datasets.report.likeness import find_likeness
 
-    options = FeatureOptions(languages=False, personal_data=False, mojibake=False)
+    options = FeatureOptions(languages=False, personal_data=False, mojibake=False, quality=False)
     with tempfile.TemporaryDirectory(dir=files["mixed"].parent) as work:
         collected = collect(files["near"], NEAR_ROWS, Path(work), options, processes=2)
-        likeness = find_likeness(collected, near_threshold=0.8)
+        likeness = find_likeness(collected, near_threshold=0.8, processes=2)
     extra = sum(len(group) - 1 for group in likeness.near)
     return f"{len(likeness.near)} groups, {extra} rows could go"
 

@@ -13,6 +13,7 @@ from service.datasets.duplicates.groups import (
     contradictions,
     equal_groups,
     near_groups,
+    near_pairs,
 )
 from service.datasets.duplicates.signatures import (
     PERMUTATIONS,
@@ -70,6 +71,17 @@ def test_near_groups_find_pairs_and_leave_the_rest() -> None:
     assert [group.tolist() for group in again] == [group.tolist() for group in groups]
     some = near_groups(parted, np.array([0, 5, 300, 301]), 0.8)
     assert [group.tolist() for group in some] == [[0, 300]]
+
+
+def test_pairs_are_the_same_with_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pick = random.Random(9)
+    texts = ["".join(pick.choices("abcdefghij   ", k=100)) for _ in range(100)]
+    stack = SignatureStack(signatures([*texts, *(f"{text} too" for text in texts)]))
+    rows = np.arange(len(stack))
+    alone = near_pairs(stack, rows, 0.5)
+    monkeypatch.setattr("service.datasets.duplicates.groups._ROWS_WORTH_A_FORK", 0)
+    assert len(alone) >= 100
+    assert near_pairs(stack, rows, 0.5, processes=2).tolist() == alone.tolist()
 
 
 def test_the_ends_of_a_chain_are_not_taken_for_copies(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ for spec in sys.argv[1:]:
 """
 _NEVER = {"aiohttp", "arq", "fastapi", "httpx", "httpx2", "pydantic", "redis", "torch"}
 _FOR_SOME_FILES = {"multiprocessing", "openpyxl", "pyarrow"}
-_FOR_SOME_TEXTS = {"ftfy", "fugashi", "jsonschema_rs", "phonenumbers", "re2", "ssl", "stdnum"}
-_OF_REPORTS = {"py3langid", "rapidfuzz", "service.datasets.personal_data.detect"}
+_FOR_SOME_TEXTS = {"ftfy", "fugashi", "jsonschema_rs", "phonenumbers", "ssl", "stdnum"}
+_OF_REPORTS = {"py3langid", "rapidfuzz", "re2", "service.datasets.personal_data.detect"}
 _OF_MEASURES = {"jinja2", "numpy", "tokenizers"}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from service.datasets.personal_data.detect import find_all
+from service.datasets.personal_data.signs import Signs, signs_in
 from tests.datasets.personal_cases.cases import TOPICS, all_cases
 from tests.datasets.personal_cases.score import names_by_language, totals
 
@@ -16,6 +18,15 @@ def test_cases_are_the_same_in_each_run_and_have_their_values_in_place() -> None
         assert "«" not in "".join(case.turns), case
         assert all(case.turns[one.turn][one.start : one.end].strip() for one in case.truth), case
         assert bool(case.truth) == (case.topic not in ("clean", "words_like_names")), case
+
+
+def test_a_row_without_signs_of_a_kind_has_no_data_of_it() -> None:
+    for case in all_cases():
+        signs = signs_in(case.turns, [case.language])
+        every = Signs(*(True,) * len(Signs._fields))._replace(japanese_names=case.language == "ja")
+        for text in case.turns:
+            found = find_all(text, case.language, signs=signs)
+            assert found == find_all(text, case.language, signs=every)
 
 
 # Most values that may be missed, of each topic: fewer than a fifth of what was missed at first.

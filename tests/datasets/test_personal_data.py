@@ -92,6 +92,7 @@ def test_a_word_that_announces_an_id_counts_in_any_language() -> None:
 
 
 def test_a_bare_number_without_a_word_is_only_possible() -> None:
+    assert find_all("\ud800 0812345678", "th") == ([], [("phone", 2, 12)])  # half a character
     assert find_all("0812345678", "th") == ([], [("phone", 0, 10)])
     assert find_all("123456789018", "ja") == ([], [("jp_my_number", 0, 12)])
     assert find_all("เบอร์ 0812345678", "th").certain == [("phone", 6, 16)]

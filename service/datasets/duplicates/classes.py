@@ -36,12 +36,18 @@ class Classes(NamedTuple):
 
 
 def find_classes(
-    features: Any, rows: Rows, stack: SignatureStack, texts: RowTexts, threshold: float
+    features: Any,
+    rows: Rows,
+    stack: SignatureStack,
+    texts: RowTexts,
+    threshold: float,
+    *,
+    processes: int = 1,
 ) -> Classes:
     """Find the classes of the given rows. Each class has at least two rows."""
     of_form = _by_form(features, rows)
     forms = np.array(sorted(of_form), dtype=np.int64)
-    pairs = near_pairs(stack, forms, CANDIDATES)
+    pairs = near_pairs(stack, forms, CANDIDATES, processes=processes)
     groups, opposed = _verified(forms, pairs, texts, threshold)
     stars = _stars(groups, texts, threshold)
     in_star = {row for star in stars for row, _ in star}

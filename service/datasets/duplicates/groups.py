@@ -6,11 +6,13 @@ Rows are numbered from 0. A group is an array of at least two rows in ascending 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from service.datasets.duplicates.signatures import MIX, PERMUTATIONS, SignatureStack
+from service.datasets.parallel import map_ordered
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -21,6 +23,7 @@ Lines = np.ndarray[Any, np.dtype[np.uint32]]
 # signatures then rejects the last.
 _BANDS, _BAND_SIZE = 32, 4
 _PAIRS_AT_ONCE = 20_000
+_ROWS_WORTH_A_FORK = 20_000
 
 
 def equal_groups(hashes: Hashes) -> list[Rows]:
@@ -54,9 +57,12 @@ def near_groups(stack: SignatureStack, rows: Rows, threshold: float) -> list[Row
     return connected(parents, rows)
 
 
-def near_pairs(stack: SignatureStack, rows: Rows, threshold: float) -> Rows:
+def near_pairs(stack: SignatureStack, rows: Rows, threshold: float, *, processes: int = 1) -> Rows:
     """Return pairs of similar rows, the most similar first. Not every pair of a group is listed."""
-    found = list(_similar_pairs(stack, rows, threshold))
+    of_band = partial(_of_band, stack, rows, threshold)
+    few = len(rows) < _ROWS_WORTH_A_FORK
+    bands = map_ordered(of_band, range(_BANDS), processes=1 if few else processes)
+    found = [part for band in bands for part in band]
     if not found:
         return np.empty((0, 2), dtype=np.int64)
     pairs = np.sort(np.concatenate([pairs for pairs, _ in found]), axis=1)
@@ -71,15 +77,24 @@ def _similar_pairs(
 ) -> Iterator[tuple[Rows, Rows]]:
     """Yield arrays of pairs of places in `rows`, and how many values the rows of a pair share."""
     for band in range(_BANDS):
-        keys = _band_keys(stack, rows, band)
-        order = np.argsort(keys, kind="stable")
-        pairs = _pairs(keys[order], order)
-        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-            part = pairs[start : start + _PAIRS_AT_ONCE]
-            one, other = stack.take(rows[part[:, 0]]), stack.take(rows[part[:, 1]])
-            shared = (one == other).sum(axis=1)
-            alike = shared >= threshold * PERMUTATIONS
-            yield part[alike], shared[alike]
+        yield from _of_band(stack, rows, threshold, band)
+
+
+def _of_band(
+    stack: SignatureStack, rows: Rows, threshold: float, band: int
+) -> list[tuple[Rows, Rows]]:
+    """Return the similar pairs among those that are equal in one band."""
+    keys = _band_keys(stack, rows, band)
+    order = np.argsort(keys, kind="stable")
+    pairs = _pairs(keys[order], order)
+    found: list[tuple[Rows, Rows]] = []
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        part = pairs[start : start + _PAIRS_AT_ONCE]
+        one, other = stack.take(rows[part[:, 0]]), stack.take(rows[part[:, 1]])
+        shared = (one == other).sum(axis=1)
+        alike = shared >= threshold * PERMUTATIONS
+        found.append((part[alike], shared[alike]))
+    return found
 
 
 def connected(parents: Rows, rows: Rows) -> list[Rows]:

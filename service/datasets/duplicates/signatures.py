@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,9 @@ def _of_one_run(encoded: list[bytes], run: int) -> Signatures:
     matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
         hashes, offsets, PERMUTATIONS, _SEED
     )
-    return np.array(matrix.to_rows(), dtype=np.uint32)
+    values = chain.from_iterable(matrix.to_rows())
+    flat = np.fromiter(values, dtype=np.uint32, count=len(encoded) * PERMUTATIONS)
+    return flat.reshape(-1, PERMUTATIONS)
 
 
 class SignatureStack:

@@ -113,6 +113,11 @@ LANGUAGES: Final = tuple(_BY_LANGUAGE)
 """Codes of the languages whose addresses are detected."""
 
 
+def address_signs(languages: Iterable[str]) -> str:
+    """Return a pattern of the words that the languages write in addresses. It may be empty."""
+    return "|".join(one.needs.pattern for one in _patterns_of(tuple(languages)))
+
+
 def find_addresses(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Yield the positions of addresses in a text with ASCII digits and marks: `text[start:end]`."""
     for addresses in _patterns_of(tuple(languages)):

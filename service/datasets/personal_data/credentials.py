@@ -58,6 +58,14 @@ _PASSWORD_WORD: Final = re.compile(
     "|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|पासवर्ड"
 )
 _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([^\s/@]{3,128})@")
+_WORDS: Final = (
+    "key|secret|token|bearer|pass|pwd|private|パス|暗証番号|密码|密碼|口令|비밀번호|비번|패스워드|암호"
+    "|รหัส|พาส|mật khẩu|sandi|contraseña|mot de pass|kennwort|पास|://|hf_"
+)
+_WORD: Final = re.compile(_WORDS)
+_DIGIT: Final = re.compile(r"\d")
+SIGNS: Final = f"(?i:{_WORDS})|{_PREFIX.pattern}"
+"""Words before secrets and passwords, and the prefixes of keys."""
 _PLACEHOLDER: Final = re.compile(r"^[<\[{$%*xX.]|\*{3}|your[_-]|example|placeholder|changeme", re.I)
 _TRAILING: Final = "\"'`,.;:)」』"
 
@@ -70,14 +78,10 @@ class Secret(NamedTuple):
     end: int
 
 
-def may_hold_secret(text: str) -> bool:
-    """Whether a text contains a prefix of keys or tokens."""
-    return _PREFIX.search(text) is not None
-
-
-def find_secrets(text: str, lower: str) -> Iterator[Secret]:
-    """Find keys, tokens, private keys and passwords in a text, given also in lowercase."""
-    if _PREFIX.search(text):
+def find_secrets(text: str) -> Iterator[Secret]:
+    """Find keys, tokens, private keys and passwords in a text."""
+    lower = text.lower()
+    if _PREFIX.search(text) and (_DIGIT.search(text) or _WORD.search(lower)):
         yield from (Secret("secret", *match.span()) for match in _PREFIXED.finditer(text))
     if "PRIVATE KEY" in text:
         yield from (Secret("secret", *match.span()) for match in _PEM.finditer(text))

@@ -14,19 +14,19 @@ from service.datasets.personal_data.addresses import find_addresses
 from service.datasets.personal_data.bare_names.find import find_bare_names, may_hold_bare_name
 from service.datasets.personal_data.characters import to_ascii
 from service.datasets.personal_data.clues import CARD, clue, is_labeled_other
-from service.datasets.personal_data.credentials import find_secrets, may_hold_secret
+from service.datasets.personal_data.credentials import find_secrets
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.name_patterns import find_names_by_pattern, may_name_someone
 from service.datasets.personal_data.national_ids import NATIONAL_IDS, NationalId
 from service.datasets.personal_data.network import (
     find_emails,
     find_ip_addresses,
-    may_hide_email,
     plain_email,
 )
-from service.datasets.personal_data.passports import find_passports, may_mention_passport
+from service.datasets.personal_data.passports import find_passports
 from service.datasets.personal_data.person_names import find_names, may_hold_names
 from service.datasets.personal_data.phones import find_phones, phone_forms
+from service.datasets.personal_data.signs import NUMBER_SIGNS, Signs, signs_in
 
 
 class Found(NamedTuple):
@@ -46,17 +46,7 @@ class Findings(NamedTuple):
 
 _NOTHING: Final = Findings([], [])
 
-# A group of seven digits or more, or a number that contains letters. Without one, a text has no
-# number to look for.
-_DIGITS = re.compile(r"\d(?:[ \-().]{0,3}\d){6}", re.ASCII)
-_LETTERS = re.compile(r"[A-Z](?:[A-Z]{4}\d{4}[A-Z]|\d{6} ?\(?A)", re.ASCII)
-# Words before secrets, passwords and passports, in lowercase. Most texts contain none of them.
-_WORDS = re.compile(
-    "key|secret|token|bearer|pass|paspor|pasaporte|pwd|db_pass|private|パス|暗証番号|旅券|密码|密碼|口令|照"
-    "|비밀번호|비번|패스워드|암호|여권"
-    "|รหัส|พาส|หนังสือเดินทาง|mật khẩu|hộ chiếu|sandi|contraseña|mot de pass"
-    "|kennwort|पास|://|p<|hf_"
-)
+_LONG_NUMBER = re.compile(NUMBER_SIGNS, re.ASCII)
 _DIGIT = re.compile(r"\d")
 _RUN = re.compile(r"\d(?:[ \-.()]{0,3}\d)*", re.ASCII)
 _LETTER_AND_DIGIT = re.compile(r"[A-Za-z]\d", re.ASCII)
@@ -84,30 +74,34 @@ def find_personal_data(text: str, *languages: str, before: str = "") -> list[Fou
 
 
 def find_all(
-    text: str, *languages: str, before: str = "", custom: CustomKinds | None = None
+    text: str,
+    *languages: str,
+    before: str = "",
+    custom: CustomKinds | None = None,
+    signs: Signs | None = None,
 ) -> Findings:
     """Find personal data in a text, and numbers that are possibly personal data.
 
-    `custom` finds what the recognizers of a project describe.
+    `custom` finds what the recognizers of a project describe. `signs` are those in the row that the
+    text is from, if someone has looked for them.
     """
     plain = to_ascii(text)
-    has_digit = _DIGIT.search(plain) is not None
-    certain: list[Found] = []
-    lower = plain.lower()
-    has_word = _WORDS.search(lower) is not None
-    if has_word or (has_digit and may_hold_secret(plain)):
-        certain += (Found(*secret) for secret in find_secrets(plain, lower))
+    signs = signs_in([text], languages) if signs is None else signs
+    certain = [Found(*secret) for secret in find_secrets(plain)] if signs.secrets else []
     found = [Found(*one) for one in custom.find(plain)] if custom else []
-    found += _names_and_emails(text, plain, languages)
-    possible: list[Found] = []
-    if has_digit:
+    found += _names(text, languages, signs)
+    if signs.emails:
+        found += [Found("email", *place) for place in find_emails(plain)]
+    if signs.addresses:
         found += [Found("address", *place) for place in find_addresses(plain, languages)]
+    if signs.ip_addresses:
         found += [Found("ip_address", *place) for place in find_ip_addresses(plain)]
-        if has_word and may_mention_passport(lower):
-            found += [Found("passport", *place) for place in find_passports(plain)]
-        if _DIGITS.search(plain) is not None or _LETTERS.search(plain) is not None:
-            numbers, possible = _numbers_after(before, plain, languages)
-            found += numbers
+    if signs.passports:
+        found += [Found("passport", *place) for place in find_passports(plain)]
+    possible: list[Found] = []
+    if signs.numbers and _LONG_NUMBER.search(plain) is not None:
+        numbers, possible = _numbers_after(before, plain, languages)
+        found += numbers
     if not (found or certain or possible):
         return _NOTHING
     certain = without_overlap([*_outside(found, certain), *certain])
@@ -154,15 +148,15 @@ def _outside(found: Iterable[Found], taken: Sequence[Found]) -> Iterator[Found]:
             yield one
 
 
-def _names_and_emails(text: str, plain: str, languages: tuple[str, ...]) -> list[Found]:
-    """Find names and email addresses. `plain` is the text with ASCII digits and marks."""
-    found = [Found("person_name", *place) for place in find_bare_names(text, languages)]
-    announced = [Found("person_name", *place) for place in find_names_by_pattern(text, languages)]
-    found += _outside(announced, tuple(found))
-    if "ja" in languages:
+def _names(text: str, languages: tuple[str, ...], signs: Signs) -> list[Found]:
+    found: list[Found] = []
+    if signs.bare_names:
+        found += [Found("person_name", *place) for place in find_bare_names(text, languages)]
+    if signs.announced_names:
+        named = [Found("person_name", *place) for place in find_names_by_pattern(text, languages)]
+        found += _outside(named, tuple(found))
+    if signs.japanese_names:
         found += [Found("person_name", *place) for place in find_names(text)]
-    if "@" in plain or may_hide_email(plain):
-        found += [Found("email", *place) for place in find_emails(plain)]
     return found
 
 

@@ -166,6 +166,11 @@ def _patterns_of(languages: tuple[str, ...]) -> tuple[_Names, ...]:
     return tuple(found.values())
 
 
+def name_signs(languages: Iterable[str]) -> str:
+    """Return a pattern of the words that the languages write next to names. It may be empty."""
+    return "|".join(names.needs.pattern for names in _patterns_of(tuple(languages)))
+
+
 def may_name_someone(text: str) -> bool:
     """Whether a text, in any language, contains a word that can be next to a name."""
     return any(names.needs.search(text) for names in _ALL)

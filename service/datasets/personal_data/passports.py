@@ -6,25 +6,16 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+SIGNS: Final = (
+    "(?i:passpo|paspor|pasaporte|passeport|reisepass|passap|照|パスポート|旅券|여권|พาสปอร์ต|หนังสือเดินทาง"
+    "|hộ chiếu|पासपोर्ट|p<)"
+)
+"""Stems of the words for passports, and the start of a machine-readable one."""
 _WORDS: Final = re.compile(
     r"passports?|パスポート|旅券|护照|護照|여권|พาสปอร์ต|หนังสือเดินทาง|hộ chiếu|paspor\b"
     r"|pasaporte"
     r"|passeport|reisepass|passaporte|passaporto|पासपोर्ट",
     re.IGNORECASE,
-)
-_STEMS: Final = (
-    *(
-        "passpo",
-        "paspor",
-        "pasaporte",
-        "passeport",
-        "reisepass",
-        "passap",
-        "照",
-        "パスポート",
-        "旅券",
-    ),
-    *("여권", "พาสปอร์ต", "หนังสือเดินทาง", "hộ chiếu", "पासपोर्ट", "p<"),
 )
 # One or two letters and six to eight digits (most countries), eight or nine digits (US, UK), or the
 # Korean form with a letter inside; one letter may follow (Philippines, Indonesia).
@@ -36,11 +27,6 @@ _NUMBER: Final = re.compile(
 )
 _MACHINE_READABLE: Final = re.compile(r"P[A-Z<][A-Z]{3}[A-Z<]{39}\s{1,2}[A-Z0-9<]{44}", re.ASCII)
 _BETWEEN: Final = 32  # characters between the word and the number
-
-
-def may_mention_passport(lower: str) -> bool:
-    """Whether a text in lowercase contains a word for a passport."""
-    return any(map(lower.__contains__, _STEMS))
 
 
 def find_passports(text: str) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 _TITLES = frozenset(
     [
@@ -21,7 +21,9 @@ _TITLES = frozenset(
         *("先生", "医師", "教授", "社長", "部長", "課長", "係長", "店長", "院長"),
     ]
 )
-_HAS_KANJI_OR_KATAKANA = re.compile(r"[\u30a1-\u30fa\u4e00-\u9fff]{2}")
+SIGNS: Final = "[ァ-ヺ一-鿿]{2}"
+"""Characters that are used in Japanese names."""
+_HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
 
 
 def may_hold_names(text: str) -> bool:

@@ -242,7 +242,9 @@ def _report(
 ) -> Report:
     collected, lines, models = read.collected, read.lines, list(tokenizers)
     features = collected.features
-    likeness = find_likeness(collected, near_threshold=options.near_threshold)
+    likeness = find_likeness(
+        collected, near_threshold=options.near_threshold, processes=options.processes
+    )
     is_labeled = read.result.facts.row_format == "labeled"
     code = "label_contradiction" if is_labeled else "contradiction"
     contradicting = sorted(

@@ -29,8 +29,10 @@ from service.datasets.rows.lines import line_ranges
 
 _RANGE_BYTES = 1024 * 1024
 _FIRST_ROWS_BYTES = 64 * 1024
-# Tokenizers process a few MB/s per core, so only a sample of a large file is counted.
+# Tokenizers process a few MB/s per core. If counting a file takes longer than this many bytes do,
+# only a sample is counted, of thousands of rows.
 _TOKEN_BYTES = 24 * 1024 * 1024
+_SAMPLE_BYTES = 8 * 1024 * 1024
 _PLACES = 1_000
 _IN_MEMORY_BYTES = 64 * 1024 * 1024
 
@@ -81,7 +83,8 @@ def collect(
     """
     ranges = list(line_ranges(path, start=0, range_bytes=_RANGE_BYTES))
     size = path.stat().st_size
-    step = max(1, -(-size * max(len(options.tokenizers), 1) // _TOKEN_BYTES))
+    counted = size * len(options.tokenizers)
+    step = -(-counted // _SAMPLE_BYTES) if counted > _TOKEN_BYTES else 1
     tasks = [(*span, number % step == 0) for number, span in enumerate(ranges)]
     gathered = _Gathered(path, rows, work, options)
     if processes > 1 and len(ranges) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -317,22 +317,18 @@ def _personal(
     A value confirmed in one text of the row counts in all its texts. The kinds of values that
     are possibly personal start with `POSSIBLE`.
     """
-    from service.datasets.personal_data.detect import find_all
     from service.datasets.personal_data.known_values import KnownValues
 
     texts: list[Turn] = [*row.turns, *row.rejected, *row.beside]
+    findings = list(_findings(texts, languages, custom))
+    if not any(one for _, of_text in findings for one in of_text):
+        return []
     known = KnownValues()
     possible: list[tuple[Found, Turn]] = []
-    before = ""
-    for turn in texts:
-        if _is_prompt(turn) and not before:
-            findings = _find_in_prompt(turn.text, languages, custom)
-        else:
-            findings = find_all(turn.text, *languages, before=before, custom=custom)
-        for found in findings.certain:
+    for turn, of_text in findings:
+        for found in of_text.certain:
             known.learn(found, turn.text, *languages)
-        possible += ((found, turn) for found in findings.possible)
-        before = turn.text
+        possible += ((found, turn) for found in of_text.possible)
     places = [(turn, known.find(turn.text)) for turn in texts] if known else []
     kinds = [(one.value.kind, turn.pointer) for turn, found in places for one in found]
     taken = {(turn.pointer, one.start) for turn, found in places for one in found}
@@ -342,6 +338,26 @@ def _personal(
         if (turn.pointer, found.start) not in taken
     )
     return kinds
+
+
+def _findings(
+    texts: list[Turn], languages: tuple[str, ...], custom: CustomKinds | None
+) -> Iterator[tuple[Turn, Findings]]:
+    """Yield the findings in each text of a row, if its texts have signs of any."""
+    from service.datasets.personal_data.detect import find_all
+    from service.datasets.personal_data.signs import signs_in
+
+    before = ""
+    if texts and _is_prompt(texts[0]):
+        prompt, *texts = texts
+        yield prompt, _find_in_prompt(prompt.text, languages, custom)
+        before = prompt.text
+    signs = signs_in([turn.text for turn in texts], languages)
+    if not custom and not any(signs):
+        return
+    for turn in texts:
+        yield turn, find_all(turn.text, *languages, before=before, custom=custom, signs=signs)
+        before = turn.text
 
 
 @functools.lru_cache(maxsize=_PROMPTS)

@@ -47,7 +47,7 @@ class Likeness(NamedTuple):
     reworded: list[Rows]
 
 
-def find_likeness(collected: Collected, *, near_threshold: float) -> Likeness:
+def find_likeness(collected: Collected, *, near_threshold: float, processes: int = 1) -> Likeness:
     """Find identical, similar, and contradicting rows."""
     features = collected.features
     exact = equal_groups(features["exact"])
@@ -57,7 +57,7 @@ def find_likeness(collected: Collected, *, near_threshold: float) -> Likeness:
     kept = np.flatnonzero(unique)
     stack = SignatureStack(collected.signatures)
     with collected.texts() as texts:
-        classes = find_classes(features, kept, stack, texts, near_threshold)
+        classes = find_classes(features, kept, stack, texts, near_threshold, processes=processes)
         every = np.arange(len(features))
         contradicting = contradicting_rows(every, features, texts, near_threshold)
     near = [group for one in classes.copies for group in one if len(group) > 1]

@@ -23,7 +23,7 @@ def row_scores(
     found = by_line(issues)
     counts = [0] * (TENTHS + 1)
     counts[0] = validation.rows - len(lines)
-    valid = [line for line in found if _contains(lines, line)]
+    valid = np.intersect1d(np.array(list(found), dtype=lines.dtype), lines).tolist()
     for line in valid:
         counts[round(TENTHS * score(issue.code for issue in found[line]))] += 1
     counts[TENTHS] += len(lines) - len(valid)
@@ -34,8 +34,3 @@ def row_scores(
         histogram=Histogram([tenths / TENTHS for tenths in range(TENTHS + 2)], counts),
         weights={code: taken for code in sorted(codes) if (taken := weight(code).points)},
     )
-
-
-def _contains(lines: Lines, line: int) -> bool:
-    place = int(np.searchsorted(lines, line))
-    return place < len(lines) and int(lines[place]) == line

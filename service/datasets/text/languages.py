@@ -164,6 +164,9 @@ _NO_LETTERS = [
 ]
 
 
+_NO_ASCII_LETTERS = bytes(c for c in range(0x80) if not chr(c).isalpha())
+
+
 def _script_table() -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return the script of each code point, or 0 where it has none."""
     table = np.zeros(0x110000, dtype=np.uint8)
@@ -235,7 +238,11 @@ class Language(NamedTuple):
 
 def detect(text: str) -> Language:
     """Detect the language of a text from its first characters. Returns `und` if uncertain."""
-    points = np.frombuffer(text[:_CHARS_READ].encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    start = text[:_CHARS_READ]
+    if start.isascii():
+        letters = len(start.encode().translate(None, _NO_ASCII_LETTERS))
+        return _by_model(start, "Latin", letters)
+    points = np.frombuffer(start.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     counts = np.bincount(_SCRIPT_OF[points], minlength=len(SCRIPTS)).tolist()
     counts[0] = 0
     letters = sum(counts)
@@ -251,12 +258,18 @@ def detect(text: str) -> Language:
         return Language("ja", "Kana", 1.0)
     script = SCRIPTS[top]
     if script == "Han":
-        return Language(_chinese(text[:_CHARS_READ]), "Han", 1.0)
+        return Language(_chinese(start), "Han", 1.0)
     if script in _BY_SCRIPT:
         return Language(_BY_SCRIPT[script], script, 1.0)
+    return _by_model(start, script, letters)
+
+
+def _by_model(start: str, script: str, letters: int) -> Language:
+    if letters < _LETTERS_NEEDED:
+        return Language(UNKNOWN, "Common", 0.0)
     if letters < _LETTERS_NEEDED_LATIN:
         return Language(UNKNOWN, script, 0.0)
-    code, confidence = _classify(_DIGITS.sub("0", text[:_CHARS_READ]))
+    code, confidence = _classify(_DIGITS.sub("0", start))
     if confidence < _CONFIDENCE_NEEDED:
         return Language(UNKNOWN, script, confidence)
     return Language(str(code), script, float(confidence))

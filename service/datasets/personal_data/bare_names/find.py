@@ -14,6 +14,13 @@ _BY_LANGUAGE: Final[dict[str, Callable[[str], Iterator[tuple[int, int]]]]] = {
     "th": thai.find_names,
     "vi": vietnamese.find_names,
 }
+_SIGNS: Final = {
+    "id": indonesian.SIGNS,
+    "ko": korean.SIGNS,
+    "ms": indonesian.SIGNS,
+    "th": thai.SIGNS,
+    "vi": vietnamese.SIGNS,
+}
 LANGUAGES: Final = tuple(_BY_LANGUAGE)
 """Codes of the languages whose names are found without a title."""
 
@@ -22,6 +29,11 @@ def find_bare_names(text: str, languages: Iterable[str]) -> Iterator[tuple[int, 
     """Yield the positions of names of persons in a text: `text[start:end]`, without the title."""
     for find in dict.fromkeys(_BY_LANGUAGE[code] for code in languages if code in _BY_LANGUAGE):
         yield from find(text)
+
+
+def bare_name_signs(languages: Iterable[str]) -> str:
+    """Return a pattern of what names have in the languages. It may be empty."""
+    return "|".join(dict.fromkeys(_SIGNS[code] for code in languages if code in _SIGNS))
 
 
 def may_hold_bare_name(text: str) -> bool:

@@ -14,6 +14,8 @@ from typing import Final
 from service.datasets.personal_data.bare_names.lists import names
 
 _WORD: Final = r"[A-Z][A-Za-z'’]{0,19}"
+SIGNS: Final = r"[A-Z][A-Za-z'’]* [A-Z]"
+"""Two capitalized words in a row."""
 _RUN: Final = re.compile(rf"(?<![\w.-]){_WORD}(?: {_WORD}){{1,9}}(?![\w-])")
 # Words before the names of streets, companies and goods.
 _OTHER: Final = re.compile(

@@ -28,6 +28,8 @@ _WORD: Final = re.compile(
     rf"(?<![가-힣])(?:(?:{_LONG_FAMILY})[가-힣]{{1,2}}|[{FAMILIES}][가-힣]{{2}})"
     rf"(?=({_PARTICLES})?(?![가-힣]))"
 )
+SIGNS: Final = rf"[{FAMILIES}][가-힣]{{2}}|{_LONG_FAMILY}|-[A-Za-z][a-z]"
+"""A family name with a given name, in Hangul, or the hyphen of a romanized one."""
 _LONG: Final = re.compile(rf"(?:{_LONG_FAMILY})[가-힣]")
 # Endings of given names that are also particles: 설정은 is a name, or "the settings".
 _WEAK: Final = ("은", "나")

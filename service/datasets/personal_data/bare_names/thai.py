@@ -14,6 +14,8 @@ from typing import Final
 
 from service.datasets.personal_data.bare_names.lists import names
 
+SIGNS: Final = "[ก-๙]{2} {1,2}[ก-๙]{3}"
+"""Two Thai words with a space between them."""
 _PAIR: Final = re.compile(r"(?<![ก-๙])([ก-๙]{2,28}) {1,2}(?=([ก-๙]{3,28}))")
 # Words that are written before a given name without a space.
 _TITLE: Final = re.compile(

@@ -17,6 +17,8 @@ from service.datasets.personal_data.bare_names.lists import names, phrases
 
 _UPPER: Final = "A-ZÀ-ÃÈ-ÊÌÍÒ-ÕÙÚÝĂĐĨŨƠƯ" + "".join(map(chr, range(0x1EA0, 0x1EFA, 2)))
 _WORD: Final = rf"[{_UPPER}][^\W\d_]{{0,6}}"
+SIGNS: Final = rf"[{_UPPER}][\pL\pN]* [{_UPPER}]"
+"""Two capitalized words in a row."""
 _RUN: Final = re.compile(rf"(?<![\w-]){_WORD}(?: {_WORD}){{1,9}}(?![\w-])")
 _PERSON: Final = re.compile(
     r"(?<!\w)(?:nhân viên|gửi(?: cho)?|anh|chị|cô|chú|bác|ông|bà|em|bé|bạn|cháu|khách(?: hàng)?"
