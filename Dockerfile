@@ -9,6 +9,8 @@ ARG PYTHON_IMAGE=python:3.11-slim-trixie
 ARG PYTHON_DIGEST=
 ARG VLLM_IMAGE=vllm/vllm-openai:v0.32.0
 ARG VLLM_DIGEST=
+# More extras of the workers, such as "ray" for trainings on several machines.
+ARG EXTRAS=
 
 
 # --- Build stages ------------------------------------------------------------------------------
@@ -44,8 +46,9 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
 
 FROM builder AS worker-environment
+ARG EXTRAS
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python scripts/dependencies.py worker export > wanted.txt \
+    python scripts/dependencies.py worker export ${EXTRAS} > wanted.txt \
     && python -m pip install --quiet --constraint requirements/constraints.txt \
         --requirement wanted.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
@@ -55,8 +58,9 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
 # which pip then prefers.
 FROM builder AS worker-cpu-environment
 ARG TORCH_INDEX=
+ARG EXTRAS
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python scripts/dependencies.py worker export > wanted.txt \
+    python scripts/dependencies.py worker export ${EXTRAS} > wanted.txt \
     && python -m pip install --quiet --constraint requirements/constraints.txt \
         ${TORCH_INDEX:+--extra-index-url="$TORCH_INDEX"} --requirement wanted.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \

@@ -85,6 +85,10 @@ coverage: install  ## Run all tests and report uncovered lines
 zoo: install  ## Train and serve tiny models of each family of architectures
 	@FINETUNED_ZOO=1 $(PYTEST) -s tests/training/zoo
 
+.PHONY: multi-node
+multi-node: install  ## Train on a Ray cluster of two nodes in network namespaces, and kill one (root on Linux)
+	@FINETUNED_MULTI_NODE=1 $(PY) -m pytest -rs tests/e2e/test_multi_node.py
+
 .PHONY: exports
 exports: install  ## Export the demo's model in every format, and chat with each
 	@FINETUNED_ALL_EXPORTS=1 $(PY) -m pytest -s tests/e2e/test_exports.py

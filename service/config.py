@@ -10,9 +10,9 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.core.limits import NO_LIMITS, Limits
@@ -34,7 +34,9 @@ NEVER_PASSED_ON = frozenset(
 )
 """Parameters of vLLM that no operator can allow: they choose templates that the engine executes,
 name other requests and caches, or reach extensions of the engine."""
-_HOST = re.compile(r"(?:[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_NAME = r"(?:[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
+_HOST = re.compile(rf"{_NAME}(?::[0-9]{{1,5}})?")
+_RAY_ADDRESS = re.compile(rf"(?:ray://)?{_NAME}:[0-9]{{1,5}}", re.IGNORECASE)
 _TRACKING_URI = re.compile(rf"https?://{_HOST.pattern}(?:/[\w.~/-]*)?", re.ASCII)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+")
 
@@ -257,7 +259,8 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         le=64,
-        description="Number of this worker's GPUs that one training uses. If unset, all.",
+        description="Number of this worker's GPUs that one training uses. If unset, all. With "
+        "ray_address, the number of the cluster's GPUs.",
     )
     trainer_sharding: Literal["auto", "ddp", "fsdp"] = Field(
         default="auto",
@@ -268,6 +271,15 @@ class Settings(BaseSettings):
         default=None,
         gt=0,
         description="Maximum memory of a trainer. If unset, the memory of its device.",
+    )
+    ray_address: str | None = Field(
+        default=None,
+        description="Ray cluster that runs this worker's trainings, as ray://HOST:10001. Needs "
+        "trainer_gpus.",
+    )
+    ray_device: Literal["cuda", "cpu"] = Field(
+        default="cuda",
+        description="Whether the processes of a training take GPUs or CPUs of the Ray cluster.",
     )
     stop_grace_s: float = Field(
         default=60.0,
@@ -451,6 +463,24 @@ class Settings(BaseSettings):
         if not value.startswith(("file:///", "s3://")):
             raise ValueError("storage_url must start with file:/// or s3://")
         return value
+
+    @field_validator("ray_address")
+    @classmethod
+    def _address_of_ray(cls, value: str | None) -> str | None:
+        if value is not None and not _RAY_ADDRESS.fullmatch(value):
+            raise ValueError(
+                "ray_address: write ray://HOST:PORT, or HOST:PORT on a node of the cluster"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _size_on_ray(self) -> Self:
+        if self.ray_address is not None and self.trainer_gpus is None:
+            raise ValueError(
+                "ray_address needs trainer_gpus: the number of GPUs of the cluster that one "
+                "training uses"
+            )
+        return self
 
     @field_validator("default_project_limits")
     @classmethod

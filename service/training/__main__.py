@@ -1,7 +1,8 @@
 """``python -m service.training SPEC.json``: one training run in a child process.
 
 If the spec sets `gpus`, this process starts one process of the same kind per GPU and passes each a
-second argument (`launcher.RankPlace`).
+second argument (`launcher.RankPlace`). If it has a second argument of its own (`cluster.place`), it
+has a Ray cluster start them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from service.imports import quick_imports
+from service.training.cluster.place import Cluster
 from service.training.contract.channel import (
     Channel,
     StopFlag,
@@ -39,6 +41,7 @@ from service.training.model.folder import check_folder
 from service.training.parallel.launcher import RankPlace, supervise
 
 log: Final = logging.getLogger("service.training")
+_PLACE: Final[TypeAdapter[RankPlace | Cluster]] = TypeAdapter(RankPlace | Cluster)
 
 
 def main(arguments: list[str]) -> int:
@@ -52,10 +55,14 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     log.setLevel(logging.INFO)
     try:
-        spec, rank = _read_spec(arguments)
-        if spec.gpus > 1 and rank is None:
+        spec, place = _read_spec(arguments)
+        if isinstance(place, Cluster):
+            from service.training.cluster.supervisor import supervise_on
+
+            return supervise_on(place, spec, channel, flag)
+        if spec.gpus > 1 and place is None:
             return supervise(spec, arguments[0], channel, flag)
-        outcome = outcome_of(spec, rank, channel, flag)
+        outcome = outcome_of(spec, place, channel, flag)
     except TrainingFailure as failure:
         outcome = _failed(failure)
     flag.finish()
@@ -113,12 +120,12 @@ def _run(
         raise classify(error, doing=doing, output_dir=spec.output_dir) from None
 
 
-def _read_spec(arguments: list[str]) -> tuple[TrainSpec, RankPlace | None]:
+def _read_spec(arguments: list[str]) -> tuple[TrainSpec, RankPlace | Cluster | None]:
     if len(arguments) not in (1, 2):
         raise TrainingFailure("invalid_spec", "Usage: python -m service.training SPEC.json")
     try:
         spec = TrainSpec.model_validate_json(Path(arguments[0]).read_bytes())
-        return spec, RankPlace.model_validate_json(arguments[1]) if arguments[1:] else None
+        return spec, _PLACE.validate_json(arguments[1]) if arguments[1:] else None
     except OSError as error:
         raise TrainingFailure(
             "invalid_spec", f"The spec cannot be read: {error.strerror}."

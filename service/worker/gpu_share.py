@@ -11,7 +11,7 @@ from service.models.catalogue import Catalogue
 
 def with_budget(settings: Settings, catalogue: Catalogue, machine: Capacity) -> Settings:
     """Settings that limit trainers to the part of a shared GPU that its engines leave free."""
-    if machine.device != "cuda" or settings.gpu_sharing == "separate":
+    if machine.device != "cuda" or settings.gpu_sharing == "separate" or settings.ray_address:
         return settings
     served = engines_bytes(catalogue.all())
     budget = trainer_budget(settings, machine.memory_bytes, served)
@@ -20,6 +20,8 @@ def with_budget(settings: Settings, catalogue: Catalogue, machine: Capacity) -> 
 
 def for_training(machine: Capacity, settings: Settings) -> Capacity:
     """Capacity of each training, so that jobs are planned for the memory that is free."""
+    if settings.ray_address is not None:
+        return _of_cluster(settings)
     budget, memory = settings.trainer_memory_bytes, machine.memory_bytes
     if machine.device == "cuda" and budget is not None and memory is not None:
         machine = machine.model_copy(update={"memory_bytes": min(budget, memory)})
@@ -33,4 +35,19 @@ def for_training(machine: Capacity, settings: Settings) -> Capacity:
             "gpus": gpus,
             "sharding": settings.trainer_sharding,
         }
+    )
+
+
+def _of_cluster(settings: Settings) -> Capacity:
+    """Capacity of a training on a Ray cluster, as the operator states it.
+
+    The nodes may start only when a training waits for them, so they are not measured.
+    """
+    gpus = settings.trainer_gpus or 1
+    return Capacity(
+        device=settings.ray_device,
+        device_name=f"{gpus} × {'GPU' if settings.ray_device == 'cuda' else 'CPU'} of a cluster",
+        gpus=gpus,
+        memory_bytes=settings.trainer_memory_bytes,
+        sharding=settings.trainer_sharding if gpus > 1 else None,
     )

@@ -53,6 +53,40 @@ def test_the_engine_of_a_merged_model_takes_its_part(catalogue):
     assert alone - beside == pytest.approx(0.3 * 24 * GIB, abs=2)
 
 
+def test_a_ray_cluster_has_the_capacity_that_the_operator_states(catalogue):
+    settings = Settings(
+        ray_address="ray://head:10001",
+        trainer_gpus=16,
+        trainer_memory_bytes=80 * GIB,
+        gpu_sharing="share",
+    )
+    settings = with_budget(settings, catalogue, GPU)
+    for machine in (GPU, CPU):
+        capacity = for_training(machine, settings)
+        assert (capacity.device, capacity.gpus, capacity.sharding) == ("cuda", 16, "auto")
+        assert capacity.memory_bytes == 80 * GIB
+        assert (capacity.gpus_for(4), capacity.gpus_for(64)) == (4, 16)
+    alone = settings.model_copy(update={"trainer_gpus": 1, "ray_device": "cpu"})
+    assert for_training(GPU, alone).sharding is None
+    assert for_training(GPU, alone).device == "cpu"
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "10.0.0.1:6379", "ray://[fd00::1]:10001"])
+def test_addresses_of_a_ray_cluster(address):
+    assert Settings(ray_address=address, trainer_gpus=2).ray_address == address
+
+
+@pytest.mark.parametrize("address", ["head", "auto", "http://head:8265", "ray://head", ""])
+def test_other_addresses_are_refused_with_the_form(address):
+    with pytest.raises(ValueError, match="write ray://HOST:PORT"):
+        Settings(ray_address=address, trainer_gpus=2)
+
+
+def test_the_number_of_gpus_of_a_ray_cluster_is_required():
+    with pytest.raises(ValueError, match="ray_address needs trainer_gpus"):
+        Settings(ray_address="ray://head:10001")
+
+
 def test_a_training_uses_all_gpus_or_as_many_as_set():
     four = GPU.model_copy(update={"gpus": 4})
     assert (for_training(four, Settings()).gpus, for_training(four, Settings()).sharding) == (

@@ -16,31 +16,13 @@ from typing import Any
 from service import __version__
 from service.models.catalogue import BaseModelEntry
 from service.models.template import template_digest
+from service.training.model.folder import base_digest
 
 PASSPORT = "passport.json"
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers", "safetensors")
-_SMALL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")
-_HEAD_BYTES = 1024 * 1024
 # Spec fields to leave out: they depend on the worker or the attempt, not on the adapter.
 _PLACES = {"base_model_path", "training_file", "validation_file", "output_dir", "resume_from",
            "warm_start_path", "attempt", "job_id", "max_memory_bytes"}  # fmt: skip
-
-
-def base_digest(folder: Path) -> str:
-    """Return a SHA-256 of the base model: its small files, and each weight file's name, size, head.
-
-    The head of a safetensors file lists every tensor with its shape and offset. Reading a whole
-    16 GB model for each job would take longer than many jobs do.
-    """
-    digest = hashlib.sha256()
-    for name in _SMALL_FILES:
-        if (folder / name).is_file():
-            digest.update(name.encode() + b"\0" + (folder / name).read_bytes())
-    for weights in sorted(folder.glob("*.safetensors")):
-        with weights.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-        digest.update(f"{weights.name}\0{weights.stat().st_size}\0".encode() + head)
-    return digest.hexdigest()
 
 
 def write_passport(

@@ -30,6 +30,7 @@ from service.jobs.scheduling.gpu_turns import Turn, Turns
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry
 from service.models.registry import ModelRegistry
+from service.training.cluster.place import Cluster
 from service.training.contract.failures import has_printed_out_of_memory
 from service.training.contract.methods import METHODS
 from service.training.contract.protocol import (
@@ -138,7 +139,7 @@ class Attempt:
             return Outcome.STOPPED
         self._phases.enter("loading")
         self._child = await Child.start(
-            [sys.executable, "-m", "service.training", str(spec_file)],
+            [sys.executable, "-m", "service.training", str(spec_file), *self._cluster()],
             env=environment() | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"},
             stderr=self._dir / "trainer.log",
         )
@@ -220,6 +221,13 @@ class Attempt:
             "rows": record.rows,
         }
         return path
+
+    def _cluster(self) -> list[str]:
+        """Return the argument that has a Ray cluster run the trainer's processes, if one does."""
+        address = self._settings.ray_address
+        if address is None:
+            return []
+        return [Cluster(address=address, device=self._settings.ray_device).model_dump_json()]
 
     def _devices(self, batch_size: int) -> dict[str, Any]:
         """Return the GPU count (at most one per batch row) and the sharding mode."""

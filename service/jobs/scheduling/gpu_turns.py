@@ -30,7 +30,8 @@ class Turns:
 
     def __init__(self, settings: Settings, resolve: Resolve = resolve) -> None:
         urls = {u.strip() for urls in settings.upstreams.values() for u in urls.split(",")}
-        turns = settings.gpu_sharing == "time-slice"
+        # A cluster trains on GPUs of its own.
+        turns = settings.gpu_sharing == "time-slice" and settings.ray_address is None
         self._engines = [parse(url) for url in sorted(urls - {""})] if turns else []
         self._settings = settings
         self._resolve = resolve

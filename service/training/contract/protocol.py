@@ -45,6 +45,8 @@ WarningCode = Literal[
     "pairs_alike",  # both answers are identical after truncation: dropped
     "validation_not_split",  # the training rows cannot be split: trained without validation
     "warm_start_base_differs",  # the warm-start adapter names a different base model
+    "cluster_away",  # the Ray cluster does not answer
+    "node_lost",  # a node of the Ray cluster was lost
 ]
 
 NoteCode = Literal[
@@ -54,6 +56,8 @@ NoteCode = Literal[
     "mixture_of_experts",  # which layers are adapted, and that the experts are not quantized
     "stopped_early",  # the validation loss stopped improving
     "best_kept",  # the step whose adapter is the result, and why
+    "waiting_for_nodes",  # the Ray cluster has too few free GPUs at present
+    "placed_on_nodes",  # the number of processes and nodes of the Ray cluster
 ]
 
 

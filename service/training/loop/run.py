@@ -284,9 +284,8 @@ def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeede
             f"{selection.best_loss:.4f} is the lowest of all evaluations."
         )
         channel.send(Noted(code="best_kept", message=message))
-        trainer.plan.ranks.wait()  # until the first rank has written the weights
         if adapter_step != step:
-            load_weights(trainer.model, trainer.best_weights)
+            trainer.load_best()
     plan = trainer.plan
     probes = probe(trainer.model, plan.validation or plan.training, spec.probe_rows)
     result = spec.output_dir / "adapter"

@@ -47,11 +47,11 @@ from service.training.loop.metrics import Tally
 from service.training.loop.plan import Plan
 from service.training.loop.schedule import rate_factor
 from service.training.loop.selection import Selection
-from service.training.model.adapters import save_adapter, start_from
+from service.training.model.adapters import load_weights, save_adapter, start_from
 from service.training.model.head import use_frozen_head
 from service.training.model.models import keep_adapter_in_fp32
 from service.training.model.warm_start import ADAPTER_WEIGHTS
-from service.training.parallel.ranks import load_random_state, random_state_file, save_random_state
+from service.training.parallel.ranks import load_random_state, random_state, random_state_file
 
 # Number of validation rows scored at a checkpoint mid-run; the last checkpoint scores all.
 VALIDATION_ROWS: Final = 256
@@ -119,6 +119,12 @@ class AdapterTrainer(Trainer):
     def best_weights(self) -> Path:
         """File with the weights of the best evaluation, used with `keep_best`."""
         return self.plan.spec.output_dir / "best" / ADAPTER_WEIGHTS
+
+    def load_best(self) -> None:
+        """Load the weights of the best evaluation, which the first rank has on its disk."""
+        if self.plan.ranks.is_first:
+            load_weights(self._adapted, self.best_weights)
+        self.plan.ranks.copy_from_first(self._trained())
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return _Order(self.plan)
@@ -280,11 +286,11 @@ class AdapterTrainer(Trainer):
                     self.selection.write(folder, step, self.best_weights)
                 if self._scale is not None:
                     self._scale.write(folder)
-            ranks.wait()
-            if not ranks.is_first:
-                save_random_state(random_state_file(folder, ranks.index))
-            ranks.wait()
+            # Only the first rank writes: the others may be on machines with other disks.
+            states = ranks.collect(f"random-state/{step}", random_state())
             if ranks.is_first:
+                for index, state in enumerate(states[1:], start=1):
+                    random_state_file(folder, index).write_bytes(state)
                 seal(folder, self.plan.run, step=step, trained_tokens=self.trained_tokens)
         except BaseException:
             # A partial checkpoint is useless, and its disk space may be needed after the failure.

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
+from typing import Final
 
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.spec import TrainSpec
 from service.training.model.stored_weights import unquantizable, untrainable
+
+_SMALL_FILES: Final = (
+    *("config.json", "tokenizer.json"),
+    *("tokenizer_config.json", "generation_config.json"),
+)
+_HEAD_BYTES: Final = 1024 * 1024
+
+
+def base_digest(folder: Path) -> str:
+    """Return a SHA-256 of the base model: its small files, and each weight file's name, size, head.
+
+    The head of a safetensors file lists every tensor with its shape and offset. Reading a whole
+    16 GB model for each job would take longer than many jobs do.
+    """
+    digest = hashlib.sha256()
+    for name in _SMALL_FILES:
+        if (folder / name).is_file():
+            digest.update(name.encode() + b"\0" + (folder / name).read_bytes())
+    for weights in sorted(folder.glob("*.safetensors")):
+        with weights.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        digest.update(f"{weights.name}\0{weights.stat().st_size}\0".encode() + head)
+    return digest.hexdigest()
 
 
 def check_folder(spec: TrainSpec) -> None:

@@ -17,8 +17,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import IO, Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -42,6 +43,8 @@ from service.training.contract.spec import TrainSpec
 log: Final = logging.getLogger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
+FOREIGN: Final = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+"""Libraries that see these variables would shard the batches a second time."""
 _POLL_S: Final = 0.2
 # Time from the first rank's exit until the rest are killed, so that the others can report the
 # cause. A rank whose peer is gone fails too, with a less useful message, and one that waits for a
@@ -49,20 +52,19 @@ _POLL_S: Final = 0.2
 _GRACE_S: Final = 5.0
 _READ_BYTES: Final = 64 * 1024
 _FINE: Final = (EXIT_SUCCEEDED, EXIT_STOPPED)
-# Libraries that see these variables would shard the batches a second time.
-_FOREIGN: Final = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 
 
 class RankPlace(BaseModel):
     """Second argument of a rank: its number and the meeting point of all ranks.
 
-    The meeting point is a port on the loopback device. Rank 0 inherits its listening socket as
-    `listen_fd`.
+    The meeting point is a port on rank 0's machine, and on its loopback device if all ranks run
+    there. Rank 0 inherits its listening socket as `listen_fd`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rank: int
+    host: str = LOOPBACK
     port: int
     listen_fd: int | None = None
 
@@ -83,24 +85,43 @@ def supervise(spec: TrainSpec, spec_file: str, channel: Channel, flag: StopFlag)
     for rank in ranks:
         while rank.read(channel, flag):
             pass
-    verdict = _judge(ranks)
+    verdict = judge(ranks)
     flag.finish()
     if isinstance(verdict, Failed):
         channel.send(verdict)
         return EXIT_FAILED
     if verdict < 0:
-        log.error("A rank was killed by %s.", signal.Signals(-verdict).name)
-        _die_of_signal(-verdict)
+        die_of_signal(-verdict)
     return verdict
 
 
 @dataclass
-class _Rank:
+class RankOutput:
+    """What one rank has reported: its failure, and the exit code that it ended with by itself."""
+
     index: int
-    process: subprocess.Popen[bytes]
-    code: int | None = None  # of the process's own exit, not of the kill by `end`
+    code: int | None = None
     failed: Failed | None = None
     _pending: bytes = field(default=b"", repr=False)
+
+    def take(self, chunk: bytes, deliver: Callable[[Message], None]) -> None:
+        """Take a part of the rank's stdout. Complete messages of rank 0 are delivered."""
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        for line in lines:
+            try:
+                message = parse_message(line)
+            except ProtocolError as error:
+                log.warning("Rank %d: %s", self.index, error)
+                continue
+            if isinstance(message, Failed):
+                self.failed = message
+            elif self.index == 0:
+                deliver(message)
+
+
+@dataclass
+class _Rank(RankOutput):
+    process: subprocess.Popen[bytes] = field(kw_only=True)
 
     @property
     def stdout(self) -> int:
@@ -110,21 +131,14 @@ class _Rank:
     def read(self, channel: Channel, flag: StopFlag) -> bool:
         """Read what is in the pipe, or wait for data. Returns whether more may follow."""
         chunk = os.read(self.stdout, _READ_BYTES)
-        *lines, self._pending = (self._pending + chunk).split(b"\n")
-        for line in lines:
-            try:
-                self._receive(parse_message(line), channel, flag)
-            except ProtocolError as error:
-                log.warning("Rank %d: %s", self.index, error)
-        return bool(chunk)
 
-    def _receive(self, message: Message, channel: Channel, flag: StopFlag) -> None:
-        if isinstance(message, Failed):
-            self.failed = message
-        elif self.index == 0:
+        def deliver(message: Message) -> None:
             if isinstance(message, Succeeded | Stopped):
                 flag.finish()
             channel.send(message)
+
+        self.take(chunk, deliver)
+        return bool(chunk)
 
     def send(self, line: bytes) -> None:
         assert self.process.stdin is not None
@@ -158,17 +172,21 @@ def _start(ranks: list[_Rank], spec: TrainSpec, spec_file: str) -> None:
                     "internal_error",
                     f"Process {index + 1} of {spec.gpus} cannot be started: {error.strerror}.",
                 ) from error
-            ranks.append(_Rank(index, process))
+            ranks.append(_Rank(index, process=process))
 
 
 def start_rank(
-    spec_file: str, place: RankPlace, environment: dict[str, str]
+    spec_file: str,
+    place: RankPlace,
+    environment: dict[str, str],
+    stderr: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start the process of one rank. Raises OSError."""
     return subprocess.Popen(
         [sys.executable, "-m", "service.training", spec_file, place.model_dump_json()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=stderr,
         env=environment,
         pass_fds=() if place.listen_fd is None else (place.listen_fd,),
     )
@@ -176,7 +194,7 @@ def start_rank(
 
 def environment(index: int, count: int) -> dict[str, str]:
     """Environment of a rank: a copy of this process's, with one of the visible devices."""
-    env = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     visible = [d for d in env.get("CUDA_VISIBLE_DEVICES", "").split(",") if d.strip()]
     if "CUDA_VISIBLE_DEVICES" not in env:
         visible = [str(device) for device in range(count)]
@@ -215,7 +233,7 @@ def _are_running(ranks: list[_Rank]) -> bool:
     return not all(ended)
 
 
-def _judge(ranks: list[_Rank]) -> Failed | int:
+def judge(ranks: Sequence[RankOutput]) -> Failed | int:
     """Outcome of the run: the exit code of rank 0 if it is fine, else the best known cause.
 
     Causes in order of preference: a reported failure with a known code, the signal that killed a
@@ -238,7 +256,9 @@ def _judge(ranks: list[_Rank]) -> Failed | int:
     )
 
 
-def _die_of_signal(number: int) -> None:
+def die_of_signal(number: int) -> None:
+    """End this process by the signal that killed a rank, so that the parent sees the same."""
+    log.error("A rank was killed by %s.", signal.Signals(number).name)
     with contextlib.suppress(OSError):  # SIGKILL has no handler
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

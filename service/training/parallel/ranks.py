@@ -8,11 +8,12 @@ must call these functions in the same order.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 import torch.distributed as dist
@@ -22,7 +23,7 @@ from torch.nn import Parameter
 from service.training.contract.channel import StopFlag
 from service.training.contract.failures import TrainingFailure
 from service.training.model.models import Place
-from service.training.parallel.launcher import LOOPBACK, RankPlace
+from service.training.parallel.launcher import RankPlace
 
 # Ranks read the data and load the model at different speeds; all wait for the slowest.
 _PATIENCE: Final = timedelta(hours=1)
@@ -38,6 +39,7 @@ class Ranks:
     index: int = 0
     size: int = 1
     device: str = "cpu"
+    store: Any = None
 
     @property
     def is_first(self) -> bool:
@@ -76,6 +78,22 @@ class Ranks:
         for parameter in parameters:
             dist.broadcast(parameter.data, src=0)
 
+    def collect(self, name: str, data: bytes) -> list[bytes]:
+        """Return the `data` of every rank on the first rank, and an empty list on the others.
+
+        For small data that is not a tensor. The ranks may run on machines that share no disk.
+        """
+        if self.size == 1:
+            return [data]
+        if not self.is_first:
+            self.store.set(f"{name}/{self.index}", data)
+            return []
+        others = [f"{name}/{index}" for index in range(1, self.size)]
+        found = [data, *(bytes(self.store.get(key)) for key in others)]
+        for key in others:
+            self.store.delete_key(key)
+        return found
+
     def agree_on(self, flag: StopFlag) -> StopFlag:
         """Return a flag that is set for all ranks at the same step."""
         return flag if self.size == 1 else _AgreedFlag(flag, self)
@@ -108,7 +126,7 @@ def join(at: RankPlace | None, count: int, place: Place) -> Ranks:
         return Ranks()
     # Avoid torch's environment variables, which would make transformers shard the batches too.
     store = dist.TCPStore(  # type: ignore[attr-defined]
-        LOOPBACK,
+        at.host,
         at.port,
         count,
         is_master=at.rank == 0,
@@ -132,7 +150,7 @@ def join(at: RankPlace | None, count: int, place: Place) -> Ranks:
         timeout=_PATIENCE,
         device_id=torch.device("cuda", 0) if place.device == "cuda" else None,
     )
-    return Ranks(at.rank, count, place.device)
+    return Ranks(at.rank, count, place.device, store)
 
 
 def random_state_file(checkpoint: Path, rank: int) -> Path:
@@ -140,12 +158,14 @@ def random_state_file(checkpoint: Path, rank: int) -> Path:
     return checkpoint / f"rng_state_{rank}.pth"
 
 
-def save_random_state(path: Path) -> None:
-    """Write the random state that dropout draws from in this process. Raises OSError."""
+def random_state() -> bytes:
+    """Return the random state that dropout draws from in this process, as a file's content."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
-    torch.save(states, path)
+    content = io.BytesIO()
+    torch.save(states, content)
+    return content.getvalue()
 
 
 def load_random_state(path: Path) -> None:
