@@ -1,12 +1,13 @@
 """Training contestant: plain TRL, SFTTrainer with its defaults, as a separate process.
 
     python bench/training/plain.py MODEL_FOLDER ROWS.jsonl BATCH_SIZE RANK SEED ADAPTER_FOLDER
-        [--packing] [--bf16] [--no-checkpointing]
+        [--packing] [--bf16 | --fp16] [--nf4] [--no-checkpointing]
 
 TRL defaults to fp32 weights and gradient checkpointing; ours are bfloat16 without checkpointing.
 
-Prints one JSON object: tokens (without padding), seconds in train(), peak resident bytes. The loss
-covers only the answers, which is TRL's default for rows with prompt and completion.
+Prints one JSON object: tokens (without padding), seconds in train(), and the peak of resident bytes
+or, on a GPU, of allocated ones. The loss covers only the answers, which is TRL's default for rows
+with prompt and completion.
 """
 
 from __future__ import annotations
@@ -18,6 +19,33 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+
+def precision(torch: Any) -> dict[str, Any]:
+    """Return the arguments that load and compute in the precision of the command line."""
+    names = {"--bf16": "bfloat16", "--fp16": "float16"}
+    dtype = next((names[option] for option in names if option in sys.argv), None)
+    if dtype is None:
+        return {}
+    options: dict[str, Any] = {"dtype": dtype}
+    if "--nf4" in sys.argv:
+        from transformers import BitsAndBytesConfig
+
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=getattr(torch, dtype),
+        )
+    return {"model_init_kwargs": options, "bf16": dtype == "bfloat16", "fp16": dtype == "float16"}
+
+
+def peak_bytes(torch: Any) -> int:
+    """Return the most memory that this process had on the GPU, or resident without one."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main(model: str, rows: Path, batch_size: int, rank: int, seed: int, out: Path) -> None:
@@ -40,7 +68,7 @@ def main(model: str, rows: Path, batch_size: int, rank: int, seed: int, out: Pat
                 learning_rate=2e-4,
                 packing="--packing" in sys.argv,
                 gradient_checkpointing="--no-checkpointing" not in sys.argv,
-                model_init_kwargs={"dtype": "bfloat16"} if "--bf16" in sys.argv else None,
+                **precision(torch),
                 report_to="none",
                 save_strategy="no",
                 logging_strategy="no",
@@ -56,11 +84,10 @@ def main(model: str, rows: Path, batch_size: int, rank: int, seed: int, out: Pat
         trainer.train()
         seconds = time.perf_counter() - began
         trainer.save_model(str(out))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     figures = {
         "tokens": tokens,
         "seconds": seconds,
-        "peak_bytes": peak,
+        "peak_bytes": peak_bytes(torch),
         "steps": trainer.state.global_step,
         "dtype": str(trainer.model.dtype),
     }
