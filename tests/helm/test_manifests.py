@@ -2,7 +2,7 @@
 
 Kubernetes objects are validated strictly against the schemas of the supported versions, those of
 the Prometheus operator and KEDA against models generated from their definitions, and HTTPRoute
-against the schema of the Gateway API, if node is available.
+against the schema of the Gateway API, if node is available. `test_ray.py` validates RayClusters.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ CUSTOM = {
     "PrometheusRule": prometheus_operator,
     "ScaledObject": keda,
 }
-CHECKED_ELSEWHERE = {*CUSTOM, "HTTPRoute"}
+CHECKED_ELSEWHERE = {*CUSTOM, "HTTPRoute", "RayCluster"}
 KEDA = {"enabled": True, "maxReplicas": 2}
 EVERYTHING: dict[str, Any] = {
     "models": [{**MODEL, "image": {"repository": "m", "tag": "1"}, "engine": {"keda": KEDA}}],
     "worker": {"gpuPools": [{"name": "a", "gpu": {"count": 2, "product": "L4"}, "keda": KEDA}]},
     "api": {"autoscaling": {"enabled": True}},
+    "ray": {"gpus": 2, "cluster": {"enabled": True}},
     "exports": {"signingKey": {"existingSecret": "s"}},
     "mlflow": {"trackingUris": ["https://mlflow.example"], "existingSecret": "t"},
     "networkPolicy": {"mlflowEgress": [{"ports": [{"port": 443}]}]},

@@ -40,6 +40,11 @@ spec:
           {{- include "finetuned.envOfAll" (dict "root" $root "component" "worker" "env" (merge (dict) ($part.env | default dict) (include "finetuned.trainerEnv" $gpu | fromYaml))) | nindent 10 }}
             - name: FINETUNED_WORKER_NAME
               valueFrom: {fieldRef: {fieldPath: metadata.name}}
+            {{- if eq $part.name "ray" }}
+            {{- with include "finetuned.rayToken" $root }}
+            {{- . | nindent 12 }}
+            {{- end }}
+            {{- end }}
             {{- if $signingKey }}
             - name: FINETUNED_EXPORT_SIGNING_KEY
               value: /etc/finetuned-signing/signing-key.pem
