@@ -119,6 +119,7 @@ def kept_by_torch(folder, rows, quantization="none"):
     from service.training.model import head
     from service.training.model.adapters import add_adapter
     from service.training.model.attention import can_join
+    from service.training.model.lora_sum import sum_in_place
     from service.training.model.models import Place, keep_adapter_in_fp32, load_base
 
     spec = spec_for(folder, quantization)
@@ -126,6 +127,7 @@ def kept_by_torch(folder, rows, quantization="none"):
     model = add_adapter(base, spec, spec.hyperparameters.lora.settled())
     keep_adapter_in_fp32(model)
     head.use_frozen_head(base)
+    sum_in_place(model)
     model.train()
     ids, told = torch.randint(5, 4000, (4, 128)), {}
     if rows == "packed":
@@ -166,19 +168,15 @@ def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, rows, dev
     assert layers + copies + head == pytest.approx(kept, rel=0.05)
 
 
-def test_layers_in_nf4_share_their_input_on_cuda(tiny_model_path, shape, monkeypatch):
-    """PEFT asks torch whether autocast is on, which means: on CUDA."""
-    of_device = torch.is_autocast_enabled
-    monkeypatch.setattr(
-        "torch.is_autocast_enabled", lambda *device: of_device(*device) if device else True
-    )
+def test_layers_in_nf4_share_their_input_too(tiny_model_path, shape):
     kept = kept_by_torch(tiny_model_path, "padded", "nf4")
     found = estimated(shape, quantization="nf4")
     copies = found.adapter // 2
     layers = (found.activations - copies) * 2 / 3
     assert layers + copies + 512 * 64 * 6 == pytest.approx(kept, rel=0.05)
-    apart = estimated(shape, quantization="nf4", device="cpu").activations
-    assert apart > 1.1 * found.activations
+    for apart in ({"dropout": 0.1}, {"use_dora": True}):
+        given = {"quantization": "none", "lora": {"r": 4, **apart}}
+        assert estimated(shape, **given).activations > 1.1 * found.activations
 
 
 def loaded_by_bitsandbytes(folder):

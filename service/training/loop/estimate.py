@@ -116,9 +116,10 @@ def estimate_memory(
     joined = packing and device == "cpu"
     positions = _positions(kind, share, tokens_at_once, longest, joined=joined)
     masked = longest if packing and not joined else 0
-    # PEFT converts the input of each layer to fp32, and autocast converts it back, which copies it.
-    # Neither happens in fp32, nor to layers in NF4 on CUDA.
-    copied = width != _FP32 and not (chosen.quantization == "nf4" and device == "cuda")
+    # Dropout makes an input for each layer. For DoRA, PEFT converts the input of each layer to
+    # fp32, and autocast converts it back; neither happens in fp32, nor to layers in NF4 on CUDA.
+    is_converted = width != _FP32 and not (chosen.quantization == "nf4" and device == "cuda")
+    copied = lora.dropout > 0 or (lora.use_dora and is_converted)
     inputs = sum(layer.inputs for layer in (layers if copied else _distinct(layers)))
     kept = _kept_bytes(shape, layers, inputs, lora.r, width, masked=masked)
     if gradient_checkpointing:

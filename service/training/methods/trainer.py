@@ -49,6 +49,7 @@ from service.training.loop.schedule import rate_factor
 from service.training.loop.selection import Selection
 from service.training.model.adapters import load_weights, save_adapter, start_from
 from service.training.model.head import use_frozen_head
+from service.training.model.lora_sum import sum_in_place
 from service.training.model.models import keep_adapter_in_fp32
 from service.training.model.warm_start import ADAPTER_WEIGHTS
 from service.training.parallel.ranks import load_random_state, random_state, random_state_file
@@ -100,6 +101,7 @@ class AdapterTrainer(Trainer):
             # All ranks created the same adapter; from here on, each draws its own dropout.
             torch.manual_seed(plan.spec.seed + plan.ranks.index)
         use_frozen_head(model.get_base_model())
+        sum_in_place(model)
         self._prepare_validation()
 
     def _prepare_validation(self) -> None:
