@@ -1,4 +1,4 @@
-"""Installs our plugin's dependencies into a Python with vLLM, without changing its packages.
+"""Installs our dependencies and vLLM's plugins into a Python with vLLM, changing no packages.
 
     python3 scripts/add_to_vllm.py
 
@@ -37,7 +37,8 @@ def main() -> None:
         constraints.write("\n".join(merged(CONSTRAINTS.read_text("utf-8"), present)) + "\n")
         constraints.flush()
         pip = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--break-system-packages"]
-        subprocess.run([*pip, "--constraint", constraints.name, *dependencies([])], check=True)
+        wanted = dependencies(["inference"])
+        subprocess.run([*pip, "--constraint", constraints.name, *wanted], check=True)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from scripts.open_models import OPEN_MODELS, QWEN3, RUN_HERE, OpenModel
 from service.config import GIB, Settings
 from service.fleet.workers import Capacity
+from service.inference.engine.facts import quantized_bytes
 from service.inference.engine.sizing import (
     OVERHEAD,
     WORKING_BYTES,
     BaseFacts,
     Facts,
+    Quantization,
     Sizes,
     SizingError,
     size,
@@ -41,6 +43,7 @@ from service.worker.gpu_share import for_training
 GPUS_GIB, MACHINE_GIB = (24, 48, 80), 128
 ALL_GPUS_GIB = (8, 12, 16, *GPUS_GIB)
 LENGTH, BATCH = 2048, 8
+QUANTIZATIONS: tuple[Quantization, ...] = ("none", "fp8", "nf4")
 # An engine with less context than this is not called suitable.
 USABLE_CONTEXT = 8192
 DOCS = Path(__file__).parent.parent / "docs"
@@ -65,22 +68,25 @@ def training(shape: ModelShape, gpu: Capacity) -> MemoryPlan:
 
 
 def engine(shape: ModelShape, memory: int, sharing: str, context: int) -> Sizes | None:
-    """Size the model's engine in 16 bits. Returns None if the weights leave no room."""
-    weights = 2 * shape.parameters
-    base = BaseFacts(
-        "m",
-        weights_bytes=weights,
-        context_length=context,
-        kv_bytes_per_token=2 * shape.layers * shape.kv_width * 2,
-        adapter_bytes_per_rank=2 * sum(x.inputs + x.outputs for x in shape.linears),
-    )
-    facts = Facts(base, MACHINE_GIB * GIB, True, memory, served_bytes=weights)
-    try:
-        sizes = size(settings(gpu_sharing=sharing), facts)
-    except SizingError:
-        return None
-    room = memory * (sizes.gpu_memory_utilization or 0) - weights * OVERHEAD - WORKING_BYTES
-    return sizes if room > GIB else None
+    """Size the model's engine, with the weights that fit. Returns None if none leave room."""
+    for quantization in QUANTIZATIONS:
+        base = BaseFacts(
+            "m",
+            weights_bytes=quantized_bytes(shape, quantization),
+            context_length=context,
+            kv_bytes_per_token=2 * shape.layers * shape.kv_width * 2,
+            adapter_bytes_per_rank=2 * sum(x.inputs + x.outputs for x in shape.linears),
+            quantization=quantization,
+        )
+        facts = Facts(base, MACHINE_GIB * GIB, True, memory, served_bytes=2 * shape.parameters)
+        try:
+            sizes = size(settings(gpu_sharing=sharing), facts)
+        except SizingError:
+            continue
+        share = sizes.gpu_memory_utilization or 0
+        if memory * share - base.weights_bytes * OVERHEAD - WORKING_BYTES > GIB:
+            return sizes
+    return None
 
 
 class Fit(NamedTuple):
@@ -119,8 +125,15 @@ def row(model: OpenModel, gib: int) -> str:
         trains = f"{alone.needed / GIB:.0f} GiB, {alone.tokens_at_once:,} at once{checkpointed}"
     serves = "does not fit"
     if made is not None:
-        serves = f"{made.max_loras} / {made.max_cpu_loras}, {made.max_model_len:,} tokens"
+        adapters = f"{made.max_loras} / {made.max_cpu_loras}"
+        serves = f"{adapters}, {made.max_model_len:,} tokens{weights_of(made)}"
     return f"| {model.name} | {gib} GiB | {trains} | {speed.expected:,.0f} | {serves} | {both} |"
+
+
+def weights_of(engine: Sizes) -> str:
+    """Return how an engine quantizes the weights, as the end of a cell."""
+    quantization = engine.base.quantization
+    return "" if quantization == "none" else f", {quantization.upper()}"
 
 
 def operations_table() -> str:
@@ -198,7 +211,8 @@ def _smallest_gpus(shape: ModelShape, context: int) -> tuple[str, str, str]:
         if found.training.fits:
             trains = trains or f"{gib} GiB"
         if found.engine and found.engine.max_model_len >= min(context, USABLE_CONTEXT):
-            serves = serves or f"{gib} GiB, {found.engine.max_model_len:,} tokens"
+            tokens = f"{found.engine.max_model_len:,} tokens"
+            serves = serves or f"{gib} GiB, {tokens}{weights_of(found.engine)}"
             if found.both != "–":
                 both = f"{gib} GiB, `{found.both}`"
                 break

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -217,6 +217,19 @@ def models_add(
     context_length: Annotated[
         int | None, typer.Option(min=64, help="Context length, if below the model's.")
     ] = None,
+    serving_quantization: Annotated[
+        Literal["auto", "none", "fp8", "nf4"],
+        typer.Option(
+            help="How engines hold the weights: in 16 bits (none), in 8 bits (fp8), in the 4 bits "
+            "of QLoRA (nf4), or the first of these that fits the GPU (auto)."
+        ),
+    ] = "auto",
+    serving_path: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the same model in AWQ, GPTQ or FP8, which engines serve in its place."
+        ),
+    ] = None,
     revision: Revision = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -237,6 +250,8 @@ def models_add(
                 context_length,
                 revision,
                 report=_progress,
+                serving_quantization=serving_quantization,
+                serving_path=serving_path,
             )
         )
     except operator.CHORE_ERRORS as e:

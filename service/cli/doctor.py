@@ -21,6 +21,7 @@ from service.core.storage_check import storage_fault
 from service.fleet.capacity import (
     Gpu,
     all_have_bf16,
+    capability,
     installed_gpus,
     memory_bytes,
     own_gpus,
@@ -29,6 +30,7 @@ from service.inference.engine.facts import engines_bytes, gather
 from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
+from service.models.serving import serving_fault
 from service.models.weights import folder_fault
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.placement import Placement, place, summary, wanted_engines
@@ -83,10 +85,12 @@ def machine_plan(data_dir: Path, gpus: str | None) -> dict[str, Any]:
 
     Raises BadGpus for others, and if this machine has none or does not report their memory.
     """
-    settings, has_bf16 = _settings(data_dir), None
+    settings = _settings(data_dir)
+    known, has_bf16 = None, None
     if gpus is not None:
         sizes = parse_gpus(gpus)
     else:
+        known = capability()
         own = own_gpus()
         has_bf16 = all_have_bf16(own)
         sizes = tuple(gpu.memory_bytes for gpu in own if gpu.memory_bytes is not None)
@@ -97,7 +101,7 @@ def machine_plan(data_dir: Path, gpus: str | None) -> dict[str, Any]:
         entries = Catalogue(settings.models_file).all()
     except CatalogueError as e:
         raise BadGpus(str(e)) from e
-    return plan_of(sizes, entries, settings, memory_bytes(), has_bf16=has_bf16)
+    return plan_of(sizes, entries, settings, memory_bytes(), has_bf16=has_bf16, capability=known)
 
 
 def _storage(url: str) -> list[Finding]:
@@ -137,7 +141,7 @@ def _placement(settings: Settings, served: Sequence[BaseModelEntry]) -> Placemen
     sizes = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
     if len(gpus) < 2 or len(sizes) < len(gpus):
         return None
-    return place(sizes, wanted_engines(served), settings, memory_bytes())
+    return place(sizes, wanted_engines(served, capability()), settings, memory_bytes())
 
 
 def _settings(data_dir: Path) -> Settings:
@@ -162,9 +166,11 @@ def _sized(
     merged: str | None = None,
 ) -> Finding:
     name = f"engine of {merged or entry.id}"
-    if fault := folder_fault(entry.path):
+    if fault := folder_fault(entry.path) or folder_fault(entry.served_path):
         how = "fix the folder, or remove the model from models.yaml; other models are still served"
         return Finding("missing", name, f"unavailable: {fault}", how)
+    if fault := serving_fault(entry):
+        return Finding("missing", name, f"unavailable: {fault}", "correct models.yaml")
     if fault := _fault_of_running(settings, merged or entry.id):
         return Finding("missing", name, f"unavailable: {fault}", "see its log for the cause")
     if placement is not None:

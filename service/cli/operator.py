@@ -17,7 +17,12 @@ from service.core.storage import Storage
 from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
 from service.models import add, encoders
-from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
+from service.models.catalogue import (
+    BaseModelEntry,
+    Catalogue,
+    CatalogueError,
+    ServingQuantization,
+)
 from service.models.inspect import ModelRefused
 from service.models.reasoning import ReasoningParsers
 from service.models.sources.found import Report
@@ -54,6 +59,9 @@ def add_model(
     context_length: int | None,
     revision: str | None,
     report: Report,
+    *,
+    serving_quantization: ServingQuantization = "auto",
+    serving_path: Path | None = None,
 ) -> str:
     """Add a base model and return a message for the operator."""
     root = data_dir or Settings().data_dir
@@ -67,6 +75,8 @@ def add_model(
         context_length=context_length,
         revision=revision,
         report=report,
+        serving_quantization=serving_quantization,
+        serving_path=serving_path,
     )
     parser = ToolCallParsers(Settings().tool_call_parser).of(entry)
     tools = f"tool calls read by '{parser}'" if parser else "no tool calls"

@@ -45,9 +45,13 @@ def plan_of(
     memory_bytes: int,
     *,
     has_bf16: bool | None = None,
+    capability: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """Return the plan for GPUs of these sizes in bytes, as JSON."""
-    placement = place(gpus, wanted_engines(entries), settings, memory_bytes)
+    """Return the plan for GPUs of these sizes in bytes, as JSON.
+
+    `capability` is their lowest compute capability, if known.
+    """
+    placement = place(gpus, wanted_engines(entries, capability), settings, memory_bytes)
     return {
         "sharing": placement.sharing,
         "gpus": [_gpu(placement, gpu) for gpu in range(len(gpus))],
@@ -77,6 +81,9 @@ def _engine(engine: PlacedEngine) -> dict[str, Any]:
         "model": engine.model,
         "gpus": list(engine.gpus),
         "gpu_memory_utilization": engine.share,
+        "quantization": engine.sizes.base.quantization,
+        "weights_bytes": engine.sizes.base.weights_bytes,
+        "quantization_reason": engine.sizes.quantization_reason,
         "max_model_len": engine.sizes.max_model_len,
         "max_loras": engine.sizes.max_loras,
         "max_lora_rank": engine.sizes.max_lora_rank,
@@ -177,8 +184,14 @@ def _engine_words(engine: dict[str, Any]) -> str:
     adapters = f", {count} adapter{'s' if count > 1 else ''} in a batch" if count else ""
     return (
         f"✓ engine of {engine['model']}: {where}, context of {engine['max_model_len']:,} tokens"
-        f"{adapters}"
+        f"{adapters}{_why_quantized(engine)}"
     )
+
+
+def _why_quantized(engine: dict[str, Any]) -> str:
+    if (reason := engine["quantization_reason"]) is None:
+        return ""
+    return f"\n    → {reason}"
 
 
 def _training_words(training: dict[str, Any]) -> str:

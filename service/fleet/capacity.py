@@ -74,6 +74,11 @@ def all_have_bf16(gpus: Sequence[Gpu]) -> bool | None:
     return False if False in found else None if None in found else True
 
 
+def capability(environ: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
+    """Lowest compute capability of the GPUs that this process may use; None if unknown."""
+    return min((gpu.capability for gpu in own_gpus(environ) if gpu.capability), default=None)
+
+
 def own_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
     """GPUs that this process may use."""
     return visible(installed_gpus(), environ.get("CUDA_VISIBLE_DEVICES"))

@@ -8,9 +8,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, check_id
+from service.models.catalogue import (
+    BaseModelEntry,
+    Catalogue,
+    CatalogueError,
+    ServingQuantization,
+    check_id,
+)
 from service.models.inspect import ModelRefused, inspect_folder
+from service.models.serving import serving_fault
 from service.models.sources.bring import brought
 from service.models.sources.card import read_card
 from service.models.sources.found import Report
@@ -28,6 +36,8 @@ def add_model(
     context_length: int | None = None,
     revision: str | None = None,
     report: Report = lambda _: None,
+    serving_quantization: ServingQuantization = "auto",
+    serving_path: Path | None = None,
 ) -> BaseModelEntry:
     """Validate a model and add it to the catalog.
 
@@ -65,9 +75,24 @@ def add_model(
             languages=languages or card.languages,
             parameters=parameters,
             created_at=int(time.time()),
+            **_serving(serving_quantization, serving_path),
         )
+    if fault := serving_fault(entry):
+        raise ModelRefused(fault)
     catalogue.add(entry)
     return entry
+
+
+def _serving(quantization: ServingQuantization, path: Path | None) -> dict[str, Any]:
+    """The fields of an entry that are set, so that others stay out of the file."""
+    if path is not None and (fault := folder_fault(path)):
+        raise ModelRefused(fault)
+    if path is not None and quantization in ("fp8", "nf4"):
+        raise ModelRefused(
+            f"the weights in {path} are quantized already: leave out --serving-quantization"
+        )
+    given = {"serving_quantization": quantization} if quantization != "auto" else {}
+    return given if path is None else {**given, "serving_path": path.resolve()}
 
 
 def _context_length(found: int | None, requested: int | None) -> int:

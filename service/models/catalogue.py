@@ -7,6 +7,7 @@
         context_length: 8192
         languages: [en]
         tool_call_parser: hermes
+        serving_quantization: nf4
         merged: ["ft:smollm2-135m-instruct:acme:voice:ab12cd"]
     encoders:
       - id: e5-small
@@ -26,7 +27,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -44,7 +45,11 @@ from service.models.records import base_of
 # IDs of trained models start with "ft:", so base model IDs must not contain colons.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _MAX_ID_CHARS = 128
+# Previous versions refuse a file with these fields, so they are written only if they were set.
+_ONLY_IF_SET = ("serving_quantization", "serving_path")
 
+ServingQuantization = Literal["auto", "none", "fp8", "nf4"]
+"""How engines hold the weights of a base model; `auto` lets each engine choose what fits."""
 
 _Entry = TypeVar("_Entry", "BaseModelEntry", "EncoderEntry")
 
@@ -88,6 +93,16 @@ class BaseModelEntry(BaseModel):
         "from the chat template.",
     )
     served: bool = Field(default=True, description="Whether `up` starts vLLM for it.")
+    serving_quantization: ServingQuantization = Field(
+        default="auto",
+        description="How engines hold the weights: `none` in 16 bits, `fp8` in 8 bits, `nf4` in "
+        "the 4 bits of QLoRA, or `auto`, the first of these that fits the GPU.",
+    )
+    serving_path: Path | None = Field(
+        default=None,
+        description="Folder of the same model with weights that someone else quantized (AWQ, GPTQ, "
+        "FP8), which engines serve in place of `path`. Trainings use `path`.",
+    )
     merged: tuple[str, ...] = Field(
         default=(),
         description="Trained models served by a dedicated engine with merged weights.",
@@ -98,10 +113,24 @@ class BaseModelEntry(BaseModel):
         """The number of engines that hold weights of this size, at one replica each."""
         return self.served + len(self.merged)
 
+    @property
+    def served_path(self) -> Path:
+        """The folder whose weights engines serve."""
+        return self.path if self.serving_path is None else self.serving_path
+
     @field_validator("id")
     @classmethod
     def _plain_id(cls, value: str) -> str:
         return check_id(value)
+
+    @model_validator(mode="after")
+    def _quantized_once(self) -> Self:
+        if self.serving_path is not None and self.serving_quantization in ("fp8", "nf4"):
+            raise ValueError(
+                "serving_quantization: the weights in serving_path are quantized already, so leave "
+                f"out '{self.serving_quantization}'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _own_models(self) -> Self:
@@ -222,7 +251,7 @@ class Catalogue:
         self, models: list[BaseModelEntry], encoders: list[EncoderEntry] | None = None
     ) -> None:
         """Write the file with these models, and with these encoders or those it has."""
-        content = {"models": [m.model_dump(mode="json") for m in models]}
+        content = {"models": [_written(m) for m in models]}
         kept = list(self._encoders.values()) if encoders is None else encoders
         if kept:  # previous versions refuse a file with encoders
             content["encoders"] = [e.model_dump(mode="json") for e in kept]
@@ -256,3 +285,8 @@ class Catalogue:
         self._models = {m.id: m for m in content.models}
         self._encoders = {e.id: e for e in content.encoders}
         self._stamp = stamp
+
+
+def _written(entry: BaseModelEntry) -> dict[str, object]:
+    unset = {name for name in _ONLY_IF_SET if name not in entry.model_fields_set}
+    return entry.model_dump(mode="json", exclude=unset)

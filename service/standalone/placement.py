@@ -3,17 +3,18 @@
 With several GPUs, engines and trainings get GPUs of their own. An engine whose model is too large
 for one GPU is divided among two, four or eight; engines share a GPU if there are more of them than
 GPUs. Trainings use all GPUs that have no engine. If none would be left, or there is only one,
-engines and trainings share all GPUs as `gpu_sharing` says.
+engines and trainings share all GPUs as `gpu_sharing` says. Engines load weights in 16 bits; only
+those that find no GPUs for that are placed again with smaller weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.config import Settings
-from service.inference.engine.facts import base_facts
+from service.inference.engine.facts import alternatives, base_facts
 from service.inference.engine.sizing import (
     ALONE,
     BaseFacts,
@@ -43,6 +44,8 @@ class Wanted:
     base: BaseFacts
     highest_rank: int = 0
     takes_adapters: bool = True
+    alternatives: tuple[BaseFacts, ...] = ()
+    """The same in smaller weights."""
 
 
 @dataclass(frozen=True)
@@ -129,14 +132,21 @@ def _devices(gpus: Sequence[int], names: Sequence[str]) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": ",".join(names[gpu] for gpu in gpus)}
 
 
-def wanted_engines(entries: Iterable[BaseModelEntry]) -> list[Wanted]:
-    """Return the engines of these base models and their merged models."""
+def wanted_engines(
+    entries: Iterable[BaseModelEntry], capability: tuple[int, int] | None = None
+) -> list[Wanted]:
+    """Return the engines of these base models and their merged models.
+
+    `capability` is the lowest compute capability of the GPUs, if known.
+    """
     found = []
     for entry in entries:
-        if entry.engines:
-            base = base_facts(entry)
-            found += [Wanted(entry.id, base)] if entry.served else []
-            found += [Wanted(name, base, takes_adapters=False) for name in entry.merged]
+        names = [entry.id] if entry.served else []
+        for name in [*names, *entry.merged]:
+            merged = name != entry.id
+            base = base_facts(entry, merged=merged)
+            smaller = alternatives(entry, base, capability)
+            found.append(Wanted(name, base, takes_adapters=not merged, alternatives=smaller))
     return found
 
 
@@ -157,6 +167,18 @@ def place(
     `gpu_sharing` decides for one GPU; for several GPUs, `separate` is tried first unless it is
     `time-slice`.
     """
+    in_16_bits = [replace(engine, alternatives=()) for engine in wanted]
+    found = _place(gpus, in_16_bits, settings, memory_bytes)
+    left = {engine.model for engine in found.unplaced}
+    if not any(engine.alternatives for engine in wanted if engine.model in left):
+        return found
+    smaller = [e if e.model in left else replace(e, alternatives=()) for e in wanted]
+    return _place(gpus, smaller, settings, memory_bytes)
+
+
+def _place(
+    gpus: Sequence[int], wanted: Sequence[Wanted], settings: Settings, memory_bytes: int
+) -> Placement:
     ordered = sorted(wanted, key=lambda engine: (-engine.base.weights_bytes, engine.model))
     if len(gpus) > 1 and settings.gpu_sharing != "time-slice":
         apart = settings.model_copy(update={"gpu_sharing": "separate"})
@@ -263,6 +285,7 @@ def _sized(
             highest_rank=engine.highest_rank,
             takes_adapters=engine.takes_adapters,
             parallel=Parallel(tensor=len(group.gpus)),
+            alternatives=engine.alternatives,
         )
         share = _share(settings, facts)
         given = settings.model_copy(update={"gpu_memory_utilization": share})

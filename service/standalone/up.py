@@ -13,7 +13,7 @@ from pathlib import Path
 from service.config import Settings
 from service.core import logs
 from service.core.redis import connect
-from service.fleet.capacity import device_names, memory_bytes, own_gpus
+from service.fleet.capacity import capability, device_names, memory_bytes, own_gpus
 from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
@@ -106,7 +106,8 @@ def _on_gpus(
     if len(gpus) < 2 or len(sizes) < len(gpus):
         engines = {model: services.inference(env, model, url) for model, url in upstreams.items()}
         return engines, services.worker(env, ports)
-    placement = place(sizes, wanted_engines(catalogue.all()), up_settings(), memory_bytes())
+    wanted = wanted_engines(catalogue.all(), capability())
+    placement = place(sizes, wanted, up_settings(), memory_bytes())
     names = device_names(len(gpus))
     _print(f"{'gpus':<10} {summary(placement)}")
     engines = {

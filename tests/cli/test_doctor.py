@@ -33,8 +33,13 @@ def test_the_doctor_says_what_a_gpu_computes_in(capability, level, words):
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A data folder whose catalog has Qwen3-8B, as a config and the headers of its tensors."""
-    (model,) = [model for model in OPEN_MODELS if model.id == "Qwen/Qwen3-8B"]
+    """A data folder whose catalog has Qwen3-8B."""
+    return folder_with("Qwen3-8B", tmp_path)
+
+
+def folder_with(name: str, tmp_path: Path) -> Path:
+    """A data folder whose catalog has a model, as a config and the headers of its tensors."""
+    (model,) = [model for model in OPEN_MODELS if model.id == f"Qwen/{name}"]
     assert model.shape is not None
     given, shape = model.shape, model.shape.model()
     words = [given.vocabulary, given.hidden]
@@ -45,7 +50,7 @@ def data_dir(tmp_path: Path) -> Path:
         for name, size in tensors.items()
     }
     raw = json.dumps(header).encode()
-    folder = tmp_path / "qwen3-8b"
+    folder = tmp_path / name.lower()
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw)
     config = {
@@ -59,7 +64,7 @@ def data_dir(tmp_path: Path) -> Path:
     }
     (folder / "config.json").write_text(json.dumps(config))
     (tmp_path / "models.yaml").write_text(
-        f"models:\n- {{id: qwen3-8b, path: {folder}, license: apache-2.0, "
+        f"models:\n- {{id: {name.lower()}, path: {folder}, license: apache-2.0, "
         f"context_length: {model.context}, parameters: {shape.parameters}}}\n"
     )
     return tmp_path
@@ -73,6 +78,16 @@ def test_the_plan_of_the_docs_is_what_the_doctor_prints(data_dir):
     page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
     done = plan(data_dir, "--gpus", "4x24GiB")
     assert done.exit_code == 0
+    assert f"```text\n{done.stdout}```\n" in page
+
+
+@pytest.mark.parametrize("gpus", ["48GiB", "24GiB"])
+def test_the_plans_of_the_docs_for_a_large_model_are_what_the_doctor_prints(tmp_path, gpus):
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
+    data_dir = folder_with("Qwen3-32B", tmp_path)
+    settings = {"FINETUNED_GPU_SHARING": "time-slice"}
+    words = ["doctor", "--plan", "--data-dir", str(data_dir), "--gpus", gpus]
+    done = CliRunner().invoke(app, words, env=settings)
     assert f"```text\n{done.stdout}```\n" in page
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from pathlib import Path
 
 import pytest
 import yaml
@@ -102,7 +103,13 @@ def test_a_change_of_settings_starts_pods_anew_and_a_new_chart_does_not(render):
 def test_the_catalogue_is_one_that_the_service_reads(render, tmp_path):
     models = [
         {**MODEL, "parameters": 8190735360, "languages": ["th", "en"]},
-        {**MODEL, "id": "Org/Other.Model", "engine": {"enabled": False}},
+        {
+            **MODEL,
+            "id": "Org/Other.Model",
+            "engine": {"enabled": False},
+            "servingQuantization": "none",
+            "servingPath": "/models/tiny-awq",
+        },
     ]
     rendered = render({"models": models})
     text = rendered.one("ConfigMap", "catalogue")["data"]["models.yaml"]
@@ -110,6 +117,8 @@ def test_the_catalogue_is_one_that_the_service_reads(render, tmp_path):
     first, second = Catalogue(tmp_path / "models.yaml").all()
     assert (first.id, first.parameters, first.languages) == ("tiny", 8190735360, ("th", "en"))
     assert (first.context_length, first.served, second.served) == (2048, True, False)
+    assert (first.serving_quantization, first.served_path) == ("auto", first.path)
+    assert (second.serving_quantization, second.served_path) == ("none", Path("/models/tiny-awq"))
     assert list(json.loads(rendered.settings()["FINETUNED_UPSTREAMS"])) == ["tiny"]
     assert "vllm-tiny" in rendered.of_kind("Deployment")
     assert len([n for n in rendered.of_kind("Deployment") if n.startswith("vllm")]) == 1

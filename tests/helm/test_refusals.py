@@ -94,6 +94,11 @@ TOGETHER = [
         "the merged model ft:tiny:acme:v:ab12cd appears twice",
     ),
     ({"models": [{**MODEL, "path": "/data/tiny"}]}, "is not below modelStore.mountPath"),
+    ({"models": [{**MODEL, "servingPath": "/data/tiny"}]}, "is not below modelStore.mountPath"),
+    (
+        {"models": [{**MODEL, "servingPath": "/models/awq", "servingQuantization": "nf4"}]},
+        "the weights in servingPath of tiny are quantized already",
+    ),
     (
         {"models": [MODEL], "modelStore": {"type": "emptyDir"}},
         "the model tiny needs an image to copy it from",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from scripts.open_models import OPEN_MODELS
 from service.config import GIB, Settings
 from service.fleet.capacity import Gpu
+from service.inference.engine.facts import quantized_bytes
 from service.inference.engine.sizing import BaseFacts
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.standalone import up
@@ -141,3 +144,40 @@ def test_up_starts_each_process_on_its_gpus(tmp_path, monkeypatch):
     assert worker.env["CUDA_VISIBLE_DEVICES"] == "3"
     assert worker.env["FINETUNED_GPU_SHARING"] == "separate"
     assert worker.env["A"] == "b"
+
+
+def with_smaller_weights(name: str) -> Wanted:
+    """An engine that may also load weights in FP8 and NF4."""
+    (model,) = [model for model in OPEN_MODELS if model.id.endswith(f"/{name}")]
+    assert model.shape is not None
+    shape, engine = model.shape.model(), wanted(name)
+    smaller = tuple(
+        replace(engine.base, quantization=form, weights_bytes=quantized_bytes(shape, form))
+        for form in ("fp8", "nf4")
+    )
+    return replace(engine, alternatives=smaller)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "quantization", "used"),
+    [
+        ([80], "fp8", (0,)),
+        ([32], "nf4", (0,)),
+        ([80, 80], "none", (0, 1)),  # in 16 bits, if all GPUs together hold it
+        ([24, 24], "fp8", (0, 1)),
+    ],
+)
+def test_a_model_too_large_for_all_gpus_is_quantized(gpus, quantization, used):
+    sizes = [gib * GIB for gib in gpus]
+    settings = Settings(gpu_sharing="time-slice")
+    found = place(sizes, [with_smaller_weights("Qwen3-32B")], settings, MEMORY)
+    (engine,) = found.engines
+    assert (engine.sizes.base.quantization, engine.gpus) == (quantization, used)
+
+
+def test_only_the_engine_without_room_is_quantized():
+    both = [with_smaller_weights(name) for name in ("Qwen3-32B", "Qwen3-1.7B")]
+    found = place([48 * GIB] * 2, both, Settings(gpu_sharing="share"), MEMORY)
+    forms = {engine.model: engine.sizes.base.quantization for engine in found.engines}
+    assert forms == {"Qwen3-32B": "nf4", "Qwen3-1.7B": "none"}
+    assert found.unplaced == ()

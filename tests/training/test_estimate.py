@@ -194,7 +194,7 @@ def loaded_by_bitsandbytes(folder):
 
 
 def test_weights_in_nf4_are_those_of_bitsandbytes(tiny_model_path, shape):
-    found = loaded_bytes(shape, chosen(quantization="nf4"))
+    found = loaded_bytes(shape, "nf4")
     assert found == pytest.approx(loaded_by_bitsandbytes(tiny_model_path), rel=0.005)
 
 
@@ -234,7 +234,7 @@ def test_experts_are_counted_in_16_bits_without_adapters(experts_path):
     assert 0 < len(adapted) < len(linear)  # without the MLP in the place of a mixture
     assert shape.parameters == sum(p.numel() for p in model.parameters())
     assert (shape.intermediate, shape.experts_per_token) == (64, 2)
-    found = loaded_bytes(shape, chosen(quantization="nf4"))
+    found = loaded_bytes(shape, "nf4")
     assert found == pytest.approx(loaded_by_bitsandbytes(experts_path), rel=0.005)
 
 

@@ -98,8 +98,14 @@
 {{- if and (eq $.Values.modelStore.type "emptyDir") (not .image) -}}
 {{- fail (printf "models: modelStore.type is emptyDir, so the model %s needs an image to copy it from" .id) -}}
 {{- end -}}
-{{- if not (hasPrefix (printf "%s/" (trimSuffix "/" $.Values.modelStore.mountPath)) .path) -}}
-{{- fail (printf "models: the path %s of %s is not below modelStore.mountPath (%s)" .path .id $.Values.modelStore.mountPath) -}}
+{{- $store := printf "%s/" (trimSuffix "/" $.Values.modelStore.mountPath) -}}
+{{- range $path := list .path (.servingPath | default .path) -}}
+{{- if not (hasPrefix $store $path) -}}
+{{- fail (printf "models: the path %s is not below modelStore.mountPath (%s)" $path $.Values.modelStore.mountPath) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .servingPath (has (.servingQuantization | default "auto") (list "fp8" "nf4")) -}}
+{{- fail (printf "models: the weights in servingPath of %s are quantized already, so leave out servingQuantization" .id) -}}
 {{- end -}}
 {{- end -}}
 {{- $pools := dict "cpu" true -}}

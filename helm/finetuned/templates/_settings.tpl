@@ -89,6 +89,8 @@ weights, in the same format. The engine settings of a merged model default to it
 {{- with .parameters -}}{{- $_ := set $entry "parameters" (int64 .) -}}{{- end -}}
 {{- with .toolCallParser -}}{{- $_ := set $entry "tool_call_parser" . -}}{{- end -}}
 {{- with .reasoningParser -}}{{- $_ := set $entry "reasoning_parser" . -}}{{- end -}}
+{{- with .servingQuantization -}}{{- $_ := set $entry "serving_quantization" . -}}{{- end -}}
+{{- with .servingPath -}}{{- $_ := set $entry "serving_path" . -}}{{- end -}}
 {{- with .merged -}}
 {{- $names := list -}}
 {{- range . -}}{{- $names = append $names .name -}}{{- end -}}

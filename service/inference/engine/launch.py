@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import importlib.util
 import itertools
 import os
 import sys
@@ -31,17 +32,19 @@ from service.inference.engine.merged import (
     sweep,
 )
 from service.inference.engine.process import (
+    LAYOUT_PATH_VARIABLE,
     MERGED_VARIABLE,
     MODEL_PATH_VARIABLE,
     MODEL_VARIABLE,
 )
-from service.inference.engine.sizing import Facts, Sizes, SizingError, size
+from service.inference.engine.sizing import BaseFacts, Facts, Sizes, SizingError, size
 from service.inference.engine.vllm_options import OptionError, parallel, with_options
 from service.models import ranks
 from service.models.adapter_check import AdapterMismatch, BaseLayout
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.reasoning import ReasoningParsers
 from service.models.records import base_of
+from service.models.serving import serving_fault
 from service.models.tools import ToolCallParsers
 from service.models.weights import folder_fault
 
@@ -51,6 +54,11 @@ _BIND = "VLLM_CPU_OMP_THREADS_BIND"
 # A machine with few cores is one NUMA node, where vLLM's "auto" would leave a core unused.
 _BIND_ALL_UP_TO_CORES = 8
 _STORE_PATIENCE_S = 2.0
+# vLLM's names. FP8 with one scale per tensor works from compute capability 7.5 on, with one per
+# channel from 8.9 on.
+_METHODS = {"fp8": "fp8_per_tensor", "nf4": "bitsandbytes"}
+# vLLM 0.28 moved NF4 to a package of its own, which registers this plugin.
+_NF4_PACKAGE, _NF4_PLUGIN = "vllm_bnb_plugin", "bitsandbytes"
 
 
 class EngineConfigError(Exception):
@@ -113,7 +121,7 @@ def engine_command(
     for example for an engine that is divided among GPUs. Raises EngineConfigError.
     """
     machine = machine or Machine.detect()
-    name, path = (merged.name, merged.path) if merged else (model.id, model.path)
+    name, path = (merged.name, merged.path) if merged else (model.id, model.served_path)
     facts = facts or gather(model, [model], has_gpu=machine.has_gpu, merged=merged is not None)
     try:
         sizes = size(
@@ -131,7 +139,9 @@ def engine_command(
         "-m",
         "service.inference.engine.server",
         *_what_it_serves(name, path, sizes),
-        *_lora_flags(path, sizes),
+        *_tokenizer_flags(model, path),
+        *_quantization_flags(sizes.base),
+        *_lora_flags(model.path, sizes),
         *_tool_flags(ToolCallParsers(settings.tool_call_parser).of(model)),
         *_reasoning_flags(ReasoningParsers(settings.reasoning_parser).of(model)),
         *_where_it_listens(settings, port),
@@ -142,10 +152,11 @@ def engine_command(
     env = {
         MODEL_VARIABLE: name,
         MODEL_PATH_VARIABLE: str(path),
+        LAYOUT_PATH_VARIABLE: str(path if merged else model.path),
         **_adapters_env(sizes, merged),
         "FINETUNED_ADAPTER_CACHE_DIR": str(cache or settings.adapter_cache / f"engine-{port}"),
         "VLLM_API_KEY": settings.upstream_api_key.get_secret_value(),
-        "VLLM_PLUGINS": "finetuned_resolver",
+        "VLLM_PLUGINS": ",".join(["finetuned_resolver", *_quantization_plugins(sizes.base)]),
         # Longer than the gateway keeps idle connections, see upstreams/client.py.
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
         "VLLM_NO_USAGE_STATS": "1",
@@ -184,6 +195,27 @@ def _what_it_serves(name: str, path: Path, sizes: Sizes) -> list[str]:
         # A request can reference an image by URL. This allows only data: URLs.
         "--allowed-media-domains=none.invalid",
     ]
+
+
+def _tokenizer_flags(model: BaseModelEntry, path: Path) -> list[str]:
+    # Trainings format chats with the base model's own template.
+    return [f"--tokenizer={model.path}"] if path == model.serving_path else []
+
+
+def _quantization_flags(base: BaseFacts) -> list[str]:
+    name = _METHODS.get(base.quantization)
+    return [] if name is None else [f"--quantization={name}"]
+
+
+def _quantization_plugins(base: BaseFacts) -> list[str]:
+    if base.quantization != "nf4":
+        return []
+    if importlib.util.find_spec(_NF4_PACKAGE) is None:
+        raise EngineConfigError(
+            f"the engine of '{base.id}' needs the package vllm-bnb-plugin to load weights in NF4: "
+            f"install it, or choose another serving_quantization in the catalog"
+        )
+    return [_NF4_PLUGIN]
 
 
 def _lora_flags(path: Path, sizes: Sizes) -> list[str]:
@@ -270,8 +302,11 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
     settings = Settings()
     catalogue = Catalogue(settings.models_file)
     model, name = _find(catalogue, model_id)
-    if fault := folder_fault(model.path):
-        raise EngineConfigError(f"the base model '{model.id}' cannot be loaded: {fault}")
+    for folder in {model.path, model.served_path}:
+        if fault := folder_fault(folder):
+            raise EngineConfigError(f"the base model '{model.id}' cannot be loaded: {fault}")
+    if fault := serving_fault(model):
+        raise EngineConfigError(f"the base model '{model.id}' cannot be served: {fault}")
     machine = Machine.detect()
     highest = None if name else asyncio.run(highest_rank(settings, model.id))
     sweep(settings.adapter_cache, [model_id, *catalogue.merged()])

@@ -37,6 +37,8 @@ MODEL_VARIABLE = "FINETUNED_ENGINE_MODEL"
 """ID of the base model, or name of the merged model, that this engine serves."""
 MODEL_PATH_VARIABLE = "FINETUNED_ENGINE_MODEL_PATH"
 """Folder of the model's weights."""
+LAYOUT_PATH_VARIABLE = "FINETUNED_ENGINE_LAYOUT_PATH"
+"""Folder of the model's weights in 16 bits, with which adapters are compared."""
 MERGED_VARIABLE = "FINETUNED_ENGINE_MERGED"
 """Folder with the data of a merged model. Set only for an engine that serves one."""
 _RUNNING_ADAPTERS = "vllm:lora_requests_info"
@@ -66,7 +68,7 @@ def adapters() -> Adapters:
         registry,
         cache,
         base_model=os.environ[MODEL_VARIABLE],
-        base_path=Path(os.environ[MODEL_PATH_VARIABLE]),
+        base_path=Path(os.environ.get(LAYOUT_PATH_VARIABLE) or os.environ[MODEL_PATH_VARIABLE]),
         max_rank=settings.lora_rank_limit,
     )
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from service.config import GIB, MIB, Settings
 from service.inference.engine.vllm_options import ONE_GPU, Parallel
@@ -31,9 +33,14 @@ _SLOTS_SHARE = 0.3
 _MAX_SLOTS_GPU, _SLOTS_CPU = 16, 8
 # Adapters in memory are read from disk only once. This is their part of the machine's memory.
 _KEPT_SHARE, _MAX_KEPT, _KEPT_CPU = 0.1, 256, 32
+_USUAL_RANK = 16
 _LENGTH_STEP = 256
 # A derived context shorter than this would cut off most chats, so memory is missing.
 _MIN_LENGTH = 2048
+
+Quantization = Literal["none", "fp8", "nf4"]
+"""How an engine quantizes the weights that it loads; `none` leaves them as they are stored."""
+_WORDS = {"none": "", "fp8": " in FP8", "nf4": " in NF4"}
 
 
 class SizingError(Exception):
@@ -57,6 +64,8 @@ class BaseFacts:
     kv_heads: int | None = None
     heads: int | None = None
     """Attention heads, whose number a division among GPUs must divide."""
+    quantization: Quantization = "none"
+    """How the engine quantizes the weights, to which `weights_bytes` applies."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,8 @@ class Facts:
     """False for an engine that serves one merged model."""
     parallel: Parallel = ONE_GPU
     """How vLLM divides the model among GPUs; `gpu_bytes` is per GPU."""
+    alternatives: tuple[BaseFacts, ...] = ()
+    """The base model in smaller weights, which an engine on a GPU loads if `base` does not fit."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,10 @@ class Sizes:
     max_model_len: int
     gpu_memory_utilization: float | None
     reasons: tuple[str, ...]
+    base: BaseFacts
+    """The base model that fits: that of the facts, or one of its alternatives."""
+    quantization_reason: str | None = None
+    """Why the weights are quantized; None if they are served as they are stored."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +112,49 @@ class _Choice:
 
 
 def size(settings: Settings, facts: Facts) -> Sizes:
-    """Compute the sizes of an engine.
+    """Compute the sizes of an engine, and choose how it quantizes the weights.
 
-    Raises SizingError for a rank that vLLM does not support, and if memory does not suffice for a
-    usable context.
+    The engine's part of the GPU does not depend on that choice, so that other processes know it
+    without making it. Raises SizingError for a rank that vLLM does not support, and if memory does
+    not suffice for a usable context.
     """
     share = engine_share(settings, facts) if facts.has_gpu else None
+    choices = [facts.base, *(facts.alternatives if facts.has_gpu else ())]
+    for base in choices[:-1]:
+        chosen = replace(facts, base=base)
+        with suppress(SizingError):
+            sizes = _sized(settings, chosen, share)
+            if _has_room(settings, chosen, sizes):
+                return _with_reason(sizes, facts)
+    return _with_reason(_sized(settings, replace(facts, base=choices[-1]), share), facts)
+
+
+def _has_room(settings: Settings, facts: Facts, sizes: Sizes) -> bool:
+    """Return whether the cache holds a context of a set length; a derived one always fits."""
+    share, per_token = sizes.gpu_memory_utilization, _cache_bytes_per_token(facts)
+    if settings.max_model_len is None or share is None:
+        return True
+    if facts.gpu_bytes is None or per_token is None:
+        return True
+    return _cache(facts, sizes.max_lora_rank, sizes.max_loras, share) >= (
+        per_token * sizes.max_model_len
+    )
+
+
+def _with_reason(sizes: Sizes, facts: Facts) -> Sizes:
+    """Add why the weights are quantized."""
+    chosen = sizes.base
+    if chosen.quantization == "none":
+        return sizes
+    reason = f"weights{_WORDS[chosen.quantization]}, {_gib(chosen.weights_bytes)}: "
+    if chosen is facts.base:
+        reason += "as set"
+    else:
+        reason += f"the {_gib(facts.base.weights_bytes)} in 16 bits do not fit"
+    return replace(sizes, reasons=(*sizes.reasons, reason), quantization_reason=reason)
+
+
+def _sized(settings: Settings, facts: Facts, share: float | None) -> Sizes:
     rank = _rank(settings, facts)
     slots = _slots(settings, facts, rank.value, share)
     kept = _kept(settings, facts, rank.value, slots.value)
@@ -124,6 +176,7 @@ def size(settings: Settings, facts: Facts) -> Sizes:
         max_model_len=length.value,
         gpu_memory_utilization=share,
         reasons=tuple(reasons),
+        base=facts.base,
     )
 
 
@@ -237,10 +290,8 @@ def _length(
     per_token = _cache_bytes_per_token(facts)
     if per_token is None or (share is not None and facts.gpu_bytes is None):
         return _Choice(own, "the base model's own")
-    if share is None:
-        cache = settings.cpu_kv_cache_gib * GIB
-    else:
-        cache = _room(facts, share) - slots * (_slot_bytes(facts, rank) or 0)
+    on_cpu = settings.cpu_kv_cache_gib * GIB
+    cache = on_cpu if share is None else _cache(facts, rank, slots, share)
     fitting = max(cache, 0) // per_token // _LENGTH_STEP * _LENGTH_STEP
     if fitting >= own:
         return _Choice(own, f"the base model's own; a cache of {_gib(cache)} holds {fitting:,}")
@@ -252,11 +303,18 @@ def _length(
             f"{facts.base.id} has room for a context of {fitting:,} tokens ({where}), fewer than "
             f"the {_MIN_LENGTH:,} that an engine needs"
         )
-        raise SizingError(what, _how_to_have_context(settings, slots, fitting, share))
+        raise SizingError(what, _how_to_have_context(settings, rank, slots, fitting, share))
     return _Choice(fitting, f"what a cache of {_gib(cache)} holds, of the model's {own:,}")
 
 
-def _how_to_have_context(settings: Settings, slots: int, fitting: int, share: float | None) -> str:
+def _cache(facts: Facts, rank: int, slots: int, share: float) -> int:
+    """Return the bytes on each GPU that weights, working memory and adapters leave the cache."""
+    return _room(facts, share) - slots * (_slot_bytes(facts, rank) or 0)
+
+
+def _how_to_have_context(
+    settings: Settings, rank: int, slots: int, fitting: int, share: float | None
+) -> str:
     """Return what to change, with the most helpful option first."""
     if share is None:
         ways = [f"raise FINETUNED_CPU_KV_CACHE_GIB (it is {settings.cpu_kv_cache_gib})"]
@@ -266,8 +324,14 @@ def _how_to_have_context(settings: Settings, slots: int, fitting: int, share: fl
             ways.append("raise FINETUNED_GPU_MEMORY_UTILIZATION")
         elif settings.gpu_sharing == "share":
             ways.append("give the engine a GPU of its own (FINETUNED_GPU_SHARING=separate)")
+        else:
+            ways.append(
+                f"set FINETUNED_GPU_MEMORY_UTILIZATION above {share} if the GPU does nothing else"
+            )
         if slots > 1:
             ways.append(f"lower FINETUNED_MAX_LORAS (it is {slots})")
+        elif slots and rank > _USUAL_RANK:
+            ways.append(f"lower FINETUNED_MAX_LORA_RANK (it is {rank})")
     if fitting:
         ways.append(f"set FINETUNED_MAX_MODEL_LEN to at most {fitting} if that is enough")
     return ", or ".join(ways)
@@ -323,7 +387,8 @@ def _slot_bytes(facts: Facts, rank: int) -> int | None:
 
 
 def _where(facts: Facts) -> str:
-    gpu, base = _gib(facts.gpu_bytes or 0), _gib(facts.base.weights_bytes)
+    gpu = _gib(facts.gpu_bytes or 0)
+    base = f"{_gib(facts.base.weights_bytes)}{_WORDS[facts.base.quantization]}"
     if facts.parallel.gpus == 1:
         return f"{gpu} GPU, base {base}"
     return f"{facts.parallel.gpus} GPUs of {gpu}, base {base} split across them"

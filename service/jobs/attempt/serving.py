@@ -6,7 +6,7 @@ from service.config import Settings
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.engines import EngineAway
 from service.jobs.attempt.recorder import Ledger
-from service.jobs.attempt.verify import NotServed, Parity, ask_both, compare
+from service.jobs.attempt.verify import COSTLY, NotServed, Parity, ask_both, compare
 from service.jobs.records import JobFailure, JobRecord
 from service.models.records import checkpoint_name
 from service.training.contract.protocol import Succeeded
@@ -60,7 +60,17 @@ class Serving:
             f"The engine agrees with the trainer to {parity.tuned_gap:.3f} nats per token over "
             f"{parity.tokens} tokens; the training moved them by {parity.trainer_move:.3f}"
         )
-        await self._ledger.event(text, data={"code": "serve_parity", **parity.figures()})
+        data = {"code": "serve_parity", **parity.figures()}
+        if parity.tuned_cost <= COSTLY:
+            await self._ledger.event(text, data=data)
+            return
+        text += (
+            f". But the loss of the served model is {parity.tuned_cost:.3f} nats per token higher "
+            f"than that of the trained one (without the adapter: {parity.base_cost:+.3f}), because "
+            "the engine has the base model's weights in another form than the training. The same "
+            "form, or one with more bits, would serve it better"
+        )
+        await self._ledger.event(text, "warn", data)
 
     async def _fail(self, fault: str, figures: dict[str, float]) -> None:
         failure = JobFailure(code="serve_parity", message=f"The model was trained, but {fault}")

@@ -188,7 +188,7 @@ def _plan(
         gpus=gpus,
         sharding=sharding,
     )
-    known, loaded = machine.memory_bytes, loaded_bytes(shape, training.chosen, dtype)
+    known, loaded = machine.memory_bytes, loaded_bytes(shape, training.chosen.quantization, dtype)
     return MemoryPlan(
         memory=memory,
         needed=memory.total + (_IMPORTS_BYTES if machine.device == "cpu" else 0),

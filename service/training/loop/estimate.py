@@ -148,11 +148,11 @@ def estimate_memory(
     )
 
 
-def loaded_bytes(shape: ModelShape, chosen: Resolved, dtype: Dtype = "bfloat16") -> int:
+def loaded_bytes(shape: ModelShape, quantization: Quantization, dtype: Dtype = "bfloat16") -> int:
     """Bytes of the base model as it is loaded."""
     width = _width(dtype)
-    whole = _weight_bytes(shape, chosen.quantization, width, shards=1)
-    return round(whole - _dequantized_bytes(shape, chosen.quantization, width))
+    whole = _weight_bytes(shape, quantization, width, shards=1)
+    return round(whole - _dequantized_bytes(shape, quantization, width))
 
 
 def _width(dtype: Dtype) -> int:

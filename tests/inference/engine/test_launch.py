@@ -222,3 +222,47 @@ def test_the_environment_is_added_to_the_parents(settings):
     assert env["VLLM_API_KEY"] == "k"
     # The segments of trainers (training/contract/environment.py) slow down engines that sleep.
     assert not any("ALLOC_CONF" in name for name in env)
+
+
+def served(**changes) -> BaseModelEntry:
+    """The model with other weights in its engines."""
+    return BaseModelEntry.model_validate(MODEL.model_dump() | changes)
+
+
+def test_weights_are_loaded_as_they_are_stored_by_default(settings):
+    engine = command(settings)
+    assert not any(flag.startswith(("--quantization", "--tokenizer")) for flag in engine.argv)
+    assert engine.env["VLLM_PLUGINS"] == "finetuned_resolver"
+
+
+def test_weights_in_fp8(settings):
+    engine = command(settings, model=served(serving_quantization="fp8"))
+    assert "--quantization=fp8_per_tensor" in engine.argv
+    assert engine.env["VLLM_PLUGINS"] == "finetuned_resolver"
+
+
+def test_weights_in_nf4_are_quantized_by_a_plugin_of_vllm(settings, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    (tmp_path / "vllm_bnb_plugin").mkdir()
+    (tmp_path / "vllm_bnb_plugin" / "__init__.py").touch()
+    engine = command(settings, model=served(serving_quantization="nf4"))
+    assert "--quantization=bitsandbytes" in engine.argv
+    assert engine.env["VLLM_PLUGINS"] == "finetuned_resolver,bitsandbytes"
+
+
+def test_an_engine_without_the_plugin_says_what_to_install(settings, monkeypatch):
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.delitem(sys.modules, "vllm_bnb_plugin", raising=False)
+    with pytest.raises(EngineConfigError, match="needs the package vllm-bnb-plugin"):
+        command(settings, model=served(serving_quantization="nf4"))
+
+
+def test_a_quantized_folder_is_served_in_place_of_the_one_for_trainings(settings):
+    engine = command(settings, model=served(serving_path="/m/tiny-awq"))
+    assert {"--model=/m/tiny-awq", "--tokenizer=/m/tiny"} <= {*engine.argv}
+    assert engine.env["FINETUNED_ENGINE_MODEL_PATH"] == "/m/tiny-awq"
+    assert engine.env["FINETUNED_ENGINE_LAYOUT_PATH"] == "/m/tiny"
+    made = MergedModel("ft:org/tiny:acme:voice:ab12cd", Path("/cache/merged-1-0/model"))
+    merged = command(settings, merged=made, model=served(serving_path="/m/tiny-awq"))
+    assert "--model=/cache/merged-1-0/model" in merged.argv
+    assert not any(flag.startswith("--tokenizer") for flag in merged.argv)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from service.config import GIB, Settings
@@ -150,3 +152,51 @@ def test_what_is_not_known_is_said():
     unknown_gpu = size(Settings(), Facts(SMALL, memory_bytes=GIB, has_gpu=True))
     assert unknown_gpu.gpu_memory_utilization == 0.85
     assert "does not report its memory" in " ".join(unknown_gpu.reasons)
+
+
+IN_FP8 = replace(EIGHT_B, quantization="fp8", weights_bytes=9_000_000_000)
+IN_NF4 = replace(EIGHT_B, quantization="nf4", weights_bytes=5_700_000_000)
+SMALLER = (IN_FP8, IN_NF4)
+
+
+@pytest.mark.parametrize(
+    ("gib", "quantization"), [(80, "none"), (24, "none"), (16, "fp8"), (12, "nf4")]
+)
+def test_weights_are_quantized_if_those_in_16_bits_do_not_fit(gib, quantization):
+    sizes = size(Settings(), gpu(gib, alternatives=SMALLER))
+    assert sizes.base.quantization == quantization
+    assert sizes.max_model_len >= 2048
+    if quantization == "none":
+        assert sizes.quantization_reason is None
+    else:
+        assert sizes.quantization_reason == sizes.reasons[-1]
+        assert f"weights in {quantization.upper()}" in sizes.reasons[-1]
+        assert sizes.reasons[-1].endswith("the 15.0 GiB in 16 bits do not fit")
+
+
+def test_the_choice_of_weights_leaves_the_part_of_the_gpu_as_it_is():
+    shared = Settings(gpu_sharing="share")
+    facts = gpu(24, alternatives=SMALLER)
+    sizes = size(shared, facts)
+    assert sizes.base.quantization == "fp8"
+    assert sizes.gpu_memory_utilization == engine_share(shared, facts)
+
+
+def test_a_set_context_needs_room_too():
+    settings = Settings(max_model_len=100_000)
+    assert size(settings, gpu(24)).base.quantization == "none"
+    assert size(settings, gpu(24, alternatives=SMALLER)).base.quantization == "nf4"
+
+
+def test_if_no_weights_fit_the_smallest_are_named():
+    with pytest.raises(SizingError, match=r"base 5\.3 GiB in NF4"):
+        size(Settings(), gpu(8, alternatives=SMALLER))
+
+
+def test_weights_are_not_quantized_for_a_cpu():
+    facts = replace(LAPTOP, alternatives=(replace(SMALL, quantization="nf4"),))
+    assert size(Settings(), facts).base is SMALL
+
+
+def test_set_weights_are_named():
+    assert "weights in NF4, 5.3 GiB: as set" in size(Settings(), gpu(24, IN_NF4)).reasons

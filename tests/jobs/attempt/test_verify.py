@@ -32,7 +32,8 @@ def probe(tuned: list[float], base: list[float]) -> Probe:
 def test_noise_is_let_through_and_faults_are_named(
     trainer_move, engine_move, base_gap, tuned_gap, followed, words
 ):
-    fault = Parity(trainer_move, engine_move, base_gap, tuned_gap, followed, tokens=50).fault
+    figures = (trainer_move, engine_move, base_gap, tuned_gap, followed)
+    fault = Parity(*figures, base_cost=0, tuned_cost=0, tokens=50).fault
     assert (fault is None) if words is None else (words in str(fault))
 
 
@@ -45,6 +46,8 @@ def test_means_are_over_all_tokens_of_all_rows():
     assert parity.base_gap == 0
     assert parity.tuned_gap == pytest.approx(0.125)
     assert parity.followed == pytest.approx((2 * 1.5 + 1 * 1) / (2 * 2 + 1 * 1))
+    assert parity.base_cost == 0
+    assert parity.tuned_cost == pytest.approx(0.5 / 4)
 
 
 async def test_engine_that_is_not_there_is_said_so():

@@ -199,3 +199,22 @@ async def test_a_job_goes_on_beside_an_engine_that_is_away_or_agrees(engine, ser
     job, data = await job_of(ledger, jobs)
     assert job.status is Status.RUNNING
     assert data["followed"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("scores", "level", "cost"),
+    [
+        ({"base": -2.8, "adapter": -1.0}, "info", 0.0),
+        ({"base": -2.5, "adapter": -0.7}, "info", -0.3),  # better than in the trainer
+        ({"base": -3.2, "adapter": -1.3}, "warn", 0.3),
+    ],
+)
+async def test_what_serving_adds_to_the_loss_is_told(
+    engine, serving, ledger, jobs, scores, level, cost
+):
+    engine.scores = scores
+    assert await serving.agrees(DONE)
+    events, _ = await jobs.events_before(ledger.job.project_id, ledger.job.id, None, 1)
+    assert events[0].level == level
+    assert events[0].data["tuned_cost"] == pytest.approx(cost)
+    assert ("0.300 nats per token higher" in events[0].message) == (level == "warn")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +35,34 @@ class Answer:
     error: str = ""
 
 
-def ask_vllm(
-    folder: Path, models: Mapping[str, tuple[Path, Path, Sequence[Probe]]]
-) -> dict[str, Answer]:
-    """Score the probes of each model: its base, its adapter, and the probes."""
+@dataclass(frozen=True)
+class Order:
+    """A base model and an adapter, the probes to score, and vLLM's options besides ours."""
+
+    base: Path
+    adapter: Path
+    probes: Sequence[Probe]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def ask_vllm(folder: Path, models: Mapping[str, Order]) -> dict[str, Answer]:
+    """Score the probes of each model."""
     orders: dict[str, dict[str, Any]] = {
         name: {
-            "base": str(base),
-            "adapter": str(adapter),
-            "probes": [[probe.tokens, probe.places] for probe in probes],
+            "base": str(order.base),
+            "adapter": str(order.adapter),
+            "probes": [[probe.tokens, probe.places] for probe in order.probes],
+            "options": dict(order.options),
             "answer": str(folder / f"{name}.json"),
         }
-        for name, (base, adapter, probes) in models.items()
+        for name, order in models.items()
     }
     file, log = folder / "orders.json", folder / "vllm.log"
     file.write_text(json.dumps(orders))
     environment = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_PLUGINS": "",
+        "VLLM_PLUGINS": "bitsandbytes",
         **ONE_CORE,
         "TORCHDYNAMO_DISABLE": "1",
         "HF_HUB_OFFLINE": "1",
@@ -85,7 +94,7 @@ def _score(order: dict[str, Any]) -> Answer:
         max_num_seqs=2,
         enable_lora=True,
         max_loras=1,
-        max_lora_rank=8,
+        **{"max_lora_rank": 8, **order["options"]},
         lora_target_modules=BaseLayout.read(base).served_layers(),
         distributed_executor_backend="uni",
         disable_log_stats=True,

@@ -24,7 +24,7 @@ from tests.inference.engine.support import (
     settings_on,
 )
 from tests.training.zoo.families import FAMILIES, Family
-from tests.training.zoo.serve import Answer, ask_vllm
+from tests.training.zoo.serve import Answer, Order, ask_vllm
 from tests.training.zoo.trained import Trained, of_family, train_families
 
 pytestmark = [
@@ -45,7 +45,7 @@ def served(demo_model_path, few_chats, tmp_path_factory) -> Served:
     folder = tmp_path_factory.mktemp("zoo-served")
     zoo = train_families(folder, demo_model_path, few_chats, quantization="none")
     models = {
-        name: (trained.spec.base_model_path, trained.adapter, trained.done.probes)
+        name: Order(trained.spec.base_model_path, trained.adapter, trained.done.probes)
         for name, trained in zoo.items()
     }
     return zoo, ask_vllm(folder, models)

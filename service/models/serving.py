@@ -1,0 +1,56 @@
+"""Checks of how a base model's weights are to be served, from config.json only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from service.models.catalogue import BaseModelEntry
+from service.training.model.stored_weights import read_config, stored_format
+
+# An adapter that was trained on one of two folders fits the other only if these are equal.
+_DIMENSIONS: Final = (
+    "model_type",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "vocab_size",
+)
+
+
+def serving_fault(entry: BaseModelEntry) -> str | None:
+    """Why engines cannot serve the weights as the catalog entry says; None if they can.
+
+    A folder that cannot be read is no fault here.
+    """
+    stored = _config(entry.path)
+    if entry.serving_quantization in ("fp8", "nf4") and (method := stored_format(stored)):
+        return (
+            f"serving_quantization is '{entry.serving_quantization}', but its weights are stored "
+            f"in a quantized form ({method[:40]}) already: remove it from the catalog"
+        )
+    if entry.serving_path is None or not (served := _config(entry.serving_path)):
+        return None
+    if stored_format(served) is None:
+        return (
+            f"the weights in serving_path ({entry.serving_path}) are not quantized: remove it from "
+            "the catalog, or set serving_quantization in its place"
+        )
+    if different := [name for name in _DIMENSIONS if _of(stored, name) != _of(served, name)]:
+        return (
+            f"serving_path ({entry.serving_path}) is another model than path: its config.json "
+            f"differs in {', '.join(different)}"
+        )
+    return None
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    return read_config(folder) or {}
+
+
+def _of(config: Mapping[str, Any], name: str) -> object:
+    text = config.get("text_config")
+    return (text if isinstance(text, Mapping) and name in text else config).get(name)

@@ -1,0 +1,103 @@
+"""Tests of how the weights of a base model are to be served."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.models.add import add_model
+from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
+from service.models.inspect import ModelRefused
+from service.models.serving import serving_fault
+from tests.models.folders import model_folder
+
+
+def quantized(parent: Path, **config) -> Path:
+    """A folder with weights that claims to be in AWQ."""
+    parent.mkdir()
+    folder = model_folder(parent)
+    file = folder / "config.json"
+    found = json.loads(file.read_text()) | {"quantization_config": {"quant_method": "awq"}} | config
+    file.write_text(json.dumps(found))
+    return folder
+
+
+@pytest.fixture
+def add(tmp_path):
+    def added(**serving) -> BaseModelEntry:
+        return add_model(
+            model_folder(tmp_path),
+            catalogue=Catalogue(tmp_path / "models.yaml"),
+            models_dir=tmp_path,
+            model_id="tiny",
+            license_id="mit",
+            **serving,
+        )
+
+    return added
+
+
+def test_what_is_set_is_kept_and_what_is_not_stays_out_of_the_file(add, tmp_path):
+    entry = add(serving_quantization="nf4")
+    assert Catalogue(tmp_path / "models.yaml").get("tiny") == entry
+    written = (tmp_path / "models.yaml").read_text()
+    assert "serving_quantization: nf4" in written
+    assert "serving_path" not in written
+
+
+def test_without_a_choice_earlier_versions_read_the_file(add, tmp_path):
+    assert add().serving_quantization == "auto"
+    assert "serving" not in (tmp_path / "models.yaml").read_text()
+
+
+def test_a_quantized_folder_is_served_in_place_of_the_one_for_trainings(add, tmp_path):
+    entry = add(serving_path=quantized(tmp_path / "awq"))
+    assert entry.path == tmp_path / "model"
+    assert entry.served_path == tmp_path / "awq" / "model"
+
+
+@pytest.mark.parametrize(
+    ("config", "choice", "fault"),
+    [
+        ({}, "nf4", "quantized already: leave out --serving-quantization"),
+        ({"hidden_size": 64}, "auto", "another model than path: its config.json differs in hidden"),
+        ({"quantization_config": None}, "auto", "are not quantized: remove it from the catalog"),
+    ],
+)
+def test_a_folder_that_does_not_fit_is_refused(add, tmp_path, config, choice, fault):
+    with pytest.raises(ModelRefused, match=fault):
+        add(serving_path=quantized(tmp_path / "awq", **config), serving_quantization=choice)
+    assert Catalogue(tmp_path / "models.yaml").all() == []
+
+
+def test_a_folder_that_is_incomplete_is_refused(add, tmp_path):
+    with pytest.raises(ModelRefused, match="there is no folder"):
+        add(serving_path=tmp_path / "gone")
+
+
+def test_weights_are_not_quantized_twice(tmp_path):
+    folder = quantized(tmp_path / "awq")
+    entry = BaseModelEntry(
+        id="a", path=folder, license="mit", context_length=64, serving_quantization="fp8"
+    )
+    assert "stored in a quantized form (awq) already" in (serving_fault(entry) or "")
+    left_out = entry.model_copy(update={"serving_quantization": "auto"})
+    assert serving_fault(left_out) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ("serving_quantization: int4", "Input should be 'auto', 'none', 'fp8' or 'nf4'"),
+        ("serving_quantization: nf4, serving_path: /q", "quantized already, so leave out 'nf4'"),
+    ],
+)
+def test_a_file_written_by_hand_is_checked(tmp_path, fields, fault):
+    file = tmp_path / "models.yaml"
+    file.write_text(
+        f"models:\n- {{id: tiny, path: /m, license: mit, context_length: 64, {fields}}}\n"
+    )
+    with pytest.raises(CatalogueError, match=fault):
+        Catalogue(file).all()
