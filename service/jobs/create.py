@@ -13,7 +13,7 @@ from service.files.records import FileRecord, Files, Purpose
 from service.jobs.planning.hyperparameters import Base, Data, resolve
 from service.jobs.planning.machines import planned, shape_of, trainers
 from service.jobs.planning.memory_plan import Training
-from service.jobs.records import JobRecord, Jobs, NewEvent, Status
+from service.jobs.records import JobRecord, Jobs, MixedFile, NewEvent, Status
 from service.jobs.schemas.create import CreateJob
 from service.jobs.tracking.request import requested_run
 from service.models.catalogue import BaseModelEntry
@@ -58,7 +58,7 @@ async def create(
     return await jobs.create(
         job,
         NewEvent(message=f"Created fine-tuning job: {job.id}"),
-        NewEvent(message=f"Validating training file: {job.training_file}"),
+        NewEvent(message=_validating(job)),
         claim=claim,
     )
 
@@ -78,6 +78,8 @@ async def checked(
     for param in ("training_file", "validation_file"):
         if (file_id := getattr(body, param)) is not None:
             await usable_file(file_id, param, caller, files)
+    for place, mixed in enumerate(body.mixed_files or ()):
+        await usable_file(mixed.file, f"mixed_files.{place}.file", caller, files)
     _check_numbers(body, entry, max_lora_rank)
     await _check_warm_start(body, caller, registry)
     hyperparameters = requested_hyperparameters(body)
@@ -91,6 +93,9 @@ async def checked(
         model=body.model,
         training_file=body.training_file,
         validation_file=body.validation_file,
+        mixed_files=tuple(
+            MixedFile(file=mixed.file, weight=mixed.weight) for mixed in body.mixed_files or ()
+        ),
         suffix=checked_suffix(body.suffix),
         seed=secrets.randbelow(2**31) if body.seed is None else body.seed,
         metadata=body.metadata,
@@ -244,6 +249,13 @@ async def _check_queue(caller: Principal, jobs: Jobs, most: int) -> None:
             code="too_many_queued_jobs",
             headers={"retry-after": _RETRY_AFTER_S},
         )
+
+
+def _validating(job: JobRecord) -> str:
+    if not job.mixed_files:
+        return f"Validating training file: {job.training_file}"
+    names = [job.training_file, *(mixed.file for mixed in job.mixed_files)]
+    return f"Validating training files: {', '.join(names)}"
 
 
 def _place(body: CreateJob) -> str:

@@ -75,6 +75,16 @@ class JobFailure(Stored):
     param: str | None = None
 
 
+class MixedFile(Stored):
+    """A file that is mixed with the training file of a job.
+
+    `weight` is how often each of its rows is drawn per epoch.
+    """
+
+    file: str
+    weight: float
+
+
 class JobRecord(NumberedRecord):
     """A fine-tuning job."""
 
@@ -82,6 +92,7 @@ class JobRecord(NumberedRecord):
     model: str
     training_file: str
     validation_file: str | None
+    mixed_files: tuple[MixedFile, ...] = ()
     suffix: str | None
     seed: int
     metadata: dict[str, str] | None
@@ -120,6 +131,13 @@ class JobRecord(NumberedRecord):
         if method is None or isinstance(value, BaseModel):
             return value
         return REQUESTED[method].model_validate(value, extra="ignore")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """IDs of all files that the job reads."""
+        mixed = (mixed.file for mixed in self.mixed_files)
+        validation = () if self.validation_file is None else (self.validation_file,)
+        return (self.training_file, *mixed, *validation)
 
     @property
     def resolved(self) -> Resolved:
@@ -302,7 +320,7 @@ class Jobs:
         return [
             job.id
             for job in await self.records.get_many(project_id, active)
-            if file_id in (job.training_file, job.validation_file) and job.status not in FINAL
+            if file_id in job.files and job.status not in FINAL
         ]
 
     async def events_before(

@@ -425,6 +425,10 @@ async def test_foreign_ids_in_bodies_are_404(api: Api, owned):
             answer = await other.post("/v1/fine_tuning/jobs", json=body)
             assert answer.status_code == 404
             assert answer.json()["error"]["param"] == field
+        mixed = {"training_file": mine.json()["id"], "mixed_files": [{"file": owned["file"]}]}
+        answer = await other.post("/v1/fine_tuning/jobs", json={"model": BASE_MODEL, **mixed})
+        assert answer.status_code == 404
+        assert answer.json()["error"]["param"] == "mixed_files.0.file"
 
 
 async def test_a_foreign_file_cannot_be_previewed(api: Api, owned):

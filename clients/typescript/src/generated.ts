@@ -3642,6 +3642,11 @@ export interface components {
              */
             validation_file?: string | null;
             /**
+             * Mixed Files
+             * @description Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API.
+             */
+            mixed_files?: components["schemas"]["MixedFile"][] | null;
+            /**
              * Suffix
              * @description Suffix to include in the name of the fine-tuned model.
              */
@@ -5909,6 +5914,12 @@ export interface components {
              */
             validation_file: string | null;
             /**
+             * Mixed Files
+             * @description Files whose rows are mixed with those of the training file; empty if there are none.
+             * @default []
+             */
+            mixed_files?: components["schemas"]["MixedFileObject"][];
+            /**
              * Estimated Finish
              * @description Estimated end of the training, in Unix seconds. Null if unknown.
              */
@@ -7137,6 +7148,41 @@ export interface components {
             dpo?: components["schemas"]["DpoMethod"] | null;
             /** @description Options for the `kto` method. */
             kto?: components["schemas"]["KtoMethod"] | null;
+        };
+        /**
+         * MixedFile
+         * @description A file whose rows are mixed with those of the training file. Not part of OpenAI's API.
+         */
+        MixedFile: {
+            /**
+             * File
+             * @description ID of the file, which has the row format of the training file.
+             * @example file-abc123
+             */
+            file: string;
+            /**
+             * Weight
+             * @description Number of times that an epoch draws each row of the file, 0.001 to 100. With 0.25, each epoch has a different quarter of the rows; with 2, it has every row twice. Rows of the training file are drawn once.
+             * @default 1
+             */
+            weight?: number;
+        };
+        /**
+         * MixedFileObject
+         * @description A file whose rows are mixed with those of the training file of a job.
+         */
+        MixedFileObject: {
+            /**
+             * File
+             * @description ID of the file.
+             * @example file-abc123
+             */
+            file: string;
+            /**
+             * Weight
+             * @description Number of times that an epoch draws each row of the file.
+             */
+            weight: number;
         };
         /**
          * MlflowIntegration

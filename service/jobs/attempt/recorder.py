@@ -305,6 +305,7 @@ class Ledger:
             "step": step,
             "seed": self.job.seed,
             "training_file": self.job.training_file,
+            "mixed_files": [mixed.model_dump() for mixed in self.job.mixed_files],
             "hyperparameters": self.job.hyperparameters.model_dump(mode="json"),
             "gate": self.job.gate,
         }

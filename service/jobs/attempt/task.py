@@ -17,7 +17,7 @@ from service.config import Settings
 from service.core import ids, scratch
 from service.core.child import Child, environment
 from service.core.storage import Storage, StorageCorrupt, StorageMissing
-from service.files.records import Files
+from service.files.records import FileRecord, Files
 from service.fleet.workers import Capacity
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt import artifacts
@@ -25,6 +25,7 @@ from service.jobs.attempt.provenance import write_passport
 from service.jobs.attempt.recorder import Ledger, Outcome
 from service.jobs.attempt.serving import Serving
 from service.jobs.attempt.timing import Phases
+from service.jobs.mixture import join_rows, mixture_of, training_files
 from service.jobs.records import JobFailure, JobRecord, Jobs
 from service.jobs.scheduling.gpu_turns import Turn, Turns
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
@@ -33,6 +34,7 @@ from service.models.registry import ModelRegistry
 from service.training.cluster.place import Cluster
 from service.training.contract.failures import has_printed_out_of_memory
 from service.training.contract.methods import METHODS
+from service.training.contract.mixture import MixedRows
 from service.training.contract.protocol import (
     EXIT_FAILED,
     CheckpointSaved,
@@ -177,16 +179,20 @@ class Attempt:
 
     async def _write_spec(self) -> Path:
         job, chosen = self.job, self.job.resolved
-        training = await self._local_data(job.training_file, "training")
+        training, mixture = await self._training_rows()
         validation = None
         if job.validation_file is not None:
-            validation = await self._local_data(job.validation_file, "validation")
+            record, validation = await self._local_rows(
+                job.validation_file, "validation_file", "validation"
+            )
+            self._data["validation"] = _provenance(record)
         spec = TrainSpec(
             job_id=job.id,
             attempt=self.number,
             base_model=job.model,
             base_model_path=self._entry.path,
             training_file=training,
+            mixture=mixture,
             validation_file=validation,
             output_dir=self._dir / "out",
             resume_from=await self._newest_checkpoint(),
@@ -206,21 +212,32 @@ class Attempt:
         path.write_text(spec.model_dump_json(), encoding="utf-8")
         return path
 
-    async def _local_data(self, file_id: str, name: str) -> Path:
+    async def _training_rows(self) -> tuple[Path, tuple[MixedRows, ...]]:
+        """Download the rows of all training files to one file."""
+        files, records, paths = training_files(self.job), [], []
+        for place, file in enumerate(files):
+            record, path = await self._local_rows(file.id, file.param, f"training-{place}")
+            records.append(record)
+            paths.append(path)
+        self._data["training"] = _provenance(records[0])
+        if len(files) > 1:
+            self._data["mixed"] = [
+                {**_provenance(record), "weight": file.weight}
+                for file, record in zip(files[1:], records[1:], strict=True)
+            ]
+        joined = await asyncio.to_thread(join_rows, paths, self._dir / "training.jsonl")
+        return joined, mixture_of(files, records)
+
+    async def _local_rows(self, file_id: str, param: str, name: str) -> tuple[FileRecord, Path]:
+        """Download the rows of a file."""
         record = await self._files.get(self.job.project_id, file_id, ids.now_s())
         if record is None:
             message = f"The file {file_id} was deleted before the training could read it."
-            raise _Unfit(JobFailure(code="file_not_found", message=message, param=f"{name}_file"))
+            raise _Unfit(JobFailure(code="file_not_found", message=message, param=param))
         path = self._dir / f"{name}.jsonl"
         if await self._storage.get_file(record.canonical_key, path) != record.canonical:
             raise StorageCorrupt(f"the rows of {file_id} do not match what its check wrote")
-        self._data[name] = {
-            "file": file_id,
-            "sha256": record.sha256,
-            "rows_sha256": record.canonical,
-            "rows": record.rows,
-        }
-        return path
+        return record, path
 
     def _cluster(self) -> list[str]:
         """Return the argument that has a Ray cluster run the trainer's processes, if one does."""
@@ -380,6 +397,15 @@ class Attempt:
         await self._ledger.event(
             f"The trainer {how} before it finished", "warn", {"exit_code": code}
         )
+
+
+def _provenance(file: FileRecord) -> dict[str, Any]:
+    return {
+        "file": file.id,
+        "sha256": file.sha256,
+        "rows_sha256": file.canonical,
+        "rows": file.rows,
+    }
 
 
 def _log_tail(path: Path, lines: int = 20) -> None:

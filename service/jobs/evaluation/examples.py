@@ -16,6 +16,7 @@ from service.evaluation.examples import Example, examples_of
 from service.models.catalogue import BaseModelEntry
 from service.models.reasoning import ReasoningParsers
 from service.training.contract.methods import MethodRows
+from service.training.contract.mixture import MixedRows
 from service.training.data.held_out import held_out
 
 Row = dict[str, Any]
@@ -58,11 +59,12 @@ def read_data(
     row_format: MethodRows,
     share: float | None,
     seed: int,
+    mixture: Sequence[MixedRows] = (),
 ) -> Data:
     """Read the examples of a job, and hold out the same rows as its trainer did.
 
-    The held-out rows are those of the validation file, or a share of the training file. Raises
-    `TrainingFailure` if a file cannot be read.
+    The held-out rows are those of the validation file, or a share of the training file, whose rows
+    may come from the files of a `mixture`. Raises `TrainingFailure` if a file cannot be read.
     """
     rows: list[Row] = [] if training is None else _rows(training)
     given: list[Row] = []
@@ -72,7 +74,7 @@ def read_data(
         given = _rows(validation)
         asked = examples_of(given)
     elif training is not None and share is not None:
-        aside, _ = held_out(training, row_format, share, seed)
+        aside, _ = held_out(training, row_format, share, seed, mixture)
         asked = examples_of(
             [rows[place] for place in sorted(aside)], [p + 1 for p in sorted(aside)]
         )

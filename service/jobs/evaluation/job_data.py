@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from service.core import ids
 from service.curation.scratch import fetch_rows
-from service.files.records import Files
+from service.files.records import FileRecord, Files
 from service.jobs.evaluation.examples import Data, read_data
+from service.jobs.mixture import join_rows, mixture_of, training_files
 from service.jobs.records import JobRecord
 from service.training.contract.methods import METHODS
+from service.training.contract.mixture import MixedRows
 
 
 class FileGone(Exception):
@@ -25,22 +28,42 @@ async def fetch_data(job: JobRecord, files: Files, folder: Path) -> Data:
 
     Raises FileGone, DeskFailed and TrainingFailure.
     """
-    training = await _fetch(job, job.training_file, files, folder / "training.jsonl")
-    validation = None
+    training: Path | None = None
+    mixture: tuple[MixedRows, ...] = ()
+    validation: Path | None = None
+    try:
+        training, mixture = await _fetch_training(job, files, folder)
+    except FileGone:
+        if job.validation_file is None:
+            raise
     if job.validation_file is not None:
-        validation = await _fetch(job, job.validation_file, files, folder / "validation.jsonl")
-    missing = job.validation_file or job.training_file
-    if (training if job.validation_file is None else validation) is None:
-        raise FileGone(missing)
+        _, validation = await _fetch(job, job.validation_file, files, folder / "validation.jsonl")
     return read_data(
         training,
         validation,
+        mixture=mixture,
         row_format=METHODS[job.method].row_format,
         share=job.hyperparameters.validation_share,
         seed=job.seed,
     )
 
 
-async def _fetch(job: JobRecord, file_id: str, files: Files, path: Path) -> Path | None:
+async def _fetch_training(
+    job: JobRecord, files: Files, folder: Path
+) -> tuple[Path, tuple[MixedRows, ...]]:
+    given = training_files(job)
+    found = [
+        await _fetch(job, file.id, files, folder / f"training-{place}.jsonl")
+        for place, file in enumerate(given)
+    ]
+    joined = await asyncio.to_thread(
+        join_rows, [path for _, path in found], folder / "training.jsonl"
+    )
+    return joined, mixture_of(given, [record for record, _ in found])
+
+
+async def _fetch(job: JobRecord, file_id: str, files: Files, path: Path) -> tuple[FileRecord, Path]:
     file = await files.get(job.project_id, file_id, ids.now_s())
-    return None if file is None else await fetch_rows(files.storage, file, path)
+    if file is None:
+        raise FileGone(file_id)
+    return file, await fetch_rows(files.storage, file, path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from itertools import accumulate
 
 from service.config import Settings
 from service.core import ids
@@ -11,13 +11,13 @@ from service.curation.measure import measure_task, measures_of
 from service.curation.records import Tasks, TaskState
 from service.datasets.contract import Measures
 from service.files.records import FileRecord, Files, FileStatus
+from service.jobs.mixture import TrainingFile, training_files
 from service.jobs.planning import tool_support
 from service.jobs.planning.hyperparameters import Data
 from service.jobs.records import JobFailure, JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.methods import METHODS
-
-_Param = Literal["training_file", "validation_file"]
+from service.training.contract.mixture import drawn_per_epoch
 
 
 class InProgress(Exception):
@@ -33,29 +33,82 @@ class CannotTrain(Exception):
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Training file of a job: its rows, and their lengths if they can be measured."""
+class Part:
+    """A training file of a job: its rows, and their lengths if they can be measured."""
 
+    file: TrainingFile
     rows: int
     measures: Measures | None
 
     @property
-    def longest(self) -> int | None:
-        """Number of tokens in the longest row, or None if unknown."""
-        return self.measures.longest if self.measures else None
-
-    @property
-    def data(self) -> Data:
-        """Size of the training file, for resolving `auto`."""
-        return Data(self.rows, self.longest, self.measures.p95 if self.measures else None)
+    def drawn(self) -> int:
+        """Number of rows that an epoch draws."""
+        return drawn_per_epoch(self.rows, self.file.weight)
 
     def tokens(self, max_seq_length: int) -> int:
         """Return the tokens per epoch with truncated rows; without measures, the upper bound."""
         if self.measures is None:
-            return self.rows * max_seq_length
+            return self.drawn * max_seq_length
         lengths = self.measures.percentiles[1:]
         kept = sum(min(tokens, max_seq_length) for tokens in lengths)
-        return round(self.measures.tokens * kept / max(sum(lengths), 1))
+        once = self.measures.tokens * kept / max(sum(lengths), 1)
+        return round(once * self.drawn / max(self.rows, 1))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Training files of a job."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows that an epoch draws."""
+        return sum(part.drawn for part in self.parts)
+
+    @property
+    def longest(self) -> int | None:
+        """Number of tokens in the longest row, or None if unknown."""
+        lengths = [part.measures.longest for part in self.parts if part.measures]
+        return max(lengths) if len(lengths) == len(self.parts) else None
+
+    @property
+    def data(self) -> Data:
+        """Size of the training files, for resolving `auto`."""
+        return Data(self.rows, self.longest, self._p95())
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What an epoch draws from each file, if there are several."""
+        if len(self.parts) == 1:
+            return ()
+        drawn = ", ".join(
+            f"{part.drawn:,} of {part.file.id} ({part.rows:,} rows, weight {part.file.weight:g})"
+            for part in self.parts
+        )
+        return (f"mixture → {self.rows:,} rows per epoch: {drawn}",)
+
+    def tokens(self, max_seq_length: int) -> int:
+        """Return the tokens per epoch with truncated rows; without measures, the upper bound."""
+        return sum(part.tokens(max_seq_length) for part in self.parts)
+
+    def _p95(self) -> int | None:
+        """Return the 95th percentile of tokens per drawn row, or None if unknown."""
+        if self.longest is None:
+            return None
+        # One value for each percent of a file's rows, weighted by the rows that are drawn.
+        lengths = sorted(
+            (tokens, part.drawn / 100)
+            for part in self.parts
+            if part.measures
+            for tokens in part.measures.percentiles[1:]
+        )
+        reached = accumulate(rows for _, rows in lengths)
+        return next(
+            tokens
+            for (tokens, _), rows in zip(lengths, reached, strict=True)
+            if rows >= 0.95 * self.rows - 1e-6
+        )
 
 
 class InputFiles:
@@ -68,8 +121,9 @@ class InputFiles:
 
     async def of(self, job: JobRecord, entry: BaseModelEntry) -> Inputs:
         """Return the inputs of a job. Raises CannotTrain or InProgress."""
-        training = await self._checked(job, job.training_file, "training_file")
-        rows = training.rows or 0
+        files = training_files(job)
+        records = [await self._checked(job, file.id, file.param) for file in files]
+        rows = records[0].rows or 0
         if rows < self._min_examples:
             raise CannotTrain(
                 "invalid_n_examples",
@@ -79,24 +133,30 @@ class InputFiles:
             )
         if job.validation_file is not None:
             await self._checked(job, job.validation_file, "validation_file")
-        measures = await self._measured(training, entry)
-        if (refusal := tool_support.tools_refusal(measures, job.model)) is not None:
-            raise CannotTrain(tool_support.CODE, refusal, "model")
-        return Inputs(rows, measures)
+        parts = [
+            Part(file, record.rows or 0, await self._measured(record, entry))
+            for file, record in zip(files, records, strict=True)
+        ]
+        for part in parts:
+            refusal = tool_support.tools_refusal(part.measures, job.model)
+            if refusal is not None:
+                raise CannotTrain(tool_support.CODE, refusal, "model")
+        return Inputs(tuple(parts))
 
-    async def _checked(self, job: JobRecord, file_id: str, param: _Param) -> FileRecord:
+    async def _checked(self, job: JobRecord, file_id: str, param: str) -> FileRecord:
         record = await self._files.get(job.project_id, file_id, ids.now_s())
         if record is None:
             raise CannotTrain("file_not_found", f"The file {file_id} was deleted.", param)
         if record.status is FileStatus.UPLOADED:
             raise InProgress(f"The file {file_id} is still being checked.")
+        code = f"invalid_{param}" if param == "validation_file" else "invalid_training_file"
         if record.status is FileStatus.ERROR:
             message = record.status_details or "The file is invalid"
-            raise CannotTrain(f"invalid_{param}", message, param)
+            raise CannotTrain(code, message, param)
         expected = METHODS[job.method].row_format
         if record.row_format != expected:
             raise CannotTrain(
-                f"invalid_{param}",
+                code,
                 f"The file {file_id} holds rows of the {record.row_format} format; the method "
                 f"'{job.method}' needs the {expected} format.",
                 param,

@@ -68,7 +68,8 @@ async def resolve_and_plan(
     )
     chosen = resolution.chosen
     run = estimate_run(chosen, rows=inputs.rows, tokens=inputs.tokens(chosen.max_seq_length))
-    reasons, machine, duration, checkpointing = resolution.reasons, None, None, False
+    reasons = (*inputs.reasons, *resolution.reasons)
+    machine, duration, checkpointing = None, None, False
     if (shape := shape_of(entry)) is not None:
         training = Training(chosen, job.method, inputs.longest, tokens_at_once)
         machine = planned(training, shape, await trainers(redis))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,6 +12,31 @@ from service.models.aliases.schemas import Gate
 from service.training.contract.hyperparameters import Requested
 from service.training.contract.methods import MethodName
 from service.web.metadata import Metadata
+
+_MOST_MIXED: Final = 8
+
+
+class MixedFile(BaseModel):
+    """A file whose rows are mixed with those of the training file. Not part of OpenAI's API."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str = Field(
+        min_length=1,
+        max_length=128,
+        description="ID of the file, which has the row format of the training file.",
+        examples=["file-abc123"],
+    )
+    weight: float = Field(
+        default=1.0,
+        ge=0.001,
+        le=100,
+        allow_inf_nan=False,
+        strict=True,
+        description="Number of times that an epoch draws each row of the file, 0.001 to 100. With "
+        "0.25, each epoch has a different quarter of the rows; with 2, it has every row twice. "
+        "Rows of the training file are drawn once.",
+    )
 
 
 class CreateJob(BaseModel):
@@ -35,6 +60,13 @@ class CreateJob(BaseModel):
         default=None,
         max_length=128,
         description="ID of the validation file, whose rows are used to measure the model.",
+    )
+    mixed_files: list[MixedFile] | None = Field(
+        default=None,
+        max_length=_MOST_MIXED,
+        description="Files whose rows are mixed with those of the training file, up to "
+        f"{_MOST_MIXED}; for example, general chats, so that the model does not unlearn them. Not "
+        "part of OpenAI's API.",
     )
     suffix: str | None = Field(
         default=None,
@@ -87,6 +119,15 @@ class CreateJob(BaseModel):
             raise ValueError("give hyperparameters inside 'method' or at the top, not both")
         if self.validation_file is not None and self.asked.validation_share is not None:
             raise ValueError("give a validation_file or a validation_share, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _different_files(self) -> Self:
+        mixed = [mixed.file for mixed in self.mixed_files or ()]
+        if len({self.training_file, *mixed}) <= len(mixed):
+            raise ValueError("mixed_files has a file twice, or the training_file; use its weight")
+        if self.validation_file in mixed:
+            raise ValueError("mixed_files has the validation_file, whose rows must not be trained")
         return self
 
     @property

@@ -29,6 +29,13 @@ class StandardHyperparameters(contract.StandardHyperparameters[Auto]):
     model_config = ConfigDict(extra="ignore", json_schema_serialization_defaults_required=True)
 
 
+class MixedFileObject(BaseModel):
+    """A file whose rows are mixed with those of the training file of a job."""
+
+    file: str = Field(description="ID of the file.", examples=["file-abc123"])
+    weight: float = Field(description="Number of times that an epoch draws each row of the file.")
+
+
 class JobObject(BaseModel):
     """A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields."""
 
@@ -68,6 +75,11 @@ class JobObject(BaseModel):
     )
     training_file: str = Field(description="ID of the training file.")
     validation_file: str | None = Field(description="ID of the validation file.")
+    mixed_files: list[MixedFileObject] = Field(
+        default=[],
+        description="Files whose rows are mixed with those of the training file; empty if there "
+        "are none.",
+    )
     estimated_finish: int | None = Field(
         description="Estimated end of the training, in Unix seconds. Null if unknown."
     )
@@ -115,6 +127,7 @@ class JobObject(BaseModel):
             trained_tokens=job.trained_tokens,
             training_file=job.training_file,
             validation_file=job.validation_file,
+            mixed_files=[MixedFileObject(**mixed.model_dump()) for mixed in job.mixed_files],
             estimated_finish=job.estimated_finish,
             integrations=(
                 None if job.mlflow_run is None else [MlflowIntegrationObject.of(job.mlflow_run)]

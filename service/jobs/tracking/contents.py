@@ -42,6 +42,8 @@ def parameters_of(job: JobRecord) -> list[dict[str, str]]:
         "training_file": job.training_file,
         "validation_file": job.validation_file,
     }
+    for place, mixed in enumerate(job.mixed_files):
+        facts |= {f"mixed_files.{place}.{name}": value for name, value in mixed}
     given = {name: value for name, value in facts.items() if value is not None}
     return _pairs(dict(_flat({**given, **chosen})))
 

@@ -23,6 +23,7 @@ from pydantic import (
 from service.training.contract.hyperparameters import RESOLVED, Resolved
 from service.training.contract.lora import check_modules
 from service.training.contract.methods import BY_SPEC_NAME, SpecMethod, TrainingMethod
+from service.training.contract.mixture import MixedRows
 
 # On a CPU, a larger value is barely faster and uses more memory: 5,000 tokens through SmolLM2-135M
 # on two cores took 20.9 s and 2.0 GiB at 512, 19.3 s and 2.2 GiB at 1024, 17.5 s and 2.8 GiB at
@@ -50,6 +51,10 @@ class TrainSpec(BaseModel):
     `beta` sets how strongly the model is held to its reference. The reference is the base model,
     with the warm start's adapter if there is one. With `kto`, they are canonical labeled JSONL
     (``{"messages": […], "tools"?, "label": …}``), whose last message was marked good or bad.
+
+    Mixture. If `training_file` contains the rows of several files, one after another, `mixture`
+    says how many come from each and how often an epoch draws them. If it is empty, an epoch draws
+    each row once.
 
     Size. `batch_size` is the number of examples (rows or pairs) per optimizer step, regardless of
     how many fit in memory at once. A batch of more than `tokens_at_once` tokens goes through the
@@ -95,6 +100,7 @@ class TrainSpec(BaseModel):
     base_model: str = Field(min_length=1, max_length=200)
     base_model_path: Path
     training_file: Path
+    mixture: tuple[MixedRows, ...] = ()
     validation_file: Path | None = None
     output_dir: Path
     resume_from: Path | None = None

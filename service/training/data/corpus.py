@@ -10,6 +10,7 @@ from typing import Final
 from service.training.contract.protocol import Warned, WarningCode
 from service.training.data.chats import Chat
 from service.training.data.judged import Judged, Line
+from service.training.data.mixture import Portion, draw
 from service.training.data.tokens import ChatEncoder, Encoded, Example, JudgedSample, Pair
 
 _LINES_LISTED: Final = 10
@@ -17,15 +18,21 @@ _LINES_LISTED: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """All examples of one file, in file order. `rows` counts the lines that they come from."""
+    """All examples of one file, in file order. `rows` counts the lines that they come from.
+
+    `portions` are those of the files of a mixture. If there are none, an epoch has all examples.
+    """
 
     samples: tuple[Example, ...] = ()
     rows: int = 0
     warnings: tuple[Warned, ...] = ()
+    portions: tuple[Portion, ...] = ()
 
-    @property
-    def supervised_tokens(self) -> int:
-        return sum(sample.supervised for sample in self.samples)
+    def first_epoch(self, seed: int) -> tuple[Example, ...]:
+        """The examples that the first epoch draws. Every epoch has the same number."""
+        if not self.portions:
+            return self.samples
+        return tuple(self.samples[at] for at in draw(self.portions, seed=seed, epoch=0))
 
     def digest(self) -> str:
         """Digest of the samples and their order, which ties a checkpoint to its data."""

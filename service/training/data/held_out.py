@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from service.training.contract.methods import MethodRows
+from service.training.contract.mixture import MixedRows
 from service.training.data.chats import read_chats, read_preferences
 from service.training.data.judged import Line, read_judged
+from service.training.data.mixture import row_weights
 from service.training.data.split import prompt_key, validation_rows
 
 _READERS: Final[Mapping[MethodRows, Callable[..., Iterator[Line]]]] = {
@@ -28,11 +30,15 @@ def read_lines(path: Path, row_format: MethodRows, *, param: str) -> Iterator[Li
 
 
 def held_out(
-    path: Path, row_format: MethodRows, share: float, seed: int
+    path: Path,
+    row_format: MethodRows,
+    share: float,
+    seed: int,
+    mixture: Sequence[MixedRows] = (),
 ) -> tuple[frozenset[int], int]:
     """Return the indices of the rows to hold out, and the number of all rows.
 
     Raises `TrainingFailure` (invalid_training_file).
     """
     keys = [prompt_key(row) for row in read_lines(path, row_format, param="training_file")]
-    return validation_rows(keys, share, seed), len(keys)
+    return validation_rows(keys, share, seed, row_weights(mixture)), len(keys)

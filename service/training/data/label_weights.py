@@ -34,7 +34,7 @@ class LabelWeights:
 
 
 def weigh_labels(spec: TrainSpec, examples: Iterable[Example]) -> LabelWeights | None:
-    """The weights for a run over `examples`, or None if the method does not use labels."""
+    """The weights for a run whose first epoch has these examples, or None without labels."""
     chosen = spec.hyperparameters
     if not isinstance(chosen, KtoHyperparameters):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from service.training.contract.channel import Channel
@@ -13,6 +14,7 @@ from service.training.contract.spec import TrainSpec
 from service.training.data.corpus import Corpus, encode_corpus
 from service.training.data.held_out import held_out, read_lines
 from service.training.data.judged import Line
+from service.training.data.mixture import Portion, by_file
 from service.training.data.tokens import ChatEncoder
 
 
@@ -32,7 +34,7 @@ def load_data(spec: TrainSpec, encoder: ChatEncoder, channel: Channel) -> Data:
     aside = _set_aside(spec, channel)
     everything = _rows(spec, spec.training_file)
     rows = (row for at, row in enumerate(everything) if at not in aside)
-    training = _encode(rows, encoder, spec, channel, "training_file")
+    training = _encode_mixture(rows, encoder, spec, channel)
     if spec.validation_file:
         given = _rows(spec, spec.validation_file, "validation_file")
         return Data(training, _encode(given, encoder, spec, channel, "validation_file"))
@@ -51,7 +53,9 @@ def _set_aside(spec: TrainSpec, channel: Channel) -> frozenset[int]:
     share = spec.hyperparameters.validation_share
     if spec.validation_file or share is None:
         return frozenset()
-    aside, count = held_out(spec.training_file, spec.of_method.row_format, share, spec.seed)
+    aside, count = held_out(
+        spec.training_file, spec.of_method.row_format, share, spec.seed, spec.mixture
+    )
     if aside:
         message = (
             f"{len(aside)} of {count} rows ({len(aside) / count:.1%}) were set aside for "
@@ -69,20 +73,44 @@ def _set_aside(spec: TrainSpec, channel: Channel) -> frozenset[int]:
     return aside
 
 
+def _encode_mixture(
+    rows: Iterable[Line], encoder: ChatEncoder, spec: TrainSpec, channel: Channel
+) -> Corpus:
+    """Encode the training rows, which may come from several files."""
+    if not spec.mixture:
+        return _encode(rows, encoder, spec, channel, "training_file")
+    corpora = [Corpus()] * len(spec.mixture)
+    for place, own in by_file(rows, spec.mixture):
+        name = spec.mixture[place].file
+        corpora[place] = _encode(own, encoder, spec, channel, "mixed_files", name)
+    return Corpus(
+        samples=tuple(chain.from_iterable(corpus.samples for corpus in corpora)),
+        rows=sum(corpus.rows for corpus in corpora),
+        portions=tuple(
+            Portion(len(corpus.samples), part.weight)
+            for corpus, part in zip(corpora, spec.mixture, strict=True)
+        ),
+    )
+
+
 def _encode(
     rows: Iterable[Line],
     encoder: ChatEncoder,
     spec: TrainSpec,
     channel: Channel,
     param: str,
+    file: str | None = None,
 ) -> Corpus:
+    """Encode the rows of a file, which `file` names if it is one of several."""
     longest = spec.hyperparameters.max_seq_length
     corpus = encode_corpus(rows, encoder, longest)
     for warning in corpus.warnings:
-        channel.send(warning)
+        message = f"{file}: {warning.message}" if file else warning.message
+        channel.send(warning.model_copy(update={"message": message}))
     if not corpus.samples:
         message = (
-            f"None of the {corpus.rows} rows contains an assistant token to learn from, as the "
+            f"None of the {corpus.rows} rows {f'of {file} ' if file else ''}contains an assistant "
+            f"token to learn from, as the "
             f"chat template of '{spec.base_model}' renders them within {longest} tokens."
         )
         if any(warning.code == "tool_calls_not_rendered" for warning in corpus.warnings):

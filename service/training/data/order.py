@@ -15,16 +15,24 @@ _BLOCK_BATCHES: Final = 50
 
 
 def epoch_order(
-    lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int, by_length: bool
+    lengths: Sequence[int],
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    by_length: bool,
+    drawn: Sequence[int] | None = None,
 ) -> list[int]:
     """Indices of all samples, batch by batch; the last batch may be short.
+
+    `drawn` are the indices of the samples of this epoch, if they are not all samples.
 
     With `by_length`, the samples of a batch have similar lengths, longest first, and batches are in
     random order. The longest batch comes first in epoch 0, so that a run that does not fit in
     memory fails at once and not after hours.
     """
     chance = random.Random(f"{seed}/{epoch}")  # noqa: S311  # not a secret: only an order
-    order = list(range(len(lengths)))
+    order = list(range(len(lengths)) if drawn is None else drawn)
     chance.shuffle(order)
     if not by_length:
         return order

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from itertools import takewhile
 
@@ -27,18 +28,31 @@ def prompt_key(row: Line) -> bytes:
     return hashlib.sha256(json.dumps([chat.tools, prompt], sort_keys=True).encode()).digest()
 
 
-def validation_rows(keys: Sequence[bytes], share: float, seed: int) -> frozenset[int]:
+def validation_rows(
+    keys: Sequence[bytes], share: float, seed: int, weights: Sequence[float] = ()
+) -> frozenset[int]:
     """Indices of about `share` of the rows, with all rows that share a key kept together.
 
-    Empty if no split is possible because all rows share one key.
+    With the `weights` of the rows, as in a mixture of files, a row of which an epoch draws only a
+    part counts and is chosen accordingly less often. Empty if no split is possible because all rows
+    share one key.
     """
     groups: dict[bytes, list[int]] = {}
     for row, key in enumerate(keys):
         groups.setdefault(key, []).append(row)
     if len(groups) < 2:
         return frozenset()
-    target = max(1, round(share * len(keys)))
-    order = sorted(groups, key=lambda key: hashlib.sha256(b"%d/%s" % (seed, key)).digest())
+    # A row that is drawn several times per epoch is still one row.
+    chances = [min(weight, 1.0) for weight in weights]
+    target = max(1, round(share * (sum(chances) if chances else len(keys))))
+
+    def turn(key: bytes) -> tuple[float, bytes]:
+        digest = hashlib.sha256(b"%d/%s" % (seed, key)).digest()
+        if not chances:
+            return 0.0, digest
+        return _turn(digest, max(chances[row] for row in groups[key])), digest
+
+    order = sorted(groups, key=turn)
     chosen: list[int] = []
     for key in order:
         if len(chosen) + len(groups[key]) <= target:
@@ -46,3 +60,9 @@ def validation_rows(keys: Sequence[bytes], share: float, seed: int) -> frozenset
     if not chosen:  # every group is larger than the requested share
         chosen = min((groups[key] for key in order), key=len)
     return frozenset(chosen)
+
+
+def _turn(digest: bytes, chance: float) -> float:
+    """Place of a group in a draw without replacement (Efraimidis and Spirakis, 2006)."""
+    uniform = int.from_bytes(digest[:6]) / 2**48
+    return -math.log1p(-uniform) / chance

@@ -8,6 +8,7 @@ incomplete.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from service.training.contract.failures import TrainingFailure
 from service.training.contract.lora import LoraShape
 from service.training.contract.spec import TrainSpec
 from service.training.data.label_weights import LabelWeights
+from service.training.data.mixture import Portion
 from service.training.model.warm_start import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 SEAL_NAME: Final = "run.json"
@@ -85,15 +87,18 @@ def identify(
     data: str,
     total_steps: int,
     weights: LabelWeights | None = None,
+    portions: Sequence[Portion] = (),
 ) -> RunIdentity:
     """Identity of the run of `spec`, with every "auto" resolved.
 
-    `data` is the digest of the samples.
+    `data` is the digest of the samples, and `portions` are those of a mixture.
     """
     run = spec.hyperparameters.model_dump(mode="json", exclude=_NOT_IDENTIFYING)
     if weights:
         run["desirable_weight"] = weights.desirable
         run["undesirable_weight"] = weights.undesirable
+    if portions:
+        run["mixture"] = [[portion.examples, portion.weight] for portion in portions]
     if spec.warm_start_path:
         run["warm_start"] = _digest(spec.warm_start_path / ADAPTER_WEIGHTS)
     run |= {

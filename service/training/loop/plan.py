@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from service.training.contract.spec import TrainSpec
 from service.training.data.layout import Rows
+from service.training.data.mixture import Portion, draw
 from service.training.data.tokens import Example
 from service.training.loop.checkpoints import RunIdentity
 from service.training.model.models import Place
@@ -18,7 +20,10 @@ from service.training.parallel.ranks import Ranks
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run that is ready to begin: the examples and their layout."""
+    """A run that is ready to begin: the examples and their layout.
+
+    `portions` are those of the files of a mixture; without any, an epoch has all examples.
+    """
 
     spec: TrainSpec
     run: RunIdentity
@@ -27,6 +32,19 @@ class Plan:
     rows: Rows
     place: Place
     ranks: Ranks = field(default_factory=Ranks)
+    portions: tuple[Portion, ...] = ()
+
+    @property
+    def examples_per_epoch(self) -> int:
+        if not self.portions:
+            return len(self.training)
+        return sum(portion.drawn for portion in self.portions)
+
+    def drawn(self, epoch: int) -> Sequence[int]:
+        """Indices of the training examples of an epoch, in no particular order."""
+        if not self.portions:
+            return range(len(self.training))
+        return draw(self.portions, seed=self.spec.seed, epoch=epoch)
 
     @property
     def packing(self) -> bool:

@@ -74,7 +74,8 @@ def run(
     encoder = ChatEncoder(tokenizer, spec.hyperparameters.max_seq_length, spec.template_date)
     data = load_data(spec, encoder, channel)
     packing = _choose_packing(spec, place, data, channel)
-    weights = weigh_labels(spec, data.training.samples)
+    first_epoch = data.training.first_epoch(spec.seed)
+    weights = weigh_labels(spec, first_epoch)
     if weights:
         channel.send(weights.note())
     identity = identify(
@@ -82,8 +83,9 @@ def run(
         lora=shape,
         packing=packing,
         data=data.training.digest(),
-        total_steps=total_steps(spec, len(data.training.samples)),
+        total_steps=total_steps(spec, len(first_epoch)),
         weights=weights,
+        portions=data.training.portions,
     )
     sealed = open_checkpoint(spec.resume_from, identity) if spec.resume_from else None
     if flag.is_set():
@@ -105,6 +107,7 @@ def run(
         rows=_rows(model, spec, channel) if packing else "padded",
         place=place,
         ranks=ranks,
+        portions=data.training.portions,
     )
     progress = Progress(channel, flag, checkpoint_steps(identity.total_steps, spec.n_checkpoints))
     trainer = TRAINERS[spec.method](model, plan, tokenizer, flag, [progress])
@@ -159,7 +162,7 @@ def _choose_packing(spec: TrainSpec, place: Place, data: Data, channel: Channel)
         packing, reason = False, "Samples of this method are not packed but batched by length."
     else:
         packing, reason = choose_packing(
-            [sample.length for sample in data.training.samples],
+            [sample.length for sample in data.training.first_epoch(spec.seed)],
             batch_size=spec.hyperparameters.batch_size,
             budget=spec.budget(place.device),
             seed=spec.seed,
@@ -214,9 +217,9 @@ def _started(
 ) -> Started:
     return Started(
         total_steps=plan.run.total_steps,
-        examples=len(plan.training),
+        examples=plan.examples_per_epoch,
         validation_examples=len(plan.validation),
-        supervised_tokens=data.training.supervised_tokens,
+        supervised_tokens=sum(plan.training[at].supervised for at in plan.drawn(0)),
         device=plan.place.device,
         dtype=plan.place.dtype_name,
         resumed_step=sealed.step if sealed else 0,

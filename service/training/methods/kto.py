@@ -38,7 +38,7 @@ class JudgedTrainer(ReferenceTrainer, KTOTrainer):
         callbacks: list[TrainerCallback],
     ) -> None:
         chosen = plan.spec.hyperparameters
-        weights = weigh_labels(plan.spec, plan.training)
+        weights = weigh_labels(plan.spec, (plan.training[at] for at in plan.drawn(0)))
         assert isinstance(chosen, KtoHyperparameters)
         assert isinstance(weights, LabelWeights)
         super().__init__(

@@ -362,7 +362,7 @@ class _Order(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return self._plan.examples_per_epoch
 
     def __iter__(self) -> Iterator[int]:
         spec = self._plan.spec
@@ -372,5 +372,6 @@ class _Order(Sampler[int]):
             seed=spec.seed,
             epoch=self._epoch,
             by_length=not self._plan.packing,
+            drawn=self._plan.drawn(self._epoch),
         )
         return iter(order)

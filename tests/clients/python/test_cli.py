@@ -350,6 +350,30 @@ async def test_train_takes_every_method(cli, tmp_path, work):
     assert created.json()["method"]["kto"]["hyperparameters"]["beta"] == 0.2
 
 
+async def test_train_mixes_files(cli, rows, work):
+    """A local file with a weight, and the id of an uploaded file without."""
+    chats = rows.with_name("chats=more.jsonl")
+    chats.write_text(chat_line("Hi", "Hello") + "\n")
+    other = rows.with_name("other.jsonl")
+    other.write_text(chat_line("Ho", "Hello") + "\n")
+    async with work("cpu"):
+        sent = (await cli("files", "upload", str(other), "--json")).json()["id"]
+        created = await cli(
+            "train",
+            *(str(rows), "--model", BASE_MODEL, "--json"),
+            *("--mix", f"{chats}=0.25", "--mix", sent),
+        )
+        unclear = await cli("train", str(rows), "--mix", f"{sent}=half")
+        shown = await cli("jobs", "show", created.json()["id"])
+    assert created.code == 0, created.err
+    mixed = created.json()["mixed_files"]
+    assert [one["weight"] for one in mixed] == [0.25, 1.0]
+    assert mixed[1]["file"] == sent
+    assert f"{sent} × 1" in shown.out
+    assert unclear.code == 2
+    assert "--mix takes FILE or FILE=WEIGHT" in unclear.err
+
+
 async def test_recognizers(cli, tmp_path):
     terms = tmp_path / "customers.txt"
     terms.write_text("Acme Trading\n\n山田商店\n", "utf-8")

@@ -10,10 +10,14 @@ import pytest
 from service.config import Settings
 from service.jobs.evaluation.examples import answers_at_once, cluster_of, read_data, sample
 from service.models.catalogue import BaseModelEntry
+from service.training.contract.mixture import MixedRows
 from service.training.data.held_out import held_out
 from tests.models.folders import with_template
 
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
+
+
+PARTS = [("file-a", 20, 1.0), ("file-b", 100, 0.2)]
 
 
 def chat(question: str, answer: str, **more: object) -> dict[str, Any]:
@@ -65,6 +69,16 @@ def test_a_share_is_what_the_trainer_holds_out(write):
     assert count == 40
     assert {e.line - 1 for e in found.held_out} == places
     assert {e.line - 1 for e in found.training} == set(range(40)) - places
+
+
+def test_of_a_mixture_too_and_the_files_have_their_share(write):
+    training = write("t.jsonl", [chat(f"q{i}", f"a{i}") for i in range(120)])
+    mixture = [MixedRows(file=name, rows=rows, weight=weight) for name, rows, weight in PARTS]
+    places, _ = held_out(training, "chat", 0.2, 7, mixture)
+    found = read_data(training, None, row_format="chat", share=0.2, seed=7, mixture=mixture)
+    assert {e.line - 1 for e in found.held_out} == places
+    assert len(places) == 8  # of 20 + 100 / 5
+    assert sum(place < 20 for place in places) >= 2
 
 
 def test_the_last_answer_is_the_reference(write):

@@ -30,9 +30,10 @@ async def create(world: World, files: Uploaded, model: str) -> list[str]:
     full = await world.call(
         "createFineTuningJob",
         "chosen",
-        "Custom hyperparameters, metadata and a priority",
+        "Custom hyperparameters, a second file, metadata and a priority",
         json={
             **body,
+            "mixed_files": [{"file": files.table, "weight": 0.5}],
             "suffix": "bookshop",
             "seed": 42,
             "method": {"type": "supervised", "supervised": {"hyperparameters": chosen}},

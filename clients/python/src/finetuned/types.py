@@ -1625,6 +1625,36 @@ class MergedFileObject(Model):
     """
 
 
+class MixedFile(Model):
+    """
+    A file whose rows are mixed with those of the training file. Not part of OpenAI's API.
+    """
+
+    file: str
+    """
+    ID of the file, which has the row format of the training file.
+    """
+    weight: float = 1.0
+    """
+    Number of times that an epoch draws each row of the file, 0.001 to 100. With 0.25, each epoch has a different quarter of the rows; with 2, it has every row twice. Rows of the training file are drawn once.
+    """
+
+
+class MixedFileObject(Model):
+    """
+    A file whose rows are mixed with those of the training file of a job.
+    """
+
+    file: str
+    """
+    ID of the file.
+    """
+    weight: float
+    """
+    Number of times that an epoch draws each row of the file.
+    """
+
+
 class MlflowRunObject(Model):
     """
     The MLflow run that receives the metrics of a job.
@@ -5418,6 +5448,10 @@ class JobObject(Model):
     """
     ID of the validation file.
     """
+    mixed_files: Annotated[list[MixedFileObject], Field(validate_default=True)] = []
+    """
+    Files whose rows are mixed with those of the training file; empty if there are none.
+    """
     estimated_finish: int | None
     """
     Estimated end of the training, in Unix seconds. Null if unknown.
@@ -5788,6 +5822,10 @@ class CreateJob(Model):
     validation_file: str | None = None
     """
     ID of the validation file, whose rows are used to measure the model.
+    """
+    mixed_files: list[MixedFile] | None = None
+    """
+    Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API.
     """
     suffix: str | None = None
     """

@@ -16,6 +16,7 @@ from finetuned.types import (
     EventObject,
     JobObject,
     Method,
+    MixedFile,
     MlflowIntegration,
 )
 
@@ -29,6 +30,7 @@ def create(
     model: str,
     training_file: str,
     validation_file: str | None = None,
+    mixed_files: Sequence[MixedFile | Mapping[str, Any]] | None = None,
     method: Method | Mapping[str, Any] | None = None,
     suffix: str | None = None,
     seed: int | None = None,
@@ -40,6 +42,9 @@ def create(
 ) -> Flow[JobObject]:
     """Create a job. The request is retried if the response is lost, but creates only one job.
 
+    `mixed_files=[{"file": "file-…", "weight": 0.25}]` mixes the rows of more files with those of
+    `training_file`: here, a different quarter of them in each epoch.
+
     `gate={"chrf_gain": ">=5"}` are conditions that the job's evaluation must meet before an alias
     points at its model. `integrations=[{"type": "mlflow", "mlflow": {"experiment_name": "…"}}]`
     sends the job's metrics to an MLflow server that the operator allows.
@@ -48,6 +53,7 @@ def create(
         model=model,
         training_file=training_file,
         validation_file=validation_file,
+        mixed_files=mixed_files,
         method=method,
         suffix=suffix,
         seed=seed,
@@ -64,6 +70,7 @@ def estimate(
     model: str,
     training_file: str,
     validation_file: str | None = None,
+    mixed_files: Sequence[MixedFile | Mapping[str, Any]] | None = None,
     method: Method | Mapping[str, Any] | None = None,
     suffix: str | None = None,
     seed: int | None = None,
@@ -81,6 +88,7 @@ def estimate(
         model=model,
         training_file=training_file,
         validation_file=validation_file,
+        mixed_files=mixed_files,
         method=method,
         suffix=suffix,
         seed=seed,

@@ -142,6 +142,11 @@ def _status(job: JobObject) -> str:
     return f"{job.status} ({job.queue_position})" if job.queue_position else job.status
 
 
+def _mixed(job: JobObject) -> str | None:
+    mixed = getattr(job, "mixed_files", None) or ()  # older servers do not send it
+    return ", ".join(f"{one.file} × {one.weight:g}" for one in mixed) or None
+
+
 def _facts(job: JobObject, out: Out) -> None:
     duration = job.finished_at and span(job.finished_at - job.created_at)
     out.facts(
@@ -152,6 +157,7 @@ def _facts(job: JobObject, out: Out) -> None:
             ("base model", job.model),
             ("result", job.fine_tuned_model),
             ("training file", job.training_file),
+            ("mixed files", _mixed(job)),
             ("validation file", job.validation_file),
             ("result files", ", ".join(job.result_files)),
             ("epochs", str(job.hyperparameters.n_epochs)),

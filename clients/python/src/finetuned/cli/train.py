@@ -9,6 +9,7 @@ import typer
 
 import finetuned
 from finetuned.cli import complete
+from finetuned.cli.failures import WrongUsage
 from finetuned.cli.gates import parse_gate
 from finetuned.cli.output import Json, Out, size, span
 from finetuned.cli.sending import min_training_rows, most_rows, require_rows, send_once
@@ -39,6 +40,14 @@ def train(
     ],
     model: BaseModelName = None,
     validation: Annotated[str | None, typer.Option(help="Validation file, or its id.")] = None,
+    mix: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[=WEIGHT]",
+            help="File to mix in, or its id, and how often an epoch draws each of its rows, such "
+            "as 'chats.jsonl=0.25'; repeatable.",
+        ),
+    ] = None,
     suffix: Annotated[str | None, typer.Option(help="Suffix in the new model's name.")] = None,
     method: Annotated[
         Literal["supervised", "dpo", "kto"], typer.Option(help="Training method.")
@@ -118,6 +127,7 @@ def train(
             "model": base_model(server, model),
             "training_file": file_id_of(server, file, out, needed_rows=min_training_rows(server)),
             "validation_file": validation and file_id_of(server, validation, out),
+            "mixed_files": [_mixed(server, one, out) for one in mix or ()] or None,
             "method": {"type": method, method: {"hyperparameters": hyperparameters}},
             "suffix": suffix,
             "seed": seed,
@@ -139,6 +149,18 @@ def train(
         return
     out.line(job.id)
     out.say(f"Follow the job: finetuned jobs watch {job.id}")
+
+
+def _mixed(server: finetuned.Client, given: str, out: Out) -> dict[str, Any]:
+    """Return a file to mix in, from FILE or FILE=WEIGHT."""
+    file, separator, weight = given.rpartition("=")
+    if not separator or Path(given).exists():
+        return {"file": file_id_of(server, given, out)}
+    try:
+        drawn = float(weight)
+    except ValueError:
+        raise WrongUsage(f"--mix takes FILE or FILE=WEIGHT, not '{given}'.") from None
+    return {"file": file_id_of(server, file, out), "weight": drawn}
 
 
 def _tracked_in(experiment: str | None) -> list[dict[str, Any]] | None:
