@@ -98,7 +98,7 @@ def measure(
                 task = task_of(name)
                 try:
                     figures = run(task)
-                except RuntimeError as error:  # the others go on
+                except RuntimeError as error:  # the others continue
                     result.failure = _reason(str(error))
                     print(f"  {name}: {error}", flush=True)
                     continue

@@ -11,6 +11,7 @@ torch = Lazy("torch")
 transformers = Lazy("transformers")
 attention = Lazy("service.training.model.attention")
 batches = Lazy("service.training.data.batches")
+models = Lazy("service.training.model.models")
 
 
 @pytest.fixture
@@ -74,6 +75,61 @@ def test_joined_samples_have_the_losses_of_each_alone(model, budget):
     assert attention.can_join(model, longest=64)
     together = losses(model, batches.Joined(budget)(examples))
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+def attend_one_by_one(
+    query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, scale, window_size, enable_gqa
+):
+    """What torch documents for `varlen_attn` with a causal window, in (T, heads, width)."""
+    assert cu_seq_q.dtype == torch.int32
+    assert cu_seq_q is cu_seq_k
+    assert (max_q, max_k) == (int(cu_seq_q.diff().max()),) * 2
+    assert window_size == (-1, 0)
+    outputs = []
+    for start, end in zip(cu_seq_q[:-1].tolist(), cu_seq_q[1:].tolist(), strict=True):
+        sample = (states[start:end].transpose(0, 1) for states in (query, key, value))
+        outputs.append(
+            torch.nn.functional.scaled_dot_product_attention(
+                *sample, is_causal=True, scale=scale, enable_gqa=enable_gqa
+            ).transpose(0, 1)
+        )
+    return torch.cat(outputs)
+
+
+def test_samples_at_once_are_those_one_after_the_other(monkeypatch):
+    """The arguments for CUDA's attention, which `test_gpu.py` runs itself."""
+    name = "service.training.model.attention.varlen_attn"
+    monkeypatch.setattr(name, attend_one_by_one)
+    torch.manual_seed(0)
+    places = torch.tensor([0, 5, 6, 20], dtype=torch.int32)
+    heads = {"query": 4, "key": 2, "value": 2}
+    states = {n: torch.randn(1, h, 20, 8, dtype=torch.bfloat16) for n, h in heads.items()}
+    for tensor in states.values():
+        tensor.requires_grad_()
+    module = torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = 2, True
+    apart, _ = attention._attend(
+        module, *states.values(), None, cu_seq_lens_q=places, scaling=0.3, dropout=0.0
+    )
+    at_once = attention.attend_at_once(*states.values(), places, 14, 0.3)
+    weights = torch.randn_like(apart)
+    torch.testing.assert_close(at_once, apart, rtol=2e-2, atol=1e-2)
+    gradients = [
+        torch.autograd.grad(found, list(states.values()), weights) for found in (apart, at_once)
+    ]
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=5e-2, atol=2e-2)
+
+
+def test_a_cpu_joins_samples_and_an_old_gpu_does_not(monkeypatch):
+    place = models.Place
+    assert attention.may_join(place("cpu", torch.float32))
+    for capability, dtype, joins in (
+        ((7, 5), "float16", False),
+        ((8, 0), "bfloat16", True),
+        ((9, 0), "float32", False),
+    ):
+        monkeypatch.setattr("torch.cuda.get_device_capability", lambda found=capability: found)
+        assert attention.may_join(place("cuda", getattr(torch, dtype))) == joins
 
 
 def test_rows_of_one_sample_come_out_as_before(model):

@@ -28,7 +28,8 @@ def chosen(method="supervised", **changes):
 
 def estimated(shape, method="supervised", *, tokens_at_once=512, device="cuda", **changes):
     checkpointing = changes.pop("gradient_checkpointing", False)
-    devices = {name: changes.pop(name) for name in ("gpus", "sharding") if name in changes}
+    places = ("gpus", "sharding", "dtype")
+    devices = {name: changes.pop(name) for name in places if name in changes}
     return estimate_memory(
         shape,
         chosen(method, **changes),
@@ -156,11 +157,16 @@ def kept_by_torch(folder, rows, quantization="none"):
 
 
 @pytest.mark.parametrize(
-    ("rows", "device"), [("padded", "cpu"), ("joined", "cpu"), ("packed", "cuda")]
+    ("rows", "place"),
+    [
+        ("padded", {"device": "cpu"}),
+        ("joined", {"device": "cpu"}),
+        ("packed", {"device": "cuda", "dtype": "float16"}),
+    ],
 )
-def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, rows, device):
+def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, rows, place):
     kept = kept_by_torch(tiny_model_path, rows)
-    found = estimated(shape, packing=rows != "padded", device=device, quantization="none")
+    found = estimated(shape, packing=rows != "padded", quantization="none", **place)
     head = 512 * 64 * 6
     # The estimate includes one more layer, for the gradients held at the same time.
     copies = found.adapter // 2

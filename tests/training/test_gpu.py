@@ -6,8 +6,13 @@ import pytest
 
 from service.training import Started, StepDone, Succeeded
 from tests.lazy import Lazy
+from tests.training.test_batches import losses, rows
 
 torch = Lazy("torch")
+transformers = Lazy("transformers")
+attention = Lazy("service.training.model.attention")
+batches = Lazy("service.training.data.batches")
+models = Lazy("service.training.model.models")
 
 pytestmark = [pytest.mark.gpu, pytest.mark.e2e]
 
@@ -24,3 +29,25 @@ def test_training_runs_on_the_gpu_and_learns(start, make_spec, tmp_path, quantiz
     steps = trainer.of(StepDone)
     assert steps[-1].train_loss < steps[0].train_loss
     assert trainer.of(Succeeded)
+
+
+def on_gpu(batch):
+    """The parts of a batch on the GPU, as the trainer sends them."""
+    parts = [
+        {name: v.to("cuda") if isinstance(v, torch.Tensor) else v for name, v in part.items()}
+        for part in batch["parts"]
+    ]
+    return batch | {"parts": parts}
+
+
+def test_joined_samples_have_the_losses_of_each_alone(tiny_model_path):
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        tiny_model_path, dtype=torch.bfloat16, device_map={"": 0}
+    ).eval()
+    if not attention.may_join(models.Place("cuda", torch.bfloat16)):
+        pytest.skip("this GPU has no attention for samples of different lengths")
+    examples = rows(0, 1, 2)
+    alone = [losses(model, on_gpu(batches.Padded(64)([one]))) for one in examples]
+    assert attention.can_join(model, longest=64)
+    together = losses(model, on_gpu(batches.Joined(64)(examples)))
+    torch.testing.assert_close(together, torch.cat(alone).sort().values, rtol=2e-2, atol=2e-2)

@@ -108,7 +108,7 @@ class Joined:
     """Collates into parts of one row each: as many whole samples as fit `budget`, end to end.
 
     The result is that of `Packed`, plus `cu_seq_lens_q`: the start of each sample, followed by the
-    total width.
+    total width, and `max_length_q`: the length of the longest sample, an int.
     """
 
     budget: int
@@ -146,11 +146,11 @@ class Shared:
         }
 
 
-def extent(part: Mapping[str, Tensor]) -> tuple[int, int]:
+def extent(part: Mapping[str, Any]) -> tuple[int, int]:
     """Number of positions in a part, and the length of its longest row (or sample, if joined)."""
     rows, width = part["input_ids"].shape
     if "cu_seq_lens_q" in part:
-        return width, int(part["cu_seq_lens_q"].diff().max())
+        return width, int(part["max_length_q"])
     return rows * width, width
 
 
@@ -159,7 +159,7 @@ def side(pair: _Columns, prefix: str) -> _Columns:
     return {name: pair[f"{prefix}{name}"] for name in ("input_ids", "labels")}
 
 
-def _batch(parts: list[dict[str, Tensor]]) -> dict[str, Any]:
+def _batch(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return {"parts": parts, "units": sum(int((p["labels"] != IGNORED).sum()) for p in parts)}
 
 
@@ -191,9 +191,10 @@ def _pack(samples: Sequence[_Columns], rows: list[list[int]]) -> dict[str, Tenso
     return part
 
 
-def _join(samples: Sequence[_Columns], row: list[int]) -> dict[str, Tensor]:
-    ends = torch.tensor([len(samples[index]["input_ids"]) for index in row]).cumsum(0)
-    return _pack(samples, [row]) | {"cu_seq_lens_q": torch.cat([ends.new_zeros(1), ends])}
+def _join(samples: Sequence[_Columns], row: list[int]) -> dict[str, Any]:
+    lengths = [len(samples[index]["input_ids"]) for index in row]
+    places = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
+    return _pack(samples, [row]) | {"cu_seq_lens_q": places, "max_length_q": max(lengths)}
 
 
 def _empty(rows: int, width: int) -> dict[str, Tensor]:

@@ -113,7 +113,8 @@ def estimate_memory(
     lora, packing, kind = chosen.lora.settled(), chosen.packing is True, METHODS[method]
     layers = shape.adapted(lora.target_modules)
     parameters = sum(lora.r * (layer.inputs + layer.outputs) for layer in layers)
-    joined = packing and device == "cpu"
+    # GPUs with bfloat16 have the attention for joined rows.
+    joined = packing and (device == "cpu" or dtype == "bfloat16")
     positions = _positions(kind, share, tokens_at_once, longest, joined=joined)
     masked = longest if packing and not joined else 0
     # Dropout makes an input for each layer. For DoRA, PEFT converts the input of each layer to
@@ -216,7 +217,7 @@ def _kept_bytes(
     """Bytes that one decoder layer keeps for its backward pass, per position.
 
     `inputs` is the width of all kept inputs of adapted layers. `masked` is the row length if an
-    attention mask is used (packing on CUDA), else 0.
+    attention mask is used (packing on a GPU without bfloat16), else 0.
     """
     norms = 2 * shape.hidden * _FP32
     inner = len(layers) / shape.layers * r * width

@@ -39,7 +39,7 @@ from service.training.model.adapters import (
     load_weights,
     save_adapter,
 )
-from service.training.model.attention import can_join, keeps_apart
+from service.training.model.attention import can_join, keeps_apart, may_join
 from service.training.model.models import Place, choose_place, load_base, load_tokenizer
 from service.training.model.probe import probe
 from service.training.model.warm_start import ADAPTER_WEIGHTS, lora_shape, named_base
@@ -166,7 +166,7 @@ def _choose_packing(spec: TrainSpec, place: Place, data: Data, channel: Channel)
             batch_size=spec.hyperparameters.batch_size,
             budget=spec.budget(place.device),
             seed=spec.seed,
-            into="joined" if place.device == "cpu" else "packed",
+            into="joined" if may_join(place) else "packed",
         )
     channel.send(Noted(code="packing", message=reason))
     return packing

@@ -1,8 +1,9 @@
 """Keep samples that share a row from attending to each other, and check that they do not.
 
 transformers uses a mask of row x row for this: SDPA then computes every pair of positions and
-repeats keys and values for each query head. On a CPU, each sample instead gets its own causal
-attention, so samples can be joined in a row of any width without padding.
+repeats keys and values for each query head. Here each sample instead gets its own causal attention,
+so samples can be joined in a row of any width without padding: on a CPU one after the other, and on
+GPUs that have it in one call of torch's attention for samples of different lengths.
 """
 
 from __future__ import annotations
@@ -15,21 +16,43 @@ from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from service.training.model.models import Place
+
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:  # it has no promise of stability
+    varlen_attn = None  # type: ignore[assignment]
+
 _NAME: Final = "samples_apart"
+# FlashAttention, which varlen_attn calls, needs them: compute capability, dtypes, width of a head.
+_FLASH_CAPABILITY: Final = (8, 0)
+_FLASH_DTYPES: Final = (torch.bfloat16, torch.float16)
+_FLASH_WIDTH: Final = 256
 _LAYERS: Final = {"full_attention", "sliding_attention"}
+
+
+def may_join(place: Place) -> bool:
+    """Whether samples can be joined on this device, if the model allows it too (`can_join`)."""
+    if place.device == "cpu":
+        return True
+    return (
+        varlen_attn is not None
+        and place.dtype in _FLASH_DTYPES
+        and torch.cuda.get_device_capability() >= _FLASH_CAPABILITY
+    )
 
 
 def can_join(model: PreTrainedModel | PeftModel, longest: int) -> bool:
     """Whether samples of at most `longest` tokens can be joined in one row.
 
-    This requires a CPU and a model whose layers all attend to the whole of such a sample and keep
-    joined samples apart. If so, the model is prepared for `cu_seq_lens_q`; otherwise it is
-    unchanged.
+    This requires a model whose layers all attend to the whole of such a sample and keep joined
+    samples apart, and the device's attention for them. If so, the model is prepared for
+    `cu_seq_lens_q`; otherwise it is unchanged.
     """
     config = model.config.get_text_config()
     window = getattr(config, "sliding_window", None)
     is_plain = (
-        model.device.type == "cpu"
+        (model.device.type == "cpu" or _is_for_flash(model, config))
         and config._attn_implementation == "sdpa"  # noqa: SLF001  # it has no public name
         and set(getattr(config, "layer_types", None) or _LAYERS) <= _LAYERS
         and getattr(config, "attention_chunk_size", None) is None
@@ -39,10 +62,29 @@ def can_join(model: PreTrainedModel | PeftModel, longest: int) -> bool:
         return False
     AttentionInterface.register(_NAME, _attend)
     model.set_attn_implementation(_NAME)
-    if keeps_apart(model, cu_seq_lens_q=torch.tensor([0, 8, 16])):
+    if _keeps_joined_apart(model):
         return True
     model.set_attn_implementation("sdpa")
     return False
+
+
+def _is_for_flash(model: PreTrainedModel | PeftModel, config: Any) -> bool:
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return (
+        may_join(Place(model.device.type, model.dtype))
+        and width <= _FLASH_WIDTH
+        and not getattr(config, "attention_dropout", 0.0)  # which varlen_attn lacks
+    )
+
+
+def _keeps_joined_apart(model: PreTrainedModel | PeftModel) -> bool:
+    places = torch.tensor([0, 8, 16], dtype=torch.int32, device=model.device)
+    try:
+        return keeps_apart(model, cu_seq_lens_q=places, max_length_q=8)
+    except RuntimeError:
+        if model.device.type == "cpu":
+            raise
+        return False  # its attention has no kernel for this model
 
 
 def _attend(
@@ -53,12 +95,17 @@ def _attend(
     attention_mask: Tensor | None,
     *,
     cu_seq_lens_q: Tensor | None = None,
+    max_length_q: int = 0,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Attention function for transformers, (1, heads, T, width) -> (1, T, heads, width).
 
     Sample i spans `cu_seq_lens_q[i]` to `[i + 1]`. Without `cu_seq_lens_q`, each row is one sample.
+    `max_length_q` is the length of the longest sample.
     """
+    if cu_seq_lens_q is not None and query.is_cuda:
+        scaling = options.get("scaling")
+        return attend_at_once(query, key, value, cu_seq_lens_q, max_length_q, scaling), None
     samples = [(query, key, value)]
     if cu_seq_lens_q is not None:
         lengths = cu_seq_lens_q.diff().tolist()
@@ -70,8 +117,36 @@ def _attend(
     return torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0], None
 
 
+def attend_at_once(
+    query: Tensor, key: Tensor, value: Tensor, places: Tensor, longest: int, scaling: float | None
+) -> Tensor:
+    """Attend within each sample of a joined row in one call, on CUDA.
+
+    Shapes are those of `_attend`. `places` has the start of each sample and the end of the last,
+    in int32. Keys and values are not repeated for each query head.
+    """
+    assert varlen_attn is not None
+    # Some models turn queries and keys in float32.
+    half = value.dtype if value.dtype in _FLASH_DTYPES else torch.get_autocast_dtype("cuda")
+    queries, keys, values = (s[0].transpose(0, 1).to(half) for s in (query, key, value))
+    output = varlen_attn(
+        queries,
+        keys,
+        values,
+        places,
+        places,
+        longest,
+        longest,
+        scale=scaling,
+        window_size=(-1, 0),  # causal
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    assert isinstance(output, Tensor)
+    return output[None]
+
+
 @torch.no_grad()
-def keeps_apart(model: Any, **joined: Tensor) -> bool:
+def keeps_apart(model: Any, **joined: Tensor | int) -> bool:
     """Whether a sample is unaffected by its neighbor in the same row.
 
     Changes the first of two samples of 8 tokens and compares the model's output for the second.
