@@ -1,4 +1,4 @@
-"""Tests of mixtures of training files: what is drawn and held out, and a stopped run that continues."""
+"""Tests of mixtures of training files: what is drawn, what is held out, and how a run continues."""
 
 import json
 from collections import Counter
