@@ -183,6 +183,13 @@ USED = [
     ),
     internals(
         "vllm",
+        "vllm/entrypoints/cli/serve.py",
+        "ServeSubcommand",
+        "cmd",
+        "service/inference/engine/server.py",
+    ),
+    internals(
+        "vllm",
         _CORE_START,
         None,
         "get_mp_context",

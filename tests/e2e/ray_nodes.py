@@ -87,6 +87,17 @@ class RayNode:
                 check=True,
             )
 
+    def run(self, words: Sequence[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+        """Start a process on the node."""
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                ["ip", "netns", "exec", self.namespace, *words],
+                env=self.env | env,
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
+            )
+
     def processes(self, words: str = "") -> list[psutil.Process]:
         """Return the processes of the node whose command line contains `words`."""
         pids = subprocess.run(

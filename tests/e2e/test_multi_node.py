@@ -7,14 +7,19 @@ its own, and sees of this machine's files only the programs and the base model.
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import openai
 import psutil
 import pytest
 
-from tests.e2e.conftest import ONE_THREAD, TINY_MODEL, Stack, started, wait_for
+from service.standalone.services import free_port
+from tests.e2e.conftest import ONE_THREAD, START_S, TINY_MODEL, Stack, started, wait_for
 from tests.e2e.jobs import (
     attempt_of,
     messages,
@@ -22,7 +27,8 @@ from tests.e2e.jobs import (
     wait_for_message,
     wait_for_success,
 )
-from tests.e2e.ray_nodes import RayCluster, ray_cluster, ray_packages, until_empty, why_not
+from tests.e2e.ray_nodes import RayCluster, RayNode, ray_cluster, ray_packages, until_empty, why_not
+from tests.inference.engine.support import ENGINE_KEY
 
 pytestmark = [
     pytest.mark.e2e,
@@ -170,6 +176,80 @@ def test_cancelled_job_leaves_no_process(ray_stack, ray_sdk, file_id, cluster):
     actors = [actor for node in cluster.nodes for actor in node.processes("RankHost")]
     psutil.wait_procs(actors, 60)
     assert not any(actor.is_running() for actor in actors)
+
+
+PROMPTS = ["The capital of France is", "One, two, three,", "Dear reader,"]
+FLOAT32 = "--dtype=float32"  # so that the order of a sum decides no word
+
+
+def test_engine_on_two_nodes_answers_as_on_one(cluster, tmp_path, tiny_model_path):
+    """Each node computes a half of every layer."""
+    facts = "license: mit, context_length: 512, parameters: 200000"
+    models = tmp_path / "models.yaml"
+    models.write_text(f"models:\n- {{id: {TINY_MODEL}, path: {tiny_model_path}, {facts}}}\n")
+    env = ONE_THREAD | {
+        "FINETUNED_MODELS_FILE": str(models),
+        "FINETUNED_UPSTREAM_API_KEY": ENGINE_KEY,
+        "FINETUNED_INFERENCE_HOST": "0.0.0.0",
+        "FINETUNED_REDIS_URL": "redis://127.0.0.1:1/0",  # away; Ray has the usual port
+        "FINETUNED_MAX_LORA_RANK": "8",
+    }
+    words = [sys.executable, "-m", "service.cli", "inference", TINY_MODEL, FLOAT32]
+    both = ["--tensor-parallel-size=2", "--nnodes=2", f"--master-addr={cluster.head.address}"]
+    running = []
+    try:
+        for rank, node in enumerate(cluster.nodes):
+            own = {
+                "FINETUNED_DATA_DIR": str(node.folder / "data"),
+                "VLLM_HOST_IP": node.address,
+                "GLOO_SOCKET_IFNAME": interface(node),
+            }
+            part = [*both, f"--node-rank={rank}", *(["--headless"] if rank else [])]
+            log = tmp_path / f"node-{rank}.log"
+            running.append(node.run([*words, *part], env | own, log))
+        divided = answers(f"http://{cluster.head.address}:8100", tmp_path / "node-0.log")
+        assert cluster.other.processes("VLLM::Worker_TP1")
+        with (tmp_path / "alone.log").open("wb") as output:
+            port, own = free_port(), {"FINETUNED_DATA_DIR": str(tmp_path / "data")}
+            running.append(
+                subprocess.Popen(
+                    [*words, f"--port={port}"],
+                    env=os.environ | env | own,
+                    stdout=output,
+                    stderr=output,
+                )
+            )
+        assert divided == answers(f"http://127.0.0.1:{port}", tmp_path / "alone.log")
+    finally:
+        for process in running:
+            process.send_signal(signal.SIGINT)
+        for process in running:
+            process.wait(60)
+
+
+def interface(node: RayNode) -> str:
+    """Return the name of the node's interface in the cluster."""
+    words = ["ip", "-n", node.namespace, "-o", "addr", "show", "to", node.address]
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return told.split()[1]
+
+
+def answers(engine: str, log: Path) -> list[str]:
+    """Wait until the engine is ready, and return its answers to all prompts."""
+    try:
+        wait_for(lambda: httpx.get(f"{engine}/health").status_code == 200, START_S, engine)
+    except AssertionError:
+        print(log.read_text("utf-8", "replace")[-3000:])
+        raise
+    body = {"model": TINY_MODEL, "prompt": PROMPTS, "max_tokens": 12, "temperature": 0}
+    told = httpx.post(
+        f"{engine}/v1/completions",
+        json=body,
+        headers={"authorization": f"Bearer {ENGINE_KEY}"},
+        timeout=120,
+    )
+    assert told.status_code == 200, told.text
+    return [choice["text"] for choice in told.json()["choices"]]
 
 
 def test_base_model_that_a_node_lacks_is_named(ray_sdk, file_id, cluster, tiny_model_path):

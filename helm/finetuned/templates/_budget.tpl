@@ -10,7 +10,7 @@ spec:
     matchLabels: {{- include "finetuned.selector" . | nindent 6 }}
 {{- end }}
 
-{{/* A headless Service for scraping: arguments as above, plus port. */}}
+{{/* A headless Service: arguments as above, plus port, portName, and leaders, for only the first pod of each group. */}}
 {{- define "finetuned.headless" }}
 apiVersion: v1
 kind: Service
@@ -21,6 +21,9 @@ spec:
   publishNotReadyAddresses: true
   {{- end }}
   selector: {{- include "finetuned.selector" . | nindent 4 }}
+    {{- if .leaders }}
+    leaderworkerset.sigs.k8s.io/worker-index: "0"
+    {{- end }}
   ports:
     - {name: {{ .portName }}, port: {{ .port }}, targetPort: {{ .portName }}, protocol: TCP}
 {{- end }}

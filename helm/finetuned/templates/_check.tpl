@@ -31,6 +31,7 @@
 {{- include "finetuned.checkModels" . -}}
 {{- include "finetuned.checkKeda" . -}}
 {{- include "finetuned.checkRay" . -}}
+{{- include "finetuned.checkNodes" . -}}
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.parentRefs: name the Gateway that the route belongs to" -}}
 {{- end -}}
@@ -114,6 +115,23 @@
 {{- fail (printf "worker.gpuPools: the name %s appears twice, or is the name of the cpu worker" .name) -}}
 {{- end -}}
 {{- $_ := set $pools .name true -}}
+{{- end -}}
+{{- end }}
+
+{{/* Engines that are divided among several nodes. */}}
+{{- define "finetuned.checkNodes" -}}
+{{- range include "finetuned.engines" . | fromYamlArray -}}
+{{- if gt (int (dig "engine" "nodes" 1 .)) 1 -}}
+{{- if dig "engine" "keda" "enabled" false . -}}
+{{- fail (printf "models: KEDA cannot scale the engine of %s, which has several nodes" .id) -}}
+{{- end -}}
+{{- if ne $.Values.gpuSharing "separate" -}}
+{{- fail (printf "models: the engine of %s has several nodes, which needs gpuSharing: separate" .id) -}}
+{{- end -}}
+{{- if and (not (hasPrefix "ft:" .id)) (not $.Values.inference.cache.sharedClaim) -}}
+{{- fail (printf "inference.cache.sharedClaim: the engine of %s has several nodes, so name a claim (ReadWriteMany) in which they find the adapters" .id) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 

@@ -14,10 +14,36 @@
 {{- if gt (int (dig "count" 1 $gpu)) 1 }}
 {{- $args = append $args (printf "--tensor-parallel-size=%d" (int $gpu.count)) }}
 {{- end }}
+{{- $nodes := int ($part.nodes | default 1) }}
+{{- if gt $nodes 1 }}
+{{- $args = concat $args (list (printf "--pipeline-parallel-size=%d" $nodes) (printf "--nnodes=%d" $nodes) "--master-addr=$(LWS_LEADER_ADDRESS)") }}
+{{- end }}
 {{- $args = concat $args ($part.args | default list) }}
-{{- $env := merge (dict) (dig "engine" "env" dict $model) $values.inference.env }}
-{{- $sleeps := eq $values.gpuSharing "time-slice" }}
 {{- $which := dict "root" $root "component" "inference" "name" (printf "vllm-%s" $slug) "model" $slug "part" $part "priority" "serving" }}
+{{- $pod := dict "root" $root "model" $model "which" $which "part" $part "nodes" $nodes }}
+{{- if gt $nodes 1 }}
+---
+# vLLM divides the model among the pods of a group: the leader has the server, the others only compute.
+apiVersion: leaderworkerset.x-k8s.io/v1
+kind: LeaderWorkerSet
+metadata: {{- include "finetuned.metadata" (merge (dict "name" (printf "vllm-%s-nodes" $slug)) $which) | nindent 2 }}
+spec:
+  replicas: {{ dig "replicas" 1 $part }}
+  # There may be no spare GPU, so the old group stops first.
+  rolloutStrategy:
+    type: RollingUpdate
+    rollingUpdateConfiguration: {maxSurge: 0, maxUnavailable: 1}
+  leaderWorkerTemplate:
+    size: {{ $nodes }}
+    # vLLM does not notice that a node is gone, and cannot continue without it.
+    restartPolicy: RecreateGroupOnPodRestart
+    leaderTemplate:
+      {{- include "finetuned.enginePod" (merge (dict "args" (append $args "--node-rank=0")) $pod) | nindent 6 }}
+    workerTemplate:
+      {{- include "finetuned.enginePod" (merge (dict "args" (concat $args (list "--node-rank=$(LWS_WORKER_INDEX)" "--headless")) "computes" true) $pod) | nindent 6 }}
+---
+{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http" "leaders" true) $which) }}
+{{- else }}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -33,63 +59,7 @@ spec:
   selector:
     matchLabels: {{- include "finetuned.selector" $which | nindent 6 }}
   template:
-    metadata:
-      labels: {{- include "finetuned.podLabels" $which | nindent 8 }}
-      annotations: {{- include "finetuned.podAnnotations" $which | nindent 8 }}
-    spec:
-      {{- include "finetuned.pod" $which | nindent 6 }}
-      {{- include "finetuned.spread" $which | nindent 6 }}
-      terminationGracePeriodSeconds: {{ add $values.inference.drainSeconds 30 }}
-      {{- with include "finetuned.modelCopies" (dict "root" $root "models" (list $model)) | trim }}
-      initContainers: {{- . | nindent 8 }}
-      {{- end }}
-      containers:
-        - name: vllm
-          image: {{ include "finetuned.image" (dict "root" $root "which" "inference") }}
-          imagePullPolicy: {{ $values.image.pullPolicy }}
-          args: {{- toYaml $args | nindent 12 }}
-          {{- include "finetuned.envOfAll" (dict "root" $root "component" "inference" "env" $env) | nindent 10 }}
-          ports:
-            - {name: http, containerPort: {{ $values.inference.port }}}
-          startupProbe:
-            httpGet: {path: /health, port: http}
-            periodSeconds: 10
-            timeoutSeconds: 5
-            failureThreshold: {{ mul 6 $values.inference.startupMinutes }}
-          {{- if $sleeps }}
-          # A sleeping engine is unhealthy but must not be killed or removed from DNS: the worker wakes it.
-          livenessProbe:
-            tcpSocket: {port: http}
-            periodSeconds: 15
-            failureThreshold: 4
-          readinessProbe:
-            tcpSocket: {port: http}
-            periodSeconds: 5
-          {{- else }}
-          livenessProbe:
-            httpGet: {path: /health, port: http}
-            periodSeconds: 15
-            timeoutSeconds: 10
-            failureThreshold: 4
-          readinessProbe:
-            httpGet: {path: /health, port: http}
-            periodSeconds: 5
-            timeoutSeconds: 5
-            failureThreshold: 3
-          {{- end }}
-          lifecycle:
-            preStop:
-              exec: {command: [sleep, {{ $values.inference.drainSeconds | quote }}]}
-          {{- include "finetuned.resources" (dict "resources" $part.resources "gpu" $gpu) | nindent 10 }}
-          {{- include "finetuned.containerSecurity" $root | nindent 10 }}
-          volumeMounts:
-            {{- include "finetuned.mounts" (dict "root" $root "storageReadOnly" true) | nindent 12 }}
-            - {name: shm, mountPath: /dev/shm}
-      volumes:
-        {{- include "finetuned.volumes" $root | nindent 8 }}
-        {{- include "finetuned.scratchVolume" (dict "name" "data" "size" $values.inference.cache.size "storageClass" $values.inference.cache.storageClass) | nindent 8 }}
-        - name: shm
-          emptyDir: {medium: Memory, sizeLimit: {{ $values.inference.sharedMemory }}}
+    {{- include "finetuned.enginePod" (merge (dict "args" $args) $pod) | nindent 4 }}
 ---
 {{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http") $which) }}
 ---
@@ -98,4 +68,95 @@ spec:
 ---
 {{- include "finetuned.scaledEngine" (merge (dict "id" $model.id) $which) }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+The pod template of an engine: dict root, model, which, part, args, nodes, and computes, for a pod of an engine on
+several nodes that has no server.
+*/}}
+{{- define "finetuned.enginePod" -}}
+{{- $root := .root }}
+{{- $model := .model }}
+{{- $which := .which }}
+{{- $part := .part }}
+{{- $values := $root.Values }}
+{{- $gpu := $part.gpu }}
+{{- $env := merge (dict) (dig "engine" "env" dict $model) $values.inference.env }}
+{{- $sleeps := eq $values.gpuSharing "time-slice" }}
+{{- /* The leader downloads an adapter, and each node loads it from the same path. */}}
+{{- $shared := and (gt .nodes 1) $values.inference.cache.sharedClaim }}
+metadata:
+  labels: {{- include "finetuned.podLabels" $which | nindent 4 }}
+  annotations: {{- include "finetuned.podAnnotations" $which | nindent 4 }}
+spec:
+  {{- include "finetuned.pod" $which | nindent 2 }}
+  {{- include "finetuned.spread" $which | nindent 2 }}
+  terminationGracePeriodSeconds: {{ add $values.inference.drainSeconds 30 }}
+  {{- with include "finetuned.modelCopies" (dict "root" $root "models" (list $model)) | trim }}
+  initContainers: {{- . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: vllm
+      image: {{ include "finetuned.image" (dict "root" $root "which" "inference") }}
+      imagePullPolicy: {{ $values.image.pullPolicy }}
+      args: {{- toYaml .args | nindent 8 }}
+      {{- include "finetuned.envOfAll" (dict "root" $root "component" "inference" "env" $env) | nindent 6 }}
+        {{- if gt .nodes 1 }}
+        - name: VLLM_HOST_IP
+          valueFrom: {fieldRef: {fieldPath: status.podIP}}
+        {{- if $shared }}
+        - {name: FINETUNED_ADAPTER_CACHE_DIR, value: /var/lib/finetuned-adapters/{{ $which.model }}}
+        {{- end }}
+        {{- end }}
+      {{- if not .computes }}
+      ports:
+        - {name: http, containerPort: {{ $values.inference.port }}}
+      startupProbe:
+        httpGet: {path: /health, port: http}
+        periodSeconds: 10
+        timeoutSeconds: 5
+        failureThreshold: {{ mul 6 $values.inference.startupMinutes }}
+      {{- if $sleeps }}
+      # A sleeping engine is unhealthy but must not be killed or removed from DNS: the worker wakes it.
+      livenessProbe:
+        tcpSocket: {port: http}
+        periodSeconds: 15
+        failureThreshold: 4
+      readinessProbe:
+        tcpSocket: {port: http}
+        periodSeconds: 5
+      {{- else }}
+      livenessProbe:
+        httpGet: {path: /health, port: http}
+        periodSeconds: 15
+        timeoutSeconds: 10
+        failureThreshold: 4
+      readinessProbe:
+        httpGet: {path: /health, port: http}
+        periodSeconds: 5
+        timeoutSeconds: 5
+        failureThreshold: 3
+      {{- end }}
+      lifecycle:
+        preStop:
+          exec: {command: [sleep, {{ $values.inference.drainSeconds | quote }}]}
+      {{- end }}
+      {{- include "finetuned.resources" (dict "resources" $part.resources "gpu" $gpu) | nindent 6 }}
+      {{- include "finetuned.containerSecurity" $root | nindent 6 }}
+      volumeMounts:
+        {{- include "finetuned.mounts" (dict "root" $root "storageReadOnly" true) | nindent 8 }}
+        - {name: shm, mountPath: /dev/shm}
+        {{- if $shared }}
+        - {name: adapters, mountPath: /var/lib/finetuned-adapters}
+        {{- end }}
+  volumes:
+    {{- include "finetuned.volumes" $root | nindent 4 }}
+    {{- include "finetuned.scratchVolume" (dict "name" "data" "size" $values.inference.cache.size "storageClass" $values.inference.cache.storageClass) | nindent 4 }}
+    - name: shm
+      emptyDir: {medium: Memory, sizeLimit: {{ $values.inference.sharedMemory }}}
+    {{- if $shared }}
+    - name: adapters
+      persistentVolumeClaim: {claimName: {{ $values.inference.cache.sharedClaim }}}
+    {{- end }}
 {{- end }}

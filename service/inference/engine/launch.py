@@ -37,6 +37,7 @@ from service.inference.engine.process import (
     MODEL_PATH_VARIABLE,
     MODEL_VARIABLE,
 )
+from service.inference.engine.server import HEADLESS
 from service.inference.engine.sizing import BaseFacts, Facts, Sizes, SizingError, size
 from service.inference.engine.vllm_options import OptionError, parallel, with_options
 from service.models import ranks
@@ -298,7 +299,11 @@ def _cpu_flags() -> set[str]:
 
 
 def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -> None:
-    """Become the engine of a model. Raises EngineConfigError; otherwise does not return."""
+    """Become the engine of a model. Raises EngineConfigError; otherwise does not return.
+
+    Of an engine on several machines, only the first has the server. It downloads the adapters, into
+    a folder that all of them see.
+    """
     settings = Settings()
     catalogue = Catalogue(settings.models_file)
     model, name = _find(catalogue, model_id)
@@ -309,8 +314,11 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
         raise EngineConfigError(f"the base model '{model.id}' cannot be served: {fault}")
     machine = Machine.detect()
     highest = None if name else asyncio.run(highest_rank(settings, model.id))
-    sweep(settings.adapter_cache, [model_id, *catalogue.merged()])
-    cache, merged = _folder(settings, model, name)
+    if HEADLESS in extra and name is None:
+        cache, merged = settings.adapter_cache, None
+    else:
+        sweep(settings.adapter_cache, [model_id, *catalogue.merged()])
+        cache, merged = _folder(settings, model, name)
     command = engine_command(
         settings,
         model,
