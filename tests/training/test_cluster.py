@@ -16,7 +16,7 @@ import pytest
 from service.training import Message, StepDone, Succeeded, TrainSpec
 from service.training.cluster.node import RankHost, interface_of, rank_environment
 from service.training.cluster.place import Cluster
-from service.training.cluster.supervisor import bare
+from service.training.cluster.supervisor import Run, bare
 from service.training.contract.channel import Channel, StopFlag
 from service.training.model.folder import base_digest
 from service.training.parallel.launcher import LOOPBACK, RankOutput, RankPlace
@@ -121,6 +121,27 @@ def test_base_model_is_identified_on_a_node(host, tiny_model_path, tmp_path):
     copy = shutil.copytree(tiny_model_path, tmp_path / "copy")
     (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
     assert host.digest(str(copy)) not in (None, base_digest(tiny_model_path))
+
+
+def test_every_path_of_a_spec_becomes_one_of_the_node(make_spec, tmp_path):
+    for name in ("valid.jsonl", "checkpoint-4/a", "warm-start/b"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    spec = make_spec(
+        tmp_path / "out",
+        validation_file=tmp_path / "valid.jsonl",
+        resume_from=tmp_path / "checkpoint-4",
+        warm_start_path=tmp_path / "warm-start",
+    )
+    run = Run(None, CLUSTER, spec, Channel(0), StopFlag())
+    there = run.spec_in("/node")
+    paths = {n: v for n, v in there if isinstance(v, Path) and n != "base_model_path"}
+    assert {path.parent for path in paths.values()} == {Path("/node")}
+    assert paths.keys() == {n for n, v in spec if isinstance(v, Path)} - {"base_model_path"}
+    names = {path.relative_to("/node") for path in paths.values()}
+    sent = {Path(name) for _, name in run.inputs()}
+    assert {Path(name).parts[0] for name in map(str, sent)} == {str(n) for n in names} - {"out"}
+    assert all(path.is_file() for path, _ in run.inputs())
 
 
 @pytest.mark.parametrize("name", ["../a", "a/b", "..", "", "/etc/passwd"])

@@ -74,7 +74,7 @@ def supervise_on(cluster: Cluster, spec: TrainSpec, channel: Channel, flag: Stop
     ray = _import_ray()
     try:
         with _connected(ray, cluster, channel, flag):
-            run = _Run(ray, cluster, spec, channel, flag)
+            run = Run(ray, cluster, spec, channel, flag)
             try:
                 verdict = run.verdict()
             finally:
@@ -161,7 +161,7 @@ class _Rank(RankOutput):
         return self.code is not None or self.lost
 
 
-class _Run:
+class Run:
     """The ranks of one run, from their placement to their end."""
 
     def __init__(
@@ -253,7 +253,7 @@ class _Run:
             zip(leaders, get([leader.prepare.remote() for leader in self._leaders]), strict=True)
         )
         self._folder_of_first = folders[nodes[0]]
-        for path, name in self._inputs():
+        for path, name in self.inputs():
             self._send_file(path, [f"{folder}/{name}" for folder in folders.values()])
         if self._flag.is_set():
             raise _Stopped
@@ -261,7 +261,7 @@ class _Run:
         port = get(self._ranks[0].host.meet.remote(address))
         self._all(
             lambda rank: rank.host.start.remote(
-                self._spec_in(folders[nodes[rank.index]]).model_dump_json(),
+                self.spec_in(folders[nodes[rank.index]]).model_dump_json(),
                 RankPlace(rank=rank.index, host=address, port=port).model_dump_json(),
                 self._device,
                 described[rank.index]["address"],
@@ -294,7 +294,7 @@ class _Run:
                     "node needs the same folder at the same path as the worker",
                 )
 
-    def _inputs(self) -> Iterator[tuple[Path, str]]:
+    def inputs(self) -> Iterator[tuple[Path, str]]:
         """Yield each file that the ranks read, and its path below the folder of a node."""
         spec = self._spec
         for path in (spec.training_file, spec.validation_file):
@@ -305,7 +305,7 @@ class _Run:
                 for path in sorted(folder.iterdir()):
                     yield path, f"{folder.name}/{path.name}"
 
-    def _spec_in(self, folder: str) -> TrainSpec:
+    def spec_in(self, folder: str) -> TrainSpec:
         """Return the spec with the paths of a node."""
         spec, there = self._spec, Path(folder)
         paths = {
