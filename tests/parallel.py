@@ -32,6 +32,7 @@ GROUPS: Final = {
         "tests/e2e/test_loop.py",
         "tests/e2e/test_observability.py",
         "tests/e2e/test_restart.py",
+        "tests/e2e/test_sdk_calls.py",
         "tests/e2e/test_tools.py",
         "tests/e2e/test_typescript.py",
         "tests/e2e/test_openapi.py",  # starts an evaluation of minutes, which the end cuts short

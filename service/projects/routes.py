@@ -29,7 +29,7 @@ from service.projects.schemas import (
     ProjectObject,
     RotateKey,
     UpdateKey,
-    UpdateLimits,
+    UpdateProject,
 )
 from service.projects.uses import KeyUses
 from service.web.auth import Principal
@@ -136,13 +136,20 @@ async def retrieve_project(project: Existing) -> ProjectObject:
     summary="Update a project's limits",
     openapi_extra=needs(Permission.ORGANIZATION_WRITE),
 )
-async def update_project(project: Existing, body: UpdateLimits, store: Store) -> ProjectObject:
+async def update_project(project: Existing, body: UpdateProject, store: Store) -> ProjectObject:
     """Update the project's inference limits, which apply across all of its keys. Changes take
     effect within seconds.
 
     An omitted limit stays unchanged, `null` restores the installation's default, and
     `"unlimited"` removes the limit.
     """
+    if body.name not in (None, project.name):
+        raise BadRequest(
+            f"The name of a project cannot change, because the names of its models contain it. "
+            f"This project is '{project.name}'. Create a project with the new name instead.",
+            param="name",
+            code="invalid_value",
+        )
     return ProjectObject.of(await store.limit(project.id, body.limits))
 
 

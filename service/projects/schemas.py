@@ -40,12 +40,17 @@ class CreateProject(BaseModel):
     limits: Limits = NO_LIMITS
 
 
-class UpdateLimits(BaseModel):
+class UpdateProject(BaseModel):
     """Request to update the limits of a project. Omitted limits stay unchanged."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limits: Limits
+    limits: Limits = NO_LIMITS
+    name: str | None = Field(
+        default=None,
+        description="Present name of the project. Another name is refused, because the names of "
+        "its models contain it.",
+    )
 
 
 class ProjectObject(BaseModel):
@@ -150,6 +155,22 @@ class PreviousSecret(BaseModel):
     )
 
 
+class KeyHolder(BaseModel):
+    """The program that uses an API key. It has the name of the key."""
+
+    id: str = Field(description="ID of the key.")
+    name: str = Field(description="Name of the key.")
+    role: Role
+    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
+
+
+class KeyOwner(BaseModel):
+    """The owner of an API key, as in the OpenAI API. Keys belong to programs, not to persons."""
+
+    type: Literal["service_account"] = "service_account"
+    service_account: KeyHolder
+
+
 class KeyObject(BaseModel):
     """An API key without its secret."""
 
@@ -176,10 +197,13 @@ class KeyObject(BaseModel):
     )
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
     limits: Limits = Field(description="Limits set for the key, within those of its project.")
+    owner: KeyOwner
+    owner_project_access: Literal["active"] = "active"
 
     @classmethod
     def of(cls, key: ApiKey, last_used_at: int | None = None) -> Self:
         """The API object for a record."""
+        holder = KeyHolder(id=key.id, name=key.name, role=key.role, created_at=key.created_at)
         return cls(
             id=key.id,
             name=key.name,
@@ -192,6 +216,7 @@ class KeyObject(BaseModel):
             allowed_ips=None if key.allowed_ips is None else list(key.allowed_ips),
             created_at=key.created_at,
             limits=key.limits,
+            owner=KeyOwner(service_account=holder),
         )
 
 

@@ -32,6 +32,7 @@ from service.core.errors import (
 from service.core.metric_types import OTHER
 from service.core.redis import REDIS_ERRORS, Unconfirmed, batched, why
 from service.core.storage import StorageError
+from service.web.openai_only import instead
 
 log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
@@ -191,13 +192,14 @@ def _http_message(request: Request, error: HTTPException) -> str:
 
 
 def _hint(path: str) -> str:
-    """Return what to do about a base URL that lacks `/v1` or has it twice."""
+    """Return what to do about a wrong base URL, or instead of what only OpenAI has."""
     first, _, rest = path.lstrip("/").partition("/")
     if first in BELOW_V1:
         return " The base URL lacks '/v1': it ends in '/v1', as OpenAI's does."
     if first == "v1" and rest.startswith("v1/"):
         return " The base URL has '/v1' twice."
-    return ""
+    what = instead(rest) if first == "v1" else ""
+    return f" {what}" if what else ""
 
 
 class Identified(Protocol):

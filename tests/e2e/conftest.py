@@ -33,6 +33,7 @@ from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
 from tests.cached import ROOT
 from tests.e2e.collector import Collector, collecting
+from tests.e2e.hooks import Hooks, receiving
 
 TINY_MODEL = "tiny"
 # Threads synchronize at every operation, which is slow if other tests use the cores.
@@ -205,8 +206,15 @@ def spans() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="session")
+def hooks() -> Iterator[Hooks]:
+    """The only server that `stack` may send webhooks to."""
+    with receiving() as hooks:
+        yield hooks
+
+
+@pytest.fixture(scope="session")
 def stack(
-    tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path, spans: Collector
+    tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path, spans: Collector, hooks: Hooks
 ) -> Iterator[Stack]:
     """A running stack for all end-to-end tests of the session."""
     model = {"id": DEMO_MODEL, "path": str(demo_model_path), "parameters": 134_515_008}
@@ -214,6 +222,7 @@ def stack(
         "OTEL_EXPORTER_OTLP_ENDPOINT": spans.url,
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         "FINETUNED_ADAPTER_SWEEP_S": "2",
+        "FINETUNED_WEBHOOK_ALLOWED_HOSTS": hooks.host,
         "FINETUNED_EVALUATION_ROWS": "1",
         "FINETUNED_EVALUATION_CHECKPOINTS": "1",
         **ONE_THREAD,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import tarfile
 from collections.abc import Iterator
+from typing import Any
 
 import openai
+from openai.types.fine_tuning import FineTuningJob
 
-from tests.e2e.conftest import wait_for
+from service.standalone.up import DEMO_MODEL
+from tests.e2e.conftest import Stack, wait_for
 
 
 def small_file(sdk: openai.OpenAI, rows: int = 32) -> str:
@@ -27,6 +32,28 @@ def small_file(sdk: openai.OpenAI, rows: int = 32) -> str:
     file = sdk.files.create(file=("small.jsonl", "\n".join(lines).encode()), purpose="fine-tune")
     sdk.files.wait_for_processing(file.id, poll_interval=0.2)
     return file.id
+
+
+def imported(stack: Stack, sdk: openai.OpenAI, job: FineTuningJob) -> str:
+    """Import the adapter of a job, packed as another trainer's user would, and return its name."""
+    (folder,) = (stack.data_dir / "storage").glob(f"*/jobs/{job.id}/a*/adapter")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            tar.add(folder / name, arcname=f"voice/{name}")
+    purpose: Any = "model-import"
+    file = sdk.files.create(file=("voice.tar", packed.getvalue()), purpose=purpose)
+    body = {"file": file.id, "base_model": DEMO_MODEL, "suffix": "imported"}
+    begun: Any = sdk.post("/models/import", body=body, cast_to=object)
+    path = f"/files/{file.id}/imports/{begun['id']}"
+
+    def ended() -> Any:
+        found: Any = sdk.get(path, cast_to=object)
+        return found["status"] != "in_progress" and found
+
+    done = wait_for(ended, 120, "the end of the import")
+    assert done["status"] == "completed", done["error"]
+    return str(done["model"])
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ import asyncio
 import csv
 import io
 import re
-import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,6 +21,7 @@ from service.jobs.attempt.verify import ask_engine, compare
 from service.standalone.up import DEMO_MODEL
 from service.training.contract.protocol import Probe
 from tests.e2e.conftest import QUESTIONS, VOICE, Stack, wait_for
+from tests.e2e.jobs import imported
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -148,24 +148,7 @@ def test_every_checkpoint_answers_by_its_name(sdk, tuned):
 
 def test_an_adapter_of_elsewhere_is_imported_and_answers_alike(stack: Stack, sdk, tuned):
     """The job's adapter, packed as another trainer's user would, becomes a second model."""
-    (folder,) = (stack.data_dir / "storage").glob(f"*/jobs/{tuned.id}/a*/adapter")
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name in ("adapter_config.json", "adapter_model.safetensors"):
-            tar.add(folder / name, arcname=f"voice/{name}")
-    purpose: Any = "model-import"
-    file = sdk.files.create(file=("voice.tar", packed.getvalue()), purpose=purpose)
-    body = {"file": file.id, "base_model": DEMO_MODEL, "suffix": "imported"}
-    begun: Any = sdk.post("/models/import", body=body, cast_to=object)
-    path = f"/files/{file.id}/imports/{begun['id']}"
-
-    def ended() -> Any:
-        found: Any = sdk.get(path, cast_to=object)
-        return found["status"] != "in_progress" and found
-
-    done = wait_for(ended, 120, "the end of the import")
-    assert done["status"] == "completed", done["error"]
-    name = done["model"]
+    name = imported(stack, sdk, tuned)
     assert name.startswith(f"ft:{DEMO_MODEL}:default:imported:")
     assert name in [model.id for model in sdk.models.list()]
     said = answer(sdk, name, QUESTIONS[0])

@@ -6056,6 +6056,28 @@ export interface components {
             top_p?: number | null;
         };
         /**
+         * KeyHolder
+         * @description The program that uses an API key. It has the name of the key.
+         */
+        KeyHolder: {
+            /**
+             * Id
+             * @description ID of the key.
+             */
+            id: string;
+            /**
+             * Name
+             * @description Name of the key.
+             */
+            name: string;
+            role: components["schemas"]["Role"];
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+        };
+        /**
          * KeyObject
          * @description An API key without its secret.
          */
@@ -6114,6 +6136,26 @@ export interface components {
             created_at: number;
             /** @description Limits set for the key, within those of its project. */
             limits: components["schemas"]["Limits"];
+            owner: components["schemas"]["KeyOwner"];
+            /**
+             * Owner Project Access
+             * @default active
+             * @constant
+             */
+            owner_project_access?: "active";
+        };
+        /**
+         * KeyOwner
+         * @description The owner of an API key, as in the OpenAI API. Keys belong to programs, not to persons.
+         */
+        KeyOwner: {
+            /**
+             * Type
+             * @default service_account
+             * @constant
+             */
+            type?: "service_account";
+            service_account: components["schemas"]["KeyHolder"];
         };
         /**
          * KtoHyperparameters
@@ -7562,6 +7604,13 @@ export interface components {
             created_at: number;
             /** @description Limits set for the key, within those of its project. */
             limits: components["schemas"]["Limits"];
+            owner: components["schemas"]["KeyOwner"];
+            /**
+             * Owner Project Access
+             * @default active
+             * @constant
+             */
+            owner_project_access?: "active";
             /**
              * Value
              * @description Secret of the key, shown only once.
@@ -8791,11 +8840,17 @@ export interface components {
             limits?: components["schemas"]["Limits"];
         };
         /**
-         * UpdateLimits
+         * UpdateProject
          * @description Request to update the limits of a project. Omitted limits stay unchanged.
          */
-        UpdateLimits: {
-            limits: components["schemas"]["Limits"];
+        UpdateProject: {
+            /** @default {} */
+            limits?: components["schemas"]["Limits"];
+            /**
+             * Name
+             * @description Present name of the project. Another name is refused, because the names of its models contain it.
+             */
+            name?: string | null;
         };
         /**
          * UpdateWebhookEndpoint
@@ -13772,7 +13827,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["UpdateLimits"];
+                "application/json": components["schemas"]["UpdateProject"];
             };
         };
         responses: {

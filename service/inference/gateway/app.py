@@ -42,6 +42,7 @@ from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
 from service.models.tools import ToolCallParsers
 from service.usage.meter import BYTES_PER_TOKEN, Admission, Meter, Served
 from service.web.auth import Authenticator, Principal
+from service.web.openai_only import instead
 from service.web.permissions import Permission, missing
 
 log = logging.getLogger(__name__)
@@ -115,8 +116,9 @@ class Gateway:
         if exchange.scope["path"] not in PATHS:
             raise NotFound("Unknown request URL.", code="unknown_url")
         if exchange.scope["method"] != "POST":
+            what = instead(exchange.scope["path"].removeprefix("/v1/"))
             raise MethodNotAllowed(
-                f"Method {exchange.scope['method']} is not allowed here; use POST."
+                f"Method {exchange.scope['method']} is not allowed here; use POST. {what}".rstrip()
             )
         headers = exchange.headers
         authorization = headers.get(b"authorization", b"").decode("latin-1")

@@ -494,7 +494,7 @@ async def test_tables_on_a_narrow_terminal_keep_ids_whole(env, cli, story):
         header, row, note = terminal.text.rstrip().splitlines()
         assert header.split() == ["id", "status", "model", "created"]
         assert row.startswith(story.job.id)
-        assert note == "not shown for lack of width: result; --wide shows them"
+        assert note == "not shown for lack of width: result; --wide shows all"
     finally:
         terminal.close()
     assert tuned in (await cli("jobs", "list")).out

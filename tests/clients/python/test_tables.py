@@ -62,6 +62,39 @@ def test_cut_in_the_middle_keeps_both_ends():
     assert shown[2].endswith("4kpfohr         3")
 
 
+def test_all_columns_fit_on_more_lines_with_whole_cells():
+    layout = lay_out(COLUMNS, ROWS, None)
+    shown = [line.plain for line in lines(COLUMNS, ROWS, layout, 80)]
+    assert all(cell_len(line) <= 80 for line in shown)
+    assert shown[1] == "    created           result"
+    assert shown[2].split("  ") == [JOB, ROWS[0][1]]
+    assert shown[3].split("  ") == ["", "", ROWS[0][2], MODEL]
+    assert len(shown) == 6
+
+
+def test_sizes_end_at_the_same_place():
+    rows = [["1.2 KiB"], ["904 B"]]
+    shown = [
+        line.plain for line in lines([Column("size")], rows, lay_out([Column("size")], rows, 80))
+    ]
+    assert shown == ["   size", "1.2 KiB", "  904 B"]
+
+
+def test_broken_lines_are_indented_and_wide_characters_count_twice():
+    assert wrapped("12:00  書店への質問 は 多い です", 20, hanging=7) == [
+        "12:00  書店への質問",
+        "       は 多い です",
+    ]
+    assert wrapped("   Run `finetuned files clean FILE_ID` first.", 36) == [
+        "   Run",
+        "   `finetuned files clean FILE_ID`",
+        "   first.",
+    ]
+    command = f'finetuned chat "{MODEL}" --compare base'
+    assert wrapped(f"Try it: {command}", 60) == ["Try it:", command]
+    assert wrapped(f"12:00  Model {MODEL}", 60, hanging=18)[1] == MODEL  # it would not fit
+
+
 def test_text_is_wrapped_at_spaces_only():
     told = f"The new model is {MODEL}, of 12 rows.\n\nIt is served at once."
     assert wrapped(told, 40) == [

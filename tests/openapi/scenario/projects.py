@@ -37,6 +37,8 @@ async def projects(world: World) -> str:
     )
     wrong = {"limits": {"requests_per_minute": 0}}
     await world.call("updateProject", expect=400, key="admin", path=path, json=wrong)
+    renamed = {"name": "other"}
+    await world.call("updateProject", expect=400, key="admin", path=path, json=renamed)
     await _keys(world, path)
     await _refused(world, path, limits)
     return path["project_id"]

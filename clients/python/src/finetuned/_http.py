@@ -80,6 +80,8 @@ def error_of(answer: Answer) -> ApiError:
         param=error.get("param"),
         request_id=answer.headers.get("x-request-id"),
         retry_after_s=retry_after_s(answer.headers),
+        # There is the job; the message says why it has no evaluation.
+        next_step="" if error.get("code") == "evaluation_not_found" else None,
     )
 
 

@@ -2477,12 +2477,16 @@ class UpdateKey(Model):
     """
 
 
-class UpdateLimits(Model):
+class UpdateProject(Model):
     """
     Request to update the limits of a project. Omitted limits stay unchanged.
     """
 
-    limits: Limits
+    limits: Limits | None = None
+    name: str | None = None
+    """
+    Present name of the project. Another name is refused, because the names of its models contain it.
+    """
 
 
 class UpdateWebhookEndpoint(Model):
@@ -4326,16 +4330,15 @@ class JobEvaluationObject(Model):
     """
 
 
-class KeyObject(Model):
+class KeyHolder(Model):
     """
-    An API key without its secret.
+    The program that uses an API key. It has the name of the key.
     """
 
     id: str
     """
-    ID of the key, prefixed with `key_`.
+    ID of the key.
     """
-    object: Literal["organization.project.api_key"] = "organization.project.api_key"
     name: str
     """
     Name of the key.
@@ -4344,38 +4347,19 @@ class KeyObject(Model):
     """
     Role of a key: what it may do, in its project or, as `admin` and `auditor`, in all.
     """
-    models: list[str] | None
-    """
-    The only models that the key may use, or null for all models of its project.
-    """
-    redacted_value: str
-    """
-    Redacted secret with its last characters.
-    """
-    previous_secrets: list[PreviousSecret]
-    """
-    Secrets that were replaced and are still valid, oldest first.
-    """
-    expires_at: int | None
-    """
-    Time at which the key expires, as a Unix timestamp in seconds, or null.
-    """
-    last_used_at: int | None
-    """
-    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
-    """
-    allowed_ips: list[str] | None
-    """
-    IP addresses and CIDR ranges that requests may come from, or null for all.
-    """
     created_at: int
     """
     Creation time, as a Unix timestamp in seconds.
     """
-    limits: Limits
+
+
+class KeyOwner(Model):
     """
-    Limits set for the key, within those of its project.
+    The owner of an API key, as in the OpenAI API. Keys belong to programs, not to persons.
     """
+
+    type: Literal["service_account"] = "service_account"
+    service_account: KeyHolder
 
 
 class KtoHyperparameters(Model):
@@ -4746,6 +4730,8 @@ class NewKeyObject(Model):
     """
     Limits set for the key, within those of its project.
     """
+    owner: KeyOwner
+    owner_project_access: Literal["active"] = "active"
     value: str
     """
     Secret of the key, shown only once.
@@ -5232,28 +5218,6 @@ class AdviceObject(Model):
     """
 
 
-class CallerObject(Model):
-    """
-    The API key that a request was sent with, its project, and what applies to both.
-    """
-
-    object: Literal["caller"] = "caller"
-    api_key: KeyObject
-    project: ProjectObject
-    api_key_limits: Allowance
-    """
-    Limits that apply to the API key, installation defaults included.
-    """
-    project_limits: Allowance
-    """
-    Limits that apply to all keys of the project together, installation defaults included.
-    """
-    min_training_rows: int
-    """
-    Fewest rows that a job's training file may have.
-    """
-
-
 class ChatCompletion(Model):
     """
     Chat completion, as in the OpenAI API.
@@ -5488,6 +5452,60 @@ class JobObject(Model):
     """
     Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued.
     """
+
+
+class KeyObject(Model):
+    """
+    An API key without its secret.
+    """
+
+    id: str
+    """
+    ID of the key, prefixed with `key_`.
+    """
+    object: Literal["organization.project.api_key"] = "organization.project.api_key"
+    name: str
+    """
+    Name of the key.
+    """
+    role: Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
+    """
+    Role of a key: what it may do, in its project or, as `admin` and `auditor`, in all.
+    """
+    models: list[str] | None
+    """
+    The only models that the key may use, or null for all models of its project.
+    """
+    redacted_value: str
+    """
+    Redacted secret with its last characters.
+    """
+    previous_secrets: list[PreviousSecret]
+    """
+    Secrets that were replaced and are still valid, oldest first.
+    """
+    expires_at: int | None
+    """
+    Time at which the key expires, as a Unix timestamp in seconds, or null.
+    """
+    last_used_at: int | None
+    """
+    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+    """
+    allowed_ips: list[str] | None
+    """
+    IP addresses and CIDR ranges that requests may come from, or null for all.
+    """
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    limits: Limits
+    """
+    Limits set for the key, within those of its project.
+    """
+    owner: KeyOwner
+    owner_project_access: Literal["active"] = "active"
 
 
 class Method(Model):
@@ -5753,6 +5771,28 @@ class FileReport(Model):
     possible_personal_data: Annotated[list[PersonalData], Field(validate_default=True)] = []
     scores: Scores | None = None
     meaning: MeaningStats | None = None
+
+
+class CallerObject(Model):
+    """
+    The API key that a request was sent with, its project, and what applies to both.
+    """
+
+    object: Literal["caller"] = "caller"
+    api_key: KeyObject
+    project: ProjectObject
+    api_key_limits: Allowance
+    """
+    Limits that apply to the API key, installation defaults included.
+    """
+    project_limits: Allowance
+    """
+    Limits that apply to all keys of the project together, installation defaults included.
+    """
+    min_training_rows: int
+    """
+    Fewest rows that a job's training file may have.
+    """
 
 
 class CreateEval(Model):

@@ -71,7 +71,12 @@ def show(job_id: JobId, as_json: Json = False) -> None:
     for checkpoint in checkpoints:
         out.line(f"checkpoint  {checkpoint.fine_tuned_model_checkpoint}")
     for event in reversed(latest):
-        out.line(f"{when(event.created_at)}  {watching.said(event)}")
+        _event(event, out)
+
+
+def _event(event: EventObject, out: Out) -> None:
+    time = when(event.created_at)
+    out.line(f"{time}  {watching.said(event)}", hanging=len(time) + 2)
 
 
 @app.command()
@@ -98,7 +103,7 @@ def events(
             if out.json:
                 out.json_line(event)
             else:
-                out.line(f"{when(event.created_at)}  {watching.said(event)}")
+                _event(event, out)
 
 
 @app.command()

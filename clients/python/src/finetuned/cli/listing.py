@@ -24,9 +24,9 @@ T = TypeVar("T", bound=_Object)
 def listed(
     list_of: Callable[..., Iterable[T]], out: Out, *, limit: int | None, **more: Any
 ) -> list[T]:
-    """Return up to `limit` objects, and say how to see the others if there are any."""
+    """Return up to `limit` objects. Their table says how to see the others, if there are any."""
     results = iter(list_of(limit=None if limit is None else limit + 1, **more))
     found = list(islice(results, limit))
     if found and next(results, None) is not None:
-        out.say(f"There are more: pass --limit N, or --after {found[-1].id}.", "dim")
+        out.say_below(f"There are more: pass --limit N, or --after {found[-1].id}.")
     return found

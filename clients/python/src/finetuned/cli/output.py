@@ -22,7 +22,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, including errors.")]
 Wide = Annotated[
-    bool, typer.Option("--wide", help="Show all columns in full, even if lines exceed the width.")
+    bool, typer.Option("--wide", help="Show all columns in full, on more lines if necessary.")
 ]
 
 JsonFilter = Callable[[Any], Iterator[str]]
@@ -47,6 +47,7 @@ class Out:
         self.json = as_json or self._filter is not None
         self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
         self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._below: list[str] = []
 
     @property
     def live(self) -> bool:
@@ -56,16 +57,22 @@ class Out:
     def say(self, text: str, style: str | None = None) -> None:
         """Print a status message to stderr."""
         if not self.json:
-            self.errors.print(Text(printable(text), style=style or ""))
+            self._to_stderr(printable(text), style or "")
 
-    def line(self, text: object) -> None:
-        """Print a line of the result."""
-        for line in self._wrapped(printable(text)):
-            self.console.print(Text(line), soft_wrap=True)
+    def say_below(self, text: str) -> None:
+        """Print a status message to stderr after the next table."""
+        self._below.append(text)
 
-    def _wrapped(self, text: str, indent: int = 0) -> list[str]:
+    def line(self, text: object, *, hanging: int = 0, style: str = "") -> None:
+        """Print a line of the result. If it is broken, `hanging` indents what follows."""
+        for line in self._wrapped(printable(text), hanging=hanging):
+            self.console.print(Text(line, style=style), soft_wrap=True)
+
+    def _wrapped(self, text: str, *, indent: int = 0, hanging: int = 0) -> list[str]:
         """Return text in lines that fit the terminal; in a pipe, return it as it is."""
-        return wrapped(text, self.console.width - indent) if self.console.is_terminal else [text]
+        if not self.console.is_terminal:
+            return [text]
+        return wrapped(text, self.console.width - indent, hanging)
 
     def raw(self, text: str) -> None:
         """Print text of the result unchanged, without a line feed."""
@@ -74,11 +81,16 @@ class Out:
 
     def error_line(self, text: str) -> None:
         """Print a line to stderr."""
-        self.errors.print(Text(text))
+        self._to_stderr(text)
 
     def problem(self, text: str) -> None:
         """Print a highlighted line to stderr."""
-        self.errors.print(Text(text, style="bold red"))
+        self._to_stderr(text, "bold red")
+
+    def _to_stderr(self, text: str, style: str = "") -> None:
+        broken = wrapped(text, self.errors.width) if self.errors.is_terminal else [text]
+        for line in broken:
+            self.errors.print(Text(line, style=style))
 
     def value(self, value: Any) -> None:
         """Print a JSON result."""
@@ -111,6 +123,17 @@ class Out:
         Empty columns are left out, and those that do not fit: the last ones first unless they have
         ranks. None for `wide` means that the command has no such option.
         """
+        self._table(columns, rows, empty, wide)
+        while self._below:
+            self.say(self._below.pop(0), "dim")
+
+    def _table(
+        self,
+        columns: Sequence[str | Column],
+        rows: Iterable[Sequence[object]],
+        empty: str,
+        wide: bool | None,
+    ) -> None:
         shown = [[_cell(cell) for cell in row] for row in rows]
         if not self.console.is_terminal:
             for row in shown:
@@ -125,10 +148,10 @@ class Out:
         named = [named[n] for n in used]
         shown = [[row[n] for n in used] for row in shown]
         layout = lay_out(named, shown, None if wide else self.console.width)
-        for line in lines(named, shown, layout):
+        for line in lines(named, shown, layout, self.console.width):
             self.console.print(line, soft_wrap=True)
         if layout.hidden:
-            how = "" if wide is None else "; --wide shows them"
+            how = "" if wide is None else "; --wide shows all"
             self.say(f"not shown for lack of width: {', '.join(layout.hidden)}{how}", "dim")
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:

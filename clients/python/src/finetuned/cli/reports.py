@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.text import Text
 
 from finetuned.cli.hints import with_commands
@@ -38,8 +37,9 @@ def show(report: FileReport, out: Out) -> None:
         ]
     )
     for number, advice in enumerate(report.advice, 1):
-        out.console.print(f"\n[bold]{number}. {escape(printable(advice.title))}[/]")
-        out.console.print(f"   {escape(printable(with_commands(advice.text)))}")
+        out.console.print()
+        out.line(f"{number}. {advice.title}", hanging=3, style="bold")
+        out.line(f"   {with_commands(advice.text)}")
     print_findings([*checked.issues, *report.findings], out)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -11,8 +11,11 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 _GAP: Final = 2
+_INDENT: Final = 4
 _MIN_CUT_CELLS: Final = 16
 _MIN_WRAPPED_CELLS: Final = 20
+_QUANTITY: Final = re.compile(r"[\d,]+|[\d.]+ (B|KiB|MiB|GiB)")
+_WORDS: Final = re.compile(r"( *)(finetuned [a-z].*|(?:`[^`]*`|\S)+)")
 
 
 @dataclass(frozen=True)
@@ -67,21 +70,45 @@ def lay_out(
 
 
 def lines(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], layout: Layout
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    layout: Layout,
+    available: int | None = None,
 ) -> Iterator[Text]:
-    """Yield the header and one line per row."""
-    right = {number for number in layout.widths if _is_numeric([row[number] for row in rows])}
+    """Yield the header and one line per row.
+
+    Columns that do not fit into `available` cells are on more lines, which are indented.
+    """
+    right = {number for number in layout.widths if _is_quantity([row[number] for row in rows])}
+    parts = _parts(layout.widths, available)
     for style, row in [("bold", [c.name for c in columns]), *(("", row) for row in rows)]:
-        cells = [
-            _padded(_fitted(row[number], width, columns[number]), width, right=number in right)
-            for number, width in layout.widths.items()
-        ]
-        yield Text((" " * _GAP).join(cells).rstrip(), style=style)
+        for number, part in enumerate(parts):
+            cells = [
+                _padded(_fitted(row[n], layout.widths[n], columns[n]), layout.widths[n], n in right)
+                for n in part
+            ]
+            line = (" " * _GAP).join(cells).rstrip()
+            if line or number == 0:
+                yield Text(" " * _INDENT * (number > 0) + line, style=style)
 
 
-def _is_numeric(cells: Sequence[str]) -> bool:
-    given = [cell.replace(",", "") for cell in cells if cell]
-    return bool(given) and all(cell.isdigit() for cell in given)
+def _parts(widths: dict[int, int], available: int | None) -> list[list[int]]:
+    """Divide columns among lines of `available` cells."""
+    parts: list[list[int]] = [[]]
+    used = 0
+    for number, width in widths.items():
+        if parts[-1] and available is not None and used + _GAP + width > available:
+            parts.append([])
+            used = _INDENT - _GAP
+        used += width + _GAP * bool(parts[-1] or len(parts) > 1)
+        parts[-1].append(number)
+    return parts
+
+
+def _is_quantity(cells: Sequence[str]) -> bool:
+    """Return whether all cells are numbers, which may have a unit of bytes."""
+    given = [cell for cell in cells if cell]
+    return bool(given) and all(_QUANTITY.fullmatch(cell) for cell in given)
 
 
 def _fitted(cell: str, width: int, column: Column) -> str:
@@ -98,19 +125,31 @@ def _fitted(cell: str, width: int, column: Column) -> str:
     return set_cell_size(flat, kept - cell_len(tail)) + "…" + tail
 
 
-def _padded(cell: str, width: int, *, right: bool) -> str:
+def _padded(cell: str, width: int, right: bool) -> str:
     space = " " * (width - cell_len(cell))
     return space + cell if right else cell + space
 
 
-def wrapped(text: str, width: int) -> list[str]:
-    """Return text in lines of at most `width` characters, broken at spaces only.
+def wrapped(text: str, width: int, hanging: int = 0) -> list[str]:
+    """Return text in lines of at most `width` cells, broken at spaces only.
 
-    What is longer than a line, such as the id of a model, stays whole, so that it can be copied.
+    What can be copied stays whole: a word that is longer than a line, such as the id of a model,
+    what is between backticks, and a command at the end. The lines after a break have the
+    indentation of the first, and `hanging` cells more.
     """
     if width < _MIN_WRAPPED_CELLS:
         return [text]
-    found: list[str] = []
-    for line in text.split("\n"):
-        found += textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
-    return found
+    return [part for line in text.split("\n") for part in _broken(line, width, hanging)]
+
+
+def _broken(line: str, width: int, hanging: int) -> Iterator[str]:
+    indent = len(line) - len(line.lstrip(" "))
+    current, used = " " * indent, 0
+    for space, word in _WORDS.findall(line[indent:]):
+        if used and cell_len(current) + len(space) + cell_len(word) > width:
+            yield current
+            fits = indent + hanging + cell_len(word) <= width
+            current, space = " " * (indent + hanging) if fits else "", ""
+        current += f"{space}{word}"
+        used += 1
+    yield current if used else ""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -179,7 +180,8 @@ class LiveDisplay:
             self._phase = "training"
         else:
             style = _STYLES.get(event.level, "")
-            self._console.print(Text(f"  {printable(event.message)}", style=style))
+            text = Text(printable(event.message), style=style)
+            self._console.print(Padding(text, (0, 0, 0, 2), expand=False))
         self._live.update(self._picture())
 
     def _picture(self) -> RenderableType:

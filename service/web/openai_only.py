@@ -1,0 +1,52 @@
+"""Parts of OpenAI's API that this service does not have, and what to use instead."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_AGENTS: Final = "Agents do not run here: run them in your program, on chat completions with tools."
+_ACCESS: Final = (
+    "Access to this service is managed with keys, their roles and limits, in projects; it has no "
+    "users, groups, certificates, prices or spending limits of OpenAI's organizations."
+)
+_NOT_STORED: Final = "Responses are not stored here: send the whole conversation in 'input'."
+_VOICE: Final = "Conversations by voice are not possible here: stream chat completions of text."
+_MEDIA: Final = "This service creates no images, videos or speech, and transcribes none."
+_SAFETY: Final = "This service does not examine contents for OpenAI's safety systems."
+
+_INSTEAD: Final = (
+    ("chat/completions", "Chat completions are not stored here: keep them in your program."),
+    ("responses/compact", _NOT_STORED),
+    ("responses/input_tokens", "Tokens are counted with the answer, in its 'usage'."),
+    ("responses/", _NOT_STORED),
+    ("conversations", _NOT_STORED),
+    ("assistants", _AGENTS),
+    ("threads", _AGENTS),
+    ("agents", _AGENTS),
+    ("vaults", _AGENTS),
+    ("chatkit", _AGENTS),
+    ("skills", _AGENTS),
+    ("containers", _AGENTS),
+    ("audio", _MEDIA),
+    ("images", _MEDIA),
+    ("videos", _MEDIA),
+    ("realtime", _VOICE),
+    ("live", _VOICE),
+    ("vector_stores", "Vectors are not stored here: keep those of /v1/embeddings in a database."),
+    ("moderations", "Texts are not moderated here: train a model to classify yours."),
+    ("content_provenance_checks", _SAFETY),
+    ("safety", _SAFETY),
+    ("decisions", "Questions are answered by chat completions here, as JSON of your schema."),
+    (
+        "fine_tuning/checkpoints/",
+        "Checkpoints are not shared with other projects: each key of their project may use them.",
+    ),
+    ("organization/usage/", "Usage is counted in tokens and requests, at 'usage/completions'."),
+    ("organization/", _ACCESS),
+    ("projects/", _ACCESS),
+)
+
+
+def instead(path: str) -> str:
+    """Return what to use instead of a path of OpenAI's API below `/v1/`, or an empty text."""
+    return next((what for start, what in _INSTEAD if path.startswith(start)), "")
