@@ -26,6 +26,7 @@ from service.fleet.capacity import (
     memory_bytes,
     own_gpus,
 )
+from service.fleet.ray_cluster import INSTALL, connection_fault, lacks_ray
 from service.inference.engine.facts import engines_bytes, gather
 from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
@@ -76,6 +77,7 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
         _bf16(gpus),
         _port(port),
         *_storage(Settings().storage_url),
+        *_ray(Settings()),
         *_engines(data_dir, gpus),
     ]
 
@@ -286,6 +288,21 @@ def _package(name: str) -> Finding:
     if importlib.util.find_spec(name) is not None:
         return Finding("ok", f"package {name}", "installed")
     return Finding("missing", f"package {name}", f"not installed; needed for {purpose}", how)
+
+
+def _ray(settings: Settings) -> list[Finding]:
+    """Check the Ray cluster of the settings, if they name one."""
+    address = settings.ray_address
+    if address is None:
+        return []
+    if lacks_ray(settings):
+        found = "package ray is not installed; needed for FINETUNED_RAY_ADDRESS"
+        return [Finding("missing", "Ray cluster", found, INSTALL)]
+    if fault := connection_fault(address):
+        how = "start it with 'ray start --head', or correct FINETUNED_RAY_ADDRESS"
+        return [Finding("missing", "Ray cluster", f"{address} cannot be reached: {fault}", how)]
+    gpus = f"{settings.trainer_gpus} of its {'GPUs' if settings.ray_device == 'cuda' else 'CPUs'}"
+    return [Finding("ok", "Ray cluster", f"{address}; a training uses {gpus}")]
 
 
 def _engine(gpu: bool) -> Finding:

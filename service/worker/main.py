@@ -46,6 +46,7 @@ from service.exports.task import ExportModel
 from service.files.records import Files
 from service.fleet import workers
 from service.fleet.capacity import measure
+from service.fleet.ray_cluster import require_ray
 from service.generation.records import FUNCTION as GENERATE_ROWS
 from service.generation.task import GenerateRows
 from service.inference.background.access import EngineAccess
@@ -368,6 +369,8 @@ def main(queues: Sequence[str]) -> None:
     logs.configure("worker", settings.log_level)
     logging.getLogger("arq").setLevel(logging.WARNING)
     tracing.start("worker", __version__)
+    if "gpu" in queues:
+        require_ray(settings)
     require_storage(settings.storage_url)
     require_redis(settings.redis_url.get_secret_value(), settings.redis_check)
     asyncio.run(_main(settings, queues))

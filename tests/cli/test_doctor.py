@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import socket
 import struct
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from scripts.open_models import OPEN_MODELS
 from service.cli import doctor
 from service.cli.app import app
 from service.cli.plan import BadGpus, parse_gpus
-from service.config import GIB
+from service.config import GIB, Settings
 from service.fleet.capacity import Gpu
+from service.fleet.ray_cluster import require_ray
 
 
 @pytest.mark.parametrize(
@@ -114,3 +117,40 @@ def test_gpus_that_cannot_be_read_are_refused(text):
 
 def test_gpus_are_read():
     assert parse_gpus("2x24GiB, 80gb,1X16") == (24 * GIB, 24 * GIB, 80 * GIB, 16 * GIB)
+
+
+@pytest.fixture
+def ray_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package named ray."""
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_the_doctor_looks_for_ray_only_if_a_cluster_is_named(monkeypatch):
+    assert doctor._ray(Settings()) == []
+    monkeypatch.setattr("sys.path", [])
+    (found,) = doctor._ray(Settings(ray_address="ray://127.0.0.1:1", trainer_gpus=2))
+    assert found.level == "missing"
+    assert "package ray is not installed" in found.found
+    assert "finetuned-server[ray]" in found.how
+
+
+@pytest.mark.usefixtures("ray_installed")
+def test_the_doctor_connects_to_the_ray_cluster():
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        for form in (address, f"ray://{address}"):
+            (found,) = doctor._ray(Settings(ray_address=form, trainer_gpus=16))
+            assert (found.level, found.found) == ("ok", f"{form}; a training uses 16 of its GPUs")
+    (found,) = doctor._ray(Settings(ray_address=address, trainer_gpus=16))
+    assert found.level == "missing"
+    assert f"{address} cannot be reached" in found.found
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
+def test_a_worker_without_ray_refuses_a_ray_cluster_at_its_start(monkeypatch):
+    monkeypatch.setenv("FINETUNED_RAY_ADDRESS", "ray://127.0.0.1:1")
+    monkeypatch.setenv("FINETUNED_TRAINER_GPUS", "2")
+    with pytest.raises(SystemExit, match=r"needs the package ray.*finetuned-server\[ray\]"):
+        require_ray(Settings())
