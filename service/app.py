@@ -52,6 +52,8 @@ from service.jobs.evaluation import routes as evaluation_routes
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
+from service.jobs.sweeps import routes as sweep_routes
+from service.jobs.sweeps.records import Sweeps
 from service.models import routes as model_routes
 from service.models.aliases import routes as alias_routes
 from service.models.aliases.changes import Aliases
@@ -158,6 +160,7 @@ def _routes() -> list[BaseRoute]:
         graders_routes,
         evaluation_routes,
         advice_routes,
+        sweep_routes,
         model_routes,
         export_routes,
         alias_routes,
@@ -236,6 +239,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.job_changes = job_changes
             state.evaluations = Evaluations(redis)
             state.advice_store = AdviceStore(redis)
+            state.sweeps = Sweeps(state.jobs)
             state.exports = Exports(redis)
             state.dispatcher = Dispatcher(state.jobs, redis, settings)
             state.uploads = Uploads(redis, state.files)

@@ -36,6 +36,7 @@ WEBHOOK = "webhook_"
 WEBHOOK_EVENT = "evt_"
 WEBHOOK_DELIVERY = "whdelivery-"
 ADVICE = "ftadvice-"
+SWEEP = "ftsweep-"
 EXPORT = "export-"
 EVAL = "eval_"
 EVAL_RUN = "evalrun_"
@@ -49,8 +50,8 @@ _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
 _REQUESTS = itertools.count(1)
 
 _ID = re.compile(
-    r"(?:file-|fileclean-|filemerge-|modelimport-|export-|upload_|part_|ftjob-|ftadvice-|ftckpt_|proj_|key_"
-    r"|webhook_|eval_|evalrun_|outputitem_|batch_|dsgen_)[0-9A-Za-z]{1,64}"
+    r"(?:file-|fileclean-|filemerge-|modelimport-|export-|upload_|part_|ftjob-|ftadvice-|ftsweep-|ftckpt_|proj_"
+    r"|key_|webhook_|eval_|evalrun_|outputitem_|batch_|dsgen_)[0-9A-Za-z]{1,64}"
 )
 
 

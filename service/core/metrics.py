@@ -273,6 +273,9 @@ JOB_EVALUATIONS = _JOBS.counter(
 JOB_EVALUATIONS_UNFINISHED = _ALL_JOBS.gauge(
     "finetuned_job_evaluations_unfinished", "Evaluations of finished jobs that have not ended."
 )
+SWEEPS_UNFINISHED = _ALL_JOBS.gauge(
+    "finetuned_sweeps_unfinished", "Sweeps of the installation that have not ended."
+)
 # Set from the records by every worker's reconciler.
 ALIAS_GAIN_POINTS = _ALIASES.gauge(
     "finetuned_alias_gain_points",

@@ -53,12 +53,12 @@ async def create(
         max_lora_rank=max_lora_rank,
         mlflow_uris=mlflow_uris,
     )
-    await _check_queue(caller, jobs, max_queued_jobs)
-    await _check_fit(job, entry, jobs.redis)
+    await check_queue(caller, jobs, max_queued_jobs)
+    await check_fit(job, entry, jobs.redis)
     return await jobs.create(
         job,
         NewEvent(message=f"Created fine-tuning job: {job.id}"),
-        NewEvent(message=_validating(job)),
+        NewEvent(message=validating(job)),
         claim=claim,
     )
 
@@ -212,7 +212,7 @@ async def _check_warm_start(body: CreateJob, caller: Principal, registry: ModelR
         )
 
 
-async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> None:
+async def check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> None:
     """Reject a job that fits no worker even with the smallest possible data.
 
     Memory that depends on the data is checked when the job is prepared.
@@ -238,20 +238,23 @@ async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> No
         raise BadRequest(there.refusal, param="model", code="does_not_fit")
 
 
-async def _check_queue(caller: Principal, jobs: Jobs, most: int) -> None:
+async def check_queue(caller: Principal, jobs: Jobs, most: int, new: int = 1) -> None:
+    """Reject new jobs of a project that would have too many waiting ones. Raises RateLimited."""
     # Not atomic with the write: concurrent requests may exceed the limit by their number.
     unfinished = await jobs.unfinished(caller.project_id)
     queued = sum(job.status in (Status.VALIDATING, Status.QUEUED) for job in unfinished)
-    if queued >= most:
+    if queued + new > most:
+        more = "" if new == 1 else f"; {new} more would exceed it"
         raise RateLimited(
-            f"The project has {queued} waiting jobs, and the limit is {most}. Try again when some "
-            "have started, or cancel some.",
+            f"The project has {queued} waiting jobs, and the limit is {most}{more}. Try again when "
+            "some have started, or cancel some.",
             code="too_many_queued_jobs",
             headers={"retry-after": _RETRY_AFTER_S},
         )
 
 
-def _validating(job: JobRecord) -> str:
+def validating(job: JobRecord) -> str:
+    """Return the message of the event with which the validation of a job's files begins."""
     if not job.mixed_files:
         return f"Validating training file: {job.training_file}"
     names = [job.training_file, *(mixed.file for mixed in job.mixed_files)]

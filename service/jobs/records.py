@@ -123,6 +123,11 @@ class JobRecord(NumberedRecord):
     longest_row: int | None = None  # in tokens, of the training file; None if unknown
     awaits_memory: bool = False  # an event says that no online worker has enough memory
     memory_retries: int = 0  # attempts that ran out of memory and were retried with a smaller plan
+    # Of a trial of a sweep.
+    sweep: str | None = None
+    pause_after: float | None = None  # share of the steps after which it waits for other trials
+    waits_for_sweep: bool = False  # it is paused there
+    held_out_loss: float | None = None  # that the newest checkpoint measured, or the best one kept
 
     @field_validator("hyperparameters", mode="before")
     @classmethod
@@ -230,14 +235,22 @@ class Jobs:
         claim = claim or Claim()
 
         def also(pipe: Pipeline) -> None:
-            pipe.sadd(ACTIVE, _member(job))
-            self._labels.add(pipe, job)
-            if job.mlflow_run is not None:
-                self._tracked_runs.add(pipe, job.project_id, job.id, job.created_at)
-            self.add_events(pipe, job.project_id, job.id, events)
+            self._add_index(pipe, job, events)
             claim.settle(pipe, job)
 
         return await self.records.create(job, also=also, check=claim.check)
+
+    def add(self, pipe: Pipeline, job: JobRecord, *events: NewEvent) -> None:
+        """Add to a transaction the write of a new job with its first events."""
+        self.records.add(pipe, job)
+        self._add_index(pipe, job, events)
+
+    def _add_index(self, pipe: Pipeline, job: JobRecord, events: Sequence[NewEvent]) -> None:
+        pipe.sadd(ACTIVE, _member(job))
+        self._labels.add(pipe, job)
+        if job.mlflow_run is not None:
+            self._tracked_runs.add(pipe, job.project_id, job.id, job.created_at)
+        self.add_events(pipe, job.project_id, job.id, events)
 
     async def get(self, project_id: str, job_id: str) -> JobRecord | None:
         """Return the project's job with this ID, or None."""

@@ -6,6 +6,7 @@ worker therefore compares records with queues and leases:
 - If the queue entry of a file check, a task on a file, a job validation, the evaluation of a job,
   an advice, an export, an evaluation run, a batch or a generation is missing, it is enqueued (arq
   rejects duplicates). Queued jobs are dispatched to free GPU workers.
+- Trials of sweeps that have waited for each other continue or are cancelled.
 - Expired files, advice and exports are deleted, as are the parts of uploads that have ended, the
   outputs of cleanings that were not finished, files that were never registered, the states of
   jobs that have ended, metrics of old jobs in their events, and what deleted files, models, evals,
@@ -56,6 +57,8 @@ from service.jobs.evaluation.records import EvaluationSuperseded
 from service.jobs.lifecycle import AttemptSuperseded
 from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
+from service.jobs.sweeps.progress import advance
+from service.jobs.sweeps.records import Sweeps
 from service.models.aliases import gains
 from service.models.registry import adapter_leftovers
 from service.uploads.records import Uploads
@@ -85,6 +88,7 @@ _GAUGES = (
     metrics.JOBS_UNFINISHED,
     metrics.OLDEST_QUEUED_JOB_SECONDS,
     metrics.JOB_EVALUATIONS_UNFINISHED,
+    metrics.SWEEPS_UNFINISHED,
     metrics.EVAL_RUNS_UNFINISHED,
     metrics.EXPORTS_UNFINISHED,
     metrics.BATCHES_UNFINISHED,
@@ -118,6 +122,7 @@ class Reconciler:
         self._outputs = Outputs(files)
         self._evals = Evals(redis)
         self._advices = AdviceStore(redis)
+        self._sweeps = Sweeps(jobs)
         self._exports = Exports(redis)
         self._batches = Batches(files)
         self._generations = Generations(files)
@@ -183,6 +188,7 @@ class Reconciler:
             yield kind.function, partial(self._every, kind)
         for step in (
             self._every_job,
+            self._every_sweep,
             self._dead_entries.sweep,
             self._dispatcher.dispatch,
             self._observe_aliases,
@@ -243,6 +249,13 @@ class Reconciler:
         for project_id, job_id in await self._job_repairs.to_repair(unfinished):
             with self._logged_errors(job_id):
                 await self._job_repairs.repair(project_id, job_id)
+
+    async def _every_sweep(self) -> None:
+        unfinished = await self._sweeps.unfinished()
+        metrics.SWEEPS_UNFINISHED.cell().set(len(unfinished))
+        for sweep in unfinished:
+            with self._logged_errors(sweep.id):
+                await advance(self._sweeps, sweep.project_id, sweep.id)
 
     async def _observe_aliases(self) -> None:
         found = await gains.read(self._redis, self._most_aliases)

@@ -21,6 +21,7 @@ from service.training.contract.protocol import (
     Stopped,
     Succeeded,
 )
+from service.training.data.order import pause_step
 from tests.adapters import adapter
 
 STEPS = 2
@@ -82,6 +83,10 @@ class ScriptedTrainer:
         """Yield the messages of the training."""
         resumed = self._spec["resume_from"]
         self._step = json.loads((Path(resumed) / "state.json").read_text()) if resumed else 0
+        pause_at = pause_step(STEPS, STEPS, self._spec["pause_after"])
+        if pause_at is not None and self._step >= pause_at:
+            yield _line(Stopped(step=self._step, path=None, is_pause_point=True))
+            return
         yield self._started()
         while self._step < STEPS:
             await asyncio.sleep(_SLOW_S if self._spec["job_id"] in self.slow else 0)
@@ -93,6 +98,9 @@ class ScriptedTrainer:
             self._step += 1
             yield _line(StepDone(**_METRICS, step=self._step, total_steps=STEPS, **_PROGRESS))
             yield self._saved()
+            if self._step == pause_at:
+                yield _line(Stopped(step=self._step, path=None, is_pause_point=True))
+                return
         yield self._succeeded()
 
     def _started(self) -> bytes:
@@ -112,9 +120,11 @@ class ScriptedTrainer:
     def _saved(self) -> bytes:
         folder = self._write_adapter(f"checkpoint-{self._step}")
         (folder / "state.json").write_text(json.dumps(self._step))
-        return _line(
-            CheckpointSaved(step=self._step, path=str(folder), metrics=StepMetrics(**_METRICS))
-        )
+        # The loss on held-out rows is lowest with the lowest learning rate.
+        chosen = self._spec["hyperparameters"]
+        loss = 1000 * chosen["learning_rate"] if chosen["validation_share"] else None
+        metrics = StepMetrics(**_METRICS, valid_loss=loss)
+        return _line(CheckpointSaved(step=self._step, path=str(folder), metrics=metrics))
 
     def _succeeded(self) -> bytes:
         folder = self._write_adapter("adapter")

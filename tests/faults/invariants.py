@@ -26,6 +26,7 @@ _UNFINISHED = (
     "jobs-active",
     "job-evaluations-unfinished",
     "advice-unfinished",
+    "sweeps-unfinished",
     "exports-unfinished",
     "exports-swept",
     "eval-runs-unfinished",
@@ -37,6 +38,7 @@ _UNFINISHED = (
     "webhook-outbox",
 )
 JOBS = "/v1/fine_tuning/jobs"
+SWEEPS = "/v1/fine_tuning/sweeps"
 _DAY_S = 24 * 3600
 
 
@@ -48,6 +50,7 @@ async def violations(world: World) -> list[str]:
         _models_have_their_bytes,
         _uploads_have_their_parts,
         _jobs_end_or_wait,
+        _sweeps_have_all_their_jobs,
         _batches_end_with_each_result_once,
         _generations_end_with_each_row_once,
         _events_happen_once,
@@ -133,6 +136,16 @@ async def _jobs_end_or_wait(world: World) -> AsyncIterator[str]:
                 yield f"a job failed: {job.error.code}: {job.error.message}"
         elif job.status is not Status.QUEUED or "gpu" in world.queues:
             yield f"a job stays {job.status}"
+
+
+async def _sweeps_have_all_their_jobs(world: World) -> AsyncIterator[str]:
+    jobs = {job["id"]: job for job in await listed(world, JOBS)}
+    for sweep in await listed(world, SWEEPS):
+        trials = [jobs[t["job_id"]] for t in sweep["trials"] if t["job_id"] in jobs]
+        if len(trials) < 2:
+            yield "a sweep has not all its jobs"
+        elif all(job["status"] in FINAL for job in trials) != (sweep["finished_at"] is not None):
+            yield f"a sweep is {sweep['status']} with jobs that are not"
 
 
 async def _batches_end_with_each_result_once(world: World) -> AsyncIterator[str]:

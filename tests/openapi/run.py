@@ -38,6 +38,7 @@ from tests.openapi.scenario import (
     models,
     projects,
     service,
+    sweeps,
     uploads,
     webhooks,
 )
@@ -117,6 +118,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     imported = await imports.create(world, made, base, DEMO_MODEL)
     async with _worker(settings):
         await imports.look(world, imported)
+    await sweeps.all_of(world, made, DEMO_MODEL, state.sweeps, acme.id)
     offer(settings.models_file, base, *settings.upstreams, inference.UNSERVED)
     await advice.ask(world, made, inference.FAILING, inference.UNSERVED)
     await graders.graders(world, state.running_graders, acme.id, inference.UNSERVED)

@@ -35,6 +35,8 @@ OURS = {
     "createFineTuningAdvice",
     "retrieveFineTuningAdvice",
     "deleteFineTuningAdvice",
+    *("createFineTuningSweep", "listFineTuningSweeps", "retrieveFineTuningSweep"),
+    "cancelFineTuningSweep",
     *("createExport", "listExports", "retrieveExport", "downloadExport"),
     *("cancelExport", "deleteExport"),
     *("retrieveUpload", "listUploadParts"),

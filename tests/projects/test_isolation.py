@@ -95,6 +95,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "recognizer": "customer",
         "webhook_endpoint": webhook.id,
         "advice": await advised(api, project_id, file_id),
+        "sweep": await swept(api, file_id),
         "export": await exported(api, project_id, job_id, model),
         "batch": await batched(api, project_id, file_id),
         "generation": await generated(api, project_id, file_id),
@@ -119,7 +120,7 @@ async def exported(api: Api, project_id: str, job_id: str, model: str) -> str:
         id=ids.new(ids.EXPORT),
         project_id=project_id,
         created_at=ids.now_s(),
-        expires_at=ids.now_s() + 60,
+        expires_at=ids.now_s() + 3600,
         model=model,
         base_model=BASE_MODEL,
         job_id=job_id,
@@ -137,13 +138,27 @@ async def exported(api: Api, project_id: str, job_id: str, model: str) -> str:
     return record.id
 
 
+async def swept(api: Api, file_id: str) -> str:
+    """A sweep whose trials wait."""
+    body = {
+        "model": BASE_MODEL,
+        "training_file": file_id,
+        "hyperparameters": {"validation_share": 0.25},
+        "values": {"learning_rate": [0.001, 0.002]},
+    }
+    async with await api.client("acme") as acme:
+        answer = await acme.post("/v1/fine_tuning/sweeps", json=body)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
 async def batched(api: Api, project_id: str, file_id: str) -> str:
     """A batch that waits."""
     record = BatchRecord(
         id=ids.new(ids.BATCH),
         project_id=project_id,
         created_at=ids.now_s(),
-        expires_at=ids.now_s() + 60,
+        expires_at=ids.now_s() + 3600,
         key_id="key_a",
         endpoint="/v1/completions",
         input_file_id=file_id,
@@ -177,7 +192,7 @@ async def advised(api: Api, project_id: str, file_id: str) -> str:
         project_id=project_id,
         project_name="acme",
         created_at=ids.now_s(),
-        expires_at=ids.now_s() + 60,
+        expires_at=ids.now_s() + 3600,
         training_file=file_id,
         model=BASE_MODEL,
         key_id="key_a",
@@ -262,6 +277,8 @@ ROUTES = [
     ("GET", "/v1/fine_tuning/jobs/{job}/evaluation/report"),
     ("GET", "/v1/fine_tuning/advice/{advice}"),
     ("DELETE", "/v1/fine_tuning/advice/{advice}"),
+    ("GET", "/v1/fine_tuning/sweeps/{sweep}"),
+    ("POST", "/v1/fine_tuning/sweeps/{sweep}/cancel"),
     ("GET", "/v1/exports/{export}"),
     ("GET", "/v1/exports/{export}/content"),
     ("POST", "/v1/exports/{export}/cancel"),
@@ -298,7 +315,7 @@ ROUTES = [
     ("GET", "/v1/evals/{eval}/runs/{run}/output_items/{output_item}"),
 ]
 WITH_ID = (
-    "file|job|advice|export|batch|generation|upload|cleaning|merge|import|webhook_endpoint|eval|run"
+    "file|job|advice|sweep|export|batch|generation|upload|cleaning|merge|import|webhook_endpoint|eval|run"
     "|output_item"
 )
 # Names belong to a project: another project's object with the same name does not interfere.
@@ -322,6 +339,7 @@ def unknown_ids() -> dict[str, str]:
         file="file-" + "z" * 24,
         job="ftjob-" + "z" * 24,
         advice="ftadvice-" + "z" * 24,
+        sweep="ftsweep-" + "z" * 24,
         export="export-" + "z" * 24,
         batch="batch_" + "z" * 24,
         generation="dsgen_" + "z" * 24,
@@ -390,6 +408,8 @@ async def assert_everything_is_still_there(acme: httpx.AsyncClient, owned: dict[
     assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
     advice = await acme.get(f"/v1/fine_tuning/advice/{owned['advice']}")
     assert advice.json()["status"] == "in_progress"
+    sweep = await acme.get(f"/v1/fine_tuning/sweeps/{owned['sweep']}")
+    assert sweep.json()["status"] == "running"
     export = await acme.get(f"/v1/exports/{owned['export']}/content")
     assert export.content == b"{}"
     batch = await acme.get(f"/v1/batches/{owned['batch']}")

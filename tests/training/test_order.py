@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from service.training.data.order import checkpoint_steps, epoch_order
+from service.training.data.order import checkpoint_steps, epoch_order, pause_step
 
 CHANCE = random.Random(1)
 LENGTHS = [CHANCE.randint(5, 400) for _ in range(1003)]
@@ -50,3 +50,21 @@ def test_fewer_samples_than_a_batch():
 )
 def test_checkpoints_are_spread_evenly_and_one_is_at_the_end(total, count, steps):
     assert checkpoint_steps(total, count) == steps
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "after", "step"),
+    [
+        (42, 3, 1 / 3, 14),
+        (100, 3, 1 / 3, 33),  # a checkpoint is before a third of the steps
+        (100, 3, 2 / 3, 67),
+        (100, 10, 1 / 3, 30),
+        (100, 10, 2 / 3, 70),
+        (2, 3, 1 / 3, 1),
+        (2, 3, 2 / 3, 1),
+        (1, 3, 1 / 3, None),  # it is the last step
+        (42, 3, None, None),
+    ],
+)
+def test_a_run_pauses_at_the_nearest_checkpoint_before_its_end(total, count, after, step):
+    assert pause_step(total, count, after) == step

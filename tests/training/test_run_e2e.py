@@ -93,6 +93,25 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(whole_run, start, make_spec
     assert_same_adapter(done, wanted)
 
 
+def test_a_run_pauses_by_itself_and_goes_on_as_if_it_had_not(whole_run, start, make_spec, tmp_path):
+    alike = {"validation_file": whole_run.log.parent / "valid.jsonl"}
+    first = start(make_spec(tmp_path / "first", pause_after=1 / 3, **alike))
+    assert first.wait() == 3, first.log.read_text()
+    (stopped,), (saved,) = first.of(Stopped), first.of(CheckpointSaved)
+    assert (stopped.step, stopped.path, stopped.is_pause_point) == (4, saved.path, True)
+    assert saved.metrics.valid_loss == whole_run.of(CheckpointSaved)[0].metrics.valid_loss
+
+    alike["resume_from"] = stopped.path
+    again = start(make_spec(tmp_path / "again", pause_after=1 / 3, **alike))
+    assert again.wait() == 3, again.log.read_text()
+    assert again.seen == [Stopped(step=4, path=stopped.path, is_pause_point=True)]
+
+    second = start(make_spec(tmp_path / "second", **alike))
+    assert second.wait() == 0, second.log.read_text()
+    assert first.losses | second.losses == whole_run.losses
+    assert_same_adapter(second.of(Succeeded)[0], whole_run.of(Succeeded)[0])
+
+
 def test_a_run_that_was_at_its_end_gives_its_result_again(whole_run, start, make_spec, tmp_path):
     last = whole_run.of(CheckpointSaved)[-1].path
     run = start(make_spec(tmp_path / "out", resume_from=last))

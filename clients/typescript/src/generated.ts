@@ -964,6 +964,89 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/fine_tuning/sweeps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List sweeps
+         * @description List the project's sweeps, newest first.
+         *
+         *     Required permission: `fine_tuning.read`.
+         */
+        get: operations["listFineTuningSweeps"];
+        put?: never;
+        /**
+         * Create a sweep
+         * @description Create a sweep: one fine-tuning job, called a trial, for each combination of the values. The
+         *     trials are compared by their loss on held-out rows, so a sweep needs a `validation_file` or a
+         *     `validation_share`.
+         *
+         *     Every trial trains a third of its steps and then waits for the others. The better half trains up
+         *     to two thirds, and the better half of those to the end. The rest are cancelled; an event of each
+         *     job gives the two losses. With `stop_losers` set to false, all trials train to the end.
+         *
+         *     Each trial is an ordinary job, which can be watched, paused, resumed and cancelled by itself.
+         *     While a trial is paused by a user, the sweep waits for it.
+         *
+         *     Required permission: `fine_tuning.write`.
+         */
+        post: operations["createFineTuningSweep"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fine_tuning/sweeps/{sweep_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve a sweep
+         * @description Retrieve the current state of a sweep: its trials with their losses and, once it has ended,
+         *     the best one.
+         *
+         *     Required permission: `fine_tuning.read`.
+         */
+        get: operations["retrieveFineTuningSweep"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fine_tuning/sweeps/{sweep_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a sweep
+         * @description Cancel a sweep and all of its jobs that have not ended. Existing checkpoints and models are
+         *     kept. Returns 409 if the sweep has succeeded or failed.
+         *
+         *     Required permission: `fine_tuning.write`.
+         */
+        post: operations["cancelFineTuningSweep"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -3808,6 +3891,95 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * CreateSweep
+         * @description Request body for creating a sweep: that of a job, with lists of values to try.
+         */
+        CreateSweep: {
+            /**
+             * Model
+             * @description ID of the base model from the catalog.
+             * @example smollm2-135m-instruct
+             */
+            model: string;
+            /**
+             * Training File
+             * @description ID of the training file. The file may still be processing.
+             * @example file-abc123
+             */
+            training_file: string;
+            /**
+             * Validation File
+             * @description ID of the validation file, whose rows are used to measure the model.
+             */
+            validation_file?: string | null;
+            /**
+             * Mixed Files
+             * @description Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API.
+             */
+            mixed_files?: components["schemas"]["MixedFile"][] | null;
+            /**
+             * Suffix
+             * @description Suffix to include in the name of the fine-tuned model.
+             */
+            suffix?: string | null;
+            /**
+             * Seed
+             * @description Random seed of the training. Generated if omitted.
+             */
+            seed?: number | null;
+            /**
+             * Metadata
+             * @description Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512.
+             */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /** @description Training method and its hyperparameters. Defaults to `supervised`. */
+            method?: components["schemas"]["Method"] | null;
+            /** @description Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted. */
+            hyperparameters?: components["schemas"]["Hyperparameters"] | null;
+            /**
+             * Priority
+             * @description Priority of the job. Higher values run first. Not part of OpenAI's API.
+             * @default 0
+             */
+            priority?: number;
+            /**
+             * Gate
+             * @description Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
+             */
+            gate?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Integrations
+             * @description Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported.
+             */
+            integrations?: (components["schemas"]["MlflowIntegration"] | components["schemas"]["WandbIntegration"])[] | null;
+            /**
+             * @description Lists of hyperparameter values to try. Each combination is a trial; a sweep has 2 to 16.
+             * @example {
+             *       "learning_rate": [
+             *         0.0002,
+             *         0.001
+             *       ],
+             *       "lora": {
+             *         "r": [
+             *           8,
+             *           16
+             *         ]
+             *       }
+             *     }
+             */
+            values: components["schemas"]["SweepValues"];
+            /**
+             * Stop Losers
+             * @description Whether the worse half of the trials is stopped after a third of the training, and again after two thirds. Trials with another number of epochs are not compared.
+             * @default true
+             */
+            stop_losers?: boolean;
+        };
+        /**
          * CreateWebhookEndpoint
          * @description Request to create a webhook endpoint.
          */
@@ -5974,6 +6146,11 @@ export interface components {
                 [key: string]: string;
             };
             /**
+             * Sweep Id
+             * @description ID of the sweep that the job is a trial of; otherwise null.
+             */
+            sweep_id?: string | null;
+            /**
              * Queue Position
              * @description Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued.
              */
@@ -6887,6 +7064,26 @@ export interface components {
              */
             last_id?: string | null;
         };
+        /** ListOf[SweepObject] */
+        ListOf_SweepObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["SweepObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
         /** ListOf[UploadPartObject] */
         ListOf_UploadPartObject_: {
             /**
@@ -6985,6 +7182,27 @@ export interface components {
              * @description Whether to scale the adapter by alpha / sqrt(r) instead of alpha / r. Suits high ranks.
              */
             use_rslora?: boolean | null;
+        };
+        /**
+         * LoraValues
+         * @description Lists of LoRA options to try.
+         */
+        LoraValues: {
+            /**
+             * R
+             * @description LoRA ranks to try.
+             */
+            r?: number[] | null;
+            /**
+             * Alpha
+             * @description LoRA alphas to try.
+             */
+            alpha?: number[] | null;
+            /**
+             * Dropout
+             * @description Dropout probabilities to try.
+             */
+            dropout?: number[] | null;
         };
         /**
          * MemoryObject
@@ -8638,6 +8856,153 @@ export interface components {
             hyperparameters?: components["schemas"]["Hyperparameters"];
         };
         /**
+         * SweepErrorObject
+         * @description Reason why a sweep failed.
+         */
+        SweepErrorObject: {
+            /**
+             * Code
+             * @description Machine-readable code.
+             * @example no_trial_succeeded
+             */
+            code: string;
+            /**
+             * Message
+             * @description Description of the reason.
+             */
+            message: string;
+        };
+        /**
+         * SweepObject
+         * @description A sweep: fine-tuning jobs that differ in some hyperparameters.
+         */
+        SweepObject: {
+            /**
+             * Id
+             * @description ID of the sweep. Starts with `ftsweep-`.
+             */
+            id: string;
+            /**
+             * Object
+             * @default fine_tuning.sweep
+             * @constant
+             */
+            object?: "fine_tuning.sweep";
+            /**
+             * Created At
+             * @description Creation time, in Unix seconds.
+             */
+            created_at: number;
+            /**
+             * Finished At
+             * @description Time at which the sweep ended, in Unix seconds. Null until then.
+             */
+            finished_at: number | null;
+            /** @description Status of the sweep. It has `succeeded` if one of its trials has. */
+            status: components["schemas"]["SweepStatus"];
+            /** @description Reason for the status `failed`; otherwise null. */
+            error: components["schemas"]["SweepErrorObject"] | null;
+            /**
+             * Model
+             * @description ID of the base model.
+             */
+            model: string;
+            /**
+             * Method
+             * @description Training method.
+             * @enum {string}
+             */
+            method: "supervised" | "dpo" | "kto";
+            /**
+             * Training File
+             * @description ID of the training file.
+             */
+            training_file: string;
+            /**
+             * Validation File
+             * @description ID of the validation file.
+             */
+            validation_file: string | null;
+            /**
+             * Suffix
+             * @description Suffix in the names of the fine-tuned models.
+             */
+            suffix: string | null;
+            /**
+             * Seed
+             * @description Random seed of all trials.
+             */
+            seed: number;
+            /**
+             * Metadata
+             * @description Key-value pairs that were set when the sweep was created. All jobs have them.
+             */
+            metadata: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Stop Losers
+             * @description Whether the worse trials are stopped early.
+             */
+            stop_losers: boolean;
+            /**
+             * Best Job
+             * @description ID of the job that succeeded with the lowest held-out loss. Null until the sweep has ended.
+             */
+            best_job: string | null;
+            /**
+             * Fine Tuned Model
+             * @description Name of the fine-tuned model of the best job. Null until the sweep has ended.
+             */
+            fine_tuned_model: string | null;
+            /**
+             * Trials
+             * @description Trials, in the order of their values.
+             */
+            trials: components["schemas"]["TrialObject"][];
+        };
+        /**
+         * SweepStatus
+         * @description Status of a sweep.
+         * @enum {string}
+         */
+        SweepStatus: "running" | "cancelling" | "succeeded" | "failed" | "cancelled";
+        /**
+         * SweepValues
+         * @description Lists of hyperparameter values to try. Each combination is a trial.
+         */
+        SweepValues: {
+            /**
+             * N Epochs
+             * @description Numbers of epochs to try.
+             */
+            n_epochs?: number[] | null;
+            /**
+             * Batch Size
+             * @description Batch sizes to try. Not for `kto`, whose loss depends on it.
+             */
+            batch_size?: number[] | null;
+            /**
+             * Learning Rate
+             * @description Learning rates to try.
+             * @example [
+             *       0.0002,
+             *       0.001
+             *     ]
+             */
+            learning_rate?: number[] | null;
+            /**
+             * Learning Rate Multiplier
+             * @description Learning rate multipliers to try.
+             */
+            learning_rate_multiplier?: number[] | null;
+            /**
+             * @description LoRA options to try.
+             * @default {}
+             */
+            lora?: components["schemas"]["LoraValues"];
+        };
+        /**
          * TargetShare
          * @description A target model and its share of the requests.
          */
@@ -8787,6 +9152,53 @@ export interface components {
              * @description Expected tool call or list of tool calls as JSON, usually a template variable.
              */
             reference: string;
+        };
+        /**
+         * TrialObject
+         * @description A trial of a sweep, which is a fine-tuning job.
+         */
+        TrialObject: {
+            /**
+             * Job Id
+             * @description ID of the job.
+             */
+            job_id: string;
+            /**
+             * Hyperparameters
+             * @description Hyperparameters in which the trials differ.
+             * @example {
+             *       "learning_rate": 0.001,
+             *       "lora": {
+             *         "r": 16
+             *       }
+             *     }
+             */
+            hyperparameters: {
+                [key: string]: unknown;
+            };
+            /** @description Status of the job. */
+            status: components["schemas"]["Status"];
+            /**
+             * Is Waiting
+             * @description Whether the trial is paused until the other trials have come as far.
+             */
+            is_waiting: boolean;
+            /**
+             * Held Out Loss
+             * @description Loss on the held-out rows at the newest checkpoint or, with `keep_best`, at the best one. Null until there is one.
+             * @example 1.7134
+             */
+            held_out_loss: number | null;
+            /**
+             * Stopped
+             * @description Reason why the sweep stopped the trial; null if it did not.
+             */
+            stopped: string | null;
+            /**
+             * Fine Tuned Model
+             * @description Name of the fine-tuned model. Null until the job succeeds.
+             */
+            fine_tuned_model: string | null;
         };
         /**
          * UpdateEval
@@ -12814,7 +13226,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-edzdrifbc0h9g4z77hcdnnf9
+                 * @example ftadvice-exa4eqz4hz61dqjxbd8hl1bx
                  */
                 advice_id: string;
             };
@@ -12838,6 +13250,220 @@ export interface operations {
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    listFineTuningSweeps: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `SweepObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_SweepObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    createFineTuningSweep: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Client-chosen idempotency key of up to 255 characters. A repeated request with the same key and body returns the first response for one day. A request with the same key and another body answers 409.
+                 * @example sweep-bookshop-1
+                 */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateSweep"];
+            };
+        };
+        responses: {
+            /** @description `SweepObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SweepObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            /** @description The request exceeds a limit of the key, the project or the client's address. */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveFineTuningSweep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a sweep in the project.
+                 * @example ftsweep-i6ebvd18p4lqko8mch802rby
+                 */
+                sweep_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `SweepObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SweepObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    cancelFineTuningSweep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a sweep in the project.
+                 * @example ftsweep-i6ebvd18p4lqko8mch802rby
+                 */
+                sweep_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `SweepObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SweepObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {

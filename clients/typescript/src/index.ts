@@ -76,5 +76,14 @@ export {
   setRecognizer,
 } from "./recognizers.js";
 export type { Uploadable, UploadSource } from "./source.js";
+export {
+  type CreateSweepOptions,
+  cancelSweep,
+  createSweep,
+  getSweep,
+  listSweeps,
+  type WaitForSweepOptions,
+  waitForSweep,
+} from "./sweeps.js";
 export type * from "./types.js";
 export { type UploadOptions, type UploadProgress, upload } from "./uploads.js";

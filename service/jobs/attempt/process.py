@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from functools import partial
@@ -27,6 +28,8 @@ from service.jobs.planning.on_worker import fits_on, plan_on
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.scheduling.gpu_turns import Turns
+from service.jobs.sweeps.progress import advance
+from service.jobs.sweeps.records import Sweeps
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.registry import ModelRegistry
 
@@ -62,6 +65,7 @@ class Train:
         self._dispatcher = dispatcher
         self._upstreams = upstreams
         self._turns = Turns(settings)
+        self._sweeps = Sweeps(jobs)
         self.draining = asyncio.Event()  # set when the worker shuts down
 
     async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
@@ -138,6 +142,7 @@ class Train:
         seconds = time.monotonic() - began
         log.info("attempt %d %s after %.1f s", number, outcome, seconds)
         await self._after(job, outcome)
+        await self._advance_sweep(job)
 
     def _entry(self, model: str) -> BaseModelEntry | None:
         try:
@@ -243,12 +248,29 @@ class Train:
                 lambda current: lifecycle.hand_back(lifecycle.same_attempt(current, job), number),
                 events=self._handed_back_events,
             )
+        elif outcome is Outcome.WAITS:
+            await self._jobs.change(
+                job.project_id,
+                job.id,
+                lambda current: lifecycle.wait_for_sweep(
+                    lifecycle.same_attempt(current, job), number
+                ),
+                events=self._handed_back_events,
+            )
         elif outcome is Outcome.LOST:
             metrics.JOB_ATTEMPTS_LOST.cell("trainer_died").inc()
             await lose(self._jobs, job, self._settings.max_attempts_without_progress)
 
+    async def _advance_sweep(self, job: JobRecord) -> None:
+        """Continue the sweep of a trial that has ended or waits. The reconciler would do so too."""
+        if job.sweep is not None:
+            with contextlib.suppress(*REDIS_ERRORS, Unreadable, Missing):
+                await advance(self._sweeps, job.project_id, job.sweep)
+
     def _handed_back_events(self, job: JobRecord) -> list[NewEvent]:
-        if job.status is Status.PAUSED:
+        if job.waits_for_sweep:
+            message = "The trainer stopped; the trial waits for the others of its sweep"
+        elif job.status is Status.PAUSED:
             message = "The trainer stopped; progress is kept"
         elif self.draining.is_set():
             message = "The worker is shutting down; the job returns to the queue"

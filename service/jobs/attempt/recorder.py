@@ -41,6 +41,7 @@ class Outcome(StrEnum):
 
     FINISHED = "finished"  # the job has a final status, already recorded
     STOPPED = "stopped"  # stopped on request; progress is stored
+    WAITS = "waits"  # stopped by itself, at a point where it waits for other trials of its sweep
     REQUEUED = "requeued"  # the next attempt uses other settings, already recorded
     LOST = "lost"  # the trainer died; another attempt may succeed
 
@@ -153,7 +154,7 @@ class Ledger:
                 ranks.note(pipe, self.job.model, rank)
 
         await self._change(
-            lambda job: lifecycle.progressed(job, self.number),
+            lambda job: lifecycle.progressed(job, self.number, _held_out_loss(message)),
             NewEvent(message=f"Checkpoint saved at step {step}", data={"step": step}),
             also=also,
         )
@@ -325,3 +326,8 @@ class Ledger:
             checkpoint=checkpoint,
             gate=self.job.gate,
         )
+
+
+def _held_out_loss(message: CheckpointSaved) -> float | None:
+    found = message.metrics
+    return found.valid_loss if found.full_valid_loss is None else found.full_valid_loss

@@ -202,6 +202,7 @@ class Attempt:
             warm_start_path=await self._warm_start(chosen.warm_start),
             template_date=job.template_date,
             n_checkpoints=_EVALUATIONS if chosen.selects else _CHECKPOINTS,
+            pause_after=job.pause_after,
             tokens_at_once=job.tokens_at_once or self._settings.tokens_at_once,
             gradient_checkpointing=job.gradient_checkpointing,
             max_memory_bytes=self._settings.trainer_memory_bytes,
@@ -297,7 +298,7 @@ class Attempt:
                 if await self._admit(Path(message.path), message):
                     await self._ledger.checkpoint(message.step, Path(message.path), message)
             case Stopped():
-                self._outcome = Outcome.STOPPED
+                self._outcome = Outcome.WAITS if message.is_pause_point else Outcome.STOPPED
             case Succeeded():
                 self._phases.enter(
                     "registering", step=message.final_step, tokens=message.trained_tokens

@@ -101,6 +101,9 @@ class JobObject(BaseModel):
         description="Conditions that the evaluation of the job must meet; empty if there are none.",
         examples=[GATE_EXAMPLE],
     )
+    sweep_id: str | None = Field(
+        default=None, description="ID of the sweep that the job is a trial of; otherwise null."
+    )
     queue_position: int | None = Field(
         default=None,
         description="Position in the queue; 1 is the job that a GPU worker takes next. Null unless "
@@ -141,5 +144,6 @@ class JobObject(BaseModel):
             attempt=job.attempt,
             priority=job.priority,
             gate=job.gate,
+            sweep_id=job.sweep,
             queue_position=queue_position,
         )

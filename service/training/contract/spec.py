@@ -86,6 +86,10 @@ class TrainSpec(BaseModel):
     `template_date` is the date that a chat template prints when it asks for today's date, so that
     every attempt of a job renders the same text. None means the day (UTC) of the run.
 
+    `pause_after` is a share of the steps. The run stops at the checkpoint that is nearest to it, as
+    if told to, and a run that starts from there stops at once. To continue the training, start it
+    with a larger value or None.
+
     `packing` puts several short examples into one row, where they cannot attend to each other.
     ``"auto"`` packs when batches of similar length would contain much padding.
     """
@@ -110,6 +114,7 @@ class TrainSpec(BaseModel):
     tokens_at_once: int | None = Field(default=None, ge=1)
     max_memory_bytes: int | None = Field(default=None, ge=2**20)
     n_checkpoints: int = Field(default=3, ge=1, le=1000)
+    pause_after: float | None = Field(default=None, gt=0, lt=1)
     gradient_checkpointing: bool = False
     probe_rows: int = Field(default=0, ge=0, le=64)
     gpus: int = Field(default=1, ge=1, le=64)

@@ -50,6 +50,18 @@ def epoch_order(
     return [index for batch in [*batches, tail] for index in batch]
 
 
+def pause_step(total_steps: int, count: int, after: float | None) -> int | None:
+    """The one of the `checkpoint_steps` that is nearest to this share of the run.
+
+    None without a share, or if it is the last step.
+    """
+    if after is None:
+        return None
+    place = total_steps * after
+    step = min(checkpoint_steps(total_steps, count), key=lambda step: (abs(step - place), step))
+    return step if step < total_steps else None
+
+
 def checkpoint_steps(total_steps: int, count: int) -> frozenset[int]:
     """`count` evenly spaced steps, the last of which is the last step of the run."""
     return frozenset(max(1, round(total_steps * part / count)) for part in range(1, count + 1))

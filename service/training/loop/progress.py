@@ -20,14 +20,23 @@ from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
 class Progress(TrainerCallback):
     """Sends `step` and `checkpoint` messages; saves at the given steps and on a stop command.
 
+    Training also stops after `pause_at`, which is one of these steps.
+
     The order within a step is: the optimizer's step, validation if it is due, the `step` message,
     then the checkpoint and its message.
     """
 
-    def __init__(self, channel: Channel, flag: StopFlag, save_at: frozenset[int]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        flag: StopFlag,
+        save_at: frozenset[int],
+        pause_at: int | None = None,
+    ) -> None:
         self._channel: Final = channel
         self._flag: Final = flag
         self._save_at: Final = save_at
+        self._pause_at: Final = pause_at
         self._learning_rate = 0.0
         self._last: StepMetrics | None = None
         self._trainer: AdapterTrainer | None = None
@@ -73,7 +82,7 @@ class Progress(TrainerCallback):
         trainer.tally.close()
         trainer.trained_tokens += trainer.tally.tokens
         is_due = state.global_step in self._save_at
-        if self._flag.is_set():
+        if self._flag.is_set() or state.global_step == self._pause_at:
             control.should_training_stop = True
         control.should_save = is_due or self._flag.is_set()
         control.should_evaluate = is_due and bool(trainer.plan.validation)

@@ -18,7 +18,7 @@ from service.training.contract.spec import TrainSpec
 from service.training.data.label_weights import LabelWeights, weigh_labels
 from service.training.data.layout import Rows, choose_packing
 from service.training.data.load import Data, load_data
-from service.training.data.order import checkpoint_steps
+from service.training.data.order import checkpoint_steps, pause_step
 from service.training.data.tokens import ChatEncoder
 from service.training.loop.checkpoints import Seal, identify, open_checkpoint
 from service.training.loop.half import settle_dtype
@@ -88,6 +88,9 @@ def run(
         portions=data.training.portions,
     )
     sealed = open_checkpoint(spec.resume_from, identity) if spec.resume_from else None
+    pause_at = pause_step(identity.total_steps, spec.n_checkpoints, spec.pause_after)
+    if sealed and pause_at is not None and sealed.step >= pause_at:
+        return _stopped_early(spec, sealed, is_pause_point=True)
     if flag.is_set():
         return _stopped_early(spec, sealed)
 
@@ -109,7 +112,8 @@ def run(
         ranks=ranks,
         portions=data.training.portions,
     )
-    progress = Progress(channel, flag, checkpoint_steps(identity.total_steps, spec.n_checkpoints))
+    due = checkpoint_steps(identity.total_steps, spec.n_checkpoints)
+    progress = Progress(channel, flag, due, pause_at)
     trainer = TRAINERS[spec.method](model, plan, tokenizer, flag, [progress])
     trainer.remove_callback(PrinterCallback)
     progress.attach(trainer)
@@ -128,7 +132,11 @@ def run(
         else:
             step = _train(trainer)
     if not _is_finished(trainer, step):
-        return Stopped(step=step, path=str(checkpoint_folder(spec.output_dir, step)))
+        return Stopped(
+            step=step,
+            path=str(checkpoint_folder(spec.output_dir, step)),
+            is_pause_point=step == pause_at,
+        )
 
     enter("saving the adapter")
     return _succeeded(trainer, step, channel)
@@ -231,10 +239,13 @@ def _started(
     )
 
 
-def _stopped_early(spec: TrainSpec, sealed: Seal | None) -> Stopped:
+def _stopped_early(
+    spec: TrainSpec, sealed: Seal | None, *, is_pause_point: bool = False
+) -> Stopped:
     return Stopped(
         step=sealed.step if sealed else 0,
         path=str(spec.resume_from) if sealed else None,
+        is_pause_point=is_pause_point,
     )
 
 

@@ -16,6 +16,7 @@ from finetuned.cli.app import app
 
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api
+from tests.projects.test_isolation import swept
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +33,9 @@ USED = (
     "files list",
     "files show {file}",
     "files get {file} -o copy.jsonl",
+    "sweeps list",
+    "sweeps show {sweep}",
+    "sweeps cancel {sweep}",
     "files delete {file} --yes",
     "recognizers set customer --terms terms.txt",
     "recognizers list",
@@ -65,6 +69,7 @@ OTHER = (
     "alias rollback team/support",
     "advise {file}",
     "train {file}",
+    "sweeps create {file}",
     "generate terms.txt --model {model}",
     "import-model rows.jsonl --model {model}",
     "eval {job}",
@@ -140,6 +145,7 @@ async def test_with_json_stdout_is_json_and_stderr_is_empty(api: Api, cli, story
         made: Any = [json.loads(one) for one in lines][-1:]
         if line.startswith("files upload"):
             names["file"] = made[0]["id"]
+            names["sweep"] = await swept(api, made[0]["id"])
         elif line.startswith("admin projects create"):
             names["project"] = made[0]["id"]
         elif line.startswith("admin keys create"):
@@ -172,6 +178,7 @@ async def test_without_json_stdout_has_only_what_was_asked_for(cli, story, folde
 async def test_failures_go_to_stderr_with_their_code(cli, folder):
     cli.env["FINETUNED_API_KEY"] = "sk-ft-unknown"
     names = {"model": "m", "job": "ftjob-x", "file": "file-x", "project": "proj_x", "key": "key_x"}
+    names["sweep"] = "ftsweep-x"
     for line in USED + OTHER:
         if name_of(line) in ("profiles", "import-config", "logout", "login"):
             continue

@@ -14,6 +14,7 @@ from finetuned._flows import (
     jobs,
     models,
     recognizers,
+    sweeps,
     uploads,
     usage,
     watch,
@@ -146,6 +147,26 @@ class AsyncJobs(AsyncResource):
     evaluate_again = async_method(evaluations.evaluate_again)
     evaluation_report = async_method(evaluations.evaluation_report)
     wait_for_evaluation = async_method(evaluations.wait_for_evaluation)
+
+
+class Sweeps(Resource):
+    """Sweeps: jobs that differ in some hyperparameters."""
+
+    create = method(sweeps.create)
+    list = items(sweeps.list_sweeps)
+    retrieve = method(sweeps.retrieve)
+    wait = method(sweeps.wait)
+    cancel = method(sweeps.cancel)
+
+
+class AsyncSweeps(AsyncResource):
+    """Sweeps: jobs that differ in some hyperparameters."""
+
+    create = async_method(sweeps.create)
+    list = async_items(sweeps.list_sweeps)
+    retrieve = async_method(sweeps.retrieve)
+    wait = async_method(sweeps.wait)
+    cancel = async_method(sweeps.cancel)
 
 
 class Models(Resource):

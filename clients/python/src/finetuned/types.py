@@ -1549,6 +1549,25 @@ class LoraOptions(Model):
     """
 
 
+class LoraValues(Model):
+    """
+    Lists of LoRA options to try.
+    """
+
+    r: list[int] | None = None
+    """
+    LoRA ranks to try.
+    """
+    alpha: list[int] | None = None
+    """
+    LoRA alphas to try.
+    """
+    dropout: list[float] | None = None
+    """
+    Dropout probabilities to try.
+    """
+
+
 class MemoryObject(Model):
     """
     Peak memory of a training step, in bytes. If a worker has several GPUs, of each.
@@ -2289,6 +2308,48 @@ class StringCheckGrader(Model):
     """
 
 
+class SweepErrorObject(Model):
+    """
+    Reason why a sweep failed.
+    """
+
+    code: str
+    """
+    Machine-readable code.
+    """
+    message: str
+    """
+    Description of the reason.
+    """
+
+
+class SweepValues(Model):
+    """
+    Lists of hyperparameter values to try. Each combination is a trial.
+    """
+
+    n_epochs: list[int] | None = None
+    """
+    Numbers of epochs to try.
+    """
+    batch_size: list[int] | None = None
+    """
+    Batch sizes to try. Not for `kto`, whose loss depends on it.
+    """
+    learning_rate: list[float] | None = None
+    """
+    Learning rates to try.
+    """
+    learning_rate_multiplier: list[float] | None = None
+    """
+    Learning rate multipliers to try.
+    """
+    lora: LoraValues | None = None
+    """
+    LoRA options to try.
+    """
+
+
 class TargetShare(Model):
     """
     A target model and its share of the requests.
@@ -2425,6 +2486,43 @@ class ToolCallGrader(Model):
     reference: str
     """
     Expected tool call or list of tool calls as JSON, usually a template variable.
+    """
+
+
+class TrialObject(Model):
+    """
+    A trial of a sweep, which is a fine-tuning job.
+    """
+
+    job_id: str
+    """
+    ID of the job.
+    """
+    hyperparameters: dict[str, Any]
+    """
+    Hyperparameters in which the trials differ.
+    """
+    status: Literal[
+        "validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"
+    ]
+    """
+    Status of the job.
+    """
+    is_waiting: bool
+    """
+    Whether the trial is paused until the other trials have come as far.
+    """
+    held_out_loss: float | None
+    """
+    Loss on the held-out rows at the newest checkpoint or, with `keep_best`, at the best one. Null until there is one.
+    """
+    stopped: str | None
+    """
+    Reason why the sweep stopped the trial; null if it did not.
+    """
+    fine_tuned_model: str | None
+    """
+    Name of the fine-tuned model. Null until the job succeeds.
     """
 
 
@@ -4849,6 +4947,78 @@ class SupervisedMethod(Model):
     hyperparameters: Hyperparameters | None = None
 
 
+class SweepObject(Model):
+    """
+    A sweep: fine-tuning jobs that differ in some hyperparameters.
+    """
+
+    id: str
+    """
+    ID of the sweep. Starts with `ftsweep-`.
+    """
+    object: Literal["fine_tuning.sweep"] = "fine_tuning.sweep"
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    finished_at: int | None
+    """
+    Time at which the sweep ended, in Unix seconds. Null until then.
+    """
+    status: Literal["running", "cancelling", "succeeded", "failed", "cancelled"]
+    """
+    Status of the sweep. It has `succeeded` if one of its trials has.
+    """
+    error: SweepErrorObject | None
+    """
+    Reason for the status `failed`; otherwise null.
+    """
+    model: str
+    """
+    ID of the base model.
+    """
+    method: Literal["supervised", "dpo", "kto"]
+    """
+    Training method.
+    """
+    training_file: str
+    """
+    ID of the training file.
+    """
+    validation_file: str | None
+    """
+    ID of the validation file.
+    """
+    suffix: str | None
+    """
+    Suffix in the names of the fine-tuned models.
+    """
+    seed: int
+    """
+    Random seed of all trials.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs that were set when the sweep was created. All jobs have them.
+    """
+    stop_losers: bool
+    """
+    Whether the worse trials are stopped early.
+    """
+    best_job: str | None
+    """
+    ID of the job that succeeded with the lowest held-out loss. Null until the sweep has ended.
+    """
+    fine_tuned_model: str | None
+    """
+    Name of the fine-tuned model of the best job. Null until the sweep has ended.
+    """
+    trials: list[TrialObject]
+    """
+    Trials, in the order of their values.
+    """
+
+
 class TemplateMessages(Model):
     """
     Prompt made of messages that contain template variables such as `{{item.question}}`.
@@ -5448,6 +5618,10 @@ class JobObject(Model):
     """
     Conditions that the evaluation of the job must meet; empty if there are none.
     """
+    sweep_id: str | None = None
+    """
+    ID of the sweep that the job is a trial of; otherwise null.
+    """
     queue_position: int | None = None
     """
     Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued.
@@ -5898,6 +6072,69 @@ class CreateJob(Model):
     integrations: list[MlflowIntegration | WandbIntegration] | None = None
     """
     Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported.
+    """
+
+
+class CreateSweep(Model):
+    """
+    Request body for creating a sweep: that of a job, with lists of values to try.
+    """
+
+    model: str
+    """
+    ID of the base model from the catalog.
+    """
+    training_file: str
+    """
+    ID of the training file. The file may still be processing.
+    """
+    validation_file: str | None = None
+    """
+    ID of the validation file, whose rows are used to measure the model.
+    """
+    mixed_files: list[MixedFile] | None = None
+    """
+    Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API.
+    """
+    suffix: str | None = None
+    """
+    Suffix to include in the name of the fine-tuned model.
+    """
+    seed: int | None = None
+    """
+    Random seed of the training. Generated if omitted.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512.
+    """
+    method: Method | None = None
+    """
+    Training method and its hyperparameters. Defaults to `supervised`.
+    """
+    hyperparameters: Hyperparameters | None = None
+    """
+    Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted.
+    """
+    priority: int = 0
+    """
+    Priority of the job. Higher values run first. Not part of OpenAI's API.
+    """
+    gate: dict[str, str] | None = None
+    """
+    Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
+    """
+    integrations: list[MlflowIntegration | WandbIntegration] | None = None
+    """
+    Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported.
+    """
+    values: SweepValues
+    """
+    Lists of hyperparameter values to try. Each combination is a trial; a sweep has 2 to 16.
+    """
+    stop_losers: bool = True
+    """
+    Whether the worse half of the trials is stopped after a third of the training, and again after two thirds. Trials with another number of epochs are not compared.
     """
 
 

@@ -25,6 +25,7 @@ from finetuned.cli import (
     login,
     models,
     recognizers,
+    sweeps,
     train,
     usage,
     whoami,
@@ -53,6 +54,7 @@ app.command()(train.train)
 app.command()(importing.import_model)
 app.command()(configs.import_config)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(sweeps.app, name="sweeps")
 app.command("eval")(evaluation.evaluate)
 app.command()(chat.chat)
 app.add_typer(models.app, name="models")

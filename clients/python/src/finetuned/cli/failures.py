@@ -6,7 +6,7 @@
 3    no API key, or one without permission
 4    no such object
 5    the operation failed: a failed or canceled job, a rejected file, an evaluation without
-     verdict, a failed advice, export or generation, a refused adapter
+     verdict, a failed advice, export, generation or sweep, a refused adapter
 6    the server is unreachable or too slow, a limit was reached, or the evaluation is in progress
      (`eval --no-wait`): retry later
 130  interrupted
@@ -65,6 +65,10 @@ class GenerationEnded(FinetunedError):
     """Raised when a generation of rows failed or was cancelled."""
 
 
+class SweepEnded(FinetunedError):
+    """Raised when a watched sweep failed or was cancelled."""
+
+
 class EvaluationInProgress(FinetunedError):
     """Raised when an evaluation is in progress and the command does not wait for it."""
 
@@ -73,11 +77,14 @@ class GateFailed(FinetunedError):
     """Raised when an evaluation does not meet the gate of the command."""
 
 
+_ENDED = (JobEnded, EvaluationEnded, AdviceEnded, ExportEnded, GenerationEnded, SweepEnded)
+
+
 def exit_code(error: FinetunedError) -> int:
     """Return the exit code for an error."""
     if isinstance(error, WrongUsage):
         return USAGE
-    if isinstance(error, (JobEnded, EvaluationEnded, AdviceEnded, ExportEnded, GenerationEnded)):
+    if isinstance(error, _ENDED):
         return FAILED
     if isinstance(error, EvaluationInProgress):
         return AWAY

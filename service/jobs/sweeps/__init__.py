@@ -1,0 +1,1 @@
+"""Sweeps: jobs that differ in some hyperparameters, of which only the best train to the end."""

@@ -1,0 +1,113 @@
+"""Creation of a sweep: its record, and the records of its jobs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from service.core import ids
+from service.core.errors import BadRequest
+from service.files.records import Files
+from service.jobs.create import check_fit, checked, requested_hyperparameters, validating
+from service.jobs.records import JobRecord, NewEvent
+from service.jobs.schemas.create import CreateJob
+from service.jobs.schemas.methods import Method
+from service.jobs.sweeps.halving import first_rungs
+from service.jobs.sweeps.records import SweepRecord, Sweeps, Trial
+from service.jobs.sweeps.schemas import CreateSweep
+from service.models.registry import ModelRegistry
+from service.training.contract.hyperparameters import Requested
+from service.web.auth import Principal
+
+
+async def new_sweep(
+    body: CreateSweep,
+    caller: Principal,
+    *,
+    sweeps: Sweeps,
+    files: Files,
+    registry: ModelRegistry,
+    max_lora_rank: int,
+    mlflow_uris: Sequence[str],
+) -> tuple[SweepRecord, list[JobRecord]]:
+    """Validate the request body and return the sweep with its jobs, unsaved.
+
+    Raises BadRequest or NotFound.
+    """
+    _check_held_out(body)
+    _check_shape(body)
+    sweep_id = ids.new(ids.SWEEP)
+    # With one seed, all trials hold out the same rows and see the others in the same order.
+    seed = secrets.randbelow(2**31) if body.seed is None else body.seed
+    trials: list[Trial] = []
+    jobs: list[JobRecord] = []
+    for values in body.values.combinations():
+        job, entry = await checked(
+            _with(body.model_copy(update={"seed": seed}), values),
+            caller,
+            files=files,
+            registry=registry,
+            max_lora_rank=max_lora_rank,
+            mlflow_uris=mlflow_uris,
+        )
+        await check_fit(job, entry, sweeps.redis)
+        jobs.append(job)
+        trials.append(Trial(job_id=job.id, hyperparameters=values))
+    started = first_rungs(trials) if body.stop_losers else tuple(trials)
+    record = SweepRecord(
+        id=sweep_id,
+        project_id=caller.project_id,
+        created_at=ids.now_s(),
+        model=body.model,
+        method=body.method_name,
+        training_file=body.training_file,
+        validation_file=body.validation_file,
+        suffix=jobs[0].suffix,
+        seed=seed,
+        metadata=body.metadata,
+        stop_losers=body.stop_losers,
+        trials=started,
+    )
+    return record, [
+        job.model_copy(update={"sweep": sweep_id, "pause_after": trial.pause_after})
+        for job, trial in zip(jobs, started, strict=True)
+    ]
+
+
+def first_events(job: JobRecord) -> list[NewEvent]:
+    """Return the first events of a trial."""
+    created = f"Created fine-tuning job: {job.id}, a trial of the sweep {job.sweep}"
+    return [NewEvent(message=created), NewEvent(message=validating(job))]
+
+
+def _check_held_out(body: CreateSweep) -> None:
+    share = requested_hyperparameters(body).validation_share
+    if body.validation_file is None and share is None:
+        raise BadRequest(
+            "A sweep compares its trials by their loss on held-out rows: give a validation_file, "
+            "or set the hyperparameter 'validation_share', for example to 0.1.",
+            param="validation_file",
+            code="invalid_value",
+        )
+
+
+def _check_shape(body: CreateSweep) -> None:
+    if body.asked.warm_start is not None and body.values.lora.given():
+        raise BadRequest(
+            "With warm_start, all trials keep the LoRA options of the model that they start from. "
+            "Omit values.lora.",
+            param="values.lora",
+            code="invalid_value",
+        )
+
+
+def _with(body: CreateJob, values: dict[str, Any]) -> CreateJob:
+    """The request for the job with these hyperparameters."""
+    options = {**values, "lora": body.asked.lora.model_copy(update=values.get("lora", {}))}
+    asked: Requested = body.asked.model_copy(update=options)
+    kind = body.method_name
+    method = Method.model_validate(
+        {"type": kind, kind: {"hyperparameters": asked.model_dump(exclude_none=True)}}
+    )
+    return body.model_copy(update={"method": method, "hyperparameters": None})

@@ -1,0 +1,151 @@
+"""Which trials of a sweep train on: successive halving. Pure functions.
+
+Trials train up to a rung and wait there. Once all of a group have, the better half trains on to the
+next rung, and the rest are stopped. So what is decided depends only on the losses, and not on the
+number of workers, or on which trial came first.
+
+A group are the trials with the same number of epochs: these have seen the same rows, at the same
+point of the schedule of the learning rate. A shorter training would otherwise look worse at a third
+of its steps than a longer one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from service.jobs.records import FINAL, JobRecord, Status
+from service.jobs.sweeps.records import SweepRecord, SweepStatus, Trial
+
+# Shares of the steps. Trainings store three checkpoints, so trials wait at the first two of them.
+RUNGS: Final = (1 / 3, 2 / 3)
+_WORDS: Final = {RUNGS[0]: "a third", RUNGS[1]: "two thirds"}
+
+
+def groups(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Return the trials that are compared with each other at rungs, in groups."""
+    found: dict[int, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        found[trial.hyperparameters.get("n_epochs", 0)].append(trial)
+    return list(found.values())
+
+
+def first_rungs(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """Let new trials wait at the first rung, unless there is nothing to compare them with."""
+    waiting = {t.job_id for group in groups(trials) if len(group) > 1 for t in group}
+    return tuple(
+        t.model_copy(update={"pause_after": RUNGS[0]}) if t.job_id in waiting else t for t in trials
+    )
+
+
+class SweepEnded(Exception):
+    """The sweep has ended by itself, which does not allow the action."""
+
+    def __init__(self, record: SweepRecord) -> None:
+        super().__init__(f"the sweep {record.id} is {record.status}")
+        self.status = record.status
+
+
+def cancel(record: SweepRecord) -> SweepRecord:
+    """Begin to cancel the sweep, unless that was done before. Raises SweepEnded."""
+    if record.status in (SweepStatus.CANCELLING, SweepStatus.CANCELLED):
+        return record
+    if record.status is not SweepStatus.RUNNING:
+        raise SweepEnded(record)
+    return record.model_copy(update={"status": SweepStatus.CANCELLING})
+
+
+def decide(record: SweepRecord, jobs: Mapping[str, JobRecord], now_s: int) -> SweepRecord:
+    """Return the sweep with everything that the state of its jobs decides.
+
+    If the jobs were read before an earlier decision, nothing changes.
+    """
+    if record.is_final:
+        return record
+    if record.status is SweepStatus.RUNNING:
+        record = record.model_copy(update={"trials": _halved(record, jobs)})
+    if all(jobs[trial.job_id].status in FINAL for trial in record.trials):
+        return _ended(record, jobs, now_s)
+    return record
+
+
+def _halved(record: SweepRecord, jobs: Mapping[str, JobRecord]) -> tuple[Trial, ...]:
+    decided: dict[str, Trial] = {}
+    for group in groups(record.trials):
+        decided |= {trial.job_id: trial for trial in _of_group(record, group, jobs)}
+    return tuple(decided[trial.job_id] for trial in record.trials)
+
+
+def _of_group(
+    record: SweepRecord, group: Sequence[Trial], jobs: Mapping[str, JobRecord]
+) -> Sequence[Trial]:
+    going = [trial for trial in group if jobs[trial.job_id].status not in FINAL]
+    if not going or not all(_waits(trial, jobs[trial.job_id]) for trial in going):
+        return group
+    rung = going[0].pause_after
+    # Trials that have ended by themselves, such as by early stopping, compete too.
+    ended = [trial for trial in group if jobs[trial.job_id].status is Status.SUCCEEDED]
+    ranked = sorted([*ended, *going], key=lambda trial: _loss(jobs[trial.job_id]))
+    kept, losers = _split(ranked, jobs)
+    bar = _loss(jobs[kept[-1].job_id])
+    is_decided = len([trial for trial in kept if trial in going]) == 1
+    after: dict[str, Trial] = {}
+    for trial in going:
+        if trial in losers:
+            why = _reason(record, jobs[trial.job_id], bar, rung)
+            after[trial.job_id] = trial.model_copy(update={"stopped": why})
+        else:
+            following = None if is_decided else _following(rung)
+            after[trial.job_id] = trial.model_copy(update={"pause_after": following})
+    return [after.get(trial.job_id, trial) for trial in group]
+
+
+def _waits(trial: Trial, job: JobRecord) -> bool:
+    """Whether the trial waits at a rung about which nothing has been decided yet."""
+    return (
+        trial.stopped is None
+        and trial.pause_after is not None
+        and job.waits_for_sweep
+        and job.pause_after == trial.pause_after
+    )
+
+
+def _split(
+    ranked: Sequence[Trial], jobs: Mapping[str, JobRecord]
+) -> tuple[Sequence[Trial], Sequence[Trial]]:
+    """Split the trials into the better half and the rest. Trials without a loss are kept."""
+    unknown = [trial for trial in ranked if jobs[trial.job_id].held_out_loss is None]
+    known = [trial for trial in ranked if trial not in unknown]
+    half = math.ceil(len(known) / 2)
+    return [*unknown, *known[:half]], known[half:]
+
+
+def _loss(job: JobRecord) -> float:
+    return math.inf if job.held_out_loss is None else job.held_out_loss
+
+
+def _following(rung: float | None) -> float | None:
+    return next((share for share in RUNGS if rung is not None and share > rung), None)
+
+
+def _reason(record: SweepRecord, job: JobRecord, bar: float, rung: float | None) -> str:
+    after = f" after {_WORDS[rung]} of the training" if rung in _WORDS else ""
+    return f"Stopped by the sweep {record.id}: held-out loss {_loss(job):.4f} > {bar:.4f}{after}"
+
+
+def _ended(record: SweepRecord, jobs: Mapping[str, JobRecord], now_s: int) -> SweepRecord:
+    done = [jobs[trial.job_id] for trial in record.trials]
+    succeeded = [job for job in done if job.status is Status.SUCCEEDED]
+    best = min(succeeded, key=_loss, default=None)
+    status = SweepStatus.CANCELLED
+    if record.status is SweepStatus.RUNNING:
+        status = SweepStatus.FAILED if best is None else SweepStatus.SUCCEEDED
+    return record.model_copy(
+        update={
+            "status": status,
+            "best_job": None if best is None else best.id,
+            "finished_at": now_s,
+        }
+    )

@@ -1,0 +1,247 @@
+"""Wire types of sweeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from service.jobs.records import JobRecord, Status
+from service.jobs.schemas.create import CreateJob
+from service.jobs.sweeps.records import SweepRecord, SweepStatus
+from service.training.contract.methods import MethodName
+
+MAX_TRIALS: Final = 16
+T = TypeVar("T")
+
+
+def _differ(values: list[T]) -> list[T]:
+    if len(set(values)) < len(values):
+        raise ValueError("a value is repeated")
+    return values
+
+
+_List = Annotated[list[T], Field(min_length=1, max_length=MAX_TRIALS), AfterValidator(_differ)]
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Values(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def given(self) -> dict[str, list[Any]]:
+        """The lists by the name of their hyperparameter."""
+        return {
+            name: values
+            for name in type(self).model_fields
+            if isinstance(values := getattr(self, name), list)
+        }
+
+
+class LoraValues(_Values):
+    """Lists of LoRA options to try."""
+
+    r: _List[Annotated[int, Field(ge=1, le=512)]] | None = Field(
+        default=None, description="LoRA ranks to try."
+    )
+    alpha: _List[Annotated[int, Field(ge=1, le=4096)]] | None = Field(
+        default=None, description="LoRA alphas to try."
+    )
+    dropout: _List[Annotated[float, Field(ge=0, lt=1)]] | None = Field(
+        default=None, description="Dropout probabilities to try."
+    )
+
+
+class SweepValues(_Values):
+    """Lists of hyperparameter values to try. Each combination is a trial."""
+
+    n_epochs: _List[Annotated[int, Field(ge=1, le=50)]] | None = Field(
+        default=None, description="Numbers of epochs to try."
+    )
+    batch_size: _List[Annotated[int, Field(ge=1, le=256)]] | None = Field(
+        default=None, description="Batch sizes to try. Not for `kto`, whose loss depends on it."
+    )
+    learning_rate: _List[Annotated[float, Field(gt=0, le=1)]] | None = Field(
+        default=None, description="Learning rates to try.", examples=[[0.0002, 0.001]]
+    )
+    learning_rate_multiplier: _List[_Positive] | None = Field(
+        default=None, description="Learning rate multipliers to try."
+    )
+    lora: LoraValues = Field(default=LoraValues(), description="LoRA options to try.")
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> Self:
+        if self.learning_rate and self.learning_rate_multiplier:
+            raise ValueError("give learning_rate or learning_rate_multiplier, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _count(self) -> Self:
+        lists = [*self.given().values(), *self.lora.given().values()]
+        count = math.prod(len(values) for values in lists)
+        if not 2 <= count <= MAX_TRIALS:
+            raise ValueError(
+                f"the lists have {count} combinations; a sweep has 2 to {MAX_TRIALS} trials"
+            )
+        return self
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """Every combination of the values, as the hyperparameters in which a trial differs."""
+        own = _combinations(self.given())
+        lora = _combinations(self.lora.given())
+        return [
+            {**fields, "lora": options} if options else fields
+            for fields, options in product(own, lora)
+        ]
+
+
+def _combinations(lists: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
+
+
+class CreateSweep(CreateJob):
+    """Request body for creating a sweep: that of a job, with lists of values to try."""
+
+    values: SweepValues = Field(
+        description="Lists of hyperparameter values to try. Each combination is a trial; a sweep "
+        f"has 2 to {MAX_TRIALS}.",
+        examples=[{"learning_rate": [0.0002, 0.001], "lora": {"r": [8, 16]}}],
+    )
+    stop_losers: bool = Field(
+        default=True,
+        description="Whether the worse half of the trials is stopped after a third of the "
+        "training, and again after two thirds. Trials with another number of epochs are not "
+        "compared.",
+    )
+
+    @model_validator(mode="after")
+    def _fixed_or_tried(self) -> Self:
+        tried, fixed = self.values.given(), self.asked
+        both = sorted(tried.keys() & _fixed(fixed))
+        both += [f"lora.{o}" for o in sorted(self.values.lora.given().keys() & _fixed(fixed.lora))]
+        if both:
+            raise ValueError(f"give {both[0]} in 'values' or in the hyperparameters, not both")
+        if self.method_name == "kto" and "batch_size" in tried:
+            raise ValueError(
+                "the loss of 'kto' depends on the batch size, so it cannot compare batch sizes; "
+                "give one batch_size in the hyperparameters"
+            )
+        return self
+
+
+def _fixed(options: BaseModel) -> set[str]:
+    """The options that a request sets to a value."""
+    return {name for name in options.model_fields_set if getattr(options, name) != "auto"}
+
+
+class SweepErrorObject(BaseModel):
+    """Reason why a sweep failed."""
+
+    code: str = Field(description="Machine-readable code.", examples=["no_trial_succeeded"])
+    message: str = Field(description="Description of the reason.")
+
+
+class TrialObject(BaseModel):
+    """A trial of a sweep, which is a fine-tuning job."""
+
+    job_id: str = Field(description="ID of the job.")
+    hyperparameters: dict[str, Any] = Field(
+        description="Hyperparameters in which the trials differ.",
+        examples=[{"learning_rate": 0.001, "lora": {"r": 16}}],
+    )
+    status: Status = Field(description="Status of the job.")
+    is_waiting: bool = Field(
+        description="Whether the trial is paused until the other trials have come as far."
+    )
+    held_out_loss: float | None = Field(
+        description="Loss on the held-out rows at the newest checkpoint or, with `keep_best`, at "
+        "the best one. Null until there is one.",
+        examples=[1.7134],
+    )
+    stopped: str | None = Field(
+        description="Reason why the sweep stopped the trial; null if it did not."
+    )
+    fine_tuned_model: str | None = Field(
+        description="Name of the fine-tuned model. Null until the job succeeds."
+    )
+
+
+class SweepObject(BaseModel):
+    """A sweep: fine-tuning jobs that differ in some hyperparameters."""
+
+    id: str = Field(description="ID of the sweep. Starts with `ftsweep-`.")
+    object: Literal["fine_tuning.sweep"] = "fine_tuning.sweep"
+    created_at: int = Field(description="Creation time, in Unix seconds.")
+    finished_at: int | None = Field(
+        description="Time at which the sweep ended, in Unix seconds. Null until then."
+    )
+    status: SweepStatus = Field(
+        description="Status of the sweep. It has `succeeded` if one of its trials has."
+    )
+    error: SweepErrorObject | None = Field(
+        description="Reason for the status `failed`; otherwise null."
+    )
+    model: str = Field(description="ID of the base model.")
+    method: MethodName = Field(description="Training method.")
+    training_file: str = Field(description="ID of the training file.")
+    validation_file: str | None = Field(description="ID of the validation file.")
+    suffix: str | None = Field(description="Suffix in the names of the fine-tuned models.")
+    seed: int = Field(description="Random seed of all trials.")
+    metadata: dict[str, str] | None = Field(
+        description="Key-value pairs that were set when the sweep was created. All jobs have them."
+    )
+    stop_losers: bool = Field(description="Whether the worse trials are stopped early.")
+    best_job: str | None = Field(
+        description="ID of the job that succeeded with the lowest held-out loss. Null until the "
+        "sweep has ended."
+    )
+    fine_tuned_model: str | None = Field(
+        description="Name of the fine-tuned model of the best job. Null until the sweep has ended."
+    )
+    trials: list[TrialObject] = Field(description="Trials, in the order of their values.")
+
+    @classmethod
+    def of(cls, sweep: tuple[SweepRecord, Sequence[JobRecord]]) -> Self:
+        """Return the API object of a sweep and its jobs."""
+        record, jobs = sweep
+        by_id = {job.id: job for job in jobs}
+        best = by_id.get(record.best_job or "")
+        failed = record.status is SweepStatus.FAILED
+        return cls(
+            id=record.id,
+            created_at=record.created_at,
+            finished_at=record.finished_at,
+            status=record.status,
+            error=_NO_SUCCESS if failed else None,
+            model=record.model,
+            method=record.method,
+            training_file=record.training_file,
+            validation_file=record.validation_file,
+            suffix=record.suffix,
+            seed=record.seed,
+            metadata=record.metadata,
+            stop_losers=record.stop_losers,
+            best_job=record.best_job,
+            fine_tuned_model=None if best is None else best.fine_tuned_model,
+            trials=[
+                TrialObject(
+                    job_id=job.id,
+                    hyperparameters=trial.hyperparameters,
+                    status=job.status,
+                    is_waiting=job.waits_for_sweep,
+                    held_out_loss=job.held_out_loss,
+                    stopped=trial.stopped,
+                    fine_tuned_model=job.fine_tuned_model,
+                )
+                for trial in record.trials
+                if (job := by_id.get(trial.job_id)) is not None
+            ],
+        )
+
+
+_NO_SUCCESS: Final = SweepErrorObject(
+    code="no_trial_succeeded",
+    message="No trial succeeded. Each job has the reason why it failed.",
+)
