@@ -41,6 +41,7 @@ from service.fleet import workers
 from service.generation import routes as generation_routes
 from service.generation.records import Generations
 from service.inference.gateway import PATHS, Gateway
+from service.inference.gateway.chat_reports import ChatReports
 from service.inference.gateway.checks import RequestRules
 from service.inference.gateway.openapi_routes import router as inference_routes
 from service.inference.upstreams import Upstreams
@@ -205,6 +206,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
     registry.listen(invalidations)
     authenticator.listen(invalidations)
     job_changes.listen(invalidations)
+    reports = ChatReports(redis) if settings.train_slo_ms else None
     try:
         async with (
             Upstreams.from_settings(settings) as upstreams,
@@ -212,7 +214,10 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             invalidations.listening(),
             key_uses.writing(),
             clock_sync.following(redis),
+            AsyncExitStack() as stack,
         ):
+            if reports:
+                await stack.enter_async_context(reports.publishing())
             app.gateway = Gateway(
                 authenticator,
                 registry,
@@ -223,6 +228,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 rules=RequestRules.from_settings(settings),
                 salt_secret=_secret(settings.upstream_api_key),
                 tools=capabilities.tools,
+                reports=reports,
             )
             state = app.state
             state.capabilities = capabilities

@@ -281,6 +281,14 @@ class Settings(BaseSettings):
         default="cuda",
         description="Whether the processes of a training take GPUs or CPUs of the Ray cluster.",
     )
+    train_slo_ms: int = Field(
+        default=0,
+        ge=0,
+        le=600_000,
+        description="Latency budget of chats next to a training that shares their device "
+        "(gpu_sharing share): the 95th percentile of the time until the first byte. Trainings rest "
+        "to keep it. 0: they do not.",
+    )
     stop_grace_s: float = Field(
         default=60.0,
         gt=0,

@@ -36,6 +36,7 @@ from service.models.weights import folder_fault
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.placement import Placement, place, summary, wanted_engines
 from service.standalone.services import GPU_SHARING, engine_name, running_store
+from service.standalone.sharing import Choice, choose_sharing
 
 Level = Literal["ok", "note", "missing"]
 _MARKS = {"ok": "✓", "note": "•", "missing": "✗"}
@@ -103,7 +104,15 @@ def machine_plan(data_dir: Path, gpus: str | None) -> dict[str, Any]:
         entries = Catalogue(settings.models_file).all()
     except CatalogueError as e:
         raise BadGpus(str(e)) from e
-    return plan_of(sizes, entries, settings, memory_bytes(), has_bf16=has_bf16, capability=known)
+    return plan_of(
+        sizes,
+        entries,
+        settings,
+        memory_bytes(),
+        has_bf16=has_bf16,
+        capability=known,
+        is_sharing_set="gpu_sharing" in Settings().model_fields_set,
+    )
 
 
 def _storage(url: str) -> list[Finding]:
@@ -121,20 +130,41 @@ def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
     """Report how the engine of each base model would be sized, and why."""
     settings = _settings(data_dir)
     try:
-        served = [entry for entry in Catalogue(settings.models_file).all() if entry.engines]
+        entries = Catalogue(settings.models_file).all()
     except CatalogueError as e:
         return [Finding("missing", "base models", str(e), "fix the file")]
+    served = [entry for entry in entries if entry.engines]
     if not served:
         how = "add one with 'finetuned-server models add'; 'up' adds the demo model"
         return [Finding("note", "base models", "none yet", how)]
+    choice = _sharing(settings, entries)
+    settings = settings.model_copy(update={"gpu_sharing": choice.sharing})
     placement = _placement(settings, served)
     findings = [_sized(settings, entry, served, placement) for entry in served if entry.served]
     findings += [
         _sized(settings, entry, served, placement, n) for entry in served for n in entry.merged
     ]
+    if choice.why is not None:
+        findings.append(Finding("ok", "latency budget", f"{choice.sharing}: {choice.why}"))
     if placement is not None:
         return [*findings, Finding("ok", "placement", summary(placement))]
     return [*findings, *_trainer(settings, gpus, served)]
+
+
+def _sharing(settings: Settings, entries: Sequence[BaseModelEntry]) -> Choice:
+    """Return how `up` lets engines and trainings share this machine's GPUs."""
+    gpus = own_gpus()
+    sizes = [gpu.memory_bytes or 0 for gpu in gpus]
+    is_set = "gpu_sharing" in Settings().model_fields_set
+    return choose_sharing(
+        sizes if all(sizes) else [],
+        entries,
+        wanted_engines(entries, capability()),
+        settings,
+        memory_bytes(),
+        is_set=is_set,
+        has_bf16=all_have_bf16(gpus),
+    )
 
 
 def _placement(settings: Settings, served: Sequence[BaseModelEntry]) -> Placement | None:

@@ -9,13 +9,17 @@ from typing import Any
 from service.config import GIB, Settings
 from service.fleet.workers import Capacity
 from service.jobs.planning.machines import shape_of
-from service.jobs.planning.memory_plan import Training, advice, plan
+from service.jobs.planning.memory_plan import advice, plan
 from service.models.catalogue import BaseModelEntry
 from service.standalone.placement import PlacedEngine, Placement, place, wanted_engines
-from service.training.contract.hyperparameters import RESOLVED
+from service.standalone.sharing import (
+    BATCH,
+    LENGTH,
+    choose_sharing,
+    machine_of,
+    usual_training,
+)
 
-# The training that the plan is for: QLoRA of rank 16 on rows that are long for most data sets.
-BATCH, LENGTH = 8, 2048
 _GPUS = re.compile(r"(?:(\d+)\s*x\s*)?(\d+(?:\.\d+)?)\s*(?:Gi?B?)?", re.IGNORECASE)
 _MOST_GPUS = 64
 _GAP = "  "
@@ -46,14 +50,22 @@ def plan_of(
     *,
     has_bf16: bool | None = None,
     capability: tuple[int, int] | None = None,
+    is_sharing_set: bool = True,
 ) -> dict[str, Any]:
     """Return the plan for GPUs of these sizes in bytes, as JSON.
 
-    `capability` is their lowest compute capability, if known.
+    `capability` is their lowest compute capability, if known. `is_sharing_set`: the operator has
+    chosen `gpu_sharing`.
     """
-    placement = place(gpus, wanted_engines(entries, capability), settings, memory_bytes)
+    wanted = wanted_engines(entries, capability)
+    choice = choose_sharing(
+        gpus, entries, wanted, settings, memory_bytes, is_set=is_sharing_set, has_bf16=has_bf16
+    )
+    settings = settings.model_copy(update={"gpu_sharing": choice.sharing})
+    placement = place(gpus, wanted, settings, memory_bytes)
     return {
         "sharing": placement.sharing,
+        "why_sharing": choice.why,
         "gpus": [_gpu(placement, gpu) for gpu in range(len(gpus))],
         "engines": [_engine(engine) for engine in placement.engines],
         "unplaced": [vars(engine) for engine in placement.unplaced],
@@ -96,32 +108,14 @@ def _trainings(
     settings: Settings,
     has_bf16: bool | None,
 ) -> list[dict[str, Any]]:
-    machine = Capacity(
-        device="cuda",
-        device_name="GPU",
-        gpus=min(settings.trainer_gpus or len(placement.worker), len(placement.worker)),
-        memory_bytes=min(placement.trainer_on(gpu) for gpu in placement.worker),
-        sharding=settings.trainer_sharding,
-        has_bf16=has_bf16,
-    )
+    machine = machine_of(placement, settings, has_bf16)
     return [_training(entry, machine, settings) for entry in entries]
 
 
 def _training(entry: BaseModelEntry, machine: Capacity, settings: Settings) -> dict[str, Any]:
     if (shape := shape_of(entry)) is None:
         return {"model": entry.id, "fits": None}
-    length = min(LENGTH, entry.context_length)
-    chosen = RESOLVED["supervised"].model_validate(
-        {
-            "batch_size": BATCH,
-            "n_epochs": 1,
-            "learning_rate_multiplier": 1,
-            "learning_rate": 2e-4,
-            "max_seq_length": length,
-            "packing": False,
-        }
-    )
-    training = Training(chosen, "supervised", length, settings.tokens_at_once)
+    training = usual_training(entry, settings)
     there = plan(training, shape, machine)
     return {
         "model": entry.id,
@@ -174,7 +168,9 @@ def _sharing(found: dict[str, Any]) -> str:
         "share": "engines and trainings divide the memory of the GPUs",
         "time-slice": "engines sleep while a job trains",
     }
-    return f"• {found['sharing']}: {how[found['sharing']]}"
+    line = f"• {found['sharing']}: {how[found['sharing']]}"
+    why = found["why_sharing"]
+    return f"{line}\n• FINETUNED_TRAIN_SLO_MS: {why}" if why else line
 
 
 def _engine_words(engine: dict[str, Any]) -> str:

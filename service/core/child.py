@@ -59,6 +59,11 @@ class Child:
             )
         return cls(process)
 
+    @property
+    def pid(self) -> int:
+        """ID of the child and of its process group."""
+        return self._process.pid
+
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield the lines of stdout until the child closes it."""
         assert self._process.stdout is not None

@@ -228,6 +228,16 @@ TRAIN_TOKENS_PER_SECOND = _JOBS.gauge(
     "finetuned_train_tokens_per_second", "Speed of the training job running on this worker."
 )
 TRAIN_LOSS = _JOBS.gauge("finetuned_train_loss", "Loss of the training job running on this worker.")
+# With FINETUNED_TRAIN_SLO_MS.
+TRAIN_RESTED_SECONDS = _JOBS.counter(
+    "finetuned_train_rested_seconds_total",
+    "Time that paced trainings of this worker gave to chats.",
+)
+CHAT_LATENCY_SECONDS = _JOBS.gauge(
+    "finetuned_train_chat_latency_seconds",
+    "95th percentile of the latency of chats in the last 15 s, as seen by a paced training; 0 if "
+    "there were none, absent while no training is paced.",
+)
 # Read from Redis at each scrape.
 QUEUE_DEPTH = _QUEUES.gauge(
     "finetuned_queue_depth", "Tasks waiting in a queue, not counting running ones.", ["queue"]

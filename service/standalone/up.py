@@ -7,20 +7,28 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from service.config import Settings
 from service.core import logs
 from service.core.redis import connect
-from service.fleet.capacity import capability, device_names, memory_bytes, own_gpus
+from service.fleet.capacity import (
+    Gpu,
+    all_have_bf16,
+    capability,
+    device_names,
+    memory_bytes,
+    own_gpus,
+)
 from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
 from service.standalone import services
 from service.standalone.layout import DataLayout, write_private
-from service.standalone.placement import place, summary, wanted_engines
+from service.standalone.placement import Wanted, place, summary, wanted_engines
 from service.standalone.services import Ports, free_port
+from service.standalone.sharing import choose_sharing
 from service.standalone.supervisor import Service, StartFailed, Supervisor
 
 DEMO_MODEL = "smollm2-135m-instruct"
@@ -103,11 +111,13 @@ def _on_gpus(
     """Return the engines and the worker, each on its GPUs if there are several."""
     gpus = own_gpus()
     sizes = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
+    wanted = wanted_engines(catalogue.all(), capability())
+    settings = _shared(catalogue, wanted, gpus)
+    env = {**env, "FINETUNED_GPU_SHARING": settings.gpu_sharing}
     if len(gpus) < 2 or len(sizes) < len(gpus):
         engines = {model: services.inference(env, model, url) for model, url in upstreams.items()}
         return engines, services.worker(env, ports)
-    wanted = wanted_engines(catalogue.all(), capability())
-    placement = place(sizes, wanted, up_settings(), memory_bytes())
+    placement = place(sizes, wanted, settings, memory_bytes())
     names = device_names(len(gpus))
     _print(f"{'gpus':<10} {summary(placement)}")
     engines = {
@@ -120,6 +130,25 @@ def _on_gpus(
         for model, url in upstreams.items()
     }
     return engines, services.worker({**env, **placement.worker_environment(names)}, ports)
+
+
+def _shared(catalogue: Catalogue, wanted: Sequence[Wanted], gpus: Sequence[Gpu]) -> Settings:
+    """Return the settings with the way in which engines and trainings share GPUs."""
+    is_set = "gpu_sharing" in Settings().model_fields_set
+    settings = up_settings()
+    sizes = [gpu.memory_bytes or 0 for gpu in gpus]
+    choice = choose_sharing(
+        sizes if all(sizes) else [],
+        catalogue.all(),
+        wanted,
+        settings,
+        memory_bytes(),
+        is_set=is_set,
+        has_bf16=all_have_bf16(gpus),
+    )
+    if choice.why is not None:
+        _print(f"{'gpus':<10} {choice.sharing}: {choice.why}")
+    return settings.model_copy(update={"gpu_sharing": choice.sharing})
 
 
 def up_settings() -> Settings:

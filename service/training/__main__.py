@@ -37,6 +37,7 @@ from service.training.contract.protocol import (
     Succeeded,
 )
 from service.training.contract.spec import TrainSpec, faults
+from service.training.contract.traffic import Traffic
 from service.training.model.folder import check_folder
 from service.training.parallel.launcher import RankPlace, supervise
 
@@ -47,10 +48,10 @@ _PLACE: Final[TypeAdapter[RankPlace | Cluster]] = TypeAdapter(RankPlace | Cluste
 def main(arguments: list[str]) -> int:
     """Run the spec named by the first argument and return the exit code."""
     channel = Channel.claim_stdout()
-    flag = StopFlag()
+    flag, traffic = StopFlag(), Traffic()
     die_with_parent()
     stop_on_signals(flag)
-    listen(flag)
+    listen(flag, traffic)
     faulthandler.enable()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     log.setLevel(logging.INFO)
@@ -61,8 +62,8 @@ def main(arguments: list[str]) -> int:
 
             return supervise_on(place, spec, channel, flag)
         if spec.gpus > 1 and place is None:
-            return supervise(spec, arguments[0], channel, flag)
-        outcome = outcome_of(spec, place, channel, flag)
+            return supervise(spec, arguments[0], channel, flag, traffic)
+        outcome = outcome_of(spec, place, channel, flag, traffic)
     except TrainingFailure as failure:
         outcome = _failed(failure)
     flag.finish()
@@ -77,11 +78,15 @@ def main(arguments: list[str]) -> int:
 
 
 def outcome_of(
-    spec: TrainSpec, rank: RankPlace | None, channel: Channel, flag: StopFlag
+    spec: TrainSpec,
+    rank: RankPlace | None,
+    channel: Channel,
+    flag: StopFlag,
+    traffic: Traffic,
 ) -> Succeeded | Stopped | Failed:
     """Run a spec, sending messages to `channel`, and return the last one."""
     try:
-        return _run(spec, rank, channel, flag)
+        return _run(spec, rank, channel, flag, traffic)
     except TrainingFailure as failure:
         return _failed(failure)
 
@@ -96,7 +101,11 @@ def _failed(failure: TrainingFailure) -> Failed:
 
 
 def _run(
-    spec: TrainSpec, rank: RankPlace | None, channel: Channel, flag: StopFlag
+    spec: TrainSpec,
+    rank: RankPlace | None,
+    channel: Channel,
+    flag: StopFlag,
+    traffic: Traffic,
 ) -> Succeeded | Stopped:
     _settle_environment(spec.output_dir)
     doing = "loading the libraries"
@@ -112,7 +121,7 @@ def _run(
         # This import is deferred because it loads torch, which takes seconds.
         with quick_imports():
             from service.training.loop.run import run
-        return run(spec, channel, flag, enter, rank)
+        return run(spec, channel, flag, enter, rank, traffic)
     except TrainingFailure:
         raise
     except Exception as error:  # noqa: BLE001  # process boundary: reported to the parent

@@ -51,9 +51,11 @@ from service.generation.records import FUNCTION as GENERATE_ROWS
 from service.generation.task import GenerateRows
 from service.inference.background.access import EngineAccess
 from service.inference.background.engine_task import Resources
+from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs.advice import records as advice_records
 from service.jobs.advice.task import AdviseTraining
+from service.jobs.attempt.pacing import chat_budget_ms
 from service.jobs.attempt.process import Train
 from service.jobs.evaluation import records as evaluations
 from service.jobs.evaluation.task import EvaluateJob
@@ -149,6 +151,7 @@ class WorkerProcess:
         resources = Resources(files, registry, storage, leases, settings, access)
         self._evaluate_job = EvaluateJob(jobs, resources)
         self._advise_training = AdviseTraining(resources)
+        self._chats = ChatLoad()
         self._train = Train(
             jobs=jobs,
             files=files,
@@ -160,6 +163,7 @@ class WorkerProcess:
             presence=self._presence,
             dispatcher=self._dispatcher,
             upstreams=self._upstreams,
+            chats=self._chats,
         )
         self._run_eval = RunEval(resources)
         self._export_model = ExportModel(jobs, resources)
@@ -219,6 +223,8 @@ class WorkerProcess:
         }
         loops = {f"queue {name}": worker.run_forever for name, worker in arq_workers.items()}
         loops |= {"reconciler": self._reconciler.run, "presence": self._announce}
+        if "gpu" in self._queues and chat_budget_ms(self._settings):
+            loops["reports of chats"] = lambda: self._chats.listen(self._redis)
         if "cpu" in self._queues:
             loops |= {
                 "outbox": self._outbox.run,

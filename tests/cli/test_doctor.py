@@ -5,19 +5,18 @@ from __future__ import annotations
 import importlib.util
 import json
 import socket
-import struct
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from scripts.open_models import OPEN_MODELS
 from service.cli import doctor
 from service.cli.app import app
 from service.cli.plan import BadGpus, parse_gpus
 from service.config import GIB, Settings
 from service.fleet.capacity import Gpu
 from service.fleet.ray_cluster import require_ray
+from tests.standalone.models import folder_with
 
 
 @pytest.mark.parametrize(
@@ -38,39 +37,6 @@ def test_the_doctor_says_what_a_gpu_computes_in(capability, level, words):
 def data_dir(tmp_path: Path) -> Path:
     """A data folder whose catalog has Qwen3-8B."""
     return folder_with("Qwen3-8B", tmp_path)
-
-
-def folder_with(name: str, tmp_path: Path) -> Path:
-    """A data folder whose catalog has a model, as a config and the headers of its tensors."""
-    (model,) = [model for model in OPEN_MODELS if model.id == f"Qwen/{name}"]
-    assert model.shape is not None
-    given, shape = model.shape, model.shape.model()
-    words = [given.vocabulary, given.hidden]
-    tensors = {f"model.{layer.name}": [layer.outputs, layer.inputs] for layer in shape.linears}
-    tensors |= {"model.embed_tokens": words, "lm_head": words}
-    header = {
-        f"{name}.weight": {"dtype": "BF16", "shape": size, "data_offsets": [0, 0]}
-        for name, size in tensors.items()
-    }
-    raw = json.dumps(header).encode()
-    folder = tmp_path / name.lower()
-    folder.mkdir()
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw)
-    config = {
-        "hidden_size": given.hidden,
-        "intermediate_size": given.intermediate,
-        "num_hidden_layers": given.layers,
-        "num_attention_heads": given.heads,
-        "num_key_value_heads": given.kv_heads,
-        "head_dim": given.head,
-        "vocab_size": given.vocabulary,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    (tmp_path / "models.yaml").write_text(
-        f"models:\n- {{id: {name.lower()}, path: {folder}, license: apache-2.0, "
-        f"context_length: {model.context}, parameters: {shape.parameters}}}\n"
-    )
-    return tmp_path
 
 
 def plan(data_dir: Path, *words: str):
@@ -107,6 +73,16 @@ def test_a_plan_without_room_fails_with_advice(data_dir):
     assert done.exit_code == 1
     assert "✗ engine of qwen3-8b" in done.stdout
     assert "→" in done.stdout
+
+
+def test_the_plan_explains_how_a_latency_budget_shares_a_gpu(data_dir, monkeypatch):
+    monkeypatch.setenv("FINETUNED_TRAIN_SLO_MS", "800")
+    roomy, tight = (plan(data_dir, "--gpus", gpu).stdout for gpu in ("48GiB", "24GiB"))
+    assert "• share: " in roomy
+    assert "next to engines and rest to keep the p95 of chats below 800 ms" in roomy
+    assert "• time-slice: " in tight
+    assert "• FINETUNED_TRAIN_SLO_MS: " in tight
+    assert "so engines sleep while a job trains" in tight
 
 
 @pytest.mark.parametrize("text", ["", "x", "4x", "0x24GiB", "4x0GiB", "65x24GiB", "-1x24"])

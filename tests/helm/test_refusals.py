@@ -19,6 +19,7 @@ SCHEMA = [
     ({"api": {"replicas": "two"}}, "replicas", "integer"),
     ({"api": {"autoscaling": {"targetCPU": 101}}}, "targetCPU", "100"),
     ({"gpuSharing": "both"}, "gpuSharing", "time-slice"),
+    ({"trainSloMs": -1}, "trainSloMs", "0"),
     ({"models": [{"id": "x"}]}, "models", "license"),
     ({"models": [{**MODEL, "id": "ft:x"}]}, "id", "pattern"),
     ({"models": [{**MODEL, "contextLength": 1}]}, "contextLength", "64"),
@@ -49,6 +50,11 @@ TOGETHER = [
     (
         {"valkey": {"password": {"existingSecret": "s", "value": "v"}}},
         "valkey.password: set existingSecret or",
+    ),
+    ({"trainSloMs": 800}, "trainSloMs: trainings are paced only next to engines"),
+    (
+        {"trainSloMs": 800, "gpuSharing": "time-slice"},
+        "trainSloMs: trainings are paced only next to engines",
     ),
     ({"redis": {"type": "external"}}, "redis.external: redis.type is external, so set"),
     (

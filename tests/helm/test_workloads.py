@@ -197,6 +197,8 @@ def test_probes_of_engines(render):
     assert "tcpSocket" in container["livenessProbe"]
     assert "tcpSocket" in container["readinessProbe"]
     assert sleeping.settings()["FINETUNED_GPU_SHARING"] == "time-slice"
+    paced = render({**model, "gpuSharing": "share", "trainSloMs": 800}).settings()
+    assert paced["FINETUNED_TRAIN_SLO_MS"] == "800"
 
 
 def test_an_engine_drains_before_it_ends(render):

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from service.core.limits import NO_LIMITS, Limits
 from service.core.redis import connect
 from service.inference.gateway import Gateway
+from service.inference.gateway.chat_reports import ChatReports
 from service.inference.upstreams import Timeouts, Upstreams
 from service.inference.upstreams.policy import Policy
 from service.models.catalogue import BaseModelEntry, Catalogue
@@ -205,6 +206,7 @@ async def gateway(
             max_body_bytes: int = 1024 * 1024,
             client_timeout_s: float = 10.0,
             key_limits: Limits = NO_LIMITS,
+            reports: ChatReports | None = None,
         ) -> Client:
             async def find(secret: str) -> Principal | None:
                 return PROJECTS.get(secret)
@@ -226,6 +228,7 @@ async def gateway(
                 max_body_bytes=max_body_bytes,
                 salt_secret=ENGINE_KEY,
                 client_timeout_s=client_timeout_s,
+                reports=reports,
             )
             url = await stack.enter_async_context(serving(app))
             session = await stack.enter_async_context(aiohttp.ClientSession())

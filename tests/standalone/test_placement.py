@@ -15,6 +15,7 @@ from service.models.catalogue import BaseModelEntry, Catalogue
 from service.standalone import up
 from service.standalone.placement import Placement, Wanted, place, summary
 from service.standalone.services import Ports
+from tests.standalone.models import folder_with
 
 MEMORY = 256 * GIB
 
@@ -181,3 +182,30 @@ def test_only_the_engine_without_room_is_quantized():
     forms = {engine.model: engine.sizes.base.quantization for engine in found.engines}
     assert forms == {"Qwen3-32B": "nf4", "Qwen3-1.7B": "none"}
     assert found.unplaced == ()
+
+
+@pytest.mark.parametrize(
+    ("gib", "given", "slo_ms", "sharing"),
+    [
+        (80, None, 800, "share"),
+        (80, "time-slice", 800, "share"),
+        (8, None, 800, "time-slice"),
+        (8, "share", 800, "share"),  # the operator's choice
+        (80, "separate", 800, "separate"),
+        (80, "time-slice", 0, "time-slice"),
+        (8, None, 0, "share"),  # the default of `up`
+    ],
+)
+def test_up_runs_trainings_next_to_engines_if_a_budget_is_set_and_both_fit(
+    tmp_path, monkeypatch, gib, given, slo_ms, sharing
+):
+    monkeypatch.setattr(up, "own_gpus", lambda: [Gpu("GPU-0", "A100", gib * GIB)])
+    monkeypatch.setenv("FINETUNED_TRAIN_SLO_MS", str(slo_ms))
+    if given is not None:
+        monkeypatch.setenv("FINETUNED_GPU_SHARING", given)
+    catalogue = Catalogue(folder_with("Qwen3-8B", tmp_path) / "models.yaml")
+    engines, worker = up._on_gpus(
+        catalogue, {}, Ports(1, 2, 3), {"qwen3-8b": "http://127.0.0.1:1001"}
+    )
+    assert worker.env["FINETUNED_GPU_SHARING"] == sharing
+    assert engines["qwen3-8b"].env["FINETUNED_GPU_SHARING"] == sharing

@@ -4,6 +4,8 @@ import threading
 import pytest
 
 from service.training.contract.channel import StopFlag, listen
+from service.training.contract.protocol import TrafficCommand
+from service.training.contract.traffic import Traffic
 
 
 class Ended:
@@ -36,7 +38,7 @@ def wait_for(is_true):
 def test_a_stop_command_sets_the_flag_even_in_pieces(pipe):
     reading, writing = pipe
     flag, ended = StopFlag(), Ended()
-    listen(flag, reading, ended)
+    listen(flag, Traffic(), reading, ended)
     os.write(writing, b'nonsense\n{"command": "dance"}\n\n{"comm')
     assert not flag.is_set()
     os.write(writing, b'and": "stop"}\n')
@@ -49,17 +51,31 @@ def test_a_stop_command_sets_the_flag_even_in_pieces(pipe):
 def test_a_command_must_say_stop(pipe):
     reading, writing = pipe
     flag, ended = StopFlag(), Ended()
-    listen(flag, reading, ended)
+    listen(flag, Traffic(), reading, ended)
     os.write(writing, b'{"command": "dance"}\n{}\n[]\n')
     os.close(writing)
     assert ended.event.wait(60)
     assert not flag.is_set()
 
 
+def test_a_report_of_chats_replaces_the_one_before(pipe):
+    reading, writing = pipe
+    flag, traffic, ended = StopFlag(), Traffic(), Ended()
+    listen(flag, traffic, reading, ended)
+    os.write(writing, b'{"command": "traffic", "in_flight": 2}\n')
+    os.write(writing, b'{"command": "traffic", "in_flight": -1}\n{"command": "traffic"}\n')
+    os.write(writing, b'{"command": "traffic", "in_flight": 3, "p95_ms": 420.5}\n')
+    assert wait_for(lambda: traffic.count == 2)
+    assert traffic.newest == TrafficCommand(in_flight=3, p95_ms=420.5)
+    assert not flag.is_set()
+    os.close(writing)
+    assert ended.event.wait(60)
+
+
 def test_the_end_of_stdin_ends_the_process(pipe):
     reading, writing = pipe
     ended = Ended()
-    listen(StopFlag(), reading, ended)
+    listen(StopFlag(), Traffic(), reading, ended)
     os.close(writing)
     assert ended.event.wait(60)
     assert ended.codes == [1]
@@ -69,7 +85,7 @@ def test_the_end_of_stdin_after_the_outcome_changes_nothing(pipe):
     reading, writing = pipe
     flag, ended = StopFlag(), Ended()
     flag.finish()
-    listen(flag, reading, ended)
+    listen(flag, Traffic(), reading, ended)
     os.close(writing)
     assert wait_for(lambda: "commands" not in {thread.name for thread in threading.enumerate()})
     assert ended.codes == []

@@ -10,7 +10,7 @@
 {{- if and $v.valkey.password.existingSecret $v.valkey.password.value -}}
 {{- fail "valkey.password: set existingSecret or value, not both" -}}
 {{- end -}}
-{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "GPU_SHARING" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" "MLFLOW_TRACKING_URIS" "MLFLOW_TRACKING_TOKEN" "MLFLOW_TRACKING_USERNAME" "MLFLOW_TRACKING_PASSWORD" "RAY_ADDRESS" "RAY_DEVICE" -}}
+{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "GPU_SHARING" "TRAIN_SLO_MS" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" "MLFLOW_TRACKING_URIS" "MLFLOW_TRACKING_TOKEN" "MLFLOW_TRACKING_USERNAME" "MLFLOW_TRACKING_PASSWORD" "RAY_ADDRESS" "RAY_DEVICE" -}}
 {{- range $name, $_ := $v.settings -}}
 {{- if hasPrefix "FINETUNED_" $name -}}
 {{- fail (printf "settings: write %s without the prefix FINETUNED_" $name) -}}
@@ -18,6 +18,9 @@
 {{- if has $name $owned -}}
 {{- fail (printf "settings: %s is set from other values of this chart" $name) -}}
 {{- end -}}
+{{- end -}}
+{{- if and $v.trainSloMs (ne $v.gpuSharing "share") -}}
+{{- fail "trainSloMs: trainings are paced only next to engines, so set gpuSharing=share as well" -}}
 {{- end -}}
 {{- include "finetuned.checkRedis" . -}}
 {{- include "finetuned.checkStorage" . -}}

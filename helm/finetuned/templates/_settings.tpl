@@ -19,6 +19,7 @@ FINETUNED_MODELS_FILE: /etc/finetuned/models.yaml
 FINETUNED_STORAGE_URL: {{ include "finetuned.storageURL" . }}
 FINETUNED_UPSTREAMS: {{ toJson $upstreams | quote }}
 FINETUNED_GPU_SHARING: {{ $values.gpuSharing }}
+FINETUNED_TRAIN_SLO_MS: {{ int $values.trainSloMs | quote }}
 FINETUNED_STOP_GRACE_S: {{ $values.worker.stopGraceSeconds | quote }}
 {{- with $values.webhooks.allowedHosts }}
 FINETUNED_WEBHOOK_ALLOWED_HOSTS: {{ join "," . | quote }}

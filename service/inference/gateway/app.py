@@ -20,6 +20,7 @@ from service.core.metric_types import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS, why
 from service.inference.gateway import request_body
 from service.inference.gateway.cache_salt import cache_salts
+from service.inference.gateway.chat_reports import ChatReports
 from service.inference.gateway.checks import RequestRules, check_tools
 from service.inference.gateway.engine_errors import (
     MAX_ERROR_BYTES,
@@ -71,6 +72,7 @@ class Gateway:
         rules: RequestRules | None = None,
         salt_secret: str = "",
         tools: ToolCallParsers | None = None,
+        reports: ChatReports | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._registry = registry
@@ -82,6 +84,7 @@ class Gateway:
         self._salt_of = cache_salts(salt_secret)
         self._tools = tools or ToolCallParsers()
         self._watch = Watch()
+        self._reports = reports
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Every failure has an error body in OpenAI's format."""
@@ -158,6 +161,8 @@ class Gateway:
         turn = None
         try:
             self._watch.begin(exchange)
+            if self._reports:
+                self._reports.begin(exchange)
             turn = await self._turn(caller, found.model, request, len(sent))
             await self._exchange(exchange, admission, found.model, sent, tap)
         except ApiError as e:
@@ -166,6 +171,8 @@ class Gateway:
             if turn is not None:
                 turn.end()
             self._watch.end(exchange)
+            if self._reports:
+                self._reports.end(exchange)
             usage = _usage(tap, streamed=request.streamed)
             self._meter.done(
                 admission, _served(exchange, found.model, usage, streamed=request.streamed)

@@ -17,6 +17,7 @@ from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
 from service.files.records import Files
 from service.fleet.workers import Presence
+from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs import lifecycle
 from service.jobs.attempt.recorder import Outcome
@@ -53,6 +54,7 @@ class Train:
         presence: Presence,
         dispatcher: Dispatcher,
         upstreams: Upstreams,
+        chats: ChatLoad,
     ) -> None:
         self._jobs = jobs
         self._files = files
@@ -64,6 +66,7 @@ class Train:
         self._presence = presence
         self._dispatcher = dispatcher
         self._upstreams = upstreams
+        self._chats = chats
         self._turns = Turns(settings)
         self._sweeps = Sweeps(jobs)
         self.draining = asyncio.Event()  # set when the worker shuts down
@@ -135,6 +138,7 @@ class Train:
             settings=self._settings,
             upstreams=self._upstreams,
             turns=self._turns,
+            chats=self._chats,
         )
         log.info("attempt %d begins: %s", number, job.model)
         began = time.monotonic()
@@ -179,6 +183,7 @@ class Train:
                 metrics.JOBS_RUNNING.cell().inc(-1)
                 metrics.TRAIN_LOSS.clear()
                 metrics.TRAIN_TOKENS_PER_SECOND.clear()
+                metrics.CHAT_LATENCY_SECONDS.clear()
             span.set(outcome=outcome)
             if outcome is Outcome.LOST:
                 span.fail("attempt_lost")

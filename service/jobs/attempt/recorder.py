@@ -19,6 +19,7 @@ from service.core.storage import Storage
 from service.files.records import Files
 from service.jobs import lifecycle, outcomes
 from service.jobs.attempt import artifacts
+from service.jobs.attempt.pacing import Pacing
 from service.jobs.attempt.progress import Progress
 from service.jobs.attempt.results import write_results
 from service.jobs.evaluation.records import Evaluations, JobEvaluation
@@ -68,12 +69,15 @@ class Ledger:
         self._registry = registry
         self._storage = storage
         self._progress = Progress()
+        self.pacing: Pacing | None = None
         self._evaluations = Evaluations(jobs.redis)
         self._evaluation: JobEvaluation | None = None
 
     async def started(self, message: Started) -> None:
         """Record that the model and the data are loaded."""
         self._progress.begin(message)
+        if self.pacing:
+            self.pacing.begin()
         await self._change(lambda job: lifecycle.settled(job, self.number, message.model_dump()))
         start = f"resuming at step {message.resumed_step}, " if message.resumed_step else ""
         await self.event(
@@ -86,6 +90,8 @@ class Ledger:
     async def step(self, message: StepDone) -> None:
         """Record a completed optimizer step."""
         self._progress.advance(message)
+        if self.pacing:
+            self.pacing.step(message)
         metrics.TRAIN_LOSS.cell().set(message.train_loss)
         metrics.TRAIN_TOKENS_PER_SECOND.cell().set(message.tokens_per_second)
         metrics.TRAINED_TOKENS.cell().inc(self._progress.new_tokens)
@@ -156,10 +162,18 @@ class Ledger:
         await self._change(
             lambda job: lifecycle.progressed(job, self.number, _held_out_loss(message)),
             NewEvent(message=f"Checkpoint saved at step {step}", data={"step": step}),
+            *self._paced(),
             also=also,
         )
         older = sorted((c for c in before.items if c.step < step), key=lambda c: -c.step)
         await self._drop_states(older[_STATES_KEPT - 1 :])
+
+    def _paced(self) -> list[NewEvent]:
+        """Return the event that says what a paced training gave to chats."""
+        if self.pacing is None:
+            return []
+        message, data = self.pacing.summary()
+        return [NewEvent(message=message, data=data)]
 
     async def _drop_states(self, older: list[CheckpointRecord]) -> None:
         """Delete the resume state of checkpoints. The adapters stay, because they are models."""
@@ -187,6 +201,7 @@ class Ledger:
                 now_s=ids.now_s(),
             ),
             NewEvent(message=f"New fine-tuned model created: {self.model}"),
+            *self._paced(),
             NewEvent(message="The job has successfully completed"),
             also=lambda pipe: self._add_model(pipe, model),
         )

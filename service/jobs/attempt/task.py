@@ -6,6 +6,7 @@ The worker never imports torch. The ledger records the messages of the child pro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import signal
@@ -19,8 +20,10 @@ from service.core.child import Child, environment
 from service.core.storage import Storage, StorageCorrupt, StorageMissing
 from service.files.records import FileRecord, Files
 from service.fleet.workers import Capacity
+from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt import artifacts
+from service.jobs.attempt.pacing import Pacing, chat_budget_ms
 from service.jobs.attempt.provenance import write_passport
 from service.jobs.attempt.recorder import Ledger, Outcome
 from service.jobs.attempt.serving import Serving
@@ -88,6 +91,7 @@ class Attempt:
         settings: Settings,
         upstreams: Upstreams,
         turns: Turns,
+        chats: ChatLoad,
     ) -> None:
         self.job = job
         self._turns = turns
@@ -107,6 +111,9 @@ class Attempt:
             storage=storage,
             device_name=machine.device_name,
         )
+        self._budget_ms = chat_budget_ms(settings)
+        self._pacing = Pacing(chats, self._budget_ms) if self._budget_ms else None
+        self._ledger.pacing = self._pacing
         self._serving = Serving(job, self._ledger, upstreams, settings)
         self._dir = settings.scratch / job.id / f"a{job.attempt}"
         self._child: Child | None = None
@@ -148,15 +155,19 @@ class Attempt:
         if self._told_to_stop:  # a stop may arrive while the child is starting
             await self._child.send(encode(StopCommand()))
         try:
-            async for line in self._child.lines():
-                if self._outcome is not Outcome.FINISHED:  # else written before it was killed
-                    await self._handle(parse_message(line))
+            async with self._paced(self._child):
+                async for line in self._child.lines():
+                    if self._outcome is not Outcome.FINISHED:  # else written before it was killed
+                        await self._handle(parse_message(line))
             code = await self._child.wait()
         finally:
             await self._child.kill()
         if self._outcome is Outcome.LOST:
             await self._end_after_death(code)
         return self._outcome
+
+    def _paced(self, child: Child) -> contextlib.AbstractAsyncContextManager[None]:
+        return self._pacing.reporting_to(child) if self._pacing else contextlib.nullcontext()
 
     async def stop(self) -> None:
         """Tell the trainer to save a checkpoint and exit. Kills it after the grace period."""
@@ -207,6 +218,7 @@ class Attempt:
             gradient_checkpointing=job.gradient_checkpointing,
             max_memory_bytes=self._settings.trainer_memory_bytes,
             probe_rows=_PROBE_ROWS,
+            chat_budget_ms=self._budget_ms,
             **self._devices(chosen.batch_size),
         )
         path = self._dir / "spec.json"

@@ -2,7 +2,8 @@
 
 Libraries print to stdout freely, so `Channel.claim_stdout` reserves the real stdout for the
 protocol and points file descriptor 1 at stderr. `listen` watches stdin: a stop command sets the
-flag. End of file means that the parent died, so the process exits at once.
+flag, and reports of the chats update the traffic. End of file means that the parent died, so the
+process exits at once.
 """
 
 from __future__ import annotations
@@ -17,9 +18,15 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
-from pydantic import ValidationError
-
-from service.training.contract.protocol import EXIT_FAILED, Message, StopCommand, encode
+from service.training.contract.protocol import (
+    EXIT_FAILED,
+    Message,
+    StopCommand,
+    TrafficCommand,
+    encode,
+    parse_command,
+)
+from service.training.contract.traffic import Traffic
 
 log: Final = logging.getLogger(__name__)
 
@@ -79,41 +86,47 @@ class StopFlag:
         return self._finished.is_set()
 
 
-def listen(flag: StopFlag, descriptor: int = 0, leave: Callable[[int], None] = os._exit) -> None:
+def listen(
+    flag: StopFlag,
+    traffic: Traffic,
+    descriptor: int = 0,
+    leave: Callable[[int], None] = os._exit,
+) -> None:
     """Start the thread that reads commands from `descriptor`, and return at once."""
     thread = threading.Thread(
         target=_read_commands,
-        args=(flag, descriptor, leave),
+        args=(flag, traffic, descriptor, leave),
         name="commands",
         daemon=True,
     )
     thread.start()
 
 
-def _read_commands(flag: StopFlag, descriptor: int, leave: Callable[[int], None]) -> None:
+def _read_commands(
+    flag: StopFlag, traffic: Traffic, descriptor: int, leave: Callable[[int], None]
+) -> None:
     # Use os.read, not sys.stdin: a daemon thread blocked in a buffered reader holds a lock that the
     # interpreter needs at shutdown.
     pending = b""
     while chunk := os.read(descriptor, _READ_BYTES):
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
-            _obey(line, flag)
+            _obey(line, flag, traffic)
     if not flag.is_finished():
         # No process is left to receive a checkpoint or a result, and the device must be freed.
         leave(EXIT_FAILED)
 
 
-def _obey(line: bytes, flag: StopFlag) -> None:
+def _obey(line: bytes, flag: StopFlag, traffic: Traffic) -> None:
     if not line.strip():
         return
-    try:
-        command = StopCommand.model_validate_json(line, strict=True)
-    except ValidationError:
-        command = None
-    if command is not None and "command" in command.model_fields_set:
-        flag.set()
-    else:
-        log.warning("Ignored a line on stdin that is not a command.")
+    match parse_command(line):
+        case StopCommand():
+            flag.set()
+        case TrafficCommand() as command:
+            traffic.note(command)
+        case None:
+            log.warning("Ignored a line on stdin that is not a command.")
 
 
 def stop_on_signals(flag: StopFlag) -> None:

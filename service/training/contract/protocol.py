@@ -147,7 +147,8 @@ class StepDone(StepMetrics):
     """Completion of one optimizer step.
 
     `trained_tokens` counts all tokens since the run began, excluding padding. `tokens_per_second`
-    covers this step only.
+    covers this step only. `rested_seconds` is the time that a paced training gave to chats since
+    the previous step, and None if the training is not paced.
     """
 
     type: Literal["step"] = "step"
@@ -156,6 +157,7 @@ class StepDone(StepMetrics):
     learning_rate: float
     tokens_per_second: float
     trained_tokens: int
+    rested_seconds: float | None = None
 
 
 class CheckpointSaved(_Message):
@@ -236,6 +238,21 @@ class StopCommand(_Message):
     command: Literal["stop"] = "stop"
 
 
+class TrafficCommand(_Message):
+    """State of the chats that share the device with a paced training.
+
+    `in_flight` is their number, and `p95_ms` the 95th percentile of their latency in the last
+    seconds, or None if there were none.
+    """
+
+    command: Literal["traffic"] = "traffic"
+    in_flight: int = Field(ge=0)
+    p95_ms: float | None = Field(default=None, ge=0)
+
+
+Command = StopCommand | TrafficCommand
+
+_COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="command")])
 _MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 
@@ -256,7 +273,15 @@ def parse_message(line: str | bytes) -> Message:
         raise ProtocolError(f"Not a message of the trainer ({faults}).") from None
 
 
-def encode(line: Message | StopCommand) -> bytes:
+def parse_command(line: str | bytes) -> Command | None:
+    """Parse one line of the trainer's stdin. Returns None if it is not a command."""
+    try:
+        return _COMMANDS.validate_json(line, strict=True)
+    except ValidationError:
+        return None
+
+
+def encode(line: Message | Command) -> bytes:
     """Encode a message or command as one line of UTF-8 JSON, including the line feed."""
     return (
         line.model_dump_json(exclude_none=not isinstance(line, Stopped | Failed)).encode() + b"\n"

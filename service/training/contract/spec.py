@@ -90,6 +90,10 @@ class TrainSpec(BaseModel):
     if told to, and a run that starts from there stops at once. To continue the training, start it
     with a larger value or None.
 
+    With `chat_budget_ms`, the training is paced: it rests while chats are in flight whose 95th
+    percentile of latency, which the worker reports on stdin, exceeds the budget. The result is the
+    same.
+
     `packing` puts several short examples into one row, where they cannot attend to each other.
     ``"auto"`` packs when batches of similar length would contain much padding.
     """
@@ -119,6 +123,7 @@ class TrainSpec(BaseModel):
     probe_rows: int = Field(default=0, ge=0, le=64)
     gpus: int = Field(default=1, ge=1, le=64)
     sharding: Sharding = "ddp"
+    chat_budget_ms: int | None = Field(default=None, ge=1)
 
     @field_validator("hyperparameters", mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from transformers import (
 from service.training.contract.channel import Channel, StopFlag
 from service.training.contract.protocol import CheckpointSaved, StepDone, StepMetrics
 from service.training.loop.metrics import Tally
+from service.training.loop.pacing import Pacer
 from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
 
 
@@ -32,11 +33,13 @@ class Progress(TrainerCallback):
         flag: StopFlag,
         save_at: frozenset[int],
         pause_at: int | None = None,
+        pacer: Pacer | None = None,
     ) -> None:
         self._channel: Final = channel
         self._flag: Final = flag
         self._save_at: Final = save_at
         self._pause_at: Final = pause_at
+        self._pacer: Final = pacer
         self._learning_rate = 0.0
         self._last: StepMetrics | None = None
         self._trainer: AdapterTrainer | None = None
@@ -122,6 +125,7 @@ class Progress(TrainerCallback):
                 learning_rate=self._learning_rate,
                 tokens_per_second=tally.tokens_per_second,
                 trained_tokens=trainer.trained_tokens,
+                rested_seconds=self._pacer.take_rested_s() if self._pacer else None,
                 **self._last.model_dump(),
             )
         )

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import datasets
+import torch
 import transformers
 from transformers import PreTrainedModel, PrinterCallback, set_seed
 
 from service.training.contract.channel import Channel, StopFlag
 from service.training.contract.protocol import Noted, Started, Stopped, Succeeded, Warned
 from service.training.contract.spec import TrainSpec
+from service.training.contract.traffic import Traffic
 from service.training.data.label_weights import LabelWeights, weigh_labels
 from service.training.data.layout import Rows, choose_packing
 from service.training.data.load import Data, load_data
@@ -28,6 +30,7 @@ from service.training.loop.memory import (
     memory_errors,
     peak_memory_bytes,
 )
+from service.training.loop.pacing import Pacer
 from service.training.loop.plan import Plan, total_steps
 from service.training.loop.progress import Progress
 from service.training.loop.selection import Selection
@@ -41,6 +44,7 @@ from service.training.model.adapters import (
 )
 from service.training.model.attention import can_join, keeps_apart, may_join
 from service.training.model.models import Place, choose_place, load_base, load_tokenizer
+from service.training.model.pause_points import add_pause_points
 from service.training.model.probe import probe
 from service.training.model.warm_start import ADAPTER_WEIGHTS, lora_shape, named_base
 from service.training.parallel.launcher import RankPlace
@@ -56,6 +60,7 @@ def run(
     flag: StopFlag,
     enter: Callable[[str], None],
     rank: RankPlace | None = None,
+    traffic: Traffic | None = None,
 ) -> Succeeded | Stopped:
     """Train according to `spec`, sending messages to `channel` and announcing phases to `enter`.
 
@@ -65,6 +70,7 @@ def run(
     _silence_libraries()
     place = settle_dtype(choose_place(), spec)
     ranks = join(rank, spec.gpus, place)
+    pacer = _pacer(spec, place, traffic, flag)
     flag = ranks.agree_on(flag)
     limit_memory(spec.max_memory_bytes, place.device)
     shape = lora_shape(spec)
@@ -100,6 +106,8 @@ def run(
         set_seed(spec.seed)
         model = add_adapter(base, spec, shape)
         _note_experts(base, channel)
+        if pacer:
+            add_pause_points(base, pacer.pause)
         if spec.sharding == "fsdp":
             shard(model, place, ranks)
     plan = Plan(
@@ -113,7 +121,7 @@ def run(
         portions=data.training.portions,
     )
     due = checkpoint_steps(identity.total_steps, spec.n_checkpoints)
-    progress = Progress(channel, flag, due, pause_at)
+    progress = Progress(channel, flag, due, pause_at, pacer)
     trainer = TRAINERS[spec.method](model, plan, tokenizer, flag, [progress])
     trainer.remove_callback(PrinterCallback)
     progress.attach(trainer)
@@ -140,6 +148,18 @@ def run(
 
     enter("saving the adapter")
     return _succeeded(trainer, step, channel)
+
+
+def _pacer(spec: TrainSpec, place: Place, traffic: Traffic | None, flag: StopFlag) -> Pacer | None:
+    if spec.chat_budget_ms is None or traffic is None:
+        return None
+    finish = torch.cuda.synchronize if place.device == "cuda" else _nothing
+    # The rank's own flag: all ranks would have to ask for the common one at the same moments.
+    return Pacer(spec.chat_budget_ms, traffic, flag, finish=finish)
+
+
+def _nothing() -> None:
+    """A CPU has always done what it was given."""
 
 
 def _silence_libraries() -> None:

@@ -1,7 +1,7 @@
 """Launch and supervise a run on several devices, with one process (rank) per device.
 
 The process that the worker started becomes the supervisor and does not import torch. It forwards
-the messages of rank 0, passes a stop command to all ranks, and ends all of them when one fails.
+the messages of rank 0, passes commands to all ranks, and ends all of them when one fails.
 Ranks die with their supervisor just as it dies with the worker: through the kernel (on Linux) and
 through the end of file on stdin.
 """
@@ -39,6 +39,7 @@ from service.training.contract.protocol import (
     parse_message,
 )
 from service.training.contract.spec import TrainSpec
+from service.training.contract.traffic import Traffic
 
 log: Final = logging.getLogger(__name__)
 
@@ -69,7 +70,9 @@ class RankPlace(BaseModel):
     listen_fd: int | None = None
 
 
-def supervise(spec: TrainSpec, spec_file: str, channel: Channel, flag: StopFlag) -> int:
+def supervise(
+    spec: TrainSpec, spec_file: str, channel: Channel, flag: StopFlag, traffic: Traffic
+) -> int:
     """Run the ranks of `spec` and return the exit code.
 
     If a signal killed a rank, this process dies by the same signal, so that the parent sees what it
@@ -78,7 +81,7 @@ def supervise(spec: TrainSpec, spec_file: str, channel: Channel, flag: StopFlag)
     ranks: list[_Rank] = []
     try:
         _start(ranks, spec, spec_file)
-        _watch(ranks, channel, flag)
+        _watch(ranks, channel, flag, traffic)
     finally:
         for rank in ranks:
             rank.end()
@@ -205,9 +208,9 @@ def environment(index: int, count: int) -> dict[str, str]:
     return env
 
 
-def _watch(ranks: list[_Rank], channel: Channel, flag: StopFlag) -> None:
+def _watch(ranks: list[_Rank], channel: Channel, flag: StopFlag, traffic: Traffic) -> None:
     """Return once rank 0 is done or any rank has failed, and the others had time to exit too."""
-    has_told = False
+    has_told, reports = False, 0
     give_up_at = float("inf")
     with selectors.DefaultSelector() as selector:
         for rank in ranks:
@@ -217,6 +220,10 @@ def _watch(ranks: list[_Rank], channel: Channel, flag: StopFlag) -> None:
                 has_told = True
                 for rank in ranks:
                     rank.send(encode(StopCommand()))
+            if traffic.count != reports and (newest := traffic.newest):
+                reports = traffic.count
+                for rank in ranks:
+                    rank.send(encode(newest))
             for key, _ in selector.select(_POLL_S):
                 if not key.data.read(channel, flag):
                     selector.unregister(key.fileobj)

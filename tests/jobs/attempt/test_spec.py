@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from service.fleet.capacity import measure
+from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.task import Attempt
 from service.jobs.scheduling.gpu_turns import Turns
@@ -38,6 +39,7 @@ async def test_every_attempt_renders_the_date_of_the_jobs_creation(
         settings=api.settings,
         upstreams=Upstreams({}),
         turns=Turns(api.settings),
+        chats=ChatLoad(),
     )
     attempt._dir.mkdir(parents=True)
     spec = TrainSpec.model_validate_json((await attempt._write_spec()).read_bytes())

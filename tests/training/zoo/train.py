@@ -9,6 +9,7 @@ from typing import Literal
 
 from service.training import Message, Succeeded, TrainSpec, parse_message
 from service.training.contract.channel import Channel, StopFlag
+from service.training.contract.traffic import Traffic
 from tests.training.forked import in_fork
 from tests.training.zoo.families import Family, make
 
@@ -66,7 +67,7 @@ def _force(path: CodePath) -> None:
 def _train(spec: TrainSpec, channel: Channel) -> None:
     from service.training.__main__ import outcome_of
 
-    outcome = outcome_of(spec, None, channel, StopFlag())
+    outcome = outcome_of(spec, None, channel, StopFlag(), Traffic())
     channel.send(outcome)
     if isinstance(outcome, Succeeded):
         scores = _scores_after_reloading(spec, outcome)

@@ -1,0 +1,84 @@
+"""Pacing of a trainer that shares its device with engines: its input, and the time it gave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+from service.config import Settings
+from service.core import metrics, tasks
+from service.core.child import Child
+from service.inference.chat_load import ChatLoad
+from service.training.contract.protocol import StepDone, TrafficCommand, encode
+
+_AT_LEAST_EVERY_S = 1.0
+
+
+def chat_budget_ms(settings: Settings) -> int | None:
+    """Return the latency budget of chats next to a training; None if trainings are not paced.
+
+    Those of a Ray cluster are not: they do not share a device with an engine.
+    """
+    is_beside = settings.gpu_sharing == "share" and settings.ray_address is None
+    return (settings.train_slo_ms or None) if is_beside else None
+
+
+class Pacing:
+    """Pacing of one attempt."""
+
+    def __init__(self, load: ChatLoad, budget_ms: int) -> None:
+        self._load = load
+        self._budget_ms = budget_ms
+        self._began = time.monotonic()
+        self._rested_s = 0.0
+
+    @contextlib.asynccontextmanager
+    async def reporting_to(self, child: Child) -> AsyncIterator[None]:
+        """Report the chats to a trainer during a block."""
+
+        async def report() -> None:
+            await self._report(child)
+
+        task = asyncio.create_task(tasks.keep("pacing", report), name="pacing")
+        try:
+            yield
+        finally:
+            await tasks.end(task)
+
+    async def _report(self, child: Child) -> None:
+        while True:
+            # Without a state, nothing is sent: the trainer then takes the least.
+            if (state := self._load.state) is not None:
+                metrics.CHAT_LATENCY_SECONDS.cell().set((state.p95_ms or 0) / 1000)
+                command = TrafficCommand(in_flight=state.in_flight, p95_ms=state.p95_ms)
+                await child.send(encode(command))
+            await self._load.change(_AT_LEAST_EVERY_S)
+
+    def begin(self) -> None:
+        """Start to measure: the trainer takes its first step now."""
+        self._began = time.monotonic()
+
+    def step(self, message: StepDone) -> None:
+        """Take a step into account."""
+        rested_s = message.rested_seconds or 0.0
+        self._rested_s += rested_s
+        metrics.TRAIN_RESTED_SECONDS.cell().inc(rested_s)
+
+    def summary(self) -> tuple[str, dict[str, float | int | str | None]]:
+        """Return what was given to chats so far, as the message and data of an event."""
+        seconds = max(time.monotonic() - self._began, self._rested_s, 0.001)
+        share, p95_ms = self._rested_s / seconds, self._load.p95_since(self._began)
+        chats = "no chats" if p95_ms is None else f"their p95 latency was {p95_ms:,.0f} ms"
+        message = (
+            f"paced: {share:.0%} of the time given to chats ({chats}, the budget is "
+            f"{self._budget_ms:,} ms)"
+        )
+        return message, {
+            "code": "paced",
+            "rested_seconds": round(self._rested_s, 1),
+            "rested_share": round(share, 3),
+            "chat_p95_ms": p95_ms,
+            "chat_budget_ms": self._budget_ms,
+        }

@@ -1,0 +1,123 @@
+"""How `up` lets engines and trainings share GPUs if chats have a latency budget.
+
+With a budget (`train_slo_ms`), trainings run next to engines if there is room for both, and are
+paced. Otherwise engines sleep while a job trains. Pure functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from service.config import GIB, Settings
+from service.fleet.workers import Capacity
+from service.jobs.planning.machines import shape_of
+from service.jobs.planning.memory_plan import Training, plan
+from service.models.catalogue import BaseModelEntry
+from service.standalone.placement import Placement, Sharing, Wanted, place
+from service.training.contract.hyperparameters import RESOLVED
+
+# QLoRA of rank 16 on rows that are long for most data sets.
+BATCH, LENGTH = 8, 2048
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How GPUs are shared, and the reason if it follows from the latency budget of chats."""
+
+    sharing: Sharing
+    why: str | None = None
+
+
+def choose_sharing(
+    gpus: Sequence[int],
+    entries: Sequence[BaseModelEntry],
+    wanted: Sequence[Wanted],
+    settings: Settings,
+    memory_bytes: int,
+    *,
+    is_set: bool,
+    has_bf16: bool | None = None,
+) -> Choice:
+    """Choose how engines and trainings share GPUs of these sizes in bytes.
+
+    `wanted` are the engines of `entries`. `is_set`: the operator has chosen `gpu_sharing`. Then
+    `separate` and `share` stay, and `time-slice` becomes `share` if there is a budget and room for
+    both, without smaller weights for an engine.
+    """
+    if not settings.train_slo_ms or not gpus or (is_set and settings.gpu_sharing != "time-slice"):
+        return Choice(settings.gpu_sharing)
+    beside = settings.model_copy(update={"gpu_sharing": "share"})
+    placement = place(gpus, wanted, beside, memory_bytes)
+    turns = settings.model_copy(update={"gpu_sharing": "time-slice"})
+    missing = _smaller(placement, place(gpus, wanted, turns, memory_bytes))
+    missing = missing or _missing(placement, entries, beside, has_bf16)
+    if missing is not None:
+        return Choice("time-slice", f"{missing}, so engines sleep while a job trains")
+    budget = f"{settings.train_slo_ms:,} ms"
+    if placement.sharing == "separate":
+        return Choice("share", "trainings have GPUs of their own and need not be paced")
+    return Choice(
+        "share", f"trainings run next to engines and rest to keep the p95 of chats below {budget}"
+    )
+
+
+def _smaller(beside: Placement, turns: Placement) -> str | None:
+    """Return which engine would need smaller weights to run next to a training."""
+    for engine in beside.engines:
+        alone = turns.engine(engine.model)
+        form = engine.sizes.base.quantization
+        if alone is not None and form != alone.sizes.base.quantization:
+            return f"next to a training, the engine of {engine.model} would need weights in {form}"
+    return None
+
+
+def _missing(
+    placement: Placement,
+    entries: Iterable[BaseModelEntry],
+    settings: Settings,
+    has_bf16: bool | None,
+) -> str | None:
+    """Return what does not fit if engines and trainings run at the same time."""
+    for engine in placement.unplaced:
+        return f"the engine of {engine.model} does not fit next to a training"
+    machine = machine_of(placement, settings, has_bf16)
+    for entry in entries:
+        if (shape := shape_of(entry)) is None:
+            return f"what a training of {entry.id} needs is unknown"
+        there = plan(usual_training(entry, settings), shape, machine)
+        if not there.fits:
+            left = (there.available or 0) / GIB
+            return (
+                f"a training of {entry.id} needs {there.needed / GIB:.1f} GiB, and the engines "
+                f"leave {left:.1f} GiB"
+            )
+    return None
+
+
+def machine_of(placement: Placement, settings: Settings, has_bf16: bool | None) -> Capacity:
+    """Return what one training may use."""
+    return Capacity(
+        device="cuda",
+        device_name="GPU",
+        gpus=min(settings.trainer_gpus or len(placement.worker), len(placement.worker)),
+        memory_bytes=min(placement.trainer_on(gpu) for gpu in placement.worker),
+        sharding=settings.trainer_sharding,
+        has_bf16=has_bf16,
+    )
+
+
+def usual_training(entry: BaseModelEntry, settings: Settings) -> Training:
+    """Return the training that plans are for."""
+    length = min(LENGTH, entry.context_length)
+    chosen = RESOLVED["supervised"].model_validate(
+        {
+            "batch_size": BATCH,
+            "n_epochs": 1,
+            "learning_rate_multiplier": 1,
+            "learning_rate": 2e-4,
+            "max_seq_length": length,
+            "packing": False,
+        }
+    )
+    return Training(chosen, "supervised", length, settings.tokens_at_once)
