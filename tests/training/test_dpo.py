@@ -115,6 +115,7 @@ def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
     )
     place = Place("cpu", torch.float32)
     shape = spec.hyperparameters.lora.settled()
+    torch.manual_seed(1)  # also for the other half of the adapter
     model = add_adapter(load_base(spec, place), spec, shape)
     corpus = encode_corpus(
         read_preferences(few_preferences, param="p"), ChatEncoder(tokenizer, 128), 128
@@ -122,7 +123,6 @@ def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
     run = identify(spec, lora=shape, packing=False, data="x", total_steps=12)
     plan = Plan(spec, run, corpus.samples, (), "padded", place)
     made = PreferenceTrainer(model, plan, tokenizer, StopFlag(), [])
-    torch.manual_seed(1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -168,6 +168,27 @@ def test_the_loss_and_its_gradient_are_trls(trainer):
     assert found["train_reward_accuracy"] == pytest.approx(rewards["rewards/accuracies"][-1])
     assert found["train_reward_margin"] == pytest.approx(rewards["rewards/margins"][-1], abs=1e-4)
     assert found["train_mean_token_accuracy"] == pytest.approx(rewards["mean_token_accuracy"][-1])
+
+
+def test_the_reference_scores_each_pair_once(trainer, monkeypatch):
+    """Also in another batch, as in the next epoch, and in a process that has the checkpoint."""
+    trainer.reference_scores = type(trainer.reference_scores)(len(trainer.plan.training), 2)
+    samples = batches.to_dataset(trainer.plan.training)
+    collate = batches.PaddedPairs(10**6)
+    first, second = (collate([samples[i] for i in batch])["parts"][0] for batch in ((0, 3), (1, 2)))
+    for part in (first, second):
+        trainer.compute_loss(trainer.model, dict(part))
+    mixed = collate([samples[i] for i in (3, 1)])["parts"][0]
+
+    def no_reference(_):
+        raise AssertionError("the reference was computed again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "_reference_log_probs", no_reference)
+        kept = trainer.compute_loss(trainer.model, dict(mixed))
+    trainer.reference_scores = type(trainer.reference_scores)(len(trainer.plan.training), 2)
+    anew = trainer.compute_loss(trainer.model, dict(mixed))
+    torch.testing.assert_close(kept, anew, rtol=1e-5, atol=1e-6)
 
 
 def test_a_gradient_that_is_no_number_moves_nothing(trainer):

@@ -106,6 +106,7 @@ def columns(ids, labels, is_good=True):
         "input_ids": torch.tensor(ids),
         "labels": torch.tensor(labels),
         "is_good": torch.tensor(is_good),
+        "number": torch.tensor(ids[0]),
     }
 
 
@@ -118,6 +119,7 @@ def test_a_mismatch_is_a_prompt_with_the_answer_of_the_next():
     (part,) = batch["parts"]
     assert batch["units"] == 3
     assert part["is_good"].tolist() == [True, False, True]
+    assert part["numbers"] == [1, 5, 8]
     # Cut at three tokens.
     assert part["mismatched"]["input_ids"].tolist() == [[1, 2, 6], [5, 9, 0], [8, 3, 4]]
     assert part["mismatched"]["labels"].tolist() == [

@@ -8,7 +8,7 @@ them apart. A joined row has no padding; `attention` keeps its samples apart.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from service.training.data.layout import pack, packed_parts, padded_parts
-from service.training.data.tokens import IGNORED, Example, JudgedSample
+from service.training.data.tokens import IGNORED, Example, JudgedSample, Sample
 
 _PAD: Final = 0  # never attended to, never a label: any id works
 _PREFIXES: Final = ("", "worse_")
@@ -28,11 +28,12 @@ _Columns = Mapping[str, Tensor]
 Collator = Callable[[Sequence[_Columns]], dict[str, Any]]
 
 
-def to_dataset(examples: Sequence[Example]) -> datasets.Dataset:
+def to_dataset(examples: Sequence[Example], first: int = 0) -> datasets.Dataset:
     """Build an in-memory dataset that is read as tensors.
 
     It has int32 columns `input_ids` and `labels`. For pairs, these hold the better answer, and
     `worse_input_ids` and `worse_labels` hold the worse one. Judged answers have a column `is_good`.
+    Examples that are compared with a reference have a `number`, counted from `first`.
     """
     rows = [example.rows for example in examples]
     columns: dict[str, Any] = {}
@@ -44,6 +45,9 @@ def to_dataset(examples: Sequence[Example]) -> datasets.Dataset:
     if labels := [example.is_good for example in examples if isinstance(example, JudgedSample)]:
         columns["is_good"] = labels
         features["is_good"] = datasets.Value("bool")
+    if not isinstance(examples[0], Sample):
+        columns["number"] = list(range(first, first + len(examples)))
+        features["number"] = datasets.Value("int32")
     return datasets.Dataset.from_dict(columns, features=datasets.Features(features)).with_format(
         "torch"
     )
@@ -74,7 +78,7 @@ class Padded:
 class PaddedPairs:
     """`Padded` with two rows per pair: the better answers of all pairs of a part, then the worse.
 
-    `units` is the number of pairs.
+    `units` is the number of pairs. ``"numbers"`` of a part are those of its pairs.
     """
 
     budget: int
@@ -83,6 +87,7 @@ class PaddedPairs:
         lengths = [max(len(pair[f"{prefix}input_ids"]) for prefix in _PREFIXES) for pair in pairs]
         parts = [
             pad_rows([side(pairs[index], prefix) for prefix in _PREFIXES for index in part])
+            | {"numbers": numbers_of(pairs[index] for index in part)}
             for part in padded_parts(lengths, self.budget // 2)
         ]
         return _batch(parts) | {"units": len(pairs)}
@@ -152,6 +157,11 @@ def extent(part: Mapping[str, Any]) -> tuple[int, int]:
     if "cu_seq_lens_q" in part:
         return width, int(part["max_length_q"])
     return rows * width, width
+
+
+def numbers_of(samples: Iterable[_Columns]) -> list[int]:
+    """The numbers of examples."""
+    return [int(sample["number"]) for sample in samples]
 
 
 def side(pair: _Columns, prefix: str) -> _Columns:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from service.training.data.batches import Collator, pad_rows, side
+from service.training.data.batches import Collator, numbers_of, pad_rows, side
 from service.training.data.layout import padded_parts
 from service.training.data.tokens import IGNORED
 
@@ -21,8 +21,9 @@ _Columns = Mapping[str, Tensor]
 class PaddedJudged:
     """Collator like `Padded` for judged answers.
 
-    Each part also has ``"is_good"``, with one value per row, and ``"mismatched"``, with the padded
-    mismatch of each row. `units` is the number of answers. The samples must come from `Mismatched`.
+    Each part also has ``"is_good"``, with one value per row, ``"mismatched"``, with the padded
+    mismatch of each row, and ``"numbers"``, with those of its answers. `units` is the number of
+    answers. The samples must come from `Mismatched`.
     """
 
     budget: int
@@ -81,4 +82,5 @@ def _part(samples: Sequence[_Columns]) -> dict[str, Any]:
     return pad_rows(samples) | {
         "is_good": torch.stack([sample["is_good"] for sample in samples]),
         "mismatched": mismatched,
+        "numbers": numbers_of(samples),
     }

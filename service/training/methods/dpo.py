@@ -51,10 +51,10 @@ class PreferenceTrainer(ReferenceTrainer, DPOTrainer):
         position on a CPU, computes metrics that are never read, and weights the pairs of a short
         part more than others.
         """
-        tokens = int(inputs.pop("token_count"))
+        tokens, numbers = int(inputs.pop("token_count")), inputs.pop("numbers")
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-        reference = self._reference_log_probs(inputs)
-        gained = self.beta * (outputs.log_probs - reference).sum(dim=1)
+        reference = self._reference_sums(inputs, numbers)
+        gained = self.beta * (outputs.log_probs.sum(dim=1) - reference)
         better, worse = gained.chunk(2)
         loss_sum: Tensor = -logsigmoid(better - worse).sum()
         # Accuracy covers only the preferred answers, which the model is to learn.

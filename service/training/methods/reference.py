@@ -6,18 +6,32 @@ switched off or, after a warm start, replaced by TRL's frozen "ref" copy of the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
+from transformers import TrainerCallback
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
 from service.training.contract.channel import StopFlag
 from service.training.loop.plan import Plan
+from service.training.methods.reference_scores import ReferenceScores
 from service.training.methods.trainer import AdapterTrainer
 
 _REFERENCE: Final = "ref"  # TRL's name
+
+
+class _Sharing(TrainerCallback):
+    """Shares the reference's scores among the ranks, which see other examples in each epoch."""
+
+    def __init__(self, trainer: ReferenceTrainer) -> None:
+        self._trainer = trainer
+
+    def on_epoch_end(self, *_: Any, **__: Any) -> None:
+        self._trainer.reference_scores.share(self._trainer.plan.ranks)
 
 
 class ReferenceTrainer(AdapterTrainer):
@@ -31,6 +45,9 @@ class ReferenceTrainer(AdapterTrainer):
         if plan.spec.warm_start_path is None and _REFERENCE in model.peft_config:
             # A fresh adapter equals the base model, and switching it off takes no memory.
             model.delete_adapter(_REFERENCE)
+        examples = len(plan.training) + len(plan.validation)
+        self.reference_scores = ReferenceScores(examples, len(plan.training[0].rows))
+        self.add_callback(_Sharing(self))
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset  # already tokenized, with the same prompt that serving sends
@@ -50,3 +67,31 @@ class ReferenceTrainer(AdapterTrainer):
         name = _REFERENCE if _REFERENCE in adapted.peft_config else None
         with use_adapter(adapted, adapter_name=name):
             return self._log_probs(rows)
+
+    def _reference_sums(self, rows: dict[str, Any], numbers: Sequence[int]) -> Tensor:
+        """Log-probability of each answer in `rows` under the reference, without gradient.
+
+        `numbers` are those of the examples. They are computed once in a run.
+        """
+        known, ranks = self.reference_scores.get(numbers), self.plan.ranks
+        is_missing = known is None
+        if ranks.size > 1:  # with FSDP, all ranks take part in a forward pass, or none
+            is_missing = ranks.totals([float(is_missing)])[0] > 0
+        if known is not None and not is_missing:
+            return known.to(rows["input_ids"].device, torch.float32)
+        sums = self._reference_log_probs(rows).sum(dim=1)
+        self.reference_scores.put(numbers, sums)
+        return sums
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.reference_scores.share(self.plan.ranks)
+        super()._save_checkpoint(model, trial)
+
+    def _write_state(self, folder: Path, step: int) -> None:
+        super()._write_state(folder, step)
+        self.reference_scores.write(folder)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        if checkpoint is not None:
+            self.reference_scores.read(Path(checkpoint))

@@ -106,7 +106,7 @@ class AdapterTrainer(Trainer):
 
     def _prepare_validation(self) -> None:
         rows = sorted(self.plan.validation, key=lambda example: example.length)
-        self._all_validation = to_dataset(rows) if rows else None
+        self._all_validation = to_dataset(rows, len(self.plan.training)) if rows else None
         self._some_validation = self._all_validation
         if self._all_validation and len(rows) > VALIDATION_ROWS and not self.plan.spec.selects:
             share = len(rows) / VALIDATION_ROWS
@@ -284,10 +284,7 @@ class AdapterTrainer(Trainer):
             if ranks.is_first:
                 # Bypass TRL's method, which writes a model card.
                 Trainer._save_checkpoint(self, model, trial)  # noqa: SLF001
-                if self.plan.spec.selects:
-                    self.selection.write(folder, step, self.best_weights)
-                if self._scale is not None:
-                    self._scale.write(folder)
+                self._write_state(folder, step)
             # Only the first rank writes: the others may be on machines with other disks.
             states = ranks.collect(f"random-state/{step}", random_state())
             if ranks.is_first:
@@ -298,6 +295,13 @@ class AdapterTrainer(Trainer):
             # A partial checkpoint is useless, and its disk space may be needed after the failure.
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _write_state(self, folder: Path, step: int) -> None:
+        """Add to a checkpoint what the Trainer does not know. Raises OSError."""
+        if self.plan.spec.selects:
+            self.selection.write(folder, step, self.best_weights)
+        if self._scale is not None:
+            self._scale.write(folder)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(checkpoint)
