@@ -14,6 +14,7 @@ import transformers
 from transformers import PreTrainedModel, PrinterCallback, set_seed
 
 from service.training.contract.channel import Channel, StopFlag
+from service.training.contract.lora import LoraShape
 from service.training.contract.protocol import Noted, Started, Stopped, Succeeded, Warned
 from service.training.contract.spec import TrainSpec
 from service.training.contract.traffic import Traffic
@@ -102,12 +103,7 @@ def run(
 
     enter("loading the base model")
     with memory_errors(spec, place.device, lambda: (0, 0)), conversion_errors():
-        base = load_base(spec, place)
-        set_seed(spec.seed)
-        model = add_adapter(base, spec, shape)
-        _note_experts(base, channel)
-        if pacer:
-            add_pause_points(base, pacer.pause)
+        model = _load_adapted(spec, place, shape, channel, pacer)
         if spec.sharding == "fsdp":
             shard(model, place, ranks)
     plan = Plan(
@@ -214,6 +210,18 @@ def _rows(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
         )
     )
     return "padded"
+
+
+def _load_adapted(
+    spec: TrainSpec, place: Place, shape: LoraShape, channel: Channel, pacer: Pacer | None
+) -> Any:
+    base = load_base(spec, place)
+    set_seed(spec.seed)
+    model = add_adapter(base, spec, shape)
+    _note_experts(base, channel)
+    if pacer:
+        add_pause_points(base, pacer.pause)
+    return model
 
 
 def _note_experts(base: PreTrainedModel, channel: Channel) -> None:
