@@ -71,9 +71,11 @@ class RayNode:
     def scratch(self) -> Path:
         return self.folder / "scratch"
 
-    def start(self, *also_hidden: Path) -> None:
+    def start(self, *also_hidden: Path, full_disk: bool = False) -> None:
         """Start the node. It sees empty folders in place of the hidden ones."""
         mounts = [f"mount -t tmpfs none '{path}'" for path in (*self.hidden, *also_hidden)]
+        if full_disk:
+            mounts.append(f"mount -t tmpfs -o size=4k none '{self.scratch}'")
         ray = f"exec '{sys.executable}' -m ray.scripts.scripts start {' '.join(self.words)}"
         self.scratch.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log").open("ab") as log:

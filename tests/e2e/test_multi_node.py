@@ -17,6 +17,7 @@ import httpx
 import openai
 import psutil
 import pytest
+from openai.types.fine_tuning.fine_tuning_job import Error
 
 from service.standalone.services import free_port
 from tests.e2e.conftest import ONE_THREAD, START_S, TINY_MODEL, Stack, started, wait_for
@@ -34,7 +35,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(900),
     pytest.mark.skipif(
-        "FINETUNED_MULTI_NODE" not in os.environ, reason="8 minutes: 'make multi-node' runs it"
+        "FINETUNED_MULTI_NODE" not in os.environ, reason="6 minutes: 'make multi-node' runs it"
     ),
 ]
 
@@ -255,13 +256,26 @@ def answers(engine: str, log: Path) -> list[str]:
 def test_base_model_that_a_node_lacks_is_named(ray_sdk, file_id, cluster, tiny_model_path):
     cluster.other.kill()
     cluster.other.start(tiny_model_path)
-    job_id = start_job(ray_sdk, file_id, epochs=1)
+    error = error_of(ray_sdk, start_job(ray_sdk, file_id, epochs=1))
+    assert "is missing on 1 of 2 nodes of the Ray cluster" in error.message
+
+
+def test_full_disk_of_a_node_is_named(ray_sdk, file_id, cluster):
+    cluster.other.kill()
+    cluster.other.start(full_disk=True)
+    error = error_of(ray_sdk, start_job(ray_sdk, file_id, epochs=1))
+    assert error.code == "disk_full"
+    assert "a node of the Ray cluster" in error.message
+
+
+def error_of(sdk: openai.OpenAI, job_id: str) -> Error:
+    """Wait for the end of a job that fails, and return its error."""
     job = wait_for(
         lambda: (
-            (j := ray_sdk.fine_tuning.jobs.retrieve(job_id)).status in ("failed", "succeeded") and j
+            (j := sdk.fine_tuning.jobs.retrieve(job_id)).status in ("failed", "succeeded") and j
         ),
         240,
         "the end of the job",
     )
-    assert job.error is not None, messages(ray_sdk, job_id)
-    assert "is missing on 1 of 2 nodes of the Ray cluster" in job.error.message
+    assert job.error is not None, messages(sdk, job_id)
+    return job.error

@@ -26,7 +26,7 @@ from typing import Any, Final
 from service.training.cluster.node import RankHost, versions
 from service.training.cluster.place import Cluster
 from service.training.contract.channel import Channel, StopFlag
-from service.training.contract.failures import TrainingFailure
+from service.training.contract.failures import TrainingFailure, classify
 from service.training.contract.protocol import (
     EXIT_FAILED,
     EXIT_STOPPED,
@@ -59,6 +59,7 @@ _GRACE_S: Final = 5.0
 # is gone, which is no failure of the run.
 _NODE_GRACE_S: Final = 60.0
 _END_S: Final = 30.0
+_NO_PACKAGE: Final = "No module named"
 
 
 class _ClusterLost(Exception):
@@ -175,15 +176,28 @@ class Run:
         self._group: Any = None
         self._ranks: list[_Rank] = []
         self._leaders: list[Any] = []  # one actor of each node
-        self._folder_of_first = ""
 
     def verdict(self) -> Failed | int:
-        """Start the ranks, and return the outcome of the run. Raises `_ClusterLost`, `_Stopped`."""
+        """Start the ranks, and return the outcome of the run.
+
+        Raises `_ClusterLost`, `_Stopped` and `TrainingFailure`.
+        """
         try:
             self._place()
             self._start()
             self._watch()
+        except self._ray.exceptions.RayTaskError as error:
+            # An error of an actor's method, such as a full disk.
+            doing = "copying files to or from a node of the Ray cluster"
+            raise classify(error.cause, doing=doing, output_dir=self._spec.output_dir) from None
         except self._ray.exceptions.RayError as error:
+            if _NO_PACKAGE in str(error):
+                log.error("%s", str(error)[-2000:])
+                raise TrainingFailure(
+                    "internal_error",
+                    "Nodes of the Ray cluster lack packages. Ask the operator to install "
+                    "finetuned-server[worker,ray] on all of them; the worker's log names one.",
+                ) from None
             raise _ClusterLost(f"{type(error).__name__}: {error}") from error
         lost = [rank for rank in self._ranks if rank.lost]
         verdict = judge(self._ranks)
@@ -252,7 +266,6 @@ class Run:
         folders = dict(
             zip(leaders, get([leader.prepare.remote() for leader in self._leaders]), strict=True)
         )
-        self._folder_of_first = folders[nodes[0]]
         for path, name in self.inputs():
             self._send_file(path, [f"{folder}/{name}" for folder in folders.values()])
         if self._flag.is_set():
