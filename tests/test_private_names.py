@@ -204,6 +204,13 @@ USED = [
     ),
     internals(
         "vllm",
+        "vllm/model_executor/layers/rotary_embedding/base.py",
+        "RotaryEmbedding",
+        "forward_cpu forward_native",
+        "service/inference/engine/cpu_rope.py",
+    ),
+    internals(
+        "vllm",
         _PUNICA,
         "PunicaWrapperCPU",
         "add_lora_embedding add_lora_linear add_lora_logits",

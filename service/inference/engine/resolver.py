@@ -60,11 +60,12 @@ def register() -> None:
 
     if not process.is_ours():
         return
-    from service.inference.engine import cpu_experts, cpu_fork, cpu_lora, cpu_wait
+    from service.inference.engine import cpu_experts, cpu_fork, cpu_lora, cpu_rope, cpu_wait
 
     process.die_with_parent()
     cpu_fork.install()
     cpu_lora.install()
     cpu_experts.install(Path(os.environ[process.MODEL_PATH_VARIABLE]))
+    cpu_rope.install()
     cpu_wait.install()
     LoRAResolverRegistry.register_resolver("finetuned", RegistryResolver())

@@ -48,7 +48,7 @@ _ATTENTION: Final = ("k_proj", "o_proj", "q_proj", "v_proj")
 _DENSE: Final = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj")
 _LATENT: Final = ("kv_a_proj_with_mqa", "o_proj", "q_a_proj", "q_b_proj")
 
-Served = Literal["yes", "no", "not shown"]
+Served = Literal["yes", "no"]
 
 
 @dataclass(frozen=True)
@@ -213,17 +213,20 @@ FAMILIES: Final = (
         "DeepseekV2Config",
         _mixture(**_LATENT_SIZES, n_group=1, topk_group=1),
         layers=_LATENT,
-        serves="not shown",
-        why="vLLM scores the tiny model differently, also without an adapter; the cause is unknown",
     ),
     Family(
         "DeepSeek-V3",
         "DeepseekV3ForCausalLM",
         "DeepseekV3Config",
-        _mixture(**_LATENT_SIZES, n_group=2, topk_group=1, topk_method="noaux_tc"),
+        # vLLM takes the function of the router from the config, where transformers has no other.
+        _mixture(
+            **_LATENT_SIZES,
+            n_group=2,
+            topk_group=1,
+            topk_method="noaux_tc",
+            scoring_func="sigmoid",
+        ),
         layers=_LATENT,
-        serves="not shown",
-        why="as DeepSeek-V2",
     ),
     Family(
         "gpt-oss",

@@ -130,9 +130,10 @@ def main(file: Path) -> None:
     import vllm.entrypoints.llm
     import vllm.v1.worker.cpu_model_runner  # noqa: F401  # once, before the forks
 
-    from service.inference.engine import cpu_lora
+    from service.inference.engine import cpu_lora, cpu_rope
 
     cpu_lora.install()
+    cpu_rope.install()
     for name, order in json.loads(file.read_text()).items():
         if (pid := os.fork()) == 0:
             _answer(name, order)
