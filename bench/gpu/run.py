@@ -2,6 +2,7 @@
 
     python bench/gpu/run.py [--model FOLDER] [--rows 256] [--rounds 2] [--only NAME …]
         [--unsloth PYTHON] [--write] [--device cuda|cpu] [--tiny] [--no-loss]
+        [--tokens-at-once N]
 
 All contestants use the same base model, rows, batch size, rank, learning rate and precision
 (bfloat16, or float16 on GPUs that lack it), with LoRA on 16-bit weights and QLoRA on NF4. Each is a
@@ -11,8 +12,8 @@ only. Afterwards, the same code scores all adapters on held-out rows, unless `--
 
 Unsloth is measured if this environment has it, or that of `--unsloth PYTHON`. `--write` puts the
 table into docs/benchmarks.md. Without a GPU, this ends with exit code 2, except with
-`--device cpu`. With `--tiny`, the base model is tiny and random, which only shows that the
-benchmark works.
+`--device cpu`. `--tokens-at-once` is for our trainer. With `--tiny`, the base model is tiny and
+random, which only shows that the benchmark works.
 """
 
 from __future__ import annotations
@@ -43,8 +44,13 @@ _LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "unsloth")
 Contestant = Callable[[Task], Figures]
 
 
-def contestants(half: str, unsloth: str | None) -> dict[str, Contestant]:
-    """Return the contestants by name. `half` is `bf16` or `fp16`."""
+def contestants(
+    half: str, unsloth: str | None, tokens_at_once: int | None = None
+) -> dict[str, Contestant]:
+    """Return the contestants by name. `half` is `bf16` or `fp16`.
+
+    `tokens_at_once` is for our trainer, or None for its default.
+    """
     options = {"LoRA": (f"--{half}",), "QLoRA": (f"--{half}", "--nf4")}
 
     def plain(*given: str) -> Contestant:
@@ -59,8 +65,10 @@ def contestants(half: str, unsloth: str | None) -> dict[str, Contestant]:
         found[f"TRL, {kind}, no checkpointing"] = plain(*given, "--no-checkpointing")
         if unsloth is not None:
             found[f"Unsloth, {kind}"] = fast(unsloth, *given)
-    found["finetuned, LoRA"] = ours
-    found["finetuned, QLoRA"] = lambda task: ours(task, quantization="nf4")
+    found["finetuned, LoRA"] = lambda task: ours(task, tokens_at_once=tokens_at_once)
+    found["finetuned, QLoRA"] = lambda task: ours(
+        task, quantization="nf4", tokens_at_once=tokens_at_once
+    )
     return found
 
 
@@ -171,6 +179,7 @@ def main() -> int:
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--no-loss", action="store_true")
+    parser.add_argument("--tokens-at-once", type=int, default=None)
     given = parser.parse_args()
     gpus = own_gpus() if given.device == "cuda" else []
     if given.device == "cuda" and not gpus:
@@ -184,7 +193,7 @@ def main() -> int:
     unsloth = given.unsloth or (sys.executable if has_unsloth else None)
     if unsloth is None:
         print("Unsloth is not installed here, and is not measured (--unsloth PYTHON).")
-    every = contestants(half, unsloth)
+    every = contestants(half, unsloth, given.tokens_at_once)
     chosen = {n: run for n, run in every.items() if given.only is None or n in given.only}
     if unknown := set(given.only or ()) - every.keys():
         parser.error(f"--only {', '.join(unknown)}: choose from {', '.join(every)}")

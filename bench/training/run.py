@@ -52,7 +52,13 @@ class Task:
         return self.folder / "out"
 
 
-def ours(task: Task, *, packing: object = "auto", quantization: str = "none") -> Figures:
+def ours(
+    task: Task,
+    *,
+    packing: object = "auto",
+    quantization: str = "none",
+    tokens_at_once: int | None = None,
+) -> Figures:
     spec = TrainSpec.model_validate(
         {
             "job_id": "bench",
@@ -62,6 +68,7 @@ def ours(task: Task, *, packing: object = "auto", quantization: str = "none") ->
             "output_dir": task.folder / "run",
             "n_checkpoints": 1,
             "seed": task.seed,
+            "tokens_at_once": tokens_at_once,
             "hyperparameters": {
                 "n_epochs": 1,
                 "batch_size": BATCH_SIZE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,9 @@ lora_sum = Lazy("service.training.model.lora_sum")
 models = Lazy("service.training.model.models")
 
 
-def adapted(folder, dtype: str, quantization: str = "none", **lora: Any) -> Any:
+def adapted(
+    folder: Path, dtype: str, quantization: str = "none", device: str = "cpu", **lora: Any
+) -> Any:
     """The tiny model with an adapter whose product is not zero."""
     spec = spec_of(
         job_id="x",
@@ -30,7 +33,7 @@ def adapted(folder, dtype: str, quantization: str = "none", **lora: Any) -> Any:
         **chosen(quantization=quantization, lora={"r": 4, **lora}).model_dump(),
     )
     torch.manual_seed(0)
-    base = models.load_base(spec, models.Place("cpu", getattr(torch, dtype)))
+    base = models.load_base(spec, models.Place(device, getattr(torch, dtype)))
     model = adapters.add_adapter(base, spec, spec.hyperparameters.lora.settled())
     models.keep_adapter_in_fp32(model)
     head.use_frozen_head(base)
@@ -42,9 +45,10 @@ def adapted(folder, dtype: str, quantization: str = "none", **lora: Any) -> Any:
 
 def step(model: Any, dtype: str = "float32") -> tuple[float, Any]:
     """The loss of a batch, and the gradient of the adapter."""
-    ids = torch.arange(5, 133).view(2, 64)
+    device = model.device.type
+    ids = torch.arange(5, 133, device=device).view(2, 64)
     model.zero_grad()
-    with torch.autocast("cpu", getattr(torch, dtype), enabled=dtype != "float32"):
+    with torch.autocast(device, getattr(torch, dtype), enabled=dtype != "float32"):
         outputs = model(input_ids=ids, labels=ids, fused_lm_head=True)
     loss = -outputs.log_probs.mean()
     loss.backward()
@@ -52,10 +56,13 @@ def step(model: Any, dtype: str = "float32") -> tuple[float, Any]:
     return loss.item(), torch.cat(gradients)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2)])
-def test_losses_and_gradients_are_those_of_peft(tiny_model_path, quantization, dtype, tolerance):
-    model = adapted(tiny_model_path, dtype, quantization)
+def test_losses_and_gradients_are_those_of_peft(
+    tiny_model_path, device, quantization, dtype, tolerance
+):
+    model = adapted(tiny_model_path, dtype, quantization, device)
     loss, gradient = step(model, dtype)
     lora_sum.sum_in_place(model)
     own_loss, own_gradient = step(model, dtype)
