@@ -9,8 +9,8 @@ from typing import Literal
 
 import msgspec
 
-# What a canonical row is: a conversation, a pair of answers, or an answer that was judged.
-RowFormat = Literal["chat", "preference", "labeled"]
+# What a canonical row is: a conversation, a pair of answers, an answer that was judged, or a text.
+RowFormat = Literal["chat", "preference", "labeled", "text"]
 
 
 class SourceFacts(msgspec.Struct, frozen=True):
@@ -49,5 +49,7 @@ def row_format_of(shape: object) -> RowFormat:
             return "preference"
         case "labeled":
             return "labeled"
+        case "text":
+            return "text"
         case _:
             return "chat"

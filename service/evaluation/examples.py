@@ -77,7 +77,7 @@ def is_system(message: Message) -> bool:
 
 
 def _example(row: Row, line: int) -> Example | None:
-    if row.get("label") is False:
+    if "text" in row or row.get("label") is False:
         return None
     owner = row if "messages" in row else row["input"]
     messages = [*owner["messages"], *row.get("preferred_output", ())]

@@ -183,6 +183,13 @@ def requested_hyperparameters(body: CreateJob) -> Requested:
 
 
 def _check_gate(body: CreateJob, hyperparameters: Requested) -> None:
+    if body.gate and not METHODS[body.method_name].has_answers:
+        raise BadRequest(
+            "A gate applies to the evaluation of the job, which compares answers; a training on "
+            "texts has none. Give an eval to compare the models, or omit the gate.",
+            param="gate",
+            code="invalid_value",
+        )
     if body.gate and body.validation_file is None and hyperparameters.validation_share is None:
         raise BadRequest(
             "A gate applies to the evaluation of the job, which needs held-out rows: give a "

@@ -62,7 +62,8 @@ DIFFERS: Final = {
     "fine_tuning.jobs.cancel": "",
     "fine_tuning.jobs.checkpoints.list": "",
     "fine_tuning.jobs.create": (
-        "methods `supervised`, `dpo` and `kto`; `reinforcement` is refused; more hyperparameters"
+        "methods `supervised`, `dpo`, `kto` and `pretraining`; `reinforcement` is refused; more "
+        "hyperparameters"
     ),
     "fine_tuning.jobs.list": "",
     "fine_tuning.jobs.list_events": "",

@@ -5384,7 +5384,7 @@ export interface components {
              * Shape
              * @description Structure of a row.
              */
-            shape?: ("chat" | "preference" | "labeled" | "prompt_completion" | "alpaca" | "sharegpt") | null;
+            shape?: ("chat" | "preference" | "labeled" | "prompt_completion" | "alpaca" | "sharegpt" | "text") | null;
             /**
              * Encoding
              * @description Text encoding, by its Python name.
@@ -7393,21 +7393,24 @@ export interface components {
         };
         /**
          * Method
-         * @description Training method: supervised on chats, DPO on pairs of answers, or KTO on labeled answers.
+         * @description Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers, or
+         *     continued pre-training on texts.
          */
         Method: {
             /**
              * Type
-             * @description Training method: `supervised` (on chats), `dpo` (on preferences), or `kto` (on labeled answers).
+             * @description Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on labeled answers), or `pretraining` (on texts).
              * @enum {string}
              */
-            type: "supervised" | "dpo" | "kto";
+            type: "supervised" | "dpo" | "kto" | "pretraining";
             /** @description Options for the `supervised` method. */
             supervised?: components["schemas"]["SupervisedMethod"] | null;
             /** @description Options for the `dpo` method. */
             dpo?: components["schemas"]["DpoMethod"] | null;
             /** @description Options for the `kto` method. */
             kto?: components["schemas"]["KtoMethod"] | null;
+            /** @description Options for the `pretraining` method. */
+            pretraining?: components["schemas"]["PretrainingMethod"] | null;
         };
         /**
          * MixedFile
@@ -8019,6 +8022,105 @@ export interface components {
              * @description Upper limit of the interval.
              */
             high: number;
+        };
+        /**
+         * PretrainingHyperparameters
+         * @description Hyperparameters of continued pre-training: those of supervised fine-tuning.
+         */
+        PretrainingHyperparameters: {
+            /**
+             * Batch Size
+             * @description Number of rows per training step.
+             * @default auto
+             */
+            batch_size?: number | "auto";
+            /**
+             * Learning Rate Multiplier
+             * @description Multiplier for the default learning rate of the model.
+             * @default auto
+             */
+            learning_rate_multiplier?: number | "auto";
+            /**
+             * N Epochs
+             * @description Number of passes over the training data.
+             * @default auto
+             */
+            n_epochs?: number | "auto";
+            /**
+             * Learning Rate
+             * @description Learning rate, up to 1. Overrides `learning_rate_multiplier`.
+             * @default auto
+             */
+            learning_rate?: number | "auto";
+            /**
+             * @default {
+             *       "r": "auto",
+             *       "alpha": "auto",
+             *       "dropout": 0
+             *     }
+             */
+            lora?: components["schemas"]["LoraOptions"];
+            /**
+             * Quantization
+             * @description Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
+             * @default nf4
+             * @enum {string}
+             */
+            quantization?: "nf4" | "none";
+            /**
+             * Max Seq Length
+             * @description Maximum sample length in tokens. Longer texts are cut into several samples, and longer chats are truncated.
+             * @default auto
+             */
+            max_seq_length?: number | "auto";
+            /**
+             * Packing
+             * @description Whether to pack several rows into one sequence.
+             * @default auto
+             */
+            packing?: boolean | "auto";
+            /**
+             * Warm Start
+             * @description Fine-tuned model whose adapter weights training starts from. It must have the same base model.
+             */
+            warm_start?: string | null;
+            /**
+             * Validation Share
+             * @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
+             */
+            validation_share?: number | null;
+            /** @description Early-stopping rule. Disabled if omitted. */
+            early_stopping?: components["schemas"]["EarlyStopping"] | null;
+            /**
+             * Keep Best
+             * @description If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+             * @default false
+             */
+            keep_best?: boolean;
+        };
+        /**
+         * PretrainingMethod
+         * @description Options of continued pre-training.
+         */
+        PretrainingMethod: {
+            /**
+             * @default {
+             *       "batch_size": "auto",
+             *       "learning_rate_multiplier": "auto",
+             *       "n_epochs": "auto",
+             *       "learning_rate": "auto",
+             *       "lora": {
+             *         "alpha": "auto",
+             *         "dropout": 0,
+             *         "r": "auto"
+             *       },
+             *       "quantization": "nf4",
+             *       "max_seq_length": "auto",
+             *       "packing": "auto",
+             *       "keep_best": false
+             *     }
+             */
+            hyperparameters?: components["schemas"]["PretrainingHyperparameters"];
         };
         /**
          * PreviewPending
@@ -8912,7 +9014,7 @@ export interface components {
              * @description Training method.
              * @enum {string}
              */
-            method: "supervised" | "dpo" | "kto";
+            method: "supervised" | "dpo" | "kto" | "pretraining";
             /**
              * Training File
              * @description ID of the training file.
@@ -9920,7 +10022,7 @@ export interface components {
             delimiter: string | null;
             shape: string;
             /** @enum {unknown} */
-            row_format: "chat" | "labeled" | "preference";
+            row_format: "chat" | "labeled" | "preference" | "text";
             columns: {
                 [key: string]: string;
             };

@@ -15,7 +15,13 @@ from service.datasets.facts import RowFormat
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.rows.lines import Batch, LongLine
 from service.datasets.rows.raw_json import parse
-from service.datasets.rows.shape import AssistantMessage, ChatRow, LabeledRow, PreferenceRow
+from service.datasets.rows.shape import (
+    AssistantMessage,
+    ChatRow,
+    LabeledRow,
+    PreferenceRow,
+    TextRow,
+)
 
 # Escapes that must occur in a batch before any of its lines can contain an escaped control
 # character. Searching the batch is cheap compared to inspecting each string, and searching
@@ -29,6 +35,7 @@ _MARK = re.compile(
 _chat = msgspec.json.Decoder(ChatRow).decode
 _preference = msgspec.json.Decoder(PreferenceRow).decode
 _labeled = msgspec.json.Decoder(LabeledRow).decode
+_text = msgspec.json.Decoder(TextRow).decode
 
 
 class _Verdicts(dict[tuple[type, ...], bool]):
@@ -169,10 +176,23 @@ def _odd_labeled(lines: list[bytes]) -> list[int]:
     return _odd_talks(lines, _labeled)
 
 
+def _odd_texts(lines: list[bytes]) -> list[int]:
+    odd: list[int] = []
+    for place, line in enumerate(lines):
+        try:
+            is_plain = bool(_text(line).text.strip())
+        except UNPLAIN:
+            is_plain = False
+        if not is_plain:
+            odd.append(place)
+    return odd
+
+
 _ODD: dict[RowFormat, Callable[[list[bytes]], list[int]]] = {
     "chat": _odd_chats,
     "preference": _odd_preferences,
     "labeled": _odd_labeled,
+    "text": _odd_texts,
 }
 
 

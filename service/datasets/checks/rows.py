@@ -14,6 +14,7 @@ from service.datasets.checks.findings import Findings
 from service.datasets.checks.marks import check_marks
 from service.datasets.checks.messages import check_message, is_supervised
 from service.datasets.checks.order import check_order
+from service.datasets.checks.text import check_text
 from service.datasets.checks.tools import ToolTrail, check_functions, check_tools
 from service.datasets.facts import RowFormat
 from service.datasets.rows.raw_json import kind_of
@@ -86,10 +87,26 @@ def check_labeled_row(found: Findings, row: Any) -> None:
     _add_order(found, roles, "/messages", ends_with_assistant=False)
 
 
+def check_text_row(found: Findings, row: Any) -> None:
+    """Add every issue of a text row."""
+    if not _is_object(found, row):
+        return
+    report_unknown(found, row, "", ("text",))
+    check_marks(found, row, "", ("text",))
+    text = take(found, row, "", "text", str, required=True)
+    if text is None:
+        return
+    if text.strip():
+        check_text(found, text, "/text")
+    else:
+        found.add("empty_field", "/text", field="text")
+
+
 ROW_CHECKS: Final[Mapping[RowFormat, Callable[[Findings, Any], None]]] = {
     "chat": check_chat_row,
     "preference": check_preference_row,
     "labeled": check_labeled_row,
+    "text": check_text_row,
 }
 
 

@@ -142,6 +142,8 @@ def _counted(old: str, new: str, code: str, counts: Counter[str]) -> str:
 
 def map_texts(row: Row, change: Callable[[str], str]) -> Row:
     """Apply `change` to each text of a canonical row, including tool call arguments."""
+    if "text" in row:
+        return row | {"text": change(row["text"])}
     if "messages" in row:
         return row | {"messages": [_map_message(m, change) for m in row["messages"]]}
     given = row["input"]

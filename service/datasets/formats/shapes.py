@@ -1,4 +1,4 @@
-"""Conversion of the common data shapes to rows in the chat, preference or labeled format."""
+"""Conversion of the common data shapes to rows in the chat, preference, labeled or text format."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ _NEEDS: tuple[tuple[Shape, tuple[str, ...]], ...] = (
     ("labeled", ("prompt", "completion", "label")),
     ("prompt_completion", ("prompt", "completion")),
     ("preference", ("chosen", "rejected")),
+    ("text", ("text",)),
 )
 _OPTIONAL: dict[Shape, tuple[str, ...]] = {
     "chat": ("tools", "functions", "parallel_tool_calls", "system"),
@@ -78,7 +79,17 @@ _OPTIONAL: dict[Shape, tuple[str, ...]] = {
     "sharegpt": ("system", "tools"),
     "alpaca": ("input", "system", "history"),
     "prompt_completion": ("system",),
+    "text": (),
 }  # fmt: skip
+
+
+# Columns that data sets of texts have besides the text.
+_BESIDE_TEXT = frozenset(
+    [
+        *("id", "_id", "doc_id", "title", "url", "source", "author", "license", "path", "filename"),
+        *("meta", "metadata", "date", "timestamp", "created", "added", "lang", "language"),
+    ]
+)
 
 
 # Words of longer names, such as “Customer question” and “Bot answer”.
@@ -116,6 +127,8 @@ def find_shape(
             continue
         if shape == "labeled" and not (options.shape or holds_labels(named["label"])):
             continue
+        if shape == "text" and not (options.shape or _describes_a_text(present)):
+            continue
         for field in _OPTIONAL[shape]:
             column = _column(field, present, options)
             if column is not None and column not in named.values():
@@ -124,6 +137,12 @@ def find_shape(
     if options.shape in (None, "prompt_completion") and (guessed := _guessed(present)):
         return "prompt_completion", guessed
     return None
+
+
+def _describes_a_text(present: list[str]) -> bool:
+    """Whether the columns besides the text only describe it; a label, say, makes it a question."""
+    named = {column.strip().casefold() for column in present}
+    return not named - {"text"} - _BESIDE_TEXT
 
 
 def _guessed(present: list[str]) -> dict[str, str] | None:
@@ -180,7 +199,7 @@ def make_row(
     """Make the row of a record, or return None and add an issue."""
     taken = {field: value[column] for field, column in fields.items() if column in value}
     row = _MAKERS[shape](found, taken, options)
-    if row is not None and options.system and shape != "preference":
+    if row is not None and options.system and shape not in ("preference", "text"):
         messages = row["messages"]
         if not messages or messages[0].get("role") not in ("system", "developer"):
             row["messages"] = [{"role": "system", "content": options.system}, *messages]
@@ -198,6 +217,11 @@ def _text(found: Findings, taken: Row, field: str) -> str | None:
         found.add("empty_field", "", field=field)
         return None
     return text
+
+
+def _document(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
+    text = _text(found, taken, "text")
+    return None if text is None else {"text": text}
 
 
 def _unpacked(value: Any) -> Any:
@@ -411,4 +435,5 @@ _MAKERS: dict[Shape, Maker] = {
     "prompt_completion": _prompt_completion,
     "alpaca": _alpaca,
     "sharegpt": _sharegpt,
+    "text": _document,
 }

@@ -57,6 +57,8 @@ def mask_turns(talk: Conversation, custom: CustomKinds) -> Conversation:
 def redact_row(redactor: Redactor, row: Row, counts: Counter[str]) -> Row:
     """Return the row with labels, and add the replacements by kind to `counts`."""
     redaction = _RowRedaction(redactor, counts)
+    if "text" in row:
+        return row | {"text": redaction.content(row["text"])}
     if "messages" in row:
         return redaction.context(row) | {"messages": redaction.messages(row["messages"])}
     given = row["input"]
@@ -89,7 +91,7 @@ class _RowRedaction:
     def _message(self, message: Row) -> Row:
         new = dict(message)
         if message.get("content"):
-            new["content"] = self._content(message["content"])
+            new["content"] = self.content(message["content"])
         if message.get("name"):
             new["name"] = self._name(message["name"])
         if message.get("tool_calls"):
@@ -98,7 +100,7 @@ class _RowRedaction:
             new["tool_call_id"] = self._id(message["tool_call_id"])
         return new
 
-    def _content(self, text: str) -> str:
+    def content(self, text: str) -> str:
         """Redact a text, or the values inside if the text is JSON with escaped characters."""
         packed = _unpacked(text)
         if packed is not None:
@@ -166,6 +168,8 @@ class _RowRedaction:
 
 def _packed_texts(row: Row) -> Iterator[str]:
     """Yield JSON that is embedded in strings, decoded without its escapes."""
+    if "text" in row:
+        return
     parts = ("preferred_output", "non_preferred_output")
     owner = row if "messages" in row else row["input"]
     for message in (*owner["messages"], *(m for part in parts for m in row.get(part, ()))):

@@ -36,6 +36,8 @@ CODES: Final = (
 
 def quality_bits(row: dict[str, Any], talk: Conversation, said: list[Said]) -> int:
     """Return a bit for each code that is found in a row, in the order of `CODES`."""
+    if [turn.role for turn in talk.turns] == ["text"]:  # which is no answer, and ends anywhere
+        return 1 << CODES.index("null_text") if is_null(talk.turns[0].text) else 0
     return sum(1 << CODES.index(code) for code in set(_found(row, talk, said)))
 
 

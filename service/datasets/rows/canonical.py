@@ -120,6 +120,8 @@ def canonical_row(row: dict[str, Any], row_format: RowFormat) -> dict[str, Any]:
             return canonical_preference(row)
         case "labeled":
             return canonical_chat(row) | {"label": row["label"]}
+        case "text":
+            return {"text": row["text"]}
 
 
 # Also the order of a message whose legacy function call was replaced: a row has one canonical form.

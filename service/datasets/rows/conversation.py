@@ -21,6 +21,8 @@ class Turn(NamedTuple):
 class Conversation(NamedTuple):
     """The turns of a row, and those of the rejected answer if it is a preference row.
 
+    A text is a single turn of the role "text", which is trained on.
+
     `beside` holds texts that are not part of a turn but that a chat template may write: tools
     and names. `has_tools` is whether the row calls a tool or contains a tool result. `label`
     is whether the last answer was judged good, or None if the row has no label.
@@ -52,6 +54,8 @@ class Conversation(NamedTuple):
 def take_apart(row: Row) -> Conversation:
     """Split a canonical row into a conversation."""
     beside: list[Turn] = []
+    if "text" in row:
+        return Conversation([Turn("text", row["text"], True, "/text")], [], [])
     if "messages" in row:
         messages = row["messages"]
         beside.extend(_tools(row, ""))

@@ -66,6 +66,12 @@ class LabeledRow(_Strict):
     label: bool
 
 
+class TextRow(_Strict):
+    """A text."""
+
+    text: str
+
+
 class PreferenceInput(_Strict):
     """The input that both answers of a preference row respond to."""
 

@@ -146,3 +146,10 @@ def _require_processed(file: FileRecord) -> None:
             param="training_file",
             code="invalid_training_file",
         )
+    if file.row_format == "text":
+        raise BadRequest(
+            f"The file {file.id} holds texts, which have no questions to ask the base model. "
+            "Advice needs chats, preferences or labeled answers.",
+            param="training_file",
+            code="invalid_training_file",
+        )

@@ -30,6 +30,7 @@ from service.jobs.records import CheckpointRecord, JobFailure, JobRecord, Jobs, 
 from service.models import ranks
 from service.models.records import ModelRecord, checkpoint_name, model_name
 from service.models.registry import ModelRegistry
+from service.training.contract.methods import METHODS
 from service.training.contract.protocol import CheckpointSaved, Failed, Started, StepDone, Succeeded
 
 # The number of latest checkpoints that can be resumed from: a second one in case the latest turns
@@ -215,6 +216,8 @@ class Ledger:
         self._registry.add(pipe, model)
         job = self.job
         if job.validation_file is None and job.hyperparameters.validation_share is None:
+            return
+        if not METHODS[job.method].has_answers:  # which an evaluation would compare
             return
         self._evaluation = JobEvaluation(
             id=job.id,

@@ -119,6 +119,8 @@ def _rows(path: Path) -> list[Row]:
 
 
 def _uses_tools(row: Row) -> bool:
+    if "text" in row:
+        return False
     owner = row if "messages" in row else row["input"]
     messages = [*owner["messages"], *row.get("preferred_output", ())]
     return bool(owner.get("tools")) or any(

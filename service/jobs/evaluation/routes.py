@@ -14,6 +14,7 @@ from service.jobs.evaluation.records import FORMS, Evaluations, EvaluationStatus
 from service.jobs.evaluation.schemas import JobEvaluationObject
 from service.jobs.records import Jobs
 from service.jobs.routes import existing
+from service.training.contract.methods import METHODS
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
 
@@ -42,6 +43,13 @@ async def _evaluation(
 ) -> JobEvaluation:
     job = await existing(jobs, caller.project_id, job_id)
     found = await evaluations.get(caller.project_id, job.id)
+    if found is None and not METHODS[job.method].has_answers:
+        raise NotFound(
+            f"The job {job.id} has no evaluation, because its texts have no answers to compare. An "
+            "event of the job gives the perplexity of its held-out rows.",
+            param="job_id",
+            code="evaluation_not_found",
+        )
     if found is None:
         raise NotFound(
             f"The job {job.id} has no evaluation. A job is evaluated when it succeeds, if it has "

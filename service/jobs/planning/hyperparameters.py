@@ -7,7 +7,7 @@ from typing import Any
 
 from service.training.contract.hyperparameters import RESOLVED, Requested, Resolved
 from service.training.contract.lora import LoraOptions
-from service.training.contract.methods import METHODS, MethodName
+from service.training.contract.methods import METHODS, MethodName, TrainingMethod
 
 # Epoch rule from OpenAI's cookbook: enough epochs to see about 100 rows, but at most 25,000.
 _TARGET_EPOCHS = 3
@@ -20,6 +20,7 @@ _RANK, _RANK_LARGE, _LARGE_ROWS = 16, 32, 10_000
 # for estimation error.
 _TEMPLATE_TOKENS, _LENGTH_STEP = 64, 64
 _MAX_AUTO_LENGTH = 8192
+_MAX_AUTO_TEXT_LENGTH = 2048  # nothing of a text is lost when it is cut
 _UNMEASURED_LENGTH = 2048
 
 
@@ -62,8 +63,10 @@ def resolve(requested: Requested, *, method: MethodName, data: Data, base: Base)
         why.append(f"batch_size auto → {found['batch_size']}: {rows}{p95}")
     if requested.n_epochs == "auto":
         found["n_epochs"] = epochs(data.rows)
+        if METHODS[method].cuts_rows:  # a text is long, and seen often, it is memorized
+            found["n_epochs"] = min(found["n_epochs"], _TARGET_EPOCHS)
         why.append(f"n_epochs auto → {found['n_epochs']}: {rows}")
-    found["max_seq_length"], reason = _length(requested, data, base)
+    found["max_seq_length"], reason = _length(requested, data, base, METHODS[method])
     if reason:
         why.append(reason)
     if requested.learning_rate_multiplier == "auto":
@@ -82,7 +85,9 @@ def resolve(requested: Requested, *, method: MethodName, data: Data, base: Base)
     return Resolution(RESOLVED[method].model_validate(found), tuple(why))
 
 
-def _length(requested: Requested, data: Data, base: Base) -> tuple[int, str | None]:
+def _length(
+    requested: Requested, data: Data, base: Base, method: TrainingMethod
+) -> tuple[int, str | None]:
     if requested.max_seq_length != "auto":
         return min(base.context_length, requested.max_seq_length), None
     if data.longest is None:
@@ -90,8 +95,10 @@ def _length(requested: Requested, data: Data, base: Base) -> tuple[int, str | No
         return length, f"max_seq_length auto → {length}: the rows could not be measured"
     needed = data.longest + _TEMPLATE_TOKENS
     needed = -(-needed // _LENGTH_STEP) * _LENGTH_STEP
-    length = min(base.context_length, _MAX_AUTO_LENGTH, needed)
-    truncated = "" if length == needed else "; rows over the limit are truncated"
+    most = _MAX_AUTO_TEXT_LENGTH if method.cuts_rows else _MAX_AUTO_LENGTH
+    length = min(base.context_length, most, needed)
+    happens = "cut into several samples" if method.cuts_rows else "truncated"
+    truncated = "" if length == needed else f"; rows over the limit are {happens}"
     return length, (
         f"max_seq_length auto → {length}: the longest row has about {data.longest:,} tokens"
         f"{truncated}"

@@ -19,6 +19,11 @@ from service.models.catalogue import BaseModelEntry
 from service.training.contract.methods import METHODS
 from service.training.contract.mixture import drawn_per_epoch
 
+_TEXTS_ALONE = (
+    "texts only: the model may chat worse than before; to avoid that, mix some chats with the "
+    "texts (mixed_files)"
+)
+
 
 class InProgress(Exception):
     """A file is still being checked, or its rows are being measured."""
@@ -39,11 +44,20 @@ class Part:
     file: TrainingFile
     rows: int
     measures: Measures | None
+    is_cut: bool = False  # into samples of the maximum length, instead of being truncated
 
     @property
     def drawn(self) -> int:
         """Number of rows that an epoch draws."""
         return drawn_per_epoch(self.rows, self.file.weight)
+
+    def samples(self, max_seq_length: int) -> int:
+        """Return the samples per epoch: one for each row, unless long rows are cut."""
+        if not self.is_cut or self.measures is None:
+            return self.drawn
+        lengths = self.measures.percentiles[1:]
+        parts = sum(-(-max(tokens, 1) // max_seq_length) for tokens in lengths)
+        return drawn_per_epoch(round(self.rows * parts / len(lengths)), self.file.weight)
 
     def tokens(self, max_seq_length: int) -> int:
         """Return the tokens per epoch with truncated rows; without measures, the upper bound."""
@@ -51,8 +65,8 @@ class Part:
             return self.drawn * max_seq_length
         lengths = self.measures.percentiles[1:]
         kept = sum(min(tokens, max_seq_length) for tokens in lengths)
-        once = self.measures.tokens * kept / max(sum(lengths), 1)
-        return round(once * self.drawn / max(self.rows, 1))
+        share = 1.0 if self.is_cut else kept / max(sum(lengths), 1)
+        return round(self.measures.tokens * share * self.drawn / max(self.rows, 1))
 
 
 @dataclass(frozen=True)
@@ -79,7 +93,13 @@ class Inputs:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What an epoch draws from each file, if there are several."""
+        """What an epoch draws from each file, if there are several, and what texts alone miss."""
+        if all(part.is_cut for part in self.parts):
+            return (*self._drawn, _TEXTS_ALONE)
+        return self._drawn
+
+    @property
+    def _drawn(self) -> tuple[str, ...]:
         if len(self.parts) == 1:
             return ()
         drawn = ", ".join(
@@ -87,6 +107,10 @@ class Inputs:
             for part in self.parts
         )
         return (f"mixture → {self.rows:,} rows per epoch: {drawn}",)
+
+    def samples(self, max_seq_length: int) -> int:
+        """Return the samples per epoch."""
+        return sum(part.samples(max_seq_length) for part in self.parts)
 
     def tokens(self, max_seq_length: int) -> int:
         """Return the tokens per epoch with truncated rows; without measures, the upper bound."""
@@ -134,7 +158,12 @@ class InputFiles:
         if job.validation_file is not None:
             await self._checked(job, job.validation_file, "validation_file")
         parts = [
-            Part(file, record.rows or 0, await self._measured(record, entry))
+            Part(
+                file,
+                record.rows or 0,
+                await self._measured(record, entry),
+                is_cut=METHODS[job.method].cuts_rows and record.row_format == "text",
+            )
             for file, record in zip(files, records, strict=True)
         ]
         for part in parts:
@@ -153,12 +182,13 @@ class InputFiles:
         if record.status is FileStatus.ERROR:
             message = record.status_details or "The file is invalid"
             raise CannotTrain(code, message, param)
-        expected = METHODS[job.method].row_format
-        if record.row_format != expected:
+        method = METHODS[job.method]
+        taken = [method.row_format, *(method.mixed_formats if param.startswith("mixed") else ())]
+        if record.row_format not in taken:
             raise CannotTrain(
                 code,
                 f"The file {file_id} holds rows of the {record.row_format} format; the method "
-                f"'{job.method}' needs the {expected} format.",
+                f"'{job.method}' needs the {' or '.join(taken)} format.",
                 param,
             )
         return record

@@ -67,7 +67,8 @@ async def resolve_and_plan(
         base=Base(entry.context_length, entry.parameters),
     )
     chosen = resolution.chosen
-    run = estimate_run(chosen, rows=inputs.rows, tokens=inputs.tokens(chosen.max_seq_length))
+    length = chosen.max_seq_length
+    run = estimate_run(chosen, rows=inputs.samples(length), tokens=inputs.tokens(length))
     reasons = (*inputs.reasons, *resolution.reasons)
     machine, duration, checkpointing = None, None, False
     if (shape := shape_of(entry)) is not None:

@@ -62,10 +62,15 @@ class KtoHyperparameters(_OfTheApi, contract.KtoHyperparameters[Auto]):
     """KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels."""
 
 
+class PretrainingHyperparameters(_OfTheApi, contract.PretrainingHyperparameters[Auto]):
+    """Hyperparameters of continued pre-training: those of supervised fine-tuning."""
+
+
 HYPERPARAMETERS: Final[Mapping[MethodName, type[Requested]]] = {
     "supervised": Hyperparameters,
     "dpo": DpoHyperparameters,
     "kto": KtoHyperparameters,
+    "pretraining": PretrainingHyperparameters,
 }
 
 
@@ -91,18 +96,29 @@ class KtoMethod(_Strict):
     hyperparameters: KtoHyperparameters = KtoHyperparameters()
 
 
+class PretrainingMethod(_Strict):
+    """Options of continued pre-training."""
+
+    hyperparameters: PretrainingHyperparameters = PretrainingHyperparameters()
+
+
 class Method(_Strict):
-    """Training method: supervised on chats, DPO on pairs of answers, or KTO on labeled answers."""
+    """Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers, or
+    continued pre-training on texts.
+    """
 
     type: MethodName = Field(
-        description="Training method: `supervised` (on chats), `dpo` (on preferences), or `kto` "
-        "(on labeled answers)."
+        description="Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on "
+        "labeled answers), or `pretraining` (on texts)."
     )
     supervised: SupervisedMethod | None = Field(
         default=None, description="Options for the `supervised` method."
     )
     dpo: DpoMethod | None = Field(default=None, description="Options for the `dpo` method.")
     kto: KtoMethod | None = Field(default=None, description="Options for the `kto` method.")
+    pretraining: PretrainingMethod | None = Field(
+        default=None, description="Options for the `pretraining` method."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -131,11 +131,26 @@ class KtoHyperparameters(SupervisedHyperparameters[A], Generic[A]):
     )
 
 
+class PretrainingHyperparameters(SupervisedHyperparameters[A], Generic[A]):
+    """Hyperparameters of continued pre-training: those of supervised fine-tuning."""
+
+    max_seq_length: Annotated[int, Field(ge=64)] | A = _auto(
+        "Maximum sample length in tokens. Longer texts are cut into several samples, and longer "
+        "chats are truncated."
+    )
+
+
 Requested: TypeAlias = (
-    SupervisedHyperparameters[Auto] | DpoHyperparameters[Auto] | KtoHyperparameters[Auto]
+    SupervisedHyperparameters[Auto]
+    | DpoHyperparameters[Auto]
+    | KtoHyperparameters[Auto]
+    | PretrainingHyperparameters[Auto]
 )
 Resolved: TypeAlias = (
-    SupervisedHyperparameters[Never] | DpoHyperparameters[Never] | KtoHyperparameters[Never]
+    SupervisedHyperparameters[Never]
+    | DpoHyperparameters[Never]
+    | KtoHyperparameters[Never]
+    | PretrainingHyperparameters[Never]
 )
 
 REQUESTED: Final[Mapping[MethodName, type[Requested]]] = MappingProxyType(
@@ -143,6 +158,7 @@ REQUESTED: Final[Mapping[MethodName, type[Requested]]] = MappingProxyType(
         "supervised": SupervisedHyperparameters[Auto],
         "dpo": DpoHyperparameters[Auto],
         "kto": KtoHyperparameters[Auto],
+        "pretraining": PretrainingHyperparameters[Auto],
     }
 )
 RESOLVED: Final[Mapping[MethodName, type[Resolved]]] = MappingProxyType(
@@ -150,5 +166,6 @@ RESOLVED: Final[Mapping[MethodName, type[Resolved]]] = MappingProxyType(
         "supervised": SupervisedHyperparameters[Never],
         "dpo": DpoHyperparameters[Never],
         "kto": KtoHyperparameters[Never],
+        "pretraining": PretrainingHyperparameters[Never],
     }
 )

@@ -15,17 +15,20 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 # Names in requests and records.
-MethodName = Literal["supervised", "dpo", "kto"]
+MethodName = Literal["supervised", "dpo", "kto", "pretraining"]
 # Names in the trainer's spec and in the seals of checkpoints.
-SpecMethod = Literal["sft", "dpo", "kto"]
-MethodRows = Literal["chat", "preference", "labeled"]
+SpecMethod = Literal["sft", "dpo", "kto", "pretraining"]
+MethodRows = Literal["chat", "preference", "labeled", "text"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingMethod:
     """A method of training an adapter.
 
-    `row_format` is the format of the training files. `rows_per_sample` is the number of sequences
+    `row_format` is the format of the training files; files that are mixed with them may also have
+    one of the `mixed_formats`. With `cuts_rows`, rows that are too long are cut into several
+    samples and not truncated. With `has_answers`, rows contain answers, which evaluations compare.
+    `rows_per_sample` is the number of sequences
     that pass through the model together for one sample. `learning_rate_factor` scales the learning
     rate of supervised training. `beta` is the default strength of the reference, or None for a
     method without one. `needs_reference` means that the method compares the model with the model
@@ -38,6 +41,9 @@ class TrainingMethod:
     spec_name: SpecMethod
     row_format: MethodRows
     description: str
+    mixed_formats: tuple[MethodRows, ...] = ()
+    cuts_rows: bool = False
+    has_answers: bool = True
     rows_per_sample: int = 1
     learning_rate_factor: float = 1.0
     beta: float | None = None
@@ -88,6 +94,18 @@ _ALL: Final = (
         needs_reference=True,
         scores_mismatches=True,
         least_batch_size=2,
+    ),
+    TrainingMethod(
+        name="pretraining",
+        spec_name="pretraining",
+        row_format="text",
+        description="Continues the pre-training on texts, of which it learns every token.",
+        mixed_formats=("chat",),
+        cuts_rows=True,
+        has_answers=False,
+        packs=True,
+        # Texts change the model more than answers do, and it should keep what it can do.
+        learning_rate_factor=1 / 4,
     ),
 )
 

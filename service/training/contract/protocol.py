@@ -58,6 +58,7 @@ NoteCode = Literal[
     "best_kept",  # the step whose adapter is the result, and why
     "waiting_for_nodes",  # the Ray cluster has too few free GPUs at present
     "placed_on_nodes",  # the number of processes and nodes of the Ray cluster
+    "perplexity",  # of the held-out rows, with and without the adapter
 ]
 
 
@@ -73,7 +74,7 @@ class _Message(BaseModel):
 class StepMetrics(_Message):
     """Metrics of one step. Accuracies range from 0 to 1.
 
-    For `sft`, losses are in nats per supervised token.
+    For `sft` and `pretraining`, losses are in nats per supervised token.
 
     For `dpo`, losses are the DPO loss per pair (0.69 if the model equals its reference), and token
     accuracies cover the preferred answers. `*_reward_accuracy` is the share of pairs whose

@@ -51,6 +51,8 @@ class TrainSpec(BaseModel):
     `beta` sets how strongly the model is held to its reference. The reference is the base model,
     with the warm start's adapter if there is one. With `kto`, they are canonical labeled JSONL
     (``{"messages": […], "tools"?, "label": …}``), whose last message was marked good or bad.
+    With `pretraining`, they are canonical text JSONL (``{"text": …}``), all of whose tokens are
+    learned; chats may be mixed with them.
 
     Mixture. If `training_file` contains the rows of several files, one after another, `mixture`
     says how many come from each and how often an epoch draws them. If it is empty, an epoch draws

@@ -9,7 +9,7 @@ from typing import Final
 
 from service.training.contract.protocol import Warned, WarningCode
 from service.training.data.chats import Chat
-from service.training.data.judged import Judged, Line
+from service.training.data.judged import Judged, Line, Text
 from service.training.data.mixture import Portion, draw
 from service.training.data.tokens import ChatEncoder, Encoded, Example, JudgedSample, Pair
 
@@ -87,6 +87,9 @@ def encode_corpus(rows: Iterable[Line], encoder: ChatEncoder, max_length: int) -
 
 
 def _encode(row: Line, encoder: ChatEncoder) -> tuple[tuple[Example, ...], list[WarningCode]]:
+    if isinstance(row, Text):
+        encoded = encoder.encode_text(row.text)
+        return encoded.samples, _warnings(encoded)
     if isinstance(row, Chat):
         encoded = encoder.encode(row)
         return encoded.samples, _warnings(encoded)

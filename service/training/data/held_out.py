@@ -9,7 +9,7 @@ from typing import Final
 from service.training.contract.methods import MethodRows
 from service.training.contract.mixture import MixedRows
 from service.training.data.chats import read_chats, read_preferences
-from service.training.data.judged import Line, read_judged
+from service.training.data.judged import Line, read_judged, read_texts
 from service.training.data.mixture import row_weights
 from service.training.data.split import prompt_key, validation_rows
 
@@ -17,6 +17,7 @@ _READERS: Final[Mapping[MethodRows, Callable[..., Iterator[Line]]]] = {
     "chat": read_chats,
     "preference": read_preferences,
     "labeled": read_judged,
+    "text": read_texts,
 }
 
 

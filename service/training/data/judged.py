@@ -1,4 +1,4 @@
-"""Reads labeled training files: answers that people marked good or bad."""
+"""Reads training files of labeled answers, which people marked good or bad, and of texts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,16 @@ class Judged:
     is_good: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One line of a file of texts, of which every token contributes to the loss."""
+
+    line: int
+    text: str
+
+
 # One line of a training file, whatever its format.
-Line = Chat | Preference | Judged
+Line = Chat | Preference | Judged | Text
 
 
 def read_judged(path: Path, *, param: str) -> Iterator[Judged]:
@@ -33,6 +41,23 @@ def read_judged(path: Path, *, param: str) -> Iterator[Judged]:
         "an answer, and a label that is true or false"
     )
     return read_rows(path, _judged, what, param)
+
+
+def read_texts(path: Path, *, param: str) -> Iterator[Text | Chat]:
+    """The texts in a JSONL file, and the chats that are mixed with them, in order.
+
+    Raises the same errors as `read_chats`.
+    """
+    what = "a text. Each line must be a JSON object with a text, or with a list of messages"
+    return read_rows(path, _text_or_chat, what, param)
+
+
+def _text_or_chat(number: int, row: Any) -> Text | Chat:
+    if "messages" in row:
+        return to_chat(number, row)
+    if not isinstance(row["text"], str):
+        raise TypeError("a text must be a string")
+    return Text(number, row["text"])
 
 
 def _judged(number: int, row: Any) -> Judged:

@@ -9,15 +9,18 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from service.training.data.chats import Preference
-from service.training.data.judged import Judged, Line
+from service.training.data.judged import Judged, Line, Text
 
 
 def prompt_key(row: Line) -> bytes:
     """Key that is equal for rows with the same prompt.
 
-    The prompt consists of the tools and all messages before the first answer.
+    The prompt consists of the tools and all messages before the first answer. A text has none, so
+    the key is that of the text.
     """
     match row:
+        case Text():
+            return hashlib.sha256(row.text.encode("utf-8", "surrogatepass")).digest()
         case Preference():
             chat = row.better
         case Judged():

@@ -1,4 +1,4 @@
-"""Conversations as token ids and labels, with loss on the assistant's tokens only.
+"""Conversations as token ids and labels, with loss on the assistant's tokens only, and texts.
 
 Templates rarely mark what the assistant wrote, so it is located by rendering. For assistant turn i,
 the prompt is the render of everything before it plus the generation prompt, and "through" is the
@@ -202,6 +202,21 @@ class ChatEncoder:
             end_of_turn_added=not all(turn.ends for turn in turns),
             thoughts_rendered=all(turn.thinks for turn in turns),
         )
+
+    def encode_text(self, text: str) -> Encoded:
+        """Encode a text into samples of the maximum length, without a template.
+
+        Every token is learned from those before it in its sample. The last one ends the text.
+        """
+        ids: list[int] = self._tokenizer(text)["input_ids"]
+        end = self._ids(self._tokenizer.eos_token or "")
+        if end and ids[-len(end) :] != end:
+            ids = ids + end
+        parts = (
+            ids[start : start + self._max_length] for start in range(0, len(ids), self._max_length)
+        )
+        # The first token of a sample is predicted by none.
+        return Encoded(tuple(self._cut(_Tokens(part, part[:])) for part in parts if len(part) > 1))
 
     def _render(self, chat: Chat, count: int, *, prompt: bool = False) -> str:
         text: str = self._tokenizer.apply_chat_template(

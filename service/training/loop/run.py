@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -329,6 +330,7 @@ def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeede
         if adapter_step != step:
             trainer.load_best()
     plan = trainer.plan
+    _note_perplexity(trainer, channel)
     probes = probe(trainer.model, plan.validation or plan.training, spec.probe_rows)
     result = spec.output_dir / "adapter"
     if plan.ranks.is_first:
@@ -343,6 +345,21 @@ def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeede
         stopped_early=selection.is_over,
         peak_memory_bytes=peak_memory_bytes(trainer.plan.place.device),
     )
+
+
+def _note_perplexity(trainer: AdapterTrainer, channel: Channel) -> None:
+    """Report what the training did to held-out texts, for which there are no answers to compare."""
+    if trainer.plan.spec.of_method.has_answers:
+        return
+    losses = trainer.validation_losses()
+    if losses is None:
+        return
+    before, after = (math.exp(loss) for loss in losses)
+    message = (
+        f"Perplexity of the {len(trainer.plan.validation)} held-out samples: {after:.2f}, and "
+        f"{before:.2f} of the base model."
+    )
+    channel.send(Noted(code="perplexity", message=message))
 
 
 def _save_result(model: Any, result: Path) -> None:

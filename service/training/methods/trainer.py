@@ -246,6 +246,16 @@ class AdapterTrainer(Trainer):
         found = self._score(self._all_validation, "full_valid_")
         self.select(found, step)
 
+    def validation_losses(self) -> tuple[float, float] | None:
+        """Score all validation rows: the loss of the base model, and that with the adapter.
+
+        None if there are no such rows, or a stop command interrupted this.
+        """
+        with self._adapted.disable_adapter():
+            before = self._score(self._all_validation, "")
+        after = self._score(self._all_validation, "")
+        return (before["loss"], after["loss"]) if before and after else None
+
     def _score(self, rows: Any, prefix: str) -> dict[str, float]:
         if rows is None:
             return {}

@@ -16,4 +16,5 @@ TRAINERS: Final[
     "sft": SupervisedTrainer,
     "dpo": PreferenceTrainer,
     "kto": JudgedTrainer,
+    "pretraining": SupervisedTrainer,
 }

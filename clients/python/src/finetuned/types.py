@@ -1023,7 +1023,8 @@ class FormatFields(Model):
     Container format of the file.
     """
     shape: (
-        Literal["chat", "preference", "labeled", "prompt_completion", "alpaca", "sharegpt"] | None
+        Literal["chat", "preference", "labeled", "prompt_completion", "alpaca", "sharegpt", "text"]
+        | None
     ) = None
     """
     Structure of a row.
@@ -1826,6 +1827,66 @@ class PointsInterval(Model):
     """
     Upper limit of the interval.
     """
+
+
+class PretrainingHyperparameters(Model):
+    """
+    Hyperparameters of continued pre-training: those of supervised fine-tuning.
+    """
+
+    batch_size: int | Literal["auto"] = "auto"
+    """
+    Number of rows per training step.
+    """
+    learning_rate_multiplier: float | Literal["auto"] = "auto"
+    """
+    Multiplier for the default learning rate of the model.
+    """
+    n_epochs: int | Literal["auto"] = "auto"
+    """
+    Number of passes over the training data.
+    """
+    learning_rate: float | Literal["auto"] = "auto"
+    """
+    Learning rate, up to 1. Overrides `learning_rate_multiplier`.
+    """
+    lora: LoraOptions | None = None
+    quantization: Literal["nf4", "none"] = "nf4"
+    """
+    Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
+    """
+    max_seq_length: int | Literal["auto"] = "auto"
+    """
+    Maximum sample length in tokens. Longer texts are cut into several samples, and longer chats are truncated.
+    """
+    packing: bool | Literal["auto"] = "auto"
+    """
+    Whether to pack several rows into one sequence.
+    """
+    warm_start: str | None = None
+    """
+    Fine-tuned model whose adapter weights training starts from. It must have the same base model.
+    """
+    validation_share: float | None = None
+    """
+    Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
+    """
+    early_stopping: EarlyStopping | None = None
+    """
+    Early-stopping rule. Disabled if omitted.
+    """
+    keep_best: bool = False
+    """
+    If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+    """
+
+
+class PretrainingMethod(Model):
+    """
+    Options of continued pre-training.
+    """
+
+    hyperparameters: PretrainingHyperparameters | None = None
 
 
 class PreviewPending(Model):
@@ -3025,7 +3086,7 @@ class SourceFacts(Model):
     encoding: str | None
     delimiter: str | None
     shape: str
-    row_format: Literal["chat", "labeled", "preference"]
+    row_format: Literal["chat", "labeled", "preference", "text"]
     columns: dict[str, str]
     unused_columns: list[str]
 
@@ -4977,7 +5038,7 @@ class SweepObject(Model):
     """
     ID of the base model.
     """
-    method: Literal["supervised", "dpo", "kto"]
+    method: Literal["supervised", "dpo", "kto", "pretraining"]
     """
     Training method.
     """
@@ -5684,12 +5745,13 @@ class KeyObject(Model):
 
 class Method(Model):
     """
-    Training method: supervised on chats, DPO on pairs of answers, or KTO on labeled answers.
+    Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers, or
+    continued pre-training on texts.
     """
 
-    type: Literal["supervised", "dpo", "kto"]
+    type: Literal["supervised", "dpo", "kto", "pretraining"]
     """
-    Training method: `supervised` (on chats), `dpo` (on preferences), or `kto` (on labeled answers).
+    Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on labeled answers), or `pretraining` (on texts).
     """
     supervised: SupervisedMethod | None = None
     """
@@ -5702,6 +5764,10 @@ class Method(Model):
     kto: KtoMethod | None = None
     """
     Options for the `kto` method.
+    """
+    pretraining: PretrainingMethod | None = None
+    """
+    Options for the `pretraining` method.
     """
 
 

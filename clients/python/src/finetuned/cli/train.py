@@ -50,7 +50,7 @@ def train(
     ] = None,
     suffix: Annotated[str | None, typer.Option(help="Suffix in the new model's name.")] = None,
     method: Annotated[
-        Literal["supervised", "dpo", "kto"], typer.Option(help="Training method.")
+        Literal["supervised", "dpo", "kto", "pretraining"], typer.Option(help="Training method.")
     ] = "supervised",
     epochs: Annotated[
         int | None, typer.Option(help="Number of passes over the data.", min=1, max=50)

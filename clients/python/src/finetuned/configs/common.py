@@ -52,7 +52,7 @@ def batch_size(mapper: Mapper, name: str, accumulation: str, method: Method) -> 
 
 def packing(mapper: Mapper, name: str, method: Method) -> None:
     """Set whether rows are packed, which only one method can do."""
-    if method == "supervised":
+    if method in ("supervised", "pretraining"):
         mapper.set(name, "packing", bool)
     else:
         mapper.ignore(name, f"Rows of the method {method} cannot be packed.")
@@ -66,8 +66,8 @@ def quantization(mapper: Mapper, names: list[str], bits: int) -> None:
 
 def beta(mapper: Mapper, name: str, method: Method) -> None:
     """Set the beta of a method that compares answers."""
-    if method == "supervised":
-        mapper.ignore(name, "The method supervised has no beta.")
+    if method in ("supervised", "pretraining"):
+        mapper.ignore(name, f"The method {method} has no beta.")
     else:
         mapper.set(name, "beta", float)
 

@@ -28,7 +28,12 @@ from finetuned.configs.mapping import (
 from finetuned.configs.reasons import REASONS
 
 KIND = "LLaMA-Factory"
-_METHODS: dict[str, Method] = {"sft": "supervised", "dpo": "dpo", "kto": "kto"}
+_METHODS: dict[str, Method] = {
+    "sft": "supervised",
+    "dpo": "dpo",
+    "kto": "kto",
+    "pt": "pretraining",
+}
 _DEFAULTS: dict[str, Any] = {
     "stage": "sft",
     "finetuning_type": "lora",
@@ -92,8 +97,9 @@ def _check(mapper: Mapper) -> None:
         )
     if stage not in _METHODS:
         raise refuse(
-            f"stage is '{stage}', and jobs have the methods supervised (sft), dpo and kto.",
-            "Set stage to sft, dpo or kto.",
+            f"stage is '{stage}', and jobs have the methods supervised (sft), dpo, kto and "
+            "pretraining (pt).",
+            "Set stage to sft, dpo, kto or pt.",
         )
     loss = mapper.peek("pref_loss")
     if stage == "dpo" and loss not in (None, "sigmoid"):

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from finetuned.errors import BadRequest
 
-Method = Literal["supervised", "dpo", "kto"]
+Method = Literal["supervised", "dpo", "kto", "pretraining"]
 _SECRET = re.compile("token$|_key$|password|secret")
 FILE = "file-…"
 """Placeholder for the ID of a file, which only the user knows."""
