@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from service.core.errors import BadRequest
 from service.files.schemas import FormatFields
-from service.web.http import from_validation
+from service.web.validation import from_validation
 
 _MAX_BYTES = 16 * 1024
 _FLAT = re.compile(r"format\[([^\[\]]+)\](?:\[(.+)\])?", re.DOTALL)

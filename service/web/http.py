@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+from typing import Final, Generic, Literal, Protocol, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -33,6 +33,7 @@ from service.core.metric_types import OTHER
 from service.core.redis import REDIS_ERRORS, Unconfirmed, batched, why
 from service.core.storage import StorageError
 from service.web.openai_only import instead
+from service.web.validation import from_validation
 
 log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
@@ -112,7 +113,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        return answer(from_validation(error.errors()))
+        return answer(from_validation(error.errors(), error.body))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
@@ -157,29 +158,6 @@ def install_error_handlers(app: FastAPI) -> None:
 def answer(error: ApiError) -> JSONResponse:
     """Convert an error to an HTTP response."""
     return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
-
-
-def from_validation(errors: Sequence[Any]) -> BadRequest:
-    """Convert the first validation error to a BadRequest that names the field as OpenAI does."""
-    first = errors[0]
-    place = ".".join(str(p) for p in first["loc"] if p not in ("body", "query", "path"))
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "missing":
-        return BadRequest(
-            f"Missing required parameter: '{place}'.",
-            param=place,
-            code="missing_required_parameter",
-        )
-    if first["type"] == "json_invalid":
-        return BadRequest("The body is not valid JSON.", code="invalid_json")
-    if first["type"] == "extra_forbidden":
-        return BadRequest(f"Unknown parameter: '{place}'.", param=place, code="unknown_parameter")
-    more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
-    return BadRequest(
-        f"Invalid value for '{place}': {message}{more}",
-        param=place or None,
-        code="invalid_value",
-    )
 
 
 def _http_message(request: Request, error: HTTPException) -> str:

@@ -46,7 +46,7 @@ class _OfTheApi(BaseModel):
     def _bounds(cls, value: float | Auto, info: ValidationInfo) -> float | Auto:
         largest = _LARGEST[info.field_name or ""]
         if value != "auto" and value > largest:
-            raise ValueError(f"Input should be less than or equal to {largest}")
+            raise ValueError(f"expected a value <= {largest}")
         return value
 
 

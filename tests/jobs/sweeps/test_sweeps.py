@@ -75,9 +75,9 @@ async def test_each_combination_of_values_is_a_job(http, file_id):
             "18 combinations; a sweep has 2 to 16 trials",
         ),
         ({"values": {"learning_rate": [0.1, 0.1]}}, "a value is repeated"),
-        ({"values": {"learning_rate": [0.1, 2]}}, "less than or equal to 1"),
+        ({"values": {"learning_rate": [0.1, 2]}}, "a value <= 1"),
         ({"values": {"seed": [1, 2]}}, "Unknown parameter: 'values.seed'"),
-        ({"values": {"lora": {"r": [1, 513]}}}, "less than or equal to 512"),
+        ({"values": {"lora": {"r": [1, 513]}}}, "a value <= 512"),
         (
             {"values": {"learning_rate": [0.1, 0.2], "learning_rate_multiplier": [1, 2]}},
             "learning_rate or learning_rate_multiplier, not both",

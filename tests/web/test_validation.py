@@ -1,0 +1,63 @@
+"""Mistakes in requests to the API's own routes are told in OpenAI's words, not in pydantic's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+JOBS = "/v1/fine_tuning/jobs"
+JOB = {"model": "tiny", "training_file": "file-abc"}
+GRADER = {"type": "string_check", "name": "a"}
+CUSTOM = {"type": "custom", "item_schema": {}}
+
+
+def hyper(**chosen: Any) -> dict[str, Any]:
+    return {**JOB, "method": {"type": "supervised", "supervised": {"hyperparameters": chosen}}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param", "message"),
+    [
+        ("/v1/files?limit=0", None, "limit", "expected a value >= 1, but got 0 instead"),
+        ("/v1/files?limit=x", None, "limit", "expected an integer, but got a string instead"),
+        ("/v1/files?order=up", None, "order",
+         "expected 'asc' or 'desc', but got another string instead"),
+        (JOBS, {**JOB, "seed": -1}, "seed", "expected a value >= 0, but got -1 instead"),
+        (JOBS, {**JOB, "suffix": 5}, "suffix", "expected a string, but got 5 instead"),
+        (JOBS, {**JOB, "suffix": "x" * 99}, "suffix",
+         "expected at most 64 characters, but got 99 instead"),
+        (JOBS, {**JOB, "metadata": []}, "metadata", "expected an object, but got an array instead"),
+        (JOBS, {**JOB, "metadata": {"a": True}}, "metadata.a",
+         "expected a string, but got true instead"),
+        (JOBS, hyper(n_epochs=0), "method.supervised.hyperparameters.n_epochs",
+         "expected a value >= 1 or 'auto', but got 0 instead"),
+        (JOBS, {**JOB, "hyperparameters": {"batch_size": 1000}}, "hyperparameters.batch_size",
+         "expected a value <= 256 or 'auto', but got 1000 instead"),
+        (JOBS, [1], None, "Invalid body: expected an object, but got an array instead"),
+        ("/v1/evals", {"data_source_config": CUSTOM, "testing_criteria": [GRADER]},
+         "testing_criteria.0.input", "Missing required parameter: 'testing_criteria.0.input'."),
+        ("/v1/evals", {"data_source_config": CUSTOM, "testing_criteria": [{"type": "best"}]},
+         "testing_criteria.0.type", "but got another string instead"),
+        ("/v1/evals", {"data_source_config": CUSTOM, "testing_criteria": [{"name": "a"}]},
+         "testing_criteria.0.type", "Missing required parameter: 'testing_criteria.0.type'."),
+        ("/v1/uploads", {"bytes": "x", "filename": "", "mime_type": "a", "purpose": "fine-tune"},
+         "filename", "expected at least 1 character, but got 0 instead (and 1 more error)"),
+    ],
+)  # fmt: skip
+async def test_a_mistake_is_told_in_openais_words(
+    http: httpx.AsyncClient, path: str, body: Any, param: str | None, message: str
+):
+    answer = await (http.get(path) if body is None else http.post(path, json=body))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, param), error
+    assert message in error["message"]
+    for word in ("Input should", "constrained", "valid dictionary", "should have"):
+        assert word not in error["message"]
+
+
+async def test_the_text_of_a_wrong_value_is_not_repeated(http: httpx.AsyncClient):
+    answer = await http.post(JOBS, json={**JOB, "metadata": "my secret", "seed": "my secret"})
+    assert answer.status_code == 400
+    assert "secret" not in answer.text
