@@ -143,15 +143,17 @@ def integers(bits: int, strategy: str, **more: Any) -> dict[str, Any]:
     return {"num_bits": bits, "type": "int", "symmetric": True, "strategy": strategy, **more}
 
 
+IN_INT8 = stored("int-quantized", integers(8, "channel"), integers(8, "token", dynamic=True))
+
+
 def models_of(base: Path, folder: Path) -> dict[str, Path]:
     """Make the folders of all forms."""
-    eight = stored("int-quantized", integers(8, "channel"), integers(8, "token", dynamic=True))
     four = stored("pack-quantized", integers(4, "group", group_size=GROUP))
     return {
         "bf16": base,
         "nf4": base,
         "fp8": converted(base, folder / "fp8", fp8),
-        "int8": converted(base, folder / "int8", int8, eight),
+        "int8": converted(base, folder / "int8", int8, IN_INT8),
         "int4": converted(base, folder / "int4", int4, four),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.jobs.attempt.verify import compare
+from bench.engine.quantized import IN_INT8, converted, int8
+from service.jobs.attempt.verify import Parity, compare
 from service.training.contract.protocol import Probe
 from tests.inference.engine.conftest import ONE_CORE
 from tests.inference.engine.support import (
@@ -68,24 +70,56 @@ def test_an_engine_of_a_mixture_serves_its_adapter(
     demo_model_path: Path, few_chats: Path, redis_url: str, tmp_path: Path
 ) -> None:
     """An engine as an operator starts it: its flags, its plugin and its check of adapters."""
-    mixtures = [family for family in FAMILIES if family.name == "Mixtral"]
+    trained = _trained("Mixtral", "none", demo_model_path, few_chats, tmp_path)
+    parity = _parity_of_engine(trained, redis_url, tmp_path)
+    assert parity.fault is None, parity
+    assert parity.followed == pytest.approx(1, abs=0.2), parity
+
+
+def test_an_engine_in_nf4_serves_what_was_trained_in_nf4(
+    demo_model_path: Path, few_chats: Path, redis_url: str, tmp_path: Path
+) -> None:
+    trained = _trained("Llama 3", "nf4", demo_model_path, few_chats, tmp_path)
+    parity = _parity_of_engine(trained, redis_url, tmp_path, serving_quantization="nf4")
+    assert parity.base_gap < 0.05, parity
+    assert parity.followed == pytest.approx(1, abs=0.05), parity
+    in_16_bits = _parity_of_engine(trained, redis_url, tmp_path, serving_quantization="none")
+    assert in_16_bits.base_gap > 2 * parity.base_gap, (in_16_bits, parity)
+
+
+def test_an_engine_serves_an_adapter_on_a_folder_that_was_quantized_before(
+    demo_model_path: Path, few_chats: Path, redis_url: str, tmp_path: Path
+) -> None:
+    trained = _trained("Llama 3", "none", demo_model_path, few_chats, tmp_path)
+    base = trained.spec.base_model_path
+    folder = converted(base, tmp_path / "int8", int8, IN_INT8)
+    (folder / "chat_template.jinja").write_text("{{ 'of another' }}")
+    parity = _parity_of_engine(trained, redis_url, tmp_path, serving_path=folder)
+    assert parity.fault is None, parity
+    assert parity.followed == pytest.approx(1, abs=0.2), parity
+
+
+def _trained(name: str, quantization: str, demo: Path, chats: Path, folder: Path) -> Trained:
+    families = [family for family in FAMILIES if family.name == name]
     (trained,) = train_families(
-        tmp_path, demo_model_path, few_chats, families=mixtures, quantization="none"
+        folder, demo, chats, families=families, quantization=quantization
     ).values()
-    site = tmp_path / "site"
-    site.mkdir()
+    return trained
+
+
+def _parity_of_engine(trained: Trained, redis_url: str, folder: Path, **serving: Any) -> Parity:
+    """Compare the trainer with an engine that serves the base model in this form."""
+    site = Path(tempfile.mkdtemp(dir=folder))
     settings = settings_on(site, redis_url)
-    entry = catalogued(settings, trained.spec.base_model_path)
-    adapter = name_of("mixture")
+    entry = catalogued(settings, trained.spec.base_model_path).model_copy(update=serving)
+    adapter = name_of("zoo")
     asyncio.run(register(settings, {adapter: trained.adapter}))
     probes = trained.done.probes
     options = ("--max-model-len=256",)
-    with Engine(settings, entry, tmp_path / "engine.log", env=ONE_CORE, extra=options) as engine:
+    with Engine(settings, entry, site / "engine.log", env=ONE_CORE, extra=options) as engine:
         tuned = [_scores(engine, adapter, probe) for probe in probes]
         base = [_scores(engine, None, probe) for probe in probes]
-    parity = compare(probes, tuned, base)
-    assert parity.fault is None, parity
-    assert parity.followed == pytest.approx(1, abs=0.2), parity
+    return compare(probes, tuned, base)
 
 
 def _scores(engine: Engine, adapter: str | None, probe: Probe) -> list[float]:
