@@ -40,7 +40,7 @@ from tests.inference.engine.support import BASE, Engine, catalogued, settings_on
 from tests.training.specs import spec_of
 
 ROWS, WORDS, BATCH = 400, 120, 4
-PAUSE_S, TOKENS = 1.5, 32
+PAUSE_S, TOKENS = 1.0, 16
 SETTLE_S = 2.0  # after a training continues; its pacer then knows that no chat is in flight
 
 
@@ -63,6 +63,9 @@ CONTESTANTS = (
     Contestant("paced", paced=True),
     Contestant("paced, nice 10", paced=True, niceness=10),
 )
+
+
+NAMES = [contestant.name for contestant in CONTESTANTS]
 
 
 @dataclass
@@ -232,7 +235,8 @@ async def measure(
 ) -> dict[str, Figures]:
     """Measure all contestants in turns."""
     redis = connect(redis_url)
-    found = {contestant.name: Figures() for contestant in CONTESTANTS}
+    contestants = [c for c in CONTESTANTS if c.name in (asked.only or NAMES)]
+    found = {contestant.name: Figures() for contestant in contestants}
     alone = Figures()
     await chats(url, key, asked.clients, 5, Figures())  # warm-up
     await chats(url, key, asked.clients, asked.seconds, alone)
@@ -243,7 +247,7 @@ async def measure(
             contestant.name: await stack.enter_async_context(
                 training(root, base, contestant, budget_ms, redis)
             )
-            for contestant in CONTESTANTS
+            for contestant in contestants
             if contestant.trains
         }
         for turn in range(asked.rounds):
@@ -273,6 +277,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=15)
     options.add_argument("--clients", type=int, default=2)
     options.add_argument("--budget-ms", type=int)
+    options.add_argument("--only", nargs="*", choices=NAMES, help="contestants; all by default")
     asked = options.parse_args()
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -288,7 +293,8 @@ def main() -> None:
 
 def report(found: dict[str, Figures]) -> None:
     """Print the figures of all rounds, and ratios to the first two contestants."""
-    alone, full = found["no training"], found["not paced"].speed
+    alone = found["no training"]
+    full = found["not paced"].speed if "not paced" in found else 0.0
     print(f"{'':<20}  first token p50, p95   per token p95   training")
     for name, figures in found.items():
         first, token = p95(figures.first_token) or 0, p95(figures.per_token) or 0
@@ -297,7 +303,7 @@ def report(found: dict[str, Figures]) -> None:
         print(
             f"{name:<20}  {statistics.median(figures.first_token):4.0f}, {first:5.0f} ms "
             f"({ratio:.2f})   {token:4.0f} ms ({token_ratio:.2f})   {figures.speed:4.0f} tokens/s "
-            f"({figures.speed / full:.2f})   {len(figures.first_token)} chats, "
+            f"({figures.speed / (full or 1):.2f})   {len(figures.first_token)} chats, "
             f"load {statistics.mean(figures.loads):.1f}"
         )
 
