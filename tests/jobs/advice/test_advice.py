@@ -132,8 +132,12 @@ async def test_clear_errors(http, api: Api, work, chats):
     async with work("cpu"):
         await checked(http, waiting)
         broken = (await checked(http, (await upload(http, b"{}\n")).json()["id"]))["id"]
+        unasked = (await checked(http, (await upload(http, b'{"text": "a"}')).json()["id"]))["id"]
     invalid = await http.post(ADVICE, json={**body, "training_file": broken})
     assert (invalid.status_code, invalid.json()["error"]["code"]) == (400, "invalid_training_file")
+    texts = await http.post(ADVICE, json={**body, "training_file": unasked})
+    assert (texts.status_code, texts.json()["error"]["code"]) == (400, "invalid_training_file")
+    assert "no questions" in texts.json()["error"]["message"]
     api.settings.upstreams.clear()
     unserved = await http.post(ADVICE, json={**body, "training_file": waiting})
     assert (unserved.status_code, unserved.json()["error"]["code"]) == (409, "not_served")
