@@ -57,6 +57,12 @@ def test_a_text_with_a_label_is_taken_for_a_text_only_if_asked(tmp_path: Path) -
     assert rows == [{"text": text} for text in TEXTS]
 
 
+def test_a_conversation_in_a_text_is_taken_for_a_text_only_if_asked(tmp_path: Path) -> None:
+    data = jsonl([{"text": "\n\nHuman: When?\n\nAssistant: At noon."}] * 2)
+    assert run(tmp_path, data)[1].facts.row_format == "chat"
+    assert run(tmp_path, data, FormatOptions(shape="text"))[1].facts.row_format == "text"
+
+
 def test_each_fault_of_a_text_row_is_found(tmp_path: Path) -> None:
     bad = [{"text": " \n"}, {"text": None}, {"text": ["a"]}, "text"]
     _, result = run(tmp_path, jsonl([{"text": "good"}, *bad]), FormatOptions(shape="text"))

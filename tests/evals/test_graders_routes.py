@@ -119,7 +119,7 @@ async def test_graders_are_validated(sdk: Any, grader: dict[str, Any]) -> None:
             "model_not_found",
         ),
         ({**LABEL, "model": "gpt-9"}, "grader.model", "model_not_found"),
-        ({"type": "regex", "name": "r"}, "grader", "invalid_value"),
+        ({"type": "regex", "name": "r"}, "grader.type", "invalid_value"),
     ],
 )
 async def test_wrong_graders_are_refused_by_both(

@@ -65,7 +65,7 @@ DIFFERS: Final = {
         "methods `supervised`, `dpo`, `kto` and `pretraining`; `reinforcement` is refused; more "
         "hyperparameters"
     ),
-    "fine_tuning.jobs.list": "",
+    "fine_tuning.jobs.list": "includes jobs of the methods that OpenAI does not have",
     "fine_tuning.jobs.list_events": "",
     "fine_tuning.jobs.pause": "status `paused`, as OpenAI documents; the types lack it",
     "fine_tuning.jobs.resume": "",
@@ -118,5 +118,8 @@ NOT_AS_DECLARED: Final[tuple[dict[str, str | None], ...]] = (
     {"method": "evals.runs.", "field": "error", "value": None},
     # OpenAI's documentation has this status, and its SDKs do not.
     {"method": "fine_tuning.jobs.", "field": "status", "value": "paused"},
+    # Methods that OpenAI does not have.
+    {"method": "fine_tuning.jobs.", "field": "type", "value": "kto"},
+    {"method": "fine_tuning.jobs.", "field": "type", "value": "pretraining"},
 )
 """Fields that are not of the type that the SDKs declare, by the start of the method's name."""

@@ -29,10 +29,12 @@ class Classes(NamedTuple):
     """Groups of copies by class, and pairs that ask the same question but answer it differently.
 
     A class has rows of the same form, grouped by their facts: rows of a group mean the same.
+    `similarities` are those of the pairs of a class that were compared, each with its first row.
     """
 
     copies: list[list[Rows]]
     opposed: list[Rows]
+    similarities: dict[tuple[int, int], float]
 
 
 def find_classes(
@@ -49,19 +51,13 @@ def find_classes(
     forms = np.array(sorted(of_form), dtype=np.int64)
     pairs = near_pairs(stack, forms, CANDIDATES, processes=processes)
     groups, opposed = _verified(forms, pairs, texts, threshold)
-    stars = _stars(groups, texts, threshold)
+    stars, similarities = _stars(groups, texts, threshold)
     in_star = {row for star in stars for row, _ in star}
     alone: list[Star] = [
         [(row, ())] for row, group in of_form.items() if row not in in_star and len(group) > 1
     ]
     copies = [_copies(star, of_form, features) for star in (*stars, *alone)]
-    return Classes(copies, opposed)
-
-
-def _differing(one: RowText, other: RowText, threshold: float) -> Facts | None:
-    """Return the facts, except numbers, in which two rows differ. None if their forms differ."""
-    found = one.compare(other, threshold=threshold)
-    return None if found is None else found.facts
+    return Classes(copies, opposed, similarities)
 
 
 def _by_form(features: Any, rows: Rows) -> dict[int, Rows]:
@@ -92,7 +88,7 @@ def _verified(
                 break
             alike = 0
         compared += 1
-        if _differing(texts[one], texts[other], threshold) is not None:
+        if texts[one].compare(texts[other], threshold=threshold) is not None:
             alike += 1
             join(parents, first, second)
             continue
@@ -111,14 +107,17 @@ def _oppose(one: RowText, other: RowText, threshold: float) -> bool:
     return found is not None and found.same and found.similarity < 1
 
 
-def _stars(groups: list[Rows], texts: RowTexts, threshold: float) -> list[Star]:
-    """Split groups into stars.
+def _stars(
+    groups: list[Rows], texts: RowTexts, threshold: float
+) -> tuple[list[Star], dict[tuple[int, int], float]]:
+    """Split groups into stars, and return the similarities of their rows to the first.
 
     The ends of a chain of similar rows can differ from each other. In a star, each row is like
     the star's first row. The rows of a group that remain after `_STARS_A_GROUP` stars are left
     out.
     """
     stars: list[Star] = []
+    similarities: dict[tuple[int, int], float] = {}
     room = _COMPARISONS
     for group in groups:
         left = group.tolist()
@@ -127,12 +126,13 @@ def _stars(groups: list[Rows], texts: RowTexts, threshold: float) -> list[Star]:
                 break
             first, others = left[0], left[1:]
             room -= len(others)
-            found = [(row, _differing(texts[first], texts[row], threshold)) for row in others]
-            star = [(first, ()), *((row, facts) for row, facts in found if facts is not None)]
-            if len(star) > 1:
-                stars.append(star)
-            left = [row for row, facts in found if facts is None]
-    return stars
+            found = {row: texts[first].compare(texts[row], threshold=threshold) for row in others}
+            alike = {row: one for row, one in found.items() if one is not None}
+            if alike:
+                stars.append([(first, ()), *((row, one.facts) for row, one in alike.items())])
+            similarities |= {(first, row): one.similarity for row, one in alike.items()}
+            left = [row for row in others if row not in alike]
+    return stars, similarities
 
 
 def _copies(star: Star, of_form: dict[int, Rows], features: Any) -> list[Rows]:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from service.datasets.checks.issues import make_issue
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
+from service.datasets.formats.shapes import find_shape
+from service.datasets.formats.spread import find_spread
 from service.datasets.formats.table_layout import forms_shape
 from service.datasets.formats.turn_forms import are_turns, transcript
 
@@ -44,9 +46,17 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
         return Unfolded(_changed(whole, _viewed), True)
     if "current_node" in value and isinstance(value.get("mapping"), dict):
         return Unfolded(_changed(whole, _exported), True)
-    if transcript(value.get("text")) and not forms_shape(list(value), options):
+    if _holds_transcripts(value, options):
         return Unfolded(_changed(whole, _transcribed), True)
     return Unfolded(whole, False)
+
+
+def _holds_transcripts(value: dict[str, Any], options: FormatOptions) -> bool:
+    """Whether a record's text is a conversation, and it is no row of another shape."""
+    if options.shape == "text" or not transcript(value.get("text")):
+        return False
+    found = find_shape(value, options, lambda _: True)
+    return (found is None or found[0] == "text") and find_spread(list(value), options) is None
 
 
 def _changed(records: Iterator[Record], change: Callable[[Any], Any]) -> Iterator[Record]:

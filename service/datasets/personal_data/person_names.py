@@ -21,6 +21,7 @@ _TITLES = frozenset(
         *("先生", "医師", "教授", "社長", "部長", "課長", "係長", "店長", "院長"),
     ]
 )
+_NAME_FEATURE: Final = "人名"
 SIGNS: Final = "[ァ-ヺ一-鿿]{2}"
 """Characters that are used in Japanese names."""
 _HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
@@ -35,9 +36,12 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names in a Japanese text: `text[start:end]`, without the title."""
     if not may_hold_names(text):
         return
+    words = _tagger()(text)
+    if not any(_NAME_FEATURE in word.feature_raw for word in words):
+        return
     run: list[tuple[int, int]] = []
     at = 0
-    for word in _tagger()(text):
+    for word in words:
         start = text.find(word.surface, at)
         if start < 0:  # the tagger changed the spelling
             run = []
@@ -71,7 +75,7 @@ def _is_name(word: Any) -> bool:
 
     Taking all features of a word apart takes longer than finding it, and few words are names.
     """
-    return "人名" in word.feature_raw and word.feature.pos3 == "人名"
+    return _NAME_FEATURE in word.feature_raw and word.feature.pos3 == _NAME_FEATURE
 
 
 def proper_nouns(text: str) -> Iterator[str]:

@@ -251,7 +251,7 @@ def _report(
         (*likeness.contradicting, *likeness.reworded), key=lambda group: int(group[0])
     )
     with collected.texts() as texts:
-        measured = Similarities(features, texts)
+        measured = Similarities(features, texts, likeness.similarities)
         log_groups(log, code, contradicting, lines, measured.of_questions)
         log_groups(log, "exact_duplicate", likeness.exact, lines, measured.of_copies)
         log_groups(log, "near_duplicate", likeness.near, lines, measured.of_rows)

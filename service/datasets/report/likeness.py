@@ -37,7 +37,8 @@ class Likeness(NamedTuple):
 
     Each row of a `near` group means the same as the group's first row. Rows of a `same_form`
     group have the same form but different facts. Rows of a `contradicting` group have the same
-    question, apart from politeness, and rows of a `reworded` pair nearly the same.
+    question, apart from politeness, and rows of a `reworded` pair nearly the same. `similarities`
+    are those of pairs of rows that were compared, from 0 to 1.
     """
 
     exact: list[Rows]
@@ -45,6 +46,7 @@ class Likeness(NamedTuple):
     same_form: list[Rows]
     contradicting: list[Rows]
     reworded: list[Rows]
+    similarities: dict[tuple[int, int], float]
 
 
 def find_likeness(collected: Collected, *, near_threshold: float, processes: int = 1) -> Likeness:
@@ -67,6 +69,7 @@ def find_likeness(collected: Collected, *, near_threshold: float, processes: int
         _same_form(classes.copies, features),
         contradicting,
         [pair for pair in classes.opposed if (features["label"][pair] == UNLABELED).all()],
+        classes.similarities,
     )
 
 

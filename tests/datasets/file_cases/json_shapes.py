@@ -267,9 +267,7 @@ def _others() -> Iterator[Case]:
     yield Case(topic, "hh-rlhf of several turns", jsonl(long), truth)
     yield Case(topic, "ChatGPT export", json.dumps(list(_export())).encode(), chats(SHOP))
     texts = [{"text": f"{ask} {answer}"} for ask, answer in SHOP]
-    yield Case(
-        topic, "plain texts", jsonl(texts), None, finding="unknown_columns", remedy="columns"
-    )
+    yield Case(topic, "plain texts", jsonl(texts), texts)
     ranked = [{"prompt": ask, "responses": [a, b], "ranks": [1, 2]} for ask, a, b in TRIPLES]
     yield Case(
         topic, "ranked answers", jsonl(ranked), None, finding="unknown_columns", remedy="columns"
