@@ -51,15 +51,16 @@ def near_groups(stack: SignatureStack, rows: Rows, threshold: float) -> list[Row
     about ±0.04. Reduce identical rows to one beforehand.
     """
     parents = np.arange(len(rows))
-    for pairs, _ in _similar_pairs(stack, rows, threshold):
-        for first, second in pairs.tolist():
-            join(parents, first, second)
+    for band in range(_BANDS):
+        for pairs, _ in _similar_pairs(stack, rows, threshold, band):
+            for first, second in pairs.tolist():
+                join(parents, first, second)
     return connected(parents, rows)
 
 
 def near_pairs(stack: SignatureStack, rows: Rows, threshold: float, *, processes: int = 1) -> Rows:
     """Return pairs of similar rows, the most similar first. Not every pair of a group is listed."""
-    of_band = partial(_of_band, stack, rows, threshold)
+    of_band = partial(_similar_pairs, stack, rows, threshold)
     few = len(rows) < _ROWS_WORTH_A_FORK
     bands = map_ordered(of_band, range(_BANDS), processes=1 if few else processes)
     found = [part for band in bands for part in band]
@@ -73,17 +74,12 @@ def near_pairs(stack: SignatureStack, rows: Rows, threshold: float, *, processes
 
 
 def _similar_pairs(
-    stack: SignatureStack, rows: Rows, threshold: float
-) -> Iterator[tuple[Rows, Rows]]:
-    """Yield arrays of pairs of places in `rows`, and how many values the rows of a pair share."""
-    for band in range(_BANDS):
-        yield from _of_band(stack, rows, threshold, band)
-
-
-def _of_band(
     stack: SignatureStack, rows: Rows, threshold: float, band: int
 ) -> list[tuple[Rows, Rows]]:
-    """Return the similar pairs among those that are equal in one band."""
+    """Return arrays of pairs of places in `rows`, and how many values the rows of a pair share.
+
+    The pairs are the similar ones among those that are equal in one band.
+    """
     keys = _band_keys(stack, rows, band)
     order = np.argsort(keys, kind="stable")
     pairs = _pairs(keys[order], order)

@@ -49,7 +49,7 @@ def compiled(pattern: str) -> Any:
     import re2
 
     try:
-        expression = re2.compile(pattern, _options(_PATTERN_BYTES))
+        expression = re2.compile(pattern, re2_options(_PATTERN_BYTES))
     except re2.error as e:
         raise InvalidPattern(_reason(e)) from None
     if expression.search("") is not None:
@@ -60,13 +60,14 @@ def compiled(pattern: str) -> Any:
 def _any_of(terms: Sequence[str]) -> Any:
     import re2
 
-    options = _options(_TERMS_BYTES)
+    options = re2_options(_TERMS_BYTES)
     options.case_sensitive = False
     options.longest_match = True
     return re2.compile("|".join(re2.escape(to_ascii(term)) for term in terms), options)
 
 
-def _options(most_bytes: int) -> Any:
+def re2_options(most_bytes: int) -> Any:
+    """Return RE2's options with a limit on the memory of a pattern's automaton."""
     import re2
 
     options = re2.Options()

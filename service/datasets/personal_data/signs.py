@@ -13,6 +13,7 @@ from service.datasets.personal_data import credentials, network, passports, pers
 from service.datasets.personal_data.addresses import address_signs
 from service.datasets.personal_data.bare_names.find import bare_name_signs
 from service.datasets.personal_data.characters import to_ascii
+from service.datasets.personal_data.custom_kinds import re2_options
 from service.datasets.personal_data.name_patterns import name_signs
 
 NUMBER_SIGNS: Final = r"\d(?:[ \-().]{0,3}\d){6}|[A-Z](?:[A-Z]{4}\d{4}[A-Z]|\d{6} ?\(?A)"
@@ -51,8 +52,6 @@ def _set_of(languages: tuple[str, ...]) -> tuple[Any, list[str]]:
     """Return the set of patterns to search for, and the kind of each."""
     import re2
 
-    options = re2.Options()
-    options.max_mem = _AUTOMATON_BYTES
     patterns = {
         "secrets": credentials.SIGNS,
         "bare_names": bare_name_signs(languages),
@@ -65,7 +64,7 @@ def _set_of(languages: tuple[str, ...]) -> tuple[Any, list[str]]:
         "numbers": NUMBER_SIGNS,
     }
     kinds = [kind for kind, pattern in patterns.items() if pattern]
-    searched = re2.Set.SearchSet(options)
+    searched = re2.Set.SearchSet(re2_options(_AUTOMATON_BYTES))
     for kind in kinds:
         searched.Add(patterns[kind])
     searched.Compile()

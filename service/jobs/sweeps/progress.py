@@ -1,7 +1,7 @@
 """The progress of a sweep: what is decided is stored, and then done to the jobs.
 
-Any process may do this at any time, and several at once. Whoever continues after a process died
-finds the decision in the record, and what is left to do in those of the jobs.
+Any process may do this at any time, and several at once. A process that continues after another
+one died finds the decision in the sweep's record, and what is left to do in the jobs' records.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ class SweepStatus(StrEnum):
 class Trial(Stored):
     """A job of a sweep, and what was decided about it.
 
-    The decision is stored before the job is changed, so that whoever continues does not decide
-    again.
+    The decision is stored before the job is changed, so that a process that continues after another
+    one died does not decide again.
     """
 
     job_id: str
