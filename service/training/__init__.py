@@ -1,4 +1,4 @@
-"""Turn a spec into an adapter: supervised fine-tuning (SFT), DPO and KTO, with LoRA or QLoRA.
+"""Turn a spec into an adapter, with LoRA or QLoRA, by one of the methods in `contract.methods`.
 
 Training runs in a child process, ``python -m service.training SPEC.json``, that communicates in
 JSON lines (see `protocol`). It uses neither HTTP nor Redis. The names exported here do not import
@@ -18,6 +18,8 @@ from service.training.contract.protocol import (
     NoteCode,
     Noted,
     ProtocolError,
+    SamplesCommand,
+    SamplesWanted,
     Started,
     StepDone,
     StepMetrics,
@@ -44,6 +46,8 @@ __all__ = [
     "NoteCode",
     "Noted",
     "ProtocolError",
+    "SamplesCommand",
+    "SamplesWanted",
     "Started",
     "StepDone",
     "StepMetrics",

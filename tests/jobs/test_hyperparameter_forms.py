@@ -10,6 +10,7 @@ from service.jobs.planning.hyperparameters import Base, Data, resolve
 from service.jobs.records import JobRecord, Status
 from service.jobs.schemas.create import CreateJob
 from service.jobs.schemas.jobs import JobObject
+from service.jobs.schemas.methods import HYPERPARAMETERS
 from service.training.contract.hyperparameters import (
     RESOLVED,
     DpoHyperparameters,
@@ -63,7 +64,7 @@ def record(method: str, **fields) -> JobRecord:
     )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", HYPERPARAMETERS)
 def test_every_value_of_a_request_reaches_the_trainer(method, tmp_path):
     values = {name: VALUES[name] for name in RESOLVED[method].model_fields}
     options = {"type": method, method: {"hyperparameters": values}}

@@ -4,7 +4,8 @@ import threading
 import pytest
 
 from service.training.contract.channel import StopFlag, listen
-from service.training.contract.protocol import TrafficCommand
+from service.training.contract.inbox import Inbox
+from service.training.contract.protocol import SamplesCommand, TrafficCommand, encode
 from service.training.contract.traffic import Traffic
 
 
@@ -68,6 +69,24 @@ def test_a_report_of_chats_replaces_the_one_before(pipe):
     assert wait_for(lambda: traffic.count == 2)
     assert traffic.newest == TrafficCommand(in_flight=3, p95_ms=420.5)
     assert not flag.is_set()
+    os.close(writing)
+    assert ended.event.wait(60)
+
+
+def test_samples_wait_in_the_inbox_until_their_round(pipe):
+    reading, writing = pipe
+    inbox, ended = Inbox(), Ended()
+    listen(StopFlag(), Traffic(), reading, ended, inbox)
+    first = SamplesCommand(round=2, purpose="training", path="/a")
+    other = SamplesCommand(round=2, purpose="validation", path="/v")
+    os.write(writing, encode(first) + encode(other))
+    assert inbox.wait(2, "training", 60) == first
+    assert inbox.wait(2, "validation", 60) == other
+    assert inbox.wait(3, "training", 0) is None
+    second = SamplesCommand(round=3, purpose="training", path="/b")
+    os.write(writing, encode(second))
+    assert inbox.wait(3, "training", 60) == second
+    assert inbox.wait(2, "training", 0) is None
     os.close(writing)
     assert ended.event.wait(60)
 

@@ -8,6 +8,8 @@ from service.training import (
     Message,
     Noted,
     ProtocolError,
+    SamplesCommand,
+    SamplesWanted,
     Started,
     StepDone,
     StepMetrics,
@@ -17,6 +19,7 @@ from service.training import (
     encode,
     parse_message,
 )
+from service.training.contract.protocol import parse_command
 
 MESSAGES: list[Message] = [
     Started(
@@ -46,6 +49,8 @@ MESSAGES: list[Message] = [
         metrics=StepMetrics(train_loss=0.5, train_mean_token_accuracy=0.25, valid_loss=0.75),
     ),
     Succeeded(adapter_path="/x/adapter", trained_tokens=90, final_step=3),
+    SamplesWanted(round=1, purpose="training", adapter_path="/x/policy-0", requests_path="/x/r"),
+    SamplesWanted(round=2, purpose="validation", requests_path="/x/r", samples_path="/x/s"),
     Stopped(step=0, path=None),
     Failed(code="disk_full", message="full", param=None),
     Failed(code="out_of_memory", message="too much", suggested_tokens_at_once=512),
@@ -62,6 +67,16 @@ def test_a_message_survives_its_line(message):
 
 def test_a_step_without_validation_has_no_such_keys():
     assert "valid_loss" not in json.loads(encode(MESSAGES[3]))
+
+
+def test_a_command_survives_its_line():
+    command = SamplesCommand(round=3, purpose="training", path="/x/answers")
+    assert parse_command(encode(command)) == command
+
+
+def test_samples_of_an_unknown_purpose_are_no_command():
+    line = json.dumps({"command": "samples", "round": 3, "purpose": "fun", "path": "/x"})
+    assert parse_command(line) is None
 
 
 def test_a_newer_trainer_may_add_fields():

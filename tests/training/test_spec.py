@@ -22,6 +22,7 @@ def test_the_public_names_are_sorted_and_there():
     [
         "service.training.contract.spec",
         "service.training.contract.protocol",
+        "service.training.contract.samples",
         "service.training.loop.estimate",
     ],
 )
@@ -76,6 +77,16 @@ def test_a_spec_needs_a_value_of_whatever_the_service_chooses(tiny_spec):
         ({"warm_start": "ft:tiny"}, "warm_start_path"),
         ({"validation_share": 0.6}, "less than or equal to 0.5"),
         ({"packing": "sometimes"}, "packing"),
+        ({"method": "reinforcement", "max_completion_tokens": 128}, "no room for a prompt"),
+        (
+            {
+                "method": "reinforcement",
+                "max_completion_tokens": 9,
+                "sampling": "trainer",
+                "gpus": 2,
+            },
+            "on one GPU",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(make_spec, tmp_path, changes, why):

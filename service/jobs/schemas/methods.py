@@ -17,7 +17,7 @@ from pydantic import (
 from service.training.contract import hyperparameters as contract
 from service.training.contract import lora
 from service.training.contract.hyperparameters import Auto, Requested
-from service.training.contract.methods import METHODS, MethodName
+from service.training.contract.methods import METHODS, OfferedMethod
 
 _LARGEST: Final = {"learning_rate": 1, "desirable_weight": 100, "undesirable_weight": 100}
 
@@ -66,7 +66,7 @@ class PretrainingHyperparameters(_OfTheApi, contract.PretrainingHyperparameters[
     """Hyperparameters of continued pre-training: those of supervised fine-tuning."""
 
 
-HYPERPARAMETERS: Final[Mapping[MethodName, type[Requested]]] = {
+HYPERPARAMETERS: Final[Mapping[OfferedMethod, type[Requested]]] = {
     "supervised": Hyperparameters,
     "dpo": DpoHyperparameters,
     "kto": KtoHyperparameters,
@@ -107,7 +107,7 @@ class Method(_Strict):
     continued pre-training on texts.
     """
 
-    type: MethodName = Field(
+    type: OfferedMethod = Field(
         description="Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on "
         "labeled answers), or `pretraining` (on texts)."
     )
@@ -130,7 +130,7 @@ class Method(_Strict):
 
     @model_validator(mode="after")
     def _options_of_the_type(self) -> Self:
-        if any(getattr(self, name) is not None for name in METHODS if name != self.type):
+        if any(getattr(self, name) is not None for name in HYPERPARAMETERS if name != self.type):
             raise ValueError(f"the type is '{self.type}'; give only its options")
         if self.asked.packing is True and not METHODS[self.type].packs:
             raise ValueError(f"rows of the method '{self.type}' cannot be packed; omit packing")

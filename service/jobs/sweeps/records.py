@@ -20,7 +20,7 @@ from service.core.claims import Claim
 from service.core.records import PREFIX, Collection, Record, Stored
 from service.core.unfinished import count_unfinished, read_unfinished
 from service.jobs.records import JobRecord, Jobs, NewEvent
-from service.training.contract.methods import MethodName
+from service.training.contract.methods import OfferedMethod
 
 UNFINISHED: Final = f"{PREFIX}:sweeps-unfinished"
 MAX_UNFINISHED: Final = 10  # of a project
@@ -53,7 +53,7 @@ class SweepRecord(Record):
     """A sweep."""
 
     model: str
-    method: MethodName
+    method: OfferedMethod
     training_file: str
     validation_file: str | None
     suffix: str | None

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from service.jobs.records import JobRecord, Status
 from service.jobs.schemas.create import CreateJob
 from service.jobs.sweeps.records import SweepRecord, SweepStatus
-from service.training.contract.methods import MethodName
+from service.training.contract.methods import OfferedMethod
 
 MAX_TRIALS: Final = 16
 T = TypeVar("T")
@@ -184,7 +184,7 @@ class SweepObject(BaseModel):
         description="Reason for the status `failed`; otherwise null."
     )
     model: str = Field(description="ID of the base model.")
-    method: MethodName = Field(description="Training method.")
+    method: OfferedMethod = Field(description="Training method.")
     training_file: str = Field(description="ID of the training file.")
     validation_file: str | None = Field(description="ID of the validation file.")
     suffix: str | None = Field(description="Suffix in the names of the fine-tuned models.")

@@ -2,8 +2,8 @@
 
 Libraries print to stdout freely, so `Channel.claim_stdout` reserves the real stdout for the
 protocol and points file descriptor 1 at stderr. `listen` watches stdin: a stop command sets the
-flag, and reports of the chats update the traffic. End of file means that the parent died, so the
-process exits at once.
+flag, reports of the chats update the traffic, and samples go to the inbox. End of file means that
+the parent died, so the process exits at once.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
+from service.training.contract.inbox import Inbox
 from service.training.contract.protocol import (
     EXIT_FAILED,
     Message,
+    SamplesCommand,
     StopCommand,
     TrafficCommand,
     encode,
@@ -91,11 +93,12 @@ def listen(
     traffic: Traffic,
     descriptor: int = 0,
     leave: Callable[[int], None] = os._exit,
+    inbox: Inbox | None = None,
 ) -> None:
     """Start the thread that reads commands from `descriptor`, and return at once."""
     thread = threading.Thread(
         target=_read_commands,
-        args=(flag, traffic, descriptor, leave),
+        args=(flag, traffic, inbox or Inbox(), descriptor, leave),
         name="commands",
         daemon=True,
     )
@@ -103,7 +106,11 @@ def listen(
 
 
 def _read_commands(
-    flag: StopFlag, traffic: Traffic, descriptor: int, leave: Callable[[int], None]
+    flag: StopFlag,
+    traffic: Traffic,
+    inbox: Inbox,
+    descriptor: int,
+    leave: Callable[[int], None],
 ) -> None:
     # Use os.read, not sys.stdin: a daemon thread blocked in a buffered reader holds a lock that the
     # interpreter needs at shutdown.
@@ -111,13 +118,13 @@ def _read_commands(
     while chunk := os.read(descriptor, _READ_BYTES):
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
-            _obey(line, flag, traffic)
+            _obey(line, flag, traffic, inbox)
     if not flag.is_finished():
         # No process is left to receive a checkpoint or a result, and the device must be freed.
         leave(EXIT_FAILED)
 
 
-def _obey(line: bytes, flag: StopFlag, traffic: Traffic) -> None:
+def _obey(line: bytes, flag: StopFlag, traffic: Traffic, inbox: Inbox) -> None:
     if not line.strip():
         return
     match parse_command(line):
@@ -125,6 +132,8 @@ def _obey(line: bytes, flag: StopFlag, traffic: Traffic) -> None:
             flag.set()
         case TrafficCommand() as command:
             traffic.note(command)
+        case SamplesCommand() as command:
+            inbox.put(command)
         case None:
             log.warning("Ignored a line on stdin that is not a command.")
 

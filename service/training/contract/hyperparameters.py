@@ -140,17 +140,68 @@ class PretrainingHyperparameters(SupervisedHyperparameters[A], Generic[A]):
     )
 
 
+class ReinforcementHyperparameters(SupervisedHyperparameters[A], Generic[A]):
+    """Hyperparameters of reinforcement fine-tuning: the supervised ones, and those of sampling."""
+
+    batch_size: Annotated[int, Field(ge=1, le=256)] | A = _auto(
+        "Number of prompts per training step. Each is answered `group_size` times."
+    )
+    max_seq_length: Annotated[int, Field(ge=64)] | A = _auto(
+        "Maximum length of a prompt and its answer in tokens. Prompts that leave no room for "
+        "`max_completion_tokens` are dropped."
+    )
+    eval_interval: Annotated[int, Field(ge=1)] | Auto = _auto(
+        "Number of training steps between evaluations. `auto` evaluates at each checkpoint."
+    )
+    eval_samples: Annotated[int, Field(ge=1, le=1000)] | Auto = _auto(
+        "Number of validation rows that each evaluation answers, once each. `auto` is 64, or all "
+        "rows if there are fewer."
+    )
+    group_size: int = Field(
+        default=8,
+        ge=2,
+        le=64,
+        description="Number of answers to each prompt, which are compared with each other.",
+    )
+    temperature: float = Field(
+        default=1.0,
+        ge=0.1,
+        le=2,
+        description="Sampling temperature of the answers. Answers must differ, so that the better "
+        "ones can be told from the others.",
+    )
+    max_completion_tokens: int = Field(
+        default=512, ge=1, le=32_768, description="Maximum length of an answer in tokens."
+    )
+    beta: Annotated[float, Field(ge=0, le=2)] | A = _auto(
+        "Weight of the divergence from the reference model in the loss. Higher values keep the "
+        "model closer to it. `auto` is 0, which needs no reference."
+    )
+    early_stopping: EarlyStopping | None = Field(
+        default=None,
+        description="Early-stopping rule: training ends when the mean reward of the validation "
+        "rows stops rising. Disabled if omitted.",
+    )
+    keep_best: bool = Field(
+        default=False,
+        description="If true, the fine-tuned model is the checkpoint with the highest mean reward "
+        "of the validation rows instead of the last one.",
+    )
+
+
 Requested: TypeAlias = (
     SupervisedHyperparameters[Auto]
     | DpoHyperparameters[Auto]
     | KtoHyperparameters[Auto]
     | PretrainingHyperparameters[Auto]
+    | ReinforcementHyperparameters[Auto]
 )
 Resolved: TypeAlias = (
     SupervisedHyperparameters[Never]
     | DpoHyperparameters[Never]
     | KtoHyperparameters[Never]
     | PretrainingHyperparameters[Never]
+    | ReinforcementHyperparameters[Never]
 )
 
 REQUESTED: Final[Mapping[MethodName, type[Requested]]] = MappingProxyType(
@@ -159,6 +210,7 @@ REQUESTED: Final[Mapping[MethodName, type[Requested]]] = MappingProxyType(
         "dpo": DpoHyperparameters[Auto],
         "kto": KtoHyperparameters[Auto],
         "pretraining": PretrainingHyperparameters[Auto],
+        "reinforcement": ReinforcementHyperparameters[Auto],
     }
 )
 RESOLVED: Final[Mapping[MethodName, type[Resolved]]] = MappingProxyType(
@@ -167,5 +219,6 @@ RESOLVED: Final[Mapping[MethodName, type[Resolved]]] = MappingProxyType(
         "dpo": DpoHyperparameters[Never],
         "kto": KtoHyperparameters[Never],
         "pretraining": PretrainingHyperparameters[Never],
+        "reinforcement": ReinforcementHyperparameters[Never],
     }
 )

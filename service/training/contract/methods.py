@@ -15,10 +15,11 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 # Names in requests and records.
-MethodName = Literal["supervised", "dpo", "kto", "pretraining"]
+OfferedMethod = Literal["supervised", "dpo", "kto", "pretraining"]
+MethodName = Literal[OfferedMethod, "reinforcement"]
 # Names in the trainer's spec and in the seals of checkpoints.
-SpecMethod = Literal["sft", "dpo", "kto", "pretraining"]
-MethodRows = Literal["chat", "preference", "labeled", "text"]
+SpecMethod = Literal["sft", "dpo", "kto", "pretraining", "reinforcement"]
+MethodRows = Literal["chat", "preference", "labeled", "text", "reinforcement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,12 @@ class TrainingMethod:
     `row_format` is the format of the training files; files that are mixed with them may also have
     one of the `mixed_formats`. With `cuts_rows`, rows that are too long are cut into several
     samples and not truncated. With `has_answers`, rows contain answers, which evaluations compare.
-    `rows_per_sample` is the number of sequences
-    that pass through the model together for one sample. `learning_rate_factor` scales the learning
-    rate of supervised training. `beta` is the default strength of the reference, or None for a
-    method without one. `needs_reference` means that the method compares the model with the model
-    that it started from; after a warm start, this requires a second copy of the adapter. With
+    With `samples_answers`, rows are prompts, and the training samples the answers that it learns
+    from. `rows_per_sample` is the number of sequences that pass through the model together for one
+    sample. `learning_rate_factor` scales the learning rate of supervised training. `beta` is the
+    default strength of the reference, or None for a method without one. `needs_reference` means
+    that the method compares the model with the model that it started from; after a warm start, this
+    requires a second copy of the adapter. With
     `scores_mismatches`, each prompt in a batch is first scored with the answer of another sample,
     without gradient. `least_batch_size` is the minimum number of samples per batch.
     """
@@ -44,6 +46,7 @@ class TrainingMethod:
     mixed_formats: tuple[MethodRows, ...] = ()
     cuts_rows: bool = False
     has_answers: bool = True
+    samples_answers: bool = False
     rows_per_sample: int = 1
     learning_rate_factor: float = 1.0
     beta: float | None = None
@@ -56,11 +59,12 @@ class TrainingMethod:
     def extra_forward_passes(self) -> int:
         """Number of forward passes over a sample besides that of its training step.
 
-        The model scores the sample and its mismatch, if there is one, and so does the reference.
+        The model scores the sample and its mismatch, if there is one, and so does the reference. To
+        sample an answer takes at least one pass over it.
         """
         scorers = 2 if self.needs_reference else 1
         sequences = 2 if self.scores_mismatches else 1
-        return scorers * sequences - 1
+        return scorers * sequences - 1 + self.samples_answers
 
 
 _ALL: Final = (
@@ -106,6 +110,19 @@ _ALL: Final = (
         packs=True,
         # Texts change the model more than answers do, and it should keep what it can do.
         learning_rate_factor=1 / 4,
+    ),
+    TrainingMethod(
+        name="reinforcement",
+        spec_name="reinforcement",
+        row_format="reinforcement",
+        description="Samples several answers to each prompt, and learns to give those that a "
+        "grader scores higher.",
+        has_answers=False,
+        samples_answers=True,
+        # Answers of the model itself are likely, and a few steps at the full rate can undo what it
+        # could do before.
+        learning_rate_factor=1 / 10,
+        beta=0.0,
     ),
 )
 

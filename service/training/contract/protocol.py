@@ -27,6 +27,7 @@ FailureCode = Literal[
     "out_of_memory",
     "disk_full",
     "loss_not_finite",
+    "grading_failed",
     "internal_error",
 ]
 
@@ -43,11 +44,14 @@ WarningCode = Literal[
     "packing_unsupported",  # packed samples would attend to each other: trained without packing
     "pairs_not_comparable",  # an answer renders in more than one way: dropped
     "pairs_alike",  # both answers are identical after truncation: dropped
+    "prompts_too_long",  # no room for an answer within max_seq_length: dropped
     "validation_not_split",  # the training rows cannot be split: trained without validation
     "warm_start_base_differs",  # the warm-start adapter names a different base model
     "cluster_away",  # the Ray cluster does not answer
     "node_lost",  # a node of the Ray cluster was lost
 ]
+
+Purpose = Literal["training", "validation"]
 
 NoteCode = Literal[
     "validation_split",  # rows were held out for validation
@@ -85,6 +89,14 @@ class StepMetrics(_Message):
     its reference). `*_reward_accuracy` is the share of answers on the right side of the reference
     point. `*_reward_margin` is the mean reward of good answers minus that of bad ones.
 
+    For `reinforcement`, losses are those of GRPO per token of an answer, which are about 0 by
+    construction, and token accuracies are the share of sampled tokens that are the model's most
+    likely ones. `*_reward_mean` is the mean reward of the answers, which is to rise.
+    `train_answers_without_reward` counts those that could not be graded, and
+    `train_equal_group_share` is the share of prompts whose answers all have the same reward, so
+    that nothing can be learned from them. `train_kl` is the divergence from the reference in nats
+    per token, if `beta` is above 0.
+
     `valid_*` cover at most a few hundred validation rows, the same at every checkpoint.
     `full_valid_*` cover all validation rows. A metric is None if it was not measured.
     """
@@ -93,10 +105,17 @@ class StepMetrics(_Message):
     train_mean_token_accuracy: float
     train_reward_accuracy: float | None = None
     train_reward_margin: float | None = None
+    train_reward_mean: float | None = None
+    train_mean_completion_tokens: float | None = None
+    train_answers_without_reward: int | None = None
+    train_equal_group_share: float | None = None
+    train_kl: float | None = None
     valid_loss: float | None = None
     valid_mean_token_accuracy: float | None = None
     valid_reward_accuracy: float | None = None
     valid_reward_margin: float | None = None
+    valid_reward_mean: float | None = None
+    valid_mean_completion_tokens: float | None = None
     full_valid_loss: float | None = None
     full_valid_mean_token_accuracy: float | None = None
     full_valid_reward_accuracy: float | None = None
@@ -159,6 +178,25 @@ class StepDone(StepMetrics):
     tokens_per_second: float
     trained_tokens: int
     rested_seconds: float | None = None
+
+
+class SamplesWanted(_Message):
+    """A request for answers to prompts and for their rewards; the trainer waits for it.
+
+    The worker answers with a `SamplesCommand` of the same round and purpose. `round` is the step
+    that needs the answers, or the step whose adapter is evaluated. `adapter_path` is a complete
+    adapter folder that gives the answers, or None for the base model alone.
+    `requests_path` is a file of `SampleRequest`. If the trainer answered the requests itself,
+    `samples_path` is a file of `Answer` that lack only their rewards. A resumed run asks again for
+    the round that it was in.
+    """
+
+    type: Literal["samples_wanted"] = "samples_wanted"
+    round: int = Field(ge=0)
+    purpose: Purpose
+    adapter_path: str | None = None
+    requests_path: str
+    samples_path: str | None = None
 
 
 class CheckpointSaved(_Message):
@@ -230,7 +268,17 @@ class Failed(_Message):
     suggested_tokens_at_once: int | None = None
 
 
-Message = Started | Warned | Noted | StepDone | CheckpointSaved | Succeeded | Stopped | Failed
+Message = (
+    Started
+    | Warned
+    | Noted
+    | StepDone
+    | SamplesWanted
+    | CheckpointSaved
+    | Succeeded
+    | Stopped
+    | Failed
+)
 
 
 class StopCommand(_Message):
@@ -251,7 +299,16 @@ class TrafficCommand(_Message):
     p95_ms: float | None = Field(default=None, ge=0)
 
 
-Command = StopCommand | TrafficCommand
+class SamplesCommand(_Message):
+    """The answers that a `SamplesWanted` asked for: a file of `Answer`, all of them graded."""
+
+    command: Literal["samples"] = "samples"
+    round: int = Field(ge=0)
+    purpose: Purpose
+    path: str
+
+
+Command = StopCommand | TrafficCommand | SamplesCommand
 
 _COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="command")])
 _MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])

@@ -20,7 +20,11 @@ from pydantic import (
     model_validator,
 )
 
-from service.training.contract.hyperparameters import RESOLVED, Resolved
+from service.training.contract.hyperparameters import (
+    RESOLVED,
+    ReinforcementHyperparameters,
+    Resolved,
+)
 from service.training.contract.lora import check_modules
 from service.training.contract.methods import BY_SPEC_NAME, SpecMethod, TrainingMethod
 from service.training.contract.mixture import MixedRows
@@ -31,6 +35,7 @@ from service.training.contract.mixture import MixedRows
 _TOKENS_AT_ONCE = {"cpu": 1536, "cuda": 4096}
 
 Sharding = Literal["ddp", "fsdp"]
+Sampling = Literal["engine", "trainer"]
 
 
 def tokens_at_once(device: str) -> int:
@@ -52,7 +57,10 @@ class TrainSpec(BaseModel):
     with the warm start's adapter if there is one. With `kto`, they are canonical labeled JSONL
     (``{"messages": […], "tools"?, "label": …}``), whose last message was marked good or bad.
     With `pretraining`, they are canonical text JSONL (``{"text": …}``), all of whose tokens are
-    learned; chats may be mixed with them.
+    learned; chats may be mixed with them. With `reinforcement`, they are prompts (``{"messages":
+    […], "tools"?, "item"}``), and `sampling` says who answers them: the worker's ``"engine"``,
+    which loads the adapter before each step, or the ``"trainer"`` itself, which is slower. In both
+    cases, the worker grades the answers (`contract.samples`).
 
     Mixture. If `training_file` contains the rows of several files, one after another, `mixture`
     says how many come from each and how often an epoch draws them. If it is empty, an epoch draws
@@ -72,7 +80,9 @@ class TrainSpec(BaseModel):
     Validation uses `validation_file`, or else the `validation_share` of the training rows that the
     trainer holds out: whole rows, chosen by the seed, with rows that share a prompt kept together.
     `early_stopping` and `keep_best` (the final adapter is that of the evaluation with the lowest
-    loss) require one of the two and make every evaluation score all validation rows.
+    loss, or with `reinforcement` the highest reward) require one of the two. They make every
+    evaluation score all validation rows, except with `reinforcement`, which always scores the same
+    `eval_samples` rows.
 
     `probe_rows` short rows, taken from the validation rows if there are any, are scored with and
     without the finished adapter, for comparison with the engine that serves it.
@@ -125,6 +135,7 @@ class TrainSpec(BaseModel):
     probe_rows: int = Field(default=0, ge=0, le=64)
     gpus: int = Field(default=1, ge=1, le=64)
     sharding: Sharding = "ddp"
+    sampling: Sampling = "engine"
     chat_budget_ms: int | None = Field(default=None, ge=1)
 
     @field_validator("hyperparameters", mode="before")
@@ -156,6 +167,19 @@ class TrainSpec(BaseModel):
             )
         if self.sharding == "fsdp" and self.gpus == 1:
             raise ValueError('sharding "fsdp" splits a model across GPUs: set gpus to 2 or more')
+        if self.sampling == "trainer" and self.gpus > 1:
+            raise ValueError(
+                'sampling "trainer" generates on one GPU: set gpus to 1 or sampling to "engine"'
+            )
+        if (
+            isinstance(chosen, ReinforcementHyperparameters)
+            and chosen.max_completion_tokens >= chosen.max_seq_length
+        ):
+            raise ValueError(
+                f"answers of {chosen.max_completion_tokens} tokens leave no room for a prompt "
+                f"within {chosen.max_seq_length}: set max_completion_tokens lower than "
+                "max_seq_length"
+            )
         if (chosen.warm_start is None) != (self.warm_start_path is None):
             raise ValueError("warm_start and warm_start_path belong together")
         if chosen.selects and self.validation_file is None and chosen.validation_share is None:
@@ -169,8 +193,16 @@ class TrainSpec(BaseModel):
         return self.tokens_at_once or tokens_at_once(device)
 
     @property
+    def longest_row(self) -> int:
+        """Maximum length in tokens of a row, which for `reinforcement` is a prompt."""
+        chosen = self.hyperparameters
+        if isinstance(chosen, ReinforcementHyperparameters):
+            return chosen.max_seq_length - chosen.max_completion_tokens
+        return chosen.max_seq_length
+
+    @property
     def selects(self) -> bool:
-        """Whether the validation loss decides when the run ends or which adapter it returns."""
+        """Whether evaluations decide when the run ends or which adapter it returns."""
         return self.hyperparameters.selects
 
     @property
