@@ -95,7 +95,8 @@ class RowObject(BaseModel):
     row: dict[str, Any] | None = Field(
         description="The row as jobs train on it: `messages` and `tools` of a chat, with a `label` "
         "in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a "
-        "preference. Null if the row is broken."
+        "preference, `text` of a text, or `messages` and `item` of a prompt for a grader. "
+        "Null if the row is broken."
     )
     findings: list[RowFindingObject]
 

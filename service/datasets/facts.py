@@ -9,8 +9,9 @@ from typing import Literal
 
 import msgspec
 
-# What a canonical row is: a conversation, a pair of answers, an answer that was judged, or a text.
-RowFormat = Literal["chat", "preference", "labeled", "text"]
+# What a canonical row is: a conversation, a pair of answers, an answer that was judged, a text, or
+# a prompt whose answers a grader scores.
+RowFormat = Literal["chat", "preference", "labeled", "text", "reinforcement"]
 
 
 class SourceFacts(msgspec.Struct, frozen=True):
@@ -51,5 +52,7 @@ def row_format_of(shape: object) -> RowFormat:
             return "labeled"
         case "text":
             return "text"
+        case "reinforcement":
+            return "reinforcement"
         case _:
             return "chat"

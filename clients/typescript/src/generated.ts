@@ -5384,7 +5384,7 @@ export interface components {
              * Shape
              * @description Structure of a row.
              */
-            shape?: ("chat" | "preference" | "labeled" | "prompt_completion" | "alpaca" | "sharegpt" | "text") | null;
+            shape?: ("chat" | "preference" | "labeled" | "prompt_completion" | "alpaca" | "sharegpt" | "text" | "reinforcement") | null;
             /**
              * Encoding
              * @description Text encoding, by its Python name.
@@ -7331,7 +7331,7 @@ export interface components {
         MergeRequest: {
             /**
              * Files
-             * @description Files to merge. Their rows have one format: conversations, preferences or labeled answers.
+             * @description Files to merge. Their rows have one format, such as chats or prompts for graders.
              */
             files: components["schemas"]["FileToMerge"][];
             /**
@@ -8663,7 +8663,7 @@ export interface components {
             score: number | null;
             /**
              * Row
-             * @description The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference. Null if the row is broken.
+             * @description The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of a prompt for a grader. Null if the row is broken.
              */
             row: {
                 [key: string]: unknown;
@@ -10022,7 +10022,7 @@ export interface components {
             delimiter: string | null;
             shape: string;
             /** @enum {unknown} */
-            row_format: "chat" | "labeled" | "preference" | "text";
+            row_format: "chat" | "labeled" | "preference" | "reinforcement" | "text";
             columns: {
                 [key: string]: string;
             };

@@ -69,8 +69,8 @@ class MergeRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     files: Annotated[list[FileToMerge], Field(min_length=2, max_length=20)] = Field(
-        description="Files to merge. Their rows have one format: conversations, preferences or "
-        "labeled answers."
+        description="Files to merge. Their rows have one format, such as chats or prompts for "
+        "graders."
     )
     filename: Annotated[str, Field(min_length=1, max_length=255)] = Field(
         default="merged.jsonl", description="Name of the merged file."

@@ -188,11 +188,17 @@ def _odd_texts(lines: list[bytes]) -> list[int]:
     return odd
 
 
+def _all(lines: list[bytes]) -> list[int]:
+    """Return all lines: a row may have any fields, so it has no type."""
+    return list(range(len(lines)))
+
+
 _ODD: dict[RowFormat, Callable[[list[bytes]], list[int]]] = {
     "chat": _odd_chats,
     "preference": _odd_preferences,
     "labeled": _odd_labeled,
     "text": _odd_texts,
+    "reinforcement": _all,
 }
 
 

@@ -23,6 +23,8 @@ _CONTEXT = frozenset({"messages", "tools", "parallel_tool_calls"})
 # `generated` says how a row was made from a document. It is kept, and not trained on.
 _CHAT = _CONTEXT | {"functions", "generated"}
 _LABELED = _CHAT | {"label"}
+# Roles of messages that a model answers.
+_ANSWERED = frozenset({"user", "tool", "function"})
 _BETTER = ("preferred_output", "preferred_completion")
 _WORSE = ("non_preferred_output", "non_preferred_completion")
 
@@ -102,11 +104,24 @@ def check_text_row(found: Findings, row: Any) -> None:
         found.add("empty_field", "/text", field="text")
 
 
+def check_reinforcement_row(found: Findings, row: Any) -> None:
+    """Add every issue of a prompt that the model is to answer. Other fields are the grader's."""
+    if not _is_object(found, row):
+        return
+    roles = _check_messages(found, row, "", _check_context(found, row, ""))
+    if roles is None:
+        return
+    if roles[-1] not in _ANSWERED:
+        found.add("nothing_to_answer", f"/messages/{len(roles) - 1}", role=roles[-1])
+    _add_order(found, roles, "/messages", ends_with_assistant=False)
+
+
 ROW_CHECKS: Final[Mapping[RowFormat, Callable[[Findings, Any], None]]] = {
     "chat": check_chat_row,
     "preference": check_preference_row,
     "labeled": check_labeled_row,
     "text": check_text_row,
+    "reinforcement": check_reinforcement_row,
 }
 
 

@@ -48,7 +48,9 @@ ROW: dict[str, Check] = {
     "no_assistant_message": Check(
         "error",
         "The row has no assistant message, so there is nothing to learn from it.",
-        "Add the answer that the model should give, with the role assistant.",
+        "Add the answer that the model should give, with the role assistant. To train on "
+        "prompts with a grader (the method reinforcement), set the format's shape to "
+        "reinforcement.",
     ),
     "no_supervised_message": Check(
         "error",
@@ -59,6 +61,12 @@ ROW: dict[str, Check] = {
         "error",
         "The row does not end with an assistant message for its label to describe.",
         "End the row with the labeled answer, and remove what follows it.",
+    ),
+    "nothing_to_answer": Check(
+        "error",
+        "The row ends with a message of the role {role}, so the model has nothing to answer.",
+        "End the row with a user or tool message. Put a reference answer into a field of its own, "
+        "such as reference_answer; a grader reads it as item.reference_answer.",
     ),
     "weight_not_allowed": Check(
         "error",
@@ -118,7 +126,8 @@ ORDER: dict[str, Check] = {
     "ends_without_assistant": Check(
         "warning",
         "The conversation does not end with an assistant message.",
-        "Remove what follows the last answer: nothing is learned from it.",
+        "Remove what follows the last answer: nothing is learned from it. If a grader scores the "
+        "answers (the method reinforcement), set the format's shape to reinforcement.",
     ),
     "input_ends_with_assistant": Check(
         "error",

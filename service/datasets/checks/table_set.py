@@ -44,7 +44,7 @@ SET: dict[str, Check] = {
     "mixed_row_formats": Check(
         "error",
         "The file {file} has rows of the format {found}, but {first} has {expected}.",
-        "Merge files of one format: conversations, preferences, or labeled answers.",
+        "Merge files of one format, such as chats or prompts for graders.",
     ),
     "one_label": Check(
         "error",

@@ -145,7 +145,8 @@ def map_texts(row: Row, change: Callable[[str], str]) -> Row:
     if "text" in row:
         return row | {"text": change(row["text"])}
     if "messages" in row:
-        return row | {"messages": [_map_message(m, change) for m in row["messages"]]}
+        item = {"item": _map_json(row["item"], change)} if "item" in row else {}
+        return row | {"messages": [_map_message(m, change) for m in row["messages"]]} | item
     given = row["input"]
     return row | {
         "input": given | {"messages": [_map_message(m, change) for m in given["messages"]]},

@@ -11,6 +11,7 @@ from service.datasets.checks.labels import are_labels
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.facts import row_format_of
 from service.datasets.formats.options import FormatOptions, Shape
+from service.datasets.formats.prompts import are_prompts
 from service.datasets.formats.records import Record
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.spread import find_spread, gather
@@ -83,7 +84,9 @@ def find_meaning(looked: Looked, options: FormatOptions, log: IssueLog) -> Meani
     else:
         raise _no_shape(looked.first, looked.columns)
     used = set(named.values())
-    unused = [shown(column) for column in looked.columns if column not in used]
+    # The fields besides a prompt are for its grader.
+    left = () if shape == "reinforcement" else looked.columns
+    unused = [shown(column) for column in left if column not in used]
     return Meaning(shape, fields, named, unused, whole, canonical)
 
 
@@ -91,13 +94,23 @@ def shape_of(looked: Looked, options: FormatOptions) -> tuple[Shape, dict[str, s
     """Return the shape that each record has by itself, and the column of each of its fields."""
     if options.group_by is not None:
         return None
-    found = find_shape(looked.columns, options, lambda column: holds_labels(looked, column))
+    found = find_shape(
+        looked.columns,
+        options,
+        lambda column: holds_labels(looked, column),
+        lambda column: holds_prompts(looked, column, options),
+    )
     return found if found is not None and _any_prompt(looked.first, found[1]) else None
 
 
 def holds_labels(looked: Looked, column: str) -> bool:
     """Whether the values of a column are judgments of answers."""
     return are_labels(looked.values(column), as_text=looked.as_text)
+
+
+def holds_prompts(looked: Looked, column: str, options: FormatOptions) -> bool:
+    """Whether the values of a column are conversations that await an answer."""
+    return are_prompts(looked.values(column), options.roles)
 
 
 def _any_prompt(records: list[Record], fields: dict[str, str]) -> bool:
@@ -108,7 +121,7 @@ def _any_prompt(records: list[Record], fields: dict[str, str]) -> bool:
 
 def _is_canonical(shape: Shape, fields: dict[str, str]) -> bool:
     """Whether the shape is a row format, and each of its fields has its own name."""
-    converted = fields.keys() & {"chosen", "completion", "conversations", "system"}
+    converted = fields.keys() & {"chosen", "completion", "conversations", "prompt", "system"}
     own = all(field == column for field, column in fields.items())
     return row_format_of(shape) == shape and not converted and own
 

@@ -8,7 +8,16 @@ from typing import Literal
 import msgspec
 
 Container = Literal["jsonl", "json", "csv", "parquet", "xlsx"]
-Shape = Literal["chat", "preference", "labeled", "prompt_completion", "alpaca", "sharegpt", "text"]
+Shape = Literal[
+    "chat",
+    "preference",
+    "labeled",
+    "prompt_completion",
+    "alpaca",
+    "sharegpt",
+    "text",
+    "reinforcement",
+]
 
 
 # A ratio is not meaningful for a few rows: repetitive text compresses a thousandfold.

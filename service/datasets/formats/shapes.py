@@ -1,4 +1,4 @@
-"""Conversion of the common data shapes to rows in the chat, preference, labeled or text format."""
+"""Conversion of the common data shapes to rows of the row formats."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from service.datasets.formats.turn_forms import (
     role_in,
     transcript,
 )
+from service.datasets.rows.items import item_of
 
 Row = dict[str, Any]
 Maker = Callable[[Findings, Row, FormatOptions], Row | None]
@@ -54,6 +55,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 
 # Required fields of each shape, in the order in which the shapes are tried.
 _NEEDS: tuple[tuple[Shape, tuple[str, ...]], ...] = (
+    ("reinforcement", ("messages",)),
     ("labeled", ("messages", "label")),
     ("chat", ("messages",)),
     ("labeled", ("conversations", "label")),
@@ -67,6 +69,7 @@ _NEEDS: tuple[tuple[Shape, tuple[str, ...]], ...] = (
     ("prompt_completion", ("prompt", "completion")),
     ("preference", ("chosen", "rejected")),
     ("text", ("text",)),
+    ("reinforcement", ("prompt",)),
 )
 _OPTIONAL: dict[Shape, tuple[str, ...]] = {
     "chat": ("tools", "functions", "parallel_tool_calls", "system"),
@@ -80,11 +83,12 @@ _OPTIONAL: dict[Shape, tuple[str, ...]] = {
     "alpaca": ("input", "system", "history"),
     "prompt_completion": ("system",),
     "text": (),
+    "reinforcement": ("tools", "functions", "parallel_tool_calls", "system"),
 }  # fmt: skip
 
 
-# Columns that data sets of texts have besides the text.
-_BESIDE_TEXT = frozenset(
+# Columns that only describe a row.
+_DESCRIPTIVE = frozenset(
     [
         *("id", "_id", "doc_id", "title", "url", "source", "author", "license", "path", "filename"),
         *("meta", "metadata", "date", "timestamp", "created", "added", "lang", "language"),
@@ -111,11 +115,15 @@ _KNOWN = frozenset(
 
 
 def find_shape(
-    columns: Iterable[str], options: FormatOptions, holds_labels: Callable[[str], bool]
+    columns: Iterable[str],
+    options: FormatOptions,
+    holds_labels: Callable[[str], bool],
+    holds_prompts: Callable[[str], bool] = lambda _: False,
 ) -> tuple[Shape, dict[str, str]] | None:
     """Return the shape that the columns form, and the column of each of its fields.
 
-    `holds_labels` returns whether the values of a column are judgments of answers.
+    `holds_labels` returns whether the values of a column are judgments of answers, and
+    `holds_prompts` whether they are conversations that await an answer.
     """
     present = list(columns)
     for shape, needs in _NEEDS:
@@ -128,6 +136,10 @@ def find_shape(
         if shape == "labeled" and not (options.shape or holds_labels(named["label"])):
             continue
         if shape == "text" and not (options.shape or _describes_a_text(present)):
+            continue
+        if shape == "reinforcement" and not (
+            options.shape or _is_graded(present, named, holds_prompts)
+        ):
             continue
         for field in _OPTIONAL[shape]:
             column = _column(field, present, options)
@@ -142,7 +154,20 @@ def find_shape(
 def _describes_a_text(present: list[str]) -> bool:
     """Whether the columns besides the text only describe it; a label, say, makes it a question."""
     named = {column.strip().casefold() for column in present}
-    return not named - {"text"} - _BESIDE_TEXT
+    return not named - {"text"} - _DESCRIPTIVE
+
+
+def _is_graded(
+    present: list[str], named: Mapping[str, str], holds_prompts: Callable[[str], bool]
+) -> bool:
+    """Whether the columns are prompts and what a grader needs to score the answers."""
+    column = named.get("messages")
+    others = {name.strip().casefold() for name in present if name != column}
+    return (
+        column is not None
+        and bool(others - set(_OPTIONAL["reinforcement"]) - _DESCRIPTIVE)
+        and holds_prompts(column)
+    )
 
 
 def _guessed(present: list[str]) -> dict[str, str] | None:
@@ -198,6 +223,8 @@ def make_row(
 ) -> Row | None:
     """Make the row of a record, or return None and add an issue."""
     taken = {field: value[column] for field, column in fields.items() if column in value}
+    if shape == "reinforcement":
+        taken["item"] = item_of(value, fields.values())
     row = _MAKERS[shape](found, taken, options)
     if row is not None and options.system and shape not in ("preference", "text"):
         messages = row["messages"]
@@ -222,6 +249,23 @@ def _text(found: Findings, taken: Row, field: str) -> str | None:
 def _document(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
     text = _text(found, taken, "text")
     return None if text is None else {"text": text}
+
+
+def _prompt(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
+    item = {"item": taken.pop("item")}
+    if "messages" in taken:
+        row = _chat(found, taken, options)
+        return None if row is None else row | item
+    prompt = _spoken(found, taken, "prompt", "user")
+    if prompt is None:
+        return None
+    before = [] if _has_system(prompt) else _optional_system(taken)
+    tools = {
+        field: _unpacked(value)
+        for field, value in taken.items()
+        if field not in ("prompt", "system") and value is not None
+    }
+    return {"messages": [*before, *prompt], **tools, **item}
 
 
 def _unpacked(value: Any) -> Any:
@@ -436,4 +480,5 @@ _MAKERS: dict[Shape, Maker] = {
     "alpaca": _alpaca,
     "sharegpt": _sharegpt,
     "text": _document,
+    "reinforcement": _prompt,
 }

@@ -79,10 +79,13 @@ class _RowRedaction:
         self._used_ids: set[str] = set()
 
     def context(self, owner: Row) -> Row:
-        """Redact the tools of a chat row or of a preference row's input."""
-        if not owner.get("tools"):
-            return dict(owner)
-        return owner | {"tools": [self._tool(tool) for tool in owner["tools"]]}
+        """Redact what a chat row or a preference row's input has besides messages."""
+        new = dict(owner)
+        if owner.get("tools"):
+            new["tools"] = [self._tool(tool) for tool in owner["tools"]]
+        if owner.get("item"):
+            new["item"] = self._json(owner["item"])
+        return new
 
     def messages(self, messages: list[Row]) -> list[Row]:
         """Redact all strings of messages except their roles."""
@@ -172,6 +175,7 @@ def _packed_texts(row: Row) -> Iterator[str]:
         return
     parts = ("preferred_output", "non_preferred_output")
     owner = row if "messages" in row else row["input"]
+    yield from _strings(row.get("item"))
     for message in (*owner["messages"], *(m for part in parts for m in row.get(part, ()))):
         for call in message.get("tool_calls") or ():
             value = json.loads(call["function"]["arguments"])

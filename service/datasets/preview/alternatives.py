@@ -15,7 +15,7 @@ from service.datasets.formats.csv_records import regular_delimiters
 from service.datasets.formats.detect import binary_container
 from service.datasets.formats.encodings import NAMES
 from service.datasets.formats.guess import plausible_codecs
-from service.datasets.formats.meaning import Looked, holds_labels, shape_of
+from service.datasets.formats.meaning import Looked, holds_labels, holds_prompts, shape_of
 from service.datasets.formats.options import FormatOptions, Shape
 from service.datasets.formats.shapes import named_like
 from service.datasets.formats.spread import find_spread
@@ -178,6 +178,10 @@ def _fields_as(shape: Shape, looked: Looked, options: FormatOptions) -> dict[str
     """The columns of the fields of a shape, or None if the columns do not form it."""
     found = shape_of(looked, msgspec.structs.replace(options, shape=shape, group_by=None))
     if found is None or (shape == "labeled" and not holds_labels(looked, found[1]["label"])):
+        return None
+    if shape == "reinforcement" and not holds_prompts(
+        looked, found[1].get("messages", ""), options
+    ):
         return None
     return found[1]
 

@@ -54,7 +54,7 @@ FEATURES = np.dtype(
         ("turns", np.uint16),
         ("exact", np.uint64),  # hash of everything that is trained on, verbatim
         ("said", np.uint64),  # hash of all turns except the system prompt, normalized
-        ("context", np.uint64),  # hash of the system prompt, tools, rejected answer, and label
+        ("context", np.uint64),  # hash of the system prompt, tools, rejected answer, label and item
         ("prompt", np.uint64),  # hash of the tools and everything before the last answer
         ("asked", np.uint64),  # hash of all questions; 0 if nothing is asked
         ("answer", np.uint64),  # hash of the last answer
@@ -140,7 +140,11 @@ def _trained(line: bytes, row: dict[str, Any]) -> bytes:
     """Return a canonical line without the parts that do not affect training."""
     if b'"weight":1' not in line and b'"parallel_tool_calls":' not in line:
         return line
-    plain = {key: _bare(value) for key, value in row.items() if key != "parallel_tool_calls"}
+    plain = {
+        key: value if key == "item" else _bare(value)
+        for key, value in row.items()
+        if key != "parallel_tool_calls"
+    }
     return _encode(plain)
 
 
@@ -232,7 +236,8 @@ def _describe(
     tools = [talk.tools] if talk.tools else []
     worse = [turn.text for turn in talk.rejected]
     label = [] if talk.label is None else [str(talk.label)]
-    row["context"] = hash_text("\0".join((system, *tools, *worse, *label)))
+    item = [talk.item] if talk.item else []
+    row["context"] = hash_text("\0".join((system, *tools, *worse, *label, *item)))
     roles = [turn.role for turn in talk.turns[:last]]
     row["prompt"] = hash_text("\0".join((*roles, *plain[:last], *tools)))
     asked = [text for turn, text in zip(talk.turns, plain, strict=True) if turn.role == "user"]

@@ -26,6 +26,7 @@ from service.datasets.digest import DigestWriter
 from service.datasets.errors import DatasetError
 from service.datasets.facts import RowFormat
 from service.datasets.limits import MAX_LINE_BYTES
+from service.datasets.rows.items import item_of
 from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
 from service.datasets.rows.raw_json import parse
 from service.datasets.rows.shape import DeveloperMessage
@@ -122,6 +123,8 @@ def canonical_row(row: dict[str, Any], row_format: RowFormat) -> dict[str, Any]:
             return canonical_chat(row) | {"label": row["label"]}
         case "text":
             return {"text": row["text"]}
+        case "reinforcement":
+            return canonical_chat(row) | {"item": item_of(row)}
 
 
 # Also the order of a message whose legacy function call was replaced: a row has one canonical form.

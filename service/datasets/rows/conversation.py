@@ -23,9 +23,10 @@ class Conversation(NamedTuple):
 
     A text is a single turn of the role "text", which is trained on.
 
-    `beside` holds texts that are not part of a turn but that a chat template may write: tools
-    and names. `has_tools` is whether the row calls a tool or contains a tool result. `label`
-    is whether the last answer was judged good, or None if the row has no label.
+    `beside` holds texts that are not part of a turn: tools and names, which a chat template may
+    write, and the item that a grader reads. `has_tools` is whether the row calls a tool or contains
+    a tool result. `label` is whether the last answer was judged good, or None if the row has no
+    label.
     """
 
     turns: list[Turn]
@@ -45,6 +46,11 @@ class Conversation(NamedTuple):
         return "\n".join(turn.text for turn in self.beside if turn.role == "tools")
 
     @property
+    def item(self) -> str:
+        """What a grader knows about the row as JSON, or an empty string."""
+        return "\n".join(turn.text for turn in self.beside if turn.role == "item")
+
+    @property
     def last_answer(self) -> int:
         """Index of the last turn that is trained on, or the number of turns if there is none."""
         places = [index for index, turn in enumerate(self.turns) if turn.supervised]
@@ -59,7 +65,10 @@ def take_apart(row: Row) -> Conversation:
     if "messages" in row:
         messages = row["messages"]
         beside.extend(_tools(row, ""))
-        turns = list(_turns(messages, "/messages", beside, learnt=True))
+        item = row.get("item")
+        turns = list(_turns(messages, "/messages", beside, learnt=item is None))
+        if item:
+            beside.append(Turn("item", json.dumps(item, ensure_ascii=False), False, "/item"))
         label = row.get("label")
         if label is not None:  # of the last answer alone
             turns[:-1] = [turn._replace(supervised=False) for turn in turns[:-1]]

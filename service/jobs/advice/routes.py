@@ -146,6 +146,13 @@ def _require_processed(file: FileRecord) -> None:
             param="training_file",
             code="invalid_training_file",
         )
+    if file.row_format == "reinforcement":
+        raise BadRequest(
+            f"The file {file.id} holds prompts without answers, which advice compares. Grade the "
+            "base model's answers with an eval instead.",
+            param="training_file",
+            code="invalid_training_file",
+        )
     if file.row_format == "text":
         raise BadRequest(
             f"The file {file.id} holds texts, which have no questions to ask the base model. "

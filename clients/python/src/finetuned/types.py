@@ -1023,7 +1023,16 @@ class FormatFields(Model):
     Container format of the file.
     """
     shape: (
-        Literal["chat", "preference", "labeled", "prompt_completion", "alpaca", "sharegpt", "text"]
+        Literal[
+            "chat",
+            "preference",
+            "labeled",
+            "prompt_completion",
+            "alpaca",
+            "sharegpt",
+            "text",
+            "reinforcement",
+        ]
         | None
     ) = None
     """
@@ -1598,7 +1607,7 @@ class MergeRequest(Model):
 
     files: list[FileToMerge]
     """
-    Files to merge. Their rows have one format: conversations, preferences or labeled answers.
+    Files to merge. Their rows have one format, such as chats or prompts for graders.
     """
     filename: str = "merged.jsonl"
     """
@@ -2254,7 +2263,7 @@ class RowObject(Model):
     """
     row: dict[str, Any] | None
     """
-    The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference. Null if the row is broken.
+    The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of a prompt for a grader. Null if the row is broken.
     """
     findings: list[RowFindingObject]
 
@@ -3086,7 +3095,7 @@ class SourceFacts(Model):
     encoding: str | None
     delimiter: str | None
     shape: str
-    row_format: Literal["chat", "labeled", "preference", "text"]
+    row_format: Literal["chat", "labeled", "preference", "reinforcement", "text"]
     columns: dict[str, str]
     unused_columns: list[str]
 
