@@ -22,6 +22,7 @@ from service.core.networks import network
 from service.core.redis import Confirmation, connect
 from service.core.redis_check import is_complete
 from service.core.storage import Storage
+from service.core.storage_use import StorageUse
 from service.curation import routes as curation_routes
 from service.curation.imports import routes as import_routes
 from service.curation.recognizers import routes as recognizer_routes
@@ -62,6 +63,7 @@ from service.models.capabilities import Capabilities
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.projects import routes as project_routes
+from service.projects.quota import storage_quotas
 from service.projects.records import Projects, digest_of
 from service.projects.uses import KeyUses
 from service.uploads import routes as upload_routes
@@ -188,8 +190,14 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
         confirmation=Confirmation(settings.redis_wait_replicas, settings.redis_wait_aof),
         process="api",
     )
-    storage = Storage.from_url(settings.storage_url)
     projects = Projects(redis)
+    quotas = storage_quotas(
+        projects, settings.default_project_limits, cache_s=settings.lookup_cache_s
+    )
+    storage_use = StorageUse(redis, quotas)
+    storage = Storage.from_url(
+        settings.storage_url, use=storage_use, reserve_bytes=settings.storage_reserve_bytes
+    )
     registry = ModelRegistry(
         redis, Catalogue(settings.models_file), cache_s=settings.lookup_cache_s
     )
@@ -234,7 +242,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.capabilities = capabilities
             state.redis, state.storage, state.projects = redis, storage, projects
             state.registry, state.authenticator = registry, authenticator
-            state.key_uses = key_uses
+            state.key_uses, state.storage_use = key_uses, storage_use
             state.aliases = Aliases(
                 redis, registry, max_per_project=settings.max_aliases_per_project
             )

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.core.limits import NO_LIMITS, Limits
+from service.core.limits import NO_LIMITS, Limits, ProjectLimits
 from service.core.networks import network
 
 MIB = 1024 * 1024
@@ -24,7 +24,7 @@ GIB = 1024 * MIB
 
 _DEFAULT_RANK_LIMIT = 64
 # A quarter of an engine's concurrent requests (256), so that no project can take all of them.
-_SAFE_LIMITS = Limits(concurrent_requests=64)
+_SAFE_LIMITS = ProjectLimits(concurrent_requests=64)
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 NEVER_PASSED_ON = frozenset(
     {
@@ -249,6 +249,12 @@ class Settings(BaseSettings):
     storage_patience_s: float = Field(
         default=600.0, ge=0, description="How long a worker waits for unavailable storage."
     )
+    storage_reserve_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="Bytes that stay free on the disk of a storage folder: what would leave less "
+        "is refused. By default, 1% of the disk, at most 1 GiB.",
+    )
     tokens_at_once: int | None = Field(
         default=None,
         ge=64,
@@ -435,11 +441,11 @@ class Settings(BaseSettings):
         description="Parameters of vLLM that inference requests may have in addition to those of "
         "docs/serving.md, separated by commas. They are passed on without checks.",
     )
-    # Inference limits of projects and keys that have none of their own, as JSON:
+    # Limits of projects and keys that have none of their own, as JSON:
     # {"requests_per_minute": 600, "tokens_per_minute": 100000, "concurrent_requests": 32,
-    # "concurrent_streams": 16}. An unset limit means unlimited, except for those in
-    # `_SAFE_LIMITS`, which "unlimited" lifts.
-    default_project_limits: Limits = _SAFE_LIMITS
+    # "concurrent_streams": 16}, and for projects "storage_bytes". An unset limit means unlimited,
+    # except for those in `_SAFE_LIMITS`, which "unlimited" lifts.
+    default_project_limits: ProjectLimits = _SAFE_LIMITS
     default_key_limits: Limits = NO_LIMITS
     usage_flush_s: float = Field(
         default=1.0, gt=0, le=5, description="Interval at which usage is synchronized with Redis."
@@ -492,7 +498,7 @@ class Settings(BaseSettings):
 
     @field_validator("default_project_limits")
     @classmethod
-    def _safe_limits(cls, value: Limits) -> Limits:
+    def _safe_limits(cls, value: ProjectLimits) -> ProjectLimits:
         return value.or_default(_SAFE_LIMITS)
 
     @field_validator(

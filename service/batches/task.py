@@ -66,6 +66,8 @@ class RunBatch(PartedTask[BatchRecord]):
         return lifecycle.hand_back(lifecycle.fenced(current, own))
 
     @staticmethod
-    def _given_up(current: BatchRecord, own: BatchRecord, message: str, now_s: int) -> BatchRecord:
-        fault = BatchFault(code="internal_error", message=message)
+    def _given_up(
+        current: BatchRecord, own: BatchRecord, code: str, message: str, now_s: int
+    ) -> BatchRecord:
+        fault = BatchFault(code=code, message=message)
         return lifecycle.give_up(lifecycle.fenced(current, own), fault, now_s)

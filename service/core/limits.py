@@ -1,30 +1,41 @@
-"""Inference limits of keys and projects: the values admins set, and the effective limits."""
+"""Limits of keys and projects: the values admins set, and the effective limits."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from functools import partial
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 # Higher limits have no effect, and sums stay exact in the store's floats.
-_MAX = 1_000_000_000_000
+_MAX: Final = 1_000_000_000_000
+_MAX_BYTES: Final = 1_000_000_000_000_000
 
 
-def _checked(value: Any) -> Any:
+def _checked(value: Any, *, most: int) -> Any:
     # Checked in one place before the union, whose errors name its branches instead of the field.
     if value is None or value == "unlimited":
         return value
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX:
-        raise ValueError(f"a whole number from 1 to {_MAX}, 'unlimited', or null for the default")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ValueError(f"a whole number from 1 to {most}, 'unlimited', or null for the default")
     return value
 
 
 _Number = Annotated[int, Field(json_schema_extra={"minimum": 1, "maximum": _MAX})]
-Amount = Annotated[_Number | Literal["unlimited"] | None, BeforeValidator(_checked)]
+Amount = Annotated[
+    _Number | Literal["unlimited"] | None, BeforeValidator(partial(_checked, most=_MAX))
+]
+_Bytes = Annotated[int, Field(json_schema_extra={"minimum": 1, "maximum": _MAX_BYTES})]
+Size = Annotated[
+    _Bytes | Literal["unlimited"] | None, BeforeValidator(partial(_checked, most=_MAX_BYTES))
+]
+
+
+L = TypeVar("L", bound="Limits")
 
 
 class Limits(BaseModel):
-    """Limits of an API key or a project.
+    """Limits of an API key.
 
     `null` means the default applies. `unlimited` means there is no limit.
     """
@@ -49,7 +60,7 @@ class Limits(BaseModel):
         default=None, description="Maximum number of concurrent streams."
     )
 
-    def or_default(self, default: Limits) -> Limits:
+    def or_default(self, default: L) -> L:
         """Return these limits, with `default`'s values for those that are not set."""
         return default.model_copy(update=self.model_dump(exclude_none=True))
 
@@ -58,18 +69,41 @@ class Limits(BaseModel):
         return self.model_copy(update=change.model_dump(exclude_unset=True))
 
 
+class ProjectLimits(Limits):
+    """Limits of a project.
+
+    `null` means the default applies. `unlimited` means there is no limit.
+    """
+
+    storage_bytes: Size = Field(
+        default=None,
+        description="Maximum bytes that the project may have in storage: files, uploads, "
+        "checkpoints, models, exports and results.",
+    )
+
+
 class _StoredLimits(Limits):
     model_config = ConfigDict(extra="allow")
 
 
-def _stored(value: Any) -> Any:
-    if isinstance(value, dict) and not value.keys() <= Limits.model_fields.keys():
-        return _StoredLimits.model_validate(value)
+class _StoredProjectLimits(ProjectLimits):
+    model_config = ConfigDict(extra="allow")
+
+
+def _stored(value: Any, *, stored: type[Limits]) -> Any:
+    if isinstance(value, dict) and not value.keys() <= stored.model_fields.keys():
+        return stored.model_validate(value)
     return value
 
 
 NO_LIMITS = Limits()
-StoredLimits = Annotated[SerializeAsAny[Limits], BeforeValidator(_stored)]
+NO_PROJECT_LIMITS = ProjectLimits()
+StoredLimits = Annotated[
+    SerializeAsAny[Limits], BeforeValidator(partial(_stored, stored=_StoredLimits))
+]
+StoredProjectLimits = Annotated[
+    SerializeAsAny[ProjectLimits], BeforeValidator(partial(_stored, stored=_StoredProjectLimits))
+]
 """Limits in a record. Those that only a newer version knows are kept, like the record's fields."""
 
 

@@ -50,6 +50,7 @@ _BACKUPS = Group("Backups", (_WORKER,), note=_SHARED)
 _RECORDS = Group("Records", _EVERY)
 _LOOKUPS = Group("Cached keys and models", (_API,))
 _STORAGE = Group("Storage", _EVERY)
+_ALL_STORAGE = Group("Storage", (_WORKER,), note=_SHARED)
 _REDIS = Group("Redis", (_API, _WORKER))
 _CONNECTIONS = Group("Redis", _EVERY)
 
@@ -407,6 +408,11 @@ JOURNAL_TIMESTAMP_SECONDS = _BACKUPS.gauge(
     "journal.",
 )
 
+PROJECT_STORAGE_BYTES = _ALL_STORAGE.gauge(
+    "finetuned_project_storage_bytes",
+    "Bytes that a project has in storage, with those of writes in progress. Quotas apply to them.",
+    ["project"],
+)
 STORAGE_SECONDS = _STORAGE.histogram(
     "finetuned_storage_operation_seconds",
     "Time of one storage operation, including failed ones.",

@@ -10,6 +10,7 @@ A write that returns survives a power failure: a file and its folders are synced
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import logging
@@ -19,7 +20,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, Self, TypeVar, cast
 
 import msgspec
 import obstore
@@ -27,6 +28,7 @@ from obstore.store import LocalStore, ObjectStore
 
 from service.core import local_files, metrics
 from service.core.object_store import S3Writer, open_store, refusal
+from service.core.storage_use import QuotaReached, StorageUse, Write
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -34,10 +36,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+QUOTA: Final = "quota_exceeded"
+"""Code of errors and failures by the quota of a project."""
 _HEALTH = ".health"
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 10.0
 _CHUNK_BYTES = 1024 * 1024
 _READ_BYTES = 4 * _CHUNK_BYTES  # on S3, each read is a request
+_MOST_AHEAD_BYTES = 8 * _CHUNK_BYTES  # that a writer reserves which does not know its size
+_RESERVE_PART = 0.01
+_MOST_RESERVE_BYTES = 1024**3
 _NO_SPACE = re.compile(
     r"os error 28|No space left|XMinioStorageFull|InsufficientStorage", re.IGNORECASE
 )
@@ -52,6 +59,10 @@ class StorageError(Exception):
 
 class StorageFull(StorageError):
     """The artifact storage has no space left."""
+
+
+class QuotaExceeded(StorageFull):
+    """The quota of the project leaves no room. The message says how to get some."""
 
 
 class StorageRefused(StorageError):
@@ -133,23 +144,72 @@ class Storage:
 
     `patience_s`: how long an outage may last before an operation on one object gives up. A worker
     waits, because hours of training depend on it; a request does not.
+
+    `use`: counts the bytes of projects and enforces their quotas. `reserve_bytes`: what has to stay
+    free on the disk of a folder; by default 1% of the disk, at most 1 GiB.
     """
 
-    def __init__(self, store: ObjectStore, *, patience_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        patience_s: float = 0.0,
+        use: StorageUse | None = None,
+        reserve_bytes: int | None = None,
+    ) -> None:
         self.store = store
         self.patience_s = patience_s
+        self.use = use
+        self._reserve_bytes = reserve_bytes
 
     @classmethod
-    def from_url(cls, url: str, *, patience_s: float = 0.0) -> Storage:
+    def from_url(
+        cls,
+        url: str,
+        *,
+        patience_s: float = 0.0,
+        use: StorageUse | None = None,
+        reserve_bytes: int | None = None,
+    ) -> Storage:
         """Open the storage at a `file:///…` or `s3://…` URL. Raises StorageRefused if it cannot."""
         try:
-            return cls(open_store(url), patience_s=patience_s)
+            return cls(open_store(url), patience_s=patience_s, use=use, reserve_bytes=reserve_bytes)
         except obstore.exceptions.BaseError as e:
             raise StorageRefused(refusal(e) or str(e).partition("\n")[0]) from e
 
-    async def writer(self, key: str) -> Writer:
-        """Return a writer for one object, which becomes visible when the writer is closed."""
-        return Writer(self, key)
+    async def writer(self, key: str, *, expected_bytes: int = 0, is_limited: bool = True) -> Writer:
+        """Return a writer for one object, which becomes visible when the writer is closed.
+
+        `expected_bytes` is what it will write at least. Raises StorageFull, and QuotaExceeded
+        unless `is_limited` is False.
+        """
+        writer = Writer(self, key, is_limited=is_limited)
+        await writer.expect(expected_bytes)
+        return writer
+
+    @contextlib.asynccontextmanager
+    async def _room(self, key: str, size: int, *, is_limited: bool = True) -> AsyncIterator[None]:
+        """Reserve room for an object, and count it once it is written. Raises StorageFull."""
+        await self.need_space(key, size)
+        write = self.use.write(key, is_limited=is_limited) if self.use else None
+        if write is None:
+            yield
+            return
+        await _reserved(write, size)
+        try:
+            yield
+        except BaseException:
+            await write.undone()
+            raise
+        await write.done(size)
+
+    async def need_space(self, key: str, size: int) -> None:
+        """Raise StorageFull if a folder's disk has no room for these bytes and its reserve."""
+        if self.folder is not None and size:
+            free = await asyncio.to_thread(_free_bytes, self.folder, self._reserve_bytes)
+            if free is not None and size > free:
+                metrics.STORAGE_ERRORS.cell("write", "full").inc()
+                raise StorageFull(f"no space left in storage for {key}: the rest is a reserve")
 
     @property
     def folder(self) -> Path | None:
@@ -157,10 +217,11 @@ class Storage:
         return self.store.prefix if isinstance(self.store, LocalStore) else None
 
     @_patient
-    async def put_bytes(self, key: str, data: bytes) -> None:
-        """Write a small object."""
-        await _guard("put", obstore.put_async(self.store, key, data), key)
-        await self.sync(key)
+    async def put_bytes(self, key: str, data: bytes, *, is_limited: bool = True) -> None:
+        """Write a small object, which counts toward the quota unless `is_limited` is False."""
+        async with self._room(key, len(data), is_limited=is_limited):
+            await _guard("put", obstore.put_async(self.store, key, data), key)
+            await self.sync(key)
 
     async def sync(self, key: str) -> None:
         """Write an object in a folder to the disk, so that it survives a power failure.
@@ -189,7 +250,8 @@ class Storage:
     async def put_file(self, key: str, path: Path) -> FileEntry:
         """Write a local file as one object, in chunks. It appears completely or not at all."""
         digest, size = hashlib.sha256(), 0
-        async with Writer(self, key) as writer:
+        expected_bytes = (await asyncio.to_thread(path.stat)).st_size
+        async with await self.writer(key, expected_bytes=expected_bytes) as writer:
             with path.open("rb") as source:
                 while chunk := await asyncio.to_thread(source.read, _CHUNK_BYTES):
                     digest.update(chunk)
@@ -280,34 +342,42 @@ class Storage:
         return manifest
 
     @_patient
-    async def copy(self, source: str, target: str) -> None:
+    async def copy(self, source: str, target: str, *, is_limited: bool = True) -> None:
         """Copy one object within the storage. Raises StorageMissing if it does not exist."""
-        await _guard("copy", obstore.copy_async(self.store, source, target), source)
-        await self.sync(target)
+        size = (await self.stat(source)).size if self.use or self.folder else 0
+        async with self._room(target, size, is_limited=is_limited):
+            await _guard("copy", obstore.copy_async(self.store, source, target), source)
+            await self.sync(target)
 
     async def join(
         self, sources: Sequence[str], target: str, digests: Sequence[local_files.Digest]
     ) -> int:
         """Join objects in a folder to one, and return its size. Hashes them meanwhile.
 
-        Raises StorageMissing if one of them does not exist, and ValueError on S3.
+        They are expected to be deleted then, so quotas do not apply. Raises StorageMissing if one
+        of them does not exist, and ValueError on S3.
         """
         if (folder := self.folder) is None:
             raise ValueError("objects on S3 cannot be joined")
         paths = [folder / source for source in sources]
-        joining = asyncio.to_thread(local_files.join, paths, folder / target)
-        hashing = (asyncio.to_thread(local_files.update, digest, paths) for digest in digests)
-        size, *_ = await _guard("join", _all_ended(joining, *hashing), target)
-        await self.sync(target)
+        total = await _guard("stat", asyncio.to_thread(_size_of, paths), target)
+        async with self._room(target, total, is_limited=False):
+            joining = asyncio.to_thread(local_files.join, paths, folder / target)
+            hashing = (asyncio.to_thread(local_files.update, digest, paths) for digest in digests)
+            size, *_ = await _guard("join", _all_ended(joining, *hashing), target)
+            await self.sync(target)
         return int(size)
 
     @_patient
     async def delete(self, key: str) -> None:
         """Remove one object. A missing object is not an error."""
         try:
+            size = (await self.stat(key)).size if self.use else 0
             await _guard("delete", obstore.delete_async(self.store, key), key)
         except StorageMissing:
             return
+        if self.use:
+            await self.use.freed(key, size)
 
     @_patient
     async def written_at(self, key: str) -> int:
@@ -336,12 +406,23 @@ class Storage:
     async def delete_prefix(self, prefix: str) -> None:
         """Remove all objects under a prefix, the manifest first."""
         await self.delete(f"{prefix}/{MANIFEST}")
-        for key in await self.keys(prefix):
-            await self.delete(key)
+        freed = 0
+        try:
+            for found in await self.objects(prefix):
+                await self._delete_listed(found.key)
+                freed += found.size
+        finally:
+            if self.use:
+                await self.use.freed(f"{prefix}/", freed)
         if self.folder is not None:
             # Listings do not include files that a killed process had staged.
             staged = self.folder / prefix
             await asyncio.to_thread(shutil.rmtree, staged, ignore_errors=True)
+
+    @_patient
+    async def _delete_listed(self, key: str) -> None:
+        with contextlib.suppress(StorageMissing):
+            await _guard("delete", obstore.delete_async(self.store, key), key)
 
     async def check(self) -> None:
         """Raise StorageError if storage is not writable and readable."""
@@ -352,9 +433,11 @@ class Storage:
 class Writer:
     """Writes one object in chunks. Use it as a context manager: an error discards the object."""
 
-    def __init__(self, storage: Storage, key: str) -> None:
+    def __init__(self, storage: Storage, key: str, *, is_limited: bool = True) -> None:
         self._storage = storage
         self._key = key
+        self._write = storage.use.write(key, is_limited=is_limited) if storage.use else None
+        self._written = self._room = 0
         self._writer: S3Writer | obstore.AsyncWritableFile
         if isinstance(storage.store, LocalStore):
             # If it is dropped without close(), it removes its staged data. With 8 MiB, an upload
@@ -363,19 +446,70 @@ class Writer:
         else:
             self._writer = S3Writer(storage.store, key)
 
+    async def expect(self, size: int) -> None:
+        """Reserve room for this many bytes in all. Raises StorageFull and QuotaExceeded."""
+        if size <= self._room:
+            return
+        await self._storage.need_space(self._key, size - self._written)
+        self._room = size if self._write is None else await _reserved(self._write, size)
+
     async def write(self, chunk: bytes) -> None:
-        """Append bytes."""
+        """Append bytes. Raises StorageFull and QuotaExceeded before they are written."""
+        written = self._written + len(chunk)
+        if written > self._room:
+            await self._storage.need_space(self._key, len(chunk))
+            ahead = min(self._written, _MOST_AHEAD_BYTES)
+            self._room = written + ahead
+            if self._write is not None:
+                self._room = await _reserved(self._write, written, ahead)
         await _guard("write", self._writer.write(chunk), self._key)
+        self._written = written
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            await _guard("commit", self._writer.close(), self._key)
-            await self._storage.sync(self._key)
-        elif isinstance(self._writer, S3Writer):
+            try:
+                await _guard("commit", self._writer.close(), self._key)
+                await self._storage.sync(self._key)
+            except BaseException:
+                await self._undone()
+                raise
+            if self._write is not None:
+                await self._write.done(self._written)
+            return
+        if isinstance(self._writer, S3Writer):
             await self._writer.discard()
+        await self._undone()
+
+    async def _undone(self) -> None:
+        if self._write is not None:
+            await self._write.undone()
+
+
+async def _reserved(write: Write, size: int, ahead: int = 0) -> int:
+    """Reserve bytes for a write, and return their number. Raises QuotaExceeded."""
+    try:
+        return await write.reserve(size, ahead)
+    except QuotaReached as e:
+        metrics.STORAGE_ERRORS.cell("write", "quota").inc()
+        raise QuotaExceeded(str(e)) from e
+
+
+def _free_bytes(folder: Path, reserve_bytes: int | None) -> int | None:
+    """Return what is free on a folder's disk beyond the reserve; None if it cannot be known."""
+    try:
+        disk = shutil.disk_usage(folder)
+    except OSError:
+        return None  # the write itself says what is wrong
+    if reserve_bytes is None:
+        reserve_bytes = min(int(_RESERVE_PART * disk.total), _MOST_RESERVE_BYTES)
+    return disk.free - reserve_bytes
+
+
+def _size_of(paths: Sequence[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
 
 
 def _stored(item: ObjectMeta) -> StoredObject:

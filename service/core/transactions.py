@@ -104,11 +104,16 @@ async def confirm(redis: Redis, key: str, lifetime_s: int) -> None:
         raise Unconfirmed(f"{replicas} of {wanted.replicas} replicas have a write{disk}")
 
 
+def marked() -> str:
+    """Return a new key for the mark of a script that must not run twice."""
+    return f"{_MARKS}:{ids.random_part()}"
+
+
 class _Attempts(Generic[T]):
     """The attempts at a transaction, of which at most one is applied."""
 
     def __init__(self) -> None:
-        self.mark = f"{_MARKS}:{ids.random_part()}"
+        self.mark = marked()
         self.is_applied = False
         self._results: list[T] = []
 

@@ -18,7 +18,7 @@ from service.core import ids, metrics
 from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
-from service.core.storage import StorageError, StorageMissing
+from service.core.storage import QuotaExceeded, StorageError, StorageMissing
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.scratch import fetch, scratch_folder
 from service.datasets import ValidationReport
@@ -60,14 +60,16 @@ class CheckFile:
             raise
 
     async def _outcome(self, record: FileRecord) -> CheckOutcome:
-        twin = await self._files.checked_twin(record, ids.now_s())
-        if twin is not None and (outcome := await self._same_as(twin, record)) is not None:
-            return outcome
         try:
+            twin = await self._files.checked_twin(record, ids.now_s())
+            if twin is not None and (outcome := await self._same_as(twin, record)) is not None:
+                return outcome
             async with scratch_folder(self._scratch / record.id) as folder:
                 return await self._check(record, folder)
         except DeskFailed as e:
             return CheckOutcome(FileStatus.ERROR, e.message, certain=e.certain)
+        except QuotaExceeded as e:
+            return CheckOutcome(FileStatus.ERROR, str(e), certain=False)
         except (*REDIS_ERRORS, StorageError):
             raise  # retried later
         except Exception:

@@ -17,6 +17,7 @@ import msgspec
 
 from service.config import Settings
 from service.core.child import Child, environment
+from service.core.storage import QUOTA
 from service.datasets.checks.issues import make_issue
 from service.datasets.contract import (
     A,
@@ -31,7 +32,9 @@ from service.datasets.contract import (
 from service.datasets.formats.options import FormatOptions
 
 # Errors that a retry or a larger machine may resolve; they say nothing about the file.
-_PASSING = frozenset({"timed_out", "desk_died", "out_of_memory", "file_error", "worker_died"})
+_PASSING = frozenset(
+    {"timed_out", "desk_died", "out_of_memory", "file_error", "worker_died", QUOTA}
+)
 
 # Libraries in Rust write the first and end the process with SIGABRT.
 _ALLOCATION_FAILED = re.compile(

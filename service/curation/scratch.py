@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from service.core import ids, scratch
-from service.core.storage import Storage, StorageFull, StorageMissing
+from service.core.storage import QUOTA, QuotaExceeded, Storage, StorageFull, StorageMissing
 from service.curation.child_runner import DeskFailed
 from service.curation.records import Task
 from service.files.records import FileRecord, Files
@@ -18,11 +18,14 @@ from service.files.records import FileRecord, Files
 async def scratch_folder(path: Path) -> AsyncIterator[Path]:
     """Provide an empty folder, readable only by this user, that is deleted on exit.
 
-    Raises DeskFailed if the worker's disk or the storage is full inside the block.
+    Raises DeskFailed if the worker's disk, the storage or the project's quota is full inside the
+    block.
     """
     try:
         async with scratch.claimed(path):
             yield path
+    except QuotaExceeded as e:
+        raise DeskFailed(QUOTA, str(e)) from e
     except StorageFull as e:
         raise _full("The service's storage is full") from e
     except OSError as e:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from service.core import ids
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
-from service.core.storage import StorageError, StorageFull, StorageMissing
+from service.core.storage import QUOTA, StorageError, StorageFull, StorageMissing
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
 from service.exporting import Evaluation, ExportSpec, Progress, Reference
@@ -240,7 +240,7 @@ def _full_disk_reported() -> Iterator[None]:
     try:
         yield
     except DeskFailed as e:  # of the scratch folder
-        raise ExportFailed(_DISK_FULL, e.message) from e
+        raise ExportFailed(e.code if e.code == QUOTA else _DISK_FULL, e.message) from e
     except StorageFull as e:
         raise ExportFailed(_DISK_FULL, f"The service's storage is full. {_FREE_SPACE}") from e
     except OSError as e:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from starlette.requests import ClientDisconnect, Request
 
 from service.core.errors import BadRequest, UnsupportedMedia
-from service.files.multipart import Form
+from service.files.multipart import Form, declared_bytes
 
 _KNOWN = re.compile(r"purpose|expires_after\[(?:anchor|seconds)\]|format(?:\[.*)?", re.DOTALL)
 
@@ -77,6 +77,11 @@ class Body(Protocol):
     filename: str | None
     fields: dict[str, str]
 
+    @property
+    def least_bytes(self) -> int:
+        """The least size of the file by the length that the request declares; 0 without one."""
+        ...
+
     def chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes of the file as they arrive. Raises BadRequest."""
         ...
@@ -89,6 +94,11 @@ class RawBody:
         self._request = request
         self.filename = request.query_params.get("filename")
         self.fields = {k: v for k, v in request.query_params.items() if is_wanted(k)}
+
+    @property
+    def least_bytes(self) -> int:
+        """The length that the request declares, or 0."""
+        return declared_bytes(self._request)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes of the body. Raises BadRequest if the client disconnects."""

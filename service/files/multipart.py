@@ -78,6 +78,11 @@ class Form:
     filename: str | None = None
     fields: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def least_bytes(self) -> int:
+        """The least size of the file by the length of the form, or 0."""
+        return max(0, declared_bytes(self.request) - _MAX_OTHER_BYTES)
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes of the file. Raises BadRequest if the form is invalid."""
         target, fields = _Chunks(self.part), _Fields(self.is_wanted)
@@ -112,6 +117,12 @@ class Form:
             )
         self.filename = target.filename
         self.fields = {k: v.decode("utf-8", "replace") for k, v in fields.values.items()}
+
+
+def declared_bytes(request: Request) -> int:
+    """Return the length of a request's body if it declares one, or 0."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 19 else 0
 
 
 @contextlib.contextmanager

@@ -212,10 +212,13 @@ class Files:
         return await self.records.create(record, also=lambda pipe: self._note(pipe, record))
 
     async def put_manifest(self, record: FileRecord) -> None:
-        """Write the manifest from which the record can be rebuilt."""
+        """Write the manifest from which the record can be rebuilt.
+
+        The quota does not refuse it: the bytes of the file are written already.
+        """
         manifest: dict[str, Any] = record.model_dump(mode="json")
         await self.storage.put_bytes(
-            f"{record.folder}/manifest.json", msgspec.json.encode(manifest)
+            f"{record.folder}/manifest.json", msgspec.json.encode(manifest), is_limited=False
         )
 
     def write_new(self, pipe: Pipeline, record: FileRecord) -> None:

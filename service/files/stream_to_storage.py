@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
 
-from service.core.errors import InsufficientStorage, TooLarge
+from service.core.errors import TooLarge
 from service.core.storage import StorageFull, Writer
+from service.core.storage_errors import no_room
 
 # uvloop delivers 250 KiB at a time. Passing such chunks on individually reached 0.6 of the speed
 # because of the thread hops; blocks of 2 MiB reached 0.9.
@@ -72,11 +73,8 @@ async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 @contextlib.contextmanager
 def disk_full_errors() -> Iterator[None]:
-    """Turn StorageFull into InsufficientStorage, whose message says who can fix it."""
+    """Turn StorageFull into InsufficientStorage, or into TooLarge if it is the project's quota."""
     try:
         yield
     except StorageFull as e:
-        raise InsufficientStorage(
-            "The service's storage is full, so the data was not saved. The operator must free "
-            "space or enlarge the volume."
-        ) from e
+        raise no_room(e) from e

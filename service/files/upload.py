@@ -43,8 +43,8 @@ def upload_slots(most: int, *, wait_s: float = WAIT_S) -> Slots:
 async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) -> FileRecord:
     """Stream the body's file into storage and register it.
 
-    Raises BadRequest for an invalid form, TooLarge over `max_bytes`, and InsufficientStorage if
-    the disk is full. In each case, nothing of the file is kept or listed.
+    Raises BadRequest for an invalid form, TooLarge over `max_bytes` or the project's quota, and
+    InsufficientStorage if the disk is full. In each case, nothing of the file is kept or listed.
     """
     file_id = ids.new(ids.FILE)
     await files.begin(project_id, file_id)
@@ -64,7 +64,9 @@ async def _stored(
 ) -> FileRecord:
     """Write the file's bytes and manifest, and return the record to register it with."""
     digest = hashlib.sha256()
-    async with await files.storage.writer(f"{project_id}/files/{file_id}/content") as writer:
+    key = f"{project_id}/files/{file_id}/content"
+    expected_bytes = min(body.least_bytes, max_bytes)
+    async with await files.storage.writer(key, expected_bytes=expected_bytes) as writer:
         size = await write_stream(
             body.chunks(),
             writer,

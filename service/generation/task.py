@@ -55,7 +55,7 @@ class GenerateRows(PartedTask[GenerationRecord]):
 
     @staticmethod
     def _given_up(
-        current: GenerationRecord, own: GenerationRecord, message: str, now_s: int
+        current: GenerationRecord, own: GenerationRecord, code: str, message: str, now_s: int
     ) -> GenerationRecord:
-        fault = GenerationFault(code="internal_error", message=message)
+        fault = GenerationFault(code=code, message=message)
         return lifecycle.give_up(lifecycle.fenced(current, own), fault, now_s)

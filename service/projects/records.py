@@ -21,7 +21,14 @@ from functools import partial
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, invalidation
-from service.core.limits import NO_LIMITS, Limits, StoredLimits
+from service.core.limits import (
+    NO_LIMITS,
+    NO_PROJECT_LIMITS,
+    Limits,
+    ProjectLimits,
+    StoredLimits,
+    StoredProjectLimits,
+)
 from service.core.records import PREFIX, Collection, Missing, Record, Stored, parse
 from service.core.redis import Client, reply, text
 from service.core.transactions import Write, commit
@@ -41,7 +48,7 @@ class Project(Record):
     """A tenant. Its name is part of its model names, so it never changes."""
 
     name: str
-    limits: StoredLimits = NO_LIMITS
+    limits: StoredProjectLimits = NO_PROJECT_LIMITS
 
 
 class OldSecret(Stored):
@@ -125,7 +132,7 @@ class Projects:
         self.projects = Collection(redis, "projects", Project)
         self.keys = Collection(redis, "keys", ApiKey)
 
-    async def create(self, name: str, limits: Limits = NO_LIMITS) -> Project:
+    async def create(self, name: str, limits: ProjectLimits = NO_PROJECT_LIMITS) -> Project:
         """Create a project. Raises ValueError for an invalid name, NameTaken for a used one."""
         if not NAME_PATTERN.fullmatch(name):
             raise ValueError(
@@ -175,12 +182,20 @@ class Projects:
         """The project with this ID, or None."""
         return await self.projects.get(INSTALLATION, project_id)
 
+    async def all_ids(self) -> list[str]:
+        """Return the IDs of all projects, oldest first."""
+        return await self.projects.ids(INSTALLATION)
+
+    async def oldest(self, most: int) -> list[Project]:
+        """Return the oldest projects, `most` at most."""
+        return (await self.projects.page(INSTALLATION, limit=most, oldest_first=True)).items
+
     async def by_name(self, name: str) -> Project | None:
         """The project with this name, or None."""
         project_id = await reply(self.redis.hget(_NAMES, name))
         return None if project_id is None else await self.get(text(project_id))
 
-    async def limit(self, project_id: str, change: Limits) -> Project:
+    async def limit(self, project_id: str, change: ProjectLimits) -> Project:
         """Update the limits given in `change`, effective on all replicas. Raises Missing."""
         return await self.projects.update(
             INSTALLATION,

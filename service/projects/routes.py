@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Depends, Query
 from service.core import ids
 from service.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
+from service.core.storage_use import StorageUse
 from service.projects.records import (
     INSTALLATION,
     MAX_OLD_SECRETS,
@@ -42,6 +43,7 @@ router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
 
 Store = Annotated[Projects, Depends(resource("projects"))]
 Uses = Annotated[KeyUses, Depends(resource("key_uses"))]
+InStorage = Annotated[StorageUse, Depends(resource("storage_use"))]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -93,7 +95,7 @@ async def create_project(body: CreateProject, store: Store, _: Caller) -> Projec
     for the project next.
     """
     try:
-        return ProjectObject.of(await store.create(body.name, body.limits))
+        return ProjectObject.of(await store.create(body.name, body.limits), 0)
     except NameTaken as e:
         raise Conflict(
             f"The project name '{body.name}' is taken; names are never used twice.",
@@ -109,14 +111,15 @@ async def create_project(body: CreateProject, store: Store, _: Caller) -> Projec
     openapi_extra=needs(Permission.ORGANIZATION_READ),
 )
 async def list_projects(
-    store: Store, _: Caller, after: str | None = None, limit: Limit = 20
+    store: Store, use: InStorage, _: Caller, after: str | None = None, limit: Limit = 20
 ) -> ListOf[ProjectObject]:
     """List all projects of this installation, newest first."""
     try:
         page = await store.projects.page(INSTALLATION, after=after, limit=limit)
     except Missing as e:
         raise unknown_after("project") from e
-    return list_of([ProjectObject.of(p) for p in page.items], page.has_more)
+    sizes = await use.totals([project.id for project in page.items])
+    return list_of(list(map(ProjectObject.of, page.items, sizes)), page.has_more)
 
 
 @router.get(
@@ -125,9 +128,9 @@ async def list_projects(
     summary="Retrieve a project",
     openapi_extra=needs(Permission.PROJECT_READ),
 )
-async def retrieve_project(project: Existing) -> ProjectObject:
-    """Retrieve a project and the limits set for it."""
-    return ProjectObject.of(project)
+async def retrieve_project(project: Existing, use: InStorage) -> ProjectObject:
+    """Retrieve a project, the limits set for it and its bytes in storage."""
+    return await _described(project, use)
 
 
 @router.post(
@@ -136,9 +139,12 @@ async def retrieve_project(project: Existing) -> ProjectObject:
     summary="Update a project's limits",
     openapi_extra=needs(Permission.ORGANIZATION_WRITE),
 )
-async def update_project(project: Existing, body: UpdateProject, store: Store) -> ProjectObject:
-    """Update the project's inference limits, which apply across all of its keys. Changes take
-    effect within seconds.
+async def update_project(
+    project: Existing, body: UpdateProject, store: Store, use: InStorage
+) -> ProjectObject:
+    """Update the project's limits, which apply across all of its keys. Changes take effect within
+    seconds. A storage quota below what the project has deletes nothing, and refuses what would
+    need more.
 
     An omitted limit stays unchanged, `null` restores the installation's default, and
     `"unlimited"` removes the limit.
@@ -150,7 +156,12 @@ async def update_project(project: Existing, body: UpdateProject, store: Store) -
             param="name",
             code="invalid_value",
         )
-    return ProjectObject.of(await store.limit(project.id, body.limits))
+    return await _described(await store.limit(project.id, body.limits), use)
+
+
+async def _described(project: Project, use: StorageUse) -> ProjectObject:
+    [storage_bytes] = await use.totals([project.id])
+    return ProjectObject.of(project, storage_bytes)
 
 
 @router.post(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from service.core import ids
-from service.core.limits import NO_LIMITS, Limits
+from service.core.limits import NO_LIMITS, NO_PROJECT_LIMITS, Limits, ProjectLimits
 from service.core.networks import network
 from service.projects.records import ApiKey, OldSecret, Project, Role
 
@@ -37,7 +37,7 @@ class CreateProject(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", examples=["acme"])
-    limits: Limits = NO_LIMITS
+    limits: ProjectLimits = NO_PROJECT_LIMITS
 
 
 class UpdateProject(BaseModel):
@@ -45,7 +45,7 @@ class UpdateProject(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limits: Limits = NO_LIMITS
+    limits: ProjectLimits = NO_PROJECT_LIMITS
     name: str | None = Field(
         default=None,
         description="Present name of the project. Another name is refused, because the names of "
@@ -61,16 +61,20 @@ class ProjectObject(BaseModel):
     name: str = Field(description="Name of the project, as used in its model names.")
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
     status: Literal["active"] = "active"
-    limits: Limits = Field(description="Limits set for the project.")
+    limits: ProjectLimits = Field(description="Limits set for the project.")
+    storage_bytes_used: int = Field(
+        description="Bytes that the project has in storage, with those of uploads in progress."
+    )
 
     @classmethod
-    def of(cls, project: Project) -> Self:
+    def of(cls, project: Project, storage_bytes: int) -> Self:
         """The API object for a record."""
         return cls(
             id=project.id,
             name=project.name,
             created_at=project.created_at,
             limits=project.limits,
+            storage_bytes_used=storage_bytes,
         )
 
 

@@ -42,7 +42,8 @@ async def take_part(
     part_id, md5 = ids.new(ids.PART), hashlib.md5(usedforsecurity=False)
     key = part_key(upload, part_id)
     with disk_full_errors():
-        async with await uploads.storage.writer(key) as writer:
+        expected_bytes = min(body.least_bytes, max_part_bytes)
+        async with await uploads.storage.writer(key, expected_bytes=expected_bytes) as writer:
             size = await write_stream(
                 body.chunks(),
                 writer,
@@ -185,7 +186,7 @@ async def _joined(
 
 async def _copied(storage: Storage, part: str, key: str, digests: Sequence[Digest]) -> int:
     """Have S3 copy the only part, and hash it. Returns its size."""
-    await storage.copy(part, key)
+    await storage.copy(part, key, is_limited=False)  # the part is deleted then
     size = 0
     async for chunk in await storage.stream(key):
         size += len(chunk)
@@ -201,7 +202,7 @@ async def _rewritten(
     digests: Sequence[Digest],
 ) -> int:
     """Read the parts and write them as one object. Returns its size."""
-    async with await storage.writer(key) as writer:
+    async with await storage.writer(key, is_limited=False) as writer:  # the parts are deleted then
         return await write_stream(
             _bytes_of(storage, upload, parts),
             writer,

@@ -31,7 +31,8 @@ from service.core.errors import (
 )
 from service.core.metric_types import OTHER
 from service.core.redis import REDIS_ERRORS, Unconfirmed, batched, why
-from service.core.storage import StorageError
+from service.core.storage import StorageError, StorageFull
+from service.core.storage_errors import no_room
 from service.web.openai_only import instead
 from service.web.validation import from_validation
 
@@ -130,6 +131,10 @@ def install_error_handlers(app: FastAPI) -> None:
 
     for kind in (*REDIS_ERRORS, StorageError):
         app.add_exception_handler(kind, away)
+
+    @app.exception_handler(StorageFull)
+    async def full(_: Request, error: StorageFull) -> JSONResponse:
+        return answer(no_room(error))
 
     @app.exception_handler(Unconfirmed)
     async def unconfirmed(_: Request, error: Unconfirmed) -> JSONResponse:

@@ -8,20 +8,22 @@ from fastapi import APIRouter, Depends
 
 from service.core.clock import now
 from service.core.errors import Unauthenticated
-from service.core.limits import Limits
+from service.core.limits import Limits, ceiling
 from service.core.redis import Client
+from service.core.storage_use import StorageUse
 from service.projects.records import Projects
 from service.projects.schemas import KeyObject, ProjectObject
 from service.projects.uses import KeyUses
 from service.usage.current import current_use
 from service.web.deps import AppSettings, Caller, resource
 from service.web.permissions import Permission, needs
-from service.whoami.schemas import Allowance, CallerObject
+from service.whoami.schemas import Allowance, CallerObject, LimitUse, ProjectAllowance
 
 router = APIRouter(prefix="/v1/whoami", tags=["Usage"])
 
 Store = Annotated[Projects, Depends(resource("projects"))]
 Uses = Annotated[KeyUses, Depends(resource("key_uses"))]
+InStorage = Annotated[StorageUse, Depends(resource("storage_use"))]
 
 
 @router.get(
@@ -31,7 +33,7 @@ Uses = Annotated[KeyUses, Depends(resource("key_uses"))]
     openapi_extra=needs(Permission.CALLER_READ),
 )
 async def retrieve_caller(
-    caller: Caller, store: Store, uses: Uses, settings: AppSettings
+    caller: Caller, store: Store, uses: Uses, in_storage: InStorage, settings: AppSettings
 ) -> CallerObject:
     """Retrieve the API key that the request was sent with, its project, the limits that apply to
     both, and what is used of them.
@@ -42,17 +44,22 @@ async def retrieve_caller(
         raise Unauthenticated("The API key was revoked.")
     redis = store.redis
     [last_used_at] = await uses.last(key.project_id, [key.id])
+    storage = await in_storage.of(project.id)
+    storage_bytes = sum(storage.values())
+    limits = project.limits.or_default(settings.default_project_limits)
+    allowance = await _allowance(redis, project.id, limits)
+    quota = LimitUse(limit=ceiling(limits.storage_bytes), used=storage_bytes)
     return CallerObject(
         api_key=KeyObject.of(key, last_used_at),
-        project=ProjectObject.of(project),
-        api_key_limits=await _allowance(redis, key.id, key.limits, settings.default_key_limits),
-        project_limits=await _allowance(
-            redis, project.id, project.limits, settings.default_project_limits
+        project=ProjectObject.of(project, storage_bytes),
+        api_key_limits=await _allowance(
+            redis, key.id, key.limits.or_default(settings.default_key_limits)
         ),
+        project_limits=ProjectAllowance(**dict(allowance), storage_bytes=quota),
+        project_storage=storage,
         min_training_rows=settings.min_examples,
     )
 
 
-async def _allowance(redis: Client, subject_id: str, own: Limits, default: Limits) -> Allowance:
-    limits = own.or_default(default)
+async def _allowance(redis: Client, subject_id: str, limits: Limits) -> Allowance:
     return Allowance.of(limits, await current_use(redis, subject_id, limits, now()))

@@ -45,6 +45,14 @@ class Allowance(BaseModel):
         )
 
 
+class ProjectAllowance(Allowance):
+    """Limits that apply to a project, and what is used of them."""
+
+    storage_bytes: LimitUse = Field(
+        description="Storage quota of the project. `used` is counted without a quota too."
+    )
+
+
 class CallerObject(BaseModel):
     """The API key that a request was sent with, its project, and what applies to both."""
 
@@ -54,8 +62,12 @@ class CallerObject(BaseModel):
     api_key_limits: Allowance = Field(
         description="Limits that apply to the API key, installation defaults included."
     )
-    project_limits: Allowance = Field(
+    project_limits: ProjectAllowance = Field(
         description="Limits that apply to all keys of the project together, installation defaults "
         "included."
+    )
+    project_storage: dict[str, int] = Field(
+        description="Bytes that the project has in storage, by kind, such as `files` and `jobs`. "
+        "`uploading` is what uploads and tasks in progress may write."
     )
     min_training_rows: int = Field(description="Fewest rows that a job's training file may have.")

@@ -28,6 +28,7 @@ from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
 from service.core.redis_check import require_redis
 from service.core.storage import Storage
 from service.core.storage_check import require_storage
+from service.core.storage_use import StorageUse
 from service.curation.check import CheckFile
 from service.curation.cleaning import MakeCleaning
 from service.curation.curate import Curate
@@ -66,6 +67,7 @@ from service.jobs.tracking.tracker import Tracker
 from service.jobs.warm_up import WarmUps, request_warm_up
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
+from service.projects.quota import storage_quotas
 from service.projects.records import Projects
 from service.usage.meter import Meter
 from service.webhooks.deliverer import Deliverer
@@ -109,7 +111,16 @@ class WorkerProcess:
             max_connections=32,
             process="worker",
         )
-        storage = Storage.from_url(settings.storage_url, patience_s=settings.storage_patience_s)
+        projects = Projects(self._redis)
+        quotas = storage_quotas(
+            projects, settings.default_project_limits, cache_s=settings.lookup_cache_s
+        )
+        storage = Storage.from_url(
+            settings.storage_url,
+            patience_s=settings.storage_patience_s,
+            use=StorageUse(self._redis, quotas),
+            reserve_bytes=settings.storage_reserve_bytes,
+        )
         leases = Leases(self._redis, settings.worker_name, lease_s=settings.lease_s)
         jobs, files = Jobs(self._redis), Files(self._redis, storage)
         registry = ModelRegistry(self._redis, catalogue, cache_s=0)
@@ -142,7 +153,7 @@ class WorkerProcess:
         self._upstreams = Upstreams.from_settings(settings)
         self._meter = Meter.from_settings(self._redis, settings)
         access = EngineAccess(
-            projects=Projects(self._redis),
+            projects=projects,
             registry=registry,
             upstreams=self._upstreams,
             meter=self._meter,

@@ -7,6 +7,7 @@ worker therefore compares records with queues and leases:
   an advice, an export, an evaluation run, a batch or a generation is missing, it is enqueued (arq
   rejects duplicates). Queued jobs are dispatched to free GPU workers.
 - Trials of sweeps that have waited for each other continue or are cancelled.
+- What the storage has of a project is counted again if that is uncertain, and once a day.
 - Expired files, advice and exports are deleted, as are the parts of uploads that have ended, the
   outputs of cleanings that were not finished, files that were never registered, the states of
   jobs that have ended, metrics of old jobs in their events, and what deleted files, models, evals,
@@ -61,6 +62,7 @@ from service.jobs.sweeps.progress import advance
 from service.jobs.sweeps.records import Sweeps
 from service.models.aliases import gains
 from service.models.registry import adapter_leftovers
+from service.projects.records import Projects
 from service.uploads.records import Uploads
 from service.worker import turns
 from service.worker.dead_entries import DeadEntries
@@ -96,6 +98,7 @@ _GAUGES = (
     metrics.ALIAS_GAIN_POINTS,
     metrics.BACKUP_TIMESTAMP_SECONDS,
     metrics.JOURNAL_TIMESTAMP_SECONDS,
+    metrics.PROJECT_STORAGE_BYTES,
 )
 _PAUSE = 0.7  # of the interval between rounds; less than the shortest sleep of `run`
 Step = Callable[[], Awaitable[object]]
@@ -127,8 +130,10 @@ class Reconciler:
         self._batches = Batches(files)
         self._generations = Generations(files)
         self._leases = leases
+        self._projects = Projects(redis)
         self._dispatcher = dispatcher
         self._on_step = on_step
+        self._most_projects = settings.metrics_max_projects
         self._most_aliases = settings.metrics_max_aliases
         self._has_journal = settings.journal_every_s > 0
         self._scratch = settings.scratch
@@ -193,6 +198,7 @@ class Reconciler:
             self._dispatcher.dispatch,
             self._observe_aliases,
             self._observe_backups,
+            self._observe_storage,
         ):
             yield step.__name__, step
 
@@ -209,6 +215,7 @@ class Reconciler:
             self._sweep_exports,
             self._sweep_batches,
             self._sweep_generations,
+            self._count_storage,
         ):
             yield step.__name__, step
 
@@ -266,6 +273,14 @@ class Reconciler:
     async def _observe_backups(self) -> None:
         await moments.observe(self._redis, journals=self._has_journal)
 
+    async def _observe_storage(self) -> None:
+        if (use := self._files.storage.use) is not None:
+            oldest = await self._projects.oldest(self._most_projects)
+            sizes = await use.totals([project.id for project in oldest])
+            metrics.PROJECT_STORAGE_BYTES.clear()
+            for project, size in zip(oldest, sizes, strict=True):
+                metrics.PROJECT_STORAGE_BYTES.cell(project.name).set(size)
+
     async def _delete_expired(self) -> None:
         await self._files.delete_expired(ids.now_s())
         await self._advices.delete_expired(ids.now_s())
@@ -307,6 +322,11 @@ class Reconciler:
 
     async def _sweep_generations(self) -> None:
         await self._generations.sweep(self._leases, ids.now_s())
+
+    async def _count_storage(self) -> None:
+        storage = self._files.storage
+        if storage.use is not None:
+            await storage.use.recount(storage, await self._projects.all_ids())
 
     async def _sweep_scratch(self) -> None:
         """Delete what dead workers on this machine left of users' data."""

@@ -16,7 +16,7 @@ from service.backup.errors import BackupError
 from service.backup.journal import JOURNALED_AT, Journal
 from service.backup.replay import replay
 from service.cli import backup as commands
-from service.core.limits import Limits
+from service.core.limits import Limits, ProjectLimits
 from service.core.redis import reply, text
 from service.core.redis_check import RESTORING
 from service.core.storage import Storage
@@ -77,7 +77,7 @@ async def test_storage_alone_restores_all_records(api: Api, site: Site, chats, w
             assert (await http.put(f"/v1/aliases/{alias}", json={"model": BASE_MODEL})).is_success
         await written()
         # What comes now is only in the changes.
-        await projects.limit(project.id, Limits(requests_per_minute=7))
+        await projects.limit(project.id, ProjectLimits(requests_per_minute=7))
         first, second = await projects.keys.ids(project.id)
         facts = {"limits": Limits(tokens_per_minute=9), "allowed_ips": ("127.0.0.0/8",)}
         await projects.change_key(project.id, first, lambda key: key.model_copy(update=facts))

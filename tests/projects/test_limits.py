@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from service.app import create_app, find_principal
-from service.core.limits import NO_LIMITS, Limits
+from service.core.limits import NO_LIMITS, NO_PROJECT_LIMITS, Limits, ProjectLimits
 from service.projects.records import ApiKey, Project, Projects, Role
 from tests.conftest import Api, running
 
@@ -18,6 +18,7 @@ NONE = {
     "concurrent_requests": None,
     "concurrent_streams": None,
 }
+NONE_OF_A_PROJECT = {**NONE, "storage_bytes": None}
 
 
 async def test_limits_are_set_changed_and_unset(api: Api):
@@ -25,14 +26,21 @@ async def test_limits_are_set_changed_and_unset(api: Api):
         project = (
             await admin.post(ROOT, json={"name": "clinic", "limits": {"requests_per_minute": 60}})
         ).json()
-        assert project["limits"] == {**NONE, "requests_per_minute": 60}
+        assert project["limits"] == {**NONE_OF_A_PROJECT, "requests_per_minute": 60}
         path = f"{ROOT}/{project['id']}"
 
         changed = await admin.post(path, json={"limits": {"tokens_per_minute": "unlimited"}})
-        expected = {**NONE, "requests_per_minute": 60, "tokens_per_minute": "unlimited"}
+        expected = {
+            **NONE_OF_A_PROJECT,
+            "requests_per_minute": 60,
+            "tokens_per_minute": "unlimited",
+        }
         assert changed.json() == {**project, "limits": expected}
         changed = await admin.post(path, json={"limits": {"requests_per_minute": None}})
-        assert changed.json()["limits"] == {**NONE, "tokens_per_minute": "unlimited"}
+        assert changed.json()["limits"] == {
+            **NONE_OF_A_PROJECT,
+            "tokens_per_minute": "unlimited",
+        }
         assert (await admin.get(path)).json() == changed.json()
 
         key = (
@@ -124,10 +132,10 @@ async def test_a_change_is_told_to_those_who_remember(api: Api, remembering: Api
     authenticator = remembering.app.state.authenticator
     header = f"Bearer {secret}"
     caller = await authenticator.authenticate(header, SCOPE)
-    assert caller.key_limits == caller.project_limits == NO_LIMITS
+    assert (caller.key_limits, caller.project_limits) == (NO_LIMITS, NO_PROJECT_LIMITS)
     assert await authenticator.authenticate(header, SCOPE) is caller
 
-    await projects.limit(caller.project_id, Limits(requests_per_minute=7))
+    await projects.limit(caller.project_id, ProjectLimits(requests_per_minute=7))
     change = {
         "limits": Limits(tokens_per_minute=70),
         "role": Role.INFERENCE,
@@ -142,7 +150,7 @@ async def test_a_change_is_told_to_those_who_remember(api: Api, remembering: Api
             if caller.key_limits.tokens_per_minute and caller.project_limits.requests_per_minute:
                 break
             await asyncio.sleep(0.01)
-    assert caller.project_limits == Limits(requests_per_minute=7)
+    assert caller.project_limits == ProjectLimits(requests_per_minute=7)
     assert caller.key_limits == Limits(tokens_per_minute=70)
     assert (caller.role, caller.models) == (Role.INFERENCE, frozenset({"support"}))
     assert await find_principal(projects)(secret) == caller
@@ -156,4 +164,4 @@ def test_records_of_before_have_no_limits():
         '{"id":"key_1","project_id":"proj_1","created_at":1,"name":"k","role":"member",'
         '"digest":"d","hint":"abcd"}'
     )
-    assert project.limits == key.limits == NO_LIMITS
+    assert (project.limits, key.limits) == (NO_PROJECT_LIMITS, NO_LIMITS)

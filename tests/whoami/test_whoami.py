@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from service.core.limits import Limits
+from service.core.limits import Limits, ProjectLimits
 from service.projects.records import Role
 from tests.conftest import Api
 
@@ -18,7 +18,7 @@ def client(api: Api, secret: str) -> httpx.AsyncClient:
 
 
 async def test_a_key_is_told_about_itself_and_its_project_only(api: Api):
-    project = await api.app.state.projects.create("clinic", Limits(tokens_per_minute=9000))
+    project = await api.app.state.projects.create("clinic", ProjectLimits(tokens_per_minute=9000))
     key, secret = await api.app.state.projects.create_key(
         project, "backend", Role.MEMBER, Limits(requests_per_minute=60)
     )

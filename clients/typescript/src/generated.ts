@@ -1355,7 +1355,7 @@ export interface paths {
         };
         /**
          * Retrieve a project
-         * @description Retrieve a project and the limits set for it.
+         * @description Retrieve a project, the limits set for it and its bytes in storage.
          *
          *     Required permission: `project.read`.
          */
@@ -1363,8 +1363,9 @@ export interface paths {
         put?: never;
         /**
          * Update a project's limits
-         * @description Update the project's inference limits, which apply across all of its keys. Changes take
-         *     effect within seconds.
+         * @description Update the project's limits, which apply across all of its keys. Changes take effect within
+         *     seconds. A storage quota below what the project has deletes nothing, and refuses what would
+         *     need more.
          *
          *     An omitted limit stays unchanged, `null` restores the installation's default, and
          *     `"unlimited"` removes the limit.
@@ -2819,7 +2820,14 @@ export interface components {
             /** @description Limits that apply to the API key, installation defaults included. */
             api_key_limits: components["schemas"]["Allowance"];
             /** @description Limits that apply to all keys of the project together, installation defaults included. */
-            project_limits: components["schemas"]["Allowance"];
+            project_limits: components["schemas"]["ProjectAllowance"];
+            /**
+             * Project Storage
+             * @description Bytes that the project has in storage, by kind, such as `files` and `jobs`. `uploading` is what uploads and tasks in progress may write.
+             */
+            project_storage: {
+                [key: string]: number;
+            };
             /**
              * Min Training Rows
              * @description Fewest rows that a job's training file may have.
@@ -3834,7 +3842,7 @@ export interface components {
              */
             name: string;
             /** @default {} */
-            limits?: components["schemas"]["Limits"];
+            limits?: components["schemas"]["ProjectLimits"];
         };
         /**
          * CreateResponse
@@ -6618,7 +6626,7 @@ export interface components {
         };
         /**
          * Limits
-         * @description Limits of an API key or a project.
+         * @description Limits of an API key.
          *
          *     `null` means the default applies. `unlimited` means there is no limit.
          */
@@ -8186,6 +8194,51 @@ export interface components {
             expires_at: number;
         };
         /**
+         * ProjectAllowance
+         * @description Limits that apply to a project, and what is used of them.
+         */
+        ProjectAllowance: {
+            requests_per_minute: components["schemas"]["LimitUse"];
+            tokens_per_minute: components["schemas"]["LimitUse"];
+            concurrent_requests: components["schemas"]["LimitUse"];
+            concurrent_streams: components["schemas"]["LimitUse"];
+            /** @description Storage quota of the project. `used` is counted without a quota too. */
+            storage_bytes: components["schemas"]["LimitUse"];
+        };
+        /**
+         * ProjectLimits
+         * @description Limits of a project.
+         *
+         *     `null` means the default applies. `unlimited` means there is no limit.
+         */
+        ProjectLimits: {
+            /**
+             * Requests Per Minute
+             * @description Maximum requests per minute. A request for several answers (`n`) counts once for each answer.
+             */
+            requests_per_minute?: number | "unlimited" | null;
+            /**
+             * Tokens Per Minute
+             * @description Maximum tokens per minute, prompt and completion tokens together.
+             */
+            tokens_per_minute?: number | "unlimited" | null;
+            /**
+             * Concurrent Requests
+             * @description Maximum number of concurrent requests, including streams. A request for several answers (`n`) counts once for each answer.
+             */
+            concurrent_requests?: number | "unlimited" | null;
+            /**
+             * Concurrent Streams
+             * @description Maximum number of concurrent streams.
+             */
+            concurrent_streams?: number | "unlimited" | null;
+            /**
+             * Storage Bytes
+             * @description Maximum bytes that the project may have in storage: files, uploads, checkpoints, models, exports and results.
+             */
+            storage_bytes?: number | "unlimited" | null;
+        };
+        /**
          * ProjectObject
          * @description A project (tenant).
          */
@@ -8218,7 +8271,12 @@ export interface components {
              */
             status?: "active";
             /** @description Limits set for the project. */
-            limits: components["schemas"]["Limits"];
+            limits: components["schemas"]["ProjectLimits"];
+            /**
+             * Storage Bytes Used
+             * @description Bytes that the project has in storage, with those of uploads in progress.
+             */
+            storage_bytes_used: number;
         };
         /**
          * PromptScore
@@ -9359,7 +9417,7 @@ export interface components {
          */
         UpdateProject: {
             /** @default {} */
-            limits?: components["schemas"]["Limits"];
+            limits?: components["schemas"]["ProjectLimits"];
             /**
              * Name
              * @description Present name of the project. Another name is refused, because the names of its models contain it.

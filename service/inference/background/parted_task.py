@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from service.core import ids, tracing
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
-from service.core.storage import StorageError
+from service.core.storage import QUOTA, QuotaExceeded, StorageError
 from service.core.watching import Ending, watched
 from service.inference.background.engine_task import EngineTask, Resources
 from service.inference.background.parted_work import PartedRecord, PartedWork
@@ -61,8 +61,8 @@ class PartedTask(EngineTask[R]):
 
     @staticmethod
     @abstractmethod
-    def _given_up(current: R, own: R, message: str, now_s: int) -> R:
-        """Return the record after an internal error. Raises `superseded` as above."""
+    def _given_up(current: R, own: R, code: str, message: str, now_s: int) -> R:
+        """Return the record after an error. Raises `superseded` as above."""
 
     async def _find(self, project_id: str, subject: str) -> R | None:
         return await self._work.get(project_id, subject)
@@ -76,12 +76,16 @@ class PartedTask(EngineTask[R]):
             except (Missing, self.superseded):
                 await self._work.parts_remain(record)  # a part may have been stored since
                 raise
-            except self.passing:
-                raise
+            except self.passing as e:
+                if not isinstance(e, QuotaExceeded) and getattr(e, "code", None) != QUOTA:
+                    raise
+                log.warning("%s failed: %s", record.id, QUOTA)
+                await self._give_up(record, QUOTA, str(e))
             except Exception:
                 # An internal error: report it once instead of retrying forever.
                 log.exception("%s failed", record.id)
-                await self._give_up(record)
+                message = f"The service failed on this {self.noun}. Give the operator its ID: "
+                await self._give_up(record, "internal_error", f"{message}{record.id}.")
 
     async def _watched(self, record: R, attempt: Attempt, lease_lost: asyncio.Event) -> None:
         """Work until the work ends, or the lease, the attempt or the worker does."""
@@ -111,10 +115,9 @@ class PartedTask(EngineTask[R]):
         await self._work.enqueue(after)
         log.info("%s: attempt %d is handed back", record.id, record.attempt)
 
-    async def _give_up(self, record: R) -> None:
-        message = f"The service failed on this {self.noun}. Give the operator its ID: {record.id}."
+    async def _give_up(self, record: R, code: str, message: str) -> None:
         after = await self._work.change(
-            record, lambda current: self._given_up(current, record, message, ids.now_s())
+            record, lambda current: self._given_up(current, record, code, message, ids.now_s())
         )
         if not after.is_final:
             await self._work.enqueue(after)

@@ -14,7 +14,7 @@ from service.core import ids, logs, metrics, queue, tasks, tracing
 from service.core.leases import Held, Leases
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS
-from service.core.storage import Storage, StorageError
+from service.core.storage import QUOTA, QuotaExceeded, Storage, StorageError
 from service.files.records import Files
 from service.fleet.workers import Presence
 from service.inference.chat_load import ChatLoad
@@ -196,6 +196,9 @@ class Train:
         watching = asyncio.create_task(tasks.keep("attempt watch", watch))
         try:
             return await running
+        except QuotaExceeded as e:
+            await attempt.fail(JobFailure(code=QUOTA, message=str(e)))
+            return Outcome.FINISHED
         except StorageError as e:
             log.warning("the attempt ended because of storage: %s", e)
             return Outcome.LOST

@@ -169,6 +169,10 @@ class Attempt:
     def _paced(self, child: Child) -> contextlib.AbstractAsyncContextManager[None]:
         return self._pacing.reporting_to(child) if self._pacing else contextlib.nullcontext()
 
+    async def fail(self, failure: JobFailure) -> None:
+        """Fail the job after `run` has raised. Raises Superseded if it has moved on."""
+        await self._ledger.fail(failure)
+
     async def stop(self) -> None:
         """Tell the trainer to save a checkpoint and exit. Kills it after the grace period."""
         self._told_to_stop = True

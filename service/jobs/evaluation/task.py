@@ -12,7 +12,7 @@ from redis.asyncio.client import Pipeline
 from service.core import logs, metrics
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
-from service.core.storage import StorageError
+from service.core.storage import QUOTA, QuotaExceeded, StorageError
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
 from service.grading.sandbox.sandbox import Sandbox
@@ -87,6 +87,10 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
             await progress.end(
                 text, "warn" if is_failed else "info", status=status, error=e.failure
             )
+        except QuotaExceeded as e:
+            status = EvaluationStatus.FAILED
+            failure = EvaluationFailure(code=QUOTA, message=str(e))
+            await progress.end(f"failed: {e}", "warn", status=status, error=failure)
         except (*REDIS_ERRORS, StorageError, Missing, EvaluationSuperseded):
             raise  # retried later, or no longer relevant
         except Exception:

@@ -129,6 +129,7 @@ def _unused(shown: Any) -> Any:
     for limits in ("api_key_limits", "project_limits"):
         for one in shown[limits].values():
             one["used"] = 0
+    shown["project"]["storage_bytes_used"], shown["project_storage"] = 0, {}
     return shown
 
 

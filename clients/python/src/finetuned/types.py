@@ -1505,7 +1505,7 @@ class LimitUse(Model):
 
 class Limits(Model):
     """
-    Limits of an API key or a project.
+    Limits of an API key.
 
     `null` means the default applies. `unlimited` means there is no limit.
     """
@@ -1949,6 +1949,50 @@ class PreviousSecret(Model):
     """
 
 
+class ProjectAllowance(Model):
+    """
+    Limits that apply to a project, and what is used of them.
+    """
+
+    requests_per_minute: LimitUse
+    tokens_per_minute: LimitUse
+    concurrent_requests: LimitUse
+    concurrent_streams: LimitUse
+    storage_bytes: LimitUse
+    """
+    Storage quota of the project. `used` is counted without a quota too.
+    """
+
+
+class ProjectLimits(Model):
+    """
+    Limits of a project.
+
+    `null` means the default applies. `unlimited` means there is no limit.
+    """
+
+    requests_per_minute: int | Literal["unlimited"] | None = None
+    """
+    Maximum requests per minute. A request for several answers (`n`) counts once for each answer.
+    """
+    tokens_per_minute: int | Literal["unlimited"] | None = None
+    """
+    Maximum tokens per minute, prompt and completion tokens together.
+    """
+    concurrent_requests: int | Literal["unlimited"] | None = None
+    """
+    Maximum number of concurrent requests, including streams. A request for several answers (`n`) counts once for each answer.
+    """
+    concurrent_streams: int | Literal["unlimited"] | None = None
+    """
+    Maximum number of concurrent streams.
+    """
+    storage_bytes: int | Literal["unlimited"] | None = None
+    """
+    Maximum bytes that the project may have in storage: files, uploads, checkpoints, models, exports and results.
+    """
+
+
 class ProjectObject(Model):
     """
     A project (tenant).
@@ -1968,9 +2012,13 @@ class ProjectObject(Model):
     Creation time, as a Unix timestamp in seconds.
     """
     status: Literal["active"] = "active"
-    limits: Limits
+    limits: ProjectLimits
     """
     Limits set for the project.
+    """
+    storage_bytes_used: int
+    """
+    Bytes that the project has in storage, with those of uploads in progress.
     """
 
 
@@ -2650,7 +2698,7 @@ class UpdateProject(Model):
     Request to update the limits of a project. Omitted limits stay unchanged.
     """
 
-    limits: Limits | None = None
+    limits: ProjectLimits | None = None
     name: str | None = None
     """
     Present name of the project. Another name is refused, because the names of its models contain it.
@@ -3962,7 +4010,7 @@ class CreateProject(Model):
     """
 
     name: str
-    limits: Limits | None = None
+    limits: ProjectLimits | None = None
 
 
 class CreateResponse(Model):
@@ -6034,9 +6082,13 @@ class CallerObject(Model):
     """
     Limits that apply to the API key, installation defaults included.
     """
-    project_limits: Allowance
+    project_limits: ProjectAllowance
     """
     Limits that apply to all keys of the project together, installation defaults included.
+    """
+    project_storage: dict[str, int]
+    """
+    Bytes that the project has in storage, by kind, such as `files` and `jobs`. `uploading` is what uploads and tasks in progress may write.
     """
     min_training_rows: int
     """

@@ -11,10 +11,10 @@ from typing import Any, Literal
 from finetuned._flows.common import at, listed
 from finetuned._http import Request, body_of
 from finetuned._steps import Flow, Items, fetch
-from finetuned.types import Deleted, KeyObject, Limits, NewKeyObject, ProjectObject
+from finetuned.types import Deleted, KeyObject, Limits, NewKeyObject, ProjectLimits, ProjectObject
 
 _PROJECTS = ("organization", "projects")
-Wanted = Limits | Mapping[str, Any]
+Wanted = Limits | ProjectLimits | Mapping[str, Any]
 KeyRole = Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
 
 
@@ -35,7 +35,7 @@ def retrieve_project(project_id: str) -> Flow[ProjectObject]:
 
 
 def limit_project(project_id: str, limits: Wanted) -> Flow[ProjectObject]:
-    """Set inference limits across all keys of a project. Omitted limits are unchanged.
+    """Set limits across all keys of a project, and `storage_bytes`. Omitted ones are unchanged.
 
     None restores the installation's default; "unlimited" removes that limit too.
     """

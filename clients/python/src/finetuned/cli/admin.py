@@ -17,7 +17,7 @@ from finetuned.cli.options import App
 from finetuned.cli.output import Json, Out, Wide, when
 from finetuned.cli.session import client, confirm
 from finetuned.cli.tables import Column
-from finetuned.types import Limits, NewKeyObject
+from finetuned.types import Limits, NewKeyObject, ProjectLimits
 
 app = App(
     help="Manage projects and keys. Requires a key with the role admin or project_admin.",
@@ -103,9 +103,10 @@ def limit_project(
     tokens_per_minute: Amount = None,
     concurrent_requests: Amount = None,
     concurrent_streams: Amount = None,
+    storage_bytes: Amount = None,
     as_json: Json = False,
 ) -> None:
-    """Set inference limits. Omitted limits are unchanged."""
+    """Set limits and the storage quota. Omitted limits are unchanged."""
     out = Out(as_json)
     limits = {
         name: _amount(value)
@@ -114,6 +115,7 @@ def limit_project(
             "tokens_per_minute": tokens_per_minute,
             "concurrent_requests": concurrent_requests,
             "concurrent_streams": concurrent_streams,
+            "storage_bytes": storage_bytes,
         }.items()
         if value is not None
     }
@@ -308,7 +310,7 @@ def _amount(text: str) -> int | str | None:
     return int(text)
 
 
-def _limits(limits: Limits) -> str:
+def _limits(limits: Limits | ProjectLimits) -> str:
     named = limits.model_dump(exclude_none=True)
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in named.items())
 

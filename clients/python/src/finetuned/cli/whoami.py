@@ -5,7 +5,7 @@ from __future__ import annotations
 from finetuned import config
 from finetuned.cli.output import Json, Out, plain
 from finetuned.cli.session import client, profile
-from finetuned.types import Allowance, LimitUse
+from finetuned.types import Allowance, LimitUse, ProjectAllowance
 
 
 def whoami(as_json: Json = False) -> None:
@@ -26,6 +26,7 @@ def whoami(as_json: Json = False) -> None:
             ("key from", _source()),
             *_limits("key", found.api_key_limits),
             *_limits("project", found.project_limits),
+            ("storage", _storage(found.project_limits.storage_bytes)),
         ]
     )
 
@@ -36,7 +37,12 @@ def _source() -> str:
     return f"profile {profile()}"
 
 
-def _limits(whose: str, allowance: Allowance) -> list[tuple[str, str]]:
+def _storage(use: LimitUse) -> str:
+    most = "" if use.limit is None else f" of {use.limit:,}"
+    return f"{use.used:,}{most} bytes used"
+
+
+def _limits(whose: str, allowance: Allowance | ProjectAllowance) -> list[tuple[str, str]]:
     limits: dict[str, LimitUse] = {
         "requests per minute": allowance.requests_per_minute,
         "tokens per minute": allowance.tokens_per_minute,
