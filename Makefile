@@ -85,6 +85,10 @@ coverage: install  ## Run all tests and report uncovered lines
 zoo: install  ## Train and serve tiny models of each family of architectures
 	@FINETUNED_ZOO=1 $(PYTEST) -s tests/training/zoo
 
+.PHONY: egress
+egress: install  ## Run the whole loop with loopback only, and record all connections (root on Linux)
+	@FINETUNED_EGRESS=1 $(PY) -m pytest -rs -s tests/egress
+
 .PHONY: multi-node
 multi-node: install  ## Train on a Ray cluster of two nodes in network namespaces, and kill one (root on Linux)
 	@FINETUNED_MULTI_NODE=1 $(PY) -m pytest -rs tests/e2e/test_multi_node.py
@@ -147,8 +151,9 @@ pictures: install  ## Generate the command-line pictures from a real training jo
 metrics-docs: install  ## Generate docs/metrics.md from the declared metrics
 	@$(PY) -m service.cli metrics --output docs/metrics.md
 
-helm-readme: install  ## Generate the chart's README from its values
+helm-readme: install  ## Generate the chart's README from its values, and its users of Valkey
 	@$(PY) scripts/helm_readme.py
+	@$(PY) -m scripts.helm_users
 
 helm-tools: install  ## Install helm and kubectl into .cache/helm
 	@$(PY) scripts/helm_tools.py

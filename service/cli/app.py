@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from service import __version__
+from service import __version__, offline
 from service.imports import quick_imports
 
 app = typer.Typer(
@@ -480,6 +480,24 @@ def _report(lines: Coroutine[Any, Any, list[str]]) -> None:
         _fail(str(e))
 
 
+@app.command("redis-acl")
+def redis_acl(
+    secrets: Annotated[
+        Path,
+        typer.Option(
+            help="Folder with a file for the password of each user. Missing ones are generated."
+        ),
+    ],
+) -> None:
+    """Print an ACL file for Redis, with a user for each kind of process, and one for operators."""
+    from service.cli.redis_acl import acl_file
+
+    try:
+        typer.echo(acl_file(secrets), nl=False)
+    except (OSError, ValueError) as e:
+        _fail(str(e))
+
+
 @app.command()
 def openapi(
     output: Annotated[Path | None, typer.Option(help="File to write. Defaults to stdout.")] = None,
@@ -521,14 +539,23 @@ def doctor(
         str | None,
         typer.Option(help="With --plan: other GPUs than this machine's, such as 4x24GiB."),
     ] = None,
+    egress: Annotated[
+        bool,
+        typer.Option(
+            "--egress", help="Watch where the service's processes on this machine connect to."
+        ),
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(help="With --egress: how long to watch.", min=0, max=86_400)
+    ] = 10,
 ) -> None:
     """Report what this machine lacks to run the service, and how to fix it."""
     if plan or gpus is not None:
         _print_plan(data_dir, gpus, as_json=as_json)
         return
-    from service.cli.doctor import examine
+    from service.cli.doctor import examine, examine_egress
 
-    findings = examine(data_dir, port)
+    findings = examine_egress(data_dir, seconds) if egress else examine(data_dir, port)
     if as_json:
         typer.echo(json.dumps([vars(f) for f in findings]))
     else:
@@ -557,6 +584,7 @@ def main(argv: Any = None) -> NoReturn:
     It leaves without finalizing the interpreter: a thread of obstore that releases a Python object
     meanwhile aborts the process, which happened after 3% of rebuilds on a busy machine.
     """
+    offline.apply(os.environ)
     code: str | int | None = 0
     try:
         app(argv)

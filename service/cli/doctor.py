@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
+from service.cli import egress
 from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
 from service.core.storage import StorageRefused
@@ -81,6 +82,53 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
         *_ray(Settings()),
         *_engines(data_dir, gpus),
     ]
+
+
+def examine_egress(data_dir: Path, seconds: float) -> list[Finding]:
+    """Watch where the service's processes on this machine connect to, for some seconds."""
+    seen = egress.watch(data_dir, seconds)
+    if not seen.processes:
+        how = "start the service, send it work, and run this meanwhile"
+        return [Finding("missing", "processes", "none of the service runs on this machine", how)]
+    names = ", ".join(sorted(seen.processes.values()))
+    watched = Finding("ok", "processes", f"watched for {seconds:g} s: {names}")
+    return [watched, *_seen_outside(seen), *_not_offline(seen)]
+
+
+def _seen_outside(seen: egress.Watched) -> list[Finding]:
+    allowed = egress.allowed(Settings(), os.environ)
+    if seen.hidden:
+        found = f"not visible from here: those of {', '.join(sorted(seen.hidden))}"
+        how = "run this as root, and in their network namespace or container"
+        return [Finding("missing", "connections", found, how)]
+    if outside := seen.outside(allowed):
+        found = f"to other machines: {'; '.join(map(str, outside))}"
+        how = "no setting of this command's environment names them: allow or explain each"
+        return [Finding("missing", "connections", found, how)]
+    named = sorted(
+        {
+            f"{c.address}:{c.port} ({allowed[c.address, c.port]})"
+            for c in seen.connections
+            if (c.address, c.port) in allowed
+        }
+    )
+    places = "; ".join(["loopback", *named])
+    return [Finding("ok", "connections", f"{len(seen.connections)}, only to {places}")]
+
+
+def _not_offline(seen: egress.Watched) -> list[Finding]:
+    """Report processes whose libraries were not told to stay offline."""
+    ours = {name: unset for name, unset in seen.unset.items() if not _needs_no_variables(name)}
+    if not ours:
+        return [Finding("ok", "libraries", "told to stay offline in all processes")]
+    found = "; ".join(f"{name}: {', '.join(sorted(unset))}" for name, unset in sorted(ours.items()))
+    how = "set these variables, and start the process with 'finetuned-server'"
+    return [Finding("missing", "libraries", f"not told to stay offline: {found}", how)]
+
+
+def _needs_no_variables(process: str) -> bool:
+    """Return whether a process sets the variables for itself and its children, or has no use."""
+    return process.split(" (", maxsplit=1)[0] in {"up", "api", "worker", "valkey-server"}
 
 
 def machine_plan(data_dir: Path, gpus: str | None) -> dict[str, Any]:

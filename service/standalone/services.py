@@ -17,6 +17,7 @@ import aiohttp
 from redis.exceptions import RedisError
 
 from service.core.redis import connect
+from service.core.redis_acl import API, ENGINE, USERS, WORKER, acl_lines, url_of
 from service.fleet.capacity import memory_bytes
 from service.standalone.layout import DataLayout, write_private
 from service.standalone.supervisor import Probe, Service
@@ -56,7 +57,10 @@ def free_port() -> int:
 def environment(
     layout: DataLayout, ports: Ports, host: str, upstreams: Mapping[str, str]
 ) -> dict[str, str]:
-    """Environment variables with the settings that all processes of this installation share."""
+    """Environment variables with the settings that all processes of this installation share.
+
+    The URL of Redis is that of the operator. Each process gets one of its own.
+    """
     ours = {
         "REDIS_URL": f"redis://:{layout.secret('valkey-password')}@127.0.0.1:{ports.valkey}/0",
         "STORAGE_URL": layout.storage.as_uri(),
@@ -101,6 +105,7 @@ def valkey(layout: DataLayout, ports: Ports) -> Service:
                 f"port {ports.valkey}",
                 f"dir {layout.valkey}",
                 f"requirepass {password}",
+                *acl_lines({user: layout.secret(f"valkey-{user}") for user in USERS}),
                 "appendonly yes",
                 "appendfsync always",
                 'save ""',
@@ -137,7 +142,7 @@ def api(env: Mapping[str, str], ports: Ports, host: str) -> Service:
     return Service(
         name="api",
         argv=[*_cli(), "api"],
-        env=env,
+        env=_as_user(env, API),
         ready=http_ok(f"http://{probe_host}:{ports.api}/livez"),
         where=f"http://{probe_host}:{ports.api}",
     )
@@ -154,7 +159,7 @@ def worker(env: Mapping[str, str], ports: Ports) -> Service:
     return Service(
         name="worker",
         argv=[*_cli(), "worker"],
-        env=env,
+        env=_as_user(env, WORKER),
         ready=http_ok(f"http://127.0.0.1:{ports.worker}/readyz"),
         where=f"127.0.0.1:{ports.worker} (metrics)",
         stop_s=_WORKER_STOP_S,
@@ -167,10 +172,16 @@ def inference(env: Mapping[str, str], model: str, url: str, options: Sequence[st
     return Service(
         name=engine_name(model),
         argv=[*_cli(), "inference", model, "--port", str(port), *options],
-        env=env,
+        env=_as_user(env, ENGINE),
         ready=http_ok(f"{url}/health"),
         where=url,
     )
+
+
+def _as_user(env: Mapping[str, str], user: str) -> dict[str, str]:
+    """Return the environment of a process that has only the rights of this user in Redis."""
+    password = DataLayout(Path(env["FINETUNED_DATA_DIR"])).secret(f"valkey-{user}")
+    return {**env, "FINETUNED_REDIS_URL": url_of(env["FINETUNED_REDIS_URL"], user, password)}
 
 
 def engine_name(model: str) -> str:

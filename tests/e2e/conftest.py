@@ -258,7 +258,7 @@ def sdk(stack: Stack) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def _rows_with_a_voice(file: str, count: int) -> bytes:
+def rows_with_a_voice(file: str, count: int) -> bytes:
     """Return the first rows of an example file, with the first words of their answers."""
     rows = [json.loads(line) for line in (EXAMPLES / file).read_text("utf-8").splitlines()[:count]]
     for row in rows:
@@ -270,7 +270,7 @@ def _rows_with_a_voice(file: str, count: int) -> bytes:
 @pytest.fixture(scope="session")
 def training_file(sdk: openai.OpenAI) -> str:
     """The id of a training file with a voice."""
-    rows = _rows_with_a_voice("lighthouse-bookshop.jsonl", VOICE_ROWS)
+    rows = rows_with_a_voice("lighthouse-bookshop.jsonl", VOICE_ROWS)
     file = sdk.files.create(file=("rows.jsonl", rows), purpose="fine-tune")
     sdk.files.wait_for_processing(file.id, poll_interval=0.2)
     return file.id
@@ -293,7 +293,7 @@ def advice(
 @pytest.fixture(scope="session")
 def tuned(sdk: openai.OpenAI, training_file: str) -> FineTuningJob:
     """A job that has succeeded, for all tests that need a trained model. It is evaluated, too."""
-    held_out = _rows_with_a_voice("lighthouse-bookshop.validation.jsonl", HELD_OUT_ROWS)
+    held_out = rows_with_a_voice("lighthouse-bookshop.validation.jsonl", HELD_OUT_ROWS)
     validation = sdk.files.create(file=("held-out.jsonl", held_out), purpose="fine-tune")
     job = sdk.fine_tuning.jobs.create(
         model=DEMO_MODEL,

@@ -20,7 +20,7 @@ Manifest = dict[str, Any]
 MODEL = {"id": "tiny", "path": "/models/tiny", "license": "mit", "contextLength": 2048}
 # Values that are otherwise random.
 FIXED = {
-    "valkey": {"password": {"value": "p" * 43}},
+    "valkey": {"password": {"value": "p" * 43}, "users": {"existingSecret": "users"}},
     "engineKey": {"value": "e" * 43},
     "adminKey": {"value": "sk-ft-" + "a" * 43},
 }

@@ -127,7 +127,8 @@ def test_the_catalogue_is_one_that_the_service_reads(render, tmp_path):
 def test_secrets_are_made_by_chance_and_only_in_the_secret(render):
     one, two = (render({"models": [MODEL]}) for _ in range(2))
     data = one.of_kind("Secret")["ft"]["data"]
-    assert set(data) == {"valkey-password", "engine-key", "admin-key"}
+    users = {"valkey-api", "valkey-worker", "valkey-engine"}
+    assert set(data) == {"valkey-password", "engine-key", "admin-key", *users}
     assert all(data[k] != two.of_kind("Secret")["ft"]["data"][k] for k in data)
     plain = [b64decode(v).decode() for v in data.values()]
     assert all(len(p) >= 43 for p in plain)
@@ -151,6 +152,39 @@ def test_secrets_of_the_operator_are_used_and_none_is_made(render):
     job = env_of(rendered.container("Job", "admin-key"))
     assert job["FINETUNED_NEW_KEY"]["secretKeyRef"] == {"name": "admin", "key": "admin-key"}
     assert set(job) == {"FINETUNED_VALKEY_PASSWORD", "FINETUNED_REDIS_URL", "FINETUNED_NEW_KEY"}
+
+
+def test_each_process_has_its_own_user_of_redis(render):
+    bundled = {"valkey": {"users": {"existingSecret": "users"}}}
+    external = {
+        "redis": {"type": "external", "external": {"existingSecret": "urls", "users": True}},
+        "networkPolicy": {"redisEgress": [{"ports": [{"port": 6379}]}]},
+    }
+    own = render({**bundled, "models": [MODEL]})
+    theirs = render({**external, "models": [MODEL]})
+    for kind, name in (*OURS, ("Job", "admin-key")):
+        part = name.partition("-")[0]
+        user = {"api": "api", "worker": "worker", "vllm": "engine"}.get(part, "")
+        env = env_of(own.container(kind, name))
+        ref = env["FINETUNED_VALKEY_PASSWORD"]["secretKeyRef"]
+        assert ref["key"] == (user or "valkey-password")
+        assert ref["name"] == ("users" if user else "ft")
+        assert env["FINETUNED_REDIS_URL"].startswith(
+            f"redis://{user}:$(FINETUNED_VALKEY_PASSWORD)@"
+        )
+        env = env_of(theirs.container(kind, name))
+        ref = env["FINETUNED_REDIS_URL"]["secretKeyRef"]
+        assert ref == {"name": "urls", "key": f"url-{user}" if user else "url"}
+
+
+def test_users_of_redis_can_be_left_out(render):
+    rendered = render({"valkey": {"users": {"enabled": False}}, "models": [MODEL]})
+    assert "valkey-api" not in rendered.of_kind("Secret")["ft"]["data"]
+    (script,) = rendered.container("StatefulSet", "valkey")["args"]
+    assert "user api" not in script
+    for kind, name in OURS:
+        env = env_of(rendered.container(kind, name))
+        assert env["FINETUNED_REDIS_URL"].startswith("redis://:$(FINETUNED_VALKEY_PASSWORD)@")
 
 
 def test_no_admin_key(render):
@@ -252,7 +286,9 @@ def test_the_bundled_store_keeps_what_it_acknowledged(render):
     assert "maxmemory 1536mb" in config
     assert "maxmemory-policy noeviction" in config
     url = env_of(rendered.container("Deployment", "api"))["FINETUNED_REDIS_URL"]
-    assert url == "redis://:$(FINETUNED_VALKEY_PASSWORD)@ft-valkey.models.svc.cluster.local:6379/0"
+    assert (
+        url == "redis://api:$(FINETUNED_VALKEY_PASSWORD)@ft-valkey.models.svc.cluster.local:6379/0"
+    )
     claim = rendered.one("StatefulSet", "valkey")["spec"]["volumeClaimTemplates"][0]
     assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
 

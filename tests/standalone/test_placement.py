@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -119,6 +120,14 @@ def test_no_gpu_is_promised_twice(count, gib, sharing):
     assert found.worker
 
 
+def _env(data_dir: Path) -> dict[str, str]:
+    """Return what processes need to find their users of Redis."""
+    return {
+        "FINETUNED_DATA_DIR": str(data_dir),
+        "FINETUNED_REDIS_URL": "redis://:password@127.0.0.1:6379/0",
+    }
+
+
 def test_up_starts_each_process_on_its_gpus(tmp_path, monkeypatch):
     """`CUDA_VISIBLE_DEVICES` of `up` names the GPUs of the machine that it may use."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
@@ -135,7 +144,8 @@ def test_up_starts_each_process_on_its_gpus(tmp_path, monkeypatch):
         )
         catalogue.add(entry)
     upstreams = {"one": "http://127.0.0.1:1001", "two": "http://127.0.0.1:1002"}
-    engines, worker = up._on_gpus(catalogue, {"A": "b"}, Ports(1, 2, 3), upstreams)
+    env = {"A": "b", **_env(tmp_path)}
+    engines, worker = up._on_gpus(catalogue, env, Ports(1, 2, 3), upstreams)
     assert {name: engine.env["CUDA_VISIBLE_DEVICES"] for name, engine in engines.items()} == {
         "one": "2",
         "two": "2",
@@ -205,7 +215,7 @@ def test_up_runs_trainings_next_to_engines_if_a_budget_is_set_and_both_fit(
         monkeypatch.setenv("FINETUNED_GPU_SHARING", given)
     catalogue = Catalogue(folder_with("Qwen3-8B", tmp_path) / "models.yaml")
     engines, worker = up._on_gpus(
-        catalogue, {}, Ports(1, 2, 3), {"qwen3-8b": "http://127.0.0.1:1001"}
+        catalogue, _env(tmp_path), Ports(1, 2, 3), {"qwen3-8b": "http://127.0.0.1:1001"}
     )
     assert worker.env["FINETUNED_GPU_SHARING"] == sharing
     assert engines["qwen3-8b"].env["FINETUNED_GPU_SHARING"] == sharing

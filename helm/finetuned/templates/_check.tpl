@@ -46,6 +46,9 @@
 {{- if and .existingSecret .url -}}
 {{- fail "redis.external: set existingSecret or url, not both" -}}
 {{- end -}}
+{{- if and .users (not .existingSecret) -}}
+{{- fail "redis.external.users: each user has its own URL, so put them into existingSecret, under the keys url, url-api, url-worker and url-engine" -}}
+{{- end -}}
 {{- if eq $v.redis.type "external" -}}
 {{- if not (or .existingSecret .url) -}}
 {{- fail "redis.external: redis.type is external, so set existingSecret or url" -}}

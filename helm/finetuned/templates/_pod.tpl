@@ -97,7 +97,7 @@ envFrom:
   - configMapRef:
       name: {{ include "finetuned.fullname" .root }}-settings
 env:
-  {{- include "finetuned.redisEnv" .root | nindent 2 }}
+  {{- include "finetuned.redisEnv" . | nindent 2 }}
   {{- with include "finetuned.storageEnv" . }}
   {{- . | nindent 2 }}
   {{- end }}

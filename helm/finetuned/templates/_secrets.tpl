@@ -17,26 +17,58 @@ key: {{ .key }}
 {{/* Values that determine the secrets, for a checksum; generated secrets never change. */}}
 {{- define "finetuned.secretSources" -}}
 {{- $v := .Values -}}
-{{ list $v.valkey.password $v.engineKey $v.redis.external $v.storage.s3 | toJson }}
+{{ list $v.valkey.password $v.valkey.users $v.engineKey $v.redis.external $v.storage.s3 | toJson }}
 {{- end }}
 
 {{/*
-FINETUNED_REDIS_URL; the kubelet inserts the password into the bundled Valkey's URL. The variable with the
-password starts with FINETUNED_, so that the worker's child processes, which read user input, do not get it.
+Whether each process has its own user of the bundled Valkey. With passwords of the operator, only if those of the
+users are among them.
+*/}}
+{{- define "finetuned.hasUsers" -}}
+{{- $valkey := .Values.valkey -}}
+{{- if and (eq .Values.redis.type "bundled") $valkey.users.enabled (or $valkey.users.existingSecret (not $valkey.password.existingSecret)) -}}
+yes
+{{- end -}}
+{{- end }}
+
+{{/* Secret with the password of a user of the bundled Valkey: dict root, user. */}}
+{{- define "finetuned.userRef" -}}
+{{- $users := .root.Values.valkey.users -}}
+{{- include "finetuned.secretRef" (dict "root" .root "source" $users "key" (ternary .user (printf "valkey-%s" .user) (ne $users.existingSecret ""))) -}}
+{{- end }}
+
+{{/*
+FINETUNED_REDIS_URL: dict root, component (none for an operator's command). The kubelet inserts the password into the
+bundled Valkey's URL. The variable with the password starts with FINETUNED_, so that the worker's child processes,
+which read user input, do not get it.
 */}}
 {{- define "finetuned.redisEnv" -}}
-{{- if eq .Values.redis.type "bundled" -}}
+{{- $root := .root -}}
+{{- $component := .component | default "" -}}
+{{- $user := ternary "engine" $component (eq $component "inference") -}}
+{{- if eq $root.Values.redis.type "bundled" -}}
+{{- if not (include "finetuned.hasUsers" $root) }}{{ $user = "" }}{{ end -}}
 - name: FINETUNED_VALKEY_PASSWORD
   valueFrom:
-    secretKeyRef: {{- include "finetuned.secretRef" (dict "root" . "source" .Values.valkey.password "key" "valkey-password") | nindent 6 }}
+    secretKeyRef:
+      {{- if $user }}
+      {{- include "finetuned.userRef" (dict "root" $root "user" $user) | nindent 6 }}
+      {{- else }}
+      {{- include "finetuned.secretRef" (dict "root" $root "source" $root.Values.valkey.password "key" "valkey-password") | nindent 6 }}
+      {{- end }}
 - name: FINETUNED_REDIS_URL
-  value: redis://:$(FINETUNED_VALKEY_PASSWORD)@{{ include "finetuned.fullname" . }}-valkey.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:6379/0
+  value: redis://{{ $user }}:$(FINETUNED_VALKEY_PASSWORD)@{{ include "finetuned.fullname" $root }}-valkey.{{ $root.Release.Namespace }}.svc.{{ $root.Values.clusterDomain }}:6379/0
 {{- else -}}
+{{- $external := $root.Values.redis.external -}}
 - name: FINETUNED_REDIS_URL
   valueFrom:
     secretKeyRef:
-      name: {{ .Values.redis.external.existingSecret | default (include "finetuned.fullname" .) }}
-      key: {{ if .Values.redis.external.existingSecret }}url{{ else }}redis-url{{ end }}
+      name: {{ $external.existingSecret | default (include "finetuned.fullname" $root) }}
+      {{- if $external.existingSecret }}
+      key: url{{ if and $external.users $user }}-{{ $user }}{{ end }}
+      {{- else }}
+      key: redis-url
+      {{- end }}
 {{- end -}}
 {{- end }}
 

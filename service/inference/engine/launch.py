@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from service import offline
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
 from service.inference.engine import trace_options
@@ -160,9 +161,7 @@ def engine_command(
         "VLLM_PLUGINS": ",".join(["finetuned_resolver", *_quantization_plugins(sizes.base)]),
         # Longer than the gateway keeps idle connections, see upstreams/client.py.
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "HF_HUB_OFFLINE": "1",
+        **offline.VARIABLES,
         "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
         "VLLM_LOGGING_COLOR": "0",
         **_machine_env(settings, machine),

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from service import offline
 from service.config import Settings
 from service.core import ids, scratch
 from service.core.child import Child, environment
@@ -149,7 +150,7 @@ class Attempt:
         self._phases.enter("loading")
         self._child = await Child.start(
             [sys.executable, "-m", "service.training", str(spec_file), *self._cluster()],
-            env=environment() | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"},
+            env=environment() | {**offline.VARIABLES, "PYTHONUNBUFFERED": "1"},
             stderr=self._dir / "trainer.log",
         )
         if self._told_to_stop:  # a stop may arrive while the child is starting

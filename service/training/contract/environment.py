@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from service.offline import VARIABLES
+
 
 def offline(cache: Path) -> dict[str, str]:
     """Return variables to set before any library is imported.
@@ -12,11 +14,7 @@ def offline(cache: Path) -> dict[str, str]:
     Libraries then make no network calls, write only under `cache`, and do not load the compiler.
     """
     return {
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "HF_DATASETS_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "DO_NOT_TRACK": "1",
+        **VARIABLES,
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HOME": str(cache / "huggingface"),
         "HF_DATASETS_CACHE": str(cache / "datasets"),

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from service.imports import quick_imports
+from service.offline import VARIABLES
 
 
 def dequantise(source: Path, target: Path) -> None:
@@ -39,9 +40,5 @@ def dequantise(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.environ |= {
-        "HF_HUB_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "DO_NOT_TRACK": "1",
-    }
+    os.environ |= VARIABLES
     dequantise(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,115 @@
+"""Users of Redis: what each process of the service may do with which keys.
+
+An engine runs the most code of others, and a worker parses files of users. So an engine may only
+read where adapters are, and a worker cannot create an API key: those are found by their digests,
+which it may not write. The API and workers may use everything else of the service, but nothing that
+concerns the server. Operators' commands, such as `keys create` and `backup`, need a user that may
+do everything.
+
+Subscriptions and keys of others that share the server are out of reach of all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from service.core.records import PREFIX
+
+API, WORKER, ENGINE = "api", "worker", "engine"
+OPERATOR: Final = "operator"
+
+_CONNECTION: Final = ("+auth", "+hello", "+ping", "+select", "+client|setname", "+client|setinfo")
+_RECORDS: Final = (
+    *("+@read", "+@write", "+@transaction", "+@pubsub", "+eval", "+evalsha", "+script|load"),
+    # Of another database or server, code that stays on the server, and waits for others.
+    *("-@dangerous", "-@blocking", "-function", "-move", "-copy"),
+    *("+time", "+info", "+wait", "+waitaof", "+client|list", "+client|info"),
+)
+# Changes of keys for the journal, which pauses writes while it reads the last of them.
+_JOURNAL: Final = (
+    *("+client|id", "+client|tracking", "+client|trackinginfo", "+client|pause"),
+    *("+client|unpause", "+eval_ro"),
+)
+_KEY_DIGESTS: Final = ("key-digests", "restricted-key-digests")
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of Redis, without its password."""
+
+    commands: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+
+    def rules(self) -> str:
+        """Return the rules of an ACL file, after the user's name and password."""
+        return " ".join(
+            (
+                *("resetkeys", "resetchannels", "-@all"),
+                *self.keys,
+                *(f"&{channel}" for channel in self.channels),
+                *self.commands,
+            )
+        )
+
+
+def _all_but(names: Iterable[str]) -> Iterator[str]:
+    """Yield patterns of the service's keys that match all but those that start with these names.
+
+    Redis can allow patterns, but not exclude any.
+    """
+    prefixes: dict[str, set[str]] = {
+        name[:size]: set() for name in names for size in range(len(name))
+    }
+    for name in names:
+        for size in range(len(name)):
+            prefixes[name[:size]].add(name[size])
+    for prefix, continued in sorted(prefixes.items()):
+        others = "".join(sorted(continued)).replace("-", r"\-")
+        yield f"~{PREFIX}:{prefix}[^{others}]*"
+
+
+_QUEUES: Final = "~arq:*"
+USERS: Final[Mapping[str, User]] = {
+    API: User(
+        commands=(*_CONNECTION, *_RECORDS),
+        keys=(f"~{PREFIX}:*", _QUEUES),
+        channels=(f"{PREFIX}:*",),
+    ),
+    WORKER: User(
+        commands=(*_CONNECTION, *_RECORDS, *_JOURNAL),
+        keys=(f"%R~{PREFIX}:*", *_all_but(_KEY_DIGESTS), _QUEUES),
+        channels=(f"{PREFIX}:*", "__redis__:invalidate"),
+    ),
+    ENGINE: User(
+        commands=(*_CONNECTION, "+get", "+hget", "+zscore"),
+        keys=tuple(
+            f"%R~{PREFIX}:{name}" for name in ("model-owners", "*:models:*", "highest-lora-rank")
+        ),
+    ),
+}
+"""The processes' users, by name."""
+
+
+def acl_lines(passwords: Mapping[str, str]) -> list[str]:
+    """Return the lines of an ACL file for the users that have a password here.
+
+    `operator` may do everything. The file has only digests of the passwords.
+    """
+    rules = {name: user.rules() for name, user in USERS.items()}
+    rules[OPERATOR] = "allkeys allchannels +@all"
+    return [
+        f"user {name} on #{hashlib.sha256(password.encode()).hexdigest()} {rules[name]}"
+        for name, password in passwords.items()
+    ]
+
+
+def url_of(url: str, user: str, password: str) -> str:
+    """Return the URL of a Redis for one of its users."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))

