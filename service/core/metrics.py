@@ -229,6 +229,17 @@ TRAIN_TOKENS_PER_SECOND = _JOBS.gauge(
     "finetuned_train_tokens_per_second", "Speed of the training job running on this worker."
 )
 TRAIN_LOSS = _JOBS.gauge("finetuned_train_loss", "Loss of the training job running on this worker.")
+TRAIN_REWARD = _JOBS.gauge(
+    "finetuned_train_reward",
+    "Mean reward of the answers of the last step of the reinforcement training running on this "
+    "worker.",
+)
+REINFORCEMENT_ANSWERS = _JOBS.counter(
+    "finetuned_reinforcement_answers_total",
+    "Sampled answers in reinforcement trainings of this worker, by whether the grader could score "
+    "them (graded, failed).",
+    labels=("outcome",),
+)
 # With FINETUNED_TRAIN_SLO_MS.
 TRAIN_RESTED_SECONDS = _JOBS.counter(
     "finetuned_train_rested_seconds_total",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -12,16 +11,11 @@ from service.core.errors import BadRequest, NotFound, RateLimited
 from service.core.slots import Slots
 from service.evals.graders_judge import CallersJudge
 from service.evals.graders_schemas import GraderRun, RunGrader, ValidatedGrader, ValidateGrader
-from service.grading.check import check
+from service.grading.check import check, judges
 from service.grading.errors import GraderInvalid
 from service.grading.grade import GraderTools, Sample, grade
 from service.grading.sandbox.sandbox import Sandbox
-from service.grading.schemas import (
-    Grader,
-    LabelModelGrader,
-    MultiGrader,
-    ScoreModelGrader,
-)
+from service.grading.schemas import Grader
 from service.models.registry import ModelRegistry
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
@@ -94,22 +88,13 @@ async def _check(grader: Grader, project_id: str, registry: ModelRegistry) -> No
         raise BadRequest(
             f"Invalid value for '{param}': {e.message}", param=param, code="invalid_grader"
         ) from e
-    for param, model in _models(grader, "grader"):
+    for param, model in judges(grader, "grader"):
         if await registry.resolve(project_id, model) is None:
             raise NotFound(
                 f"The model '{model}' does not exist or you do not have access to it.",
                 param=param,
                 code="model_not_found",
             )
-
-
-def _models(grader: Grader, param: str) -> Iterator[tuple[str, str]]:
-    """Yield the judges of a grader, each with the path of its name."""
-    if isinstance(grader, (LabelModelGrader, ScoreModelGrader)):
-        yield f"{param}.model", grader.model
-    elif isinstance(grader, MultiGrader):
-        for name, part in grader.named.items():
-            yield from _models(part, f"{param}.graders.{name}")
 
 
 def _request_id(request: Request) -> str:

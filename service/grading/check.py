@@ -75,6 +75,15 @@ def templates(grader: Grader) -> Iterator[tuple[str, str]]:
         yield "reference", grader.reference
 
 
+def judges(grader: Grader, param: str) -> Iterator[tuple[str, str]]:
+    """Yield the models that judge, each with the path of its name in the grader at `param`."""
+    if isinstance(grader, (LabelModelGrader, ScoreModelGrader)):
+        yield f"{param}.model", grader.model
+    elif isinstance(grader, MultiGrader):
+        for name, part in grader.named.items():
+            yield from judges(part, f"{param}.graders.{name}")
+
+
 def _check_threshold(grader: Grader) -> None:
     match grader:
         case ScoreModelGrader():

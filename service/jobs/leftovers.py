@@ -13,7 +13,7 @@ from service.core.leftovers import Leftovers
 from service.core.storage import Storage
 from service.jobs.records import FINAL, JobRecord, Jobs
 
-_FOLDER = re.compile(r"(?P<folder>.+/a\d+(?:-\w+)?/(?:step-\d+/)?(?:adapter|state))/.+")
+_FOLDER = re.compile(r"(?P<folder>.+/a\d+(?:-\w+)?/(?:(?:step-|rounds/)\d+/)?(?:adapter|state))/.+")
 
 
 async def sweep(jobs: Jobs, storage: Storage, leases: Leases, now_s: int) -> None:

@@ -97,6 +97,7 @@ class JobRecord(NumberedRecord):
     seed: int
     metadata: dict[str, str] | None
     method: MethodName = "supervised"
+    grader: dict[str, Any] | None = None  # of the method reinforcement
     hyperparameters: Requested  # without `auto` once the job is prepared, see `resolved`
     model_tag: str  # last part of the model's name, chosen at creation
     status: Status = Status.VALIDATING

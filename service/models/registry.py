@@ -19,7 +19,7 @@ from service.core.leftovers import Leftovers
 from service.core.records import PREFIX, Collection, Page, parse
 from service.core.redis import Client, reply, text
 from service.core.transactions import Write, commit
-from service.models import figures, ranks
+from service.models import drafts, figures, ranks
 from service.models.aliases import records as aliases
 from service.models.catalogue import Catalogue
 from service.models.records import NAME, ModelKind, ModelRecord, is_checkpoint
@@ -101,7 +101,10 @@ class ModelRegistry:
         return None if record is None else _servable(record)
 
     async def resolve_adapter(self, name: str) -> ServableModel | None:
-        """The adapter with this name in any project, for the resolver inside vLLM."""
+        """The adapter with this name in any project, or a draft, for the resolver inside vLLM."""
+        if drafts.NAME.fullmatch(name):
+            draft = await drafts.find(self.redis, name)
+            return None if draft is None else _of_draft(name, draft)
         owner = await self.owner(name)
         record = None if owner is None else await self.models.get(owner, name)
         return None if record is None else _servable(record)
@@ -270,6 +273,16 @@ def adapter_leftovers(redis: Client) -> Leftovers:
 def users_key(project_id: str, model: str) -> str:
     """The Redis set of the project's aliases that point at one of its adapters."""
     return f"{PREFIX}:{project_id}:model-aliases:{model}"
+
+
+def _of_draft(name: str, draft: drafts.Draft) -> ServableModel:
+    return ServableModel(
+        name=name,
+        base_model=draft.base_model,
+        kind=ModelKind.ADAPTER,
+        artifact=draft.artifact,
+        digest=draft.digest,
+    )
 
 
 def _servable(record: ModelRecord) -> ServableModel:

@@ -174,6 +174,7 @@ class WorkerProcess:
             presence=self._presence,
             dispatcher=self._dispatcher,
             upstreams=self._upstreams,
+            access=access,
             chats=self._chats,
         )
         self._run_eval = RunEval(resources)

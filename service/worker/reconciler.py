@@ -54,6 +54,7 @@ from service.generation.records import Generations
 from service.jobs import leftovers as job_leftovers
 from service.jobs import retention
 from service.jobs.advice.records import AdviceStore, AdviceSuperseded
+from service.jobs.attempt.reinforcement import policy as rounds
 from service.jobs.evaluation.records import EvaluationSuperseded
 from service.jobs.lifecycle import AttemptSuperseded
 from service.jobs.records import Jobs
@@ -293,6 +294,7 @@ class Reconciler:
         await self._uploads.sweep(ids.now_s())
 
     async def _sweep_jobs(self) -> None:
+        await rounds.sweep(self._jobs, self._files.storage, ids.now_s())
         await job_leftovers.sweep(self._jobs, self._files.storage, self._leases, ids.now_s())
 
     async def _sweep_adapters(self) -> None:

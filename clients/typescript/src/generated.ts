@@ -2935,6 +2935,10 @@ export interface components {
             full_valid_loss?: number | null;
             /** Full Valid Mean Token Accuracy */
             full_valid_mean_token_accuracy?: number | null;
+            /** Train Reward Mean */
+            train_reward_mean?: number | null;
+            /** Valid Reward Mean */
+            valid_reward_mean?: number | null;
             /** Train Reward Accuracy */
             train_reward_accuracy?: number | null;
             /** Train Reward Margin */

@@ -32,6 +32,10 @@ class EngineAccess:
         key = settings.upstream_api_key
         self._salt_of = cache_salts(key.get_secret_value() if key else "")
 
+    def salt(self, project_id: str) -> str:
+        """Return the salt of the project's prefixes in the engines' caches."""
+        return self._salt_of(project_id)
+
     def calls(
         self,
         project_id: str,

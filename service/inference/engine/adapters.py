@@ -16,6 +16,7 @@ from service.core.records import Unreadable
 from service.core.redis import REDIS_ERRORS, why
 from service.core.storage import StorageCorrupt, StorageError
 from service.inference.engine.adapter_cache import AdapterCache
+from service.models import drafts
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.records import NAME
 from service.models.registry import ModelRegistry, ServableModel
@@ -117,7 +118,7 @@ class Adapters:
         return known
 
     async def _look_up(self, name: str) -> ServableModel | None:
-        if not NAME.fullmatch(name):
+        if not (NAME.fullmatch(name) or drafts.NAME.fullmatch(name)):
             return None
         try:
             model = await self.registry.resolve_adapter(name)

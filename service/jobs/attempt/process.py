@@ -17,6 +17,7 @@ from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, Storage, StorageError
 from service.files.records import Files
 from service.fleet.workers import Presence
+from service.inference.background.access import EngineAccess
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs import lifecycle
@@ -54,6 +55,7 @@ class Train:
         presence: Presence,
         dispatcher: Dispatcher,
         upstreams: Upstreams,
+        access: EngineAccess,
         chats: ChatLoad,
     ) -> None:
         self._jobs = jobs
@@ -66,6 +68,7 @@ class Train:
         self._presence = presence
         self._dispatcher = dispatcher
         self._upstreams = upstreams
+        self._access = access
         self._chats = chats
         self._turns = Turns(settings)
         self._sweeps = Sweeps(jobs)
@@ -137,6 +140,7 @@ class Train:
             storage=self._storage,
             settings=self._settings,
             upstreams=self._upstreams,
+            access=self._access,
             turns=self._turns,
             chats=self._chats,
         )
@@ -182,6 +186,7 @@ class Train:
                 metrics.JOB_SECONDS.cell("attempt").observe(time.monotonic() - began)
                 metrics.JOBS_RUNNING.cell().inc(-1)
                 metrics.TRAIN_LOSS.clear()
+                metrics.TRAIN_REWARD.clear()
                 metrics.TRAIN_TOKENS_PER_SECOND.clear()
                 metrics.CHAT_LATENCY_SECONDS.clear()
             span.set(outcome=outcome)

@@ -51,7 +51,8 @@ class Progress:
     def is_reported(self, message: StepDone) -> bool:
         """Return whether this step gets an event."""
         every = max(1, self._total // _MAX_EVENTS)
-        validated = message.valid_loss is not None or message.full_valid_loss is not None
+        measured = (message.valid_loss, message.full_valid_loss, message.valid_reward_mean)
+        validated = any(value is not None for value in measured)
         return message.step % every == 0 or message.step == self._total or validated
 
     def estimated_finish(self, now_s: int) -> int | None:

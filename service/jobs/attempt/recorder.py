@@ -94,6 +94,8 @@ class Ledger:
         if self.pacing:
             self.pacing.step(message)
         metrics.TRAIN_LOSS.cell().set(message.train_loss)
+        if message.train_reward_mean is not None:
+            metrics.TRAIN_REWARD.cell().set(message.train_reward_mean)
         metrics.TRAIN_TOKENS_PER_SECOND.cell().set(message.tokens_per_second)
         metrics.TRAINED_TOKENS.cell().inc(self._progress.new_tokens)
         if not self._progress.is_reported(message):
@@ -111,15 +113,7 @@ class Ledger:
         await self._change(
             change,
             NewEvent(
-                message=(
-                    f"Step {message.step}/{message.total_steps}: "
-                    f"training loss={message.train_loss:.2f}"
-                    + (
-                        f", validation loss={message.valid_loss:.2f}"
-                        if message.valid_loss is not None
-                        else ""
-                    )
-                ),
+                message=f"Step {message.step}/{message.total_steps}: {_words(message)}",
                 type="metrics",
                 data=message.model_dump(exclude={"type"}, exclude_none=True),
             ),
@@ -349,3 +343,13 @@ class Ledger:
 def _held_out_loss(message: CheckpointSaved) -> float | None:
     found = message.metrics
     return found.valid_loss if found.full_valid_loss is None else found.full_valid_loss
+
+
+def _words(message: StepDone) -> str:
+    """Return what a step measured that a reader looks for: losses, or mean rewards."""
+    if message.train_reward_mean is not None:
+        name, figures = "reward", (message.train_reward_mean, message.valid_reward_mean)
+    else:
+        name, figures = "loss", (message.train_loss, message.valid_loss)
+    parts = zip(("training", "validation"), figures, strict=True)
+    return ", ".join(f"{of} {name}={value:.2f}" for of, value in parts if value is not None)

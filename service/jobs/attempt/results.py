@@ -18,6 +18,7 @@ _COLUMNS = {
     "valid_loss": "valid_loss",
     "valid_mean_token_accuracy": "valid_mean_token_accuracy",
 }
+_REWARDS = {name: name for name in ("train_reward_mean", "valid_reward_mean")}
 
 
 async def write_results(job: JobRecord, jobs: Jobs, files: Files) -> FileRecord:
@@ -50,7 +51,8 @@ async def _csv(job: JobRecord, jobs: Jobs) -> str:
         rows |= {int(e.data["step"]): e.data for e in events if e.type == "metrics"}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    columns = _COLUMNS if job.grader is None else _COLUMNS | _REWARDS
+    writer.writerow(columns)
     for step in sorted(rows):
-        writer.writerow([rows[step].get(name, "") for name in _COLUMNS.values()])
+        writer.writerow([rows[step].get(name, "") for name in columns.values()])
     return out.getvalue()

@@ -21,14 +21,20 @@ from service.core.child import Child, environment
 from service.core.storage import Storage, StorageCorrupt, StorageMissing
 from service.files.records import FileRecord, Files
 from service.fleet.workers import Capacity
+from service.grading.check import judges
+from service.inference.background.access import EngineAccess
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
+from service.jobs import graders
 from service.jobs.attempt import artifacts
 from service.jobs.attempt.pacing import Pacing, chat_budget_ms
 from service.jobs.attempt.provenance import write_passport
 from service.jobs.attempt.recorder import Ledger, Outcome
+from service.jobs.attempt.reinforcement.prepared import rounds_of
+from service.jobs.attempt.reinforcement.rounds import Rounds
 from service.jobs.attempt.serving import Serving
 from service.jobs.attempt.timing import Phases
+from service.jobs.graders import parse_grader
 from service.jobs.mixture import join_rows, mixture_of, training_files
 from service.jobs.records import JobFailure, JobRecord, Jobs
 from service.jobs.scheduling.gpu_turns import Turn, Turns
@@ -45,6 +51,8 @@ from service.training.contract.protocol import (
     Failed,
     Message,
     Noted,
+    Purpose,
+    SamplesWanted,
     Started,
     StepDone,
     StopCommand,
@@ -54,7 +62,7 @@ from service.training.contract.protocol import (
     encode,
     parse_message,
 )
-from service.training.contract.spec import TrainSpec
+from service.training.contract.spec import Sampling, TrainSpec
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +99,7 @@ class Attempt:
         storage: Storage,
         settings: Settings,
         upstreams: Upstreams,
+        access: EngineAccess,
         turns: Turns,
         chats: ChatLoad,
     ) -> None:
@@ -116,11 +125,15 @@ class Attempt:
         self._pacing = Pacing(chats, self._budget_ms) if self._budget_ms else None
         self._ledger.pacing = self._pacing
         self._serving = Serving(job, self._ledger, upstreams, settings)
+        self._upstreams = upstreams
+        self._access = access
+        self._rounds: Rounds | None = None
         self._dir = settings.scratch / job.id / f"a{job.attempt}"
         self._child: Child | None = None
         self._turn: Turn | None = None
         self._told_to_stop = False
         self._data: dict[str, Any] = {}  # provenance for the passport
+        self._row_files: dict[Purpose, Path] = {}
         self._phases = Phases()
         self._outcome = Outcome.LOST
 
@@ -134,6 +147,7 @@ class Attempt:
         try:
             try:
                 spec_file = await self._write_spec()
+                self._rounds = await self._prepared_rounds()
             except _Unfit as e:
                 await self._ledger.fail(e.failure)
                 return Outcome.FINISHED
@@ -156,13 +170,15 @@ class Attempt:
         if self._told_to_stop:  # a stop may arrive while the child is starting
             await self._child.send(encode(StopCommand()))
         try:
-            async with self._paced(self._child):
+            async with self._paced(self._child), self._answered(self._child):
                 async for line in self._child.lines():
                     if self._outcome is not Outcome.FINISHED:  # else written before it was killed
                         await self._handle(parse_message(line))
             code = await self._child.wait()
         finally:
             await self._child.kill()
+        if self._rounds is not None and self._rounds.has_failed:
+            self._outcome = Outcome.FINISHED
         if self._outcome is Outcome.LOST:
             await self._end_after_death(code)
         return self._outcome
@@ -173,6 +189,9 @@ class Attempt:
     async def fail(self, failure: JobFailure) -> None:
         """Fail the job after `run` has raised. Raises Superseded if it has moved on."""
         await self._ledger.fail(failure)
+
+    def _answered(self, child: Child) -> contextlib.AbstractAsyncContextManager[None]:
+        return contextlib.nullcontext() if self._rounds is None else self._rounds.of(child)
 
     async def stop(self) -> None:
         """Tell the trainer to save a checkpoint and exit. Kills it after the grace period."""
@@ -202,6 +221,7 @@ class Attempt:
                 job.validation_file, "validation_file", "validation"
             )
             self._data["validation"] = _provenance(record)
+        self._row_files = {"training": training, "validation": validation or training}
         spec = TrainSpec(
             job_id=job.id,
             attempt=self.number,
@@ -224,6 +244,7 @@ class Attempt:
             max_memory_bytes=self._settings.trainer_memory_bytes,
             probe_rows=_PROBE_ROWS,
             chat_budget_ms=self._budget_ms,
+            sampling=self._sampling,
             **self._devices(chosen.batch_size),
         )
         path = self._dir / "spec.json"
@@ -257,6 +278,48 @@ class Attempt:
             raise StorageCorrupt(f"the rows of {file_id} do not match what its check wrote")
         return record, path
 
+    @property
+    def _sampling(self) -> Sampling:
+        """Who samples answers to learn from: the engine, unless it sleeps or there is none."""
+        if self.job.grader is None:
+            return "engine"
+        is_served = self.job.model in self._settings.upstreams and not self._engines_sleep
+        return "engine" if is_served else "trainer"
+
+    @property
+    def _engines_sleep(self) -> bool:
+        """Whether engines sleep while the job trains."""
+        return self._settings.gpu_sharing == "time-slice" and self._settings.ray_address is None
+
+    async def _prepared_rounds(self) -> Rounds | None:
+        """Return what answers the trainer's requests for answers and rewards, if it has any."""
+        if self.job.grader is None:
+            return None
+        if self._engines_sleep and any(judges(parse_grader(self.job.grader), graders.PARAM)):
+            message = (
+                "The grader asks a model, and the engines sleep while a job trains, because they "
+                "share the GPU by time slices. Use a grader without a model, or ask the operator "
+                "to serve models while jobs train."
+            )
+            raise _Unfit(JobFailure(code="judge_asleep", message=message, param=graders.PARAM))
+        if self._sampling == "trainer":
+            text = (
+                "The trainer samples the answers itself, which is slower: no engine serves the "
+                "base model while it trains"
+            )
+            await self._ledger.event(text, "warn", {"code": "trainer_samples"})
+        return rounds_of(
+            self.job,
+            self._ledger,
+            files=self._row_files,
+            samples_on_engine=self._sampling == "engine",
+            upstreams=self._upstreams,
+            access=self._access,
+            storage=self._storage,
+            redis=self._jobs.redis,
+            settings=self._settings,
+        )
+
     def _cluster(self) -> list[str]:
         """Return the argument that has a Ray cluster run the trainer's processes, if one does."""
         address = self._settings.ray_address
@@ -267,6 +330,8 @@ class Attempt:
     def _devices(self, batch_size: int) -> dict[str, Any]:
         """Return the GPU count (at most one per batch row) and the sharding mode."""
         gpus = self._machine.gpus_for(batch_size)
+        if self._sampling == "trainer":
+            return {"gpus": 1, "sharding": "ddp"}
         if self._machine.device == "cpu":  # whose processes represent GPUs
             gpus = min(self._settings.trainer_gpus or 1, batch_size)
         sharding = self._settings.trainer_sharding
@@ -305,12 +370,14 @@ class Attempt:
         match message:
             case Started():
                 await self._start(message)
-            case Noted():
-                await self._ledger.event(message.message, data={"code": message.code})
-            case Warned():
-                await self._ledger.event(message.message, "warn", {"code": message.code})
+            case Noted() | Warned():
+                level = "warn" if isinstance(message, Warned) else "info"
+                await self._ledger.event(message.message, level, {"code": message.code})
             case StepDone():
                 await self._ledger.step(message)
+            case SamplesWanted():
+                assert self._rounds is not None  # the job has a grader
+                self._rounds.begin(message)
             case CheckpointSaved():
                 if await self._admit(Path(message.path), message):
                     await self._ledger.checkpoint(message.step, Path(message.path), message)

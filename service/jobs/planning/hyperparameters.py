@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from service.training.contract.hyperparameters import RESOLVED, Requested, Resolved
+from service.training.contract.hyperparameters import (
+    RESOLVED,
+    ReinforcementHyperparameters,
+    Requested,
+    Resolved,
+)
 from service.training.contract.lora import LoraOptions
 from service.training.contract.methods import METHODS, MethodName, TrainingMethod
 
@@ -93,16 +98,25 @@ def _length(
     if data.longest is None:
         length = min(base.context_length, _UNMEASURED_LENGTH)
         return length, f"max_seq_length auto → {length}: the rows could not be measured"
-    needed = data.longest + _TEMPLATE_TOKENS
+    needed = data.longest + _TEMPLATE_TOKENS + answer_tokens(requested)
     needed = -(-needed // _LENGTH_STEP) * _LENGTH_STEP
     most = _MAX_AUTO_TEXT_LENGTH if method.cuts_rows else _MAX_AUTO_LENGTH
     length = min(base.context_length, most, needed)
     happens = "cut into several samples" if method.cuts_rows else "truncated"
+    happens = "dropped" if method.samples_answers else happens
     truncated = "" if length == needed else f"; rows over the limit are {happens}"
+    answers = f", and answers up to {answer_tokens(requested):,}" if method.samples_answers else ""
     return length, (
         f"max_seq_length auto → {length}: the longest row has about {data.longest:,} tokens"
-        f"{truncated}"
+        f"{answers}{truncated}"
     )
+
+
+def answer_tokens(chosen: Requested | Resolved) -> int:
+    """Return the most tokens that training adds to a row: those of an answer that it samples."""
+    if isinstance(chosen, ReinforcementHyperparameters):
+        return chosen.max_completion_tokens
+    return 0
 
 
 def _lora(requested: LoraOptions, rows: int) -> LoraOptions:

@@ -11,6 +11,7 @@ from service.curation.measure import measure_task, measures_of
 from service.curation.records import Tasks, TaskState
 from service.datasets.contract import Measures
 from service.files.records import FileRecord, Files, FileStatus
+from service.jobs.graders import misfits_of, parse_grader
 from service.jobs.mixture import TrainingFile, training_files
 from service.jobs.planning import tool_support
 from service.jobs.planning.hyperparameters import Data
@@ -74,6 +75,7 @@ class Inputs:
     """Training files of a job."""
 
     parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()  # on what is read besides the lengths
 
     @property
     def rows(self) -> int:
@@ -96,7 +98,7 @@ class Inputs:
         """What an epoch draws from each file, if there are several, and what texts alone miss."""
         if all(part.is_cut for part in self.parts):
             return (*self._drawn, _TEXTS_ALONE)
-        return self._drawn
+        return (*self._drawn, *self.notes)
 
     @property
     def _drawn(self) -> tuple[str, ...]:
@@ -166,11 +168,22 @@ class InputFiles:
             )
             for file, record in zip(files, records, strict=True)
         ]
+        notes = await self._grader_notes(job, records[0])
         for part in parts:
             refusal = tool_support.tools_refusal(part.measures, job.model)
             if refusal is not None:
                 raise CannotTrain(tool_support.CODE, refusal, "model")
-        return Inputs(tuple(parts))
+        return Inputs(tuple(parts), notes)
+
+    async def _grader_notes(self, job: JobRecord, file: FileRecord) -> tuple[str, ...]:
+        """Return what some rows lack for the grader. Raises CannotTrain if all lack it."""
+        if job.grader is None:
+            return ()
+        found = await misfits_of(parse_grader(job.grader), self._files.storage, file)
+        for misfit in found:
+            if misfit.is_everywhere:
+                raise CannotTrain("invalid_grader", str(misfit), misfit.param)
+        return tuple(map(str, found))
 
     async def _checked(self, job: JobRecord, file_id: str, param: str) -> FileRecord:
         record = await self._files.get(job.project_id, file_id, ids.now_s())

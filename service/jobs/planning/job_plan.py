@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.core.redis import Client
-from service.jobs.planning.hyperparameters import Base, resolve
+from service.jobs.planning.hyperparameters import Base, answer_tokens, resolve
 from service.jobs.planning.inputs import Inputs
 from service.jobs.planning.machines import Planned, planned, shape_of, trainers
 from service.jobs.planning.memory_plan import Training
 from service.jobs.planning.speed import Duration, SpeedKey, Speeds
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
-from service.training.contract.hyperparameters import Resolved
+from service.training.contract.hyperparameters import ReinforcementHyperparameters, Resolved
 from service.training.contract.spec import Sharding
 from service.training.loop.estimate import RunEstimate, estimate_run
 
@@ -67,12 +67,13 @@ async def resolve_and_plan(
         base=Base(entry.context_length, entry.parameters),
     )
     chosen = resolution.chosen
-    length = chosen.max_seq_length
-    run = estimate_run(chosen, rows=inputs.samples(length), tokens=inputs.tokens(length))
-    reasons = (*inputs.reasons, *resolution.reasons)
+    samples = inputs.samples(chosen.max_seq_length)
+    run = estimate_run(chosen, rows=samples, tokens=_tokens(chosen, inputs))
+    reasons = (*inputs.reasons, *resolution.reasons, *_sampled(chosen))
+    longest = None if inputs.longest is None else inputs.longest + answer_tokens(chosen)
     machine, duration, checkpointing = None, None, False
     if (shape := shape_of(entry)) is not None:
-        training = Training(chosen, job.method, inputs.longest, tokens_at_once)
+        training = Training(chosen, job.method, longest, tokens_at_once)
         machine = planned(training, shape, await trainers(redis))
         checkpointing = machine is not None and machine.plan.gradient_checkpointing
     else:
@@ -81,4 +82,25 @@ async def resolve_and_plan(
         kind = SpeedKey.of(job, machine.worker.device_name)
         speed = await Speeds(redis).expected(kind, machine.worker, entry.parameters)
         duration = speed.duration(run.tokens)
-    return JobPlan(chosen, reasons, run, machine, duration, checkpointing, inputs.longest)
+    return JobPlan(chosen, reasons, run, machine, duration, checkpointing, longest)
+
+
+def _tokens(chosen: Resolved, inputs: Inputs) -> int:
+    """Return the tokens per epoch. Sampled answers count with the most tokens they may have."""
+    if not isinstance(chosen, ReinforcementHyperparameters):
+        return inputs.tokens(chosen.max_seq_length)
+    prompts = inputs.tokens(chosen.max_seq_length - chosen.max_completion_tokens)
+    return chosen.group_size * (prompts + inputs.rows * chosen.max_completion_tokens)
+
+
+def _sampled(chosen: Resolved) -> tuple[str, ...]:
+    """Return what the training samples."""
+    if not isinstance(chosen, ReinforcementHyperparameters):
+        return ()
+    answers = chosen.batch_size * chosen.group_size
+    text = (
+        f"answers → {answers} per step ({chosen.batch_size} prompts, {chosen.group_size} answers "
+        f"to each) of up to {chosen.max_completion_tokens} tokens; the estimate is for answers of "
+        "that length"
+    )
+    return (text,)

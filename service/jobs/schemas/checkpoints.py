@@ -19,6 +19,9 @@ class CheckpointMetrics(BaseModel):
     valid_mean_token_accuracy: float | None = None
     full_valid_loss: float | None = None
     full_valid_mean_token_accuracy: float | None = None
+    # Mean rewards of answers, with the method reinforcement only.
+    train_reward_mean: float | None = None
+    valid_reward_mean: float | None = None
     # DPO and KTO only. An accuracy is a share from 0 to 1; a margin is in nats, times beta.
     train_reward_accuracy: float | None = None
     train_reward_margin: float | None = None

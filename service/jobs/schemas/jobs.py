@@ -138,7 +138,10 @@ class JobObject(BaseModel):
             metadata=job.metadata,
             method={
                 "type": job.method,
-                job.method: {"hyperparameters": chosen.model_dump(mode="json")},
+                job.method: {
+                    **({} if job.grader is None else {"grader": job.grader}),
+                    "hyperparameters": chosen.model_dump(mode="json"),
+                },
             },
             suffix=job.suffix,
             attempt=job.attempt,

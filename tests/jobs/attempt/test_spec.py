@@ -7,11 +7,14 @@ from datetime import date
 import pytest
 
 from service.fleet.capacity import measure
+from service.inference.background.access import EngineAccess
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.task import Attempt
 from service.jobs.scheduling.gpu_turns import Turns
+from service.projects.records import Projects
 from service.training.contract.spec import TrainSpec
+from service.usage.meter import Meter
 from tests.conftest import BASE_MODEL, Api
 from tests.jobs.test_jobs import create, until, upload
 
@@ -28,6 +31,13 @@ async def test_every_attempt_renders_the_date_of_the_jobs_creation(
     job = await state.jobs.get(made["organization_id"], made["id"])
     # 2024-02-29 23:59:59 UTC
     job = job.model_copy(update={"created_at": 1709251199, "attempt": number})
+    access = EngineAccess(
+        projects=Projects(state.jobs.redis),
+        registry=state.registry,
+        upstreams=Upstreams({}),
+        meter=Meter.from_settings(state.jobs.redis, api.settings),
+        settings=api.settings,
+    )
     attempt = Attempt(
         job,
         state.registry.catalogue.get(BASE_MODEL),
@@ -38,6 +48,7 @@ async def test_every_attempt_renders_the_date_of_the_jobs_creation(
         storage=state.storage,
         settings=api.settings,
         upstreams=Upstreams({}),
+        access=access,
         turns=Turns(api.settings),
         chats=ChatLoad(),
     )

@@ -232,6 +232,8 @@ class CheckpointMetrics(Model):
     valid_mean_token_accuracy: float | None = None
     full_valid_loss: float | None = None
     full_valid_mean_token_accuracy: float | None = None
+    train_reward_mean: float | None = None
+    valid_reward_mean: float | None = None
     train_reward_accuracy: float | None = None
     train_reward_margin: float | None = None
     valid_reward_accuracy: float | None = None

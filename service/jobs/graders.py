@@ -1,0 +1,126 @@
+"""The grader of a job with the method reinforcement: its checks, and how it fits the rows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from pydantic import TypeAdapter
+
+from service.core.errors import BadRequest, NotFound
+from service.core.storage import Storage
+from service.files.records import FileRecord
+from service.grading.check import check, judges, templates
+from service.grading.errors import GraderInvalid, ItemFailed
+from service.grading.schemas import Grader, MultiGrader
+from service.grading.templates import Variable, lookup, parse
+from service.models.registry import ModelRegistry
+
+PARAM: Final = "method.reinforcement.grader"
+_FIRST_ROWS, _FIRST_BYTES = 100, 1024 * 1024
+_grader: Final[TypeAdapter[Grader]] = TypeAdapter(Grader)
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A variable of a grader that rows lack, and the field of the grader that has it."""
+
+    param: str
+    variable: str
+    lacking: int
+    rows: int
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether no row has it."""
+        return self.lacking == self.rows
+
+    def __str__(self) -> str:
+        if self.is_everywhere:
+            return (
+                f"The grader reads '{self.variable}', which none of the first {self.rows} rows of "
+                "the training file has. Name a field of the rows, or add it to them."
+            )
+        return (
+            f"The grader reads '{self.variable}', which {self.lacking} of the first {self.rows} "
+            "rows of the training file do not have; their answers cannot be graded"
+        )
+
+
+def parse_grader(stored: dict[str, Any]) -> Grader:
+    """Return the grader of a job's record."""
+    return _grader.validate_python(stored)
+
+
+async def check_grader(grader: Grader, project_id: str, registry: ModelRegistry) -> None:
+    """Check a grader and its judges, without rows. Raises BadRequest and NotFound."""
+    try:
+        check(grader)
+    except GraderInvalid as e:
+        param = f"{PARAM}.{e.param}"
+        raise BadRequest(
+            f"Invalid value for '{param}': {e.message}", param=param, code="invalid_grader"
+        ) from e
+    for param, model in judges(grader, PARAM):
+        if await registry.resolve(project_id, model) is None:
+            raise NotFound(
+                f"The model '{model}' does not exist or you do not have access to it.",
+                param=param,
+                code="model_not_found",
+            )
+
+
+async def misfits_of(grader: Grader, storage: Storage, file: FileRecord) -> list[Misfit]:
+    """Return what the grader reads and the first rows of a checked file lack."""
+    stream = await storage.stream(file.canonical_key, 0, _FIRST_BYTES)
+    return misfits(grader, _items(await _lines(stream)))
+
+
+def misfits(grader: Grader, items: Sequence[dict[str, Any]]) -> list[Misfit]:
+    """Return what the grader reads and items lack. What a Python source reads is not known."""
+    if not items:
+        return []
+    lacking = (
+        (param, variable, sum(not _has(item, variable) for item in items))
+        for param, variable in _item_variables(grader, PARAM)
+    )
+    return [Misfit(param, str(name), n, len(items)) for param, name, n in lacking if n]
+
+
+def _item_variables(grader: Grader, at: str) -> Iterator[tuple[str, Variable]]:
+    if isinstance(grader, MultiGrader):
+        for name, part in grader.named.items():
+            yield from _item_variables(part, f"{at}.graders.{name}")
+    for param, text in templates(grader):
+        if param == "human_label":
+            continue
+        for variable in parse(text).variables:
+            if variable.namespace == "item":
+                yield f"{at}.{param}", variable
+
+
+def _has(item: dict[str, Any], variable: Variable) -> bool:
+    try:
+        lookup(variable, {"item": item})
+    except ItemFailed:
+        return False
+    return True
+
+
+async def _lines(stream: AsyncIterator[bytes]) -> list[bytes]:
+    """Return the whole lines at the beginning of a file."""
+    head = b"".join([chunk async for chunk in stream])
+    lines = head.split(b"\n")
+    return lines[: max(1, len(lines) - 1)][:_FIRST_ROWS]
+
+
+def _items(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+    items = []
+    for line in lines:
+        try:
+            items.append(msgspec.json.decode(line)["item"])
+        except msgspec.DecodeError:  # a row that is longer than the head
+            break
+    return items
