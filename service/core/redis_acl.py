@@ -88,7 +88,8 @@ USERS: Final[Mapping[str, User]] = {
     ENGINE: User(
         commands=(*_CONNECTION, "+get", "+hget", "+zscore"),
         keys=tuple(
-            f"%R~{PREFIX}:{name}" for name in ("model-owners", "*:models:*", "highest-lora-rank")
+            f"%R~{PREFIX}:{name}"
+            for name in ("model-owners", "*:models:*", "draft:*", "highest-lora-rank")
         ),
     ),
 }

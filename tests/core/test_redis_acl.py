@@ -17,7 +17,7 @@ from service.backup import snapshot
 from service.cli.app import app
 from service.core.redis import Client, connect
 from service.core.redis_acl import API, ENGINE, OPERATOR, USERS, WORKER, url_of
-from service.models import ranks
+from service.models import drafts, ranks
 from service.models.catalogue import Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
@@ -141,6 +141,14 @@ async def test_an_engine_finds_adapters(clients, tmp_path: Path):
     assert found is not None
     assert found.digest == "d"
     assert await ranks.highest(clients(ENGINE), "base") == 16
+
+    name = drafts.draft_name("ftjob-a1", "a1", 1)  # of a training that samples
+    await drafts.put(clients(WORKER), name, drafts.Draft("base", "proj_a/round", "d2"))
+    draft = await engine.resolve_adapter(name)
+    assert draft is not None
+    assert draft.digest == "d2"
+    await drafts.remove(clients(WORKER), name)
+    assert await engine.resolve_adapter(name) is None
 
 
 async def test_the_api_makes_keys_that_no_worker_can_make(clients):
