@@ -21,6 +21,7 @@ from service.core.metric_types import Process
 from service.core.networks import network
 from service.core.redis import Confirmation, connect
 from service.core.redis_check import is_complete
+from service.core.signing import InstallationKey
 from service.core.storage import Storage
 from service.core.storage_use import StorageUse
 from service.curation import routes as curation_routes
@@ -30,6 +31,10 @@ from service.curation.recognizers.records import Recognizers
 from service.curation.records import Tasks
 from service.curation.schemas import task_schemas
 from service.curation.versions import routes as version_routes
+from service.erasure import routes as erasure_routes
+from service.erasure.completion import Completion
+from service.erasure.eraser import Eraser
+from service.erasure.records import Erasures
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
 from service.evals.records import Evals
@@ -166,6 +171,7 @@ def _routes() -> list[BaseRoute]:
         sweep_routes,
         model_routes,
         export_routes,
+        erasure_routes,
         alias_routes,
         project_routes,
         whoami_routes,
@@ -258,17 +264,26 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.dispatcher = Dispatcher(state.jobs, redis, settings)
             state.uploads = Uploads(redis, state.files)
             state.curation = Tasks(redis)
-            state.recognizers = Recognizers(redis)
-            state.webhooks = Webhooks(redis)
+            state.recognizers, state.webhooks = Recognizers(redis), Webhooks(redis)
             state.upload_slots = upload_slots(settings.max_uploads_at_once)
             state.running_graders = graders_routes.running_graders()
             state.evals = Evals(redis)
+            _add_erasure(app, settings)
             state.probes = _probes(app, settings, upstreams)
             state.serves = upstreams.serves
             yield
     finally:
         app.gateway = None
         await redis.aclose(close_connection_pool=True)
+
+
+def _add_erasure(app: FastAPI, settings: Settings) -> None:
+    state = app.state
+    key = InstallationKey(state.redis, settings.signing_key_file)
+    state.erasures = Erasures(state.redis)
+    completion = Completion(state.erasures, state.storage, key)
+    eraser = Eraser(state.files, state.jobs, state.registry, completion)
+    state.erase_file, state.erase_model = eraser.erase_file, eraser.erase_model
 
 
 def _needing(

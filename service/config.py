@@ -73,6 +73,12 @@ class Settings(BaseSettings):
         description="Folder for a running job's files. Defaults to data_dir/scratch.",
     )
 
+    signing_key_file: Path | None = Field(
+        default=None,
+        description="PEM file with an Ed25519 private key, which signs erasure receipts. Without "
+        "it, the service makes a key and stores it in Redis.",
+    )
+
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
     api_metrics_host: str = Field(

@@ -196,7 +196,7 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
 
 async def gc(data_dir: Path | None, *, dry_run: bool, older_than_s: int) -> Iterator[str]:
     """Remove what no record refers to from storage, and return lines for the operator."""
-    async with _store(data_dir) as redis:
+    async with opened_redis(data_dir) as redis:
         collector = Collector(redis, Storage.from_url(storage_url(data_dir)))
         garbage = await collector.find(older_than_s=older_than_s)
         if not dry_run:
@@ -235,12 +235,16 @@ def _settings(data_dir: Path | None) -> Settings:
 
 @asynccontextmanager
 async def _projects(data_dir: Path | None) -> AsyncIterator[Projects]:
-    async with _store(data_dir) as redis:
+    async with opened_redis(data_dir) as redis:
         yield Projects(redis)
 
 
 @asynccontextmanager
-async def _store(data_dir: Path | None) -> AsyncIterator[Client]:
+async def opened_redis(data_dir: Path | None) -> AsyncIterator[Client]:
+    """Connect to the Redis of a standalone folder, or to that of the settings.
+
+    Raises ValueError if it cannot be reached.
+    """
     redis = connect(redis_url(data_dir), retries=0)
     try:
         await schema.require(redis)

@@ -44,6 +44,7 @@ OUTPUT_ITEM = "outputitem_"
 BATCH = "batch_"
 BATCH_REQUEST = "batch_req_"
 GENERATION = "dsgen_"
+ERASURE = "erasure-"
 
 # A random prefix per process, followed by a counter.
 _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
@@ -51,7 +52,7 @@ _REQUESTS = itertools.count(1)
 
 _ID = re.compile(
     r"(?:file-|fileclean-|filemerge-|modelimport-|export-|upload_|part_|ftjob-|ftadvice-|ftsweep-|ftckpt_|proj_"
-    r"|key_|webhook_|eval_|evalrun_|outputitem_|batch_|dsgen_)[0-9A-Za-z]{1,64}"
+    r"|key_|erasure-|webhook_|eval_|evalrun_|outputitem_|batch_|dsgen_)[0-9A-Za-z]{1,64}"
 )
 
 

@@ -86,7 +86,9 @@ USERS: Final[Mapping[str, User]] = {
         channels=(f"{PREFIX}:*", "__redis__:invalidate"),
     ),
     ENGINE: User(
-        commands=(*_CONNECTION, "+get", "+hget", "+zscore"),
+        # Deletions of models, of which it removes its copies.
+        commands=(*_CONNECTION, "+get", "+hget", "+zscore", "+subscribe", "+unsubscribe"),
+        channels=(f"{PREFIX}:invalidations", f"{PREFIX}:job-changes"),
         keys=tuple(
             f"%R~{PREFIX}:{name}"
             for name in ("model-owners", "*:models:*", "draft:*", "highest-lora-rank")

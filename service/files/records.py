@@ -28,7 +28,7 @@ from service.core.attempts import AttemptedRecord, died_while_it
 from service.core.labels import Labels
 from service.core.leases import Leases
 from service.core.leftovers import Leftovers
-from service.core.records import PREFIX, Collection, Page, Record, Unreadable
+from service.core.records import PREFIX, Also, Collection, Page, Record, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.storage import Storage, StorageError
 from service.core.unfinished import read_unfinished
@@ -318,22 +318,28 @@ class Files:
             lambda file: file.status is FileStatus.UPLOADED and not file.expired(now_s),
         )
 
-    async def delete(self, record: FileRecord) -> None:
+    async def writers(self, record: FileRecord) -> list[str]:
+        """Return the leases of the check and the tasks that may write to the file's folder."""
+        tasks = await Collection(self.redis, tasks_of(record.id), Record).ids(record.project_id)
+        return [record.id, *(f"{record.id}/{task_id}" for task_id in tasks)]
+
+    async def delete(self, record: FileRecord, also: Also = lambda _: None) -> None:
         """Delete a file's record, then its bytes. Bytes that cannot be deleted now are swept."""
         member = f"{record.project_id}/{record.id}"
         tasks = Collection(self.redis, tasks_of(record.id), Record)
-        running = await tasks.ids(record.project_id)
+        writers = await self.writers(record)
 
-        def also(pipe: Pipeline) -> None:
+        def together(pipe: Pipeline) -> None:
             pipe.srem(UNCHECKED, member)
             pipe.zrem(EXPIRING, member)
             self._labels.remove(pipe, record)
             # The entry may point to a twin; then the next such file is merely checked again.
             pipe.hdel(_twins_key(record.project_id), record.meaning)
-            for name in (member, *(f"{member}/{task_id}" for task_id in running)):
-                self._leftovers.note(pipe, name, ids.now_s())
+            for writer in writers:
+                self._leftovers.note(pipe, f"{record.project_id}/{writer}", ids.now_s())
+            also(pipe)
 
-        await self.records.delete(record.project_id, record.id, also=also)
+        await self.records.delete(record.project_id, record.id, also=together)
         await tasks.clear(record.project_id)
         try:
             await self.storage.delete_prefix(record.folder)

@@ -31,6 +31,8 @@ JobsNeeding = Annotated[
     Callable[[str, str], Awaitable[list[str]]], Depends(resource("jobs_needing_file"))
 ]
 """Returns the IDs of a project's unfinished jobs, batches and generations that read a file."""
+EraseFile = Annotated[Callable[..., Awaitable[FileDeleted]], Depends(resource("erase_file"))]
+"""Deletes a file for a key: `erase_file(record, key_id, cascade=…)`."""
 UploadSlots = Annotated[Slots, Depends(resource("upload_slots"))]
 
 
@@ -151,13 +153,33 @@ async def download_file(file_id: str, caller: Caller, store: Store) -> Streaming
     openapi_extra=needs(Permission.FILES_WRITE),
 )
 async def delete_file(
-    file_id: str, caller: Caller, store: Store, jobs_needing: JobsNeeding
+    file_id: str,
+    caller: Caller,
+    store: Store,
+    jobs_needing: JobsNeeding,
+    erase_file: EraseFile,
+    cascade: Annotated[
+        bool,
+        Query(
+            description="Whether to delete everything that was trained on the file too: models, "
+            "checkpoints, exports and evaluations. Needs the permission `model.write`."
+        ),
+    ] = False,
 ) -> FileDeleted:
-    """Delete a file's record, content and reports immediately. Models trained on the file and
-    files created from it by a cleaning or a generation are kept. `unfinished_jobs` lists the jobs,
-    batches and generations that still read the file: they fail unless they have already started.
+    """Delete a file's record, content and reports immediately. `models` lists the models that were
+    trained on the file, and `derived_files` the files that were made from it. Both are kept.
+
+    With `cascade=true`, the models of all jobs that read the file are deleted with their
+    checkpoints, exports and evaluations, and unfinished jobs are cancelled. The request fails with
+    409 while an alias points at one of the models; then nothing is deleted.
+
+    `unfinished_jobs` lists the jobs, batches and generations that still read the file: they fail
+    unless they have already started. `receipts` has the IDs of signed receipts, which say what was
+    erased; see `GET /v1/erasure_receipts/{receipt_id}`.
     """
+    if cascade:
+        caller.require(Permission.MODEL_WRITE)
     record = await existing(store, caller.project_id, file_id)
+    answer = await erase_file(record, caller.key_id, cascade=cascade)
     jobs = await jobs_needing(caller.project_id, record.id)
-    await store.delete(record)
-    return FileDeleted(id=record.id, unfinished_jobs=jobs)
+    return answer.model_copy(update={"unfinished_jobs": jobs})

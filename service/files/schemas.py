@@ -134,3 +134,21 @@ class FileDeleted(BaseModel):
         description="IDs of unfinished jobs, batches and generations that read the file, and may "
         "fail without it.",
     )
+    models: list[str] = Field(
+        default=[],
+        description="Names of the trained models and checkpoints whose jobs read the file. They "
+        "are kept.",
+    )
+    deleted_models: list[str] = Field(
+        default=[],
+        description="Names of the trained models and checkpoints that `cascade` deleted.",
+    )
+    derived_files: list[str] = Field(
+        default=[],
+        description="IDs of the files that cleanings, merges and generations made from the file. "
+        "They are kept.",
+    )
+    receipts: list[str] = Field(
+        default=[],
+        description="IDs of the receipts of the erasure: of the file, then of each deleted model.",
+    )

@@ -16,7 +16,7 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, invalidation
 from service.core.cache import LookupCache
 from service.core.leftovers import Leftovers
-from service.core.records import PREFIX, Collection, Page, parse
+from service.core.records import PREFIX, Also, Collection, Page, parse
 from service.core.redis import Client, reply, text
 from service.core.transactions import Write, commit
 from service.models import drafts, figures, ranks
@@ -178,7 +178,9 @@ class ModelRegistry:
         """The project's aliases that have one of these names."""
         return await self.aliases.get_many(project_id, filter(aliases.is_name, names))
 
-    async def delete(self, project_id: str, name: str) -> ModelRecord | None:
+    async def delete(
+        self, project_id: str, name: str, also: Also = lambda _: None
+    ) -> ModelRecord | None:
         """Delete an adapter's record immediately and return it; None if unknown.
 
         The name is never reused. Raises ModelInUse if aliases point at the adapter. This
@@ -208,6 +210,7 @@ class ModelRegistry:
             pipe.zrem(self.models.index(project_id), name)
             figures.forget(pipe, project_id, name)
             invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
+            also(pipe)
 
         record = await commit(self.redis, [key, users], decide)
         self.forget(project_id, name)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,8 +11,6 @@ from fastapi.responses import Response
 
 from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
-from service.core.redis import REDIS_ERRORS
-from service.core.storage import Storage, StorageError
 from service.models.aliases.records import AliasRecord
 from service.models.capabilities import Capabilities
 from service.models.records import ModelRecord
@@ -23,13 +20,15 @@ from service.web.deps import Caller, resource
 from service.web.http import ListOf, long_list, unknown_after
 from service.web.permissions import Permission, needs
 
-log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/models", tags=["Models"])
 _MAX_MODELS = 100_000  # about 20 MB in one response
 
 
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
-Artifacts = Annotated[Storage, Depends(resource("storage"))]
+EraseModel = Annotated[
+    Callable[[str, str, str], Awaitable[str | None]], Depends(resource("erase_model"))
+]
+"""Deletes the model of a project for a key, and returns the ID of the receipt, if there is one."""
 CapabilitiesOf = Annotated[Capabilities, Depends(resource("capabilities"))]
 Serves = Annotated[Callable[[str], bool], Depends(resource("serves"))]
 
@@ -169,9 +168,10 @@ async def retrieve_model(
     openapi_extra=needs(Permission.MODEL_WRITE),
 )
 async def delete_model(
-    model: str, caller: Caller, registry: Registry, storage: Artifacts
+    model: str, caller: Caller, registry: Registry, erase_model: EraseModel
 ) -> ModelDeleted:
-    """Delete a trained model immediately. Its name is never reused.
+    """Delete a trained model with its exports and evaluation immediately. Its name is never reused,
+    and engines remove their copies within seconds. `receipt` is the ID of a signed receipt.
 
     The request fails with 409 while an alias points at the model, and with 403 for a base model,
     which only the operator can remove.
@@ -182,7 +182,7 @@ async def delete_model(
             param="model",
         )
     try:
-        record = await registry.delete(caller.project_id, model)
+        receipt = await erase_model(caller.project_id, model, caller.key_id)
     except ModelInUse as e:
         raise Conflict(
             f"'{model}' is in use by the alias '{e.names[0]}'{_more(e.names)}. "
@@ -190,15 +190,9 @@ async def delete_model(
             param="model",
             code="model_in_use",
         ) from e
-    if record is None:
+    if receipt is None:
         raise await _not_deletable(registry, caller.project_id, model)
-    try:
-        await storage.delete_prefix(record.artifact)
-        await registry.leftovers.removed(record.artifact)
-    except (*REDIS_ERRORS, StorageError) as e:
-        # The model is already gone for all callers; only its files remain, and they are swept.
-        log.warning("files of a deleted model are left in storage for now: %s", e)
-    return ModelDeleted(id=model)
+    return ModelDeleted(id=model, receipt=receipt)
 
 
 def _more(names: list[str]) -> str:

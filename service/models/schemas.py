@@ -114,3 +114,6 @@ class ModelDeleted(BaseModel):
     id: str = Field(description="Name of the deleted model.")
     object: Literal["model"] = "model"
     deleted: Literal[True] = True
+    receipt: str | None = Field(
+        default=None, description="ID of the receipt of the erasure, which says what was erased."
+    )

@@ -98,9 +98,9 @@ def _observe(scope: Scope, status: int, seconds: float) -> None:
 
 
 BELOW_V1: Final = frozenset(
-    {"aliases", "batches", "chat", "completions", "datasets", "embeddings", "evals", "exports"}
-    | {"files", "fine_tuning", "models", "organization", "recognizers", "responses", "uploads"}
-    | {"webhook_endpoints", "webhook_event_types", "whoami"}
+    {"aliases", "batches", "chat", "completions", "datasets", "embeddings", "erasure_receipts"}
+    | {"evals", "exports", "files", "fine_tuning", "models", "organization", "recognizers"}
+    | {"responses", "uploads", "webhook_endpoints", "webhook_event_types", "whoami"}
 )
 """The first part of each path below `/v1`."""
 

@@ -11,7 +11,8 @@ worker therefore compares records with queues and leases:
 - Expired files, advice and exports are deleted, as are the parts of uploads that have ended, the
   outputs of cleanings that were not finished, files that were never registered, the states of
   jobs that have ended, metrics of old jobs in their events, and what deleted files, models, evals,
-  runs and exports have in storage, and the parts of ended batches and generations.
+  runs and exports have in storage, and the parts of ended batches and generations. Receipts of
+  erasures are signed once nothing is left.
 - Work that was taken but has had no lease for half the lease duration is considered lost and
   continues under the next attempt number. It fails after several lost attempts, because what kills
   a worker takes down everything that this worker does.
@@ -39,9 +40,12 @@ from service.core.leases import Held, Leases
 from service.core.queue import EntryState
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, why
+from service.core.signing import InstallationKey
 from service.core.storage import StorageError
 from service.curation.outputs import Outputs
 from service.curation.records import TaskSuperseded
+from service.erasure.completion import Completion
+from service.erasure.records import Erasures
 from service.evals import deletion as eval_deletion
 from service.evals.lifecycle import RunSuperseded
 from service.evals.records import Evals
@@ -130,6 +134,9 @@ class Reconciler:
         self._exports = Exports(redis)
         self._batches = Batches(files)
         self._generations = Generations(files)
+        self._erasures = Completion(
+            Erasures(redis), files.storage, InstallationKey(redis, settings.signing_key_file)
+        )
         self._leases = leases
         self._projects = Projects(redis)
         self._dispatcher = dispatcher
@@ -216,6 +223,7 @@ class Reconciler:
             self._sweep_exports,
             self._sweep_batches,
             self._sweep_generations,
+            self._finish_erasures,
             self._count_storage,
         ):
             yield step.__name__, step
@@ -329,6 +337,9 @@ class Reconciler:
         storage = self._files.storage
         if storage.use is not None:
             await storage.use.recount(storage, await self._projects.all_ids())
+
+    async def _finish_erasures(self) -> None:
+        await self._erasures.sweep()
 
     async def _sweep_scratch(self) -> None:
         """Delete what dead workers on this machine left of users' data."""

@@ -25,6 +25,7 @@ ON_THE_STACK = (
     "docs/operations.md",
     "docs/access.md",
     "docs/backup.md",
+    "docs/privacy.md",
     "clients/python/README.md",
 )
 

@@ -138,9 +138,9 @@ async def test_a_worker_stops(http, api: Api, work, engine: Engine, how):
 
 
 async def test_a_model_that_was_deleted_fails_the_export(http, api: Api, work):
-    await register(api)
+    project_id = await register(api)
     export = await made(http)
-    await http.delete(f"/v1/models/{MODEL}")
+    await api.app.state.registry.delete(project_id, MODEL)
     async with work("cpu"):
         found = await until(http, export, "failed")
     assert found["error"]["code"] == "model_not_found"

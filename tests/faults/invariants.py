@@ -27,6 +27,7 @@ _UNFINISHED = (
     "job-evaluations-unfinished",
     "advice-unfinished",
     "sweeps-unfinished",
+    "erasures-unfinished",
     "exports-unfinished",
     "exports-swept",
     "eval-runs-unfinished",

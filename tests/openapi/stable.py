@@ -13,6 +13,7 @@ _EPOCH_S = 1_767_225_600  # 1 January 2026, the day on which every example begin
 _ESTIMATE_S = 600
 _DIGEST_CHARS = 64  # of SHA-256, in hexadecimal
 _TIME = re.compile(r"(?:.*_at|created|(?:start|end)_time)")
+_SIGNED = frozenset({"public_key", "value"})  # in Base64
 # A prefix, which is kept, and a random part.
 _BY_CHANCE = re.compile(
     r"(?P<prefix>(?:file-|fileclean-|filemerge-|filereport-|filepreview-|filediff-|filemeasure-|upload_|part_|ftjob-|ftadvice-|ftsweep-|ftckpt_|proj_"
@@ -49,6 +50,8 @@ class Stable:
                 return {k: self.value(v, k) for k, v in value.items()}
             case list():
                 return [self.value(v, key) for v in value]
+            case str() if key in _SIGNED and value.endswith("="):
+                return _base64(key, len(value))
             case str():
                 return self._text(value)
             case int() if key == "estimated_finish":
@@ -89,3 +92,10 @@ class Stable:
         seed = random.Random(f"{prefix} {number}")
         letters = "0123456789abcdef" if re.fullmatch("[0-9a-f]{16,64}", chance) else _LETTERS
         return "".join(seed.choice(letters) for _ in chance)
+
+
+def _base64(name: str, chars: int) -> str:
+    """A text that looks like a key or a signature in Base64."""
+    padding = "=" * (1 if chars == 44 else 2)
+    seed = random.Random(name)
+    return "".join(seed.choice(_LETTERS) for _ in range(chars - len(padding))) + padding

@@ -28,7 +28,7 @@ _OPERATIONS: Final = {
         *("listFineTuningEvents", "listFineTuningJobCheckpoints", "retrieveFineTuningAdvice"),
         *("listFineTuningSweeps", "retrieveFineTuningSweep"),
         *("listEvals", "getEval", "validateGrader", "listBatches", "retrieveBatch"),
-        *("listExports", "retrieveExport"),
+        *("listExports", "retrieveExport", "listErasureReceipts", "retrieveErasureReceipt"),
         *("listAliases", "retrieveAlias", "listAliasHistory"),
         *("listWebhookEndpoints", "retrieveWebhookEndpoint"),
         *("listWebhookEndpointDeliveries", "listWebhookEventTypes"),

@@ -99,6 +99,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "export": await exported(api, project_id, job_id, model),
         "batch": await batched(api, project_id, file_id),
         "generation": await generated(api, project_id, file_id),
+        "receipt": await erased(api, chats(3)),
         **evaluated,
     }
 
@@ -112,6 +113,16 @@ async def merged(acme: httpx.AsyncClient, file_id: str, data: bytes) -> str:
     answer = await acme.post("/v1/files/merge", json={"files": files})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["id"])
+
+
+async def erased(api: Api, data: bytes) -> str:
+    """The receipt of a deleted file."""
+    async with await api.client("acme") as acme:
+        file = await acme.post(
+            "/v1/files", files={"file": ("f", data)}, data={"purpose": "user_data"}
+        )
+        gone = await acme.delete(f"/v1/files/{file.json()['id']}")
+    return str(gone.json()["receipts"][0])
 
 
 async def exported(api: Api, project_id: str, job_id: str, model: str) -> str:
@@ -283,6 +294,7 @@ ROUTES = [
     ("GET", "/v1/exports/{export}/content"),
     ("POST", "/v1/exports/{export}/cancel"),
     ("DELETE", "/v1/exports/{export}"),
+    ("GET", "/v1/erasure_receipts/{receipt}"),
     ("GET", "/v1/batches/{batch}"),
     ("POST", "/v1/batches/{batch}/cancel"),
     ("GET", "/v1/datasets/generations/{generation}"),
@@ -316,7 +328,7 @@ ROUTES = [
 ]
 WITH_ID = (
     "file|job|advice|sweep|export|batch|generation|upload|cleaning|merge|import|webhook_endpoint|eval|run"
-    "|output_item"
+    "|output_item|receipt"
 )
 # Names belong to a project: another project's object with the same name does not interfere.
 OWN_NAMES = {("PUT", "/v1/aliases/{name}"), ("PUT", "/v1/recognizers/{recognizer}")}
@@ -343,6 +355,7 @@ def unknown_ids() -> dict[str, str]:
         export="export-" + "z" * 24,
         batch="batch_" + "z" * 24,
         generation="dsgen_" + "z" * 24,
+        receipt="erasure-" + "z" * 24,
         model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
         upload="upload_" + "z" * 24,
         cleaning="fileclean-" + "z" * 24,

@@ -52,7 +52,10 @@ DIFFERS: Final = {
     "evals.update": "",
     "files.content": "",
     "files.create": "more formats and purposes; the file is checked line by line",
-    "files.delete": "names the unfinished jobs that use the file",
+    "files.delete": (
+        "names the unfinished jobs that use the file, the models trained on it, and receipts; "
+        "`cascade=true` deletes these models"
+    ),
     "files.list": "",
     "files.retrieve": _ALSO,
     "files.retrieve_content": "deprecated by OpenAI",

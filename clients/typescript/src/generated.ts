@@ -58,9 +58,16 @@ export interface paths {
         post?: never;
         /**
          * Delete a file
-         * @description Delete a file's record, content and reports immediately. Models trained on the file and
-         *     files created from it by a cleaning or a generation are kept. `unfinished_jobs` lists the jobs,
-         *     batches and generations that still read the file: they fail unless they have already started.
+         * @description Delete a file's record, content and reports immediately. `models` lists the models that were
+         *     trained on the file, and `derived_files` the files that were made from it. Both are kept.
+         *
+         *     With `cascade=true`, the models of all jobs that read the file are deleted with their
+         *     checkpoints, exports and evaluations, and unfinished jobs are cancelled. The request fails with
+         *     409 while an alias points at one of the models; then nothing is deleted.
+         *
+         *     `unfinished_jobs` lists the jobs, batches and generations that still read the file: they fail
+         *     unless they have already started. `receipts` has the IDs of signed receipts, which say what was
+         *     erased; see `GET /v1/erasure_receipts/{receipt_id}`.
          *
          *     Required permission: `files.write`.
          */
@@ -1087,7 +1094,8 @@ export interface paths {
         post?: never;
         /**
          * Delete a trained model
-         * @description Delete a trained model immediately. Its name is never reused.
+         * @description Delete a trained model with its exports and evaluation immediately. Its name is never reused,
+         *     and engines remove their copies within seconds. `receipt` is the ID of a signed receipt.
          *
          *     The request fails with 409 while an alias points at the model, and with 403 for a base model,
          *     which only the operator can remove.
@@ -1201,6 +1209,55 @@ export interface paths {
          *     Required permission: `exports.write`.
          */
         post: operations["cancelExport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/erasure_receipts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List erasure receipts
+         * @description List the receipts of the project's deleted files and models, newest first by default.
+         *
+         *     Required permission: `files.read`.
+         */
+        get: operations["listErasureReceipts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/erasure_receipts/{receipt_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve an erasure receipt
+         * @description Retrieve the receipt of a deletion: the objects that were removed from storage with their
+         *     digests, when, and the key that asked for it.
+         *
+         *     The receipt is signed once nothing is left, usually within the request that deletes. While a
+         *     worker may still write, or storage is unavailable, the status is `in_progress`. Save the
+         *     receipt: `finetuned-server erasure verify` checks it without this service.
+         *
+         *     Required permission: `files.read`.
+         */
+        get: operations["retrieveErasureReceipt"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -4451,6 +4508,98 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * ErasedObjectEntry
+         * @description An object in storage that was removed.
+         */
+        ErasedObjectEntry: {
+            /**
+             * Key
+             * @description Name of the object in storage.
+             */
+            key: string;
+            /**
+             * Bytes
+             * @description Size of the object.
+             */
+            bytes: number;
+            /**
+             * Sha256
+             * @description SHA-256 digest of the object's bytes, in hexadecimal.
+             */
+            sha256: string;
+        };
+        /**
+         * ErasureReceiptObject
+         * @description Receipt of an erasure: what was erased, when, and who asked for it.
+         */
+        ErasureReceiptObject: {
+            /**
+             * Id
+             * @description ID of the receipt, prefixed with `erasure-`.
+             */
+            id: string;
+            /**
+             * Object
+             * @default erasure_receipt
+             * @constant
+             */
+            object?: "erasure_receipt";
+            /**
+             * Status
+             * @description `completed` once nothing is left in storage and the receipt is signed.
+             * @enum {string}
+             */
+            status: "in_progress" | "completed";
+            /**
+             * Project Id
+             * @description ID of the project.
+             */
+            project_id: string;
+            /**
+             * Subject
+             * @description Kind of the deleted object.
+             * @enum {string}
+             */
+            subject: "file" | "model";
+            /**
+             * Subject Id
+             * @description ID of the deleted file, or name of the deleted model.
+             */
+            subject_id: string;
+            /**
+             * Requested By
+             * @description ID of the API key that deleted the object.
+             */
+            requested_by: string;
+            /**
+             * Requested At
+             * @description Time of the deletion, as a Unix timestamp in seconds.
+             */
+            requested_at: number;
+            /**
+             * Completed At
+             * @description When nothing was left in storage, as a Unix timestamp in seconds.
+             */
+            completed_at: number | null;
+            /**
+             * Folders
+             * @description Folders in storage that are empty.
+             */
+            folders: string[];
+            /**
+             * Objects
+             * @description Objects that were in these folders when the object was deleted.
+             */
+            objects: components["schemas"]["ErasedObjectEntry"][];
+            /**
+             * Is Inventory Complete
+             * @description Whether `objects` has everything; false if storage was unavailable at the time of the deletion.
+             */
+            is_inventory_complete: boolean;
+            /** @description Signature of the receipt; null until it is completed. */
+            signature: components["schemas"]["ReceiptSignature"] | null;
+        };
+        /**
          * EstimateObject
          * @description Estimate of the steps, tokens, memory and duration of a job.
          */
@@ -5217,6 +5366,30 @@ export interface components {
              * @default []
              */
             unfinished_jobs?: string[];
+            /**
+             * Models
+             * @description Names of the trained models and checkpoints whose jobs read the file. They are kept.
+             * @default []
+             */
+            models?: string[];
+            /**
+             * Deleted Models
+             * @description Names of the trained models and checkpoints that `cascade` deleted.
+             * @default []
+             */
+            deleted_models?: string[];
+            /**
+             * Derived Files
+             * @description IDs of the files that cleanings, merges and generations made from the file. They are kept.
+             * @default []
+             */
+            derived_files?: string[];
+            /**
+             * Receipts
+             * @description IDs of the receipts of the erasure: of the file, then of each deleted model.
+             * @default []
+             */
+            receipts?: string[];
         };
         /**
          * FileIdSource
@@ -6796,6 +6969,26 @@ export interface components {
              */
             last_id?: string | null;
         };
+        /** ListOf[ErasureReceiptObject] */
+        ListOf_ErasureReceiptObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["ErasureReceiptObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
         /** ListOf[EvalObject] */
         ListOf_EvalObject_: {
             /**
@@ -7573,6 +7766,11 @@ export interface components {
              * @constant
              */
             deleted?: true;
+            /**
+             * Receipt
+             * @description ID of the receipt of the erasure, which says what was erased.
+             */
+            receipt?: string | null;
         };
         /**
          * ModelImport
@@ -8377,6 +8575,33 @@ export interface components {
             models?: {
                 [key: string]: "ok" | "away";
             } | null;
+        };
+        /**
+         * ReceiptSignature
+         * @description Signature of a receipt.
+         */
+        ReceiptSignature: {
+            /**
+             * Algorithm
+             * @default Ed25519
+             * @constant
+             */
+            algorithm?: "Ed25519";
+            /**
+             * Key Id
+             * @description First 16 characters of the SHA-256 digest of the public key, in hexadecimal.
+             */
+            key_id: string;
+            /**
+             * Public Key
+             * @description Public key of the installation, in Base64.
+             */
+            public_key: string;
+            /**
+             * Value
+             * @description Signature in Base64, over the purpose, a newline, and the receipt as JSON with sorted keys and without spaces. `object`, `status` and `signature` are left out.
+             */
+            value: string;
         };
         /**
          * RecognizerDeleted
@@ -10979,7 +11204,10 @@ export interface operations {
     };
     deleteFile: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whether to delete everything that was trained on the file too: models, checkpoints, exports and evaluations. Needs the permission `model.write`. */
+                cascade?: boolean;
+            };
             header?: never;
             path: {
                 /**
@@ -12455,7 +12683,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-gvqm7osu7901hrlu90w1eeeh
+                 * @example file-39r2n2162bfxjeeyyi6fxeca
                  */
                 file_id: string;
             };
@@ -12506,12 +12734,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-gvqm7osu7901hrlu90w1eeeh
+                 * @example file-39r2n2162bfxjeeyyi6fxeca
                  */
                 file_id: string;
                 /**
                  * @description ID of an import of the file.
-                 * @example modelimport-x7tprne2nn7kn5rkvlcm131a
+                 * @example modelimport-o85gn5xlr5p3ws2sy6mh32ek
                  */
                 import_id: string;
             };
@@ -13390,7 +13618,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-exa4eqz4hz61dqjxbd8hl1bx
+                 * @example ftadvice-abygc688kr25rc23qjz9bzo9
                  */
                 advice_id: string;
             };
@@ -13552,7 +13780,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a sweep in the project.
-                 * @example ftsweep-i6ebvd18p4lqko8mch802rby
+                 * @example ftsweep-nxwsknsgyjan1gslpj5t1idl
                  */
                 sweep_id: string;
             };
@@ -13593,7 +13821,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a sweep in the project.
-                 * @example ftsweep-i6ebvd18p4lqko8mch802rby
+                 * @example ftsweep-nxwsknsgyjan1gslpj5t1idl
                  */
                 sweep_id: string;
             };
@@ -13714,7 +13942,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
-                 * @example ft:smollm2-135m-instruct:acme:bookshop:rjvyu88zb2ip
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:6t3svtivp7vv
                  */
                 model: string;
             };
@@ -13907,7 +14135,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-62mg60cslmpalxssoh357gzd
+                 * @example export-fos1c4v1qqp2nmblr89ft2jx
                  */
                 export_id: string;
             };
@@ -13948,7 +14176,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-6r9ce2t8bhy26m490m5vkf7q
+                 * @example export-o62c5nz1ayngfzjlvu75mkon
                  */
                 export_id: string;
             };
@@ -13997,7 +14225,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-6r9ce2t8bhy26m490m5vkf7q
+                 * @example export-o62c5nz1ayngfzjlvu75mkon
                  */
                 export_id: string;
             };
@@ -14079,7 +14307,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-62mg60cslmpalxssoh357gzd
+                 * @example export-fos1c4v1qqp2nmblr89ft2jx
                  */
                 export_id: string;
             };
@@ -14114,6 +14342,94 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    listErasureReceipts: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 1
+                 */
+                limit?: number;
+                /** @description Sort order by creation time. `desc` returns the newest first. */
+                order?: "asc" | "desc";
+                /** @description File or model whose receipts to return. */
+                subject_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `ErasureReceiptObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_ErasureReceiptObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveErasureReceipt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an erasure receipt of the project.
+                 * @example erasure-xhzgwwd7ou4b7f198m1zvutv
+                 */
+                receipt_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `ErasureReceiptObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureReceiptObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -14317,7 +14633,7 @@ export interface operations {
                 "if-none-match"?: string | null;
                 /**
                  * @description Expected etag of the alias. The request fails with 409 if the alias has changed since. `*` requires that the alias exists.
-                 * @example "44rkg909hktidsd47xr1jrqm"
+                 * @example "3cz8ou16zpevilnymo676z21"
                  */
                 "if-match"?: string | null;
             };
@@ -14559,7 +14875,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wxg36upx65aednr9s8czwzcp
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
                  */
                 project_id: string;
             };
@@ -14609,7 +14925,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wxg36upx65aednr9s8czwzcp
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
                  */
                 project_id: string;
             };
@@ -14682,7 +14998,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wxg36upx65aednr9s8czwzcp
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
                  */
                 project_id: string;
             };
@@ -14742,7 +15058,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wxg36upx65aednr9s8czwzcp
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
                  */
                 project_id: string;
             };
@@ -14807,12 +15123,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key in the project.
-                 * @example key_gvac4wkx5kuceetvodtr9xdb
+                 * @example key_wtldx7jxs3n9kqgbutp3zo4l
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wxg36upx65aednr9s8czwzcp
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
                  */
                 project_id: string;
             };
@@ -14862,12 +15178,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key in the project.
-                 * @example key_gvac4wkx5kuceetvodtr9xdb
+                 * @example key_wtldx7jxs3n9kqgbutp3zo4l
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wxg36upx65aednr9s8czwzcp
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
                  */
                 project_id: string;
             };
@@ -14932,12 +15248,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key in the project.
-                 * @example key_gvac4wkx5kuceetvodtr9xdb
+                 * @example key_wtldx7jxs3n9kqgbutp3zo4l
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wxg36upx65aednr9s8czwzcp
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
                  */
                 project_id: string;
             };
@@ -14987,12 +15303,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key in the project.
-                 * @example key_gvac4wkx5kuceetvodtr9xdb
+                 * @example key_wtldx7jxs3n9kqgbutp3zo4l
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wxg36upx65aednr9s8czwzcp
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
                  */
                 project_id: string;
             };
@@ -15188,7 +15504,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 * @example eval_pxrw8sqcve6667nlk30aejqs
                  */
                 eval_id: string;
             };
@@ -15229,7 +15545,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 * @example eval_pxrw8sqcve6667nlk30aejqs
                  */
                 eval_id: string;
             };
@@ -15285,7 +15601,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_ri4q91rqsx23abcjuc5dhikx
+                 * @example eval_t6meo2tgbgnup7gix2by55db
                  */
                 eval_id: string;
             };
@@ -15338,7 +15654,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 * @example eval_pxrw8sqcve6667nlk30aejqs
                  */
                 eval_id: string;
             };
@@ -15395,7 +15711,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 * @example eval_pxrw8sqcve6667nlk30aejqs
                  */
                 eval_id: string;
             };
@@ -15473,12 +15789,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 * @example eval_pxrw8sqcve6667nlk30aejqs
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_kbs7j6mviracr3dek40rdmzg
+                 * @example evalrun_7xywhsoaq72qpjmrpxigd0er
                  */
                 run_id: string;
             };
@@ -15519,12 +15835,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 * @example eval_pxrw8sqcve6667nlk30aejqs
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_ixp2hv2lx0kfm4w9l967cvy3
+                 * @example evalrun_fnxzqkzygewor196ppkd9dwf
                  */
                 run_id: string;
             };
@@ -15576,12 +15892,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_ixp2hv2lx0kfm4w9l967cvy3
+                 * @example evalrun_fnxzqkzygewor196ppkd9dwf
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 * @example eval_pxrw8sqcve6667nlk30aejqs
                  */
                 eval_id: string;
             };
@@ -15622,12 +15938,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 * @example eval_pxrw8sqcve6667nlk30aejqs
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_7asd16o7cwwjkmj28qtgqnuw
+                 * @example evalrun_sxqvnmh1dght52qqn2ylux7q
                  */
                 run_id: string;
             };
@@ -15691,12 +16007,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_kbs7j6mviracr3dek40rdmzg
+                 * @example evalrun_7xywhsoaq72qpjmrpxigd0er
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 * @example eval_pxrw8sqcve6667nlk30aejqs
                  */
                 eval_id: string;
             };
@@ -15747,17 +16063,17 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an output item of the run.
-                 * @example outputitem_kbs7j6mviracr3dek40rdmzg00001
+                 * @example outputitem_7xywhsoaq72qpjmrpxigd0er00001
                  */
                 output_item_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_kbs7j6mviracr3dek40rdmzg
+                 * @example evalrun_7xywhsoaq72qpjmrpxigd0er
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_ieq1mrmyn2ynf6e0plq8gfjn
+                 * @example eval_pxrw8sqcve6667nlk30aejqs
                  */
                 eval_id: string;
             };
@@ -15919,7 +16235,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_ahfm0axk92hnkf0zbbik2pky
+                 * @example batch_648us8ax2jva67148gm2aijm
                  */
                 batch_id: string;
             };
@@ -15960,7 +16276,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_zpannqsv33l9moi9ppgbzc35
+                 * @example batch_xh1vsesnj0kcwtogiiuzaz18
                  */
                 batch_id: string;
             };
@@ -16133,7 +16449,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_7gky0okgd795bfxb2x4eofkn
+                 * @example dsgen_69oqwsjh1eu786c1mqx7i9s5
                  */
                 generation_id: string;
             };
@@ -16174,7 +16490,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_9y9omxwu6sm6ddpr0d7psrfp
+                 * @example dsgen_67mxq2uy9spb3y4m0jzanb2l
                  */
                 generation_id: string;
             };
@@ -16226,7 +16542,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_2mh0hru5o1w0rmbci1kt8qi1
+                 * @example dsgen_9y9omxwu6sm6ddpr0d7psrfp
                  */
                 generation_id: string;
             };
@@ -16444,7 +16760,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_yavkse7bcqa1o0n2tr39ooxc
+                 * @example webhook_xopb75z43ht9oy9klr3df8bd
                  */
                 webhook_endpoint_id: string;
             };
@@ -16485,7 +16801,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_yavkse7bcqa1o0n2tr39ooxc
+                 * @example webhook_xopb75z43ht9oy9klr3df8bd
                  */
                 webhook_endpoint_id: string;
             };
@@ -16541,7 +16857,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_xopb75z43ht9oy9klr3df8bd
+                 * @example webhook_36ral4gx10kgybjxrnqofrdp
                  */
                 webhook_endpoint_id: string;
             };
@@ -16582,7 +16898,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_yavkse7bcqa1o0n2tr39ooxc
+                 * @example webhook_xopb75z43ht9oy9klr3df8bd
                  */
                 webhook_endpoint_id: string;
             };
@@ -16638,7 +16954,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_yavkse7bcqa1o0n2tr39ooxc
+                 * @example webhook_xopb75z43ht9oy9klr3df8bd
                  */
                 webhook_endpoint_id: string;
             };
@@ -16713,7 +17029,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_yavkse7bcqa1o0n2tr39ooxc
+                 * @example webhook_xopb75z43ht9oy9klr3df8bd
                  */
                 webhook_endpoint_id: string;
             };

@@ -83,6 +83,10 @@ class Adapters:
         async with self._held(known) as path:
             yield path
 
+    def has(self, name: str) -> bool:
+        """Whether this process has something of the adapter, in memory or on its disk."""
+        return name in self._known or name in self._cache.names
+
     async def forget_deleted(self) -> None:
         """Remove cached data of adapters that are no longer in the registry.
 

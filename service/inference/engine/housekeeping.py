@@ -12,30 +12,32 @@ import asyncio
 import contextlib
 import logging
 import math
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from service.core import metrics
 from service.inference.engine.adapters import Adapters, AdapterUnavailable
 
 log = logging.getLogger(__name__)
+Pause = Callable[[], Awaitable[object]]
 
 
 class Housekeeper:
     """Periodic cleanup that runs in the event loop of a vLLM server."""
 
-    def __init__(self, adapters: Adapters, state: Any, *, every_s: float) -> None:
+    def __init__(self, adapters: Adapters, state: Any, *, pause: Pause) -> None:
         """Create the housekeeper. `state` is the state of vLLM's application."""
         self._adapters = adapters
         self._models = state.openai_serving_models
         self._engine = state.engine_client
-        self._every_s = every_s
+        self._pause = pause
         self._unloading: set[asyncio.Task[None]] = set()
         adapters.on_removal(self.forget)
 
     async def run(self) -> None:
-        """Run the cleanup periodically, forever."""
+        """Run the cleanup after each pause, forever."""
         while True:
-            await asyncio.sleep(self._every_s)
+            await self._pause()
             with contextlib.suppress(AdapterUnavailable):  # registry unavailable: retry later
                 await self._adapters.forget_deleted()
             self._shrink_metrics()

@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,10 +122,12 @@ def sweep(root: Path, keep: Collection[str]) -> None:
             discard(home)
 
 
-async def until_deleted(registry: ModelRegistry, name: str, home: Path, every_s: float) -> None:
-    """Periodically check that the model still exists, and stop this engine if it does not."""
+async def until_deleted(
+    registry: ModelRegistry, name: str, home: Path, pause: Callable[[], Awaitable[object]]
+) -> None:
+    """Check after each pause that the model still exists, and stop this engine if it does not."""
     while True:
-        await asyncio.sleep(every_s)
+        await pause()
         try:
             known = await registry.resolve_adapter(name) is not None
         except REDIS_ERRORS:

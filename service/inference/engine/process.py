@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import multiprocessing
+import operator
 import os
 import signal
 import threading
@@ -22,6 +23,7 @@ from prometheus_client import REGISTRY
 from service import __version__
 from service.config import Settings
 from service.core import logs, metrics, tasks
+from service.core.invalidation import Invalidations
 from service.core.metric_types import Process
 from service.core.redis import connect
 from service.core.storage import Storage
@@ -29,6 +31,7 @@ from service.inference.engine.adapter_cache import AdapterCache
 from service.inference.engine.adapters import Adapters
 from service.inference.engine.housekeeping import Housekeeper
 from service.inference.engine.merged import until_deleted
+from service.inference.engine.model_changes import ModelChanges
 from service.inference.engine.sleep import Sleeper
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
@@ -85,15 +88,21 @@ def start_housekeeping(state: Any) -> asyncio.Task[None]:
     """Start the periodic cleanup. `state` is the state of vLLM's application."""
     metrics.begin(Process.ENGINE, __version__)
     keep_one_series_of_running_adapters()
-    every_s = Settings().adapter_sweep_s
-    if home := os.environ.get(MERGED_VARIABLE):
-        name = os.environ[MODEL_VARIABLE]
-        work: Callable[[], Awaitable[None]] = functools.partial(
-            until_deleted, adapters().registry, name, Path(home), every_s
-        )
+    every_s, ours = Settings().adapter_sweep_s, adapters()
+    invalidations = Invalidations(ours.registry.redis)
+    name, home = os.environ[MODEL_VARIABLE], os.environ.get(MERGED_VARIABLE)
+    has = ours.has if home is None else functools.partial(operator.eq, name)
+    pause = ModelChanges(invalidations, has, every_s=every_s).pause
+    if home is None:
+        work: Callable[[], Awaitable[None]] = Housekeeper(ours, state, pause=pause).run
     else:
-        work = Housekeeper(adapters(), state, every_s=every_s).run
-    return asyncio.create_task(tasks.keep("housekeeping", work))
+        work = functools.partial(until_deleted, ours.registry, name, Path(home), pause)
+
+    async def listening() -> None:
+        async with invalidations.listening():
+            await work()
+
+    return asyncio.create_task(tasks.keep("housekeeping", listening))
 
 
 def keep_one_series_of_running_adapters() -> None:

@@ -170,6 +170,14 @@ class Evaluations:
             evaluation.project_id, evaluation.id, change, also=together
         )
 
+    async def delete(self, evaluation: JobEvaluation) -> None:
+        """Delete the record of an evaluation. Its worker stops."""
+
+        def also(pipe: Pipeline) -> None:
+            pipe.srem(UNFINISHED, _member(evaluation))
+
+        await self.records.delete(evaluation.project_id, evaluation.id, also=also)
+
     async def restart(self, evaluation: JobEvaluation) -> JobEvaluation:
         """Start an evaluation again that has ended. Raises Missing."""
         return await self._start_next(evaluation, lost_attempts=0)

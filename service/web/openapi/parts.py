@@ -65,6 +65,7 @@ TAGS = [
     },
     {"name": "Models", "description": "Base models, trained models and aliases."},
     {"name": "Exports", "description": "Trained models as archives for other software."},
+    {"name": "Erasure", "description": "Receipts of deleted files and models."},
     {
         "name": "Aliases",
         "description": "Names that a project gives to models. An alias moves to another model, or "

@@ -37,6 +37,8 @@ USED = (
     "sweeps show {sweep}",
     "sweeps cancel {sweep}",
     "files delete {file} --yes",
+    "receipts list",
+    "receipts show {receipt}",
     "recognizers set customer --terms terms.txt",
     "recognizers list",
     "recognizers delete customer",
@@ -146,6 +148,8 @@ async def test_with_json_stdout_is_json_and_stderr_is_empty(api: Api, cli, story
         if line.startswith("files upload"):
             names["file"] = made[0]["id"]
             names["sweep"] = await swept(api, made[0]["id"])
+        elif line.startswith("files delete"):
+            names["receipt"] = made[0][0]["receipts"][0]
         elif line.startswith("admin projects create"):
             names["project"] = made[0]["id"]
         elif line.startswith("admin keys create"):
@@ -178,7 +182,7 @@ async def test_without_json_stdout_has_only_what_was_asked_for(cli, story, folde
 async def test_failures_go_to_stderr_with_their_code(cli, folder):
     cli.env["FINETUNED_API_KEY"] = "sk-ft-unknown"
     names = {"model": "m", "job": "ftjob-x", "file": "file-x", "project": "proj_x", "key": "key_x"}
-    names["sweep"] = "ftsweep-x"
+    names |= {"sweep": "ftsweep-x", "receipt": "erasure-x"}
     for line in USED + OTHER:
         if name_of(line) in ("profiles", "import-config", "logout", "login"):
             continue

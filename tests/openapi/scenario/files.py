@@ -105,8 +105,14 @@ async def look(world: World, files: Uploaded) -> None:
 
 async def delete(world: World, files: Uploaded) -> None:
     """Delete a file."""
-    await world.call("deleteFile", "deleted", path={"file_id": files.note})
+    gone = await world.call("deleteFile", "deleted", path={"file_id": files.note})
     await world.call("deleteFile", expect=404, path={"file_id": files.note})
+    await world.call("listErasureReceipts", "newest", query={"limit": 1})
+    await world.call("listErasureReceipts", expect=400, query={"after": "erasure-unknown"})
+    await world.call("listErasureReceipts", expect=400, query={"limit": 0})
+    path = {"receipt_id": gone.json()["receipts"][0]}
+    await world.call("retrieveErasureReceipt", "completed", path=path)
+    await world.call("retrieveErasureReceipt", expect=404, path={"receipt_id": "erasure-unknown"})
 
 
 async def full_disk(world: World) -> None:

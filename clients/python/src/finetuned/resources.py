@@ -13,6 +13,7 @@ from finetuned._flows import (
     imports,
     jobs,
     models,
+    receipts,
     recognizers,
     sweeps,
     uploads,
@@ -211,6 +212,20 @@ class AsyncAliases(AsyncResource):
     rollback = async_method(aliases.rollback)
     history = async_method(aliases.history)
     delete = async_method(aliases.delete)
+
+
+class ErasureReceipts(Resource):
+    """Receipts of deleted files and models."""
+
+    list = items(receipts.list_receipts)
+    retrieve = method(receipts.retrieve)
+
+
+class AsyncErasureReceipts(AsyncResource):
+    """Receipts of deleted files and models."""
+
+    list = async_items(receipts.list_receipts)
+    retrieve = async_method(receipts.retrieve)
 
 
 class Recognizers(Resource):

@@ -609,6 +609,25 @@ class Embeddings(Model):
     usage: CompletionUsage | None = None
 
 
+class ErasedObjectEntry(Model):
+    """
+    An object in storage that was removed.
+    """
+
+    key: str
+    """
+    Name of the object in storage.
+    """
+    bytes: int
+    """
+    Size of the object.
+    """
+    sha256: str
+    """
+    SHA-256 digest of the object's bytes, in hexadecimal.
+    """
+
+
 class EvalDeleted(Model):
     """
     Confirmation that an eval was deleted.
@@ -966,6 +985,22 @@ class FileDeleted(Model):
     unfinished_jobs: list[str] = []
     """
     IDs of unfinished jobs, batches and generations that read the file, and may fail without it.
+    """
+    models: list[str] = []
+    """
+    Names of the trained models and checkpoints whose jobs read the file. They are kept.
+    """
+    deleted_models: list[str] = []
+    """
+    Names of the trained models and checkpoints that `cascade` deleted.
+    """
+    derived_files: list[str] = []
+    """
+    IDs of the files that cleanings, merges and generations made from the file. They are kept.
+    """
+    receipts: list[str] = []
+    """
+    IDs of the receipts of the erasure: of the file, then of each deleted model.
     """
 
 
@@ -1753,6 +1788,10 @@ class ModelDeleted(Model):
     """
     object: Literal["model"] = "model"
     deleted: Literal[True] = True
+    receipt: str | None = None
+    """
+    ID of the receipt of the erasure, which says what was erased.
+    """
 
 
 class ModelOrigin(Model):
@@ -2091,6 +2130,26 @@ class Ready(Model):
     models: dict[str, Literal["ok", "away"]] | None = None
     """
     State of each base model; absent unless inference is a required part.
+    """
+
+
+class ReceiptSignature(Model):
+    """
+    Signature of a receipt.
+    """
+
+    algorithm: Literal["Ed25519"] = "Ed25519"
+    key_id: str
+    """
+    First 16 characters of the SHA-256 digest of the public key, in hexadecimal.
+    """
+    public_key: str
+    """
+    Public key of the installation, in Base64.
+    """
+    value: str
+    """
+    Signature in Base64, over the purpose, a newline, and the receipt as JSON with sorted keys and without spaces. `object`, `status` and `signature` are left out.
     """
 
 
@@ -4155,6 +4214,62 @@ class DpoMethod(Model):
     """
 
     hyperparameters: DpoHyperparameters | None = None
+
+
+class ErasureReceiptObject(Model):
+    """
+    Receipt of an erasure: what was erased, when, and who asked for it.
+    """
+
+    id: str
+    """
+    ID of the receipt, prefixed with `erasure-`.
+    """
+    object: Literal["erasure_receipt"] = "erasure_receipt"
+    status: Literal["in_progress", "completed"]
+    """
+    `completed` once nothing is left in storage and the receipt is signed.
+    """
+    project_id: str
+    """
+    ID of the project.
+    """
+    subject: Literal["file", "model"]
+    """
+    Kind of the deleted object.
+    """
+    subject_id: str
+    """
+    ID of the deleted file, or name of the deleted model.
+    """
+    requested_by: str
+    """
+    ID of the API key that deleted the object.
+    """
+    requested_at: int
+    """
+    Time of the deletion, as a Unix timestamp in seconds.
+    """
+    completed_at: int | None
+    """
+    When nothing was left in storage, as a Unix timestamp in seconds.
+    """
+    folders: list[str]
+    """
+    Folders in storage that are empty.
+    """
+    objects: list[ErasedObjectEntry]
+    """
+    Objects that were in these folders when the object was deleted.
+    """
+    is_inventory_complete: bool
+    """
+    Whether `objects` has everything; false if storage was unavailable at the time of the deletion.
+    """
+    signature: ReceiptSignature | None
+    """
+    Signature of the receipt; null until it is completed.
+    """
 
 
 class EstimateObject(Model):

@@ -88,9 +88,13 @@ def retrieve(file_id: str) -> Flow[FileObject]:
     return fetch(FileObject, Request("GET", at("files", file_id)))
 
 
-def delete(file_id: str) -> Flow[FileDeleted]:
-    """Delete a file and its content. Models trained on it are kept."""
-    return fetch(FileDeleted, Request("DELETE", at("files", file_id)))
+def delete(file_id: str, *, cascade: bool = False) -> Flow[FileDeleted]:
+    """Delete a file and its content. Models trained on it are kept and listed in `models`.
+
+    With `cascade`, they are deleted too, with their checkpoints, exports and evaluations.
+    """
+    params = {"cascade": "true"} if cascade else {}
+    return fetch(FileDeleted, Request("DELETE", at("files", file_id), params=params))
 
 
 def wait(file_id: str, *, timeout_s: float | None = None) -> Flow[FileObject]:

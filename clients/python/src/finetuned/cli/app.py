@@ -24,6 +24,7 @@ from finetuned.cli import (
     leaving,
     login,
     models,
+    receipts,
     recognizers,
     sweeps,
     train,
@@ -48,6 +49,7 @@ app.command()(login.profiles)
 app.command()(whoami.whoami)
 app.add_typer(files.app, name="files")
 app.add_typer(recognizers.app, name="recognizers")
+app.add_typer(receipts.app, name="receipts")
 app.command()(generating.generate)
 app.command()(advising.advise)
 app.command()(train.train)

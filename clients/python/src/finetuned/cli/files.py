@@ -315,15 +315,26 @@ def delete(
         list[str],
         typer.Argument(metavar="FILE_ID…", autocompletion=complete.files, show_default=False),
     ],
+    cascade: Annotated[
+        bool,
+        typer.Option(
+            "--cascade", help="Also delete the models trained on them, and their exports."
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete files. Models trained on them are kept."""
+    """Delete files. Models trained on them are kept, unless --cascade is given."""
     out = Out(as_json)
-    confirm(f"Delete {', '.join(file_ids)}?", yes=yes)
+    models = " and all models trained on it" if cascade else ""
+    confirm(f"Delete {', '.join(file_ids)}{models}?", yes=yes)
     with client() as server:
-        gone = [server.files.delete(file_id) for file_id in file_ids]
+        gone = [server.files.delete(file_id, cascade=cascade) for file_id in file_ids]
     for one in gone:
+        for model in one.models:
+            out.say(f"{model} was trained on {one.id} and is kept")
+        for model in one.deleted_models:
+            out.say(f"{model} was trained on {one.id} and is deleted")
         for job in one.unfinished_jobs:
             out.say(f"{job} reads {one.id} and may fail: it has not ended")
     if out.json:

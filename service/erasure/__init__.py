@@ -1,0 +1,1 @@
+"""Erasure: what a deletion removes, which models know it, and signed receipts."""

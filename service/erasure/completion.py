@@ -1,0 +1,53 @@
+"""The end of an erasure: nothing is left in storage, and the receipt is signed.
+
+The API tries it in the request. What it cannot finish, because storage is away or a worker still
+writes, the reconciler of a worker finishes.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from service.core import ids
+from service.core.records import Missing
+from service.core.signing import InstallationKey
+from service.core.storage import Storage
+from service.erasure.receipts import signature_of
+from service.erasure.records import ErasureRecord, Erasures
+
+log = logging.getLogger(__name__)
+
+
+class Completion:
+    """Finishes erasures."""
+
+    def __init__(self, erasures: Erasures, storage: Storage, key: InstallationKey) -> None:
+        self._erasures = erasures
+        self._storage = storage
+        self._key = key
+
+    async def complete(self, record: ErasureRecord) -> ErasureRecord:
+        """Remove what is left and sign the receipt, unless work that may write still runs.
+
+        Raises StorageError, SigningKeyError and REDIS_ERRORS.
+        """
+        if await self._erasures.are_held(record.leases):
+            return record
+        for folder in record.folders:
+            if await self._storage.keys(folder):
+                await self._storage.delete_prefix(folder)
+            if await self._storage.keys(folder):
+                return record
+        completed_at = ids.now_s()
+        signature = signature_of(record, completed_at, await self._key.get())
+        try:
+            return await self._erasures.sign(record, completed_at, signature)
+        except Missing:
+            return record  # its project was deleted meanwhile
+
+    async def sweep(self) -> None:
+        """Finish all erasures that can be finished."""
+        for record in await self._erasures.unfinished():
+            after = await self.complete(record)
+            if after.is_complete:
+                log.info("erasure %s is complete", record.id)

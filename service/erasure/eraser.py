@@ -1,0 +1,220 @@
+"""Deletions on behalf of a user, with everything that was made of the deleted object.
+
+An expired object is deleted without a receipt, because nobody asked for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from functools import partial
+
+from service.core import ids
+from service.core.errors import Conflict
+from service.core.records import Missing
+from service.core.redis import REDIS_ERRORS, reply, text
+from service.core.signing import SigningKeyError
+from service.core.storage import StorageError
+from service.erasure import inventory
+from service.erasure.completion import Completion
+from service.erasure.lineage import Descendants, descendants
+from service.erasure.records import ErasureRecord, Erasures, Subject
+from service.exports.records import ExportRecord, Exports
+from service.files.records import FileRecord, Files
+from service.files.schemas import FileDeleted
+from service.jobs import lifecycle
+from service.jobs.evaluation.records import Evaluations
+from service.jobs.records import FINAL, JobRecord, Jobs, NewEvent
+from service.models.records import ModelRecord
+from service.models.registry import ModelRegistry, users_key
+
+log = logging.getLogger(__name__)
+
+
+class Eraser:
+    """Deletes files and models with all their bytes, and leaves receipts."""
+
+    def __init__(
+        self, files: Files, jobs: Jobs, registry: ModelRegistry, completion: Completion
+    ) -> None:
+        self._files = files
+        self._storage = files.storage
+        self._jobs = jobs
+        self._registry = registry
+        self._exports = Exports(files.redis)
+        self._evaluations = Evaluations(files.redis)
+        self._erasures = Erasures(files.redis)
+        self._completion = completion
+
+    async def erase_file(self, record: FileRecord, key_id: str, *, cascade: bool) -> FileDeleted:
+        """Delete a file. With `cascade`, also the models, exports and evaluations of all jobs that
+        read it; unfinished ones are cancelled.
+
+        Raises Conflict if an alias points at one of the models. Nothing is deleted then.
+        """
+        found = await self._descendants(record)
+        if not cascade:
+            erasure = await self._erase_file(record, key_id, ())
+            return FileDeleted(
+                id=record.id,
+                models=found.models,
+                derived_files=found.files,
+                receipts=[erasure.id],
+            )
+        await self._check_aliases(record.project_id, found.models)
+        for job in found.jobs:
+            await self._cancel(job)
+        found = await self._descendants(record)  # a checkpoint may have been stored meanwhile
+        receipts = [
+            await self.erase_model(record.project_id, model, key_id) for model in found.models
+        ]
+        erasure = await self._erase_file(record, key_id, found.jobs)
+        return FileDeleted(
+            id=record.id,
+            deleted_models=found.models,
+            derived_files=found.files,
+            receipts=[erasure.id, *filter(None, receipts)],
+        )
+
+    async def erase_model(self, project_id: str, name: str, key_id: str) -> str | None:
+        """Delete a trained model and its exports, and return the ID of the receipt.
+
+        Returns None if the project has no such model. Raises ModelInUse.
+        """
+        record = await self._registry.get(project_id, name)
+        if record is None:
+            return None
+        exports = await self._exports_of(project_id, name)
+        erasure = await self._planned(
+            project_id,
+            Subject.MODEL,
+            name,
+            key_id,
+            folders=(record.artifact, *(export.folder for export in exports)),
+            leases=(*await self._evaluation_leases(record), *(export.id for export in exports)),
+            known={
+                **await inventory.digests_of_folder(self._storage, record.artifact),
+                **{e.key: e.sha256 for e in exports if e.key and e.sha256},
+            },
+        )
+        added = partial(self._erasures.add, record=erasure)
+        if await self._registry.delete(project_id, name, also=added) is None:
+            return None
+        for export in exports:
+            await self._exports.delete(export)
+        await self._remove_adapter(record)
+        await self._try_to_complete(erasure)
+        return erasure.id
+
+    async def _erase_file(
+        self, record: FileRecord, key_id: str, jobs: Sequence[JobRecord]
+    ) -> ErasureRecord:
+        known = {record.content_key: record.sha256}
+        if record.canonical is not None:
+            known[record.canonical_key] = record.canonical
+        evaluations = await self._evaluations.records.get_many(
+            record.project_id, [job.id for job in jobs]
+        )
+        erasure = await self._planned(
+            record.project_id,
+            Subject.FILE,
+            record.id,
+            key_id,
+            folders=(record.folder, *(f"{job.project_id}/jobs/{job.id}" for job in jobs)),
+            leases=(
+                *await self._files.writers(record),
+                *(job.id for job in jobs),
+                *(evaluation.subject for evaluation in evaluations),
+            ),
+            known=known,
+        )
+        for evaluation in evaluations:
+            await self._evaluations.delete(evaluation)
+        await self._files.delete(record, also=partial(self._erasures.add, record=erasure))
+        await self._try_to_complete(erasure)
+        return erasure
+
+    async def _planned(
+        self,
+        project_id: str,
+        subject: Subject,
+        subject_id: str,
+        key_id: str,
+        *,
+        folders: tuple[str, ...],
+        leases: tuple[str, ...],
+        known: dict[str, str],
+    ) -> ErasureRecord:
+        """Return the erasure of what is in these folders now."""
+        found = await inventory.take(self._storage, folders, known)
+        return ErasureRecord(
+            id=ids.new(ids.ERASURE),
+            project_id=project_id,
+            created_at=ids.now_s(),
+            subject=subject,
+            subject_id=subject_id,
+            key_id=key_id,
+            folders=folders,
+            leases=leases,
+            objects=found.objects,
+            is_inventory_complete=found.is_complete,
+        )
+
+    async def _remove_adapter(self, record: ModelRecord) -> None:
+        try:
+            await self._storage.delete_prefix(record.artifact)
+            await self._registry.leftovers.removed(record.artifact)
+        except (*REDIS_ERRORS, StorageError) as e:
+            # The model is already gone for all callers; only its files remain, and they are swept.
+            log.warning("files of a deleted model are left in storage for now: %s", e)
+
+    async def _try_to_complete(self, erasure: ErasureRecord) -> None:
+        """Sign the receipt now if nothing is left. Otherwise, the reconciler does it later."""
+        try:
+            await self._completion.complete(erasure)
+        except (*REDIS_ERRORS, StorageError, SigningKeyError) as e:
+            log.warning("the receipt %s is signed later: %s", erasure.id, e)
+
+    async def _descendants(self, record: FileRecord) -> Descendants:
+        return await descendants(
+            record.id,
+            record.project_id,
+            files=self._files,
+            jobs=self._jobs,
+            registry=self._registry,
+        )
+
+    async def _check_aliases(self, project_id: str, models: Sequence[str]) -> None:
+        for model in models:
+            aliases = await reply(self._files.redis.smembers(users_key(project_id, model)))
+            if aliases:
+                alias = min(text(name) for name in aliases)
+                raise Conflict(
+                    f"'{model}' was trained on the file and is in use by the alias '{alias}'. "
+                    "Point the alias elsewhere or delete it first. Nothing was deleted.",
+                    code="model_in_use",
+                )
+
+    async def _cancel(self, job: JobRecord) -> None:
+        if job.status in FINAL:
+            return
+        with contextlib.suppress(lifecycle.NotAllowed, Missing):  # it has ended meanwhile
+            await self._jobs.change(
+                job.project_id,
+                job.id,
+                lambda current: lifecycle.cancel(current, ids.now_s()),
+                events=lambda _: [NewEvent(message="The job was cancelled: its file was erased")],
+            )
+
+    async def _exports_of(self, project_id: str, model: str) -> list[ExportRecord]:
+        every = await self._exports.records.ids(project_id)
+        found = await self._exports.records.get_many(project_id, every)
+        return [export for export in found if export.model == model]
+
+    async def _evaluation_leases(self, record: ModelRecord) -> tuple[str, ...]:
+        """The lease of an evaluation that may still write below the adapter's folder."""
+        if record.job_id is None:
+            return ()
+        found = await self._evaluations.get(record.project_id, record.job_id)
+        return () if found is None or found.is_final else (found.subject,)

@@ -1,0 +1,74 @@
+"""Receipts: what is signed about an erasure, and how anybody verifies it later."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from service.core.signing import PublicKey, SigningKey
+from service.erasure.records import ErasureRecord, ErasureSignature
+
+PURPOSE: Final = "erasure receipt 1"
+_SIGNED: Final = (
+    *("id", "project_id", "subject", "subject_id", "requested_by", "requested_at"),
+    *("completed_at", "folders", "objects", "is_inventory_complete"),
+)
+
+
+class NotVerified(ValueError):
+    """A receipt is not what this installation signed. The message says why."""
+
+
+def content_of(record: ErasureRecord, completed_at: int | None) -> dict[str, Any]:
+    """Return what a receipt states: what was erased, when, and who asked for it."""
+    return {
+        "id": record.id,
+        "project_id": record.project_id,
+        "subject": record.subject.value,
+        "subject_id": record.subject_id,
+        "requested_by": record.key_id,
+        "requested_at": record.created_at,
+        "completed_at": completed_at,
+        "folders": list(record.folders),
+        "objects": [
+            {"key": found.key, "bytes": found.bytes, "sha256": found.sha256}
+            for found in record.objects
+        ],
+        "is_inventory_complete": record.is_inventory_complete,
+    }
+
+
+def signature_of(record: ErasureRecord, completed_at: int, key: SigningKey) -> ErasureSignature:
+    """Sign the receipt of an erasure."""
+    signed = key.sign(PURPOSE, content_of(record, completed_at))
+    return ErasureSignature(
+        algorithm=signed.algorithm,
+        key_id=signed.key_id,
+        public_key=signed.public_key,
+        value=signed.value,
+    )
+
+
+def verify(receipt: dict[str, Any], key: PublicKey) -> None:
+    """Check that this key signed a receipt, as the API returns it. Raises NotVerified."""
+    signature = receipt.get("signature")
+    if not isinstance(signature, dict):
+        raise NotVerified("the receipt has no signature: the erasure was not complete yet")
+    if signature.get("public_key") != key.text:
+        raise NotVerified(
+            f"the receipt is signed with the key {signature.get('key_id')}, not with {key.id}: "
+            "give the key of the installation that signed it with --key"
+        )
+    missing = [name for name in _SIGNED if name not in receipt]
+    if missing:
+        raise NotVerified(f"the receipt lacks {', '.join(missing)}")
+    content = {name: receipt[name] for name in _SIGNED}
+    if not key.verifies(PURPOSE, content, str(signature.get("value"))):
+        raise NotVerified("the receipt was changed after it was signed")
+
+
+def public_key(text: str) -> PublicKey:
+    """Return the public key that a receipt names. Raises ValueError."""
+    return PublicKey(Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True)))

@@ -1,0 +1,78 @@
+"""Response schemas of erasure receipts."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.erasure.receipts import content_of
+from service.erasure.records import ErasureRecord
+
+
+class _Shown(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ErasedObjectEntry(_Shown):
+    """An object in storage that was removed."""
+
+    key: str = Field(description="Name of the object in storage.")
+    bytes: int = Field(description="Size of the object.")
+    sha256: str = Field(description="SHA-256 digest of the object's bytes, in hexadecimal.")
+
+
+class ReceiptSignature(_Shown):
+    """Signature of a receipt."""
+
+    algorithm: Literal["Ed25519"] = "Ed25519"
+    key_id: str = Field(
+        description="First 16 characters of the SHA-256 digest of the public key, in hexadecimal."
+    )
+    public_key: str = Field(description="Public key of the installation, in Base64.")
+    value: str = Field(
+        description="Signature in Base64, over the purpose, a newline, and the receipt as JSON "
+        "with sorted keys and without spaces. `object`, `status` and `signature` are left out."
+    )
+
+
+class ErasureReceiptObject(_Shown):
+    """Receipt of an erasure: what was erased, when, and who asked for it."""
+
+    id: str = Field(description="ID of the receipt, prefixed with `erasure-`.")
+    object: Literal["erasure_receipt"] = "erasure_receipt"
+    status: Literal["in_progress", "completed"] = Field(
+        description="`completed` once nothing is left in storage and the receipt is signed."
+    )
+    project_id: str = Field(description="ID of the project.")
+    subject: Literal["file", "model"] = Field(description="Kind of the deleted object.")
+    subject_id: str = Field(description="ID of the deleted file, or name of the deleted model.")
+    requested_by: str = Field(description="ID of the API key that deleted the object.")
+    requested_at: int = Field(description="Time of the deletion, as a Unix timestamp in seconds.")
+    completed_at: int | None = Field(
+        description="When nothing was left in storage, as a Unix timestamp in seconds."
+    )
+    folders: list[str] = Field(description="Folders in storage that are empty.")
+    objects: list[ErasedObjectEntry] = Field(
+        description="Objects that were in these folders when the object was deleted."
+    )
+    is_inventory_complete: bool = Field(
+        description="Whether `objects` has everything; false if storage was unavailable at the "
+        "time of the deletion."
+    )
+    signature: ReceiptSignature | None = Field(
+        description="Signature of the receipt; null until it is completed."
+    )
+
+    @classmethod
+    def of(cls, record: ErasureRecord) -> Self:
+        """Build the API object for a record."""
+        content: dict[str, Any] = content_of(record, record.completed_at)
+        signature = record.signature
+        return cls(
+            **content,
+            status="completed" if record.is_complete else "in_progress",
+            signature=None
+            if signature is None
+            else ReceiptSignature.model_validate(signature, from_attributes=True),
+        )

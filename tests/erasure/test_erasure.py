@@ -1,0 +1,239 @@
+"""Tests of deletions: what is gone afterwards, which models are named, and the signed receipts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from service.cli.app import app
+from service.core import ids
+from service.core.leases import Leases
+from service.core.signing import InstallationKey, PublicKey, SigningKey, SigningKeyError
+from service.core.storage import Storage
+from service.erasure.completion import Completion
+from service.erasure.receipts import NotVerified, verify
+from service.jobs.records import CheckpointRecord
+from service.models.records import ModelRecord, checkpoint_name
+from service.projects.records import Role
+from tests.conftest import BASE_MODEL, Api, checked, upload
+from tests.exports.conftest import succeeded
+
+pytestmark = pytest.mark.slow
+MODEL = f"ft:{BASE_MODEL}:acme:helper:abc123def456"
+RECEIPTS = "/v1/erasure_receipts"
+
+
+async def receipt_of(http: httpx.AsyncClient, receipt_id: str) -> dict[str, Any]:
+    answer = await http.get(f"{RECEIPTS}/{receipt_id}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def public_key(api: Api) -> PublicKey:
+    key = await InstallationKey(api.app.state.redis, api.settings.signing_key_file).get()
+    return key.public
+
+
+def stored(api: Api) -> list[Path]:
+    root = api.settings.data_dir / "storage"
+    return [path for path in root.rglob("*") if path.is_file() and path.name != ".health"]
+
+
+async def test_a_deleted_file_leaves_a_receipt_and_no_bytes(api: Api, http, work):
+    table = b"question,answer\n" + b"".join(b"q%d,a%d\n" % (i, i) for i in range(12))
+    file = (await upload(http, table, name="table.csv")).json()
+    async with work("cpu"):
+        await checked(http, file["id"])
+    gone = (await http.delete(f"/v1/files/{file['id']}")).json()
+    assert gone["deleted"]
+    assert gone["models"] == gone["deleted_models"] == gone["derived_files"] == []
+    assert stored(api) == []
+    receipt = await receipt_of(http, gone["receipts"][0])
+    assert receipt["status"] == "completed"
+    assert receipt["subject_id"] == file["id"]
+    names = {found["key"].rsplit("/", 1)[-1]: found for found in receipt["objects"]}
+    assert set(names) == {"content", "canonical.jsonl", "manifest.json"}
+    assert names["content"]["sha256"] == hashlib.sha256(table).hexdigest()
+    assert names["content"]["bytes"] == len(table)
+    who = (await http.get("/v1/whoami")).json()
+    assert receipt["requested_by"] == who["api_key"]["id"]
+    verify(receipt, await public_key(api))
+    listed = (await http.get(RECEIPTS, params={"subject_id": file["id"]})).json()["data"]
+    assert listed == [receipt]
+
+
+async def test_a_changed_receipt_and_another_key_are_refused(api: Api, http, chats):
+    file = (await upload(http, chats(3), "user_data")).json()
+    gone = (await http.delete(f"/v1/files/{file['id']}")).json()
+    receipt, key = await receipt_of(http, gone["receipts"][0]), await public_key(api)
+    verify(receipt, key)
+    for name, value in (("objects", []), ("completed_at", 1), ("requested_by", "key_x")):
+        with pytest.raises(NotVerified, match="changed"):
+            verify({**receipt, name: value}, key)
+    with pytest.raises(NotVerified, match="no signature"):
+        verify({**receipt, "signature": None}, key)
+    with pytest.raises(NotVerified, match="--key"):
+        verify(receipt, SigningKey.generate().public)
+
+
+async def test_the_command_line_verifies_a_receipt_without_the_service(
+    api: Api, http, chats, tmp_path
+):
+    file = (await upload(http, chats(3), "user_data")).json()
+    gone = (await http.delete(f"/v1/files/{file['id']}")).json()
+    receipt, key = tmp_path / "receipt.json", tmp_path / "key.pem"
+    found = await receipt_of(http, gone["receipts"][0])
+    receipt.write_text(json.dumps(found, indent=1))
+    key.write_text((await public_key(api)).pem)
+    arguments = ["erasure", "verify", str(receipt), "--key", str(key)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert f"{found['id']} is valid: the file {file['id']} was erased" in done.output
+    receipt.write_text(json.dumps(found | {"subject_id": "file-x"}))
+    assert CliRunner().invoke(app, arguments).exit_code == 5
+    receipt.write_text("[]")
+    assert CliRunner().invoke(app, arguments).exit_code == 1
+
+
+async def test_a_receipt_waits_for_a_worker_that_may_still_write(api: Api, http, chats):
+    state = api.app.state
+    file = (await upload(http, chats(3))).json()
+    leases = Leases(state.redis, "worker", lease_s=60)
+    async with leases.hold(file["id"], 1):
+        gone = (await http.delete(f"/v1/files/{file['id']}")).json()
+        receipt = await receipt_of(http, gone["receipts"][0])
+        assert (receipt["status"], receipt["signature"]) == ("in_progress", None)
+        late = f"{receipt['folders'][0]}/canonical.jsonl"
+        await state.storage.put_bytes(late, b"{}\n")
+    completion = Completion(
+        state.erasures, state.storage, InstallationKey(state.redis, api.settings.signing_key_file)
+    )
+    await completion.sweep()
+    receipt = await receipt_of(http, receipt["id"])
+    assert receipt["status"] == "completed"
+    assert stored(api) == []
+    verify(receipt, await public_key(api))
+
+
+async def trained(api: Api, http: httpx.AsyncClient, file_id: str) -> str:
+    """A job on the file with a model and a checkpoint of it, and the job's ID."""
+    body = {"model": BASE_MODEL, "training_file": file_id}
+    job = (await http.post("/v1/fine_tuning/jobs", json=body)).json()
+    state, storage = api.app.state, api.app.state.storage
+    names = (MODEL, checkpoint_name(MODEL, 3))
+    folder = f"{job['organization_id']}/jobs/{job['id']}/a1"
+    for name, part in zip(names, ("adapter", "step-3/adapter"), strict=True):
+        artifact = f"{folder}/{part}"
+        manifest = await put_adapter(storage, artifact, api.settings.data_dir / "adapter")
+        record = ModelRecord(
+            id=name,
+            project_id=job["organization_id"],
+            created_at=ids.now_s(),
+            base_model=BASE_MODEL,
+            job_id=job["id"],
+            artifact=artifact,
+            digest=manifest.digest,
+            step=3,
+        )
+        await state.registry.register(record)
+    await storage.put_bytes(f"{folder}/step-3/state/optimizer.pt", b"state")
+    checkpoint = CheckpointRecord(
+        id=ids.new(ids.CHECKPOINT),
+        project_id=job["organization_id"],
+        created_at=ids.now_s(),
+        job_id=job["id"],
+        attempt=1,
+        step=3,
+        model=names[1],
+        adapter=f"{folder}/step-3/adapter",
+        state=f"{folder}/step-3/state",
+        metrics={},
+    )
+    await state.jobs.checkpoints(job["id"]).create(checkpoint)
+    await state.jobs.change(
+        job["organization_id"],
+        job["id"],
+        lambda current: current.model_copy(update={"fine_tuned_model": MODEL}),
+    )
+    return str(job["id"])
+
+
+async def put_adapter(storage: Storage, artifact: str, folder: Path) -> Any:
+    folder.mkdir(exist_ok=True)
+    (folder / "adapter_model.safetensors").write_bytes(b"weights of " + artifact.encode())
+    return await storage.put_folder(artifact, folder)
+
+
+async def test_a_cascade_removes_models_checkpoints_exports_and_states(api: Api, http, chats):
+    file = (await upload(http, chats(12))).json()
+    job_id = await trained(api, http, file["id"])
+    export = await succeeded(api, b"archive")
+    other = (await upload(http, chats(13))).json()
+    before = {path for path in stored(api) if other["id"] in str(path)}
+    await http.put("/v1/aliases/helper", json={"model": MODEL})
+
+    refused = await http.delete(f"/v1/files/{file['id']}", params={"cascade": "true"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model_in_use")
+    assert (await http.get(f"/v1/files/{file['id']}")).status_code == 200
+    assert (await http.get(f"/v1/fine_tuning/jobs/{job_id}")).json()["status"] != "cancelled"
+
+    await http.delete("/v1/aliases/helper")
+    gone = (await http.delete(f"/v1/files/{file['id']}", params={"cascade": "true"})).json()
+    checkpoint = checkpoint_name(MODEL, 3)
+    assert (gone["deleted_models"], gone["models"]) == ([MODEL, checkpoint], [])
+    assert gone["unfinished_jobs"] == []
+    for path in (f"/v1/models/{MODEL}", f"/v1/models/{checkpoint}", f"/v1/exports/{export.id}"):
+        assert (await http.get(path)).status_code == 404
+    assert (await http.get(f"/v1/fine_tuning/jobs/{job_id}")).json()["status"] == "cancelled"
+    assert set(stored(api)) == before
+    receipts = [await receipt_of(http, one) for one in gone["receipts"]]
+    assert [one["subject_id"] for one in receipts] == [file["id"], MODEL, checkpoint]
+    erased = {found["key"].rsplit("/", 1)[-1] for one in receipts for found in one["objects"]}
+    assert erased >= {"content", "optimizer.pt", "adapter_model.safetensors", "a1.tar"}
+    for one in receipts:
+        verify(one, await public_key(api))
+
+
+async def test_without_a_cascade_the_models_are_kept_and_named(api: Api, http, chats):
+    file = (await upload(http, chats(12))).json()
+    await trained(api, http, file["id"])
+    gone = (await http.delete(f"/v1/files/{file['id']}")).json()
+    assert gone["models"] == [MODEL, checkpoint_name(MODEL, 3)]
+    assert gone["deleted_models"] == []
+    assert (await http.get(f"/v1/models/{MODEL}")).status_code == 200
+    deleted = (await http.delete(f"/v1/models/{MODEL}")).json()
+    receipt = await receipt_of(http, deleted["receipt"])
+    assert (receipt["subject"], receipt["subject_id"]) == ("model", MODEL)
+
+
+async def test_a_cascade_needs_the_permission_to_delete_models(api: Api, chats):
+    async with await api.client("acme", Role.TRAINER) as trainer:
+        file = (await upload(trainer, chats(3), "user_data")).json()
+        path = f"/v1/files/{file['id']}"
+        refused = await trainer.delete(path, params={"cascade": "true"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (
+            403,
+            "insufficient_permissions",
+        )
+        assert (await trainer.delete(path)).status_code == 200
+
+
+async def test_a_key_file_signs_and_a_wrong_one_is_explained(api: Api, tmp_path):
+    file = tmp_path / "signing-key.pem"
+    made = SigningKey.generate()
+    file.write_bytes(made.pem)
+    redis = api.app.state.redis
+    assert (await InstallationKey(redis, file).get()).public.id == made.public.id
+    file.write_text("no key")
+    with pytest.raises(SigningKeyError, match="PEM"):
+        await InstallationKey(redis, file).get()
+    with pytest.raises(SigningKeyError, match="openssl genpkey"):
+        await InstallationKey(redis, tmp_path / "missing.pem").get()
+    shared = await InstallationKey(redis, None).get()
+    assert (await InstallationKey(redis, None).get()).public.id == shared.public.id
