@@ -165,9 +165,20 @@ def engine_command(
         "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
         "VLLM_LOGGING_COLOR": "0",
         **_machine_env(settings, machine),
+        **_network_env(extra, os.environ),
         **trace_options.environment(os.environ),
     }
     return EngineCommand(argv, env, sizes)
+
+
+def _network_env(extra: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Keep the connections between an engine's own processes on loopback.
+
+    vLLM would find the machine's address by connecting a socket to 8.8.8.8, and listen on it. The
+    parts of an engine on several machines need that address.
+    """
+    is_divided = any(word.partition("=")[0] == "--nnodes" for word in extra)
+    return {} if is_divided or "VLLM_HOST_IP" in environ else {"VLLM_HOST_IP": "127.0.0.1"}
 
 
 def _adapters_env(sizes: Sizes, merged: MergedModel | None) -> dict[str, str]:

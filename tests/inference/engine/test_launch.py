@@ -68,11 +68,19 @@ def test_the_key_is_in_the_environment_alone(settings):
     assert "inner-key" not in repr(engine)
 
 
+def test_an_engine_on_several_machines_has_an_address_that_they_reach(settings, monkeypatch):
+    divided = engine_command(settings(), MODEL, 8100, machine=CPU, extra=["--nnodes=2"])
+    assert "VLLM_HOST_IP" not in divided.env
+    monkeypatch.setenv("VLLM_HOST_IP", "192.0.2.1")
+    assert "VLLM_HOST_IP" not in command(settings).env  # the operator's value stays
+
+
 def test_nothing_calls_out_and_no_prompt_is_logged(settings):
     engine = command(settings)
     assert engine.env["HF_HUB_OFFLINE"] == "1"
     assert engine.env["VLLM_NO_USAGE_STATS"] == "1"
     assert engine.env["DO_NOT_TRACK"] == "1"
+    assert engine.env["VLLM_HOST_IP"] == "127.0.0.1"
     assert "--no-enable-log-requests" in engine.argv
     assert "--allowed-media-domains=none.invalid" in engine.argv
     assert "trust" not in " ".join(engine.argv)
