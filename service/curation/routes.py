@@ -50,7 +50,6 @@ _MEDIA = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-
 # The page contains inline styles only: no scripts, fonts or images.
 _SAFE = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-    "x-content-type-options": "nosniff",
 }
 _REPORT = {"schema": {"$ref": "#/components/schemas/FileReport"}}
 _PREVIEW = {"schema": {"$ref": "#/components/schemas/FilePreview"}}

@@ -187,7 +187,6 @@ async def download_export(
         "accept-ranges": "bytes",
         "etag": etag,
         "repr-digest": f"sha-256=:{_base64(export.sha256)}:",
-        "x-content-type-options": "nosniff",
     }
     if part is not None:
         sent["content-range"] = f"bytes {start}-{end - 1}/{size}"

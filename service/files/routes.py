@@ -141,7 +141,6 @@ async def download_file(file_id: str, caller: Caller, store: Store) -> Streaming
         headers={
             "content-length": str(record.bytes),
             "content-disposition": f"attachment; filename*=UTF-8''{quote(record.filename)}",
-            "x-content-type-options": "nosniff",
         },
     )
 

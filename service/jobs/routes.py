@@ -303,7 +303,7 @@ async def list_events(
                 store, changes, job.project_id, job.id, cursor, caller_check(request)
             ),
             media_type="text/event-stream",
-            headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
+            headers={"x-accel-buffering": "no"},
         )
     events, has_more = await store.events_before(job.project_id, job.id, cursor, limit)
     return list_of([EventObject.of(e) for e in events], has_more)

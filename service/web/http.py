@@ -33,6 +33,7 @@ from service.core.metric_types import OTHER
 from service.core.redis import REDIS_ERRORS, Unconfirmed, batched, why
 from service.core.storage import StorageError, StorageFull
 from service.core.storage_errors import no_room
+from service.web import safe_headers
 from service.web.openai_only import instead
 from service.web.validation import from_validation
 
@@ -63,10 +64,9 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *(h for h in message.get("headers", ()) if h[0] != b"x-request-id"),
-                    (b"x-request-id", request_id.encode()),
-                ]
+                own = [h for h in message.get("headers", ()) if h[0] != b"x-request-id"]
+                identified = (b"x-request-id", request_id.encode())
+                message["headers"] = [*own, *safe_headers.missing(own), identified]
             await send(message)
 
         with logs.bound(logs.request_id, request_id):
@@ -155,7 +155,10 @@ def install_error_handlers(app: FastAPI) -> None:
         request_id = request.scope.get("state", {}).get("request_id", "")
         error = InternalError(
             f"The service failed on this request. Give the operator the request id: {request_id}.",
-            headers={"x-request-id": request_id},
+            headers={
+                "x-request-id": request_id,
+                **{name.decode(): value.decode() for name, value in safe_headers.SAFE},
+            },
         )
         return answer(error)
 

@@ -18,6 +18,7 @@ from service.core import ids, logs
 from service.core.errors import ApiError
 from service.inference.gateway.usage_tap import UsageTap
 from service.inference.upstreams import Answer
+from service.web import safe_headers
 from service.web.wire.protocol import BODY_FOLLOWS
 
 CLIENT_GONE = 499
@@ -152,6 +153,7 @@ class Exchange:
                 (b"content-length", str(len(body)).encode()),
                 (b"x-request-id", self.request_id.encode()),
                 *((k.encode(), v.encode()) for k, v in error.headers.items()),
+                *safe_headers.SAFE,
             ]
             await self._send(
                 {"type": "http.response.start", "status": error.status, "headers": headers}
@@ -174,8 +176,8 @@ class Exchange:
             headers.append((b"content-length", length))
         if content_type.startswith(b"text/event-stream"):
             self._is_stream = True
-            headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-        return headers
+            return [*headers, *safe_headers.STREAM]
+        return [*headers, *safe_headers.SAFE]
 
 
 class Watch:

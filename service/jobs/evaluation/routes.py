@@ -34,7 +34,6 @@ _MEDIA: Final = {
 _SAFE: Final = {
     "content-security-policy": "sandbox allow-scripts; default-src 'none'; "
     "script-src 'unsafe-inline'; style-src 'unsafe-inline'",
-    "x-content-type-options": "nosniff",
 }
 
 

@@ -29,12 +29,11 @@ _TYPES: Final[Mapping[str, str]] = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
 }
-_CACHED: Final = {"cache-control": "public, max-age=86400", "x-content-type-options": "nosniff"}
+_CACHED: Final = {"cache-control": "public, max-age=86400"}
 _SAFE: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; connect-src 'self'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
 }
 
 

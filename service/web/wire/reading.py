@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from service.core import ids, metrics
 from service.core.errors import ApiError, RequestTimeout
 from service.core.metric_types import OTHER
+from service.web.safe_headers import SAFE
 from service.web.wire import head
 
 log = logging.getLogger(__name__)
@@ -219,6 +220,7 @@ class BoundedProtocol(HttpToolsProtocol):
             (b"content-length", b"%d" % len(body)),
             (b"x-request-id", ids.request_id().encode()),
             (b"connection", b"close"),
+            *SAFE,
         ]
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[error.status], lines, body))

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.web.test_safe_headers import DEFAULTS, safe
+
 BASE = "tiny-base"
 OTHER_KEY = "sk-ft-other"
 ADAPTER = f"ft:{BASE}:acme:tone:abc123"
@@ -21,6 +23,7 @@ async def error_of(response) -> dict[str, Any]:
     assert set(body) == {"error"}
     assert set(body["error"]) == {"message", "type", "param", "code"}
     assert response.headers["x-request-id"]
+    assert safe(response.headers) == DEFAULTS
     return body["error"]
 
 
@@ -44,6 +47,7 @@ async def test_bytes_cross_as_they_are(gateway, engine, path):
         assert await response.read() == answer
         assert response.headers["content-length"] == str(len(answer))
         assert response.content_type == "application/json"
+        assert safe(response.headers) == DEFAULTS
     sent = engine.seen[0].body
     assert sent.startswith(odd[:-1])
     assert json.loads(sent).keys() - json.loads(odd).keys() == {"cache_salt"}

@@ -1,0 +1,28 @@
+"""Headers of every response that keep browsers from misusing it.
+
+A response that has such a header of its own keeps it: pages allow their styles and scripts, and
+files of the reference may be cached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+Header = tuple[bytes, bytes]
+
+SAFE: Final[tuple[Header, ...]] = (
+    (b"x-content-type-options", b"nosniff"),
+    # Responses contain data of a project: no browser and no proxy may keep them.
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
+STREAM: Final[tuple[Header, ...]] = (*SAFE, (b"x-accel-buffering", b"no"))
+"""For event streams, which a proxy must pass on at once."""
+
+
+def missing(headers: Iterable[Header]) -> Iterable[Header]:
+    """Return the headers that a response does not have."""
+    names = {name.lower() for name, _ in headers}
+    return [header for header in SAFE if header[0] not in names]

@@ -1,0 +1,67 @@
+"""Tests of the headers that keep browsers from misusing responses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import pytest
+
+from service.web.safe_headers import SAFE
+from tests.conftest import Api
+
+DEFAULTS = {name.decode(): value.decode() for name, value in SAFE}
+
+
+def safe(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return these headers of a response, each of which must be there once."""
+    # httpx joins the values of headers that occur twice, and aiohttp keeps both.
+    assert sum(name.lower() in DEFAULTS for name in headers) == len(DEFAULTS), headers
+    return {name: headers[name] for name in DEFAULTS}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/files", 200),
+        ("GET", "/v1/nothing", 404),
+        ("PUT", "/v1/files", 405),
+        ("GET", "/livez", 200),
+        ("POST", "/v1/chat/completions", 400),
+    ],
+)
+async def test_every_response_has_them(http, method, path, status):
+    answer = await http.request(method, path)
+    assert answer.status_code == status
+    assert safe(answer.headers) == DEFAULTS
+
+
+async def test_a_refused_key_gets_them(api: Api):
+    async with await api.client() as http:
+        for path in ("/v1/files", "/v1/models"):
+            answer = await http.get(path, headers={"authorization": "Bearer sk-ft-wrong"})
+            assert answer.status_code == 401
+            assert safe(answer.headers) == DEFAULTS
+
+
+async def test_pages_and_their_files_keep_their_own(api: Api):
+    async with await api.client() as http:
+        page = safe((await http.get("/docs")).headers)
+        assert "script-src 'self'" in page.pop("content-security-policy")
+        assert page.items() <= DEFAULTS.items()
+        asset = safe((await http.get("/docs/swagger-ui.css")).headers)
+        assert asset["cache-control"] == "public, max-age=86400"
+        assert asset["x-content-type-options"] == "nosniff"
+
+
+async def test_a_request_that_no_application_sees_gets_them(api: Api):
+    address = urlsplit(api.base_url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(b"NONSENSE\r\n\r\n")
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    writer.close()
+    await writer.wait_closed()
+    assert head.startswith(b"http/1.1 400")
+    for name, value in SAFE:
+        assert head.count(name + b": " + value.lower()) == 1
