@@ -93,6 +93,10 @@ egress: install  ## Run the whole loop with loopback only, and record all connec
 multi-node: install  ## Train on a Ray cluster of two nodes in network namespaces, and kill one (root on Linux)
 	@FINETUNED_MULTI_NODE=1 $(PY) -m pytest -rs tests/e2e/test_multi_node.py
 
+.PHONY: fuzz
+fuzz: install  ## Send made-up requests to the API, and made-up bytes to its parsers (SECONDS=600)
+	@FINETUNED_FUZZ_SECONDS=$(or $(SECONDS),600) $(PY) -m pytest -s tests/fuzz
+
 .PHONY: exports
 exports: install  ## Export the demo's model in every format, and chat with each
 	@FINETUNED_ALL_EXPORTS=1 $(PY) -m pytest -s tests/e2e/test_exports.py

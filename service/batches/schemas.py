@@ -14,7 +14,7 @@ Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/responses", "
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class BatchOutputExpiresAfter(_Strict):

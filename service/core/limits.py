@@ -40,7 +40,7 @@ class Limits(BaseModel):
     `null` means the default applies. `unlimited` means there is no limit.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     requests_per_minute: Amount = Field(
         default=None,

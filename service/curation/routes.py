@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response
 
 from service.core import ids
@@ -276,11 +276,11 @@ async def list_rows(
 )
 async def clean_file(
     file_id: str,
-    body: Annotated[CleanRequest, Body(default_factory=CleanRequest)],
     caller: Caller,
     files: Store,
     tasks: TaskStore,
     settings: AppSettings,
+    body: CleanRequest | None = None,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> CleaningObject:
     """Clean a file in the background. The results are new files; the source file is not modified.
@@ -290,8 +290,9 @@ async def clean_file(
     the file and the cleaning that they come from.
     """
     file = await existing(files, caller.project_id, file_id)
-    if body.decisions_file is not None:
-        await named_file(files, caller, body.decisions_file, "decisions_file")
+    asked = body or CleanRequest()
+    if asked.decisions_file is not None:
+        await named_file(files, caller, asked.decisions_file, "decisions_file")
 
     async def make(claim: Claim[Task]) -> Task:
         await check_room(settings, tasks, caller)
@@ -301,11 +302,11 @@ async def clean_file(
             created_at=ids.now_s(),
             file_id=file.id,
             kind=TaskKind.CLEANING,
-            options=body.options(),
+            options=asked.options(),
         )
         return await tasks.create(task, claim)
 
-    raw = f"{file.id} {body.model_dump_json()}".encode()
+    raw = f"{file.id} {asked.model_dump_json()}".encode()
     return await created_once(
         CleaningObject, tasks.redis, caller.project_id, idempotency_key, raw, make
     )

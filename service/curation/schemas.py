@@ -34,7 +34,7 @@ class ReportPending(BaseModel):
 class PreviewRequest(BaseModel):
     """A file to preview, and the options to read it with."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     file_id: Annotated[str, Field(max_length=128)] = Field(
         description="ID of the file, which has the purpose `fine-tune`."
@@ -108,7 +108,7 @@ class CleanRequest(BaseModel):
     content used for training.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     drop_broken: bool = Field(
         default=_DEFAULTS.drop_broken,

@@ -20,12 +20,12 @@ DEFAULT_TOP_P: Final = 1.0
 DEFAULT_SEED: Final = 42
 _MAX_TOOLS: Final = 128
 _MAX_MESSAGES: Final = 256
-_STORED: Final = frozenset({"logs", "stored_completions", "responses"})
+_STORED: Final = ("logs", "stored_completions", "responses")  # looked up with any value
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, serialize_by_alias=True
     )
 
 

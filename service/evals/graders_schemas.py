@@ -18,7 +18,7 @@ _OPENAI_NAMES = ConfigDict(protected_namespaces=())
 class RunGrader(BaseModel):
     """Request body to run a grader."""
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
     grader: Grader = Field(description="Grader to run.")
     model_sample: Annotated[str, StringConstraints(max_length=MAX_SAMPLE_CHARS)] = Field(
@@ -36,7 +36,7 @@ class RunGrader(BaseModel):
 class ValidateGrader(BaseModel):
     """Request body to validate a grader."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     grader: Grader = Field(description="Grader to validate.")
 

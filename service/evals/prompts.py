@@ -18,7 +18,7 @@ from service.grading.templates import (
 Message = dict[str, Any]
 MAX_MESSAGES = 256
 _ROLES = ("system", "developer", "user", "assistant", "tool")
-_TEXTS = frozenset({"text", "input_text", "output_text"})
+_TEXTS = ("text", "input_text", "output_text")  # values of any type are looked up
 
 
 class PromptInvalid(ValueError):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
-from fastapi import APIRouter, Body, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 
 from service.config import Settings
 from service.core import ids
@@ -154,10 +154,9 @@ async def retrieve(record: Existing) -> EvalObject:
     summary="Update an eval",
     openapi_extra=needs(Permission.EVALS_WRITE),
 )
-async def update(
-    record: Existing, body: Annotated[UpdateEval, Body(default_factory=UpdateEval)], store: Store
-) -> EvalObject:
+async def update(record: Existing, store: Store, body: UpdateEval | None = None) -> EvalObject:
     """Update the name or the metadata of an eval. Its schema and graders never change."""
+    body = body or UpdateEval()
     changes: dict[str, Any] = {"updated_at": ids.now_s()}
     if "name" in body.model_fields_set:
         changes["name"] = body.name or ""

@@ -27,7 +27,7 @@ Name = Annotated[str, StringConstraints(max_length=256)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class CustomDataSourceConfig(_Strict):

@@ -13,7 +13,7 @@ from service.exports.records import ExportRecord, ExportStatus
 class CreateExport(BaseModel):
     """Request for an export."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     model: str = Field(
         min_length=1,

@@ -15,7 +15,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 class FormatFields(BaseModel):
     """Format options of a file. They override automatic detection."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     container: Container | None = Field(default=None, description="Container format of the file.")
     shape: Shape | None = Field(default=None, description="Structure of a row.")

@@ -29,7 +29,7 @@ DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 class CreateGeneration(BaseModel):
     """Request body to generate training rows from documents."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     documents: Annotated[list[DocumentId], AfterValidator(_without_repetitions)] = Field(
         min_length=1,
@@ -44,7 +44,9 @@ class CreateGeneration(BaseModel):
         description="Model of this installation that writes and checks the rows. A larger model "
         "writes better ones.",
     )
-    kinds: Annotated[list[RowKind], AfterValidator(_without_repetitions)] = Field(
+    kinds: Annotated[
+        list[Annotated[RowKind, Field(strict=False)]], AfterValidator(_without_repetitions)
+    ] = Field(
         default=[RowKind.QUESTIONS],
         min_length=1,
         max_length=8,

@@ -54,7 +54,7 @@ Metric = Literal[
 
 class _Strict(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, serialize_by_alias=True
     )
 
 
@@ -139,7 +139,7 @@ class GraderMessage(_Strict):
     def _only_text(cls, content: Any) -> Any:
         for part in content if isinstance(content, list) else [content]:
             kind = part.get("type") if isinstance(part, dict) else None
-            if kind in {"input_image", "input_audio"}:
+            if kind in ("input_image", "input_audio"):  # it may be an object, which no set takes
                 raise ValueError(f"parts of the type '{kind}' are not supported; use text")
         return content
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
 from service.core.errors import BadRequest, Conflict, Forbidden, NotFound
@@ -287,10 +287,10 @@ async def _shown(key: ApiKey, uses: KeyUses) -> KeyObject:
 async def rotate_key(
     project: Existing,
     key_id: str,
-    body: Annotated[RotateKey, Body(default_factory=RotateKey)],
     store: Store,
     uses: Uses,
     caller: Caller,
+    body: RotateKey | None = None,
 ) -> NewKeyObject:
     """Give an API key a new secret, which is in `value` and not shown again. The secrets before it
     stay valid for `overlap_seconds`, at most until they would have expired anyway, so that programs
@@ -304,7 +304,7 @@ async def rotate_key(
         key, secret = await store.rotate_key(
             project.id,
             key_id,
-            overlap_s=body.overlap_seconds,
+            overlap_s=(body or RotateKey()).overlap_seconds,
             check=lambda key: _require_rights(caller, key.role, "rotate"),
         )
     except Missing as e:

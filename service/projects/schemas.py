@@ -34,7 +34,7 @@ Lifetime = Annotated[int, Field(ge=1, le=10 * 366 * _DAY_S)]
 class CreateProject(BaseModel):
     """Request to create a project."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", examples=["acme"])
     limits: ProjectLimits = NO_PROJECT_LIMITS
@@ -43,7 +43,7 @@ class CreateProject(BaseModel):
 class UpdateProject(BaseModel):
     """Request to update the limits of a project. Omitted limits stay unchanged."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     limits: ProjectLimits = NO_PROJECT_LIMITS
     name: str | None = Field(
@@ -81,11 +81,12 @@ class ProjectObject(BaseModel):
 class CreateKey(BaseModel):
     """Request to create an API key."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: KeyName = Field(examples=["backend"])
     role: Role = Field(
         default=Role.MEMBER,
+        strict=False,  # a text is no member of an enum
         description="Role of the key. It cannot have more permissions than the role of the key "
         "that creates it.",
     )
@@ -109,10 +110,10 @@ class CreateKey(BaseModel):
 class UpdateKey(BaseModel):
     """Request to update an API key. Omitted fields stay unchanged."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: KeyName | None = Field(default=None, description="New name of the key.")
-    role: Role | None = Field(
+    role: Annotated[Role, Field(strict=False)] | None = Field(
         default=None,
         description="New role of the key. Neither it nor the present role can have more "
         "permissions than the role of the key that changes it.",
@@ -139,7 +140,7 @@ class UpdateKey(BaseModel):
 class RotateKey(BaseModel):
     """Request to replace the secret of an API key."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     overlap_seconds: int = Field(
         default=_DAY_S,

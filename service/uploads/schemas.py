@@ -17,7 +17,7 @@ PartId = Annotated[str, Field(max_length=80)]
 class ExpiresAfter(BaseModel):
     """Lifetime of the uploaded file, counted from its creation."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     anchor: Literal["created_at"] = Field(description="Event from which the lifetime is counted.")
     seconds: int = Field(
@@ -30,7 +30,7 @@ class ExpiresAfter(BaseModel):
 class UploadCreate(BaseModel):
     """Request to create an upload. `format` is an extension of OpenAI's schema."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     filename: str = Field(min_length=1, max_length=1024, description="Name of the resulting file.")
     purpose: Literal[
@@ -59,7 +59,7 @@ class UploadCreate(BaseModel):
 class UploadComplete(BaseModel):
     """Request to complete an upload: the parts of the file, in order."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     part_ids: list[PartId] = Field(
         max_length=MAX_PARTS, description="IDs of the parts, in file order."

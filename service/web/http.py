@@ -26,6 +26,7 @@ from service.core.errors import (
     ApiError,
     BadRequest,
     InternalError,
+    MethodNotAllowed,
     NotFound,
     Unavailable,
 )
@@ -34,6 +35,7 @@ from service.core.redis import REDIS_ERRORS, Unconfirmed, batched, why
 from service.core.storage import StorageError, StorageFull
 from service.core.storage_errors import no_room
 from service.web import safe_headers
+from service.web.allowed_methods import allowed_methods
 from service.web.openai_only import instead
 from service.web.validation import from_validation
 
@@ -120,7 +122,9 @@ def install_error_handlers(app: FastAPI) -> None:
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         kind = BY_STATUS.get(error.status_code, BadRequest)
         code = "unknown_url" if kind is NotFound else None
-        found = kind(_http_message(request, error), code=code, headers=error.headers)
+        methods = allowed_methods(app.routes, request.scope) if kind is MethodNotAllowed else []
+        headers = {"allow": ", ".join(methods)} if methods else error.headers
+        found = kind(_http_message(request, error, methods), code=code, headers=headers)
         return JSONResponse(found.body(), error.status_code, headers=found.headers)
 
     async def away(_: Request, error: Exception) -> JSONResponse:
@@ -168,12 +172,13 @@ def answer(error: ApiError) -> JSONResponse:
     return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
 
 
-def _http_message(request: Request, error: HTTPException) -> str:
+def _http_message(request: Request, error: HTTPException, methods: Sequence[str]) -> str:
     path = request.url.path[:200]
     if error.status_code == 404:
         return f"Unknown request URL: {request.method} {path}.{_hint(path)}"
     if error.status_code == 405:
-        return f"Method {request.method} is not allowed on {path}."
+        use = f"; use {' or '.join(methods)}" if methods else ""
+        return f"Method {request.method} is not allowed on {path}{use}."
     return str(error.detail)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Depends, Query
 
 from service.core.errors import BadRequest, Conflict, NotFound, Unavailable
 from service.core.records import Missing
@@ -193,15 +193,13 @@ async def delete_endpoint(
     openapi_extra=needs(Permission.WEBHOOKS_WRITE),
 )
 async def rotate_secret(
-    body: Annotated[RotateWebhookEndpointSecret, Body(default_factory=RotateWebhookEndpointSecret)],
-    endpoint: Existing,
-    store: Store,
+    endpoint: Existing, store: Store, body: RotateWebhookEndpointSecret | None = None
 ) -> WebhookEndpointWithSecretObject:
     """Replace the signing secret immediately. All later requests, including retries, are signed
     with the new secret, and for 24 hours also with the old one if you ask for that. The response
     contains the new secret, which is not shown again.
     """
-    keep_old = body.keep_old_secret_active_for_24_hours
+    keep_old = (body or RotateWebhookEndpointSecret()).keep_old_secret_active_for_24_hours
     try:
         changed = await store.rotate_secret(endpoint, keep_old=keep_old)
     except Missing as e:

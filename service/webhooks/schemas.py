@@ -17,13 +17,15 @@ _EXAMPLE_URL = "https://hooks.example.com/finetuned"
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
-EventTypes = Annotated[list[EventType], Field(min_length=1)]
+# Strict types of pydantic would refuse the text of an enum's member.
+EventTypeName = Annotated[EventType, Field(strict=False)]
+EventTypes = Annotated[list[EventTypeName], Field(min_length=1)]
 
 
 class CreateWebhookEndpoint(BaseModel):
     """Request to create a webhook endpoint."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Name = Field(description="Name of the endpoint.")
     url: Url = Field(
@@ -36,7 +38,7 @@ class CreateWebhookEndpoint(BaseModel):
 class UpdateWebhookEndpoint(BaseModel):
     """Request to update a webhook endpoint. Omitted fields remain unchanged."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Name | None = Field(default=None, description="New name.")
     url: Url | None = Field(
@@ -53,7 +55,7 @@ class UpdateWebhookEndpoint(BaseModel):
 class RotateWebhookEndpointSecret(BaseModel):
     """Request to rotate a signing secret."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     keep_old_secret_active_for_24_hours: bool = Field(
         default=False,
@@ -66,9 +68,9 @@ class TestWebhookEndpoint(BaseModel):
     """Request to test a webhook endpoint."""
 
     __test__ = False  # keeps pytest from collecting the class
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    event_type: EventType = Field(description="Type of the sample event.")
+    event_type: EventTypeName = Field(description="Type of the sample event.")
 
 
 class WebhookEndpointObject(BaseModel):

@@ -120,6 +120,12 @@ async def test_graders_are_validated(sdk: Any, grader: dict[str, Any]) -> None:
         ),
         ({**LABEL, "model": "gpt-9"}, "grader.model", "model_not_found"),
         ({"type": "regex", "name": "r"}, "grader.type", "invalid_value"),
+        (
+            {**JUDGE, "input": [{"role": "user", "content": [{"type": {}, "text": ""}]}]},
+            "grader.input.0.content.0.type",
+            "invalid_value",
+        ),
+        ({**SIMILAR, "pass_threshold": False}, "grader.pass_threshold", "invalid_value"),
     ],
 )
 async def test_wrong_graders_are_refused_by_both(

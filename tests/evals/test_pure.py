@@ -118,6 +118,8 @@ def test_prompts():
     check(reference, schema)
     chat = [{"role": "tool", "content": "7", "tool_call_id": "c"}]
     assert render(reference, {"a": {"chat": chat}}) == chat
+    with pytest.raises(PromptFailed, match="is not a text"):
+        render(reference, {"a": {"chat": [{"role": "user", "content": [{"type": []}]}]}})
     with pytest.raises(PromptFailed, match="more than 256"):
         render(reference, {"a": {"chat": chat * 257}})
 

@@ -236,6 +236,7 @@ def run_with(**changes: Any) -> dict[str, Any]:
          None, "input_image"),
         ({"source": {"type": "stored_completions"}}, 400, None, "not stored here"),
         ({"source": {"type": "responses"}, "type": "responses"}, 400, None, "not stored here"),
+        ({"source": {"type": {}}}, 400, None, "expected one of"),
         ({"source": {"type": "file_content", "content": []}}, 400, None, "at least 1"),
         ({"source": {"type": "file_id", "id": "file-" + "z" * 24}}, 404,
          "data_source.source.id", "No such File"),

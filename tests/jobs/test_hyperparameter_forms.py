@@ -68,7 +68,7 @@ def record(method: str, **fields) -> JobRecord:
 def test_every_value_of_a_request_reaches_the_trainer(method, tmp_path):
     values = {name: VALUES[name] for name in RESOLVED[method].model_fields}
     options = {"type": method, method: {"hyperparameters": values}}
-    body = CreateJob(model="m", training_file="file-a", method=options)
+    body = CreateJob.model_validate({"model": "m", "training_file": "file-a", "method": options})
     job = record(method, hyperparameters=requested_hyperparameters(body))
     job = JobRecord.model_validate_json(job.model_dump_json())
     chosen = resolve(

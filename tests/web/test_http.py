@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +18,9 @@ from pydantic import SecretStr
 from service.app import create_app
 from tests.conftest import Api, running
 from tests.http_server import http_server
+
+ROOT = Path(__file__).parents[2]
+METHODS = {"OPTIONS", "PATCH", "PUT", "DELETE", "POST", "GET"}
 
 
 @pytest.mark.parametrize(
@@ -129,3 +135,26 @@ async def test_metrics_label_routes_not_paths(http):
     assert 'route="/v1/files/{file_id}"' in text
     assert "file-abc" not in text
     assert "whatever" not in text
+
+
+def served(path: str, described: dict[str, set[str]]) -> set[str]:
+    """The methods of all templates that match a path: `merge` may also be the ID of a file."""
+    return {
+        method
+        for template, methods in described.items()
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path)
+        for method in methods
+    }
+
+
+async def test_undeclared_methods_are_405_and_allow_names_the_declared_ones(http):
+    document = json.loads((ROOT / "openapi.json").read_text("utf-8"))
+    described = {path: {*map(str.upper, methods)} for path, methods in document["paths"].items()}
+    for template, methods in described.items():
+        path = re.sub(r"\{\w+\}", "x", template)
+        for method in {"OPTIONS", "PATCH", "PUT", "DELETE", "POST", "GET"} - served(
+            path, described
+        ):
+            answer = await http.request(method, path)
+            assert answer.status_code == 405, (method, path)
+            assert answer.headers["allow"].split(", ") == sorted(methods), (method, path)

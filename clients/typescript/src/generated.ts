@@ -11982,7 +11982,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["CleanRequest"];
+                "application/json": components["schemas"]["CleanRequest"] | null;
             };
         };
         responses: {
@@ -13890,6 +13890,16 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_ModelObject_"];
                 };
             };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             401: components["responses"]["Error401"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -15316,7 +15326,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["RotateKey"];
+                "application/json": components["schemas"]["RotateKey"] | null;
             };
         };
         responses: {
@@ -15553,7 +15563,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["UpdateEval"];
+                "application/json": components["schemas"]["UpdateEval"] | null;
             };
         };
         responses: {
@@ -16906,7 +16916,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["RotateWebhookEndpointSecret"];
+                "application/json": components["schemas"]["RotateWebhookEndpointSecret"] | null;
             };
         };
         responses: {

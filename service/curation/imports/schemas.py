@@ -14,7 +14,7 @@ from service.curation.records import Task, TaskFailure, TaskState
 class CreateModelImport(BaseModel):
     """Request to import an adapter that was trained elsewhere."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     file: str = Field(
         max_length=128,

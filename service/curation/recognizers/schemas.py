@@ -33,7 +33,7 @@ Term = Annotated[str, Field(max_length=200), AfterValidator(_is_there)]
 class SetRecognizer(BaseModel):
     """Request to set a recognizer: `pattern`, `terms`, or both."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     pattern: Pattern | None = Field(
         default=None,

@@ -47,7 +47,7 @@ class DiffRowObject(BaseModel):
 class FileToMerge(BaseModel):
     """A file to merge, and how many of its rows to take."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     file_id: Annotated[str, Field(max_length=128)] = Field(
         description="ID of the file, which has the purpose `fine-tune`."
@@ -66,7 +66,7 @@ class FileToMerge(BaseModel):
 class MergeRequest(BaseModel):
     """Files to merge, and options."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     files: Annotated[list[FileToMerge], Field(min_length=2, max_length=20)] = Field(
         description="Files to merge. Their rows have one format, such as chats or prompts for "

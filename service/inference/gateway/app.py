@@ -121,7 +121,8 @@ class Gateway:
         if exchange.scope["method"] != "POST":
             what = instead(exchange.scope["path"].removeprefix("/v1/"))
             raise MethodNotAllowed(
-                f"Method {exchange.scope['method']} is not allowed here; use POST. {what}".rstrip()
+                f"Method {exchange.scope['method']} is not allowed here; use POST. {what}".rstrip(),
+                headers={"allow": "POST"},
             )
         headers = exchange.headers
         authorization = headers.get(b"authorization", b"").decode("latin-1")

@@ -123,7 +123,7 @@ class ChatMessage(_Open):
 class ThinkingSwitches(BaseModel):
     """Switches of models that think, as the chat templates of their base models read them."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     enable_thinking: bool | Absent = Field(
         default=None, description="Whether to think before the answer: Qwen, GLM and Nemotron."

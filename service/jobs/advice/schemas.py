@@ -14,7 +14,7 @@ from service.jobs.schemas.estimates import EstimateObject
 class CreateAdvice(BaseModel):
     """Request for advice before a training."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     training_file: str = Field(
         min_length=1, max_length=128, examples=["file-abc123"], description="ID of the file."

@@ -19,7 +19,7 @@ _MOST_MIXED: Final = 8
 class MixedFile(BaseModel):
     """A file whose rows are mixed with those of the training file. Not part of OpenAI's API."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     file: str = Field(
         min_length=1,
@@ -42,7 +42,7 @@ class MixedFile(BaseModel):
 class CreateJob(BaseModel):
     """Request body for creating a fine-tuning job."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     model: str = Field(
         min_length=1,

@@ -33,7 +33,7 @@ _Tags = Annotated[dict[_TagKey, _TagValue], Field(max_length=16), AfterValidator
 class MlflowSettings(BaseModel):
     """Settings of the MLflow run that receives the metrics of a job."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     experiment_name: _Name = Field(
         description="Name of the experiment. It is created if it does not exist.",
@@ -59,7 +59,7 @@ class MlflowSettings(BaseModel):
 class MlflowIntegration(BaseModel):
     """MLflow integration of a job. Not part of OpenAI's API."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     type: Literal["mlflow"] = Field(description="Type of the integration.")
     mlflow: MlflowSettings = Field(description="Settings of the run.")
@@ -68,7 +68,7 @@ class MlflowIntegration(BaseModel):
 class WandbSettings(BaseModel):
     """Settings of a Weights & Biases run, as in OpenAI's API."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     project: str = Field(min_length=1, max_length=200, description="Name of the project.")
     entity: str | None = Field(default=None, max_length=200, description="Team or user.")
@@ -81,7 +81,7 @@ class WandbSettings(BaseModel):
 class WandbIntegration(BaseModel):
     """Weights & Biases integration, which is rejected with the code `unsupported_integration`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     type: Literal["wandb"] = Field(description="Type of the integration.")
     wandb: WandbSettings = Field(description="Settings of the run.")

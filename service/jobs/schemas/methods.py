@@ -75,7 +75,7 @@ HYPERPARAMETERS: Final[Mapping[OfferedMethod, type[Requested]]] = {
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class SupervisedMethod(_Strict):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
+from starlette.convertors import Convertor, register_url_convertor
 
 from service.core.errors import ApiError, BadRequest, Conflict, NotFound
 from service.core.records import Missing
@@ -31,6 +32,21 @@ from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
+
+
+class _AliasName(Convertor[str]):
+    """A name in a path, which may contain `/` but does not end as the paths about aliases do."""
+
+    regex = "(?:(?!/(?:history|rollback)$).)+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("alias", _AliasName())
 
 
 def _expected(
@@ -92,7 +108,7 @@ async def list_aliases(
 
 
 @router.get(
-    "/{name:path}/history",
+    "/{name:alias}/history",
     operation_id="listAliasHistory",
     summary="List an alias's changes",
     openapi_extra=needs(Permission.ALIASES_READ),
@@ -105,7 +121,7 @@ async def list_history(name: str, caller: Caller, store: Store) -> ListOf[AliasC
 
 
 @router.post(
-    "/{name:path}/rollback",
+    "/{name:alias}/rollback",
     operation_id="rollbackAlias",
     summary="Roll back an alias",
     responses=_WITH_ETAG,
@@ -139,7 +155,7 @@ async def rollback_alias(
 
 
 @router.get(
-    "/{name:path}",
+    "/{name:alias}",
     operation_id="retrieveAlias",
     summary="Retrieve an alias",
     responses=_WITH_ETAG,
@@ -153,7 +169,7 @@ async def retrieve_alias(
 
 
 @router.put(
-    "/{name:path}",
+    "/{name:alias}",
     operation_id="setAlias",
     summary="Set an alias",
     responses=_WITH_ETAG,
@@ -192,7 +208,7 @@ async def set_alias(
 
 
 @router.delete(
-    "/{name:path}",
+    "/{name:alias}",
     operation_id="deleteAlias",
     summary="Delete an alias",
     openapi_extra=needs(Permission.ALIASES_WRITE),

@@ -41,7 +41,7 @@ Gate = Annotated[
 class TargetShare(BaseModel):
     """A target model and its share of the requests."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: ModelName = Field(description="Name of a base model or a trained model.")
     weight: Annotated[StrictInt, Field(ge=1, le=100)] = Field(
@@ -54,6 +54,7 @@ class SetAlias(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={
             "examples": [
                 {"model": _EXAMPLE.format("1x2y3z4a5b6c")},

@@ -31,7 +31,7 @@ def _auto(description: str) -> Any:
 
 
 class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class EarlyStopping(_Options):

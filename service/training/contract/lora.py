@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +14,7 @@ EMBEDDING_NAMES: Final = frozenset(
     {"lm_head", "embed_tokens", "embed_in", "embed_out", "wte", "wpe", "output_layer"}
 )
 _DEFAULT_RANK: Final = 16
+_Modules = Annotated[tuple[str, ...], Field(strict=False)]  # a list is no tuple
 
 
 class LoraOptions(BaseModel):
@@ -26,7 +27,7 @@ class LoraOptions(BaseModel):
     exported, but not served.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     r: int | Literal["auto"] = Field(
         default="auto",
@@ -39,7 +40,7 @@ class LoraOptions(BaseModel):
     dropout: float = Field(
         default=0.0, ge=0, lt=1, description="Dropout probability of the adapter."
     )
-    target_modules: Literal["all-linear"] | tuple[str, ...] | None = Field(
+    target_modules: Literal["all-linear"] | _Modules | None = Field(
         default=None,
         description='Names of the modules to adapt, up to 32. Defaults to `"all-linear"`.',
     )

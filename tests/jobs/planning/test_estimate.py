@@ -78,14 +78,15 @@ def gpu(gib: float) -> Capacity:
 
 
 def training(**fields: object) -> Training:
-    chosen = RESOLVED["supervised"](
-        batch_size=8,
-        n_epochs=3,
-        max_seq_length=2048,
-        learning_rate_multiplier=1,
-        learning_rate=1e-4,
-        lora={"r": 16, "alpha": 32},
-    ).model_copy(update=fields)
+    values = {
+        "batch_size": 8,
+        "n_epochs": 3,
+        "max_seq_length": 2048,
+        "learning_rate_multiplier": 1,
+        "learning_rate": 1e-4,
+        "lora": {"r": 16, "alpha": 32},
+    }
+    chosen = RESOLVED["supervised"].model_validate(values).model_copy(update=fields)
     return Training(chosen, "supervised", longest=2048, tokens_at_once=8192)
 
 

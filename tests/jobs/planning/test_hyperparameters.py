@@ -57,7 +57,7 @@ def test_what_is_asked_is_kept_and_needs_no_reason():
         "quantization": "none",
     }
     resolved = resolve(asked, rows=1000, context_length=8192)
-    expected = RESOLVED["supervised"](**asked, learning_rate_multiplier=1.0)
+    expected = RESOLVED["supervised"].model_validate({**asked, "learning_rate_multiplier": 1.0})
     assert resolved.chosen == expected
     assert resolved.reasons == ()
 

@@ -65,6 +65,7 @@ async def _refused(world: World, model: str) -> None:
 async def models(world: World, base: str, trained: list[str]) -> None:
     """List, retrieve and delete models. The alias from `aliases` points at one."""
     await world.call("listModels", "all")
+    await world.call("listModels", expect=400, query={"limit": 0})
     for name, summary, model in (
         ("base", "Base model", base),
         ("trained", "Trained model", trained[0]),
