@@ -56,6 +56,7 @@ _OF_NO_INTEREST = (
     "finetuned:workers",
     "idempotency",
     "storage-",  # counters, which the first object of a project creates
+    "signing-key",  # created once
 )
 
 
