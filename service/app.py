@@ -322,6 +322,7 @@ def find_principal(projects: Projects) -> Callable[[str], Awaitable[Principal | 
             networks=None if key.allowed_ips is None else tuple(map(network, key.allowed_ips)),
             key_limits=key.limits,
             project_limits=project.limits,
+            is_archived=project.archived_at is not None,
         )
 
     return find

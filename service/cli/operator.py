@@ -27,7 +27,7 @@ from service.models.inspect import ModelRefused
 from service.models.reasoning import ReasoningParsers
 from service.models.sources.found import Report
 from service.models.tools import ToolCallParsers
-from service.projects.records import KeyRevoked, Project, Projects, Role, digest_of
+from service.projects.records import KeyRevoked, NameTaken, Project, Projects, Role, digest_of
 from service.standalone.layout import DataLayout
 from service.standalone.services import running_store
 from service.training.model.stored_weights import read_config, unquantizable, untrainable
@@ -191,7 +191,10 @@ async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -
 async def _project(projects: Projects, name: str, role: str) -> Project:
     if role not in set(Role):
         raise ValueError(f"no such role: {role}; the roles are {', '.join(Role)}")
-    return await projects.by_name(name) or await projects.create(name)
+    try:
+        return await projects.by_name(name) or await projects.create(name)
+    except NameTaken as e:
+        raise ValueError(f"the project {name} was deleted, and names are never used again") from e
 
 
 async def gc(data_dir: Path | None, *, dry_run: bool, older_than_s: int) -> Iterator[str]:

@@ -85,7 +85,7 @@ return 1
 """
 
 LimitOf = Callable[[str], Awaitable[int | None]]
-"""Returns the quota of a project in bytes; None if there is none."""
+"""Returns the quota of a project in bytes; None if there is none. May raise QuotaReached."""
 
 
 async def _no_limit(_project_id: str) -> None:
@@ -93,14 +93,7 @@ async def _no_limit(_project_id: str) -> None:
 
 
 class QuotaReached(Exception):
-    """A write would exceed the quota of its project."""
-
-    def __init__(self, used: int, limit: int, wanted: int) -> None:
-        super().__init__(
-            f"The project uses {used} bytes of its storage quota of {limit} bytes, and this needs "
-            f"{wanted} more. Delete files, exports, jobs or models of the project, or ask an "
-            "administrator to raise 'storage_bytes' in the project's limits."
-        )
+    """A write would exceed the quota of its project, or the project is gone."""
 
 
 class StorageUse:
@@ -182,7 +175,8 @@ class StorageUse:
 
     async def grow(self, write: Write, size: int) -> None:
         """Reserve more bytes for a write. Raises QuotaReached."""
-        limit = await self._limit(write.project_id) if write.is_limited else None
+        limit = await self._limit(write.project_id)
+        limit = limit if write.is_limited else None
         used = await self._counted(
             write.project_id,
             self._grow,
@@ -194,7 +188,11 @@ class StorageUse:
             write.member,
         )
         if limit is not None and used is not None and used >= 0:
-            raise QuotaReached(used, limit, size)
+            raise QuotaReached(
+                f"The project uses {used} bytes of its storage quota of {limit} bytes, and this "
+                f"needs {size} more. Delete files, exports, jobs or models of the project, or ask "
+                "an administrator to raise 'storage_bytes' in the project's limits."
+            )
 
     async def settle(self, write: Write, size: int) -> None:
         """End a write of this many bytes, or of 0 if it was undone."""

@@ -40,7 +40,9 @@ INSTALLATION = "-"
 SECRET_PREFIX = "sk-ft-"  # noqa: S105 - prefix shared by all keys
 MAX_OLD_SECRETS = 10
 NAME_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
-_NAMES = f"{PREFIX}:project-names"
+NAMES = f"{PREFIX}:project-names"
+NAMES_GONE = f"{PREFIX}:project-names-gone"  # of deleted projects: names are never used twice
+DELETING = f"{PREFIX}:projects-deleting"
 _REVOKED = f"{PREFIX}:key-digests-revoked"  # kept forever: a chosen secret may be sent again
 
 
@@ -49,6 +51,9 @@ class Project(Record):
 
     name: str
     limits: StoredProjectLimits = NO_PROJECT_LIMITS
+    archived_at: int | None = None
+    """When its keys became invalid for good; also set if it is being deleted."""
+    deleting_since: int | None = None
 
 
 class OldSecret(Stored):
@@ -107,6 +112,13 @@ class ApiKey(Record):
         return self.model_copy(update=change)
 
 
+class ProjectArchived(ValueError):
+    """The project is archived, so it gets no more keys."""
+
+    def __init__(self) -> None:
+        super().__init__("the project is archived, so it gets no more keys")
+
+
 class NameTaken(Exception):
     """A project with this name exists or existed."""
 
@@ -163,7 +175,9 @@ class Projects:
         """
 
         async def decide(pipe: Pipeline) -> tuple[Project, Write]:
-            owner = await reply(pipe.hget(_NAMES, project.name))
+            if await reply(pipe.sismember(NAMES_GONE, project.name)):
+                raise NameTaken(project.name)
+            owner = await reply(pipe.hget(NAMES, project.name))
             new = project if owner is None else project.model_copy(update={"id": text(owner)})
             if new.id != project.id and not adopts:
                 raise NameTaken(project.name)
@@ -173,18 +187,19 @@ class Projects:
             return new, partial(write, new)
 
         def write(new: Project, pipe: Pipeline) -> None:
-            pipe.hset(_NAMES, new.name, new.id)
+            pipe.hset(NAMES, new.name, new.id)
             self.projects.add(pipe, new)
 
-        return await commit(self.redis, [_NAMES], decide)
+        return await commit(self.redis, [NAMES, NAMES_GONE], decide)
 
     async def get(self, project_id: str) -> Project | None:
         """The project with this ID, or None."""
         return await self.projects.get(INSTALLATION, project_id)
 
-    async def all_ids(self) -> list[str]:
-        """Return the IDs of all projects, oldest first."""
-        return await self.projects.ids(INSTALLATION)
+    async def kept_ids(self) -> list[str]:
+        """Return the IDs of all projects that are not being deleted, oldest first."""
+        deleting = {text(member) for member in await reply(self.redis.hkeys(DELETING))}
+        return [i for i in await self.projects.ids(INSTALLATION) if i not in deleting]
 
     async def oldest(self, most: int) -> list[Project]:
         """Return the oldest projects, `most` at most."""
@@ -192,19 +207,50 @@ class Projects:
 
     async def by_name(self, name: str) -> Project | None:
         """The project with this name, or None."""
-        project_id = await reply(self.redis.hget(_NAMES, name))
+        project_id = await reply(self.redis.hget(NAMES, name))
         return None if project_id is None else await self.get(text(project_id))
 
     async def limit(self, project_id: str, change: ProjectLimits) -> Project:
         """Update the limits given in `change`, effective on all replicas. Raises Missing."""
-        return await self.projects.update(
-            INSTALLATION,
+        return await self._change(
             project_id,
             lambda project: project.model_copy(update={"limits": project.limits.changed(change)}),
-            also=lambda pipe, _: invalidation.publish(
-                pipe, invalidation.InvalidationKind.PROJECT, project_id, project_id
-            ),
         )
+
+    async def archive(self, project_id: str) -> Project:
+        """Make all keys of a project invalid for good, on all replicas. Raises Missing."""
+        return await self._change(project_id, _archived)
+
+    async def begin_deletion(self, project_id: str) -> Project:
+        """Archive a project, and have the reconciler delete all that it has. Raises Missing."""
+
+        def deleting(project: Project) -> Project:
+            since = project.deleting_since or ids.now_s()
+            return _archived(project).model_copy(update={"deleting_since": since})
+
+        return await self._change(
+            project_id, deleting, lambda pipe: pipe.hsetnx(DELETING, project_id, "")
+        )
+
+    async def objects_left(self, project_id: str) -> int | None:
+        """Return how many objects a project has that is being deleted; None if not counted yet."""
+        left = await reply(self.redis.hget(DELETING, project_id))
+        return int(left) if left else None
+
+    async def _change(
+        self,
+        project_id: str,
+        change: Callable[[Project], Project],
+        more: Callable[[Pipeline], object] = lambda _: None,
+    ) -> Project:
+        """Change a project, effective on all replicas. Raises Missing."""
+
+        def also(pipe: Pipeline, _: Project) -> None:
+            more(pipe)
+            kind = invalidation.InvalidationKind.PROJECT
+            invalidation.publish(pipe, kind, project_id, project_id)
+
+        return await self.projects.update(INSTALLATION, project_id, change, also=also)
 
     async def change_key(
         self, project_id: str, key_id: str, change: Callable[[ApiKey], ApiKey]
@@ -234,8 +280,11 @@ class Projects:
     ) -> tuple[ApiKey, str]:
         """Create a key and return it with its secret, which cannot be retrieved again.
 
-        The secret is random unless given. Raises KeyRevoked for the secret of a revoked key.
+        The secret is random unless given. Raises KeyRevoked for the secret of a revoked key, and
+        ProjectArchived.
         """
+        if project.archived_at is not None:
+            raise ProjectArchived
         if secret is None:
             secret = _new_secret()
         elif await reply(self.redis.sismember(_REVOKED, digest_of(secret))):
@@ -326,6 +375,10 @@ class Projects:
         key = await self.keys.get(project_id, key_id)
         project = await self.get(project_id)
         return (key, project) if key and project else None
+
+
+def _archived(project: Project) -> Project:
+    return project.model_copy(update={"archived_at": project.archived_at or ids.now_s()})
 
 
 def _pointers(digest: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from service.projects.records import (
     ApiKey,
     NameTaken,
     Project,
+    ProjectArchived,
     Projects,
     Role,
     TooManySecrets,
@@ -74,6 +75,15 @@ def _require_rights(caller: Principal, role: Role, doing: str) -> None:
         )
 
 
+def _archived(project: Project) -> Conflict:
+    return Conflict(
+        f"The project '{project.name}' is archived, so it gets no more keys. Create another "
+        "project.",
+        param="project_id",
+        code="project_archived",
+    )
+
+
 def _require_inference(role: Role, models: object) -> None:
     if models is not None and role is not Role.INFERENCE:
         raise BadRequest(
@@ -111,15 +121,32 @@ async def create_project(body: CreateProject, store: Store, _: Caller) -> Projec
     openapi_extra=needs(Permission.ORGANIZATION_READ),
 )
 async def list_projects(
-    store: Store, use: InStorage, _: Caller, after: str | None = None, limit: Limit = 20
+    store: Store,
+    use: InStorage,
+    _: Caller,
+    after: str | None = None,
+    limit: Limit = 20,
+    include_archived: Annotated[
+        bool, Query(description="Whether to include archived projects and those being deleted.")
+    ] = False,
 ) -> ListOf[ProjectObject]:
     """List all projects of this installation, newest first."""
+    where = None if include_archived else _is_active
     try:
-        page = await store.projects.page(INSTALLATION, after=after, limit=limit)
+        page = await store.projects.page(INSTALLATION, after=after, limit=limit, where=where)
     except Missing as e:
         raise unknown_after("project") from e
     sizes = await use.totals([project.id for project in page.items])
-    return list_of(list(map(ProjectObject.of, page.items, sizes)), page.has_more)
+    left = [await _left(project, store) for project in page.items]
+    return list_of(list(map(ProjectObject.of, page.items, sizes, left)), page.has_more)
+
+
+def _is_active(project: Project) -> bool:
+    return project.archived_at is None
+
+
+async def _left(project: Project, store: Projects) -> int | None:
+    return None if project.deleting_since is None else await store.objects_left(project.id)
 
 
 @router.get(
@@ -128,9 +155,9 @@ async def list_projects(
     summary="Retrieve a project",
     openapi_extra=needs(Permission.PROJECT_READ),
 )
-async def retrieve_project(project: Existing, use: InStorage) -> ProjectObject:
+async def retrieve_project(project: Existing, store: Store, use: InStorage) -> ProjectObject:
     """Retrieve a project, the limits set for it and its bytes in storage."""
-    return await _described(project, use)
+    return await _described(project, store, use)
 
 
 @router.post(
@@ -156,12 +183,58 @@ async def update_project(
             param="name",
             code="invalid_value",
         )
-    return await _described(await store.limit(project.id, body.limits), use)
+    return await _described(await store.limit(project.id, body.limits), store, use)
 
 
-async def _described(project: Project, use: StorageUse) -> ProjectObject:
+@router.post(
+    "/{project_id}/archive",
+    operation_id="archiveProject",
+    summary="Archive a project",
+    openapi_extra=needs(Permission.ORGANIZATION_WRITE),
+)
+async def archive_project(
+    project: Existing, store: Store, use: InStorage, caller: Caller
+) -> ProjectObject:
+    """Archive a project for good: all of its keys are refused within seconds, and it gets no more
+    keys. Its data is kept, and work in progress continues. Archiving it again changes nothing.
+    """
+    _require_other(project, caller, "archive")
+    return await _described(await store.archive(project.id), store, use)
+
+
+@router.delete(
+    "/{project_id}",
+    operation_id="deleteProject",
+    summary="Delete a project",
+    openapi_extra=needs(Permission.ORGANIZATION_WRITE),
+)
+async def delete_project(
+    project: Existing, store: Store, use: InStorage, caller: Caller
+) -> ProjectObject:
+    """Delete a project with all that it has: jobs, which end, files, uploads, models, aliases,
+    exports, evals, batches, generations, webhooks, recognizers and keys. This cannot be undone.
+
+    Keys are refused within seconds. The rest is deleted in the background: the status is
+    `deleting`, and `objects_left` falls, until the project does not exist any more. Its usage is
+    kept for as long as that of others, and its name is never used again.
+    """
+    _require_other(project, caller, "delete")
+    return await _described(await store.begin_deletion(project.id), store, use)
+
+
+def _require_other(project: Project, caller: Principal, doing: str) -> None:
+    if project.id == caller.project_id:
+        raise Conflict(
+            f"A key cannot {doing} its own project. Use a key with the role 'admin' of another "
+            "project.",
+            param="project_id",
+            code="own_project",
+        )
+
+
+async def _described(project: Project, store: Projects, use: StorageUse) -> ProjectObject:
     [storage_bytes] = await use.totals([project.id])
-    return ProjectObject.of(project, storage_bytes)
+    return ProjectObject.of(project, storage_bytes, await _left(project, store))
 
 
 @router.post(
@@ -181,15 +254,18 @@ async def create_key(
     """
     _require_rights(caller, body.role, "create")
     _require_inference(body.role, body.models)
-    key, secret = await store.create_key(
-        project,
-        body.name,
-        body.role,
-        body.limits,
-        models=_tuple(body.models),
-        expires_at=_in(body.expires_in_seconds),
-        allowed_ips=_tuple(body.allowed_ips),
-    )
+    try:
+        key, secret = await store.create_key(
+            project,
+            body.name,
+            body.role,
+            body.limits,
+            models=_tuple(body.models),
+            expires_at=_in(body.expires_in_seconds),
+            allowed_ips=_tuple(body.allowed_ips),
+        )
+    except ProjectArchived as e:
+        raise _archived(project) from e
     return NewKeyObject(**KeyObject.of(key).model_dump(), value=secret)
 
 

@@ -60,22 +60,42 @@ class ProjectObject(BaseModel):
     object: Literal["organization.project"] = "organization.project"
     name: str = Field(description="Name of the project, as used in its model names.")
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
-    status: Literal["active"] = "active"
+    status: Literal["active", "archived", "deleting"] = Field(
+        description="Status of the project. The keys of a project that is archived or being "
+        "deleted are refused."
+    )
+    archived_at: int | None = Field(
+        description="Time at which the project was archived, as a Unix timestamp in seconds, or "
+        "null."
+    )
+    objects_left: int | None = Field(
+        description="Objects in storage that a project still has that is being deleted. Null for "
+        "others, and until they are counted."
+    )
     limits: ProjectLimits = Field(description="Limits set for the project.")
     storage_bytes_used: int = Field(
         description="Bytes that the project has in storage, with those of uploads in progress."
     )
 
     @classmethod
-    def of(cls, project: Project, storage_bytes: int) -> Self:
+    def of(cls, project: Project, storage_bytes: int, objects_left: int | None = None) -> Self:
         """The API object for a record."""
         return cls(
+            status=_status(project),
+            archived_at=project.archived_at,
+            objects_left=objects_left,
             id=project.id,
             name=project.name,
             created_at=project.created_at,
             limits=project.limits,
             storage_bytes_used=storage_bytes,
         )
+
+
+def _status(project: Project) -> Literal["active", "archived", "deleting"]:
+    if project.deleting_since is not None:
+        return "deleting"
+    return "active" if project.archived_at is None else "archived"
 
 
 class CreateKey(BaseModel):

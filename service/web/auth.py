@@ -38,11 +38,13 @@ class Principal:
     expires_at: int | None = None
     networks: tuple[Network, ...] | None = None
     """The addresses that requests may come from; None for all."""
+    is_archived: bool = False
+    """Whether the project is archived, so that its keys are not valid."""
 
     @cached_property
     def is_conditional(self) -> bool:
-        """Whether the key is valid only for a time or for some addresses."""
-        return self.expires_at is not None or self.networks is not None
+        """Whether the key is valid only for a time or for some addresses, or not at all."""
+        return self.expires_at is not None or self.networks is not None or self.is_archived
 
     def may(self, permission: Permission) -> bool:
         """Return whether the key's role has a permission."""
@@ -126,6 +128,12 @@ class Authenticator:
 
     def _unusable(self, principal: Principal, scope: Scope) -> Unauthenticated | None:
         """The reason why a known key is not valid for this request, or None."""
+        if principal.is_archived:
+            return Unauthenticated(
+                f"The project '{principal.project_name}' of the API key is archived. Use a key of "
+                "another project.",
+                code="project_archived",
+            )
         if principal.expires_at is not None and clock.now() >= principal.expires_at:
             expired = datetime.fromtimestamp(principal.expires_at, UTC)
             return Unauthenticated(

@@ -7,6 +7,7 @@ worker therefore compares records with queues and leases:
   an advice, an export, an evaluation run, a batch or a generation is missing, it is enqueued (arq
   rejects duplicates). Queued jobs are dispatched to free GPU workers.
 - Trials of sweeps that have waited for each other continue or are cancelled.
+- What projects have that are to be deleted is deleted.
 - What the storage has of a project is counted again if that is uncertain, and once a day.
 - Expired files, advice and exports are deleted, as are the parts of uploads that have ended, the
   outputs of cleanings that were not finished, files that were never registered, the states of
@@ -67,6 +68,7 @@ from service.jobs.sweeps.progress import advance
 from service.jobs.sweeps.records import Sweeps
 from service.models.aliases import gains
 from service.models.registry import adapter_leftovers
+from service.projects.deletion import ProjectDeletions
 from service.projects.records import Projects
 from service.uploads.records import Uploads
 from service.worker import turns
@@ -139,6 +141,9 @@ class Reconciler:
         )
         self._leases = leases
         self._projects = Projects(redis)
+        self._deletions = ProjectDeletions(
+            self._projects, files.storage, quiet_s=2 * settings.lease_s + settings.lookup_cache_s
+        )
         self._dispatcher = dispatcher
         self._on_step = on_step
         self._most_projects = settings.metrics_max_projects
@@ -224,6 +229,7 @@ class Reconciler:
             self._sweep_batches,
             self._sweep_generations,
             self._finish_erasures,
+            self._delete_projects,
             self._count_storage,
         ):
             yield step.__name__, step
@@ -333,10 +339,13 @@ class Reconciler:
     async def _sweep_generations(self) -> None:
         await self._generations.sweep(self._leases, ids.now_s())
 
+    async def _delete_projects(self) -> None:
+        await self._deletions.sweep()
+
     async def _count_storage(self) -> None:
         storage = self._files.storage
         if storage.use is not None:
-            await storage.use.recount(storage, await self._projects.all_ids())
+            await storage.use.recount(storage, await self._projects.kept_ids())
 
     async def _finish_erasures(self) -> None:
         await self._erasures.sweep()

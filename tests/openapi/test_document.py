@@ -53,6 +53,7 @@ OURS = {
     # OpenAI's administration has operationIds in kebab case, which make poor function names.
     "retrieveCaller",
     *("createProject", "listProjects", "retrieveProject", "updateProject"),
+    *("archiveProject", "deleteProject"),
     *("createApiKey", "listApiKeys", "retrieveApiKey", "updateApiKey", "rotateApiKey"),
     *("deleteApiKey", "getUsageCompletions"),
     # OpenAI's SDK has all of these except the last; its published document has none.

@@ -65,7 +65,7 @@ _OPERATIONS: Final = {
     ("admin", "project_admin", "auditor"): ("retrieveProject", "listApiKeys", "retrieveApiKey"),
     ("admin", "project_admin"): ("createApiKey", "updateApiKey", "rotateApiKey", "deleteApiKey"),
     ("admin", "auditor"): ("listProjects",),
-    ("admin",): ("createProject", "updateProject"),
+    ("admin",): ("createProject", "updateProject", "archiveProject", "deleteProject"),
 }
 
 ROLES_OF: Final = {

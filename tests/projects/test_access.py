@@ -29,6 +29,7 @@ _UNUSABLE = {
     "expired": "api_key_expired",
     "replaced": "api_key_expired",
     "elsewhere": "ip_not_authorized",
+    "archived": "project_archived",
 }
 
 
@@ -85,6 +86,9 @@ async def secrets(app: App) -> dict[str, str | None]:
             update={"old_secrets": (key.old_secrets[0].model_copy(update=shorter),)}
         ),
     )
+    old = await projects.create("old")
+    _, found["archived"] = await projects.create_key(old, "archived", Role.ADMIN)
+    await projects.archive(old.id)
     return found
 
 

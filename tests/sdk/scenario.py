@@ -282,6 +282,8 @@ class Scenario:
         assert projects.api_keys.retrieve(key["id"], **of).name == "bot"
         assert projects.api_keys.update(key["id"], **of, expires_in_seconds=60).expires_at
         assert projects.api_keys.delete(key["id"], **of).deleted
+        assert projects.archive(project.id).status == "archived"
+        assert project.id not in [one.id for one in projects.list()]
         start = int(time.time()) - 3600
         assert organization.usage.completions(start_time=start, bucket_width="1h").data
 

@@ -23,6 +23,7 @@ DIFFERS: Final = {
         "also changes the name, role, models, addresses and limits; `scopes` is refused, because "
         "a key has a role"
     ),
+    "admin.organization.projects.archive": "work in progress continues",
     "admin.organization.projects.create": "`name` is part of the names of models: `[a-z0-9-]`",
     "admin.organization.projects.list": "",
     "admin.organization.projects.retrieve": "",

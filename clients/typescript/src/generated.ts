@@ -1430,6 +1430,40 @@ export interface paths {
          *     Required permission: `organization.write`.
          */
         post: operations["updateProject"];
+        /**
+         * Delete a project
+         * @description Delete a project with all that it has: jobs, which end, files, uploads, models, aliases,
+         *     exports, evals, batches, generations, webhooks, recognizers and keys. This cannot be undone.
+         *
+         *     Keys are refused within seconds. The rest is deleted in the background: the status is
+         *     `deleting`, and `objects_left` falls, until the project does not exist any more. Its usage is
+         *     kept for as long as that of others, and its name is never used again.
+         *
+         *     Required permission: `organization.write`.
+         */
+        delete: operations["deleteProject"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/organization/projects/{project_id}/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Archive a project
+         * @description Archive a project for good: all of its keys are refused within seconds, and it gets no more
+         *     keys. Its data is kept, and work in progress continues. Archiving it again changes nothing.
+         *
+         *     Required permission: `organization.write`.
+         */
+        post: operations["archiveProject"];
         delete?: never;
         options?: never;
         head?: never;
@@ -8468,10 +8502,20 @@ export interface components {
             created_at: number;
             /**
              * Status
-             * @default active
-             * @constant
+             * @description Status of the project. The keys of a project that is archived or being deleted are refused.
+             * @enum {string}
              */
-            status?: "active";
+            status: "active" | "archived" | "deleting";
+            /**
+             * Archived At
+             * @description Time at which the project was archived, as a Unix timestamp in seconds, or null.
+             */
+            archived_at: number | null;
+            /**
+             * Objects Left
+             * @description Objects in storage that a project still has that is being deleted. Null for others, and until they are counted.
+             */
+            objects_left: number | null;
             /** @description Limits set for the project. */
             limits: components["schemas"]["ProjectLimits"];
             /**
@@ -14776,6 +14820,8 @@ export interface operations {
                  * @example 20
                  */
                 limit?: number;
+                /** @description Whether to include archived projects and those being deleted. */
+                include_archived?: boolean;
             };
             header?: never;
             path?: never;
@@ -14989,6 +15035,128 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteProject: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a project in this installation.
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
+                 */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `ProjectObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    archiveProject: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a project in this installation.
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
+                 */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `ProjectObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };

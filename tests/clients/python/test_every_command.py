@@ -63,6 +63,8 @@ USED = (
     "admin keys update {project} {key} --role inference --model tiny-base",
     "admin keys rotate {project} {key} --to new-key",
     "admin keys revoke {project} {key} --yes",
+    "admin projects archive {project} --yes",
+    "admin projects delete {project} --yes",
     "login",
     "logout",
 )

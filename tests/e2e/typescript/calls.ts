@@ -300,6 +300,8 @@ async function administration() {
   assert.deepEqual((await list(projects.apiKeys.list(project.id))).map((one) => one.id), [made.id]);
   assert.equal((await projects.apiKeys.retrieve(made.id, of)).name, "bot");
   assert((await projects.apiKeys.delete(made.id, of)).deleted);
+  const ended = await projects.create({ name: `${name}-ended` });
+  assert.equal((await projects.archive(ended.id)).status, "archived");
   const start_time = Math.floor(Date.now() / 1000) - 3600;
   assert((await usage.completions({ start_time, bucket_width: "1h" })).data.length > 0);
   return project.id;

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import StorageError
+from service.files.records import Purpose, new_record
+from service.projects.records import Role
 from tests.conftest import BASE_MODEL
 from tests.faults.actor.base import Actor, answered, key, make, one, requests, send, works
 from tests.faults.actor.files import imported_model
@@ -171,6 +176,75 @@ async def _update_project(world: World) -> None:
     await send(world, "POST", path, json=_LIMITS)
 
 
+async def _other_project(world: World) -> None:
+    """Make another project, which has a key."""
+    projects = world.app.state.projects
+    other = await projects.create("other")
+    await projects.create_key(other, "test", Role.MEMBER)
+    world.notes["other"] = other.id
+
+
+async def _used_project(world: World) -> None:
+    """Make another project, which has a key and a file."""
+    await _other_project(world)
+    file = new_record(
+        "file-other",
+        world.notes["other"],
+        filename="f",
+        purpose=Purpose.USER_DATA,
+        size=2,
+        sha256="",
+        expires_after_s=None,
+        format_=None,
+    )
+    await world.app.state.storage.put_bytes(file.content_key, b"{}")
+    await world.app.state.files.register(file)
+
+
+def _other(world: World) -> str:
+    return f"/v1/organization/projects/{world.notes['other']}"
+
+
+async def _archive_project(world: World) -> None:
+    await send(world, "POST", f"{_other(world)}/archive")
+
+
+async def _delete_project(world: World) -> None:
+    await send(world, "DELETE", _other(world))
+
+
+async def _other_is_going(world: World) -> AsyncIterator[str]:
+    project = await world.app.state.projects.get(world.notes["other"])
+    if project is not None and project.deleting_since is None:
+        yield "the project stays"
+
+
+async def _other_is_deleted(world: World) -> None:
+    """Have the deletion begin so long ago that nothing works for the project any more."""
+    await _used_project(world)
+    projects = world.app.state.projects
+    await projects.begin_deletion(world.notes["other"])
+    await projects.projects.update(
+        "-", world.notes["other"], lambda p: p.model_copy(update={"deleting_since": 1})
+    )
+
+
+async def _delete_projects(world: World) -> None:
+    with contextlib.suppress(*REDIS_ERRORS, StorageError):
+        for _ in range(3):
+            await world.worker._reconciler._deletions.sweep()
+
+
+async def _other_is_gone(world: World) -> AsyncIterator[str]:
+    for name in await world.keys():
+        if world.notes["other"] in name:
+            yield f"left of a deleted project: {name.rpartition(':')[2]}"
+    if any(world.notes["other"] in path for path in world.objects()):
+        yield "a deleted project is in storage"
+    if await world.app.state.projects.get(world.notes["other"]) is not None:
+        yield "a deleted project is still there"
+
+
 async def _update_key(world: World) -> None:
     await send(world, "POST", f"{_keys(world)}/{world.notes['key']}", json=_LIMITS)
 
@@ -305,6 +379,9 @@ MODELS = (
     requests("createProject", _create_project, check=_project_is_there),
     requests("createApiKey", _create_key),
     requests("updateProject", _update_project, check=answered(200)),
+    requests("archiveProject", _archive_project, arrange=_other_project, check=answered(200)),
+    requests("deleteProject", _delete_project, arrange=_other_project, check=_other_is_going),
+    Actor("delete-project", _delete_projects, _other_is_deleted, check=_other_is_gone),
     requests("updateApiKey", _update_key, arrange=_create_key, check=answered(200)),
     requests("rotateApiKey", _rotate_key, arrange=_create_key, check=answered(200)),
     requests("deleteApiKey", _revoke_key, arrange=_create_key, check=answered(200, 404)),

@@ -41,7 +41,20 @@ async def projects(world: World) -> str:
     await world.call("updateProject", expect=400, key="admin", path=path, json=renamed)
     await _keys(world, path)
     await _refused(world, path, limits)
+    await _ended(world)
     return path["project_id"]
+
+
+async def _ended(world: World) -> None:
+    """Archive a project and delete it, and try that with the caller's own."""
+    made = await world.call("createProject", key="admin", json={"name": "old-shop"})
+    path = {"project_id": made.json()["id"]}
+    await world.call("archiveProject", "archived", key="admin", path=path)
+    await world.call("createApiKey", expect=409, key="admin", path=path, json={"name": "new"})
+    await world.call("deleteProject", "deleting", key="admin", path=path)
+    own = (await world.call("retrieveCaller", key="admin", cut=_unused)).json()["project"]["id"]
+    for operation in ("archiveProject", "deleteProject"):
+        await world.call(operation, expect=409, key="admin", path={"project_id": own})
 
 
 async def _keys(world: World, path: dict[str, str]) -> None:
@@ -104,6 +117,8 @@ async def _refused(world: World, path: dict[str, str], limits: dict[str, Any]) -
         "listProjects": ({}, None),
         "retrieveProject": (path, None),
         "updateProject": (path, limits),
+        "archiveProject": (path, None),
+        "deleteProject": (path, None),
         "createApiKey": (path, key),
         "listApiKeys": (path, None),
         "updateApiKey": (one, limits),

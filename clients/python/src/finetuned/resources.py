@@ -313,6 +313,8 @@ class Projects(Resource):
     create = method(admin.create_project)
     retrieve = method(admin.retrieve_project)
     limit = method(admin.limit_project)
+    archive = method(admin.archive_project)
+    delete = method(admin.delete_project)
 
 
 class AsyncProjects(AsyncResource):
@@ -322,6 +324,8 @@ class AsyncProjects(AsyncResource):
     create = async_method(admin.create_project)
     retrieve = async_method(admin.retrieve_project)
     limit = async_method(admin.limit_project)
+    archive = async_method(admin.archive_project)
+    delete = async_method(admin.delete_project)
 
 
 class Keys(Resource):

@@ -2052,7 +2052,18 @@ class ProjectObject(Model):
     """
     Creation time, as a Unix timestamp in seconds.
     """
-    status: Literal["active"] = "active"
+    status: Literal["active", "archived", "deleting"]
+    """
+    Status of the project. The keys of a project that is archived or being deleted are refused.
+    """
+    archived_at: int | None
+    """
+    Time at which the project was archived, as a Unix timestamp in seconds, or null.
+    """
+    objects_left: int | None
+    """
+    Objects in storage that a project still has that is being deleted. Null for others, and until they are counted.
+    """
     limits: ProjectLimits
     """
     Limits set for the project.

@@ -18,9 +18,12 @@ Wanted = Limits | ProjectLimits | Mapping[str, Any]
 KeyRole = Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
 
 
-def list_projects(*, limit: int | None = None, after: str | None = None) -> Items[ProjectObject]:
+def list_projects(
+    *, include_archived: bool | None = None, limit: int | None = None, after: str | None = None
+) -> Items[ProjectObject]:
     """List all projects of the installation, newest first."""
-    return listed(ProjectObject, at(*_PROJECTS), limit=limit, after=after)
+    params = body_of(include_archived=include_archived)
+    return listed(ProjectObject, at(*_PROJECTS), limit=limit, after=after, params=params)
 
 
 def create_project(name: str, *, limits: Wanted | None = None) -> Flow[ProjectObject]:
@@ -43,6 +46,17 @@ def limit_project(project_id: str, limits: Wanted) -> Flow[ProjectObject]:
         "POST", at(*_PROJECTS, project_id), json=body_of(limits=limits), repeatable=True
     )
     return fetch(ProjectObject, request)
+
+
+def archive_project(project_id: str) -> Flow[ProjectObject]:
+    """Archive a project for good: its keys are refused. Its data is kept."""
+    request = Request("POST", at(*_PROJECTS, project_id, "archive"), repeatable=True)
+    return fetch(ProjectObject, request)
+
+
+def delete_project(project_id: str) -> Flow[ProjectObject]:
+    """Delete a project with all that it has, in the background. This cannot be undone."""
+    return fetch(ProjectObject, Request("DELETE", at(*_PROJECTS, project_id)))
 
 
 def list_keys(

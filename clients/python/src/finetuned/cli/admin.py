@@ -17,7 +17,7 @@ from finetuned.cli.options import App
 from finetuned.cli.output import Json, Out, Wide, when
 from finetuned.cli.session import client, confirm
 from finetuned.cli.tables import Column
-from finetuned.types import Limits, NewKeyObject, ProjectLimits
+from finetuned.types import Limits, NewKeyObject, ProjectLimits, ProjectObject
 
 app = App(
     help="Manage projects and keys. Requires a key with the role admin or project_admin.",
@@ -58,6 +58,7 @@ SecretTo = Annotated[
         metavar="PATH|-",
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation.")]
 Amount = Annotated[
     str | None, typer.Option(help="A number, 'unlimited', or 'default'.", metavar="N")
 ]
@@ -127,6 +128,29 @@ def limit_project(
         out.value(project)
     else:
         out.line(f"{project.id}  {_limits(project.limits)}")
+
+
+@projects.command("archive")
+def archive_project(project_id: ProjectId, yes: Yes = False, as_json: Json = False) -> None:
+    """Archive a project for good: its keys are refused. Its data is kept."""
+    confirm(f"Archive the project {project_id}? Its keys are refused for good.", yes=yes)
+    with client() as server:
+        _show_status(server.admin.projects.archive(project_id), Out(as_json))
+
+
+@projects.command("delete")
+def delete_project(project_id: ProjectId, yes: Yes = False, as_json: Json = False) -> None:
+    """Delete a project with all that it has. This cannot be undone."""
+    confirm(f"Delete the project {project_id} with all that it has?", yes=yes)
+    with client() as server:
+        _show_status(server.admin.projects.delete(project_id), Out(as_json))
+
+
+def _show_status(project: ProjectObject, out: Out) -> None:
+    if out.json:
+        out.value(project)
+    else:
+        out.line(f"{project.id}  {project.status}")
 
 
 @keys.command("list")
@@ -253,7 +277,7 @@ def update_key(
 def revoke_key(
     project_id: ProjectId,
     key_id: KeyId,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Revoke a key. It stops working everywhere within seconds."""
