@@ -7,6 +7,7 @@ is both a greeting and the morning) only at the start of a text.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 # Removed at the start of a text, repeatedly.
 _LEADING = """
@@ -74,22 +75,38 @@ _JAPANESE_REQUEST = (
     "もらえませんか|いただきたい(?:の)?です(?:が)?|いただき|欲しいです|ほしいです"
 )
 
-Replacements = tuple[tuple[re.Pattern[str], str], ...]
-"""Polite phrases and endings, and what they become."""
+
+class Replacement(NamedTuple):
+    """Polite phrases or endings, and what they become, in texts that contain one of `signs`.
+
+    To look for the signs takes a tenth of the time that a search for the pattern takes.
+    """
+
+    pattern: re.Pattern[str]
+    replacement: str
+    signs: tuple[str, ...] = ("",)
+
+
+Replacements = tuple[Replacement, ...]
+
 
 THAI: Replacements = (
-    (
+    Replacement(
         re.compile(
             "สวัสดี(?:ตอนเช้า)?|ขอบคุณ(?:มาก)?|ขอบพระคุณ|รบกวน|ขอสอบถาม|อยากทราบว่า|อยากสอบถาม|ขอถาม|กรุณา|โปรด|"
             f"หน่อย|{_THAI_ENDING}|นะ(?:{_THAI_ENDING})|จ้ะ|จ้า|แอดมิน"
         ),
         "",
     ),
-    (re.compile("(?:หรือเปล่า|หรือไม่|รึเปล่า|ไหม|มั้ย|หรือยัง)(?= |$)"), "ไหม"),
-    (re.compile("(?<=[\u0e00-\u0e7f]) +(?=[\u0e00-\u0e7f])"), ""),
+    Replacement(
+        re.compile("(?:หรือเปล่า|หรือไม่|รึเปล่า|ไหม|มั้ย|หรือยัง)(?= |$)"),
+        "ไหม",
+        ("หรือ", "รึเ", "ไหม", "มั้ย"),
+    ),
+    Replacement(re.compile("(?<=[\u0e00-\u0e7f]) +(?=[\u0e00-\u0e7f])"), "", (" ",)),
 )
 JAPANESE: Replacements = (
-    (
+    Replacement(
         re.compile(
             "お世話になっております|お世話になります|こんにちは|こんばんは|おはようございます?|はじめまして|もしもし|恐れ入りますが|恐縮ですが|"
             "失礼ですが|失礼します|すみません(?:が)?|すいません|申し訳ありませんが|ありがとうございま(?:す|した)|ありがとう|"
@@ -103,10 +120,10 @@ JAPANESE: Replacements = (
         ),
         "",
     ),
-    (re.compile("(?<=[\u3040-\u9fff]) +(?=[\u3040-\u9fff])"), ""),
+    Replacement(re.compile("(?<=[\u3040-\u9fff]) +(?=[\u3040-\u9fff])"), "", (" ",)),
 )
 CHINESE: Replacements = (
-    (
+    Replacement(
         re.compile(
             "您好|你好|哈喽|早上好|下午好|晚上好|请问(?:一下)?|請問(?:一下)?|麻烦(?:您|你)?(?:问一下|问下|一下)?|"
             "麻煩(?:您|你)?(?:問一下|一下)?|想问一下|想請問|想问|谢谢(?:您|你|啦)?|謝謝(?:您|你)?|多谢|感谢(?:您|你)?|劳驾|"
@@ -115,10 +132,12 @@ CHINESE: Replacements = (
         ),
         "",
     ),
-    (re.compile("([可能是会會要对對好行想])不\1|(有)[没沒]有"), r"\1\2"),
-    (re.compile("如何|怎样|怎樣|怎麼"), "怎么"),
-    (re.compile("您"), "你"),
-    (re.compile("(?<=[\u4e00-\u9fff]) +(?=[\u4e00-\u9fff])"), ""),
+    Replacement(
+        re.compile("([可能是会會要对對好行想])不\1|(有)[没沒]有"), r"\1\2", ("不", "没", "沒")
+    ),
+    Replacement(re.compile("如何|怎样|怎樣|怎麼"), "怎么", ("如", "怎")),
+    Replacement(re.compile("您"), "你", ("您",)),
+    Replacement(re.compile("(?<=[\u4e00-\u9fff]) +(?=[\u4e00-\u9fff])"), "", (" ",)),
 )
 
 OPEN_REQUESTS = re.compile(

@@ -31,6 +31,7 @@ _PUNCTUATION = re.compile(
     "\u3000-\u3004\u3008-\u3020\u3030\u30fb\ufe30-\ufe4f\uff01-\uff0f\uff1a-\uff20\uff5f-\uff65\u0964\u0965"
     "\u060c\u061b\u061f\u0e2f\u0e46\u0e5a\u0e5b\ufe0f\U0001f000-\U0001faff]+"
 )
+_ASCII = {code: " " for code in range(128) if _PUNCTUATION.match(chr(code))}
 _NOT = re.compile(r"\b(?:can)?n[’']t\b|n[’']t\b|\bcannot\b")
 _NUMBERS = re.compile(r"(\d+)")
 _OWN_RULES = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
@@ -43,13 +44,16 @@ def wording(normal: str) -> str:
     """Return the wording of a normalized text. It is empty if the text is only polite."""
     if "n't" in normal or "n’t" in normal or "cannot" in normal:
         normal = _NOT.sub(_spelled_out, normal)
-    words = _PUNCTUATION.sub(" ", normal).split()
+    words = _without_punctuation(normal).split()
     text = " ".join(words)
     if text.isascii() or _OWN_RULES.search(text) is None:
         return _without_polite_words(text, words)
     for replacements in _for_scripts(text):
-        for pattern, replacement in replacements:
-            text = pattern.sub(replacement, text)
+        for pattern, replacement, signs in replacements:
+            for sign in signs:
+                if sign in text:
+                    text = pattern.sub(replacement, text)
+                    break
     words = text.split()
     text = _without_polite_words(" ".join(words), words)
     return HANGUL_ENDINGS.sub("", text) if _HANGUL.search(text) else text
@@ -66,7 +70,11 @@ def _for_scripts(text: str) -> Iterator[Replacements]:
 
 def bare(normal: str) -> str:
     """Return a normalized text without punctuation and symbols."""
-    return " ".join(_PUNCTUATION.sub(" ", normal).split())
+    return " ".join(_without_punctuation(normal).split())
+
+
+def _without_punctuation(text: str) -> str:
+    return text.translate(_ASCII) if text.isascii() else _PUNCTUATION.sub(" ", text)
 
 
 def _spelled_out(match: re.Match[str]) -> str:

@@ -22,6 +22,8 @@ _TITLES = frozenset(
     ]
 )
 _NAME_FEATURE: Final = "人名"
+# `parse` returns the field in which the dictionary marks names, of each word.
+_ONLY_MARKS: Final = '-O "" -F "%f[2] " -U "%f[2] " -E ""'
 SIGNS: Final = "[ァ-ヺ一-鿿]{2}"
 """Characters that are used in Japanese names."""
 _HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
@@ -36,9 +38,10 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names in a Japanese text: `text[start:end]`, without the title."""
     if not may_hold_names(text):
         return
-    words = _tagger()(text)
-    if not any(_NAME_FEATURE in word.feature_raw for word in words):
+    tagger = _tagger()
+    if _NAME_FEATURE not in tagger.parse(text):  # which makes no object of each word
         return
+    words = tagger(text)
     run: list[tuple[int, int]] = []
     at = 0
     for word in words:
@@ -96,7 +99,7 @@ def _tagger() -> Any:
     import unidic_lite  # type: ignore[import-untyped]
 
     _check_room(Path(unidic_lite.DICDIR))
-    return fugashi.Tagger()  # finds unidic-lite automatically
+    return fugashi.Tagger(_ONLY_MARKS)  # finds unidic-lite automatically
 
 
 def _check_room(folder: Path) -> None:

@@ -36,9 +36,13 @@ CODES: Final = (
 
 def quality_bits(row: dict[str, Any], talk: Conversation, said: list[Said]) -> int:
     """Return a bit for each code that is found in a row, in the order of `CODES`."""
-    if [turn.role for turn in talk.turns] == ["text"]:  # which is no answer, and ends anywhere
-        return 1 << CODES.index("null_text") if is_null(talk.turns[0].text) else 0
-    return sum(1 << CODES.index(code) for code in set(_found(row, talk, said)))
+    first = talk.turns[0]
+    if first.role == "text":  # which is the only turn, is no answer, and ends anywhere
+        return 1 << CODES.index("null_text") if is_null(first.text) else 0
+    bits = 0
+    for code in _found(row, talk, said):
+        bits |= 1 << CODES.index(code)
+    return bits
 
 
 def _found(row: dict[str, Any], talk: Conversation, said: list[Said]) -> Iterator[str]:

@@ -15,12 +15,8 @@ class _Refusals:
     """Ways in which a language declines, and texts of which each contains one."""
 
     def __init__(self, needs: tuple[str, ...], *patterns: str) -> None:
-        self._needs = needs
-        self._pattern = re.compile("|".join(patterns))
-
-    def found_in(self, start: str) -> bool:
-        """Whether the start of an answer, in folded case, declines."""
-        return any(map(start.__contains__, self._needs)) and bool(self._pattern.search(start))
+        self.needs = needs
+        self.pattern = re.compile("|".join(patterns))
 
 
 _ENGLISH = _Refusals(
@@ -64,9 +60,13 @@ _VIETNAMESE = _Refusals(
     r"(?<!chúng )tôi không thể (?:giúp|trả lời|hỗ trợ|đáp ứng)",
 )
 _ALL = (_ENGLISH, _JAPANESE, _THAI, _INDONESIAN, _KOREAN, _CHINESE, _VIETNAMESE)
+_BY_NEED = [(need, refusals) for refusals in _ALL for need in refusals.needs]
+_BY_ASCII_NEED = [(need, refusals) for need, refusals in _BY_NEED if need.isascii()]
 
 
 def is_refusal(answer: str) -> bool:
     """Whether an answer begins by declining to answer."""
     start = answer[:_START_CHARS].casefold()
-    return any(refusals.found_in(start) for refusals in _ALL)
+    by_need = _BY_ASCII_NEED if start.isascii() else _BY_NEED
+    found = [refusals for need, refusals in by_need if need in start]
+    return any(refusals.pattern.search(start) for refusals in found) if found else False

@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
-import xxhash
 
 from service.datasets.duplicates.signatures import Signatures, normalised, signatures
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.personal_data.kinds import POSSIBLE
 from service.datasets.personal_data.recognizer import Recognizer
 from service.datasets.report.wordings import (
+    as_bytes,
     describe_wording,
     exchange_hashes,
+    hash_bytes,
     hash_text,
     what_is_said,
 )
 from service.datasets.rows.conversation import Conversation, Turn, take_apart
 from service.datasets.rows.lines import FileSlice, LongLine, read_batches
-from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect
+from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect_each
 from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _encode = msgspec.json.Encoder().encode
 _PLACES_A_BLOCK = 50
 # System prompts of which the results are kept, because they are repeated in other rows.
 _PROMPTS, _PROMPT_CHARS = 64, 16_384
+# To look for signs in a short one together with the row takes less time than to do it apart.
+_SHORT_PROMPT_CHARS = 512
 # Escapes can make a canonical line longer than its source, but never four times as long.
 _CANONICAL_LINE_BYTES = 4 * MAX_LINE_BYTES
 # Token counts of a row: all tokens, supervised tokens, and tokens before the first supervised
@@ -76,6 +79,10 @@ FEATURES = np.dtype(
     ]
 )
 FeatureArray = np.ndarray[Any, np.dtype[np.void]]
+Described = dict[str, int]
+"""Values of a row's features, by name."""
+
+_UNKNOWN = Language(UNKNOWN, SCRIPTS[0], 0.0)
 
 
 class FeatureOptions(msgspec.Struct, frozen=True):
@@ -129,7 +136,7 @@ def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Blo
                     row = _decode(line)
                     rows.append(take_apart(row))
                     sources.append(row)
-                    wholes.append(xxhash.xxh3_64_intdigest(_trained(line, row)))
+                    wholes.append(hash_bytes(_trained(line, row)))
                     lengths.append(len(line) + 1)
     block = _make_block(rows, sources, wholes, options)
     block.features["bytes"] = lengths
@@ -167,46 +174,80 @@ def _make_block(
     options: FeatureOptions,
 ) -> Block:
     """Make the block of conversations, given their canonical rows and the hashes of these."""
-    features = np.zeros(len(rows), dtype=FEATURES)
-    features["exact"] = wholes
     languages: dict[str, int] = {}
     personal: Counter[str] = Counter()
     places: list[Place] = []
     texts: list[str] = []
     named: list[str] = []
     exchanges: list[tuple[int, int]] = []
+    described: list[Described] = []
     custom = _custom_kinds(options.recognizers) if options.personal_data else None
-    for number, row in enumerate(rows):
-        plain = [_normalised(turn) for turn in row.turns]
-        said = zip(row.turns, plain, strict=True)
-        text = " ".join(text for turn, text in said if turn.role != "system")
-        features[number]["said"] = hash_text(text)
+    detected = _detect_languages(rows, options)
+    for number, (row, (question_language, answer_language)) in enumerate(
+        zip(rows, detected, strict=True)
+    ):
+        plain = [
+            _normalised_prompt(turn.text) if _is_prompt(turn) else normalised(turn.text)
+            for turn in row.turns
+        ]
+        found = _describe(row, plain, options)
         if options.signatures:
             reduced = what_is_said(row, plain)
-            texts.append(describe_wording(features[number], row, reduced))
-            exchanges += ((number, found) for found in exchange_hashes(reduced))
+            texts.append(describe_wording(found, row, reduced))
+            exchanges += [(number, exchange) for exchange in exchange_hashes(reduced)]
             if options.quality:
                 from service.datasets.quality.find import quality_bits
 
-                features[number]["quality"] = quality_bits(sources[number], row, reduced)
-        said_in = _describe(features[number], row, plain, options)
-        features[number]["language"] = languages.setdefault(said_in[0], len(languages))
+                found["quality"] = quality_bits(sources[number], row, reduced)
+        said_in = _describe_languages(found, question_language, answer_language)
+        found["language"] = languages.setdefault(said_in[0], len(languages))
         named.append(said_in[0])
         if options.personal_data:
-            found = _personal(row, said_in, custom)
-            certain = sum(not kind.startswith(POSSIBLE) for kind, _ in found)
-            features[number]["personal"] = min(certain, 65535)
-            for kind, pointer in found:
+            kinds = _personal(row, said_in, custom)
+            certain = sum(not kind.startswith(POSSIBLE) for kind, _ in kinds)
+            found["personal"] = min(certain, 65535)
+            for kind, pointer in kinds:
                 personal[kind] += 1
                 if len(places) < _PLACES_A_BLOCK:
                     places.append(Place(kind, number, pointer))
+        described.append(found)
+    features = _columns(described)
+    features["exact"] = wholes
     tokens, fit = _tokens(rows, named, options)
-    pairs = np.array(exchanges, dtype=np.uint64).reshape(-1, 2)
-    return Block(features, signatures(texts), list(languages), tokens, fit, personal, places, pairs)
+    return Block(
+        features=features,
+        signatures=signatures(texts),
+        languages=list(languages),
+        tokens=tokens,
+        fit=fit,
+        personal=personal,
+        places=places,
+        exchanges=np.array(exchanges, dtype=np.uint64).reshape(-1, 2),
+    )
 
 
-def _normalised(turn: Turn) -> str:
-    return _normalised_prompt(turn.text) if _is_prompt(turn) else normalised(turn.text)
+def _columns(described: Sequence[Described]) -> FeatureArray:
+    """Return the features of rows, each described by the same names.
+
+    To set a field of a row of an array takes six times as long as to set a value of a dictionary.
+    """
+    features = np.zeros(len(described), dtype=FEATURES)
+    for name in described[0] if described else ():
+        features[name] = [one[name] for one in described]
+    return features
+
+
+def _detect_languages(
+    rows: Sequence[Conversation], options: FeatureOptions
+) -> list[tuple[Language, Language]]:
+    """Return the languages of each row's questions and of its last answer."""
+    if not options.languages:
+        return [(_UNKNOWN, _UNKNOWN)] * len(rows)
+    questions = detect_each(
+        "\n".join([turn.text for turn in row.turns if turn.role == "user"]) for row in rows
+    )
+    answers = detect_each(_answer(row.turns, row.last_answer) for row in rows)
+    return list(zip(questions, answers, strict=True))
 
 
 def _is_prompt(turn: Turn) -> bool:
@@ -219,50 +260,68 @@ def _normalised_prompt(text: str) -> str:
     return normalised(text)
 
 
-def _describe(
-    row: Any, talk: Conversation, plain: list[str], options: FeatureOptions
-) -> tuple[str, ...]:
-    """Fill in one row of the features from its turns, both original and normalized.
+def _describe(talk: Conversation, plain: list[str], options: FeatureOptions) -> Described:
+    """Return features of a row from its turns, both original and normalized."""
+    turns, last, system, tools = talk.turns, talk.last_answer, talk.system, talk.tools
+    chars = answer_chars = question_chars = 0
+    normals = list(map(as_bytes, plain))
+    roles: list[bytes] = []
+    said: list[bytes] = []
+    asked: list[bytes] = []
+    question = ""  # the last one before the answer
+    for (role, text, supervised, _), normal in zip(turns, normals, strict=True):
+        size = len(text)
+        chars += size
+        if supervised:
+            answer_chars += size
+        if role != "system":
+            said.append(normal)
+        if role == "user":
+            question_chars += size
+            asked.append(normal)
+            if len(roles) < last:
+                question = text
+        roles.append(role.encode())
+    context = [system, tools] if tools else [system]
+    context += [turn.text for turn in talk.rejected]
+    if talk.label is not None:
+        context.append(str(talk.label))
+    if item := talk.item:
+        context.append(item)
+    before = [*roles[:last], *normals[:last]]
+    if tools:
+        before.append(as_bytes(tools))
+    return {
+        "chars": chars,
+        "answer_chars": answer_chars,
+        "question_chars": question_chars,
+        "turns": min(len(said), 65535),
+        "said": hash_bytes(b" ".join(said)),
+        "context": hash_text("\0".join(context)),
+        "prompt": hash_bytes(b"\0".join(before)),
+        "asked": hash_bytes(b"\0".join(asked)) if asked else 0,
+        "answer": hash_bytes(normals[last] if last < len(normals) else b""),
+        "label": UNLABELED if talk.label is None else GOOD if talk.label else BAD,
+        "system": hash_text(system) if system else 0,
+        "factual": bool(question) and _is_factual(question, _answer(turns, last)),
+        "tools": talk.has_tools,
+        "mojibake": options.mojibake and _has_mojibake(turns),
+    }
+
+
+def _answer(turns: Sequence[Turn], last: int) -> str:
+    return turns[last].text if last < len(turns) else ""
+
+
+def _describe_languages(row: Described, question: Language, answer: Language) -> tuple[str, ...]:
+    """Fill in the features about the languages of a row's questions and answer.
 
     Returns the row's language, followed by the language of its questions if it differs.
     """
-    last = talk.last_answer
-    answer = talk.turns[last].text if last < len(talk.turns) else ""
-    system = talk.system
-    row["chars"] = sum(len(turn.text) for turn in talk.turns)
-    row["answer_chars"] = sum(len(turn.text) for turn in talk.turns if turn.supervised)
-    row["question_chars"] = sum(len(turn.text) for turn in talk.turns if turn.role == "user")
-    row["turns"] = min(sum(turn.role != "system" for turn in talk.turns), 65535)
-    tools = [talk.tools] if talk.tools else []
-    worse = [turn.text for turn in talk.rejected]
-    label = [] if talk.label is None else [str(talk.label)]
-    item = [talk.item] if talk.item else []
-    row["context"] = hash_text("\0".join((system, *tools, *worse, *label, *item)))
-    roles = [turn.role for turn in talk.turns[:last]]
-    row["prompt"] = hash_text("\0".join((*roles, *plain[:last], *tools)))
-    asked = [text for turn, text in zip(talk.turns, plain, strict=True) if turn.role == "user"]
-    if asked:
-        row["asked"] = hash_text("\0".join(asked))
-    row["answer"] = hash_text(plain[last] if last < len(plain) else "")
-    row["label"] = UNLABELED if talk.label is None else GOOD if talk.label else BAD
-    row["system"] = hash_text(system) if system else 0
-    questions = [turn.text for turn in talk.turns[:last] if turn.role == "user"]
-    row["factual"] = bool(questions) and _is_factual(questions[-1], answer)
-    row["tools"] = talk.has_tools
-    if options.mojibake:
-        row["mojibake"] = any(is_mojibake(turn.text) for turn in talk.turns)
-    if not options.languages:
-        return (UNKNOWN,)
-    question_language = detect("\n".join(turn.text for turn in talk.turns if turn.role == "user"))
-    answer_language = detect(answer)
-    row["other_language"] = _differ(question_language, answer_language)
-    best = answer_language if answer_language.code != UNKNOWN else question_language
+    row["other_language"] = _differ(question, answer)
+    best = answer if answer.code != UNKNOWN else question
     row["script"] = SCRIPTS.index(best.script)
-    return (
-        (best.code, question_language.code)
-        if question_language.code not in (UNKNOWN, best.code)
-        else (best.code,)
-    )
+    return (best.code, question.code) if question.code not in (UNKNOWN, best.code) else (best.code,)
 
 
 def _differ(question: Language, answer: Language) -> bool:
@@ -274,6 +333,13 @@ def _differ(question: Language, answer: Language) -> bool:
 _MISREAD = re.compile(
     r"[ÂÃâãäåæçèéêëìíïðÐÑØÙ][\u0080-\u00bf\u0152-\u0178\u02c6\u02dc\u2010-\u203a€™]"
 )
+
+
+def _has_mojibake(turns: Sequence[Turn]) -> bool:
+    text = "\n".join([turn.text for turn in turns])
+    if text.isascii() or _MISREAD.search(text) is None:
+        return False
+    return any(is_mojibake(turn.text) for turn in turns)
 
 
 def is_mojibake(text: str) -> bool:
@@ -303,7 +369,9 @@ def _is_factual(question: str, answer: str) -> bool:
     if not 0 < len(answer) <= 120 or "\n" in answer:
         return False
     figures = set(_FIGURE.findall(answer))
-    return bool(figures - set(_FIGURE.findall(question))) and _ASKS.search(question) is not None
+    if figures.issubset(_FIGURE.findall(question)):
+        return False
+    return "?" in question or _ASKS.search(question) is not None
 
 
 @functools.lru_cache(maxsize=1)
@@ -354,10 +422,14 @@ def _findings(
 
     before = ""
     if texts and _is_prompt(texts[0]):
-        prompt, *texts = texts
-        yield prompt, _find_in_prompt(prompt.text, languages, custom)
-        before = prompt.text
-    signs = signs_in([turn.text for turn in texts], languages)
+        prompt, *rest = texts
+        is_short = len(prompt.text) <= _SHORT_PROMPT_CHARS
+        signs = signs_in([turn.text for turn in (texts if is_short else rest)], languages)
+        if custom or not is_short or any(signs):
+            yield prompt, _find_in_prompt(prompt.text, languages, custom)
+        before, texts = prompt.text, rest
+    else:
+        signs = signs_in([turn.text for turn in texts], languages)
     if not custom and not any(signs):
         return
     for turn in texts:
@@ -399,9 +471,10 @@ def _tokens(
             tokens[:, place, kind] = np.bincount(owners, counts, len(rows))
         plain = np.bincount(owners, counted.counts, len(rows))
         bare = np.bincount(owners, counted.fallbacks, len(rows))
-        for number, language in enumerate(languages):
-            sums = fit.setdefault((model, language), np.zeros(4, dtype=np.int64))
-            sums += np.array([1, chars[number], plain[number], bare[number]], dtype=np.int64)
+        figures = np.column_stack((np.ones(len(rows)), chars, plain, bare)).astype(np.int64)
+        spoken = np.array(languages)
+        for language in dict.fromkeys(languages):
+            fit[model, language] = figures[spoken == language].sum(axis=0)
     return tokens, fit
 
 

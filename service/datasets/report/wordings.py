@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Final
 
 import xxhash
 
@@ -18,7 +18,16 @@ _MIN_EXCHANGE_CHARS = 10
 
 def hash_text(text: str) -> int:
     """Return a 64-bit hash of a text."""
-    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
+    return hash_bytes(as_bytes(text))
+
+
+def as_bytes(text: str) -> bytes:
+    """Return a text as UTF-8, as it is hashed."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+hash_bytes: Final = xxhash.xxh3_64_intdigest
+"""Return a 64-bit hash of bytes."""
 
 
 def what_is_said(talk: Conversation, normal: list[str]) -> list[Said]:
@@ -33,26 +42,25 @@ def _said(role: str, plain: str) -> Said:
     return Said(role, text or bare(plain) or plain, is_polite_only=not text)
 
 
-def describe_wording(row: Any, talk: Conversation, said: list[Said]) -> str:
-    """Fill in one row of the features. Returns the text to sign: the form without the system."""
+def describe_wording(row: dict[str, int], talk: Conversation, said: list[Said]) -> str:
+    """Fill in features of a row. Returns the text to sign: the form without the system."""
     turns = [one for one in said if one.role != "system"]
-    whole = "\0".join(one.text for one in turns)
-    form, figures = split_numbers(whole)
-    row["form"] = hash_text("\0".join((form, *(one.role for one in turns))))
-    if figures:
-        row["figures"] = hash_text(" ".join(figures))
+    form, figures = split_numbers("\0".join([one.text for one in turns]))
+    row["form"] = hash_text("\0".join([form, *[one.role for one in turns]]))
+    row["figures"] = hash_text(" ".join(figures)) if figures else 0
     last = talk.last_answer
     row["reply"] = hash_text(said[last].text if last < len(said) else "")
-    if any(one.role == "user" and not one.is_polite_only for one in said[:last]):
-        parts = [part for one in said[:last] for part in (one.role, one.text)]
-        row["question"] = hash_text("\0".join((*parts, talk.tools)))
+    before = said[:last]
+    asks = [one for one in before if one.role == "user" and not one.is_polite_only]
+    parts = [part for one in before for part in (one.role, one.text)]
+    row["question"] = hash_text("\0".join([*parts, talk.tools])) if asks else 0
     return form.replace("\0", " ")
 
 
 def exchange_hashes(said: list[Said]) -> Iterator[int]:
     """Yield a hash of each question with its answer."""
     for question, answer in pairwise(said):
-        if (question.role, answer.role) == ("user", "assistant") and not question.is_polite_only:
+        if question.role == "user" and answer.role == "assistant" and not question.is_polite_only:
             both = f"{question.text}\0{answer.text}"
             if len(both) > _MIN_EXCHANGE_CHARS:
                 yield hash_text(both)

@@ -38,23 +38,25 @@ class Conversation(NamedTuple):
     @property
     def system(self) -> str:
         """Joined system messages, or an empty string if there are none."""
-        return "\n".join(turn.text for turn in self.turns if turn.role == "system")
+        return "\n".join([turn.text for turn in self.turns if turn.role == "system"])
 
     @property
     def tools(self) -> str:
         """Declared tools as JSON, or an empty string if there are none."""
-        return "\n".join(turn.text for turn in self.beside if turn.role == "tools")
+        return "\n".join([turn.text for turn in self.beside if turn.role == "tools"])
 
     @property
     def item(self) -> str:
         """What a grader knows about the row as JSON, or an empty string."""
-        return "\n".join(turn.text for turn in self.beside if turn.role == "item")
+        return "\n".join([turn.text for turn in self.beside if turn.role == "item"])
 
     @property
     def last_answer(self) -> int:
         """Index of the last turn that is trained on, or the number of turns if there is none."""
-        places = [index for index, turn in enumerate(self.turns) if turn.supervised]
-        return places[-1] if places else len(self.turns)
+        for index in range(len(self.turns) - 1, -1, -1):
+            if self.turns[index].supervised:
+                return index
+        return len(self.turns)
 
 
 def take_apart(row: Row) -> Conversation:
@@ -66,7 +68,7 @@ def take_apart(row: Row) -> Conversation:
         messages = row["messages"]
         beside.extend(_tools(row, ""))
         item = row.get("item")
-        turns = list(_turns(messages, "/messages", beside, learnt=item is None))
+        turns = _turns(messages, "/messages", beside, learnt=item is None)
         if item:
             beside.append(Turn("item", json.dumps(item, ensure_ascii=False), False, "/item"))
         label = row.get("label")
@@ -74,9 +76,9 @@ def take_apart(row: Row) -> Conversation:
             turns[:-1] = [turn._replace(supervised=False) for turn in turns[:-1]]
         return Conversation(turns, [], beside, has_tools=_has_tools(messages), label=label)
     beside.extend(_tools(row["input"], "/input"))
-    given = list(_turns(row["input"]["messages"], "/input/messages", beside, learnt=False))
-    better = list(_turns(row["preferred_output"], "/preferred_output", beside, learnt=True))
-    worse = list(_turns(row["non_preferred_output"], "/non_preferred_output", beside, learnt=False))
+    given = _turns(row["input"]["messages"], "/input/messages", beside, learnt=False)
+    better = _turns(row["preferred_output"], "/preferred_output", beside, learnt=True)
+    worse = _turns(row["non_preferred_output"], "/non_preferred_output", beside, learnt=False)
     parts = (row["input"]["messages"], row["preferred_output"], row["non_preferred_output"])
     has_tools = any(map(_has_tools, parts))
     return Conversation(given + better, worse, beside, has_tools=has_tools)
@@ -91,13 +93,15 @@ def _tools(owner: Row, at: str) -> Iterator[Turn]:
         yield Turn("tools", json.dumps(tools, ensure_ascii=False), False, f"{at}/tools")
 
 
-def _turns(messages: list[Row], at: str, beside: list[Turn], *, learnt: bool) -> Iterator[Turn]:
+def _turns(messages: list[Row], at: str, beside: list[Turn], *, learnt: bool) -> list[Turn]:
+    turns: list[Turn] = []
     for index, message in enumerate(messages):
         role = message["role"]
         supervised = learnt and role == "assistant" and message.get("weight") != 0
-        yield Turn(role, _text(message), supervised, f"{at}/{index}")
+        turns.append(Turn(role, _text(message), supervised, f"{at}/{index}"))
         if name := message.get("name"):
             beside.append(Turn("name", name, False, f"{at}/{index}/name"))
+    return turns
 
 
 def _text(message: Row) -> str:

@@ -81,17 +81,15 @@ def _fallback_flags(tokenizer: Tokenizer, path: Path) -> np.ndarray[Any, np.dtyp
     alphabet = _byte_alphabet() if byte_level else {}
     for token, index in vocabulary.items():
         if byte_level:
-            flags[index] = _is_part(token, alphabet)
+            flags[index] = not token.isascii() and _is_part(token, alphabet)
         elif len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
             flags[index] = True
     return flags
 
 
 def _is_part(token: str, alphabet: dict[str, int]) -> bool:
-    if token.isascii():
-        return False
     try:
-        bytes(alphabet[char] for char in token).decode()
+        bytes(map(alphabet.__getitem__, token)).decode()
     except KeyError:
         return False  # an added token in plain text
     except UnicodeDecodeError:
