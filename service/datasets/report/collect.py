@@ -30,9 +30,9 @@ from service.datasets.rows.lines import line_ranges
 _RANGE_BYTES = 1024 * 1024
 _FIRST_ROWS_BYTES = 64 * 1024
 # Tokenizers process a few MB/s per core. If counting a file takes longer than this many bytes do,
-# only a sample is counted, of thousands of rows.
+# only a sample is counted, of thousands of rows from all of the file.
 _TOKEN_BYTES = 24 * 1024 * 1024
-_SAMPLE_BYTES = 8 * 1024 * 1024
+_SAMPLE_BYTES = 4 * 1024 * 1024
 _PLACES = 1_000
 _IN_MEMORY_BYTES = 64 * 1024 * 1024
 
@@ -84,14 +84,13 @@ def collect(
     ranges = list(line_ranges(path, start=0, range_bytes=_RANGE_BYTES))
     size = path.stat().st_size
     counted = size * len(options.tokenizers)
-    step = -(-counted // _SAMPLE_BYTES) if counted > _TOKEN_BYTES else 1
-    tasks = [(*span, number % step == 0) for number, span in enumerate(ranges)]
+    if counted > _TOKEN_BYTES:
+        options = msgspec.structs.replace(options, token_step=-(-counted // _SAMPLE_BYTES))
     gathered = _Gathered(path, rows, work, options)
     if processes > 1 and len(ranges) > 1:
         _load_models(path, options)
-    for (_, end, _), block in zip(
-        tasks, map_ordered(partial(_read, path, options), tasks, processes=processes), strict=True
-    ):
+    blocks = map_ordered(partial(_read, path, options), ranges, processes=processes)
+    for (_, end), block in zip(ranges, blocks, strict=True):
         gathered.add(block)
         if progress is not None:
             progress(end, size)
@@ -107,11 +106,8 @@ def _load_models(path: Path, options: FeatureOptions) -> None:
     read_block(path, start, end, options)
 
 
-def _read(path: Path, options: FeatureOptions, task: tuple[int, int, bool]) -> Block:
-    start, end, with_tokens = task
-    if not with_tokens and options.tokenizers:
-        options = msgspec.structs.replace(options, tokenizers={})
-    return read_block(path, start, end, options)
+def _read(path: Path, options: FeatureOptions, span: tuple[int, int]) -> Block:
+    return read_block(path, *span, options)
 
 
 class _Gathered:
@@ -133,7 +129,6 @@ class _Gathered:
         models = len(options.tokenizers)
         self._tokens = [np.zeros((0, models, len(TOKEN_KINDS)), dtype=np.uint32)]
         self._token_rows = [np.zeros(0, dtype=np.int64)]
-        self._models = models
         self._fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}
         self._personal: Counter[str] = Counter()
         self._places: list[Place] = []
@@ -148,9 +143,8 @@ class _Gathered:
         self._features[first : first + count] = block.features
         if len(self._signatures):
             self._signatures[first : first + count] = block.signatures
-        if self._models and block.tokens.shape[1]:
-            self._tokens.append(block.tokens)
-            self._token_rows.append(np.arange(first, first + count))
+        self._tokens.append(block.tokens)
+        self._token_rows.append(block.token_rows + first)
         for key, sums in block.fit.items():
             self._fit[key] = self._fit[key] + sums if key in self._fit else sums
         self._personal.update(block.personal)

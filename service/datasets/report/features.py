@@ -86,9 +86,13 @@ _UNKNOWN = Language(UNKNOWN, SCRIPTS[0], 0.0)
 
 
 class FeatureOptions(msgspec.Struct, frozen=True):
-    """Features to compute. `tokenizers` maps models to the paths of tokenizer.json files."""
+    """Features to compute. `tokenizers` maps models to the paths of tokenizer.json files.
+
+    The tokens of one row in `token_step` are counted.
+    """
 
     tokenizers: dict[str, Path] = msgspec.field(default_factory=dict)
+    token_step: int = 1
     signatures: bool = True
     languages: bool = True
     personal_data: bool = True
@@ -115,7 +119,8 @@ class Block(NamedTuple):
     features: FeatureArray
     signatures: Signatures
     languages: list[str]
-    tokens: np.ndarray[Any, np.dtype[np.uint32]]  # [row, model, TOKEN_KINDS]
+    token_rows: np.ndarray[Any, np.dtype[np.int64]]  # the rows whose tokens are counted
+    tokens: np.ndarray[Any, np.dtype[np.uint32]]  # [place in token_rows, model, TOKEN_KINDS]
     fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
     """(model, language) -> [rows, characters, tokens, fallback tokens]."""
     personal: Counter[str]
@@ -213,11 +218,13 @@ def _make_block(
         described.append(found)
     features = _columns(described)
     features["exact"] = wholes
-    tokens, fit = _tokens(rows, named, options)
+    step = options.token_step
+    tokens, fit = _tokens(rows[::step], named[::step], options)
     return Block(
         features=features,
         signatures=signatures(texts),
         languages=list(languages),
+        token_rows=np.arange(0, len(rows), step),
         tokens=tokens,
         fit=fit,
         personal=personal,
