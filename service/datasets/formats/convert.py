@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from array import array
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +21,13 @@ from service.datasets.facts import RowFormat
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.source import Source, SourceRow, open_source
 from service.datasets.limits import MAX_LINE_BYTES, MAX_NESTING
-from service.datasets.rows.canonical import canonical_lines, canonical_row, encode
+from service.datasets.parallel import map_ordered
+from service.datasets.rows.canonical import canonical_block, canonical_row, encode
+from service.datasets.rows.lines import content_start, line_ranges
 from service.datasets.rows.raw_json import exceeded_limit
+
+# Few enough bytes for the pipe between two processes.
+_RANGE_BYTES = 1024 * 1024
 
 
 class Prepared(NamedTuple):
@@ -105,11 +111,18 @@ def _copy_lines(
         processes=processes,
     )
     log.merge(found.issues, found.counts)
-    for number, data, issue in canonical_lines(text, row_format):
-        if issue is None:
-            lines.append(number)
-            labels.look(data)
-            writer.write_row(data, number)
+    spans = line_ranges(text, start=content_start(text), range_bytes=_RANGE_BYTES)
+    before = 0
+    for block in map_ordered(
+        partial(canonical_block, text, row_format), spans, processes=processes
+    ):
+        numbers = [number + before for number in block.lines]
+        lines.extend(numbers)
+        writer.write_rows(block.rows, numbers)
+        if row_format == "labeled":
+            for data in block.rows:
+                labels.look(data)
+        before += block.last_line
     labels.check(log)
     return make_report(row_format, source.facts.bytes, found.rows, len(lines), log)
 

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,7 +27,7 @@ from service.datasets.errors import DatasetError
 from service.datasets.facts import RowFormat
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.rows.items import item_of
-from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
+from service.datasets.rows.lines import Batch, FileSlice, LongLine, content_start, read_batches
 from service.datasets.rows.raw_json import parse
 from service.datasets.rows.shape import DeveloperMessage
 from service.thoughts import put_in
@@ -75,19 +75,50 @@ def write_canonical(
     return CanonicalResult(rows, writer.bytes, writer.sha256, skipped)
 
 
+class CanonicalBlock(NamedTuple):
+    """The valid rows of some lines of a file: the line of each, from 1, and its canonical form.
+
+    `last_line` is the number of lines.
+    """
+
+    lines: list[int]
+    rows: list[bytes]
+    last_line: int
+
+
+def canonical_block(path: Path, row_format: RowFormat, span: tuple[int, int]) -> CanonicalBlock:
+    """Convert the lines in a byte range of a JSONL file, which starts and ends with a line."""
+    lines: list[int] = []
+    rows: list[bytes] = []
+    last_line = 0
+    with FileSlice(path, *span) as stream:
+        for batch in read_batches(stream):
+            last_line = batch.last_line
+            for number, data, issue in _canonical_batch(batch, row_format):
+                if issue is None:
+                    lines.append(number)
+                    rows.append(data)
+    return CanonicalBlock(lines, rows, last_line)
+
+
 def canonical_lines(
     path: Path, row_format: RowFormat = "chat"
 ) -> Iterator[tuple[int, bytes, Issue | None]]:
     """Yield each row of a JSONL file: its line, and its canonical form or first error."""
     with FileSlice(path, content_start(path)) as stream:
         for batch in read_batches(stream):
-            if isinstance(batch, LongLine):
-                issue = make_issue("line_too_long", batch.line, limit=MAX_LINE_BYTES)
-                yield batch.line, b"", issue
-                continue
-            for number, line in enumerate(batch.lines, batch.first_line):
-                if line and not line.isspace():
-                    yield number, *canonical_line(line, number, row_format)
+            yield from _canonical_batch(batch, row_format)
+
+
+def _canonical_batch(
+    batch: Batch | LongLine, row_format: RowFormat
+) -> Iterator[tuple[int, bytes, Issue | None]]:
+    if isinstance(batch, LongLine):
+        yield batch.line, b"", make_issue("line_too_long", batch.line, limit=MAX_LINE_BYTES)
+        return
+    for number, line in enumerate(batch.lines, batch.first_line):
+        if line and not line.isspace():
+            yield number, *canonical_line(line, number, row_format)
 
 
 def canonical_line(line: bytes, number: int, row_format: RowFormat) -> tuple[bytes, Issue | None]:
