@@ -34,6 +34,9 @@ class Severity(StrEnum):
     INFO = "info"
 
 
+_SEVERITIES = {str(severity): severity for severity in Severity}  # faster than a call
+
+
 class Issue(msgspec.Struct, frozen=True, omit_defaults=True):
     """A problem found in a data set.
 
@@ -71,7 +74,7 @@ def make_issue(code: str, line: int | None = None, pointer: str = "", **detail: 
     check = CHECKS[code]
     other, similarity = detail.get("other"), detail.get("similarity")
     return Issue(
-        severity=Severity(check.severity),
+        severity=_SEVERITIES[check.severity],
         code=code,
         line=line,
         pointer=pointer,

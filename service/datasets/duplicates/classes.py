@@ -50,7 +50,7 @@ def find_classes(
     of_form = _by_form(features, rows)
     forms = np.array(sorted(of_form), dtype=np.int64)
     pairs = near_pairs(stack, forms, CANDIDATES, processes=processes)
-    groups, opposed = _verified(forms, pairs, texts, threshold)
+    groups, opposed = _verified(forms, pairs, features["turns"].tolist(), texts, threshold)
     stars, similarities = _stars(groups, texts, threshold)
     in_star = {row for star in stars for row, _ in star}
     alone: list[Star] = [
@@ -70,9 +70,12 @@ def _by_form(features: Any, rows: Rows) -> dict[int, Rows]:
 
 
 def _verified(
-    forms: Rows, pairs: Rows, texts: RowTexts, threshold: float
+    forms: Rows, pairs: Rows, turns: list[int], texts: RowTexts, threshold: float
 ) -> tuple[list[Rows], list[Rows]]:
-    """Return groups of forms connected by pairs that are alike, and pairs that contradict."""
+    """Return groups of forms connected by pairs that are alike, and pairs that contradict.
+
+    `turns` are the numbers of turns of all rows. Rows with different numbers need not be read.
+    """
     parents = np.arange(len(forms))
     place = {int(row): at for at, row in enumerate(forms)}
     failures: dict[int, int] = {}
@@ -88,13 +91,14 @@ def _verified(
                 break
             alike = 0
         compared += 1
-        if texts[one].compare(texts[other], threshold=threshold) is not None:
+        as_many = turns[one] == turns[other]
+        if as_many and texts[one].is_like(texts[other], threshold=threshold):
             alike += 1
             join(parents, first, second)
             continue
         for row in (one, other):
             failures[row] = failures.get(row, 0) + 1
-        if _oppose(texts[one], texts[other], threshold):
+        if as_many and _oppose(texts[one], texts[other], threshold):
             opposed.append(np.array([one, other], dtype=np.int64))
     return connected(parents, forms), opposed
 
@@ -138,7 +142,8 @@ def _stars(
 def _copies(star: Star, of_form: dict[int, Rows], features: Any) -> list[Rows]:
     groups: dict[tuple[Facts, int], list[int]] = {}
     for form, facts in star:
-        for row in of_form[form].tolist():
-            groups.setdefault((facts, int(features["figures"][row])), []).append(row)
+        rows = of_form[form]
+        for row, figures in zip(rows.tolist(), features["figures"][rows].tolist(), strict=True):
+            groups.setdefault((facts, figures), []).append(row)
     copies = (np.array(sorted(group), dtype=np.int64) for group in groups.values())
     return sorted(copies, key=lambda group: int(group[0]))

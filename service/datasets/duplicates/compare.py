@@ -106,6 +106,23 @@ def compare_all(
     return Likeness(shared / total if total else 1.0, tuple(facts), same_numbers)
 
 
+def are_similar(some: Sequence[Wording], others: Sequence[Wording], *, threshold: float) -> bool:
+    """Whether two rows have as many turns, all similar: `compare_all`, without their facts."""
+    return len(some) == len(others) and all(
+        _similarity(one, other) >= threshold for one, other in zip(some, others, strict=True)
+    )
+
+
+def similarity(some: Sequence[Wording], others: Sequence[Wording]) -> float:
+    """Return the similarity of two rows with as many turns, however low it is."""
+    shared, total = 0.0, 0
+    for one, other in zip(some, others, strict=True):
+        weight = len(one.units) + len(other.units)
+        shared += _similarity(one, other) * weight
+        total += weight
+    return shared / total if total else 1.0
+
+
 def _similarity(one: Wording, other: Wording) -> float:
     """Return the share of common units. Numbers and dates count as equal: they are no form."""
     if one.said == other.said:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -80,5 +81,10 @@ def weight(code: str) -> Weight:
 
 def score(codes: Iterable[str]) -> float:
     """Return the score of a row from the codes of its findings, each of which counts once."""
-    lost = sum(weight(code).tenths for code in set(codes))
+    return _score(frozenset(codes))
+
+
+@lru_cache(maxsize=4096)  # many rows have the same findings
+def _score(codes: frozenset[str]) -> float:
+    lost = sum(weight(code).tenths for code in codes)
     return max(TENTHS - lost, 0) / TENTHS

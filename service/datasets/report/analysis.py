@@ -250,12 +250,17 @@ def _report(
     contradicting = sorted(
         (*likeness.contradicting, *likeness.reworded), key=lambda group: int(group[0])
     )
-    with collected.texts() as texts:
-        measured = Similarities(features, texts, likeness.similarities)
-        log_groups(log, code, contradicting, lines, measured.of_questions)
-        log_groups(log, "exact_duplicate", likeness.exact, lines, measured.of_copies)
-        log_groups(log, "near_duplicate", likeness.near, lines, measured.of_rows)
-        log_groups(log, "same_form", likeness.same_form, lines, measured.of_rows)
+    measured = Similarities(
+        collected,
+        likeness.similarities,
+        asked=contradicting,
+        alike=[*likeness.near, *likeness.same_form],
+        processes=options.processes,
+    )
+    log_groups(log, code, contradicting, lines, measured.of_questions)
+    log_groups(log, "exact_duplicate", likeness.exact, lines, measured.of_copies)
+    log_groups(log, "near_duplicate", likeness.near, lines, measured.of_rows)
+    log_groups(log, "same_form", likeness.same_form, lines, measured.of_rows)
     log_languages(collected, lines, log)
     log_lengths(collected, lines, log)
     log_mojibake(collected, lines, log)
