@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from typing import Final
 
+from service.datasets.personal_data.bare_names.indonesian import EATERIES
+
 
 class _Names:
     """Patterns whose group 1 is a name, and a word that a text must contain for them to match."""
@@ -75,6 +77,11 @@ _TH_FAMILY: Final = (
 _TH_NAME: Final = rf"{_TH_NOT}[ก-๙]{{2,15}} {_TH_FAMILY}"
 
 
+# The name after a title is that of an eatery.
+_ID_NOT_AFTER: Final = "".join(
+    f"(?<!{word.title()} )" for word in (*EATERIES, "mie", "makan", "bebek", "gudeg")
+)
+
 _ENGLISH: Final = _Names(
     r"Mr|Ms|Miss|Dr|Prof|Name|name|I am|I'm|his is|Sincerely|egards|stomer:|cipient:",
     rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? ({_NAME})",
@@ -97,9 +104,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
     "id": (
         _Names(
             r"(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?|Kak|Mas|Mbak|[Nn]ama|[Ss]aya|[Tt]uan|Nyonya|a\.n)\b",
-            r"(?<!Warung )(?<!Bakso )(?<!Sate )(?<!Ayam )(?<!Soto )(?<!Sambal )(?<!Toko )(?<!Nasi )"
-            r"(?<!Kedai )(?<!Mie )(?<!Makan )(?<!Bebek )(?<!Gudeg )"
-            rf"\b(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?|Kak|Mas|Mbak|Tuan"
+            rf"{_ID_NOT_AFTER}\b(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?|Kak|Mas|Mbak|Tuan"
             rf"|Nyonya) ({_NAME})",
             rf"\b[Ss]aya ({_FULL_NAME})(?=[,.]| dari)",
             rf"\b(?:[Nn]ama saya|[Aa]tas nama|[Nn]ama lengkap:?|[Nn]ama:|a\.n\.?) ({_NAME})",

@@ -17,14 +17,17 @@ _WORD: Final = r"[A-Z][A-Za-z'’]{0,19}"
 SIGNS: Final = r"[A-Z][A-Za-z'’]* [A-Z]"
 """Two capitalized words in a row."""
 _RUN: Final = re.compile(rf"(?<![\w.-]){_WORD}(?: {_WORD}){{1,9}}(?![\w-])")
+EATERIES: Final = ("warung", "bakso", "sate", "ayam", "soto", "sambal", "toko", "nasi", "kedai")
+"""Words before the names of shops and eateries, many of which name a person (Warung Bu Siti)."""
 # Words before the names of streets, companies and goods.
 _OTHER: Final = re.compile(
-    r"(?<!\w)(?:jalan|jln|jl\.?|gang|pt\.?|cv\.?|toko|rs|rumah sakit|klinik|apotek|universitas|sma"
+    rf"(?<!\w)(?:{'|'.join(EATERIES)}"
+    r"|jalan|jln|jl\.?|gang|pt\.?|cv\.?|rs|rumah sakit|klinik|apotek|universitas|sma"
     r"|smp|smk|sd|bank|bandara|stadion|gedung|masjid|gereja|gunung|pasar|kampung|kota|kabupaten"
-    r"|candi|pantai|danau|pulau|hotel|warung|ayam|bakso|soto|sate|merek|produk|buku|film|taman"
+    r"|candi|pantai|danau|pulau|hotel|merek|produk|buku|film|taman"
     r"|graha|puri|salon|bengkel|menu|paket|di|stasiun|terminal|pelabuhan|sungai|teluk|bukit|desa"
-    r"|kecamatan|kelurahan|perumahan|apartemen|yayasan|museum|wisma|kapal|batik|kopi|teh|kedai"
-    r"|keripik|nasi|sambal|madu|rumah makan|kue|roti) ?:?\s$",
+    r"|kecamatan|kelurahan|perumahan|apartemen|yayasan|museum|wisma|kapal|batik|kopi|teh"
+    r"|keripik|madu|rumah makan|kue|roti) ?:?\s$",
     re.IGNORECASE,
 )
 _LEAST_WORDS: Final = 2
