@@ -216,6 +216,10 @@ async def list_rows(
         str | None,
         Query(max_length=16, description="Language of the rows, by its code.", examples=["ja"]),
     ] = None,
+    max_score: Annotated[
+        float | None,
+        Query(ge=0, le=1, description="Highest score of the rows.", examples=[0.6]),
+    ] = None,
     sort: Annotated[
         Sort,
         Query(
@@ -254,7 +258,7 @@ async def list_rows(
     task = await asked_for(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
         return pending(ReportPending(id=task.id, file_id=task.file_id))
-    wanted = Wanted(int(after or 0), limit, issue, language, sort)
+    wanted = Wanted(int(after or 0), limit, issue, language, sort, max_score)
     try:
         page = await RowReader(files.storage, file, task).page(wanted)
     except UnknownLine as e:

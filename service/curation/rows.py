@@ -41,18 +41,33 @@ class OldIndex(Exception):
 
 
 class Wanted(NamedTuple):
-    """Rows to return: those after a line that have a finding, in a language, or all of them."""
+    """Rows to return: those after a line that fit all of the filters that are given."""
 
     after: int
     limit: int
-    issue: str | None
-    language: str | None
+    issue: str | None = None
+    language: str | None = None
     sort: Sort = "line"
+    max_score: float | None = None
+
+    @property
+    def none_is_best(self) -> bool:
+        """Whether all the rows have a lower score than the best."""
+        is_lowered = self.issue is not None and weight(self.issue).tenths > 0
+        return is_lowered or (self.max_score is not None and self.max_score < BEST)
+
+    def may_match(self, block: Block) -> bool:
+        """Whether a block has rows with the finding, in the language, and with such a score."""
+        return block.contains(self.issue, self.language) and (
+            self.max_score is None or block.lowest <= self.max_score
+        )
 
     def matches(self, entry: RowEntry) -> bool:
-        """Whether a row has the finding, and is in the language."""
-        return self.language in (None, entry.language) and (
-            self.issue is None or any(f.code == self.issue for f in entry.findings)
+        """Whether a row has the finding, is in the language, and has such a score."""
+        return (
+            self.language in (None, entry.language)
+            and (self.issue is None or any(f.code == self.issue for f in entry.findings))
+            and (self.max_score is None or (_has_score(entry) and entry.score <= self.max_score))
         )
 
 
@@ -115,11 +130,11 @@ class RowReader:
         score, line = await self._place(rows, wanted.after) if wanted.after else (0.0, 0)
         worst = _Part(f"{self._folder}/{WORST}", directory.worst, (score, line), by_score=True)
         best = rows._replace(after=(0.0, line if score == BEST else 0), only_best=True)
-        return [worst] if wanted.issue and weight(wanted.issue).tenths else [worst, best]
+        return [worst] if wanted.none_is_best else [worst, best]
 
     async def _place(self, rows: _Part, line: int) -> _Place:
         before = rows._replace(after=(0.0, line - 1))
-        for entry in await self._entries(before, Wanted(0, 1, None, None), 1):
+        for entry in await self._entries(before, Wanted(0, 1), 1):
             if entry.line == line:
                 return (entry.score, line)
         raise UnknownLine(line)
@@ -130,7 +145,7 @@ class RowReader:
         for block in part.blocks:
             if len(found) >= most:
                 break
-            if part.may_match(block) and block.contains(wanted.issue, wanted.language):
+            if part.may_match(block) and wanted.may_match(block):
                 data = await read_range(self._storage, part.key, block.start, block.end)
                 found += await asyncio.to_thread(_matching, data, part, wanted)
         return found[: max(most, 0)]
@@ -160,10 +175,15 @@ def _object(entry: RowEntry, row: bytes | None) -> dict[str, Any]:
         "object": "file.row",
         "line": entry.line,
         "language": entry.language or None,
-        "score": entry.score if row is not None or entry.score < BEST else None,
+        "score": entry.score if _has_score(entry) else None,
         "row": None if row is None else msgspec.Raw(row.rstrip(b"\n")),
         "findings": [_finding(found) for found in entry.findings],
     }
+
+
+def _has_score(entry: RowEntry) -> bool:
+    """Whether the entry is a row. A blank line, which has findings, is none."""
+    return entry.bytes > 0 or entry.score < BEST
 
 
 def _finding(found: RowFinding) -> dict[str, Any]:

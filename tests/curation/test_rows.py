@@ -104,6 +104,9 @@ async def test_scores_follow_from_the_findings_and_sort_the_rows(http, work, put
         while (last := pages[-1].json())["has_more"]:
             pages.append(await rows(file_id, sort="score", limit=3, after=last["last_id"]))
         copies = await rows(file_id, sort="score", issue="exact_duplicate")
+        low = await rows(file_id, max_score=0.6)
+        lower = await rows(file_id, max_score=0.59, sort="score", limit=1)
+        all_scored = await rows(file_id, max_score=1, sort="score")
         gone = await rows(file_id, sort="score", after="99")
         scores = (await report(file_id)).json()["scores"]
     for row in page:
@@ -114,6 +117,8 @@ async def test_scores_follow_from_the_findings_and_sort_the_rows(http, work, put
     assert _lines(worst) == [10, 9, 3, 7, 5, 1, 2, 4, 6, 8]
     assert [line for page in pages for line in _lines(page)] == _lines(worst)
     assert _lines(copies) == [3]
+    assert (_lines(low), _lines(lower), lower.json()["has_more"]) == ([3, 7, 9, 10], [10], True)
+    assert _lines(all_scored) == _lines(worst)[:-1], "a blank line has no score"
     assert (gone.status_code, gone.json()["error"]["param"]) == (400, "after")
     assert scores["histogram"]["counts"] == [1, 1, 0, 0, 0, 0, 2, 0, 1, 0, 4]
     assert scores["mean"] == round((0.1 + 0.6 + 0.6 + 0.8 + 4) / 9, 4)
@@ -139,8 +144,14 @@ async def test_requests_that_cannot_be_answered(http, work, put, rows):
         unknown = await rows(file_id, issue="no_such_code")
         position = await rows(file_id, after="row")
         many = await rows(file_id, limit=101)
+        high = await rows(file_id, max_score=1.5)
         gone = await http.get("/v1/files/file-gone/rows")
-    for answer, param in ((unknown, "issue"), (position, "after"), (many, "limit")):
+    for answer, param in (
+        (unknown, "issue"),
+        (position, "after"),
+        (many, "limit"),
+        (high, "max_score"),
+    ):
         error = answer.json()["error"]
         assert (answer.status_code, error["param"]) == (400, param)
         assert error["type"] == "invalid_request_error"
@@ -222,6 +233,13 @@ async def test_a_page_of_a_large_file_reads_little_of_it(tmp_path):
     storage.read = 0
     page = json.loads(await reader.page(Wanted(even[-4], 7, None, None, "score")))
     assert [row["line"] for row in page["data"]] == [*even[-3:], 1, 2, 3, 4]
+    assert storage.read < 400_000
+    storage.read = 0
+    page = json.loads(await reader.page(Wanted(0, 5, max_score=0.35)))
+    assert [row["line"] for row in page["data"]] == odd[:5]
+    assert storage.read < 400_000
+    storage.read = 0
+    assert json.loads(await reader.page(Wanted(0, 5, max_score=0.2)))["data"] == []
     assert storage.read < 400_000
     both = {line for line in flagged if line % 1000 == 0}
     page = json.loads(await reader.page(Wanted(0, 100, "mojibake", "ja")))

@@ -74,8 +74,8 @@ export async function report(
 /**
  * Iterate over the rows of a file, with what the report found in them. Waits until it is ready.
  *
- * `query.issue` is the code of a finding that the rows have. `query.sort: "score"` begins with the
- * lowest scores.
+ * `query.issue` is the code of a finding that the rows have, and `query.max_score` their highest
+ * score. `query.sort: "score"` begins with the lowest scores.
  */
 export async function* rows(
   client: Finetuned,

@@ -11859,6 +11859,8 @@ export interface operations {
                 issue?: string | null;
                 /** @description Language of the rows, by its code. */
                 language?: string | null;
+                /** @description Highest score of the rows. */
+                max_score?: number | null;
                 /**
                  * @description Order of the rows: `line` for that of the file, `score` for the lowest scores first.
                  * @example score

@@ -63,7 +63,7 @@ class Block(msgspec.Struct, frozen=True):
     """A block of entries: the bytes that they take, the last of them, and what they contain.
 
     `findings` counts the rows by code and language, `languages` by language, and `best` those with
-    the best score.
+    the best score. `lowest` is the lowest score, which an earlier version left out.
     """
 
     start: int
@@ -74,6 +74,7 @@ class Block(msgspec.Struct, frozen=True):
     findings: dict[str, dict[str, int]]
     last_score: float = BEST
     best: int = 0
+    lowest: float = 0.0
 
     def contains(self, code: str | None, language: str | None) -> bool:
         """Whether a row of the block has a finding with the code, and is in the language."""
@@ -206,4 +207,5 @@ def _write_block(out: BinaryIO, entries: Sequence[RowEntry], worst: _Worst | Non
         {code: dict(counts) for code, counts in findings.items()},
         entries[-1].score,
         sum(entry.score == BEST for entry in entries),
+        min(entry.score for entry in entries),
     )

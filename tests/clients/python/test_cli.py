@@ -221,8 +221,10 @@ async def test_rows_are_listed_the_worst_first(cli, tmp_path, work):
         sent = await cli("files", "upload", "rows.jsonl", "--no-wait", "--json")
         worst = await cli("files", "rows", sent.json()["id"], "--sort", "score", "--limit", "1")
         rest = await cli("files", "rows", sent.json()["id"], "--after", "2", "--json")
+        low = await cli("files", "rows", sent.json()["id"], "--max-score", "0.6")
     assert worst.out == f"2\t0.6\ten\trefusal\t{texts[1]}\n"
     assert "--after 2" in worst.err
+    assert low.out == worst.out
     assert [(row["line"], row["score"]) for row in rest.json()] == [(3, 1)]
 
 

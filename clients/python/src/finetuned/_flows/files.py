@@ -202,6 +202,7 @@ def rows(
     *,
     issue: str | None = None,
     language: str | None = None,
+    max_score: float | None = None,
     sort: Literal["line", "score"] | None = None,
     model: str | None = None,
     encoder: str | None = None,
@@ -211,12 +212,19 @@ def rows(
 ) -> Items[RowObject]:
     """List rows of a data set with what the report found in them. Waits until it is ready.
 
-    `issue` is the code of a finding that the rows have. `sort="score"` lists the lowest scores
-    first; the default is the order of the file. `after` is the line after whose row to start.
-    `model` and `encoder` are those of the report (all base models and none if omitted).
+    `issue` is the code of a finding that the rows have, and `max_score` their highest score, from
+    0 to 1. `sort="score"` lists the lowest scores first; the default is the order of the file.
+    `after` is the line after whose row to start. `model` and `encoder` are those of the report
+    (all base models and none if omitted).
     """
     view = {"model": model, "encoder": encoder}
-    params = {"issue": issue, "language": language, "sort": sort, **view}
+    params = {
+        "issue": issue,
+        "language": language,
+        "max_score": max_score,
+        "sort": sort,
+        **view,
+    }
     deadline = Deadline(timeout_s, f"The report on {file_id}")
     return _pages(RowObject, at("files", file_id, "rows"), params, after, limit, deadline)
 

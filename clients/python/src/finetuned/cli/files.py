@@ -180,6 +180,9 @@ def rows(
     language: Annotated[
         str | None, typer.Option(help="Language of the rows, by its code, such as ja.")
     ] = None,
+    max_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Highest score of the rows, such as 0.6.")
+    ] = None,
     sort: Annotated[
         Literal["line", "score"],
         typer.Option(help="Order: that of the file, or the lowest scores first."),
@@ -200,7 +203,14 @@ def rows(
     with client() as server:
         found = listed(
             lambda **page: server.files.rows(
-                file_id, issue=issue, language=language, sort=sort, model=model, after=after, **page
+                file_id,
+                issue=issue,
+                language=language,
+                max_score=max_score,
+                sort=sort,
+                model=model,
+                after=after,
+                **page,
             ),
             out,
             limit=limit,
