@@ -137,6 +137,9 @@ def words(report: ValidationReport) -> str:
     """An error summary: the first errors with line and location, their number, and a remedy."""
     if not report.valid_rows:
         return _faults(report)
+    fixes = [issue.fix for issue in report.issues if issue.severity == "error"]
+    if fixes and report.valid_rows == report.rows:  # the fault is not that of a row
+        return f"{_faults(report)} {fixes[0]}"
     return (
         f"{_faults(report)} The file's report lists them all; fix them, or drop the broken rows "
         "with a cleaning (POST /v1/files/{id}/clean)."

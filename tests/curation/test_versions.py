@@ -200,6 +200,24 @@ async def test_files_are_merged_into_a_new_one(http, work, put, merged):
     assert listed["has_more"] is True
 
 
+async def test_a_file_of_good_answers_is_merged_with_one_of_bad_answers(http, work, put, merged):
+    labeled = [
+        json.dumps(json.loads(row) | {"label": label}) for row in AFTER for label in (True, False)
+    ]
+    async with work("cpu"):
+        good, bad = [await put(data(rows)) for rows in (labeled[::2], labeled[1::2])]
+        alone = [await checked(http, file_id) for file_id in (good, bad)]
+        made = await merged(good, bad)
+        one_label = await merged(good, await put(data(labeled[:1])))
+    assert [file["status"] for file in alone] == ["error", "error"]
+    assert "Every row has the label false" in alone[1]["status_details"]
+    assert "or merge the file with one" in alone[1]["status_details"]
+    assert (made["status"], made["rows"]) == ("completed", len(labeled))
+    file = (await http.get(f"/v1/files/{made['merged_file']}")).json()
+    assert (file["status"], file["rows"]) == ("processed", len(labeled))
+    assert (one_label["status"], one_label["error"]["code"]) == ("failed", "one_label")
+
+
 async def test_files_that_are_unfit_are_refused(api: Api, http, work, put):
     note = await put(b"Opening hours", purpose="user_data")
     async with work("cpu"):

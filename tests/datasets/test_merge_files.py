@@ -223,6 +223,21 @@ def test_the_rows_of_all_files_together_are_limited(tmp_path):
     assert len(merged(tmp_path, files, max_bytes=whole)[1]) == 2
 
 
+def test_files_of_one_label_each_are_merged(tmp_path):
+    files = {"a": LABELED[:1], "b": LABELED[1:]}
+    _, rows, _ = merged(tmp_path, files)
+    assert [json.loads(row)["label"] for row in rows] == [True, False]
+
+
+def test_a_merge_of_one_label_is_refused(tmp_path):
+    sources = [MergeSource("a"), MergeSource("b", max_rows=1)]
+    copies = {"a": LABELED[:1], "b": [LABELED[0], LABELED[0].replace("ที่ 1", "ที่ 7")]}
+    with pytest.raises(DatasetError, match="Every row has the label true") as caught:
+        merged(tmp_path, copies, sources)
+    assert caught.value.issue.code == "one_label"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == []
+
+
 def test_labeled_rows_keep_their_labels(tmp_path):
     result, rows, _ = merged(tmp_path, {"a": LABELED, "b": LABELED[::-1]})
     assert (result.row_format, [json.loads(row)["label"] for row in rows]) == (

@@ -171,7 +171,7 @@ async def merge_files(
 
     async def make(claim: Claim[Task]) -> Task:
         for number, one in enumerate(body.files):
-            await _source(files, caller, one.file_id, f"files.{number}.file_id")
+            await _merged(files, caller, one.file_id, f"files.{number}.file_id")
         await check_room(settings, tasks, caller)
         task = Task(
             id=ids.new(ids.MERGE),
@@ -225,17 +225,33 @@ async def retrieve_merge(
     return MergeObject.of(await task_of(tasks, file, merge_id, ids.MERGE, "merge"))
 
 
+async def _merged(files: Files, caller: Principal, file_id: str, param: str) -> None:
+    """Raise NotFound, or BadRequest if a parameter names a file that cannot be merged.
+
+    A file of labeled answers may be in error for the lack of a label that another file has.
+    Whether it has other faults, the merge finds out.
+    """
+    file = await named_file(files, caller, file_id, param)
+    _require_rows(file, param)
+    if file.row_format != "labeled":
+        _require_no_error(file, param)
+
+
 async def _source(files: Files, caller: Principal, file_id: str, param: str) -> FileRecord:
     """A training file that a parameter names. Raises NotFound, and BadRequest if it is unfit."""
     file = await named_file(files, caller, file_id, param)
     _require_rows(file, param)
+    _require_no_error(file, param)
+    return file
+
+
+def _require_no_error(file: FileRecord, param: str) -> None:
     if file.status is FileStatus.ERROR:
         raise BadRequest(
             f"The file {file.id} cannot be used: {file.status_details} Clean it first.",
             param=param,
             code="invalid_training_file",
         )
-    return file
 
 
 def _require_rows(file: FileRecord, param: str) -> None:

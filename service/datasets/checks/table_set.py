@@ -49,8 +49,9 @@ SET: dict[str, Check] = {
     "one_label": Check(
         "error",
         "Every row has the label {label}; the file needs good and bad answers.",
-        "Add rows with the other label. To learn from all answers alike, upload the file with the "
-        'format {"shape": "chat"}, or {"shape": "prompt_completion"}, and no label that is false.',
+        "Add rows with the other label, or merge the file with one that has some. To learn from "
+        'all answers alike, upload the file with the format {"shape": "chat"}, or '
+        '{"shape": "prompt_completion"}, and no label that is false.',
     ),
     "exact_duplicate": Check(
         "warning",

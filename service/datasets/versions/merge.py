@@ -23,7 +23,7 @@ from service.datasets.facts import RowFormat
 from service.datasets.formats.convert import Prepared, prepare
 from service.datasets.output import OutputFile
 from service.datasets.report.collect import Collected, Progress, collect
-from service.datasets.report.features import FeatureOptions
+from service.datasets.report.features import GOOD, UNLABELED, FeatureOptions
 from service.datasets.report.likeness import contradicting_rows
 from service.datasets.report.outliers import language_shares
 from service.datasets.rows.lines import canonical_rows
@@ -75,7 +75,7 @@ def merge(
     """Write merged.jsonl and diff.jsonl to the folder `out`. The files are in `folder`, by ID.
 
     Raises DatasetError if a file cannot be read or has broken rows, if their rows have different
-    formats, or if all of them together have more than `max_bytes`.
+    formats or all the same label, or if all of them together have more than `max_bytes`.
     """
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".merge-") as name:
@@ -90,6 +90,7 @@ def merge(
             progress=progress,
         )
         fates, firsts = choose(collected, rows.owners, sources, options)
+        _check_labels(collected, fates)
         conflicts = _conflicts(collected, rows, fates, sources)
         merged = DigestWriter(work / "merged")
         with merged:
@@ -155,9 +156,17 @@ def _read(source: MergeSource, folder: Path, part: Path, processes: int) -> Prep
             raise
         raise refuse("unreadable_source", file=source.id, reason=error.issue.message) from error
     for issue in read.result.validation.issues:
-        if issue.severity == "error":
+        # The label that a file lacks, another one may have.
+        if issue.severity == "error" and issue.code != "one_label":
             raise refuse("broken_source", file=source.id, number=issue.line or 1, cause=issue.code)
     return read
+
+
+def _check_labels(collected: Collected, fates: Fates) -> None:
+    """Raise DatasetError if the rows that are taken are labeled and have the same label."""
+    labels = np.unique(collected.features["label"][fates == TAKEN])
+    if len(labels) == 1 and labels[0] != UNLABELED:
+        raise refuse("one_label", label=str(bool(labels[0] == GOOD)).lower())
 
 
 def _conflicts(
