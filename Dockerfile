@@ -28,7 +28,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     && python -m pip uninstall --quiet --yes setuptools
 COPY pyproject.toml ./
 COPY requirements requirements
-COPY scripts/dependencies.py scripts/seal.py scripts/
+COPY scripts/dependencies.py scripts/sbom.py scripts/seal.py scripts/
 
 # Our own wheel. It changes most often, so it is built separately from the dependencies.
 FROM builder AS wheel
@@ -43,7 +43,8 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     && python -m pip install --quiet --constraint requirements/constraints.txt \
         --requirement wanted.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
+    python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py \
+    && python scripts/sbom.py > /opt/finetuned/sbom.json
 
 FROM builder AS worker-environment
 ARG EXTRAS
@@ -52,7 +53,8 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     && python -m pip install --quiet --constraint requirements/constraints.txt \
         --requirement wanted.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
+    python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py \
+    && python scripts/sbom.py > /opt/finetuned/sbom.json
 
 # For machines without a GPU. PyPI's torch includes CUDA; TORCH_INDEX is an index of CPU builds,
 # which pip then prefers.
@@ -64,7 +66,8 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     && python -m pip install --quiet --constraint requirements/constraints.txt \
         ${TORCH_INDEX:+--extra-index-url="$TORCH_INDEX"} --requirement wanted.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
+    python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py \
+    && python scripts/sbom.py > /opt/finetuned/sbom.json
 
 # vLLM for CPUs without our code: the counterpart of the image `vllm/vllm-openai` for GPUs.
 # It links to libnuma, which is not pinned because Debian keeps only the newest version.
@@ -85,7 +88,8 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     && python -m pip install --quiet --constraint requirements/constraints.txt \
         --requirement wanted.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
+    python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py \
+    && python scripts/sbom.py > /opt/finetuned/sbom.json
 
 
 # --- Released images ---------------------------------------------------------------------------
@@ -128,6 +132,7 @@ ENTRYPOINT ["finetuned-server"]
 # The HTTP api and the gateway. No torch.
 FROM runtime AS api
 COPY --from=api-environment /opt/finetuned /opt/finetuned
+COPY --from=api-environment /opt/finetuned/sbom.json /sbom.json
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["finetuned-healthcheck", "FINETUNED_API_PORT", "/livez"]
@@ -146,6 +151,7 @@ LABEL org.opencontainers.image.title="finetuned-api" \
 # Data validation and training on NVIDIA GPUs; `worker --queues cpu` runs without one.
 FROM runtime AS worker
 COPY --from=worker-environment /opt/finetuned /opt/finetuned
+COPY --from=worker-environment /opt/finetuned/sbom.json /sbom.json
 # For NVIDIA's container runtime. The command that starts the container selects the visible GPUs.
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 EXPOSE 9100
@@ -165,6 +171,7 @@ LABEL org.opencontainers.image.title="finetuned-worker" \
 
 FROM runtime AS worker-cpu
 COPY --from=worker-cpu-environment /opt/finetuned /opt/finetuned
+COPY --from=worker-cpu-environment /opt/finetuned/sbom.json /sbom.json
 EXPOSE 9100
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["finetuned-healthcheck", "FINETUNED_WORKER_PORT", "/livez"]
@@ -187,6 +194,7 @@ RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends libn
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 USER 10001:10001
 COPY --from=inference-cpu-environment /opt/finetuned /opt/finetuned
+COPY --from=inference-cpu-environment /opt/finetuned/sbom.json /sbom.json
 EXPOSE 8100
 HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
     CMD ["finetuned-healthcheck", "FINETUNED_INFERENCE_PORT", "/health"]
@@ -209,13 +217,14 @@ USER 0
 WORKDIR /tmp/add
 COPY pyproject.toml ./
 COPY requirements/constraints.txt requirements/
-COPY scripts/dependencies.py scripts/add_to_vllm.py scripts/
+COPY scripts/dependencies.py scripts/add_to_vllm.py scripts/sbom.py scripts/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python3 scripts/add_to_vllm.py
 WORKDIR /
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python3 -m pip install --no-deps --no-cache-dir --break-system-packages /wheels/*.whl \
     && python3 -c 'import service.cli.app, service.inference.engine.guard' \
+    && python3 /tmp/add/scripts/sbom.py > /sbom.json \
     && rm -rf /tmp/add \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
     && groupadd --gid 10001 finetuned \

@@ -121,6 +121,10 @@ lint: install  ## Check style, types, architecture, spelling and wording
 	@.venv/bin/codespell README.md CONTRIBUTING.md CHANGELOG.md docs service clients helm scripts bench examples
 	@$(PY) scripts/house_style.py
 
+.PHONY: audit
+audit: install  ## Look for insecure code and known vulnerabilities of packages (asks PyPI)
+	@$(PY) -m scripts.audit
+
 format: install  ## Format the code
 	@$(PY) -m ruff check --fix-only --quiet .
 	@$(PY) -m ruff format .

@@ -1,0 +1,68 @@
+"""`make audit`: bandit on the code, and known vulnerabilities of the packages in requirements/.
+
+Exits with 1 if either finds something, and with 2 if the packages could not be looked up, because
+that needs a connection to PyPI. Nothing else of the project does.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parent.parent
+CODE: Final = ("service", "clients/python/src", "helm", "scripts", "examples")
+PACKAGES: Final = ROOT / "requirements" / "constraints.txt"
+
+
+def bandit() -> int:
+    """Run bandit. Its exit code is 0 if it finds nothing."""
+    words = [sys.executable, "-m", "bandit", "-q", "-c", "pyproject.toml", "-r", *CODE]
+    return subprocess.run(words, cwd=ROOT, check=False).returncode
+
+
+def vulnerabilities(packages: Path) -> tuple[list[str], list[str]]:
+    """Return known vulnerabilities of packages, and the packages that could not be looked up."""
+    words = ["--requirement", str(packages), "--no-deps", "--disable-pip", "--format", "json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip_audit", *words, "--progress-spinner", "off"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        found = json.loads(done.stdout)["dependencies"]
+    except (ValueError, KeyError):
+        reason = done.stderr.strip().rpartition("\n")[2]
+        return [], [f"all: {reason}"]
+    return _known(found), [each["name"] for each in found if "skip_reason" in each]
+
+
+def _known(found: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        f"{each['name']} {each['version']}: {known['id']}, fixed in "
+        f"{', '.join(known['fix_versions']) or 'no version'}"
+        for each in found
+        for known in each.get("vulns", ())
+    ]
+
+
+def main() -> int:
+    """Run both and return the exit code."""
+    failed = bandit() != 0
+    known, unknown = vulnerabilities(PACKAGES)
+    for line in known:
+        sys.stdout.write(f"vulnerable: {line}\n")
+    if unknown:
+        sys.stdout.write(f"not looked up: {', '.join(unknown)}\n")
+    if failed or known:
+        return 1
+    return 2 if unknown else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
