@@ -87,6 +87,8 @@ def reader(extra_fields: Sequence[str] = ()) -> Read:
     def read(path: str, body: bytes) -> Request:
         check_nesting(body)
         try:
+            if not body.isascii():
+                body.decode()  # fields that are passed on as they are are not decoded below
             request = decoders[path].decode(body)
         except msgspec.ValidationError as e:
             raise _invalid(str(e), body) from None

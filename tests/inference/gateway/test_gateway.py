@@ -258,6 +258,11 @@ async def test_a_body_over_the_limit_is_413(gateway, engine, chunked):
     [
         (b"", "invalid_json", None),
         (b"not json", "invalid_json", None),
+        (
+            b'{"model": "tiny-base", "messages": [{"role": "user", "content": "\x80"}]}',
+            "invalid_json",
+            None,
+        ),
         (b"[1]", "invalid_json", None),
         (b"{}", "missing_required_parameter", "model"),
         (b'{"model": null}', "invalid_type", "model"),
