@@ -32,6 +32,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench.engine.base_model import base_model  # noqa: E402
 from bench.gpu.table import Result, section, table, write_into  # noqa: E402
 from bench.training.run import BATCH_SIZE, RANK, Figures, Task, losses, other, ours  # noqa: E402
 from service.fleet.capacity import Gpu, own_gpus  # noqa: E402
@@ -132,7 +133,7 @@ def tiny_model(folder: Path) -> Path:
     """Write a random model of two small layers with the demo model's tokenizer."""
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    tokenizer = AutoTokenizer.from_pretrained(demo_model())
+    tokenizer = AutoTokenizer.from_pretrained(base_model())
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,
@@ -144,11 +145,6 @@ def tiny_model(folder: Path) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-def demo_model() -> Path:
-    """Return the folder of the demo's base model."""
-    return next((ROOT / ".cache" / "models").glob("smollm*")).resolve()
 
 
 def _facts(gpu: Gpu | None, model: str, rows: int, tokens: float, rounds: int) -> list[str]:
@@ -198,7 +194,7 @@ def main() -> int:
     if unknown := set(given.only or ()) - every.keys():
         parser.error(f"--only {', '.join(unknown)}: choose from {', '.join(every)}")
     with tempfile.TemporaryDirectory() as folder:
-        model = tiny_model(Path(folder)) if given.tiny else (given.model or demo_model()).resolve()
+        model = tiny_model(Path(folder)) if given.tiny else (given.model or base_model()).resolve()
         tokens, results = measure(chosen, model, given.rows, given.rounds, score=not given.no_loss)
         name = "a tiny random model" if given.tiny else model.name
     facts = _facts(gpu, name, given.rows, tokens, given.rounds)

@@ -23,6 +23,7 @@ sys.path[:0] = [str(HERE), str(ROOT)]
 from child import train  # noqa: E402
 from corpus import write_pairs, write_rows  # noqa: E402
 
+from bench.engine.base_model import base_model  # noqa: E402
 from service.training import TrainSpec  # noqa: E402
 from service.training.contract.hyperparameters import RESOLVED, Resolved  # noqa: E402
 from service.training.contract.methods import METHODS, MethodName  # noqa: E402
@@ -107,7 +108,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=None)
     parser.add_argument("--only", type=int, nargs="*", default=None)
     given = parser.parse_args()
-    model = given.model or next((ROOT / ".cache" / "models").iterdir())
+    model = given.model or base_model()
     before = imported_bytes()
     print(f"{model.name}; after the imports {before / MIB:.0f} MiB; MiB beyond that:")
     print(f"{'setting':52}{'measured':>9}{'estimate':>9}{'off':>6}  of which")

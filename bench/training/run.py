@@ -31,6 +31,7 @@ sys.path[:0] = [str(HERE), str(ROOT)]
 from child import train  # noqa: E402
 from corpus import write_rows  # noqa: E402
 
+from bench.engine.base_model import base_model  # noqa: E402
 from service.training import TrainSpec  # noqa: E402
 
 BATCH_SIZE, RANK = 8, 16
@@ -144,7 +145,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=None)
     parser.add_argument("--llamafactory", type=Path, default=None)
     given = parser.parse_args()
-    model = (given.model or next((ROOT / ".cache" / "models").iterdir())).resolve()
+    model = (given.model or base_model()).resolve()
     best: dict[str, Figures] = {}
     adapters: dict[str, list[Path]] = {}
     with tempfile.TemporaryDirectory() as work:
