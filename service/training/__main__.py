@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         if isinstance(place, Cluster):
             from service.training.cluster.supervisor import supervise_on
 
-            return supervise_on(place, spec, channel, flag)
+            return supervise_on(place, spec, channel, flag, traffic)
         if spec.gpus > 1 and place is None:
             return supervise(spec, arguments[0], channel, flag, traffic)
         outcome = outcome_of(spec, place, channel, flag, traffic)

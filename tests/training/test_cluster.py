@@ -18,6 +18,7 @@ from service.training.cluster.node import RankHost, interface_of, rank_environme
 from service.training.cluster.place import Cluster
 from service.training.cluster.supervisor import Run, bare
 from service.training.contract.channel import Channel, StopFlag
+from service.training.contract.traffic import Traffic
 from service.training.model.folder import base_digest
 from service.training.parallel.launcher import LOOPBACK, RankOutput, RankPlace
 from tests.e2e.conftest import wait_for
@@ -44,7 +45,7 @@ def test_worker_without_ray_says_what_to_install(tiny_spec, tmp_path):
         (tmp_path / "out").open("wb") as out,
         pytest.raises(TrainingFailure, match=r"install finetuned-server\[ray\]"),
     ):
-        supervise_on(CLUSTER, tiny_spec, Channel(out.fileno()), StopFlag())
+        supervise_on(CLUSTER, tiny_spec, Channel(out.fileno()), StopFlag(), Traffic())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of Linux's network interfaces")
@@ -133,7 +134,7 @@ def test_every_path_of_a_spec_becomes_one_of_the_node(make_spec, tmp_path):
         resume_from=tmp_path / "checkpoint-4",
         warm_start_path=tmp_path / "warm-start",
     )
-    run = Run(None, CLUSTER, spec, Channel(0), StopFlag())
+    run = Run(None, CLUSTER, spec, Channel(0), StopFlag(), Traffic())
     there = run.spec_in("/node")
     paths = {n: v for n, v in there if isinstance(v, Path) and n != "base_model_path"}
     assert {path.parent for path in paths.values()} == {Path("/node")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from service.training import (
     Succeeded,
     TrainSpec,
 )
+from service.training.contract.protocol import TrafficCommand, encode
 from tests.lazy import Lazy
 from tests.training.conftest import HANG_S, Starter, Trainer, write_chats
 
@@ -84,11 +86,15 @@ def run_once(
     validation: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Trainer]:
-    def run(*, forks: bool = True, **changes: Any) -> Trainer:
+    def run(
+        *, forks: bool = True, watch: Callable[[Trainer], object] = list, **changes: Any
+    ) -> Trainer:
         folder = tmp_path_factory.mktemp("run")
         with Starter(folder, forks=forks) as begin:
             asked = ALIKE | {"validation_file": validation} | changes
-            return finish(begin(make_spec(folder / "out", **asked)))
+            trainer = begin(make_spec(folder / "out", **asked))
+            watch(trainer)
+            return finish(trainer)
 
     return run
 
@@ -98,11 +104,45 @@ def alone(run_once: Callable[..., Trainer]) -> Trainer:
     return run_once()
 
 
-@pytest.mark.parametrize(("sharding", "forks"), [("ddp", False), ("fsdp", True)])
-def test_two_processes_train_as_one_does(alone, run_once, sharding, forks):
-    both = run_once(gpus=2, sharding=sharding, forks=forks)
-    assert len(validated(both)) == 3
-    agree(both, alone)
+@pytest.fixture(scope="module")
+def two(run_once: Callable[..., Trainer]) -> dict[str, Trainer]:
+    """Two processes in each way to share the model."""
+    return {
+        "ddp": run_once(gpus=2, sharding="ddp", forks=False),
+        "fsdp": run_once(gpus=2, sharding="fsdp"),
+    }
+
+
+@pytest.mark.parametrize("sharding", ["ddp", "fsdp"])
+def test_two_processes_train_as_one_does(alone, two, sharding):
+    assert len(validated(two[sharding])) == 3
+    agree(two[sharding], alone)
+
+
+def without_chats_from_the_second_step_on(trainer: Trainer) -> None:
+    assert trainer.process.stdin is not None
+    for message in trainer:
+        if isinstance(message, StepDone):
+            trainer.process.stdin.write(encode(TrafficCommand(in_flight=0)))
+            trainer.process.stdin.flush()
+
+
+# With fsdp, the second process waits for the first one's part of each layer.
+@pytest.mark.parametrize(("sharding", "resting"), [("ddp", {"0", "1"}), ("fsdp", {"0"})])
+def test_two_processes_rest_for_chats_with_the_same_result(two, run_once, sharding, resting):
+    rested = run_once(
+        gpus=2,
+        sharding=sharding,
+        chat_budget_ms=500,
+        watch=without_chats_from_the_second_step_on,
+    )
+    assert rested.losses == two[sharding].losses
+    assert validated(rested) == validated(two[sharding])
+    ours, theirs = adapter(rested), adapter(two[sharding])
+    assert all(bool((ours[name] == tensor).all()) for name, tensor in theirs.items())
+    seconds = dict(re.findall(r"rank (\d) rested ([\d.]+) s for chats", rested.log.read_text()))
+    assert {rank for rank, text in seconds.items() if float(text) > 0} == resting
+    assert rested.of(StepDone)[0].rested_seconds > 0
 
 
 def test_pairs_are_shared_too_and_the_best_adapter_is_kept(run_once, few_preferences):

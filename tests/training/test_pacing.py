@@ -107,6 +107,28 @@ def test_a_rest_has_an_end_even_after_long_work():
     assert pacer.take_rested_s() == pytest.approx(10)
 
 
+def test_the_rests_of_other_processes_are_no_work():
+    traffic = SimulatedTraffic()
+    pacer = paced(traffic)
+    pacer.pause()
+    for _ in range(20):
+        traffic.note(busy(900))
+        traffic.now_s += 0.05
+        with pacer.waiting():
+            traffic.now_s += 3
+    pacer.pause()
+    assert pacer.take_rested_s() == pytest.approx(20 * 9 * 0.05)
+
+
+def test_a_training_that_is_still_loading_waits_without_rests():
+    traffic = SimulatedTraffic()
+    pacer = paced(traffic)
+    traffic.now_s += 60
+    with pacer.waiting():
+        traffic.now_s += 60
+    assert traffic.waits == []
+
+
 @pytest.mark.parametrize("end", ["stop", "idle"])
 def test_a_rest_ends_at_a_stop_command_and_with_the_last_chat(end):
     traffic, flag = SimulatedTraffic(), StopFlag()

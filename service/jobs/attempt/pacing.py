@@ -17,12 +17,8 @@ _AT_LEAST_EVERY_S = 1.0
 
 
 def chat_budget_ms(settings: Settings) -> int | None:
-    """Return the latency budget of chats next to a training; None if trainings are not paced.
-
-    Those of a Ray cluster are not: they do not share a device with an engine.
-    """
-    is_beside = settings.gpu_sharing == "share" and settings.ray_address is None
-    return (settings.train_slo_ms or None) if is_beside else None
+    """Return the latency budget of chats next to a training; None if trainings are not paced."""
+    return (settings.train_slo_ms or None) if settings.gpu_sharing == "share" else None
 
 
 class Pacing:

@@ -42,6 +42,7 @@ from service.training.contract.protocol import (
     encode,
 )
 from service.training.contract.spec import TrainSpec
+from service.training.contract.traffic import Traffic
 from service.training.model.folder import base_digest, invalid_model
 from service.training.parallel.launcher import RankOutput, RankPlace, die_of_signal, judge
 
@@ -66,7 +67,9 @@ class _ClusterLost(Exception):
     """The cluster does not answer any more. The next attempt may find it again."""
 
 
-def supervise_on(cluster: Cluster, spec: TrainSpec, channel: Channel, flag: StopFlag) -> int:
+def supervise_on(
+    cluster: Cluster, spec: TrainSpec, channel: Channel, flag: StopFlag, traffic: Traffic
+) -> int:
     """Run the ranks of `spec` on a Ray cluster and return the exit code.
 
     An exit with `EXIT_FAILED` and without a failure means that another attempt may succeed. Raises
@@ -75,7 +78,7 @@ def supervise_on(cluster: Cluster, spec: TrainSpec, channel: Channel, flag: Stop
     ray = _import_ray()
     try:
         with _connected(ray, cluster, channel, flag):
-            run = Run(ray, cluster, spec, channel, flag)
+            run = Run(ray, cluster, spec, channel, flag, traffic)
             try:
                 verdict = run.verdict()
             finally:
@@ -166,13 +169,20 @@ class Run:
     """The ranks of one run, from their placement to their end."""
 
     def __init__(
-        self, ray: Any, cluster: Cluster, spec: TrainSpec, channel: Channel, flag: StopFlag
+        self,
+        ray: Any,
+        cluster: Cluster,
+        spec: TrainSpec,
+        channel: Channel,
+        flag: StopFlag,
+        traffic: Traffic,
     ) -> None:
         self._ray = ray
         self._device = cluster.device
         self._spec = spec
         self._channel = channel
         self._flag = flag
+        self._traffic = traffic
         self._group: Any = None
         self._ranks: list[_Rank] = []
         self._leaders: list[Any] = []  # one actor of each node
@@ -348,13 +358,17 @@ class Run:
 
     def _watch(self) -> None:
         """Return once rank 0 is done or a rank has failed, and the others had time to exit too."""
-        ray, has_told, give_up_at = self._ray, False, float("inf")
+        ray, has_told, reports, give_up_at = self._ray, False, 0, float("inf")
         reading = {rank.host.read.remote(_READ_S): rank for rank in self._ranks}
         while reading and time.monotonic() < give_up_at:
             if self._flag.is_set() and not has_told:
                 has_told = True
                 for rank in reading.values():
                     rank.host.send.remote(encode(StopCommand()))
+            if self._traffic.count != reports and (newest := self._traffic.newest):
+                reports = self._traffic.count
+                for rank in reading.values():
+                    rank.host.send.remote(encode(newest))
             ready, _ = ray.wait(list(reading), timeout=_POLL_S)
             for read in ready:
                 rank = reading.pop(read)

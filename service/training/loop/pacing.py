@@ -7,7 +7,8 @@ a training that does not rest.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from service.training.contract.channel import StopFlag
@@ -79,10 +80,13 @@ class Pacer:
         self._finish = finish
         self._clock = clock
         self._working_since = clock()
+        self._is_computing = False
         self._rested_s = 0.0
+        self.total_rested_s = 0.0
 
     def pause(self) -> None:
         """Rest if it is time to. Call it before each part of the work."""
+        self._is_computing = True
         share = self._share.at(self._clock(), self._traffic.newest)
         if share < 1:
             self._finish()
@@ -91,7 +95,25 @@ class Pacer:
             if rest_s < _LEAST_REST_S:
                 return  # the work since the last rest counts at the next pause point
             self._rest(began + rest_s)
-            self._rested_s += self._clock() - began
+            rested_s = self._clock() - began
+            self._rested_s += rested_s
+            self.total_rested_s += rested_s
+        self._working_since = self._clock()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let the training wait for its other processes inside the block.
+
+        Their rests are no work of this process. If they were, it would rest nine times as long in
+        turn, and the others would wait for it.
+        """
+        if not self._is_computing:  # the model is being loaded
+            yield
+            return
+        self.pause()
+        yield
+        if self._share.at(self._clock(), self._traffic.newest) < 1:
+            self._finish()
         self._working_since = self._clock()
 
     def take_rested_s(self) -> float:

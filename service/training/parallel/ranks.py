@@ -9,7 +9,8 @@ must call these functions in the same order.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -33,13 +34,15 @@ _PATIENCE: Final = timedelta(hours=1)
 class Ranks:
     """This process's place among the ranks of its run.
 
-    By default it is the only rank and communicates with no other process.
+    By default it is the only rank and communicates with no other process. `waiting` is the context
+    in which this rank waits for the others.
     """
 
     index: int = 0
     size: int = 1
     device: str = "cpu"
     store: Any = None
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def is_first(self) -> bool:
@@ -51,9 +54,19 @@ class Ranks:
         if self.size == 1:
             return list(values)
         sums = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(sums)
+        with self.waiting():
+            dist.all_reduce(sums)
         found: list[float] = sums.tolist()
         return found
+
+    def least(self, value: int) -> int:
+        """Return the lowest value of all ranks."""
+        if self.size == 1:
+            return value
+        lowest = torch.tensor([value], dtype=torch.int64, device=self.device)
+        with self.waiting():
+            dist.all_reduce(lowest, op=dist.ReduceOp.MIN)
+        return int(lowest.item())
 
     def wait(self) -> None:
         """Wait until all ranks get here."""
@@ -66,7 +79,8 @@ class Ranks:
         trained = list(parameters)
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
-        dist.all_reduce(flat)
+        with self.waiting():
+            dist.all_reduce(flat)
         for parameter, gradient in zip(trained, _like(gradients, flat), strict=True):
             parameter.grad = gradient
 
