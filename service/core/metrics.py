@@ -295,6 +295,10 @@ JOB_EVALUATIONS = _JOBS.counter(
 JOB_EVALUATIONS_UNFINISHED = _ALL_JOBS.gauge(
     "finetuned_job_evaluations_unfinished", "Evaluations of finished jobs that have not ended."
 )
+# As JOBS.
+SWEEPS = _ENDED_JOBS.counter(
+    "finetuned_sweeps_total", "Sweeps of the installation that have ended.", ["status"]
+)
 SWEEPS_UNFINISHED = _ALL_JOBS.gauge(
     "finetuned_sweeps_unfinished", "Sweeps of the installation that have not ended."
 )

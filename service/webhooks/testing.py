@@ -17,14 +17,15 @@ _POLL_S = 0.1
 
 
 def sample_subject(event_type: EventType | str) -> str:
-    """The ID of the job, run, export, batch or generation in a sample event."""
+    """The ID of the job, sweep, run, export, batch or generation in a sample event."""
     kinds = {
-        "eval": ids.EVAL_RUN,
+        "fine_tuning.sweep": ids.SWEEP,
+        "eval.run": ids.EVAL_RUN,
         "export": ids.EXPORT,
         "batch": ids.BATCH,
-        "dataset": ids.GENERATION,
+        "dataset.generation": ids.GENERATION,
     }
-    return f"{kinds.get(event_type.partition('.')[0], ids.JOB)}{'0' * 24}"
+    return f"{kinds.get(event_type.rpartition('.')[0], ids.JOB)}{'0' * 24}"
 
 
 async def attempt_of_sample(

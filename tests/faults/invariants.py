@@ -178,9 +178,13 @@ async def _generations_end_with_each_row_once(world: World) -> AsyncIterator[str
 
 
 async def _events_happen_once(world: World) -> AsyncIterator[str]:
-    """Check the events of jobs, and the number of ends that the outbox counted."""
+    """Check the events of jobs, and the ends of jobs and sweeps that the outbox counted."""
     jobs, project = world.app.state.jobs, world.notes["project"]
-    ends = Counter[str]()
+    ends = Counter[str](
+        f"fine_tuning.sweep.{sweep['status']}"
+        for sweep in await listed(world, SWEEPS)
+        if sweep["finished_at"] is not None
+    )
     for shown in await listed(world, JOBS):
         job = await jobs.get(project, shown["id"])
         if job.status in FINAL:
@@ -198,7 +202,7 @@ async def _events_happen_once(world: World) -> AsyncIterator[str]:
             if times > 1 and not message.startswith(repeatable):
                 yield f"{times} events: {message.replace(job.id, 'ftjob')}"
     counted = await outbox.processed_by_type(world.redis)
-    counted = {name: n for name, n in counted.items() if name.startswith("fine_tuning.job.")}
+    counted = {name: n for name, n in counted.items() if name.startswith("fine_tuning.")}
     if counted != dict(ends):
         yield f"the outbox counted {counted}, but there are {dict(ends)}"
 

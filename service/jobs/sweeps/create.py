@@ -63,6 +63,7 @@ async def new_sweep(
         method=body.method_name,
         training_file=body.training_file,
         validation_file=body.validation_file,
+        mixed_files=jobs[0].mixed_files,
         suffix=jobs[0].suffix,
         seed=seed,
         metadata=body.metadata,

@@ -15,11 +15,12 @@ from typing import Any, Final
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import ids, outbox
 from service.core.claims import Claim
+from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Record, Stored
 from service.core.unfinished import count_unfinished, read_unfinished
-from service.jobs.records import JobRecord, Jobs, NewEvent
+from service.jobs.records import JobRecord, Jobs, MixedFile, NewEvent
 from service.training.contract.methods import OfferedMethod
 
 UNFINISHED: Final = f"{PREFIX}:sweeps-unfinished"
@@ -56,6 +57,7 @@ class SweepRecord(Record):
     method: OfferedMethod
     training_file: str
     validation_file: str | None
+    mixed_files: tuple[MixedFile, ...] = ()
     suffix: str | None
     seed: int
     metadata: dict[str, str] | None
@@ -111,13 +113,23 @@ class Sweeps:
     async def change(
         self, record: SweepRecord, change: Callable[[SweepRecord], SweepRecord]
     ) -> SweepRecord:
-        """Change a sweep atomically. Exceptions of `change` propagate. Raises Missing."""
+        """Change a sweep atomically. Exceptions of `change` propagate. Raises Missing.
+
+        A change to a final status also writes the end of the sweep to the outbox.
+        """
+        was_final = False
+
+        def noting(current: SweepRecord) -> SweepRecord:
+            nonlocal was_final
+            was_final = current.is_final
+            return change(current)
 
         def also(pipe: Pipeline, after: SweepRecord) -> None:
-            if after.is_final:
+            if after.is_final and not was_final:
                 pipe.srem(UNFINISHED, _member(after))
+                outbox.add(pipe, _end_of(after))
 
-        return await self.records.update(record.project_id, record.id, change, also=also)
+        return await self.records.update(record.project_id, record.id, noting, also=also)
 
     async def running(self, project_id: str) -> int:
         """Return the number of the project's sweeps that have not ended."""
@@ -128,6 +140,17 @@ class Sweeps:
         return await read_unfinished(
             self.redis, UNFINISHED, lambda _: self.records, lambda record: not record.is_final
         )
+
+
+def _end_of(record: SweepRecord) -> Event:
+    """The event of a final sweep. It ends once, so its event has the sweep's own ID."""
+    return Event(
+        id=ids.WEBHOOK_EVENT + record.id.removeprefix(ids.SWEEP),
+        project_id=record.project_id,
+        created_at=record.finished_at or ids.now_s(),
+        type=f"fine_tuning.sweep.{record.status}",
+        subject_id=record.id,
+    )
 
 
 def _member(record: SweepRecord) -> str:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from service.jobs.records import JobRecord, Status
 from service.jobs.schemas.create import CreateJob
+from service.jobs.schemas.jobs import MixedFileObject
 from service.jobs.sweeps.records import SweepRecord, SweepStatus
 from service.training.contract.methods import OfferedMethod
 
@@ -187,6 +188,11 @@ class SweepObject(BaseModel):
     method: OfferedMethod = Field(description="Training method.")
     training_file: str = Field(description="ID of the training file.")
     validation_file: str | None = Field(description="ID of the validation file.")
+    mixed_files: list[MixedFileObject] = Field(
+        default=[],
+        description="Files whose rows are mixed with those of the training file; empty if there "
+        "are none.",
+    )
     suffix: str | None = Field(description="Suffix in the names of the fine-tuned models.")
     seed: int = Field(description="Random seed of all trials.")
     metadata: dict[str, str] | None = Field(
@@ -219,6 +225,7 @@ class SweepObject(BaseModel):
             method=record.method,
             training_file=record.training_file,
             validation_file=record.validation_file,
+            mixed_files=[MixedFileObject(**mixed.model_dump()) for mixed in record.mixed_files],
             suffix=record.suffix,
             seed=record.seed,
             metadata=record.metadata,

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.core import outbox
 from service.jobs import lifecycle
 from service.jobs.records import Status
 from service.jobs.sweeps.progress import advance
@@ -43,6 +44,18 @@ async def messages(http: httpx.AsyncClient, job_id: str) -> list[str]:
     return [event["message"] for event in events]
 
 
+async def ends_told(api: Api) -> list[str]:
+    """The types of all events that report the end of a sweep, processed or not."""
+    redis = api.app.state.redis
+    counted = await outbox.processed_by_type(redis)
+    waiting = [
+        outbox.Event.model_validate_json(e) for e in await redis.zrange(outbox.OUTBOX, 0, -1)
+    ]
+    types = [event.type for event in waiting]
+    types += [kind for kind, number in counted.items() for _ in range(number)]
+    return [kind for kind in types if kind.startswith("fine_tuning.sweep.")]
+
+
 async def test_each_combination_of_values_is_a_job(http, file_id):
     values = {"learning_rate": [0.001, 0.002], "lora": {"r": [4, 8]}}
     sweep = await create(http, file_id, values=values, metadata={"team": "a"}, suffix="Shop")
@@ -63,6 +76,14 @@ async def test_each_combination_of_values_is_a_job(http, file_id):
     assert {job["sweep_id"] for job in jobs} == {sweep["id"]}
     assert all((job["metadata"], job["suffix"]) == ({"team": "a"}, "shop") for job in jobs)
     assert (await http.get(f"{SWEEPS}/{sweep['id']}")).json() == sweep
+
+
+async def test_mixed_files_are_those_of_all_trials(http, file_id, chats):
+    other = (await upload(http, chats(12), name="other.jsonl")).json()["id"]
+    mixed = [{"file": other, "weight": 0.5}]
+    sweep = await create(http, file_id, mixed_files=mixed)
+    assert sweep["mixed_files"] == mixed
+    assert [job["mixed_files"] for job in await jobs_of(http, sweep)] == [mixed] * 4
 
 
 @pytest.mark.parametrize(
@@ -134,7 +155,7 @@ async def test_a_request_that_is_sent_again_creates_one_sweep(http, file_id):
 
 
 @pytest.mark.usefixtures("scripted")
-async def test_losers_are_stopped_and_the_winner_is_reported(http, file_id, work):
+async def test_losers_are_stopped_and_the_winner_is_reported(api: Api, http, file_id, work):
     sweep = await create(http, file_id)
     async with work("cpu", "gpu"):
         await checked(http, file_id)
@@ -163,6 +184,7 @@ async def test_losers_are_stopped_and_the_winner_is_reported(http, file_id, work
     assert "The trainer stopped; the trial waits for the others of its sweep" in told
     winner = [job for job, _ in ScriptedTrainer.starts if job == best["job_id"]]
     assert len(winner) == 3  # to the first rung, to the second one, and to the end
+    assert await ends_told(api) == ["fine_tuning.sweep.succeeded"]
 
 
 @pytest.mark.usefixtures("scripted")
@@ -201,7 +223,7 @@ async def test_without_stopping_no_trial_waits(api: Api, http, file_id):
     assert [job.pause_after for job in jobs] == [None] * 4
 
 
-async def test_cancel_ends_the_sweep_and_its_jobs(http, file_id):
+async def test_cancel_ends_the_sweep_and_its_jobs(api: Api, http, file_id):
     sweep = await create(http, file_id)
     cancelled = (await http.post(f"{SWEEPS}/{sweep['id']}/cancel")).json()
     assert (cancelled["status"], cancelled["best_job"]) == ("cancelled", None)
@@ -210,9 +232,10 @@ async def test_cancel_ends_the_sweep_and_its_jobs(http, file_id):
     assert told[0] == f"The sweep {sweep['id']} was cancelled"
     again = await http.post(f"{SWEEPS}/{sweep['id']}/cancel")
     assert again.json() == cancelled
+    assert await ends_told(api) == ["fine_tuning.sweep.cancelled"]
 
 
-async def test_a_sweep_that_has_ended_cannot_be_cancelled(http, file_id, work):
+async def test_a_sweep_that_has_ended_cannot_be_cancelled(api: Api, http, file_id, work):
     sweep = await create(http, file_id)
     for trial in sweep["trials"]:
         await http.post(f"{JOBS}/{trial['job_id']}/cancel")
@@ -222,6 +245,7 @@ async def test_a_sweep_that_has_ended_cannot_be_cancelled(http, file_id, work):
     refused = await http.post(f"{SWEEPS}/{sweep['id']}/cancel")
     assert refused.status_code == 409
     assert "is failed and cannot be cancelled" in refused.json()["error"]["message"]
+    assert await ends_told(api) == ["fine_tuning.sweep.failed"]
 
 
 async def test_an_older_view_of_a_sweep_moves_no_trial_back(api: Api, http, file_id):
