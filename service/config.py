@@ -265,7 +265,7 @@ class Settings(BaseSettings):
         default=None,
         ge=64,
         description="Maximum number of tokens in one pass of a trainer through the model. If "
-        "unset, chosen for the device.",
+        "unset, chosen for the device and its memory.",
     )
     trainer_gpus: int | None = Field(
         default=None,

@@ -541,6 +541,12 @@ def doctor(
         str | None,
         typer.Option(help="With --plan: other GPUs than this machine's, such as 4x24GiB."),
     ] = None,
+    row_tokens: Annotated[
+        int,
+        typer.Option(
+            min=64, max=1_000_000, help="With --plan: tokens in the longest row of a training."
+        ),
+    ] = 2048,
     egress: Annotated[
         bool,
         typer.Option(
@@ -553,7 +559,7 @@ def doctor(
 ) -> None:
     """Report what this machine lacks to run the service, and how to fix it."""
     if plan or gpus is not None:
-        _print_plan(data_dir, gpus, as_json=as_json)
+        _print_plan(data_dir, gpus, row_tokens, as_json=as_json)
         return
     from service.cli.doctor import examine, examine_egress
 
@@ -567,12 +573,12 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _print_plan(data_dir: Path, gpus: str | None, *, as_json: bool) -> None:
+def _print_plan(data_dir: Path, gpus: str | None, row_tokens: int, *, as_json: bool) -> None:
     from service.cli.doctor import machine_plan
     from service.cli.plan import BadGpus, as_text
 
     try:
-        found = machine_plan(data_dir, gpus)
+        found = machine_plan(data_dir, gpus, row_tokens)
     except BadGpus as e:
         _fail(str(e))
     typer.echo(json.dumps(found) if as_json else as_text(found))

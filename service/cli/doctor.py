@@ -131,8 +131,10 @@ def _needs_no_variables(process: str) -> bool:
     return process.split(" (", maxsplit=1)[0] in {"up", "api", "worker", "valkey-server"}
 
 
-def machine_plan(data_dir: Path, gpus: str | None) -> dict[str, Any]:
+def machine_plan(data_dir: Path, gpus: str | None, row_tokens: int) -> dict[str, Any]:
     """Return the plan of `up` for GPUs such as `4x24GiB`, or for this machine's.
+
+    `row_tokens` is the length of the longest row of the trainings.
 
     Raises BadGpus for others, and if this machine has none or does not report their memory.
     """
@@ -160,6 +162,7 @@ def machine_plan(data_dir: Path, gpus: str | None) -> dict[str, Any]:
         has_bf16=has_bf16,
         capability=known,
         is_sharing_set="gpu_sharing" in Settings().model_fields_set,
+        row_tokens=row_tokens,
     )
 
 

@@ -51,11 +51,12 @@ def plan_of(
     has_bf16: bool | None = None,
     capability: tuple[int, int] | None = None,
     is_sharing_set: bool = True,
+    row_tokens: int = LENGTH,
 ) -> dict[str, Any]:
     """Return the plan for GPUs of these sizes in bytes, as JSON.
 
     `capability` is their lowest compute capability, if known. `is_sharing_set`: the operator has
-    chosen `gpu_sharing`.
+    chosen `gpu_sharing`. `row_tokens` is the length of the longest row of the trainings.
     """
     wanted = wanted_engines(entries, capability)
     choice = choose_sharing(
@@ -69,7 +70,8 @@ def plan_of(
         "gpus": [_gpu(placement, gpu) for gpu in range(len(gpus))],
         "engines": [_engine(engine) for engine in placement.engines],
         "unplaced": [vars(engine) for engine in placement.unplaced],
-        "trainings": _trainings(placement, entries, settings, has_bf16),
+        "row_tokens": row_tokens,
+        "trainings": _trainings(placement, entries, settings, has_bf16, row_tokens),
     }
 
 
@@ -107,15 +109,18 @@ def _trainings(
     entries: Iterable[BaseModelEntry],
     settings: Settings,
     has_bf16: bool | None,
+    row_tokens: int,
 ) -> list[dict[str, Any]]:
     machine = machine_of(placement, settings, has_bf16)
-    return [_training(entry, machine, settings) for entry in entries]
+    return [_training(entry, machine, settings, row_tokens) for entry in entries]
 
 
-def _training(entry: BaseModelEntry, machine: Capacity, settings: Settings) -> dict[str, Any]:
+def _training(
+    entry: BaseModelEntry, machine: Capacity, settings: Settings, row_tokens: int
+) -> dict[str, Any]:
     if (shape := shape_of(entry)) is None:
         return {"model": entry.id, "fits": None}
-    training = usual_training(entry, settings)
+    training = usual_training(entry, settings, row_tokens)
     there = plan(training, shape, machine)
     return {
         "model": entry.id,
@@ -126,6 +131,7 @@ def _training(entry: BaseModelEntry, machine: Capacity, settings: Settings) -> d
         "available_bytes": there.available,
         "tokens_at_once": there.tokens_at_once,
         "gradient_checkpointing": there.gradient_checkpointing,
+        "inputs_on_host": there.inputs_on_host,
         "host_bytes": there.host_bytes,
         "advice": None if there.fits else advice(training, shape, machine),
     }
@@ -149,7 +155,8 @@ def as_text(found: dict[str, Any]) -> str:
     lines = [*_table(rows), "", _sharing(found)]
     lines += [_engine_words(engine) for engine in found["engines"]]
     lines += [f"✗ engine of {e['model']}: {e['what']}\n    → {e['how']}" for e in found["unplaced"]]
-    lines += [f"• trainings: QLoRA of rank 16, {BATCH} rows of up to {LENGTH:,} tokens in a batch"]
+    batch = f"{BATCH} rows of up to {found['row_tokens']:,} tokens in a batch"
+    lines += [f"• trainings: QLoRA of rank 16, {batch}"]
     lines += [_training_words(training) for training in found["trainings"]]
     return "\n".join(lines)
 
@@ -200,8 +207,10 @@ def _training_words(training: dict[str, Any]) -> str:
         return f"✗ {name}: needs {needed}{where}\n    → {training['advice']}"
     how = f", {training['tokens_at_once']:,} tokens at once"
     how += ", with gradient checkpointing" if training["gradient_checkpointing"] else ""
+    host = _gib(training["host_bytes"] or 0)
+    if training["inputs_on_host"]:
+        how += f", inputs of layers in the machine's memory (about {host})"
     if training["sharding"] == "fsdp":
-        host = _gib(training["host_bytes"])
         how += f", sharded (FSDP; loading takes about {host} of the machine's memory)"
     return f"✓ {name}: {needed}{where}{how}"
 

@@ -16,9 +16,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from service.jobs.memory import MemorySettings
 from service.jobs.records import FINAL, JobFailure, JobRecord, Status
 from service.training.contract.hyperparameters import REQUESTED, Resolved
-from service.training.contract.spec import Sharding
+
+_UNPLANNED = MemorySettings()
 
 
 class NotAllowed(Exception):
@@ -41,9 +43,7 @@ def prepare(
     chosen: Resolved,
     now_s: int,
     *,
-    tokens_at_once: int | None = None,
-    gradient_checkpointing: bool = False,
-    sharding: Sharding | None = None,
+    memory: MemorySettings = _UNPLANNED,
     longest_row: int | None = None,
 ) -> JobRecord:
     """Queue a job whose files are valid. Raises Superseded unless it is validating files."""
@@ -55,9 +55,7 @@ def prepare(
             "hyperparameters": REQUESTED[job.method].model_validate(chosen.model_dump()),
             "queued_at": now_s,
             "fruitless_attempts": 0,
-            "tokens_at_once": tokens_at_once,
-            "gradient_checkpointing": gradient_checkpointing,
-            "sharding": sharding,
+            **memory._asdict(),
             "longest_row": longest_row,
         }
     )
@@ -95,18 +93,9 @@ def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
     return job.model_copy(update={"status": Status.RUNNING, "started_at": job.started_at or now_s})
 
 
-def planned_again(
-    job: JobRecord, tokens_at_once: int, gradient_checkpointing: bool, sharding: Sharding | None
-) -> JobRecord:
+def planned_again(job: JobRecord, memory: MemorySettings) -> JobRecord:
     """Set the memory settings for the worker that takes the job."""
-    return job.model_copy(
-        update={
-            "tokens_at_once": tokens_at_once,
-            "gradient_checkpointing": gradient_checkpointing,
-            "sharding": sharding,
-            "awaits_memory": False,
-        }
-    )
+    return job.model_copy(update={**memory._asdict(), "awaits_memory": False})
 
 
 def awaiting_memory(job: JobRecord) -> JobRecord:
@@ -219,24 +208,15 @@ def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRe
     return _released(job).model_copy(update={"fruitless_attempts": fruitless})
 
 
-def retry_smaller(
-    job: JobRecord,
-    attempt: int,
-    tokens_at_once: int | None,
-    gradient_checkpointing: bool,
-    sharding: Sharding | None = None,
-) -> JobRecord:
+def retry_smaller(job: JobRecord, attempt: int, smaller: MemorySettings) -> JobRecord:
     """Queue the next attempt with lower memory use, after this one ran out of memory.
 
-    It processes fewer tokens at once, uses gradient checkpointing, or shards the base model.
+    It processes fewer tokens at once, uses gradient checkpointing, keeps inputs of layers on the
+    host, or shards the base model. What `smaller` does not set remains unchanged.
     """
+    changed = {name: value for name, value in smaller._asdict().items() if value}
     return _released(fenced(job, attempt)).model_copy(
-        update={
-            "tokens_at_once": tokens_at_once or job.tokens_at_once,
-            "gradient_checkpointing": gradient_checkpointing or job.gradient_checkpointing,
-            "sharding": sharding or job.sharding,
-            "memory_retries": job.memory_retries + 1,
-        }
+        update={**changed, "memory_retries": job.memory_retries + 1}
     )
 
 

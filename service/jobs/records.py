@@ -36,6 +36,7 @@ from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Page, Record, Stored, parse_known
 from service.core.redis import Client, batched, reply
 from service.core.transactions import Write, commit
+from service.jobs.memory import MemorySettings
 from service.jobs.tracking.records import MlflowRun, TrackedRuns
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED, Requested, Resolved
 from service.training.contract.methods import MethodName
@@ -120,6 +121,7 @@ class JobRecord(NumberedRecord):
     # Memory settings of the training. They do not change its result.
     tokens_at_once: int | None = None
     gradient_checkpointing: bool = False
+    inputs_on_host: bool = False  # of layers, until their backward pass
     sharding: Sharding | None = None  # as planned, if the worker has several GPUs
     longest_row: int | None = None  # in tokens, of the training file; None if unknown
     awaits_memory: bool = False  # an event says that no online worker has enough memory
@@ -151,9 +153,11 @@ class JobRecord(NumberedRecord):
         return RESOLVED[self.method].model_validate(self.hyperparameters.model_dump())
 
     @property
-    def memory_settings(self) -> tuple[int | None, bool, Sharding | None]:
-        """The tokens in the model at a time, gradient checkpointing and sharding."""
-        return self.tokens_at_once, self.gradient_checkpointing, self.sharding
+    def memory_settings(self) -> MemorySettings:
+        """What decides the memory of the training, and not its result."""
+        return MemorySettings(
+            self.tokens_at_once, self.gradient_checkpointing, self.inputs_on_host, self.sharding
+        )
 
     @property
     def template_date(self) -> date:

@@ -107,9 +107,9 @@ def machine_of(placement: Placement, settings: Settings, has_bf16: bool | None) 
     )
 
 
-def usual_training(entry: BaseModelEntry, settings: Settings) -> Training:
-    """Return the training that plans are for."""
-    length = min(LENGTH, entry.context_length)
+def usual_training(entry: BaseModelEntry, settings: Settings, row_tokens: int = LENGTH) -> Training:
+    """Return the training that plans are for. `row_tokens` is the length of its longest row."""
+    length = min(row_tokens, entry.context_length)
     chosen = RESOLVED["supervised"].model_validate(
         {
             "batch_size": BATCH,

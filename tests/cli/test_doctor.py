@@ -68,6 +68,17 @@ def test_the_plan_is_printed_as_json(data_dir):
     assert (training["fits"], training["gpus"]) == (True, 1)
 
 
+def test_a_plan_for_long_rows_has_their_inputs_on_the_host(data_dir):
+    (short,) = json.loads(plan(data_dir, "--gpus", "2x24GiB", "--json").stdout)["trainings"]
+    assert (short["fits"], short["inputs_on_host"], short["host_bytes"]) == (True, False, None)
+    text = plan(data_dir, "--gpus", "2x24GiB", "--row-tokens", "32768").stdout
+    assert "8 rows of up to 32,768 tokens in a batch" in text
+    assert (
+        "✓ training of qwen3-8b: 19.9 GiB of 21.6 GiB, 32,768 tokens at once, with gradient "
+        "checkpointing, inputs of layers in the machine's memory (about 9.0 GiB)"
+    ) in text
+
+
 def test_a_plan_without_room_fails_with_advice(data_dir):
     done = plan(data_dir, "--gpus", "8GiB")
     assert done.exit_code == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.jobs import lifecycle
+from service.jobs.memory import MemorySettings
 from service.jobs.records import FINAL, JobFailure, JobRecord, Status
 from service.training.contract.hyperparameters import RESOLVED
 
@@ -117,7 +118,7 @@ def test_a_pausing_job_whose_attempt_dies_or_runs_out_of_memory_is_paused():
     pausing = lifecycle.pause(job(Status.RUNNING))
     lost = lifecycle.lose(pausing, 1, 3, NOW)
     assert (lost.status, lost.pausing, lost.fruitless_attempts) == (Status.PAUSED, False, 1)
-    smaller = lifecycle.retry_smaller(pausing, 1, 512, False)
+    smaller = lifecycle.retry_smaller(pausing, 1, MemorySettings(512, False))
     assert (smaller.status, smaller.tokens_at_once) == (Status.PAUSED, 512)
 
 
@@ -143,7 +144,7 @@ def test_what_has_begun_keeps_its_place_in_the_queue():
     for after in (
         lifecycle.lose(running, 1, 3, NOW),
         lifecycle.hand_back(running, 1),
-        lifecycle.retry_smaller(running, 1, 512, False),
+        lifecycle.retry_smaller(running, 1, MemorySettings(512, False)),
     ):
         assert (after.status, after.attempt, after.queued_at) == (Status.QUEUED, 2, 5)
     resumed = lifecycle.resume(job(Status.PAUSED, queued_at=5), NOW)
@@ -151,17 +152,22 @@ def test_what_has_begun_keeps_its_place_in_the_queue():
 
 
 def test_out_of_memory_is_answered_by_less_at_once_or_by_checkpointing():
-    less = lifecycle.retry_smaller(job(Status.RUNNING), 1, 512, False)
+    less = lifecycle.retry_smaller(job(Status.RUNNING), 1, MemorySettings(512, False))
     assert (less.tokens_at_once, less.gradient_checkpointing, less.memory_retries) == (
         512,
         False,
         1,
     )
     running = less.model_copy(update={"status": Status.RUNNING})
-    kept = lifecycle.retry_smaller(running, 2, None, True)
+    kept = lifecycle.retry_smaller(running, 2, MemorySettings(None, True))
     assert (kept.tokens_at_once, kept.gradient_checkpointing, kept.memory_retries) == (512, True, 2)
     running = kept.model_copy(update={"status": Status.RUNNING})
-    divided = lifecycle.retry_smaller(running, 3, 256, True, "fsdp")
-    assert divided.memory_settings == (256, True, "fsdp")
+    divided = lifecycle.retry_smaller(running, 3, MemorySettings(256, True, sharding="fsdp"))
+    assert divided.memory_settings == (256, True, False, "fsdp")
     running = divided.model_copy(update={"status": Status.RUNNING})
-    assert lifecycle.retry_smaller(running, 4, 128, True).memory_settings == (128, True, "fsdp")
+    assert lifecycle.retry_smaller(running, 4, MemorySettings(128, True)).memory_settings == (
+        128,
+        True,
+        False,
+        "fsdp",
+    )

@@ -28,7 +28,7 @@ def chosen(method="supervised", **changes):
 
 def estimated(shape, method="supervised", *, tokens_at_once=512, device="cuda", **changes):
     checkpointing = changes.pop("gradient_checkpointing", False)
-    places = ("gpus", "sharding", "dtype")
+    places = ("gpus", "sharding", "dtype", "inputs_on_host")
     devices = {name: changes.pop(name) for name in places if name in changes}
     return estimate_memory(
         shape,

@@ -112,6 +112,18 @@ def test_a_run_pauses_by_itself_and_goes_on_as_if_it_had_not(whole_run, start, m
     assert_same_adapter(second.of(Succeeded)[0], whole_run.of(Succeeded)[0])
 
 
+def test_a_resumed_run_packs_as_before_though_less_fits_at_once(start, make_spec, tmp_path):
+    """In parts of one row, nothing is padding, so packing would not be worth it."""
+    alike = {"packing": "auto", "batch_size": 6}
+    first = start(make_spec(tmp_path / "first", pause_after=1 / 3, **alike))
+    assert first.wait() == 3, first.log.read_text()
+    assert first.of(Started)[0].packing
+    alike["resume_from"] = first.of(Stopped)[0].path
+    second = start(make_spec(tmp_path / "second", tokens_at_once=1, **alike))
+    assert second.wait() == 0, second.log.read_text()
+    assert second.of(Started)[0].packing
+
+
 def test_a_run_that_was_at_its_end_gives_its_result_again(whole_run, start, make_spec, tmp_path):
     last = whole_run.of(CheckpointSaved)[-1].path
     run = start(make_spec(tmp_path / "out", resume_from=last))
@@ -152,10 +164,20 @@ def test_the_result_is_the_same_however_a_batch_is_laid_out(start, make_spec, tm
         make_spec(tmp_path / "packed", packing=True, gradient_checkpointing=True, **alike)
     )
     in_parts = start(make_spec(tmp_path / "parts", packing=True, tokens_at_once=1, **alike))
-    for trainer in (packed, in_parts):
+    on_host = start(
+        make_spec(
+            tmp_path / "host",
+            packing=True,
+            gradient_checkpointing=True,
+            inputs_on_host=True,
+            **alike,
+        )
+    )
+    for trainer in (packed, in_parts, on_host):
         assert trainer.wait() == 0, trainer.log.read_text()
         assert trainer.of(Warned) == []
     assert len(packed.losses) == 12
+    assert on_host.losses == packed.losses
     # bf16 rounds differently in another layout.
     assert in_parts.losses == pytest.approx(packed.losses, rel=0.02)
     assert packed.of(StepDone)[-1].trained_tokens == in_parts.of(StepDone)[-1].trained_tokens

@@ -4678,6 +4678,21 @@ export interface components {
              * @description Use of several GPUs: `ddp` (each holds the whole base model) or `fsdp` (each holds a part, which is slower). Null for fewer than two GPUs.
              */
             sharding?: ("ddp" | "fsdp") | null;
+            /**
+             * Tokens At Once
+             * @description Number of tokens that would go through the model at once, as the memory of the worker allows. Null if no worker is online. Like the next two, it does not change the result.
+             */
+            tokens_at_once?: number | null;
+            /**
+             * Gradient Checkpointing
+             * @description Whether layers would be computed again for their backward pass, because the memory would not suffice otherwise. Null if no worker is online.
+             */
+            gradient_checkpointing?: boolean | null;
+            /**
+             * Inputs On Host
+             * @description Whether the machine's memory would keep the inputs of layers, because that of the GPU would not suffice for the longest row. Null if no worker is online.
+             */
+            inputs_on_host?: boolean | null;
             /** @description Memory estimate for that worker. Null if no worker is online. */
             memory: components["schemas"]["MemoryObject"] | null;
             /** Fits */
@@ -5071,7 +5086,7 @@ export interface components {
          * @description Event types that an endpoint can subscribe to.
          * @enum {string}
          */
-        EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "export.succeeded" | "export.failed" | "export.cancelled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled" | "dataset.generation.completed" | "dataset.generation.failed" | "dataset.generation.cancelled";
+        EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "fine_tuning.sweep.succeeded" | "fine_tuning.sweep.failed" | "fine_tuning.sweep.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "export.succeeded" | "export.failed" | "export.cancelled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled" | "dataset.generation.completed" | "dataset.generation.failed" | "dataset.generation.cancelled";
         /**
          * ExpectedGain
          * @description Gain of earlier models of the project over the best prompt, on the same base model.
@@ -9356,6 +9371,12 @@ export interface components {
              * @description ID of the validation file.
              */
             validation_file: string | null;
+            /**
+             * Mixed Files
+             * @description Files whose rows are mixed with those of the training file; empty if there are none.
+             * @default []
+             */
+            mixed_files?: components["schemas"]["MixedFileObject"][];
             /**
              * Suffix
              * @description Suffix in the names of the fine-tuned models.

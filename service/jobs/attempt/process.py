@@ -164,9 +164,7 @@ class Train:
         found = entry and plan_on(job, entry, worker, self._settings.tokens_at_once)
         if not found or not found.fits:
             return [], job
-        planned = lifecycle.planned_again(
-            job, found.tokens_at_once, found.gradient_checkpointing, found.shared_as
-        )
+        planned = lifecycle.planned_again(job, found.settings)
         if planned.memory_settings == job.memory_settings:
             return [], planned
         return [f"Planned again for this worker: {'; '.join(words_of(found, worker))}"], planned

@@ -24,7 +24,7 @@ from service.jobs.attempt.progress import Progress
 from service.jobs.attempt.results import write_results
 from service.jobs.evaluation.records import Evaluations, JobEvaluation
 from service.jobs.planning.machines import can_shard
-from service.jobs.planning.smaller import smaller_plan
+from service.jobs.planning.smaller import in_words, smaller_plan
 from service.jobs.planning.speed import SpeedKey, Speeds
 from service.jobs.records import CheckpointRecord, JobFailure, JobRecord, Jobs, NewEvent
 from service.models import ranks
@@ -32,6 +32,7 @@ from service.models.records import ModelRecord, checkpoint_name, model_name
 from service.models.registry import ModelRegistry
 from service.training.contract.methods import METHODS
 from service.training.contract.protocol import CheckpointSaved, Failed, Started, StepDone, Succeeded
+from service.training.loop.estimate import Device
 
 # The number of latest checkpoints that can be resumed from: a second one in case the latest turns
 # out to be unreadable.
@@ -60,9 +61,11 @@ class Ledger:
         registry: ModelRegistry,
         storage: Storage,
         device_name: str,
+        device: Device = "cpu",
     ) -> None:
         self.job = job
         self._device_name = device_name
+        self._device = device
         self.number = job.attempt
         self.model = model_name(job.model, job.project_name, job.suffix or "", job.model_tag)
         self._jobs = jobs
@@ -246,6 +249,7 @@ class Ledger:
             retries=self.job.memory_retries,
             gradient_checkpointing=self.job.gradient_checkpointing,
             suggested_tokens=message.suggested_tokens_at_once,
+            can_move_inputs=self._device == "cuda" and not self.job.inputs_on_host,
             can_shard=not is_sharded and await can_shard(self._jobs.redis, batch_size),
         )
         if plan is None:
@@ -257,21 +261,14 @@ class Ledger:
             return Outcome.FINISHED
         metrics.JOB_ATTEMPTS_LOST.cell("out_of_memory").inc()
         await self._change(
-            lambda job: lifecycle.retry_smaller(
-                job, self.number, plan.tokens_at_once, plan.gradient_checkpointing, plan.sharding
-            ),
+            lambda job: lifecycle.retry_smaller(job, self.number, plan),
             NewEvent(
                 message=(
-                    f"{what}. Attempt {self.number + 1} continues {plan.words()}, with the same "
+                    f"{what}. Attempt {self.number + 1} continues {in_words(plan)}, with the same "
                     f"batches and the same result"
                 ),
                 level="warn",
-                data={
-                    "code": "out_of_memory",
-                    "tokens_at_once": plan.tokens_at_once,
-                    "gradient_checkpointing": plan.gradient_checkpointing,
-                    "sharding": plan.sharding,
-                },
+                data={"code": "out_of_memory", **plan._asdict()},
             ),
         )
         return Outcome.REQUEUED

@@ -119,6 +119,7 @@ class Attempt:
             files=files,
             registry=registry,
             storage=storage,
+            device=machine.device,
             device_name=machine.device_name,
         )
         self._budget_ms = chat_budget_ms(settings)
@@ -241,6 +242,7 @@ class Attempt:
             pause_after=job.pause_after,
             tokens_at_once=job.tokens_at_once or self._settings.tokens_at_once,
             gradient_checkpointing=job.gradient_checkpointing,
+            inputs_on_host=job.inputs_on_host,
             max_memory_bytes=self._settings.trainer_memory_bytes,
             probe_rows=_PROBE_ROWS,
             chat_budget_ms=self._budget_ms,

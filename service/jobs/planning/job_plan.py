@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.core.redis import Client
+from service.jobs.memory import MemorySettings
 from service.jobs.planning.hyperparameters import Base, answer_tokens, resolve
 from service.jobs.planning.inputs import Inputs
 from service.jobs.planning.machines import Planned, planned, shape_of, trainers
@@ -13,7 +14,6 @@ from service.jobs.planning.speed import Duration, SpeedKey, Speeds
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.hyperparameters import ReinforcementHyperparameters, Resolved
-from service.training.contract.spec import Sharding
 from service.training.loop.estimate import RunEstimate, estimate_run
 
 _UNKNOWN_SHAPE = (
@@ -34,18 +34,8 @@ class JobPlan:
     run: RunEstimate
     machine: Planned | None
     duration: Duration | None
-    gradient_checkpointing: bool
+    memory: MemorySettings
     longest_row: int | None
-
-    @property
-    def tokens_at_once(self) -> int | None:
-        """Number of tokens in the model at a time; None if the memory cannot be planned."""
-        return self.machine.plan.tokens_at_once if self.machine else None
-
-    @property
-    def sharding(self) -> Sharding | None:
-        """How several GPUs share the training; None for one GPU."""
-        return self.machine.plan.shared_as if self.machine else None
 
 
 async def resolve_and_plan(
@@ -58,7 +48,7 @@ async def resolve_and_plan(
 ) -> JobPlan:
     """Resolve every `auto` of a job, and plan its memory and time on the online workers.
 
-    `tokens_at_once` is the operator's setting, or None for the default of the device.
+    `tokens_at_once` is the operator's setting, or None if the memory of the device decides.
     """
     resolution = resolve(
         job.hyperparameters,
@@ -71,18 +61,19 @@ async def resolve_and_plan(
     run = estimate_run(chosen, rows=samples, tokens=_tokens(chosen, inputs))
     reasons = (*inputs.reasons, *resolution.reasons, *_sampled(chosen))
     longest = None if inputs.longest is None else inputs.longest + answer_tokens(chosen)
-    machine, duration, checkpointing = None, None, False
+    machine, duration, memory = None, None, MemorySettings()
     if (shape := shape_of(entry)) is not None:
         training = Training(chosen, job.method, longest, tokens_at_once)
         machine = planned(training, shape, await trainers(redis))
-        checkpointing = machine is not None and machine.plan.gradient_checkpointing
+        memory = machine.plan.settings if machine is not None else memory
     else:
-        reasons, checkpointing = (*reasons, _UNKNOWN_SHAPE), True
+        reasons = (*reasons, _UNKNOWN_SHAPE)
+        memory = MemorySettings(gradient_checkpointing=True)
     if machine is not None and entry.parameters is not None:
         kind = SpeedKey.of(job, machine.worker.device_name)
         speed = await Speeds(redis).expected(kind, machine.worker, entry.parameters)
         duration = speed.duration(run.tokens)
-    return JobPlan(chosen, reasons, run, machine, duration, checkpointing, longest)
+    return JobPlan(chosen, reasons, run, machine, duration, memory, longest)
 
 
 def _tokens(chosen: Resolved, inputs: Inputs) -> int:

@@ -51,8 +51,13 @@ def words_of(there: MemoryPlan, worker: Worker) -> list[str]:
     reasons = [f"{memory}, in parts of at most {there.tokens_at_once:,} tokens"]
     if there.gradient_checkpointing:
         reasons.append("gradient checkpointing auto → on: memory would not suffice without it")
+    host = f"{(there.host_bytes or 0) / _GIB:.0f} GiB"
+    if there.inputs_on_host:
+        reasons.append(
+            "inputs of layers → in the machine's memory: gradient checkpointing alone would not "
+            f"suffice; they take about {host} there"
+        )
     if there.sharding == "fsdp":
-        host = f"{(there.host_bytes or 0) / _GIB:.0f} GiB"
         reasons.append(
             f"sharding → fsdp: each of {there.gpus} GPUs holds a part of the base model, which "
             f"does not fit on one; loading it takes about {host} of the machine's memory"

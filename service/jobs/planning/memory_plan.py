@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from service.fleet.workers import Capacity
+from service.jobs.memory import MemorySettings
 from service.training.contract.hyperparameters import Resolved
 from service.training.contract.methods import METHODS, MethodName
-from service.training.contract.precision import dtype_of
-from service.training.contract.spec import Sharding, tokens_at_once
+from service.training.contract.precision import Dtype, dtype_of
+from service.training.contract.spec import Sharding, most_tokens_at_once, tokens_at_once
 from service.training.loop.estimate import (
     Device,
     MemoryEstimate,
     estimate_memory,
+    host_bytes,
     loaded_bytes,
 )
 from service.training.model.shape import ModelShape
@@ -28,6 +30,9 @@ M = TypeVar("M", bound=Capacity)
 # The share of a device's memory that a training may use. The rest covers the driver, the allocator
 # and the error of the estimate (within 20% where it was measured).
 _USABLE = 0.9
+# The same for parts that are larger than the default. They gain a few percent of the time at most,
+# which is less than an attempt costs that runs out of memory.
+_AMPLE = 0.75
 # A trainer process without model and data: torch, transformers, TRL.
 _IMPORTS_BYTES = 700 * 2**20
 _MIN_LENGTH = 64
@@ -40,7 +45,7 @@ class Training:
     chosen: Resolved
     method: MethodName
     longest: int | None
-    tokens_at_once: int | None  # None for the default of the device
+    tokens_at_once: int | None  # None if the memory of the device decides
 
     @property
     def length(self) -> int:
@@ -55,6 +60,7 @@ class Limits:
 
     tokens_at_once: int | None = None
     gradient_checkpointing: bool = False  # whether it must be on
+    inputs_on_host: bool = False  # whether the host must keep the inputs of layers, on a GPU
     sharded: bool = False  # whether the base model must be sharded, if there are several GPUs
 
 
@@ -63,7 +69,8 @@ class MemoryPlan:
     """Settings of a training on a machine, and its memory there in bytes.
 
     With several `gpus`, `memory`, `needed` and `available` are those of each. `host_bytes` is what
-    loading the base model takes of the machine's own memory, if it is sharded.
+    the training takes of the machine's own memory: for loading, if the base model is sharded, and
+    for the inputs of layers, if they are kept there.
     """
 
     memory: MemoryEstimate
@@ -71,6 +78,7 @@ class MemoryPlan:
     available: int | None  # None if the machine does not report it
     tokens_at_once: int
     gradient_checkpointing: bool
+    inputs_on_host: bool
     gpus: int
     sharding: Sharding
     host_bytes: int | None = None
@@ -79,6 +87,13 @@ class MemoryPlan:
     def fits(self) -> bool:
         """Whether the training fits. True if the available memory is unknown."""
         return self.available is None or self.needed <= self.available
+
+    @property
+    def settings(self) -> MemorySettings:
+        """The settings as a job has them."""
+        return MemorySettings(
+            self.tokens_at_once, self.gradient_checkpointing, self.inputs_on_host, self.shared_as
+        )
 
     @property
     def shared_as(self) -> Sharding | None:
@@ -92,18 +107,27 @@ def plan(
     """Return the fastest plan that fits the machine, or else the one tried last, the smallest."""
     candidate, limits = None, limits or Limits()
     for sharding in _shardings(training, machine, limits):
-        for tokens, checkpointing in _ways(training, machine.device, limits):
-            candidate = _plan(training, shape, machine, tokens, checkpointing, sharding)
-            if candidate.fits:
+        for way in _ways(training, machine.device, limits):
+            candidate = _plan(training, shape, machine, way, sharding)
+            if candidate.fits and not _is_bold(candidate, training, machine):
                 return candidate
     assert candidate is not None
     return candidate
 
 
+def _is_bold(candidate: MemoryPlan, training: Training, machine: Capacity) -> bool:
+    """Whether parts that nobody asked for are large and leave little memory."""
+    usual = max(tokens_at_once(machine.device), _least(training))
+    if training.tokens_at_once is not None or candidate.tokens_at_once <= usual:
+        return False
+    return machine.memory_bytes is None or candidate.needed > _AMPLE * machine.memory_bytes
+
+
 def fits(training: Training, shape: ModelShape, machine: Capacity, limits: Limits) -> bool:
     """Return whether `plan` finds one that fits. Faster: only the smallest plans are computed."""
+    smallest = _Way(_least(training), True, machine.device == "cuda")
     return any(
-        _plan(training, shape, machine, _least(training), True, sharding).fits
+        _plan(training, shape, machine, smallest, sharding).fits
         for sharding in _shardings(training, machine, limits)
     )
 
@@ -149,15 +173,30 @@ def _with(training: Training, **fields: object) -> Training:
     )
 
 
-def _ways(training: Training, device: Device, limits: Limits) -> Iterator[tuple[int, bool]]:
+class _Way(NamedTuple):
+    """Settings of a training that decide what it keeps for the backward pass."""
+
+    tokens_at_once: int
+    gradient_checkpointing: bool
+    inputs_on_host: bool
+
+
+def _ways(training: Training, device: Device, limits: Limits) -> Iterator[_Way]:
+    """Yield the ways to compute, the fastest first."""
     least = _least(training)
-    most = training.tokens_at_once or tokens_at_once(device)
-    for checkpointing in (True,) if limits.gradient_checkpointing else (False, True):
+    most = training.tokens_at_once or most_tokens_at_once(device)
+    kept = [(False, False), (True, False)]
+    if device == "cuda":
+        kept.append((True, True))
+    least_kept = (limits.gradient_checkpointing, limits.inputs_on_host and device == "cuda")
+    for checkpointing, on_host in kept:
+        if (checkpointing, on_host) < least_kept:
+            continue
         tokens = max(min(most, limits.tokens_at_once or most), least)
         while tokens > least:
-            yield tokens, checkpointing
+            yield _Way(tokens, checkpointing, on_host)
             tokens //= 2
-        yield least, checkpointing
+        yield _Way(least, checkpointing, on_host)
 
 
 def _least(training: Training) -> int:
@@ -169,8 +208,7 @@ def _plan(
     training: Training,
     shape: ModelShape,
     machine: Capacity,
-    tokens: int,
-    checkpointing: bool,
+    way: _Way,
     sharding: Sharding,
 ) -> MemoryPlan:
     gpus = machine.gpus_for(training.chosen.batch_size)
@@ -181,24 +219,45 @@ def _plan(
         training.chosen,
         method=training.method,
         longest=training.length,
-        tokens_at_once=tokens,
-        gradient_checkpointing=checkpointing,
         device=machine.device,
         dtype=dtype,
         gpus=gpus,
         sharding=sharding,
+        **way._asdict(),
     )
-    known, loaded = machine.memory_bytes, loaded_bytes(shape, training.chosen.quantization, dtype)
+    known = machine.memory_bytes
     return MemoryPlan(
         memory=memory,
         needed=memory.total + (_IMPORTS_BYTES if machine.device == "cpu" else 0),
         available=None if known is None else int(known * _USABLE),
-        tokens_at_once=tokens,
-        gradient_checkpointing=checkpointing,
         gpus=gpus,
         sharding=sharding,
-        host_bytes=gpus * loaded if sharding == "fsdp" else None,
+        host_bytes=_host_bytes(training, shape, way, sharding, gpus, dtype),
+        **way._asdict(),
     )
+
+
+def _host_bytes(
+    training: Training,
+    shape: ModelShape,
+    way: _Way,
+    sharding: Sharding,
+    gpus: int,
+    dtype: Dtype,
+) -> int | None:
+    """Return the most memory of the machine that loading, or then a step, takes, if any does."""
+    loading = gpus * loaded_bytes(shape, training.chosen.quantization, dtype)
+    inputs = host_bytes(
+        shape,
+        training.chosen,
+        method=training.method,
+        longest=training.length,
+        tokens_at_once=way.tokens_at_once,
+        dtype=dtype,
+        gpus=gpus,
+    )
+    found = (loading if sharding == "fsdp" else 0, inputs if way.inputs_on_host else 0)
+    return max(found) or None
 
 
 def best(machines: Sequence[M], plan_of: Callable[[M], MemoryPlan]) -> tuple[M, MemoryPlan] | None:

@@ -48,4 +48,9 @@ def _training(
 def _limits(job: JobRecord) -> Limits:
     if not job.memory_retries:
         return Limits()
-    return Limits(job.tokens_at_once, job.gradient_checkpointing, job.sharding == "fsdp")
+    return Limits(
+        job.tokens_at_once,
+        job.gradient_checkpointing,
+        job.inputs_on_host,
+        job.sharding == "fsdp",
+    )

@@ -87,6 +87,22 @@ class EstimateObject(BaseModel):
         description="Use of several GPUs: `ddp` (each holds the whole base model) or `fsdp` (each "
         "holds a part, which is slower). Null for fewer than two GPUs.",
     )
+    tokens_at_once: int | None = Field(
+        default=None,
+        description="Number of tokens that would go through the model at once, as the memory of "
+        "the worker allows. Null if no worker is online. Like the next two, it does not change the "
+        "result.",
+    )
+    gradient_checkpointing: bool | None = Field(
+        default=None,
+        description="Whether layers would be computed again for their backward pass, because the "
+        "memory would not suffice otherwise. Null if no worker is online.",
+    )
+    inputs_on_host: bool | None = Field(
+        default=None,
+        description="Whether the machine's memory would keep the inputs of layers, because that of "
+        "the GPU would not suffice for the longest row. Null if no worker is online.",
+    )
     memory: MemoryObject | None = Field(
         description="Memory estimate for that worker. Null if no worker is online."
     )
@@ -108,7 +124,7 @@ class EstimateObject(BaseModel):
             trained_tokens=plan.run.tokens,
             device=machine.worker.device_name if machine else None,
             gpus=_gpus(machine) if machine else None,
-            sharding=plan.sharding,
+            **(plan.memory._asdict() if machine else {}),
             memory=MemoryObject.of(machine) if machine else None,
             fits=machine.plan.fits if machine else None,
             advice=machine.advice if machine else None,

@@ -56,6 +56,7 @@ Purpose = Literal["training", "validation"]
 NoteCode = Literal[
     "validation_split",  # rows were held out for validation
     "packing",  # what "auto" resolved to, and why
+    "smaller_parts",  # less memory of the GPU is free than planned, so less is computed at once
     "label_weights",  # the weights of good and bad answers
     "mixture_of_experts",  # which layers are adapted, and that the experts are not quantized
     "stopped_early",  # the validation loss stopped improving

@@ -150,6 +150,14 @@ def open_checkpoint(folder: Path, run: RunIdentity) -> Seal:
     return record
 
 
+def sealed_packing(folder: Path) -> bool | None:
+    """Whether the run of a checkpoint packs samples; None if its seal cannot be read."""
+    try:
+        return Seal.model_validate_json((folder / SEAL_NAME).read_bytes()).run.packing
+    except (OSError, ValidationError):
+        return None
+
+
 def is_finite(weights: Path) -> bool:
     """Whether no tensor of a safetensors file contains NaN or infinity."""
     try:

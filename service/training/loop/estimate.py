@@ -33,6 +33,9 @@ _SHARING: Final = (
 )
 # Its input is the output of the attention, which is kept anyway.
 _AFTER_ATTENTION: Final = "o_proj"
+# Layers whose inputs are on the GPU at a time if the host keeps them: the one that computes, and
+# the next.
+_INPUTS_ON_GPU: Final = 2
 # Blocks that FSDP has whole at a time: the one that computes, and the next.
 _GATHERED_BLOCKS: Final = 2
 _FP32: Final = 4
@@ -97,6 +100,7 @@ def estimate_memory(
     longest: int,
     tokens_at_once: int,
     gradient_checkpointing: bool = False,
+    inputs_on_host: bool = False,
     device: Device = "cuda",
     dtype: Dtype = "bfloat16",
     gpus: int = 1,
@@ -125,7 +129,8 @@ def estimate_memory(
     kept = _kept_bytes(shape, layers, inputs, lora.r, width, masked=masked)
     if gradient_checkpointing:
         # Each layer keeps its input, and one layer at a time is recomputed.
-        activations = positions * (shape.layers * shape.hidden * width + 2 * kept)
+        inputs_kept = _INPUTS_ON_GPU if inputs_on_host else shape.layers
+        activations = positions * (inputs_kept * shape.hidden * width + 2 * kept)
     else:
         # One layer's gradients exist in addition to all the kept activations.
         activations = positions * (shape.layers + 1) * kept
@@ -147,6 +152,55 @@ def estimate_memory(
         logits=_logits_bytes(shape, scored, width),
         overhead=_OVERHEAD_BYTES[device] + round(_OVERHEAD_SHARE * activations),
     )
+
+
+def bytes_beyond_loading(
+    shape: ModelShape,
+    chosen: Resolved,
+    *,
+    method: MethodName,
+    longest: int,
+    tokens_at_once: int,
+    gradient_checkpointing: bool,
+    inputs_on_host: bool,
+    device: Device,
+    dtype: Dtype,
+    gpus: int,
+) -> int:
+    """Estimate what a run needs in addition, once its base model and its adapter are loaded."""
+    whole = estimate_memory(
+        shape,
+        chosen,
+        method=method,
+        longest=longest,
+        tokens_at_once=tokens_at_once,
+        gradient_checkpointing=gradient_checkpointing,
+        inputs_on_host=inputs_on_host,
+        device=device,
+        dtype=dtype,
+        gpus=gpus,
+    )
+    loaded = loaded_bytes(shape, chosen.quantization, dtype)
+    return whole.total - loaded - whole.adapter - _OVERHEAD_BYTES[device]
+
+
+def host_bytes(
+    shape: ModelShape,
+    chosen: Resolved,
+    *,
+    method: MethodName,
+    longest: int,
+    tokens_at_once: int,
+    dtype: Dtype,
+    gpus: int,
+) -> int:
+    """Bytes of the host's memory that the inputs of layers take, for all processes of a run."""
+    joined = chosen.packing is True and dtype == "bfloat16"
+    share = math.ceil(chosen.batch_size / gpus)
+    positions = _positions(METHODS[method], share, tokens_at_once, longest, joined=joined)
+    one = positions * shape.hidden * _width(dtype)
+    # torch rounds the size of pinned memory up to a power of two.
+    return int(gpus * shape.layers * 2 ** math.ceil(math.log2(one)))
 
 
 def loaded_bytes(shape: ModelShape, quantization: Quantization, dtype: Dtype = "bfloat16") -> int:

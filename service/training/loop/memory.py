@@ -13,7 +13,7 @@ import torch
 from transformers import core_model_loading
 
 from service.training.contract.failures import TrainingFailure, is_out_of_memory
-from service.training.contract.spec import TrainSpec
+from service.training.contract.spec import TrainSpec, tokens_at_once
 
 _MIB: Final = 2**20
 
@@ -94,7 +94,8 @@ def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> Traini
     """Failure for a run whose `part` (number of positions, length of the longest) did not fit."""
     positions, longest = part
     least = longest * spec.of_method.rows_per_sample
-    halved = max(positions // 2, least) if positions > least else None
+    smaller = min(positions // 2, tokens_at_once(device))
+    halved = max(smaller, least) if positions > least else None
     had = f"{peak_memory_bytes(device) / _MIB:,.0f} MiB were in use"
     if spec.max_memory_bytes:
         had += f" of the {spec.max_memory_bytes / _MIB:,.0f} MiB allowed"

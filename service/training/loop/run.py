@@ -6,6 +6,7 @@ import logging
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from service.training.data.layout import Rows, choose_packing
 from service.training.data.load import Data, load_data
 from service.training.data.order import checkpoint_steps, pause_step
 from service.training.data.tokens import ChatEncoder
-from service.training.loop.checkpoints import Seal, identify, open_checkpoint
+from service.training.loop.checkpoints import Seal, identify, open_checkpoint, sealed_packing
 from service.training.loop.half import settle_dtype
 from service.training.loop.memory import (
     conversion_errors,
@@ -33,6 +34,7 @@ from service.training.loop.memory import (
     peak_memory_bytes,
 )
 from service.training.loop.pacing import Pacer
+from service.training.loop.part_size import settle_tokens
 from service.training.loop.plan import Plan, total_steps
 from service.training.loop.progress import Progress
 from service.training.loop.selection import Selection
@@ -45,12 +47,13 @@ from service.training.model.adapters import (
     save_adapter,
 )
 from service.training.model.attention import can_join, keeps_apart, may_join
+from service.training.model.host_inputs import keep_inputs_on_host
 from service.training.model.models import Place, choose_place, load_base, load_tokenizer
 from service.training.model.pause_points import add_pause_points
 from service.training.model.probe import probe
 from service.training.model.warm_start import ADAPTER_WEIGHTS, lora_shape, named_base
 from service.training.parallel.launcher import RankPlace
-from service.training.parallel.ranks import join
+from service.training.parallel.ranks import Ranks, join
 from service.training.parallel.sharding import shard
 
 log: Final = logging.getLogger(__name__)
@@ -72,7 +75,9 @@ def run(
     _silence_libraries()
     place = settle_dtype(choose_place(), spec)
     ranks = join(rank, spec.gpus, place)
-    pacer = _pacer(spec, place, traffic, flag)
+    pacer = _pacer(spec, place, ranks, traffic, flag)
+    if pacer:
+        ranks = replace(ranks, waiting=pacer.waiting)
     flag = ranks.agree_on(flag)
     limit_memory(spec.max_memory_bytes, place.device)
     shape = lora_shape(spec)
@@ -103,10 +108,7 @@ def run(
         return _stopped_early(spec, sealed)
 
     enter("loading the base model")
-    with memory_errors(spec, place.device, lambda: (0, 0)), conversion_errors():
-        model = _load_adapted(spec, place, shape, channel, pacer)
-        if spec.sharding == "fsdp":
-            shard(model, place, ranks)
+    spec, model = _loaded(spec, place, ranks, shape, data, channel, pacer)
     plan = Plan(
         spec=spec,
         run=identity,
@@ -136,6 +138,7 @@ def run(
             return _stopped_early(spec, sealed)
         else:
             step = _train(trainer)
+    _log_rests(pacer, ranks)
     if not _is_finished(trainer, step):
         return Stopped(
             step=step,
@@ -147,12 +150,22 @@ def run(
     return _succeeded(trainer, step, channel)
 
 
-def _pacer(spec: TrainSpec, place: Place, traffic: Traffic | None, flag: StopFlag) -> Pacer | None:
+def _pacer(
+    spec: TrainSpec, place: Place, ranks: Ranks, traffic: Traffic | None, flag: StopFlag
+) -> Pacer | None:
     if spec.chat_budget_ms is None or traffic is None:
+        return None
+    if spec.sharding == "fsdp" and not ranks.is_first:
+        # The ranks exchange weights at each layer, so all of them rest when the first one does.
         return None
     finish = torch.cuda.synchronize if place.device == "cuda" else _nothing
     # The rank's own flag: all ranks would have to ask for the common one at the same moments.
     return Pacer(spec.chat_budget_ms, traffic, flag, finish=finish)
+
+
+def _log_rests(pacer: Pacer | None, ranks: Ranks) -> None:
+    if pacer:
+        log.info("rank %d rested %.1f s for chats", ranks.index, pacer.total_rested_s)
 
 
 def _nothing() -> None:
@@ -183,6 +196,10 @@ def _choose_packing(spec: TrainSpec, place: Place, data: Data, channel: Channel)
     requested = spec.hyperparameters.packing
     if requested != "auto":
         return requested
+    if spec.resume_from and (chosen := sealed_packing(spec.resume_from)) is not None:
+        # It follows from the device and from how much goes through it at once, and decides the
+        # order of the rows.
+        return chosen
     if not spec.of_method.packs:
         packing, reason = False, "Samples of this method are not packed but batched by length."
     else:
@@ -213,6 +230,27 @@ def _rows(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
     return "padded"
 
 
+def _loaded(
+    spec: TrainSpec,
+    place: Place,
+    ranks: Ranks,
+    shape: LoraShape,
+    data: Data,
+    channel: Channel,
+    pacer: Pacer | None,
+) -> tuple[TrainSpec, Any]:
+    """Load the model with its adapter. Also returns the spec for the memory that is left."""
+    with memory_errors(spec, place.device, lambda: (0, 0)), conversion_errors():
+        model = _load_adapted(spec, place, shape, channel, pacer)
+        if spec.sharding == "fsdp":
+            shard(model, place, ranks)
+    samples = [*data.training.samples, *data.validation.samples]
+    settled, reason = settle_tokens(spec, place, ranks, samples)
+    if reason:
+        channel.send(Noted(code="smaller_parts", message=reason))
+    return settled, model
+
+
 def _load_adapted(
     spec: TrainSpec, place: Place, shape: LoraShape, channel: Channel, pacer: Pacer | None
 ) -> Any:
@@ -220,6 +258,8 @@ def _load_adapted(
     set_seed(spec.seed)
     model = add_adapter(base, spec, shape)
     _note_experts(base, channel)
+    if spec.inputs_on_host:
+        keep_inputs_on_host(base)
     if pacer:
         add_pause_points(base, pacer.pause)
     return model

@@ -2573,6 +2573,9 @@ class TestWebhookEndpoint(Model):
         "fine_tuning.job.succeeded",
         "fine_tuning.job.failed",
         "fine_tuning.job.cancelled",
+        "fine_tuning.sweep.succeeded",
+        "fine_tuning.sweep.failed",
+        "fine_tuning.sweep.cancelled",
         "eval.run.succeeded",
         "eval.run.failed",
         "eval.run.canceled",
@@ -2796,6 +2799,9 @@ class UpdateWebhookEndpoint(Model):
                 "fine_tuning.job.succeeded",
                 "fine_tuning.job.failed",
                 "fine_tuning.job.cancelled",
+                "fine_tuning.sweep.succeeded",
+                "fine_tuning.sweep.failed",
+                "fine_tuning.sweep.cancelled",
                 "eval.run.succeeded",
                 "eval.run.failed",
                 "eval.run.canceled",
@@ -4143,6 +4149,9 @@ class CreateWebhookEndpoint(Model):
             "fine_tuning.job.succeeded",
             "fine_tuning.job.failed",
             "fine_tuning.job.cancelled",
+            "fine_tuning.sweep.succeeded",
+            "fine_tuning.sweep.failed",
+            "fine_tuning.sweep.cancelled",
             "eval.run.succeeded",
             "eval.run.failed",
             "eval.run.canceled",
@@ -4310,6 +4319,18 @@ class EstimateObject(Model):
     sharding: Literal["ddp", "fsdp"] | None = None
     """
     Use of several GPUs: `ddp` (each holds the whole base model) or `fsdp` (each holds a part, which is slower). Null for fewer than two GPUs.
+    """
+    tokens_at_once: int | None = None
+    """
+    Number of tokens that would go through the model at once, as the memory of the worker allows. Null if no worker is online. Like the next two, it does not change the result.
+    """
+    gradient_checkpointing: bool | None = None
+    """
+    Whether layers would be computed again for their backward pass, because the memory would not suffice otherwise. Null if no worker is online.
+    """
+    inputs_on_host: bool | None = None
+    """
+    Whether the machine's memory would keep the inputs of layers, because that of the GPU would not suffice for the longest row. Null if no worker is online.
     """
     memory: MemoryObject | None
     """
@@ -5234,6 +5255,10 @@ class SweepObject(Model):
     validation_file: str | None
     """
     ID of the validation file.
+    """
+    mixed_files: Annotated[list[MixedFileObject], Field(validate_default=True)] = []
+    """
+    Files whose rows are mixed with those of the training file; empty if there are none.
     """
     suffix: str | None
     """

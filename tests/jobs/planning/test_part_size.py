@@ -1,0 +1,131 @@
+"""Tests of how many tokens go through a model at once: as many as the memory allows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.fleet.workers import Capacity
+from service.jobs.planning.memory_plan import Limits, MemoryPlan, Training, plan
+from service.training.contract.hyperparameters import RESOLVED
+from service.training.loop.estimate import loaded_bytes
+from service.training.model.shape import ModelShape
+from tests.jobs.planning.test_estimate import GIB, gpu, large_model
+from tests.lazy import Lazy
+
+part_size = Lazy("service.training.loop.part_size")
+spec_module = Lazy("service.training.contract.spec")
+
+
+@pytest.fixture(scope="module")
+def llama_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return large_model(tmp_path_factory.mktemp("large") / "llama")
+
+
+@pytest.fixture(scope="module")
+def llama(llama_path: Path) -> ModelShape:
+    return ModelShape.read(llama_path)
+
+
+def training(**fields: Any) -> Training:
+    """Batches of 16 rows of 2,048 tokens, which are eight times the usual part."""
+    chosen = RESOLVED["supervised"](
+        batch_size=16,
+        n_epochs=1,
+        max_seq_length=2048,
+        learning_rate_multiplier=1,
+        learning_rate=1e-4,
+        packing=False,
+    )
+    return replace(Training(chosen, "supervised", longest=2048, tokens_at_once=None), **fields)
+
+
+def tokens_on(shape: ModelShape, gib: float, **fields: Any) -> int:
+    return plan(training(**fields), shape, gpu(gib)).tokens_at_once
+
+
+def test_parts_are_as_large_as_the_memory_allows(llama):
+    # With 16 GiB, gradient checkpointing leaves room for larger parts than 24 GiB without it.
+    # With 16 GiB, gradient checkpointing leaves room for larger parts than 24 GiB without it.
+    found = [tokens_on(llama, gib) for gib in (16, 24, 48, 80, 192)]
+    assert found == [4096, 2048, 4096, 8192, 16_384]
+
+
+def test_parts_above_the_usual_size_leave_a_quarter_of_the_memory(llama):
+    plans = [plan(training(), llama, gpu(gib)) for gib in range(10, 200)]
+    assert all(there.fits for there in plans)
+    large = [there for there in plans if there.tokens_at_once > 4096]
+    assert {there.tokens_at_once for there in large} == {8192, 16_384}
+    for there in large:
+        assert there.available is not None
+        assert there.needed <= there.available / 0.9 * 0.75
+    # More memory never means smaller parts, unless it allows to do without checkpointing.
+    without = [there.tokens_at_once for there in plans if not there.gradient_checkpointing]
+    assert without == sorted(without)
+
+
+def test_unknown_memory_means_parts_of_the_usual_size(llama):
+    unknown = gpu(80).model_copy(update={"memory_bytes": None})
+    assert plan(training(), llama, unknown).tokens_at_once == 4096
+
+
+def test_a_cpu_has_parts_of_the_usual_size(llama):
+    cpu = Capacity(device="cpu", device_name="X", gpus=0, memory_bytes=500 * GIB)
+    assert plan(training(longest=256), llama, cpu).tokens_at_once == 1536
+
+
+def test_what_the_operator_sets_is_not_reduced_while_it_fits(llama):
+    assert tokens_on(llama, 70, tokens_at_once=8192) == 8192
+    assert tokens_on(llama, 70) == 4096
+    assert tokens_on(llama, 192, tokens_at_once=1024, longest=512) == 1024
+
+
+def test_after_memory_ran_out_parts_stay_small(llama):
+    found = plan(training(), llama, gpu(192), Limits(tokens_at_once=4096))
+    assert found.tokens_at_once == 4096
+
+
+def spec_of(there: MemoryPlan, folder: Path, tmp_path: Path) -> Any:
+    return spec_module.TrainSpec(
+        job_id="job",
+        base_model="llama",
+        base_model_path=folder,
+        hyperparameters=training().chosen,
+        training_file=tmp_path / "rows.jsonl",
+        output_dir=tmp_path,
+        tokens_at_once=there.tokens_at_once,
+        gradient_checkpointing=there.gradient_checkpointing,
+    )
+
+
+@pytest.mark.parametrize("gib", [10, 16, 24, 48, 80, 192])
+def test_the_trainer_computes_as_planned_if_the_gpu_is_its_own(llama, llama_path, tmp_path, gib):
+    there = plan(training(), llama, gpu(gib))
+    context = GIB // 2  # what CUDA takes for itself
+    free = gib * GIB - context - loaded_bytes(llama, "nf4") - there.memory.adapter
+    found = part_size.fitting_tokens(
+        spec_of(there, llama_path, tmp_path), 2048, free, device="cuda", dtype="bfloat16"
+    )
+    assert found == there.tokens_at_once
+
+
+def test_the_trainer_computes_less_at_once_if_others_use_the_gpu(llama, llama_path, tmp_path):
+    there = plan(training(), llama, gpu(80))
+    spec = spec_of(there, llama_path, tmp_path)
+    assert there.tokens_at_once == 8192
+    found = [
+        part_size.fitting_tokens(spec, 1500, gib * GIB, device="cuda", dtype="bfloat16")
+        for gib in (70, 40, 20, 10, 1)
+    ]
+    assert found == sorted(found, reverse=True)
+    assert (found[0], found[-1]) == (8192, 1500)
+    assert len(set(found)) >= 4
+
+
+def test_a_trainer_on_a_cpu_computes_as_planned(llama, llama_path, tmp_path):
+    spec = spec_of(plan(training(), llama, gpu(80)), llama_path, tmp_path)
+    place = part_size.Place("cpu", None)
+    assert part_size.settle_tokens(spec, place, part_size.Ranks(), []) == (spec, None)
