@@ -104,8 +104,9 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
     "id": (
         _Names(
             r"(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?|Kak|Mas|Mbak|[Nn]ama|[Ss]aya|[Tt]uan|Nyonya|a\.n)\b",
-            rf"{_ID_NOT_AFTER}\b(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?|Kak|Mas|Mbak|Tuan"
-            rf"|Nyonya) ({_NAME})",
+            # Few words begin with these letters, and to look for each word before takes long.
+            rf"\b(?=[BIKMNPSTbip]){_ID_NOT_AFTER}(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?"
+            rf"|Kak|Mas|Mbak|Tuan|Nyonya) ({_NAME})",
             rf"\b[Ss]aya ({_FULL_NAME})(?=[,.]| dari)",
             rf"\b(?:[Nn]ama saya|[Aa]tas nama|[Nn]ama lengkap:?|[Nn]ama:|a\.n\.?) ({_NAME})",
         ),
