@@ -105,6 +105,13 @@ class Settings(BaseSettings):
         "they are answered 429. 0: any number.",
     )
 
+    max_connections_per_address: int = Field(
+        default=2000,
+        ge=0,
+        description="Connections that one address may hold to a process. Trusted proxies and the "
+        "machine itself may hold any number. 0: no limit.",
+    )
+
     # Limits on requests and uploads.
     max_file_bytes: int = Field(default=512 * MIB, gt=0)
     max_upload_bytes: int = Field(

@@ -12,10 +12,12 @@ from service import __version__
 from service.app import create_app
 from service.config import Settings
 from service.core import logs, tracing
+from service.core.networks import network
 from service.core.redis_check import require_redis
 from service.core.storage_check import require_storage
 from service.inference.gateway import PATHS
 from service.web.traced import Traced
+from service.web.wire.crowds import Crowds
 from service.web.wire.protocol import Protocol
 
 _KEEP_ALIVE_S = 75
@@ -40,7 +42,7 @@ def main() -> None:
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
-        http=Protocol.with_timeout(settings.client_timeout_s),
+        http=Protocol.with_limits(settings.client_timeout_s, _crowds(settings)),
         ws="none",
         lifespan="on",
         access_log=False,
@@ -50,6 +52,12 @@ def main() -> None:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )
+
+
+def _crowds(settings: Settings) -> Crowds | None:
+    most = settings.max_connections_per_address
+    proxies = map(network, settings.trusted_proxies)
+    return Crowds(most, unlimited=proxies) if most else None
 
 
 def _reduce_garbage_collection() -> None:

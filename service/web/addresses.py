@@ -7,14 +7,12 @@ that is not trusted, is only what the client claims.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from starlette.types import Scope
 
-from service.core.networks import Address, Network, is_in
+from service.core.networks import Address, Network, address_of, is_in
 
 _FORWARDED: Final = b"x-forwarded-for"
 _MOST_PROXIES: Final = 16
@@ -32,11 +30,11 @@ class ClientAddresses:
         Returns None if it is unknown: on a Unix socket, or if a trusted proxy does not state it.
         """
         client = scope.get("client")
-        peer = None if client is None else _parsed(client[0])
+        peer = None if client is None else address_of(client[0])
         if peer is None or not is_in(peer, self._trusted):
             return peer
         for text in reversed(_forwarded(scope)[-_MOST_PROXIES:]):
-            address = _parsed(text)
+            address = address_of(text)
             if address is None or not is_in(address, self._trusted):
                 return address
         return None
@@ -46,13 +44,3 @@ def _forwarded(scope: Scope) -> list[str]:
     """The addresses in all headers, the nearest last."""
     values = [value for name, value in scope["headers"] if name == _FORWARDED]
     return b",".join(values).decode("latin-1").split(",") if values else []
-
-
-@functools.lru_cache(maxsize=1024)
-def _parsed(text: str) -> Address | None:
-    try:
-        address = ip_address(text.strip())
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address

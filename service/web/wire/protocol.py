@@ -13,6 +13,7 @@ from typing import Any, cast
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from service.web.wire.crowds import Crowds
 from service.web.wire.outbox import Outbox
 from service.web.wire.reading import BoundedProtocol, Stage
 
@@ -72,9 +73,10 @@ class Protocol(BoundedProtocol):
     _active_at = 0.0
 
     @classmethod
-    def with_timeout(cls, client_timeout_s: float) -> type[Protocol]:
+    def with_limits(cls, client_timeout_s: float, crowds: Crowds | None = None) -> type[Protocol]:
         """Return a protocol class that gives clients this long to send a request."""
-        return type(cls.__name__, (cls,), {"client_timeout_s": client_timeout_s})
+        limits = {"client_timeout_s": client_timeout_s, "crowds": crowds}
+        return type(cls.__name__, (cls,), limits)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Handle a new client connection."""

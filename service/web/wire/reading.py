@@ -24,6 +24,7 @@ from service.core.errors import ApiError, RequestTimeout
 from service.core.metric_types import OTHER
 from service.web.safe_headers import SAFE
 from service.web.wire import head
+from service.web.wire.crowds import Crowds
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,11 @@ class BoundedProtocol(HttpToolsProtocol):
     """A client connection. A request over a limit is answered, then the connection closed."""
 
     client_timeout_s = 60.0
+    crowds: Crowds | None = None
+    """Counts the connections of each address."""
 
+    _host: str | None = None
+    """Address that `crowds` counts this connection for."""
     _stage = _IDLE
     _timer: asyncio.TimerHandle | None = None
     _timed: Stage | None = _IDLE
@@ -71,9 +76,24 @@ class BoundedProtocol(HttpToolsProtocol):
     _previous: RequestResponseCycle | None = None
     """The request before the latest one."""
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Handle a new client connection."""
+        super().connection_made(transport)
+        if self.crowds is None or self.client is None:
+            return
+        self._host = self.client[0]
+        if self.crowds.enter(self._host):
+            if self.crowds.is_flood(self._host):
+                self.transport.abort()
+            else:
+                self._refuse(self.crowds.refusal())
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Handle the closing of the connection."""
         super().connection_lost(exc)
+        if self.crowds is not None and self._host is not None:
+            self.crowds.leave(self._host)
+            self._host = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -55,7 +55,7 @@ async def connected(
     app, timeout_s: float = 60.0, **options
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Connect to an app whose clients may take `timeout_s`."""
-    options = {"http": Protocol.with_timeout(timeout_s), "lifespan": "off", **options}
+    options = {"http": Protocol.with_limits(timeout_s), "lifespan": "off", **options}
     async with running(app, timeout_graceful_shutdown=5, **options) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         yield reader, writer
