@@ -12,6 +12,8 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
+from service.audit import routes as audit_routes
+from service.audit.log import AuditLog
 from service.batches import routes as batch_routes
 from service.batches.records import Batches
 from service.config import Settings
@@ -77,6 +79,7 @@ from service.usage import routes as usage_routes
 from service.usage.meter import Meter
 from service.web import health
 from service.web.addresses import ClientAddresses
+from service.web.audit import AuditTrail
 from service.web.auth import Authenticator, Principal
 from service.web.body_limit import BodyLimit
 from service.web.cors import for_pages_of
@@ -85,6 +88,7 @@ from service.web.metrics_port import serve_metrics
 from service.web.openapi import describe
 from service.web.probing import Probe
 from service.web.reference import routes as reference_routes
+from service.web.refusals import Refusals
 from service.web.throttle import FailureThrottle
 from service.webhooks import routes as webhook_routes
 from service.webhooks.records import Webhooks
@@ -146,6 +150,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
         max_bytes=settings.max_json_body_bytes,
         timeout_s=settings.client_timeout_s,
     )
+    app.add_middleware(AuditTrail)
     app.add_middleware(RequestContext)
     describe(app, schemas=task_schemas(), routes=inference_routes.routes)
     if settings.cors_origins:
@@ -179,6 +184,7 @@ def _routes() -> list[BaseRoute]:
         batch_routes,
         generation_routes,
         usage_routes,
+        audit_routes,
         webhook_routes,
         health,
         reference_routes,
@@ -209,17 +215,19 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
     )
     capabilities = Capabilities.from_settings(settings)
     key_uses = KeyUses(redis)
+    addresses = ClientAddresses(map(network, settings.trusted_proxies))
+    refusals = Refusals(redis, addresses)
     authenticator = Authenticator(
         find_principal(projects),
         cache_s=settings.lookup_cache_s,
-        addresses=ClientAddresses(map(network, settings.trusted_proxies)),
+        addresses=addresses,
         throttle=FailureThrottle(settings.failed_authentications_per_minute),
         note_use=key_uses.note,
+        note_failure=refusals.note,
     )
     invalidations, job_changes = Invalidations(redis), JobChanges()
-    registry.listen(invalidations)
-    authenticator.listen(invalidations)
-    job_changes.listen(invalidations)
+    for informed in (registry, authenticator, job_changes):
+        informed.listen(invalidations)
     reports = ChatReports(redis) if settings.train_slo_ms else None
     try:
         async with (
@@ -227,6 +235,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             Meter.from_settings(redis, settings) as meter,
             invalidations.listening(),
             key_uses.writing(),
+            refusals.writing(),
             clock_sync.following(redis),
             AsyncExitStack() as stack,
         ):
@@ -249,12 +258,12 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.redis, state.storage, state.projects = redis, storage, projects
             state.registry, state.authenticator = registry, authenticator
             state.key_uses, state.storage_use = key_uses, storage_use
+            state.audit_log, state.client_addresses = AuditLog(redis), addresses
             state.aliases = Aliases(
                 redis, registry, max_per_project=settings.max_aliases_per_project
             )
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
-            state.batches = Batches(state.files)
-            state.generations = Generations(state.files)
+            state.batches, state.generations = Batches(state.files), Generations(state.files)
             state.jobs_needing_file = _needing(state.jobs, state.batches, state.generations)
             state.job_changes = job_changes
             state.evaluations = Evaluations(redis)

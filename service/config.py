@@ -242,6 +242,11 @@ class Settings(BaseSettings):
     worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
     worker_port: int = Field(default=9100, ge=0, le=65535)
     worker_host: str = "127.0.0.1"
+    audit_kept_days: int = Field(
+        default=400,
+        ge=0,
+        description="How long entries stay in the audit log. 0: forever.",
+    )
     lease_s: float = Field(
         default=30.0, gt=0, description="Time after which a job without lease renewal is lost."
     )

@@ -11,6 +11,7 @@ from service.batches.input_lines import MAX_INPUT_BYTES
 from service.batches.records import WINDOW_S, Batches, BatchRecord
 from service.batches.schemas import BatchObject, CreateBatch
 from service.core import ids, tracing
+from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
@@ -45,7 +46,7 @@ Existing = Annotated[BatchRecord, Depends(_existing)]
     "",
     operation_id="createBatch",
     summary="Create a batch",
-    openapi_extra=needs(Permission.BATCHES_WRITE),
+    openapi_extra=needs(Permission.BATCHES_WRITE, AuditEvent.BATCH_CREATED),
 )
 async def create_batch(
     body: CreateBatch,
@@ -110,7 +111,7 @@ async def retrieve_batch(batch: Existing) -> BatchObject:
     "/{batch_id}/cancel",
     operation_id="cancelBatch",
     summary="Cancel a batch",
-    openapi_extra=needs(Permission.BATCHES_WRITE),
+    openapi_extra=needs(Permission.BATCHES_WRITE, AuditEvent.BATCH_CANCELLED),
 )
 async def cancel_batch(batch: Existing, store: Store) -> BatchObject:
     """Cancel a batch. The status is `cancelling` until a worker has written the files, which

@@ -398,6 +398,22 @@ RECORDS_UNREADABLE = _RECORDS.counter(
     "may have written it. Lists and background loops skip it.",
     ["kind"],
 )
+AUTHENTICATION_FAILURES = _HTTP.counter(
+    "finetuned_authentication_failures_total",
+    "Requests refused because of their key, by reason: missing, unknown, expired, archived (its "
+    "project), address (the key is not valid from it), throttled (too many from one address), "
+    "permission (of the key's role).",
+    ["reason"],
+    from_zero=[
+        *(("missing",), ("unknown",), ("expired",)),
+        *(("archived",), ("address",), ("throttled",), ("permission",)),
+    ],
+)
+AUDIT_ENTRIES_AGGREGATED = _HTTP.counter(
+    "finetuned_audit_refusals_counted_total",
+    "Refused requests that share an entry of the audit log with others of the same minute.",
+)
+
 LOOKUPS_STALE = _LOOKUPS.counter(
     "finetuned_lookups_stale_total",
     "Keys and models served from memory because Redis did not answer.",

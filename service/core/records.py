@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, metrics
+from service.core import clock, metrics, trail
 from service.core.errors import InternalError
 from service.core.transactions import Write, commit
 
@@ -159,6 +159,7 @@ class Collection(Generic[R]):
 
     def write(self, pipe: Pipeline, record: R) -> None:
         """Add the write of `record` to a transaction."""
+        trail.touch(record.id)
         pipe.set(self.key(record.project_id, record.id), record.model_dump_json())
 
     async def get(self, project_id: str, record_id: str) -> R | None:
@@ -223,6 +224,7 @@ class Collection(Generic[R]):
 
     def remove(self, pipe: Pipeline, project_id: str, record_id: str) -> None:
         """Add to a transaction the removal of a record and of its list entry."""
+        trail.touch(record_id)
         pipe.delete(self.key(project_id, record_id))
         pipe.zrem(self.index(project_id), record_id)
 

@@ -7,20 +7,22 @@ transaction writes a key of its own, which is read before another attempt is mad
 
 A client can require a confirmation: then a transaction only succeeds once it is on enough replicas
 or disks (`Confirmation` in redis.py).
+
+The transaction of a request that the audit log records also writes the entry (trail.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError, WatchError
 
-from service.core import ids
+from service.core import ids, trail
 from service.core.redis import REDIS_ERRORS, Client, Confirmation, Unconfirmed, is_refusal
 
 T = TypeVar("T")
@@ -116,13 +118,14 @@ class _Attempts(Generic[T]):
         self.mark = marked()
         self.is_applied = False
         self._results: list[T] = []
+        self._recorded: list[Collection[str]] = []
 
     async def make(self, pipe: Pipeline, keys: Sequence[str], decide: Decide[T]) -> T:
         """Make another attempt, unless an earlier one was applied. Raises WatchError."""
         # The mark is watched, so that this attempt fails if an earlier one is executed from now on.
         await pipe.watch(*keys, self.mark)
         if (number := await self._applied(pipe)) is not None:
-            return self._results[number]
+            return self._result(number)
         try:
             result, write = await decide(pipe)
         except REDIS_ERRORS:
@@ -130,16 +133,23 @@ class _Attempts(Generic[T]):
         except Exception:
             # `decide` may have seen what an earlier attempt wrote since the mark was read.
             if (number := await self._applied(pipe)) is not None:
-                return self._results[number]
+                return self._result(number)
             raise
-        if write is not None:
-            pipe.multi()  # type: ignore[no-untyped-call]
-            write(pipe)
-            pipe.set(self.mark, len(self._results), ex=_MARK_LIFETIME_S)
-            self._results.append(result)
-            await pipe.execute()
-            self.is_applied = True
-        return result
+        if write is None:
+            return result
+        pipe.multi()  # type: ignore[no-untyped-call]
+        self._recorded.append(_write(pipe, write))
+        pipe.set(self.mark, len(self._results), ex=_MARK_LIFETIME_S)
+        self._results.append(result)
+        await pipe.execute()
+        self.is_applied = True
+        return self._result(len(self._results) - 1)
+
+    def _result(self, number: int) -> T:
+        """Return the result of the attempt that was applied."""
+        if (found := trail.current()) is not None:
+            found.settle(self._recorded[number])
+        return self._results[number]
 
     async def _applied(self, pipe: Pipeline) -> int | None:
         """Return the number of the attempt that was applied, if any."""
@@ -148,3 +158,14 @@ class _Attempts(Generic[T]):
         number = await pipe.get(self.mark)
         self.is_applied = number is not None
         return None if number is None else int(number)
+
+
+def _write(pipe: Pipeline, write: Write) -> Collection[str]:
+    """Add the commands to a transaction. Returns the objects that its audit entry names."""
+    found = trail.current()
+    if found is None:
+        write(pipe)
+        return ()
+    found.begin()
+    write(pipe)
+    return found.write(pipe)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response
 
 from service.core import ids
+from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
@@ -76,7 +77,7 @@ _REPORT_LOST = "The report is no longer in storage; it is being generated again.
             "headers": headers("retry-after"),
         },
     },
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_PREVIEW_READ),
 )
 async def preview_file(
     body: PreviewRequest, caller: Caller, files: Store, tasks: TaskStore, settings: AppSettings
@@ -144,7 +145,7 @@ Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
         },
         202: _PENDING,
     },
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_REPORT_READ),
 )
 async def retrieve_report(
     file_id: str,
@@ -199,7 +200,7 @@ async def retrieve_report(
     summary="List the rows of a data set",
     response_model=ListOf[RowObject],
     responses={202: _PENDING},
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_ROWS_READ),
 )
 async def list_rows(
     file_id: str,
@@ -276,7 +277,7 @@ async def list_rows(
     "/{file_id}/clean",
     operation_id="createFileCleaning",
     summary="Clean a data set",
-    openapi_extra=needs(Permission.FILES_WRITE),
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.FILE_CLEANING_CREATED),
 )
 async def clean_file(
     file_id: str,

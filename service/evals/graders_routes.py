@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request
 
 from service.core import ids
+from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.core.slots import Slots
 from service.evals.graders_judge import CallersJudge
@@ -49,7 +50,7 @@ Running = Annotated[Slots, Depends(resource("running_graders"))]
     "/run",
     operation_id="runGrader",
     summary="Run a grader",
-    openapi_extra=needs(Permission.EVALS_WRITE),
+    openapi_extra=needs(Permission.EVALS_WRITE, AuditEvent.GRADER_RUN),
 )
 async def run(
     request: Request, body: RunGrader, caller: Caller, registry: Registry, running: Running

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 
 from service.config import Settings
 from service.core import ids
+from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
@@ -84,7 +85,7 @@ ExistingRun = Annotated[RunRecord, Depends(_existing_run)]
     "",
     operation_id="createEval",
     summary="Create an eval",
-    openapi_extra=needs(Permission.EVALS_WRITE),
+    openapi_extra=needs(Permission.EVALS_WRITE, AuditEvent.EVAL_CREATED),
 )
 async def create(
     request: Request,
@@ -152,7 +153,7 @@ async def retrieve(record: Existing) -> EvalObject:
     "/{eval_id}",
     operation_id="updateEval",
     summary="Update an eval",
-    openapi_extra=needs(Permission.EVALS_WRITE),
+    openapi_extra=needs(Permission.EVALS_WRITE, AuditEvent.EVAL_UPDATED),
 )
 async def update(record: Existing, store: Store, body: UpdateEval | None = None) -> EvalObject:
     """Update the name or the metadata of an eval. Its schema and graders never change."""
@@ -175,7 +176,7 @@ async def update(record: Existing, store: Store, body: UpdateEval | None = None)
     "/{eval_id}",
     operation_id="deleteEval",
     summary="Delete an eval",
-    openapi_extra=needs(Permission.EVALS_WRITE),
+    openapi_extra=needs(Permission.EVALS_WRITE, AuditEvent.EVAL_DELETED),
 )
 async def delete(record: Existing, store: Store) -> EvalDeleted:
     """Delete an eval with all its runs and their output items. Runs in progress stop."""
@@ -187,7 +188,7 @@ async def delete(record: Existing, store: Store) -> EvalDeleted:
     _RUNS,
     operation_id="createEvalRun",
     summary="Create a run",
-    openapi_extra=needs(Permission.EVALS_WRITE),
+    openapi_extra=needs(Permission.EVALS_WRITE, AuditEvent.EVAL_RUN_CREATED),
 )
 async def create_eval_run(
     request: Request,
@@ -229,7 +230,7 @@ async def create_eval_run(
     _RUNS,
     operation_id="getEvalRuns",
     summary="List runs",
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVAL_RUN_READ),
 )
 async def list_runs(
     request: Request,
@@ -261,7 +262,7 @@ async def list_runs(
     _RUN,
     operation_id="getEvalRun",
     summary="Retrieve a run",
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVAL_RUN_READ),
 )
 async def retrieve_run(request: Request, record: Existing, run: ExistingRun) -> EvalRunObject:
     """Retrieve a run: its status, its counters, and when it is expected to end."""
@@ -272,7 +273,7 @@ async def retrieve_run(request: Request, record: Existing, run: ExistingRun) -> 
     _RUN,
     operation_id="cancelEvalRun",
     summary="Cancel a run",
-    openapi_extra=needs(Permission.EVALS_WRITE),
+    openapi_extra=needs(Permission.EVALS_WRITE, AuditEvent.EVAL_RUN_CANCELLED),
 )
 async def cancel_run(
     request: Request, record: Existing, run: ExistingRun, store: Store
@@ -287,7 +288,7 @@ async def cancel_run(
     f"{_RUN}/cancel",
     operation_id="cancelEvalRunByPath",
     summary="Cancel a run by a path of its own",
-    openapi_extra=needs(Permission.EVALS_WRITE),
+    openapi_extra=needs(Permission.EVALS_WRITE, AuditEvent.EVAL_RUN_CANCELLED),
 )
 async def cancel_run_by_path(
     request: Request, record: Existing, run: ExistingRun, store: Store
@@ -316,7 +317,7 @@ async def _canceled(
     _RUN,
     operation_id="deleteEvalRun",
     summary="Delete a run",
-    openapi_extra=needs(Permission.EVALS_WRITE),
+    openapi_extra=needs(Permission.EVALS_WRITE, AuditEvent.EVAL_RUN_DELETED),
 )
 async def delete_run(run: ExistingRun, store: Store) -> EvalRunDeleted:
     """Delete a run with its output items. A run in progress stops."""
@@ -328,7 +329,7 @@ async def delete_run(run: ExistingRun, store: Store) -> EvalRunDeleted:
     _ITEMS,
     operation_id="getEvalRunOutputItems",
     summary="List output items",
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVAL_RUN_ITEMS_READ),
 )
 async def list_items(
     request: Request,
@@ -367,7 +368,7 @@ async def list_items(
     f"{_ITEMS}/{{output_item_id}}",
     operation_id="getEvalRunOutputItem",
     summary="Retrieve an output item",
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVAL_RUN_ITEMS_READ),
 )
 async def retrieve_item(
     request: Request, output_item_id: str, run: ExistingRun, store: Store

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 
 from service.core import ids
+from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable
 from service.core.records import Missing
@@ -63,7 +64,7 @@ Existing = Annotated[ExportRecord, Depends(_existing)]
     "",
     operation_id="createExport",
     summary="Export a trained model",
-    openapi_extra=needs(Permission.EXPORTS_WRITE),
+    openapi_extra=needs(Permission.EXPORTS_WRITE, AuditEvent.EXPORT_CREATED),
 )
 async def create_export(
     body: CreateExport,
@@ -152,7 +153,7 @@ async def retrieve_export(export: Existing) -> ExportObject:
             "content": _CONTENT,
         },
     },
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.EXPORT_CONTENT_READ),
 )
 async def download_export(
     export: Existing,
@@ -199,7 +200,7 @@ async def download_export(
     "/{export_id}/cancel",
     operation_id="cancelExport",
     summary="Cancel an export",
-    openapi_extra=needs(Permission.EXPORTS_WRITE),
+    openapi_extra=needs(Permission.EXPORTS_WRITE, AuditEvent.EXPORT_CANCELLED),
 )
 async def cancel_export(export: Existing, store: Store) -> ExportObject:
     """Cancel an export. Its worker stops within seconds. Returns 409 if it has already ended."""
@@ -219,7 +220,7 @@ async def cancel_export(export: Existing, store: Store) -> ExportObject:
     "/{export_id}",
     operation_id="deleteExport",
     summary="Delete an export",
-    openapi_extra=needs(Permission.EXPORTS_WRITE),
+    openapi_extra=needs(Permission.EXPORTS_WRITE, AuditEvent.EXPORT_DELETED),
 )
 async def delete_export(export: Existing, store: Store) -> ExportDeleted:
     """Delete an export with its archive. If it is in progress, its worker stops."""

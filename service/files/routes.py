@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from service.core import ids
+from service.core.audit_events import AuditEvent
 from service.core.errors import NotFound
 from service.core.records import Missing
 from service.core.slots import Slots
@@ -50,7 +51,7 @@ async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
     "",
     operation_id="createFile",
     summary="Upload a file",
-    openapi_extra=needs(Permission.FILES_WRITE, **FILE_BODY),
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.FILE_CREATED, **FILE_BODY),
 )
 async def create_file(
     request: Request, caller: Caller, store: Store, slots: UploadSlots, settings: AppSettings
@@ -126,7 +127,7 @@ async def retrieve_file(file_id: str, caller: Caller, store: Store) -> FileObjec
             "content": {"application/octet-stream": {"schema": BYTES}},
         }
     },
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_CONTENT_READ),
 )
 async def download_file(file_id: str, caller: Caller, store: Store) -> StreamingResponse:
     """Download the exact bytes that were uploaded, or that a job or a cleaning wrote."""
@@ -149,7 +150,7 @@ async def download_file(file_id: str, caller: Caller, store: Store) -> Streaming
     "/{file_id}",
     operation_id="deleteFile",
     summary="Delete a file",
-    openapi_extra=needs(Permission.FILES_WRITE),
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.FILE_DELETED),
 )
 async def delete_file(
     file_id: str,

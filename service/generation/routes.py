@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query
 
 from service.core import ids, tracing
+from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
@@ -46,7 +47,7 @@ Existing = Annotated[GenerationRecord, Depends(_existing)]
     "/generate",
     operation_id="createDatasetGeneration",
     summary="Generate training rows from documents",
-    openapi_extra=needs(Permission.FILES_WRITE),
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.GENERATION_CREATED),
 )
 async def generate(
     body: CreateGeneration,
@@ -114,7 +115,7 @@ async def retrieve_generation(generation: Existing) -> DatasetGeneration:
     "/generations/{generation_id}/cancel",
     operation_id="cancelDatasetGeneration",
     summary="Cancel a generation",
-    openapi_extra=needs(Permission.FILES_WRITE),
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.GENERATION_CANCELLED),
 )
 async def cancel_generation(generation: Existing, store: Store) -> DatasetGeneration:
     """Cancel a generation. The status is `cancelling` until a worker has written the rows so far to
@@ -139,7 +140,7 @@ async def cancel_generation(generation: Existing, store: Store) -> DatasetGenera
     "/generations/{generation_id}",
     operation_id="deleteDatasetGeneration",
     summary="Delete a generation",
-    openapi_extra=needs(Permission.FILES_WRITE),
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.GENERATION_DELETED),
 )
 async def delete_generation(generation: Existing, store: Store) -> GenerationDeleted:
     """Delete a generation that has ended. Its file and its documents are kept. Returns 409 if it

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from service.core import ids, queue
+from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
@@ -105,7 +106,7 @@ async def estimate_job(
     "",
     operation_id="createFineTuningJob",
     summary="Create a fine-tuning job",
-    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.JOB_CREATED),
 )
 async def create_job(
     body: CreateJob,
@@ -195,7 +196,7 @@ async def retrieve_job(
     "/{job_id}/cancel",
     operation_id="cancelFineTuningJob",
     summary="Cancel a job",
-    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.JOB_CANCELLED),
 )
 async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
     """Cancel a job permanently. A running trainer stops within seconds. Existing checkpoints are
@@ -217,7 +218,7 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
     "/{job_id}/pause",
     operation_id="pauseFineTuningJob",
     summary="Pause a job",
-    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.JOB_PAUSED),
 )
 async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
     """Pause a queued or running job and keep its progress in a checkpoint. `resume` continues from
@@ -238,7 +239,7 @@ async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispa
     "/{job_id}/resume",
     operation_id="resumeFineTuningJob",
     summary="Resume a job",
-    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.JOB_RESUMED),
 )
 async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
     """Resume a paused job: it is queued again and continues from its latest checkpoint. A job that

@@ -205,9 +205,8 @@ class ModelRegistry:
 
         def write(pipe: Pipeline) -> None:
             assert found is not None
-            pipe.delete(key)
+            self.models.remove(pipe, project_id, name)
             self.leftovers.note(pipe, found.artifact, ids.now_s())
-            pipe.zrem(self.models.index(project_id), name)
             figures.forget(pipe, project_id, name)
             invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
             also(pipe)

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
+from service.core.audit_events import AuditEvent
 from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
 from service.models.aliases.records import AliasRecord
@@ -165,7 +166,7 @@ async def retrieve_model(
     "/{model:path}",
     operation_id="deleteModel",
     summary="Delete a trained model",
-    openapi_extra=needs(Permission.MODEL_WRITE),
+    openapi_extra=needs(Permission.MODEL_WRITE, AuditEvent.MODEL_DELETED),
 )
 async def delete_model(
     model: str, caller: Caller, registry: Registry, erase_model: EraseModel

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
+from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
 from service.core.storage_use import StorageUse
@@ -97,7 +98,7 @@ def _require_inference(role: Role, models: object) -> None:
     "",
     operation_id="createProject",
     summary="Create a project",
-    openapi_extra=needs(Permission.ORGANIZATION_WRITE),
+    openapi_extra=needs(Permission.ORGANIZATION_WRITE, AuditEvent.PROJECT_CREATED),
 )
 async def create_project(body: CreateProject, store: Store, _: Caller) -> ProjectObject:
     """Create a project: a tenant whose files, jobs, models and keys are isolated from those of
@@ -164,7 +165,7 @@ async def retrieve_project(project: Existing, store: Store, use: InStorage) -> P
     "/{project_id}",
     operation_id="updateProject",
     summary="Update a project's limits",
-    openapi_extra=needs(Permission.ORGANIZATION_WRITE),
+    openapi_extra=needs(Permission.ORGANIZATION_WRITE, AuditEvent.PROJECT_UPDATED),
 )
 async def update_project(
     project: Existing, body: UpdateProject, store: Store, use: InStorage
@@ -190,7 +191,7 @@ async def update_project(
     "/{project_id}/archive",
     operation_id="archiveProject",
     summary="Archive a project",
-    openapi_extra=needs(Permission.ORGANIZATION_WRITE),
+    openapi_extra=needs(Permission.ORGANIZATION_WRITE, AuditEvent.PROJECT_ARCHIVED),
 )
 async def archive_project(
     project: Existing, store: Store, use: InStorage, caller: Caller
@@ -206,7 +207,7 @@ async def archive_project(
     "/{project_id}",
     operation_id="deleteProject",
     summary="Delete a project",
-    openapi_extra=needs(Permission.ORGANIZATION_WRITE),
+    openapi_extra=needs(Permission.ORGANIZATION_WRITE, AuditEvent.PROJECT_DELETED),
 )
 async def delete_project(
     project: Existing, store: Store, use: InStorage, caller: Caller
@@ -241,7 +242,7 @@ async def _described(project: Project, store: Projects, use: StorageUse) -> Proj
     "/{project_id}/api_keys",
     operation_id="createApiKey",
     summary="Create an API key",
-    openapi_extra=needs(Permission.API_KEYS_WRITE),
+    openapi_extra=needs(Permission.API_KEYS_WRITE, AuditEvent.API_KEY_CREATED),
 )
 async def create_key(
     project: Existing, body: CreateKey, store: Store, caller: Caller
@@ -305,7 +306,7 @@ async def retrieve_key(project: Existing, key_id: str, store: Store, uses: Uses)
     "/{project_id}/api_keys/{key_id}",
     operation_id="updateApiKey",
     summary="Update an API key",
-    openapi_extra=needs(Permission.API_KEYS_WRITE),
+    openapi_extra=needs(Permission.API_KEYS_WRITE, AuditEvent.API_KEY_UPDATED),
 )
 async def update_key(
     project: Existing, key_id: str, body: UpdateKey, store: Store, uses: Uses, caller: Caller
@@ -358,7 +359,7 @@ async def _shown(key: ApiKey, uses: KeyUses) -> KeyObject:
     "/{project_id}/api_keys/{key_id}/rotate",
     operation_id="rotateApiKey",
     summary="Replace the secret of an API key",
-    openapi_extra=needs(Permission.API_KEYS_WRITE),
+    openapi_extra=needs(Permission.API_KEYS_WRITE, AuditEvent.API_KEY_ROTATED),
 )
 async def rotate_key(
     project: Existing,
@@ -399,7 +400,7 @@ async def rotate_key(
     "/{project_id}/api_keys/{key_id}",
     operation_id="deleteApiKey",
     summary="Revoke an API key",
-    openapi_extra=needs(Permission.API_KEYS_WRITE),
+    openapi_extra=needs(Permission.API_KEYS_WRITE, AuditEvent.API_KEY_DELETED),
 )
 async def delete_key(project: Existing, key_id: str, store: Store, caller: Caller) -> Deleted:
     """Revoke an API key permanently. It stops working everywhere within seconds."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from service.core import ids
+from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, RateLimited
 from service.core.records import Missing
 from service.files.body import body_of, described
@@ -50,7 +51,7 @@ _ENDED: dict[int | str, dict[str, Any]] = {400: {"headers": headers("x-should-re
     "",
     operation_id="createUpload",
     summary="Create a multipart upload",
-    openapi_extra=needs(Permission.FILES_WRITE),
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.UPLOAD_CREATED),
 )
 async def create_upload(
     body: UploadCreate, caller: Caller, store: Store, settings: AppSettings
@@ -105,7 +106,9 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
     "/{upload_id}/parts",
     operation_id="addUploadPart",
     summary="Add a part",
-    openapi_extra=needs(Permission.FILES_WRITE, requestBody=described("data", {})),
+    openapi_extra=needs(
+        Permission.FILES_WRITE, AuditEvent.UPLOAD_PART_ADDED, requestBody=described("data", {})
+    ),
     responses=_ENDED,
 )
 async def add_part(
@@ -143,7 +146,7 @@ async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]
     operation_id="completeUpload",
     summary="Complete an upload",
     responses=_ENDED,
-    openapi_extra=needs(Permission.FILES_WRITE),
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.UPLOAD_COMPLETED),
 )
 async def complete_upload(body: UploadComplete, upload: Existing, store: Store) -> UploadObject:
     """Join the parts into a file, in the order of `part_ids`. Their total size must match the
@@ -163,7 +166,7 @@ async def complete_upload(body: UploadComplete, upload: Existing, store: Store) 
     operation_id="cancelUpload",
     summary="Cancel an upload",
     responses=_ENDED,
-    openapi_extra=needs(Permission.FILES_WRITE),
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.UPLOAD_CANCELLED),
 )
 async def cancel_upload(upload: Existing, store: Store) -> UploadObject:
     """Cancel an upload and delete its parts. It then accepts no more parts. A completed upload

@@ -106,6 +106,7 @@ class UsageExchange:
                 max_debt=MAX_DEBT,
                 limits_kept_s=keys.LIMITS_KEPT_S,
                 now_s=self._clock(),
+                audit=keys.AUDITED,
             )
             self._sealed = msgspec.json.encode(batch)
         return self._sealed
@@ -147,6 +148,7 @@ class UsageExchange:
 
 def _sums(row: PendingRow) -> Sums:
     width, group = row.width, row.group
+    audited = keys.audited(group.project_id, group.key_id, group.start_s, batch=group.batch)
     return Sums(
         index=keys.usage_index(width, group.start_s),
         hash=keys.usage(group.project_id, width, group.start_s),
@@ -154,6 +156,7 @@ def _sums(row: PendingRow) -> Sums:
         field=f"{group.key_id} {group.model}{keys.OF_BATCHES if group.batch else ''}",
         kept_s=keys.KEPT_S[width],
         counts=row.counts.numbers(),
+        audited=audited if width == "1m" else "",
     )
 
 

@@ -6,8 +6,10 @@
     finetuned:in-flight:{replica}               hash: key or project → "requests streams"
     finetuned:in-flight                         set: the replicas
     finetuned:usage-settled:{replica}           number of the last applied batch
+    finetuned:audit-requests                    hash: "{minute} {project} {key id}" → requests
 
-All keys expire. Days are summed from hours.
+All keys expire, except the last, which a worker moves to the audit log. Days are summed from
+hours.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ OVERFLOW = "other other"
 
 REPLICAS = f"{PREFIX}:in-flight"
 IN_FLIGHT = f"{REPLICAS}:"
+AUDITED = f"{PREFIX}:audit-requests"
 
 
 def usage(project_id: str, width: Width, start_s: int) -> str:
@@ -48,3 +51,8 @@ def limits(subject_id: str) -> str:
 def settled(replica: str) -> str:
     """The key of the number of a replica's last applied batch."""
     return f"{PREFIX}:usage-settled:{replica}"
+
+
+def audited(project_id: str, key_id: str, minute_s: int, *, batch: bool) -> str:
+    """The field of a key's requests in a minute, until the audit log has an entry about them."""
+    return f"{minute_s} {project_id} {key_id}{OF_BATCHES if batch else ''}"

@@ -14,7 +14,8 @@ class Sums(msgspec.Struct, frozen=True):
     """Sums of one key and model in one interval, for one field of the interval's hash.
 
     `index` is the set of projects with usage in the interval. `counts` are in the order in which
-    Redis keeps them (`Counts`).
+    Redis keeps them (`Counts`). `audited` is the field of the requests that the audit log has no
+    entry about yet, or empty.
     """
 
     index: str
@@ -23,6 +24,7 @@ class Sums(msgspec.Struct, frozen=True):
     field: str
     kept_s: int
     counts: tuple[int, ...]
+    audited: str = ""
 
 
 class Spend(msgspec.Struct, frozen=True):
@@ -48,6 +50,8 @@ class Batch(msgspec.Struct, frozen=True):
     max_debt: float
     limits_kept_s: int
     now_s: float
+    audit: str
+    """The hash of the requests that the audit log has no entry about yet."""
 
 
 class InFlight(msgspec.Struct, frozen=True):
@@ -96,6 +100,7 @@ if number <= tonumber(redis.call('GET', KEYS[1]) or '0') then return 0 end
 local batch = cjson.decode(ARGV[3])
 for _, row in ipairs(batch.sums) do
   local hash, field, counts = row.hash, row.field, row.counts
+  if row.audited ~= '' then redis.call('HINCRBY', batch.audit, row.audited, counts[1]) end
   local known, size = redis.call('HGET', hash, field), nil
   if not known then
     size = redis.call('HLEN', hash)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cached_property
+from typing import NamedTuple, NoReturn
 
 from starlette.types import Scope
 
@@ -69,11 +71,36 @@ class Principal:
         return PERMISSIONS[role] <= PERMISSIONS[self.role]
 
 
+class FailureReason(StrEnum):
+    """Why a request was not authenticated, or was refused."""
+
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+    EXPIRED = "expired"
+    ARCHIVED = "archived"
+    ADDRESS = "address"
+    THROTTLED = "throttled"
+    PERMISSION = "permission"
+
+
+class Failure(NamedTuple):
+    """A request that was refused because of its key. `caller` is the key's owner, if known."""
+
+    reason: FailureReason
+    error: ApiError
+    scope: Scope
+    caller: Principal | None = None
+
+
+async def _unnoticed(_: Failure) -> None:
+    return
+
+
 class Authenticator:
     """Resolves API keys to principals and caches known keys for a few seconds.
 
     Everything is decided from what is cached. `note_use` is called with the IDs of the project and
-    of the key of each request that is authenticated.
+    of the key of each request that is authenticated, and `note_failure` with each refusal.
     """
 
     def __init__(
@@ -84,11 +111,13 @@ class Authenticator:
         addresses: ClientAddresses | None = None,
         throttle: FailureThrottle | None = None,
         note_use: Callable[[str, str], object] = lambda project_id, key_id: None,
+        note_failure: Callable[[Failure], Awaitable[None]] = _unnoticed,
     ) -> None:
         self._cache = LookupCache(find, ttl_s=cache_s)
         self._addresses = addresses or ClientAddresses()
         self._throttle = throttle or FailureThrottle(0)
         self._note_use = note_use
+        self._note_failure = note_failure
 
     def remembered(self, authorization: str) -> Principal | None:
         """Return the cached principal of a header, or None if `authenticate` has to decide.
@@ -112,58 +141,69 @@ class Authenticator:
         scheme, _, secret = (authorization or "").partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret:
-            raise Unauthenticated(
+            error = Unauthenticated(
                 "No API key was sent. Put it in the header 'Authorization: Bearer <key>'."
             )
+            await self._note_failure(Failure(FailureReason.MISSING, error, scope))
+            raise error
         if len(secret) > _MAX_HEADER_CHARS:
-            raise self._failed(scope, Unauthenticated("The API key is not known."))
+            error = Unauthenticated("The API key is not known.")
+            await self._fail(Failure(FailureReason.UNKNOWN, error, scope))
         principal = await self._cache.get(secret)
         if principal is None:
-            error = "The API key is not known. It may have been revoked; ask for a new one."
-            raise self._failed(scope, Unauthenticated(error))
-        if principal.is_conditional and (unusable := self._unusable(principal, scope)):
-            raise self._failed(scope, unusable)
+            error = Unauthenticated(
+                "The API key is not known. It may have been revoked; ask for a new one."
+            )
+            await self._fail(Failure(FailureReason.UNKNOWN, error, scope))
+        if principal.is_conditional and (failure := self._unusable(principal, scope)):
+            await self._fail(failure)
         self._note_use(principal.project_id, principal.key_id)
         return principal
 
-    def _unusable(self, principal: Principal, scope: Scope) -> Unauthenticated | None:
+    async def require(self, caller: Principal, permission: Permission, scope: Scope) -> None:
+        """Raise Forbidden unless the caller has the permission."""
+        if not caller.may(permission):
+            error = missing(caller.role, permission)
+            await self._note_failure(Failure(FailureReason.PERMISSION, error, scope, caller))
+            raise error
+
+    def _unusable(self, principal: Principal, scope: Scope) -> Failure | None:
         """The reason why a known key is not valid for this request, or None."""
         if principal.is_archived:
-            return Unauthenticated(
+            error = Unauthenticated(
                 f"The project '{principal.project_name}' of the API key is archived. Use a key of "
                 "another project.",
                 code="project_archived",
             )
+            return Failure(FailureReason.ARCHIVED, error, scope, principal)
         if principal.expires_at is not None and clock.now() >= principal.expires_at:
             expired = datetime.fromtimestamp(principal.expires_at, UTC)
-            return Unauthenticated(
+            error = Unauthenticated(
                 f"The API key expired at {expired:%Y-%m-%dT%H:%M:%SZ}, or its secret was replaced. "
                 "Use the new secret, or ask for a new key.",
                 code="api_key_expired",
             )
+            return Failure(FailureReason.EXPIRED, error, scope, principal)
         if principal.networks is None:
             return None
         address = self._addresses.of(scope)
         if address is None or not is_in(address, principal.networks):
-            return Unauthenticated(
+            error = Unauthenticated(
                 f"The API key may not be used from the address {address or '(unknown)'}. If the "
                 "request passed a reverse proxy, the operator has to list the proxy in "
                 "FINETUNED_TRUSTED_PROXIES.",
                 code="ip_not_authorized",
             )
+            return Failure(FailureReason.ADDRESS, error, scope, principal)
         return None
 
-    def _failed(self, scope: Scope, error: Unauthenticated) -> ApiError:
-        """Note a failure. Returns its error, or the error of too many failures."""
-        wait_s = self._throttle.failed(self._addresses.of(scope))
-        if wait_s is None:
-            return error
-        return RateLimited(
-            "Too many requests with a wrong API key came from this address. Check the key before "
-            "you try again.",
-            code="too_many_failed_authentications",
-            headers={"retry-after": str(wait_s), **NO_RETRY},
-        )
+    async def _fail(self, failure: Failure) -> NoReturn:
+        """Note a failure, and raise its error, or the error of too many failures."""
+        wait_s = self._throttle.failed(self._addresses.of(failure.scope))
+        if wait_s is not None:
+            failure = failure._replace(reason=FailureReason.THROTTLED, error=_too_many(wait_s))
+        await self._note_failure(failure)
+        raise failure.error
 
     def forget_key(self, project_id: str, key_id: str) -> None:
         """Drop a revoked or changed key from this process's cache."""
@@ -182,3 +222,12 @@ class Authenticator:
         invalidations.on(InvalidationKind.KEY, self.forget_key)
         invalidations.on(InvalidationKind.PROJECT, self.forget_project)
         invalidations.on_gap(self._cache.expire_all)
+
+
+def _too_many(wait_s: int) -> RateLimited:
+    return RateLimited(
+        "Too many requests with a wrong API key came from this address. Check the key before "
+        "you try again.",
+        code="too_many_failed_authentications",
+        headers={"retry-after": str(wait_s), **NO_RETRY},
+    )

@@ -13,8 +13,9 @@ from fastapi.security import HTTPBearer
 
 from service.config import Settings
 from service.core.redis import Client
+from service.web import audit
 from service.web.auth import Authenticator, Principal
-from service.web.permissions import needed_by
+from service.web.permissions import event_of, needed_by
 
 
 def resource(name: str) -> Callable[[Request], Awaitable[Any]]:
@@ -59,12 +60,15 @@ def caller_check(request: Request) -> Callable[[], Awaitable[Principal]]:
     permission = needed_by(route)
     if permission is None:  # answers nobody
         raise RuntimeError(f"the route {route.path} declares no permission")
+    event = event_of(route)
 
     async def check() -> Principal:
         caller = await authenticator.authenticate(
             request.headers.get("authorization"), request.scope
         )
-        caller.require(permission)
+        await authenticator.require(caller, permission, request.scope)
+        if event is not None:
+            audit.begin(request, caller, event)
         return caller
 
     return check

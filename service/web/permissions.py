@@ -1,8 +1,10 @@
-"""Roles of API keys, the permissions of each role, and the permission that a route declares.
+"""Roles of API keys, the permissions of each role, and what a route declares.
 
 This is the only place that says which role may do what. A route declares the permission that it
 needs in its decorator, `openapi_extra=needs(Permission.FILES_READ)`, and `deps.principal` compares
-it with the caller's role. A route that declares none answers nobody.
+it with the caller's role. A route that declares none answers nobody. Beside the permission, a route
+declares the event of the audit log that a request leaves, unless it neither changes anything nor
+reads training data: `needs(Permission.FILES_WRITE, AuditEvent.FILE_CREATED)`.
 """
 
 from __future__ import annotations
@@ -14,10 +16,14 @@ from typing import Any, Final
 
 from starlette.routing import BaseRoute
 
+from service.core.audit_events import AuditEvent
 from service.core.errors import Forbidden
 
 EXTENSION: Final = "x-permission"
 """Name under which openapi.json states the permission that an operation needs."""
+
+EVENT: Final = "x-audit-event"
+"""Name under which openapi.json states the type of the audit log's entry about an operation."""
 
 
 class Role(StrEnum):
@@ -58,6 +64,7 @@ class Permission(StrEnum):
     PROJECT_READ = "project.read"
     API_KEYS_READ = "api_keys.read"  # without their secrets
     API_KEYS_WRITE = "api_keys.write"
+    AUDIT_LOGS_READ = "audit_logs.read"
     ORGANIZATION_READ = "organization.read"  # the projects, keys and usage of all tenants
     ORGANIZATION_WRITE = "organization.write"
 
@@ -73,7 +80,9 @@ _TRAINER = (
     _READER | _INFERENCE | {_P.FILES_WRITE, _P.FINE_TUNING_WRITE, _P.EVALS_WRITE, _P.BATCHES_WRITE}
 )
 _MEMBER = _TRAINER | {_P.MODEL_WRITE, _P.ALIASES_WRITE, _P.EXPORTS_WRITE, _P.WEBHOOKS_WRITE}
-_PROJECT_ADMIN = _MEMBER | {_P.PROJECT_READ, _P.API_KEYS_READ, _P.API_KEYS_WRITE}
+_PROJECT_ADMIN = _MEMBER | {
+    *(_P.PROJECT_READ, _P.API_KEYS_READ, _P.API_KEYS_WRITE, _P.AUDIT_LOGS_READ)
+}
 
 PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
     {
@@ -83,20 +92,31 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
         Role.TRAINER: _TRAINER,
         Role.INFERENCE: _INFERENCE,
         Role.READER: _READER,
-        Role.AUDITOR: _RECORDS | {_P.PROJECT_READ, _P.API_KEYS_READ, _P.ORGANIZATION_READ},
+        Role.AUDITOR: _RECORDS
+        | {_P.PROJECT_READ, _P.API_KEYS_READ, _P.AUDIT_LOGS_READ, _P.ORGANIZATION_READ},
     }
 )
 
 
-def needs(permission: Permission, **extra: Any) -> dict[str, Any]:
-    """Return the `openapi_extra` of a route that needs a permission. `extra` is added to it."""
-    return {EXTENSION: permission.value, **extra}
+def needs(permission: Permission, event: AuditEvent | None = None, **extra: Any) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route that needs a permission, and leaves an audit event.
+
+    `extra` is added to it.
+    """
+    recorded = {} if event is None else {EVENT: event.value}
+    return {EXTENSION: permission.value, **recorded, **extra}
 
 
 def needed_by(route: BaseRoute) -> Permission | None:
     """Return the permission that a route declares, or None."""
     declared = (getattr(route, "openapi_extra", None) or {}).get(EXTENSION)
     return None if declared is None else Permission(declared)
+
+
+def event_of(route: BaseRoute) -> AuditEvent | None:
+    """Return the type of the audit log's entry about requests to a route, or None."""
+    declared = (getattr(route, "openapi_extra", None) or {}).get(EVENT)
+    return None if declared is None else AuditEvent(declared)
 
 
 def missing(role: Role, permission: Permission) -> Forbidden:

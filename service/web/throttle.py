@@ -32,7 +32,7 @@ class FailureThrottle:
         """Note a failure. Returns the seconds to wait if there were too many, otherwise None."""
         if not self._most:
             return None
-        key, now, per_s = _client(address), self._clock(), self._most / 60
+        key, now, per_s = client_of(address), self._clock(), self._most / 60
         count, at = self._failures.pop(key, (0.0, now))
         count = max(0.0, count - (now - at) * per_s)
         is_over = count + 1 > self._most
@@ -42,7 +42,8 @@ class FailureThrottle:
         return max(1, math.ceil((count + 1 - self._most) / per_s)) if is_over else None
 
 
-def _client(address: Address | None) -> Hashable:
+def client_of(address: Address | None) -> Hashable:
+    """Return what identifies a client: its address, or its network of IPv6."""
     if isinstance(address, IPv6Address):
         return "6", int(address) >> _IPV6_HOST_BITS
     return address

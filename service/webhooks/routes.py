@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
+from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, Conflict, NotFound, Unavailable
 from service.core.records import Missing
 from service.web.deps import AppSettings, Caller, resource
@@ -89,7 +90,7 @@ def _check_url(url: str, hosts: AllowedHosts) -> None:
     "/webhook_endpoints",
     operation_id="createWebhookEndpoint",
     summary="Create a webhook endpoint",
-    openapi_extra=needs(Permission.WEBHOOKS_WRITE),
+    openapi_extra=needs(Permission.WEBHOOKS_WRITE, AuditEvent.WEBHOOK_CREATED),
 )
 async def create_endpoint(
     body: CreateWebhookEndpoint, caller: Caller, store: Store, hosts: Hosts
@@ -149,7 +150,7 @@ async def retrieve_endpoint(endpoint: Existing) -> WebhookEndpointObject:
     _ENDPOINT,
     operation_id="updateWebhookEndpoint",
     summary="Update a webhook endpoint",
-    openapi_extra=needs(Permission.WEBHOOKS_WRITE),
+    openapi_extra=needs(Permission.WEBHOOKS_WRITE, AuditEvent.WEBHOOK_UPDATED),
 )
 async def update_endpoint(
     body: UpdateWebhookEndpoint, endpoint: Existing, store: Store, hosts: Hosts
@@ -173,7 +174,7 @@ async def update_endpoint(
     _ENDPOINT,
     operation_id="deleteWebhookEndpoint",
     summary="Delete a webhook endpoint",
-    openapi_extra=needs(Permission.WEBHOOKS_WRITE),
+    openapi_extra=needs(Permission.WEBHOOKS_WRITE, AuditEvent.WEBHOOK_DELETED),
 )
 async def delete_endpoint(
     webhook_endpoint_id: str, caller: Caller, store: Store
@@ -190,7 +191,7 @@ async def delete_endpoint(
     f"{_ENDPOINT}/rotate_secret",
     operation_id="rotateWebhookEndpointSecret",
     summary="Rotate a signing secret",
-    openapi_extra=needs(Permission.WEBHOOKS_WRITE),
+    openapi_extra=needs(Permission.WEBHOOKS_WRITE, AuditEvent.WEBHOOK_SECRET_ROTATED),
 )
 async def rotate_secret(
     endpoint: Existing, store: Store, body: RotateWebhookEndpointSecret | None = None
@@ -211,7 +212,7 @@ async def rotate_secret(
     f"{_ENDPOINT}/test",
     operation_id="testWebhookEndpoint",
     summary="Test a webhook endpoint",
-    openapi_extra=needs(Permission.WEBHOOKS_WRITE),
+    openapi_extra=needs(Permission.WEBHOOKS_WRITE, AuditEvent.WEBHOOK_TESTED),
 )
 async def test_endpoint(
     body: TestWebhookEndpoint, endpoint: Existing, store: Store, settings: AppSettings

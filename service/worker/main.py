@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from arq.worker import func
 
 from service import __version__
+from service.audit.keeper import Keeper
 from service.backup.journal import Journal
 from service.batches.records import FUNCTION as RUN_BATCH
 from service.batches.task import RunBatch
@@ -217,6 +218,7 @@ class WorkerProcess:
             every_s=settings.journal_every_s,
             on_round=lambda: self._pulse.beat("journal"),
         )
+        self._audit = Keeper(self._redis, settings, on_round=lambda: self._pulse.beat("audit log"))
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -243,6 +245,7 @@ class WorkerProcess:
                 "webhooks": self._webhooks.run,
                 "warm-ups": self._warm_ups.run,
                 "tracking": self._tracker.run,
+                "audit log": self._audit.run,
             }
             if self._settings.journal_every_s:
                 loops["journal"] = self._journal.run

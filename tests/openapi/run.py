@@ -97,7 +97,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     await data_sets.recognizers(world)
     await _exports(world, api, trained[0])
     await models.models(world, DEMO_MODEL, trained)
-    await projects.projects(world)
+    project_id = await projects.projects(world)
     await projects.usage(world)
     async with _worker(settings):
         await webhooks.no_event_waits(api.app.state.redis)
@@ -131,6 +131,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         if full:
             await files.full_disk(world)
             await uploads.full_disk(world)
+    await projects.audit_log(world, project_id)
 
 
 @contextlib.asynccontextmanager

@@ -55,7 +55,7 @@ OURS = {
     *("createProject", "listProjects", "retrieveProject", "updateProject"),
     *("archiveProject", "deleteProject"),
     *("createApiKey", "listApiKeys", "retrieveApiKey", "updateApiKey", "rotateApiKey"),
-    *("deleteApiKey", "getUsageCompletions"),
+    *("deleteApiKey", "getUsageCompletions", "listAuditLogs"),
     # OpenAI's SDK has all of these except the last; its published document has none.
     *("createWebhookEndpoint", "listWebhookEndpoints", "retrieveWebhookEndpoint"),
     *("updateWebhookEndpoint", "deleteWebhookEndpoint", "rotateWebhookEndpointSecret"),

@@ -62,8 +62,10 @@ _OPERATIONS: Final = {
         *("createWebhookEndpoint", "updateWebhookEndpoint", "deleteWebhookEndpoint"),
         *("rotateWebhookEndpointSecret", "testWebhookEndpoint"),
     ),
-    ("admin", "project_admin", "auditor"): ("retrieveProject", "listApiKeys", "retrieveApiKey"),
     ("admin", "project_admin"): ("createApiKey", "updateApiKey", "rotateApiKey", "deleteApiKey"),
+    ("admin", "project_admin", "auditor"): (
+        *("retrieveProject", "listApiKeys", "retrieveApiKey", "listAuditLogs"),
+    ),
     ("admin", "auditor"): ("listProjects",),
     ("admin",): ("createProject", "updateProject", "archiveProject", "deleteProject"),
 }

@@ -285,6 +285,8 @@ class Scenario:
         assert projects.archive(project.id).status == "archived"
         assert project.id not in [one.id for one in projects.list()]
         start = int(time.time()) - 3600
+        logs = organization.audit_logs.list(event_types=["project.created"], limit=1)
+        assert logs.data[0].type == "project.created"
         assert organization.usage.completions(start_time=start, bucket_width="1h").data
 
     def new_key(self, project_id: str, **fields: Any) -> dict[str, Any]:

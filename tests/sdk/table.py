@@ -16,6 +16,9 @@ _TOOLS = (
 _BASE = "base models of the installation, trained models and aliases"
 
 DIFFERS: Final = {
+    "admin.organization.audit_logs.list": (
+        "more types of events, with their result; actors are keys, since there are no users"
+    ),
     "admin.organization.projects.api_keys.delete": "",
     "admin.organization.projects.api_keys.list": _ALSO,
     "admin.organization.projects.api_keys.retrieve": _ALSO,

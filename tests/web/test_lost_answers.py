@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from service.app import create_app
 from service.core.redis import Client, connect
+from service.core.trail import STREAM
 from service.projects.records import Role
 from service.web import idempotency
 from tests.conftest import BASE_MODEL, Api, running, upload
@@ -261,4 +262,6 @@ async def test_a_retry_after_an_outage_makes_nothing_twice(
     after = await sizes(redis)
     changed = {k: after[k] - before[k] for k in usual}
     not_enqueued = {k: n for k, n in usual.items() if k.startswith(("arq:", "finetuned:queue"))}
+    assert usual.pop(STREAM) == 1
+    assert changed.pop(STREAM) == 3  # in the transaction, and of the two repetitions
     assert {**changed, **not_enqueued} == usual

@@ -1995,6 +1995,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/organization/audit_logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List entries of the audit log
+         * @description List who did what, and from where, newest first: changes, reads of training data, refused
+         *     keys and permissions. Requests to models are counted by key and minute.
+         *
+         *     Keys with the role `admin` or `auditor` see the entries of all projects, and keys with the role
+         *     `project_admin` those of their own.
+         *
+         *     Required permission: `audit_logs.read`.
+         */
+        get: operations["listAuditLogs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/webhook_endpoints": {
         parameters: {
             query?: never;
@@ -2324,6 +2350,53 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * ActorKey
+         * @description API key that was used.
+         */
+        ActorKey: {
+            /**
+             * Id
+             * @description ID of the key.
+             * @example key_abc123
+             */
+            id: string;
+            /**
+             * Project Id
+             * @description ID of the key's project.
+             * @example proj_abc123
+             */
+            project_id: string;
+            /**
+             * Role
+             * @description Role that the key had.
+             * @example member
+             */
+            role: string;
+        };
+        /**
+         * ActorSession
+         * @description Where somebody acted without a valid API key.
+         */
+        ActorSession: {
+            /**
+             * Ip Address
+             * @description Address that the request came from.
+             */
+            ip_address: string | null;
+            user: components["schemas"]["ActorUser"];
+        };
+        /**
+         * ActorUser
+         * @description Who acted without an API key: `operator`, on the server, or `finetuned`, the service.
+         */
+        ActorUser: {
+            /**
+             * Id
+             * @description Name of the actor; null for an unknown one.
+             */
+            id: string | null;
+        };
         /**
          * AdviceDeleted
          * @description Response to deleting an advice.
@@ -2657,6 +2730,136 @@ export interface components {
             tokens_per_minute: components["schemas"]["LimitUse"];
             concurrent_requests: components["schemas"]["LimitUse"];
             concurrent_streams: components["schemas"]["LimitUse"];
+        };
+        /**
+         * AuditActor
+         * @description Who did it: an API key, or somebody without one.
+         */
+        AuditActor: {
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "api_key" | "session";
+            api_key?: components["schemas"]["ActorKey"] | null;
+            session?: components["schemas"]["ActorSession"] | null;
+        };
+        /**
+         * AuditLogObject
+         * @description Entry of the audit log.
+         *
+         *     As in OpenAI's format, a field whose name is the entry's `type` has the `id` of the object, or
+         *     the `error_code` of a refusal. Entries have IDs and numbers, and never contents.
+         */
+        AuditLogObject: {
+            /**
+             * Object
+             * @default organization.audit_log
+             * @constant
+             */
+            object?: "organization.audit_log";
+            /**
+             * Id
+             * @example audit_log-019abc0de1f4k2m9x7q3w8z5
+             */
+            id: string;
+            /**
+             * Type
+             * @description Type of the event.
+             * @example api_key.created
+             */
+            type: string;
+            /**
+             * Effective At
+             * @description Time of the event, in Unix seconds.
+             */
+            effective_at: number;
+            project: components["schemas"]["AuditProject"] | null;
+            actor: components["schemas"]["AuditActor"];
+            /**
+             * Objects
+             * @description IDs of what was changed or read, and of what that belongs to; the first 100.
+             * @example [
+             *       "file-abc123"
+             *     ]
+             */
+            objects: string[];
+            /**
+             * Counts
+             * @description Numbers, such as the bytes that were read, or the requests that are counted.
+             * @example {
+             *       "rows": 20
+             *     }
+             */
+            counts: {
+                [key: string]: number;
+            };
+            request: components["schemas"]["AuditRequest"];
+            result: components["schemas"]["AuditResult"];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * AuditProject
+         * @description Project that the entry is about.
+         */
+        AuditProject: {
+            /**
+             * Id
+             * @example proj_abc123
+             */
+            id: string;
+        };
+        /**
+         * AuditRequest
+         * @description Request that the entry is about.
+         */
+        AuditRequest: {
+            /**
+             * Id
+             * @description Request ID, which the service's logs contain too.
+             */
+            id: string | null;
+            /**
+             * Ip Address
+             * @description Address that the request came from.
+             */
+            ip_address: string | null;
+            /**
+             * User Agent
+             * @description First 200 characters of the `User-Agent` header.
+             */
+            user_agent: string | null;
+            /**
+             * Operation
+             * @description Operation in this API description, or path of the request.
+             * @example createApiKey
+             */
+            operation: string | null;
+        };
+        /**
+         * AuditResult
+         * @description Result of the request.
+         *
+         *     `applied`: the change was made, and this entry was written in the same transaction. `succeeded`,
+         *     `refused` (a status of 400 to 499) and `failed` (500 or more): it was answered so.
+         */
+        AuditResult: {
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "applied" | "succeeded" | "refused" | "failed";
+            /**
+             * Status
+             * @description HTTP status of the answer; null if `applied`.
+             */
+            status: number | null;
+            /**
+             * Code
+             * @description Error code of the answer, if known.
+             */
+            code: string | null;
         };
         /**
          * BatchError
@@ -6908,6 +7111,26 @@ export interface components {
             object?: "list";
             /** Data */
             data: components["schemas"]["AliasObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
+        /** ListOf[AuditLogObject] */
+        ListOf_AuditLogObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["AuditLogObject"][];
             /** Has More */
             has_more: boolean;
             /** First Id */
@@ -16867,6 +17090,93 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    listAuditLogs: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Cursor for pagination: the `last_id` of the previous page.
+                 * @example audit_log-88temr73mtv7c93phij6l8gf
+                 */
+                after?: string | null;
+                /** @description Cursor for pagination: the `first_id` of a page, to get the one before. */
+                before?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 1
+                 */
+                limit?: number;
+                /**
+                 * @description Types of events to filter by.
+                 * @example [
+                 *       "api_key.created"
+                 *     ]
+                 */
+                event_types?: string[];
+                /** @description IDs of API keys to filter by. */
+                actor_ids?: string[];
+                /** @description IDs of files, jobs, models, keys and other objects to filter by. */
+                resource_ids?: string[];
+                /** @description Only entries after this time. */
+                "effective_at[gt]"?: number | null;
+                /** @description Only entries at this time or later. */
+                "effective_at[gte]"?: number | null;
+                /** @description Only entries before this time. */
+                "effective_at[lt]"?: number | null;
+                /** @description Only entries at this time or earlier. */
+                "effective_at[lte]"?: number | null;
+                /**
+                 * @description Projects to filter by.
+                 * @example [
+                 *       "proj_wxg36upx65aednr9s8czwzcp"
+                 *     ]
+                 */
+                project_ids?: string[];
+                /** @description Email addresses of users. There are no users. */
+                actor_emails?: string[];
+                /** @description Whether to return only events of a tenant. There are none. */
+                tenant_only?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `AuditLogObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_AuditLogObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };

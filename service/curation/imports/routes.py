@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query
 
 from service.core import ids
+from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.curation.file_tasks import TaskStore, check_room, page_of_tasks, task_of
@@ -34,7 +35,7 @@ Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
     "/models/import",
     operation_id="createModelImport",
     summary="Import a model",
-    openapi_extra=needs(Permission.MODEL_WRITE),
+    openapi_extra=needs(Permission.MODEL_WRITE, AuditEvent.MODEL_IMPORT_CREATED),
 )
 async def import_model(
     body: CreateModelImport,

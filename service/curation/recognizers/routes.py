@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
+from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
 from service.curation.recognizers.records import MAX_RECOGNIZERS, Recognizers, TooMany
@@ -27,7 +28,7 @@ Store = Annotated[Recognizers, Depends(resource("recognizers"))]
     "",
     operation_id="listRecognizers",
     summary="List recognizers",
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.RECOGNIZER_READ),
 )
 async def list_recognizers(
     caller: Caller,
@@ -47,7 +48,7 @@ async def list_recognizers(
     "/{recognizer}",
     operation_id="retrieveRecognizer",
     summary="Retrieve a recognizer",
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.RECOGNIZER_READ),
 )
 async def retrieve_recognizer(recognizer: str, caller: Caller, store: Store) -> RecognizerObject:
     """Retrieve a recognizer with its pattern and terms."""
@@ -61,7 +62,7 @@ async def retrieve_recognizer(recognizer: str, caller: Caller, store: Store) -> 
     "/{recognizer}",
     operation_id="setRecognizer",
     summary="Set a recognizer",
-    openapi_extra=needs(Permission.FILES_WRITE),
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.RECOGNIZER_UPDATED),
 )
 async def set_recognizer(
     recognizer: str, body: SetRecognizer, caller: Caller, store: Store
@@ -89,7 +90,7 @@ async def set_recognizer(
     "/{recognizer}",
     operation_id="deleteRecognizer",
     summary="Delete a recognizer",
-    openapi_extra=needs(Permission.FILES_WRITE),
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.RECOGNIZER_DELETED),
 )
 async def delete_recognizer(recognizer: str, caller: Caller, store: Store) -> RecognizerDeleted:
     """Delete a recognizer. Files that were cleaned with it remain as they are."""

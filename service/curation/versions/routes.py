@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 
 from service.config import Settings
 from service.core import ids
+from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
@@ -70,7 +71,7 @@ OtherFile = Annotated[
         200: {"description": "Completed comparison.", "content": {"application/json": _DIFF}},
         202: _PENDING,
     },
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_DIFF_READ),
 )
 async def retrieve_diff(
     file_id: str,
@@ -108,7 +109,7 @@ async def retrieve_diff(
     summary="List the rows that differ",
     response_model=ListOf[DiffRowObject],
     responses={202: _PENDING},
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_DIFF_ROWS_READ),
 )
 async def list_diff_rows(
     file_id: str,
@@ -151,7 +152,7 @@ async def list_diff_rows(
     "/merge",
     operation_id="createFileMerge",
     summary="Merge files",
-    openapi_extra=needs(Permission.FILES_WRITE),
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.FILE_MERGE_CREATED),
 )
 async def merge_files(
     body: MergeRequest,

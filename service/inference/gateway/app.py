@@ -44,7 +44,7 @@ from service.models.tools import ToolCallParsers
 from service.usage.meter import BYTES_PER_TOKEN, Admission, Meter, Served
 from service.web.auth import Authenticator, Principal
 from service.web.openai_only import instead
-from service.web.permissions import Permission, missing
+from service.web.permissions import Permission
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class Gateway:
             authorization
         ) or await self._authenticator.authenticate(authorization, exchange.scope)
         if not caller.may_request_models:
-            raise missing(caller.role, Permission.MODEL_REQUEST)
+            await self._authenticator.require(caller, Permission.MODEL_REQUEST, exchange.scope)
         body = await request_body.read(
             receive, headers, self._max_body_bytes, self._client_timeout_s
         )

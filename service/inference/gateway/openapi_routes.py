@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
+from service.core.audit_events import AuditEvent
 from service.inference.gateway.schemas import (
     ChatCompletion,
     Completion,
@@ -57,7 +58,7 @@ _STREAM_OR_WHOLE: _Responses = {**_WHOLE, 200: {**_WHOLE[200], **_STREAM}}
     summary="Create a chat completion",
     description=f"Generates the next message of a conversation. {_PASSED_ON} {_UNTIL_DONE}",
     responses=_STREAM_OR_WHOLE,
-    openapi_extra=needs(Permission.MODEL_REQUEST),
+    openapi_extra=needs(Permission.MODEL_REQUEST, AuditEvent.MODEL_REQUESTED),
 )
 async def create_chat_completion(_: CreateChatCompletion) -> ChatCompletion:
     """Generate the next message of a conversation."""
@@ -70,7 +71,7 @@ async def create_chat_completion(_: CreateChatCompletion) -> ChatCompletion:
     summary="Create a completion",
     description=f"Continues a text without applying a chat template. {_PASSED_ON} {_UNTIL_DONE}",
     responses=_STREAM_OR_WHOLE,
-    openapi_extra=needs(Permission.MODEL_REQUEST),
+    openapi_extra=needs(Permission.MODEL_REQUEST, AuditEvent.MODEL_REQUESTED),
 )
 async def create_completion(_: CreateCompletion) -> Completion:
     """Continue a text."""
@@ -84,7 +85,7 @@ async def create_completion(_: CreateCompletion) -> Completion:
     description=f"Generates a response with OpenAI's Responses API. {_PASSED_ON} Responses are "
     f"not stored, so `previous_response_id` finds none. {_UNTIL_COMPLETED}",
     responses=_STREAM_OR_WHOLE,
-    openapi_extra=needs(Permission.MODEL_REQUEST),
+    openapi_extra=needs(Permission.MODEL_REQUEST, AuditEvent.MODEL_REQUESTED),
 )
 async def create_response(_: CreateResponse) -> Response:
     """Generate a response with OpenAI's Responses API."""
@@ -98,7 +99,7 @@ async def create_response(_: CreateResponse) -> Response:
     description="Converts texts to embedding vectors. The base model must be an embedding model; "
     f"others answer 400 with the code `unsupported_model`. {_PASSED_ON}",
     responses=_WHOLE,
-    openapi_extra=needs(Permission.MODEL_REQUEST),
+    openapi_extra=needs(Permission.MODEL_REQUEST, AuditEvent.MODEL_REQUESTED),
 )
 async def create_embedding(_: CreateEmbeddings) -> Embeddings:
     """Convert texts to embedding vectors."""

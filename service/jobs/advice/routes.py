@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header
 
 from service.config import Settings
 from service.core import ids
+from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound, NotReady
 from service.core.unfinished import check_room
@@ -45,7 +46,7 @@ Existing = Annotated[AdviceRecord, Depends(_existing)]
     operation_id="createFineTuningAdvice",
     summary="Ask for advice before a training",
     responses={409: {"headers": headers("retry-after")}},
-    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.ADVICE_CREATED),
 )
 async def create_advice(
     body: CreateAdvice,
@@ -91,7 +92,7 @@ async def retrieve_advice(advice: Existing) -> AdviceObject:
     "/{advice_id}",
     operation_id="deleteFineTuningAdvice",
     summary="Delete advice",
-    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.ADVICE_DELETED),
 )
 async def delete_advice(advice: Existing, store: Store) -> AdviceDeleted:
     """Delete an advice. If it is in progress, the worker stops. Advice is also deleted 30 days

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
+from service.core.audit_events import AuditEvent
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
@@ -66,7 +67,7 @@ Existing = Annotated[JobEvaluation, Depends(_evaluation)]
     "/{job_id}/evaluation",
     operation_id="retrieveFineTuningJobEvaluation",
     summary="Retrieve the evaluation of a job",
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVALUATION_READ),
 )
 async def retrieve_evaluation(evaluation: Existing) -> JobEvaluationObject:
     """Retrieve the state and the verdict of a job's evaluation.
@@ -82,7 +83,7 @@ async def retrieve_evaluation(evaluation: Existing) -> JobEvaluationObject:
     "/{job_id}/evaluation",
     operation_id="restartFineTuningJobEvaluation",
     summary="Run the evaluation of a job again",
-    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.EVALUATION_RESTARTED),
 )
 async def restart_evaluation(
     evaluation: Existing, evaluations: EvaluationStore
@@ -116,7 +117,7 @@ async def restart_evaluation(
             },
         }
     },
-    openapi_extra=needs(Permission.DATA_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVALUATION_READ),
 )
 async def retrieve_report(
     evaluation: Existing,

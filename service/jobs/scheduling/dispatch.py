@@ -14,7 +14,7 @@ import logging
 from collections.abc import Iterable
 
 from service.config import Settings
-from service.core import ids, queue
+from service.core import ids, queue, trail
 from service.core.cache import LookupCache
 from service.core.leases import Held, Leases
 from service.core.records import PREFIX, Missing, Unreadable
@@ -57,6 +57,10 @@ class Dispatcher:
         dispatcher repeats while the flag is set. If Redis is down, this is logged, and the
         reconciler calls again.
         """
+        with trail.unrecorded():
+            await self._dispatch()
+
+    async def _dispatch(self) -> None:
         try:
             await self._redis.set(_WANTED, 1)
             while await self._redis.exists(_WANTED):

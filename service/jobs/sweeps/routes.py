@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query
 
 from service.core import queue
+from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
@@ -56,7 +57,7 @@ Existing = Annotated[SweepRecord, Depends(_existing)]
     "",
     operation_id="createFineTuningSweep",
     summary="Create a sweep",
-    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.SWEEP_CREATED),
 )
 async def create_sweep(
     body: CreateSweep,
@@ -150,7 +151,7 @@ async def retrieve_sweep(sweep: Existing, store: Store) -> SweepObject:
     "/{sweep_id}/cancel",
     operation_id="cancelFineTuningSweep",
     summary="Cancel a sweep",
-    openapi_extra=needs(Permission.FINE_TUNING_WRITE),
+    openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.SWEEP_CANCELLED),
 )
 async def cancel_sweep(sweep: Existing, store: Store, dispatcher: Dispatch) -> SweepObject:
     """Cancel a sweep and all of its jobs that have not ended. Existing checkpoints and models are

@@ -280,8 +280,8 @@ class Aliases:
 
     def _write_deletion(self, current: AliasRecord, pipe: Pipeline) -> None:
         project_id, name = current.project_id, current.id
-        pipe.delete(self.records.key(project_id, name), history_key(project_id, name))
-        pipe.zrem(self.records.index(project_id), name)
+        self.records.remove(pipe, project_id, name)
+        pipe.delete(history_key(project_id, name))
         gains.forget(pipe, project_id, name)
         for target in current.targets:
             pipe.srem(users_key(project_id, target.model), name)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Response
 from starlette.convertors import Convertor, register_url_convertor
 
+from service.core.audit_events import AuditEvent
 from service.core.errors import ApiError, BadRequest, Conflict, NotFound
 from service.core.records import Missing
 from service.models.aliases.changes import (
@@ -125,7 +126,7 @@ async def list_history(name: str, caller: Caller, store: Store) -> ListOf[AliasC
     operation_id="rollbackAlias",
     summary="Roll back an alias",
     responses=_WITH_ETAG,
-    openapi_extra=needs(Permission.ALIASES_WRITE),
+    openapi_extra=needs(Permission.ALIASES_WRITE, AuditEvent.ALIAS_ROLLED_BACK),
 )
 async def rollback_alias(
     name: str, caller: Caller, store: Store, expected: IfMatch, response: Response
@@ -173,7 +174,7 @@ async def retrieve_alias(
     operation_id="setAlias",
     summary="Set an alias",
     responses=_WITH_ETAG,
-    openapi_extra=needs(Permission.ALIASES_WRITE),
+    openapi_extra=needs(Permission.ALIASES_WRITE, AuditEvent.ALIAS_UPDATED),
 )
 async def set_alias(
     name: str,
@@ -211,7 +212,7 @@ async def set_alias(
     "/{name:alias}",
     operation_id="deleteAlias",
     summary="Delete an alias",
-    openapi_extra=needs(Permission.ALIASES_WRITE),
+    openapi_extra=needs(Permission.ALIASES_WRITE, AuditEvent.ALIAS_DELETED),
 )
 async def delete_alias(name: str, caller: Caller, store: Store, expected: IfMatch) -> AliasDeleted:
     """Delete an alias and its history. Its target models are kept."""

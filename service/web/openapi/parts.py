@@ -80,6 +80,7 @@ TAGS = [
         "name": "Usage",
         "description": "Request and token counts over time, and the limits of the API key.",
     },
+    {"name": "Audit log", "description": "Who did what, from where, and with what result."},
     {"name": "Projects", "description": "Tenants, their API keys and limits."},
     {"name": "Health", "description": "Health checks. No API key needed."},
 ]

@@ -58,6 +58,7 @@ USED = (
     "admin projects list",
     "admin projects create shop",
     "admin projects limit {project} --requests-per-minute 9",
+    "admin audit --event project.created",
     "admin keys create {project} --to api-key",
     "admin keys list {project}",
     "admin keys update {project} {key} --role inference --model tiny-base",

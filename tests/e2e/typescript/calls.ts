@@ -289,7 +289,7 @@ const newKey = (project: string, body: object) =>
   });
 
 async function administration() {
-  const { projects, usage } = client.admin.organization;
+  const { auditLogs, projects, usage } = client.admin.organization;
   const name = `node-${Date.now()}`;
   const project = await projects.create({ name });
   assert.equal((await projects.update(project.id, { name })).id, project.id);
@@ -302,6 +302,8 @@ async function administration() {
   assert((await projects.apiKeys.delete(made.id, of)).deleted);
   const ended = await projects.create({ name: `${name}-ended` });
   assert.equal((await projects.archive(ended.id)).status, "archived");
+  const logs = await auditLogs.list({ event_types: ["project.created"], limit: 1 });
+  assert.equal(logs.data[0]?.type, "project.created");
   const start_time = Math.floor(Date.now() / 1000) - 3600;
   assert((await usage.completions({ start_time, bucket_width: "1h" })).data.length > 0);
   return project.id;

@@ -352,17 +352,31 @@ class AsyncKeys(AsyncResource):
     revoke = async_method(admin.revoke_key)
 
 
+class AuditLogs(Resource):
+    """Entries of the audit log."""
+
+    list = items(admin.list_audit_logs)
+
+
+class AsyncAuditLogs(AsyncResource):
+    """Entries of the audit log."""
+
+    list = async_items(admin.list_audit_logs)
+
+
 class Admin:
-    """Projects and API keys, for keys with the role `admin` or `project_admin`."""
+    """Projects, API keys and the audit log, for keys with the role `admin` or `project_admin`."""
 
     def __init__(self, runner: Runner) -> None:
         self.projects = Projects(runner)
         self.keys = Keys(runner)
+        self.audit_logs = AuditLogs(runner)
 
 
 class AsyncAdmin:
-    """Projects and API keys, for keys with the role `admin` or `project_admin`."""
+    """Projects, API keys and the audit log, for keys with the role `admin` or `project_admin`."""
 
     def __init__(self, runner: AsyncRunner) -> None:
         self.projects = AsyncProjects(runner)
         self.keys = AsyncKeys(runner)
+        self.audit_logs = AsyncAuditLogs(runner)

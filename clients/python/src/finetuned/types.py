@@ -9,6 +9,36 @@ from pydantic import Field, StringConstraints
 from finetuned._model import Model
 
 
+class ActorKey(Model):
+    """
+    API key that was used.
+    """
+
+    id: str
+    """
+    ID of the key.
+    """
+    project_id: str
+    """
+    ID of the key's project.
+    """
+    role: str
+    """
+    Role that the key had.
+    """
+
+
+class ActorUser(Model):
+    """
+    Who acted without an API key: `operator`, on the server, or `finetuned`, the service.
+    """
+
+    id: str | None
+    """
+    Name of the actor; null for an unknown one.
+    """
+
+
 class AdviceDeleted(Model):
     """
     Response to deleting an advice.
@@ -79,6 +109,56 @@ class Alive(Model):
     """
 
     status: Literal["ok"] = "ok"
+
+
+class AuditProject(Model):
+    """
+    Project that the entry is about.
+    """
+
+    id: str
+
+
+class AuditRequest(Model):
+    """
+    Request that the entry is about.
+    """
+
+    id: str | None
+    """
+    Request ID, which the service's logs contain too.
+    """
+    ip_address: str | None
+    """
+    Address that the request came from.
+    """
+    user_agent: str | None
+    """
+    First 200 characters of the `User-Agent` header.
+    """
+    operation: str | None
+    """
+    Operation in this API description, or path of the request.
+    """
+
+
+class AuditResult(Model):
+    """
+    Result of the request.
+
+    `applied`: the change was made, and this entry was written in the same transaction. `succeeded`,
+    `refused` (a status of 400 to 499) and `failed` (500 or more): it was answered so.
+    """
+
+    outcome: Literal["applied", "succeeded", "refused", "failed"]
+    status: int | None
+    """
+    HTTP status of the answer; null if `applied`.
+    """
+    code: str | None
+    """
+    Error code of the answer, if known.
+    """
 
 
 class BatchError(Model):
@@ -3526,6 +3606,18 @@ class ErrorDetail(Model):
     """
 
 
+class ActorSession(Model):
+    """
+    Where somebody acted without a valid API key.
+    """
+
+    ip_address: str | None
+    """
+    Address that the request came from.
+    """
+    user: ActorUser
+
+
 class AliasChange(Model):
     """
     A change to an alias.
@@ -3619,6 +3711,48 @@ class Allowance(Model):
     tokens_per_minute: LimitUse
     concurrent_requests: LimitUse
     concurrent_streams: LimitUse
+
+
+class AuditActor(Model):
+    """
+    Who did it: an API key, or somebody without one.
+    """
+
+    type: Literal["api_key", "session"]
+    api_key: ActorKey | None = None
+    session: ActorSession | None = None
+
+
+class AuditLogObject(Model):
+    """
+    Entry of the audit log.
+
+    As in OpenAI's format, a field whose name is the entry's `type` has the `id` of the object, or
+    the `error_code` of a refusal. Entries have IDs and numbers, and never contents.
+    """
+
+    object: Literal["organization.audit_log"] = "organization.audit_log"
+    id: str
+    type: str
+    """
+    Type of the event.
+    """
+    effective_at: int
+    """
+    Time of the event, in Unix seconds.
+    """
+    project: AuditProject | None
+    actor: AuditActor
+    objects: list[str]
+    """
+    IDs of what was changed or read, and of what that belongs to; the first 100.
+    """
+    counts: dict[str, int]
+    """
+    Numbers, such as the bytes that were read, or the requests that are counted.
+    """
+    request: AuditRequest
+    result: AuditResult
 
 
 class BatchObject(Model):

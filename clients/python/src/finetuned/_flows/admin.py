@@ -1,17 +1,27 @@
-"""Projects and API keys.
+"""Projects, API keys and the audit log.
 
-Keys with the role `project_admin` manage the keys of their project; all else needs `admin`.
+Keys with the role `project_admin` manage the keys of their project and read its entries of the
+audit log, and `auditor` reads all of them; all else needs `admin`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from finetuned._flows.common import at, listed
 from finetuned._http import Request, body_of
 from finetuned._steps import Flow, Items, fetch
-from finetuned.types import Deleted, KeyObject, Limits, NewKeyObject, ProjectLimits, ProjectObject
+from finetuned.types import (
+    AuditLogObject,
+    Deleted,
+    KeyObject,
+    Limits,
+    NewKeyObject,
+    ProjectLimits,
+    ProjectObject,
+)
 
 _PROJECTS = ("organization", "projects")
 Wanted = Limits | ProjectLimits | Mapping[str, Any]
@@ -148,3 +158,35 @@ def limit_key(project_id: str, key_id: str, limits: Wanted) -> Flow[KeyObject]:
 def revoke_key(project_id: str, key_id: str) -> Flow[Deleted]:
     """Revoke an API key. It stops working everywhere within seconds."""
     return fetch(Deleted, Request("DELETE", at(*_PROJECTS, project_id, "api_keys", key_id)))
+
+
+def list_audit_logs(
+    *,
+    since: int | datetime | None = None,
+    until: int | datetime | None = None,
+    event_types: Sequence[str] = (),
+    project_ids: Sequence[str] = (),
+    actor_ids: Sequence[str] = (),
+    resource_ids: Sequence[str] = (),
+    limit: int | None = None,
+    after: str | None = None,
+) -> Items[AuditLogObject]:
+    """List who did what, and from where, newest first.
+
+    `since` is inclusive, and `until` is not. `actor_ids` are IDs of keys, and `resource_ids` those
+    of files, jobs, models and so on. A key with the role `project_admin` sees its own project.
+    """
+    params: dict[str, Any] = {
+        "effective_at[gte]": _seconds(since),
+        "effective_at[lt]": _seconds(until),
+        "event_types": list(event_types),
+        "project_ids": list(project_ids),
+        "actor_ids": list(actor_ids),
+        "resource_ids": list(resource_ids),
+    }
+    path = at("organization", "audit_logs")
+    return listed(AuditLogObject, path, limit=limit, after=after, params=params)
+
+
+def _seconds(time: int | datetime | None) -> int | None:
+    return int(time.timestamp()) if isinstance(time, datetime) else time

@@ -57,7 +57,7 @@ def usage(
     """
     out = Out(as_json)
     group = _GROUPS[by]
-    start_s = int(time.time()) - _seconds(since)
+    start_s = start_of(since)
     by_local_day = width == "1d" and not out.json
     with client() as server:
         buckets = list(
@@ -133,6 +133,11 @@ def minutes_of_the_day_before(seconds: int, zone: tzinfo | None = None) -> int:
 
 def _local(seconds: int, zone: tzinfo | None) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc).astimezone(zone)
+
+
+def start_of(period: str) -> int:
+    """Return when a period such as 90m, 12h or 7d began that ends now, in Unix seconds."""
+    return int(time.time()) - _seconds(period)
 
 
 def _seconds(text: str) -> int:

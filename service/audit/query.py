@@ -1,0 +1,126 @@
+"""Search in the audit log, newest entries first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from service.core import trail
+from service.core.trail import Entry
+
+_CLOCKS_DIFFER_S: Final = 120.0
+"""By how much the time in an entry may differ from when it was added to the log."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What entries have to be like. None means that any value matches."""
+
+    since: float = 0.0
+    """The earliest time of an entry, in UTC seconds."""
+    until: float = float("inf")
+    """The earliest time that an entry may not have any more."""
+    project_ids: frozenset[str] | None = None
+    event_types: frozenset[str] | None = None
+    actor_ids: frozenset[str] | None = None
+    resource_ids: frozenset[str] | None = None
+
+    def allow(self, entry: Entry) -> bool:
+        """Return whether an entry is about a wanted project."""
+        return self.project_ids is None or entry.project_id in self.project_ids
+
+    def match(self, entry: Entry) -> bool:
+        """Return whether an entry is as wanted."""
+        return (
+            self.since <= entry.at < self.until
+            and self.allow(entry)
+            and (self.event_types is None or entry.type in self.event_types)
+            and (self.actor_ids is None or entry.actor.id in self.actor_ids)
+            and (self.resource_ids is None or not self.resource_ids.isdisjoint(entry.objects))
+        )
+
+    def can_match(self, lines: bytes) -> bool:
+        """Return whether there may be such an entry in these lines. Much faster than `match`."""
+        wanted = (self.project_ids, self.event_types, self.actor_ids, self.resource_ids)
+        return all(
+            values is None or any(b'"%b"' % value.encode() in lines for value in values)
+            for values in wanted
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of entries, newest first."""
+
+    entries: list[Entry]
+    has_more: bool
+
+
+class UnknownCursor(Exception):
+    """No entry of the wanted projects has this ID."""
+
+
+async def page(
+    chunks: AsyncIterator[Iterable[Entry]],
+    filters: Filters,
+    *,
+    after: str | None,
+    before: str | None,
+    limit: int,
+) -> Found:
+    """Return a page of the entries that match.
+
+    `chunks` yields entries, newest first, some perhaps twice. `after` and `before` are IDs of
+    entries: those on the page are older than `after` and newer than `before`. Only with `before`,
+    they are the ones next to it. Raises UnknownCursor.
+    """
+    seen: set[str] = set()
+    found: list[Entry] = []
+    has_begun, has_ended = after is None, False
+    async for entries in chunks:
+        for entry in entries:
+            if entry.id in seen:
+                continue
+            seen.add(entry.id)
+            if entry.id == before and filters.allow(entry):
+                has_ended = True
+                break
+            if has_begun and filters.match(entry):
+                found.append(entry)
+            has_begun = has_begun or (entry.id == after and filters.allow(entry))
+        if has_ended or (before is None and len(found) > limit):
+            break
+        if before is not None and after is None:
+            del found[: -limit - 1]
+    if not has_begun or (before is not None and not has_ended):
+        raise UnknownCursor
+    if before is not None and after is None:
+        return Found(found[-limit:], len(found) > limit)
+    return Found(found[:limit], len(found) > limit)
+
+
+def span(filters: Filters, after: str | None, before: str | None) -> tuple[float, float]:
+    """Return the first and last time that entries on a page may have been added to the log.
+
+    Raises UnknownCursor for what is not an ID of an entry.
+    """
+    newest, oldest = filters.until, filters.since
+    for cursor, is_after in ((after, True), (before, False)):
+        if cursor is None:
+            continue
+        if (at := trail.time_in(cursor)) is None:
+            raise UnknownCursor
+        newest = min(newest, at) if is_after else max(newest, at)
+        oldest = min(oldest, at)
+    return oldest - _CLOCKS_DIFFER_S, newest + _CLOCKS_DIFFER_S
+
+
+def decoded(lines: Sequence[bytes], filters: Filters, *also: str | None) -> list[Entry]:
+    """Return the entries in lines of which some may match, or have one of the IDs."""
+    cursors = [cursor.encode() for cursor in also if cursor is not None]
+    return [
+        trail.decode(line)
+        for line in lines
+        if filters.can_match(line) or any(cursor in line for cursor in cursors)
+    ]

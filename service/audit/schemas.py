@@ -1,0 +1,141 @@
+"""Wire types of the audit log, in the format of OpenAI's."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.core.audit_events import AuditEvent
+from service.core.trail import Entry, Outcome
+
+_DENIALS = (AuditEvent.LOGIN_FAILED, AuditEvent.ACCESS_DENIED)
+
+
+class ActorKey(BaseModel):
+    """API key that was used."""
+
+    id: str = Field(description="ID of the key.", examples=["key_abc123"])
+    project_id: str = Field(description="ID of the key's project.", examples=["proj_abc123"])
+    role: str = Field(description="Role that the key had.", examples=["member"])
+
+
+class ActorUser(BaseModel):
+    """Who acted without an API key: `operator`, on the server, or `finetuned`, the service."""
+
+    id: str | None = Field(description="Name of the actor; null for an unknown one.")
+
+
+class ActorSession(BaseModel):
+    """Where somebody acted without a valid API key."""
+
+    ip_address: str | None = Field(description="Address that the request came from.")
+    user: ActorUser
+
+
+class AuditActor(BaseModel):
+    """Who did it: an API key, or somebody without one."""
+
+    type: Literal["api_key", "session"]
+    api_key: ActorKey | None = None
+    session: ActorSession | None = None
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """Build the actor of an entry."""
+        actor = entry.actor
+        if actor.kind == "api_key":
+            key = ActorKey(id=actor.id, project_id=actor.project_id, role=actor.role)
+            return cls(type="api_key", api_key=key)
+        session = ActorSession(
+            ip_address=entry.origin.address or None, user=ActorUser(id=actor.id or None)
+        )
+        return cls(type="session", session=session)
+
+
+class AuditProject(BaseModel):
+    """Project that the entry is about."""
+
+    id: str = Field(examples=["proj_abc123"])
+
+
+class AuditRequest(BaseModel):
+    """Request that the entry is about."""
+
+    id: str | None = Field(description="Request ID, which the service's logs contain too.")
+    ip_address: str | None = Field(description="Address that the request came from.")
+    user_agent: str | None = Field(description="First 200 characters of the `User-Agent` header.")
+    operation: str | None = Field(
+        description="Operation in this API description, or path of the request.",
+        examples=["createApiKey"],
+    )
+
+
+class AuditResult(BaseModel):
+    """Result of the request.
+
+    `applied`: the change was made, and this entry was written in the same transaction. `succeeded`,
+    `refused` (a status of 400 to 499) and `failed` (500 or more): it was answered so.
+    """
+
+    outcome: Outcome
+    status: int | None = Field(description="HTTP status of the answer; null if `applied`.")
+    code: str | None = Field(description="Error code of the answer, if known.")
+
+
+class AuditLogObject(BaseModel):
+    """Entry of the audit log.
+
+    As in OpenAI's format, a field whose name is the entry's `type` has the `id` of the object, or
+    the `error_code` of a refusal. Entries have IDs and numbers, and never contents.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    object: Literal["organization.audit_log"] = "organization.audit_log"
+    id: str = Field(examples=["audit_log-019abc0de1f4k2m9x7q3w8z5"])
+    type: str = Field(description="Type of the event.", examples=["api_key.created"])
+    effective_at: int = Field(description="Time of the event, in Unix seconds.")
+    project: AuditProject | None
+    actor: AuditActor
+    objects: list[str] = Field(
+        description="IDs of what was changed or read, and of what that belongs to; the first 100.",
+        examples=[["file-abc123"]],
+    )
+    counts: dict[str, int] = Field(
+        description="Numbers, such as the bytes that were read, or the requests that are counted.",
+        examples=[{"rows": 20}],
+    )
+    request: AuditRequest
+    result: AuditResult
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """Build the API object of an entry."""
+        origin = entry.origin
+        fields: dict[str, Any] = {entry.type: _details(entry)}
+        return cls(
+            id=entry.id,
+            type=entry.type,
+            effective_at=int(entry.at),
+            project=AuditProject(id=entry.project_id) if entry.project_id else None,
+            actor=AuditActor.of(entry),
+            objects=list(entry.objects),
+            counts=entry.counts,
+            request=AuditRequest(
+                id=origin.request_id or None,
+                ip_address=origin.address or None,
+                user_agent=origin.user_agent or None,
+                operation=origin.operation or None,
+            ),
+            result=AuditResult(
+                outcome=entry.outcome, status=entry.status or None, code=entry.code or None
+            ),
+            **fields,
+        )
+
+
+def _details(entry: Entry) -> dict[str, Any]:
+    if entry.type in _DENIALS:
+        return {"error_code": entry.code}
+    return {"id": entry.objects[0]} if entry.objects else {}

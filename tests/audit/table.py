@@ -1,0 +1,52 @@
+"""The table of docs/audit.md: which operations leave which entries.
+
+`python -m tests.audit.table --write` writes it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Final
+
+from fastapi.routing import APIRoute
+
+from service.app import create_app
+from service.config import Settings
+from service.core.audit_events import AuditEvent
+from service.inference.gateway.openapi_routes import router as inference_routes
+from service.web.permissions import event_of
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "audit.md"
+_BEGIN, _END = "| event | operations |\n|---|---|\n", "\n\n"
+_OTHERS: Final = {
+    AuditEvent.LOGIN_FAILED: "all, with a key that is missing, unknown, expired or misplaced",
+    AuditEvent.ACCESS_DENIED: "all, with a key whose role lacks the permission",
+    AuditEvent.PRUNED: "none: the service removes what is older than `FINETUNED_AUDIT_KEPT_DAYS`",
+}
+
+
+def table() -> str:
+    """The rows of the table, in the order of `AuditEvent`."""
+    operations: dict[AuditEvent | None, list[str]] = defaultdict(list)
+    for route in (*create_app(Settings()).routes, *inference_routes.routes):
+        if isinstance(route, APIRoute):
+            operations[event_of(route)].append(f"`{route.operation_id}`")
+    rows = ((event, _OTHERS.get(event) or ", ".join(operations[event])) for event in AuditEvent)
+    return "\n".join(f"| `{event}` | {which} |" for event, which in rows)
+
+
+def page(text: str) -> str:
+    """The page with the table as it should be."""
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    return f"{before}{begin}{table()}{end}{after}"
+
+
+if __name__ == "__main__":
+    found = page(PAGE.read_text("utf-8"))
+    if "--write" in sys.argv:
+        PAGE.write_text(found, "utf-8")
+    else:
+        sys.stdout.write(found)
