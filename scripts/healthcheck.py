@@ -4,17 +4,23 @@
     healthcheck.py PORT_VARIABLE PATH
 
 The port is read from the same environment variable that the server uses. Requests bypass proxies
-and try `localhost` over IPv4 and IPv6.
+and try `localhost` over IPv4 and IPv6. The API speaks https if it has a certificate, which need not
+name `localhost`.
 """
 
 import http.client
 import os
+import ssl
 import sys
 
 
 def main(port_variable: str, path: str) -> int:
     """Send one request and return the exit code."""
-    connection = http.client.HTTPConnection("localhost", int(os.environ[port_variable]), timeout=3)
+    port = int(os.environ[port_variable])
+    connection = http.client.HTTPConnection("localhost", port, timeout=3)
+    if port_variable == "FINETUNED_API_PORT" and os.environ.get("FINETUNED_API_TLS_CERT"):
+        unchecked = ssl._create_unverified_context()  # noqa: S323, SLF001 - asks this container
+        connection = http.client.HTTPSConnection("localhost", port, timeout=3, context=unchecked)
     try:
         connection.request("GET", path)
         return int(connection.getresponse().status != http.HTTPStatus.OK)

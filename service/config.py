@@ -81,6 +81,14 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
+    api_tls_cert: Path | None = Field(
+        default=None,
+        description="File with the certificate of the API and those between it and its CA, in PEM "
+        "format. The API then speaks https only. Needs api_tls_key.",
+    )
+    api_tls_key: Path | None = Field(
+        default=None, description="File with the private key of this certificate, without password."
+    )
     api_metrics_host: str = Field(
         default="127.0.0.1",
         description="Address of the metrics port. Keep it internal: metrics name projects and "
@@ -495,6 +503,12 @@ class Settings(BaseSettings):
         if not value.startswith(("file:///", "s3://")):
             raise ValueError("storage_url must start with file:/// or s3://")
         return value
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.api_tls_cert is None) != (self.api_tls_key is None):
+            raise ValueError("api_tls_cert and api_tls_key: set both, or neither")
+        return self
 
     @field_validator("ray_address")
     @classmethod

@@ -41,6 +41,8 @@ def main() -> None:
         app,
         host=settings.api_host,
         port=settings.api_port,
+        ssl_certfile=settings.api_tls_cert,
+        ssl_keyfile=settings.api_tls_key,
         loop="uvloop",
         http=Protocol.with_limits(settings.client_timeout_s, _crowds(settings)),
         ws="none",
