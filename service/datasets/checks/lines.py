@@ -144,8 +144,9 @@ def decode_plain_chat(line: bytes) -> ChatRow | None:
     row = _chat(line)
     if not _VERDICTS[tuple(map(type, row.messages))]:
         return None
-    if any(message.content.isspace() for message in row.messages):
-        return None
+    for message in row.messages:
+        if message.content.isspace():
+            return None
     return row
 
 

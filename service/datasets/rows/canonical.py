@@ -130,7 +130,7 @@ def canonical_line(line: bytes, number: int, row_format: RowFormat) -> tuple[byt
             if (
                 plain is not None
                 and DeveloperMessage not in map(type, plain.messages)
-                and not _NEEDS_A_LOOK.search(line)
+                and not (b"\\u00" in line and _NEEDS_A_LOOK.search(line))
             ):
                 return encode(plain) + b"\n", None
     row, issue = parse(line)

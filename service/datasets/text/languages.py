@@ -246,18 +246,23 @@ def detect(text: str) -> Language:
     if start.isascii():
         letters = len(start.encode().translate(None, _NO_ASCII_LETTERS))
         return _by_model(start, "Latin", letters)
-    return _detect(start, _script_counts([start])[0])
+    counts: list[int] = _script_counts([start])[0].tolist()
+    return _detect(start, sum(counts), counts.index(max(counts)), counts[_KANA], counts[_HAN])
 
 
 def detect_each(texts: Iterable[str]) -> list[Language]:
     """Detect the language of each text, in a fifth of the time that `detect` takes for each."""
     starts = [text[:_CHARS_READ] for text in texts]
-    counted = zip(starts, _script_counts(starts), strict=True)
-    return [_detect(start, counts) for start, counts in counted]
+    counts = _script_counts(starts)
+    letters, tops, kana, han = (
+        found.tolist()
+        for found in (counts.sum(axis=1), counts.argmax(axis=1), counts[:, _KANA], counts[:, _HAN])
+    )
+    return list(map(_detect, starts, letters, tops, kana, han))
 
 
-def _script_counts(starts: Sequence[str]) -> list[list[int]]:
-    """Return the number of letters in each script, for each text."""
+def _script_counts(starts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the number of letters in each script, for each text: [text, script]."""
     encoded = [start.encode("utf-32-le", "surrogatepass") for start in starts]
     points = np.frombuffer(b"".join(encoded), dtype=np.uint32)
     lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded)) // 4
@@ -265,21 +270,15 @@ def _script_counts(starts: Sequence[str]) -> list[list[int]]:
     counts = np.bincount(firsts + _SCRIPT_OF[points], minlength=len(starts) * len(SCRIPTS))
     table = counts.reshape(-1, len(SCRIPTS))
     table[:, 0] = 0
-    found: list[list[int]] = table.tolist()
-    return found
+    return table
 
 
-def _detect(start: str, counts: list[int]) -> Language:
-    letters = sum(counts)
+def _detect(start: str, letters: int, top: int, kana: int, han: int) -> Language:
+    """Detect a language from the numbers of letters, and the script that most of them have."""
     if letters < _LETTERS_NEEDED:
         return Language(UNKNOWN, "Common", 0.0)
-    top = counts.index(max(counts))
     # Japanese mixes kana and kanji, so a text with at least a tenth of kana is not Chinese.
-    if (
-        counts[_KANA]
-        and counts[_KANA] * 10 >= counts[_KANA] + counts[_HAN]
-        and top in (_KANA, _HAN)
-    ):
+    if kana and kana * 10 >= kana + han and top in (_KANA, _HAN):
         return Language("ja", "Kana", 1.0)
     script = SCRIPTS[top]
     if script == "Han":
