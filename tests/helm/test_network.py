@@ -139,7 +139,7 @@ def test_mlflow_is_reached_by_cpu_workers_alone(render):
     uris = ["https://mlflow.example", "http://10.3.0.7:5000/mlflow"]
     values = {
         **MODELS,
-        "mlflow": {"trackingUris": uris, "existingSecret": "tracking"},
+        "mlflow": {"trackingUris": uris, "existingSecret": "mlflow-login"},
         "networkPolicy": {"mlflowEgress": [egress]},
     }
     rendered = render(values)
@@ -147,7 +147,7 @@ def test_mlflow_is_reached_by_cpu_workers_alone(render):
     assert selected(rendered, policy) == {"worker-cpu"}
     assert policy["spec"]["egress"] == [egress]
     assert rendered.settings()["FINETUNED_MLFLOW_TRACKING_URIS"] == ",".join(uris)
-    knowing = [name for name, pod in rendered.pods() if "tracking" in str(pod)]
+    knowing = [name for name, pod in rendered.pods() if "mlflow-login" in str(pod)]
     assert len(knowing) == 1
     off = render(MODELS)
     assert "mlflow" not in off.of_kind("NetworkPolicy")
