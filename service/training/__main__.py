@@ -28,6 +28,7 @@ from service.training.contract.channel import (
 )
 from service.training.contract.environment import allocator, offline
 from service.training.contract.failures import TrainingFailure, classify
+from service.training.contract.inbox import Inbox
 from service.training.contract.protocol import (
     EXIT_FAILED,
     EXIT_STOPPED,
@@ -48,10 +49,10 @@ _PLACE: Final[TypeAdapter[RankPlace | Cluster]] = TypeAdapter(RankPlace | Cluste
 def main(arguments: list[str]) -> int:
     """Run the spec named by the first argument and return the exit code."""
     channel = Channel.claim_stdout()
-    flag, traffic = StopFlag(), Traffic()
+    flag, traffic, inbox = StopFlag(), Traffic(), Inbox()
     die_with_parent()
     stop_on_signals(flag)
-    listen(flag, traffic)
+    listen(flag, traffic, inbox=inbox)
     faulthandler.enable()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     log.setLevel(logging.INFO)
@@ -62,8 +63,8 @@ def main(arguments: list[str]) -> int:
 
             return supervise_on(place, spec, channel, flag, traffic)
         if spec.gpus > 1 and place is None:
-            return supervise(spec, arguments[0], channel, flag, traffic)
-        outcome = outcome_of(spec, place, channel, flag, traffic)
+            return supervise(spec, arguments[0], channel, flag, traffic, inbox)
+        outcome = outcome_of(spec, place, channel, flag, traffic, inbox)
     except TrainingFailure as failure:
         outcome = _failed(failure)
     flag.finish()
@@ -83,10 +84,11 @@ def outcome_of(
     channel: Channel,
     flag: StopFlag,
     traffic: Traffic,
+    inbox: Inbox,
 ) -> Succeeded | Stopped | Failed:
     """Run a spec, sending messages to `channel`, and return the last one."""
     try:
-        return _run(spec, rank, channel, flag, traffic)
+        return _run(spec, rank, channel, flag, traffic, inbox)
     except TrainingFailure as failure:
         return _failed(failure)
 
@@ -106,6 +108,7 @@ def _run(
     channel: Channel,
     flag: StopFlag,
     traffic: Traffic,
+    inbox: Inbox,
 ) -> Succeeded | Stopped:
     _settle_environment(spec.output_dir)
     doing = "loading the libraries"
@@ -121,7 +124,7 @@ def _run(
         # This import is deferred because it loads torch, which takes seconds.
         with quick_imports():
             from service.training.loop.run import run
-        return run(spec, channel, flag, enter, rank, traffic)
+        return run(spec, channel, flag, enter, rank, traffic, inbox)
     except TrainingFailure:
         raise
     except Exception as error:  # noqa: BLE001  # process boundary: reported to the parent

@@ -75,6 +75,13 @@ def supervise_on(
     An exit with `EXIT_FAILED` and without a failure means that another attempt may succeed. Raises
     `TrainingFailure` if the cluster cannot run the training.
     """
+    if spec.of_method.samples_answers:
+        raise TrainingFailure(
+            "invalid_spec",
+            f'Method "{spec.method}" cannot be trained on a Ray cluster, because its samples are '
+            "exchanged as files on one machine. Train it on a worker with GPUs of its own.",
+            param="method",
+        )
     ray = _import_ray()
     try:
         with _connected(ray, cluster, channel, flag):

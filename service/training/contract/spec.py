@@ -210,10 +210,15 @@ class TrainSpec(BaseModel):
     @property
     def longest_row(self) -> int:
         """Maximum length in tokens of a row, which for `reinforcement` is a prompt."""
+        return self.hyperparameters.max_seq_length - self.longest_answer
+
+    @property
+    def longest_answer(self) -> int:
+        """Maximum length in tokens of a sampled answer; 0 if answers are in the rows."""
         chosen = self.hyperparameters
         if isinstance(chosen, ReinforcementHyperparameters):
-            return chosen.max_seq_length - chosen.max_completion_tokens
-        return chosen.max_seq_length
+            return chosen.max_completion_tokens
+        return 0
 
     @property
     def selects(self) -> bool:

@@ -11,7 +11,15 @@ from service.training.contract.protocol import Warned, WarningCode
 from service.training.data.chats import Chat
 from service.training.data.judged import Judged, Line, Text
 from service.training.data.mixture import Portion, draw
-from service.training.data.tokens import ChatEncoder, Encoded, Example, JudgedSample, Pair
+from service.training.data.prompts import PromptRow
+from service.training.data.tokens import (
+    ChatEncoder,
+    Encoded,
+    Example,
+    JudgedSample,
+    Pair,
+    Prompt,
+)
 
 _LINES_LISTED: Final = 10
 
@@ -97,6 +105,10 @@ def _encode(row: Line, encoder: ChatEncoder) -> tuple[tuple[Example, ...], list[
         encoded = encoder.encode(row.chat)
         judged = tuple(JudgedSample(sample, row.is_good) for sample in encoded.samples)
         return judged, _warnings(encoded)
+    if isinstance(row, PromptRow):
+        encoded = encoder.encode_prompt(row.chat)
+        prompts = tuple(Prompt(sample, row.row, row.file) for sample in encoded.samples)
+        return prompts, _prompt_warnings(encoded)
     better, worse = encoder.encode(row.better), encoder.encode(row.worse)
     codes = dict.fromkeys([*_warnings(better), *_warnings(worse)])
     if better.split or worse.split:
@@ -127,6 +139,12 @@ def _warnings(encoded: Encoded) -> list[WarningCode]:
     return [code for code, did in happened.items() if did]
 
 
+def _prompt_warnings(encoded: Encoded) -> list[WarningCode]:
+    if not encoded.rendered:
+        return ["rows_not_rendered"]
+    return ["prompts_too_long"] if encoded.truncated else []
+
+
 def _message(code: WarningCode, lines: _Lines, rows: int, max_length: int) -> str:
     some = f"{lines.count} of {rows} rows"
     texts: dict[WarningCode, str] = {
@@ -139,6 +157,10 @@ def _message(code: WarningCode, lines: _Lines, rows: int, max_length: int) -> st
         "rows_without_supervision": (
             f"{some} were dropped: they contain no assistant token to learn from "
             "(all of weight 0, or beyond max_seq_length)"
+        ),
+        "prompts_too_long": (
+            f"{some} were dropped: a prompt of more than {max_length} tokens leaves no room for "
+            "max_completion_tokens within max_seq_length"
         ),
         "rows_truncated": f"{some} are longer than {max_length} tokens and were cut there",
         "rows_split": (

@@ -11,6 +11,7 @@ from service.training.contract.mixture import MixedRows
 from service.training.data.chats import read_chats, read_preferences
 from service.training.data.judged import Line, read_judged, read_texts
 from service.training.data.mixture import row_weights
+from service.training.data.prompts import read_prompts
 from service.training.data.split import prompt_key, validation_rows
 
 _READERS: Final[Mapping[MethodRows, Callable[..., Iterator[Line]]]] = {
@@ -18,6 +19,7 @@ _READERS: Final[Mapping[MethodRows, Callable[..., Iterator[Line]]]] = {
     "preference": read_preferences,
     "labeled": read_judged,
     "text": read_texts,
+    "reinforcement": read_prompts,
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service.training.data.chats import Chat, Preference, read_rows, to_chat
+from service.training.data.prompts import PromptRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Text:
 
 
 # One line of a training file, whatever its format.
-Line = Chat | Preference | Judged | Text
+Line = Chat | Preference | Judged | Text | PromptRow
 
 
 def read_judged(path: Path, *, param: str) -> Iterator[Judged]:

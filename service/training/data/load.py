@@ -102,16 +102,16 @@ def _encode(
     file: str | None = None,
 ) -> Corpus:
     """Encode the rows of a file, which `file` names if it is one of several."""
-    longest = spec.hyperparameters.max_seq_length
+    longest = spec.longest_row
     corpus = encode_corpus(rows, encoder, longest)
     for warning in corpus.warnings:
         message = f"{file}: {warning.message}" if file else warning.message
         channel.send(warning.model_copy(update={"message": message}))
     if not corpus.samples:
         message = (
-            f"None of the {corpus.rows} rows {f'of {file} ' if file else ''}contains an assistant "
-            f"token to learn from, as the "
-            f"chat template of '{spec.base_model}' renders them within {longest} tokens."
+            f"None of the {corpus.rows} rows {f'of {file} ' if file else ''}contains "
+            f"{_needed(spec)}, as the chat template of '{spec.base_model}' renders them within "
+            f"{longest} tokens."
         )
         if any(warning.code == "tool_calls_not_rendered" for warning in corpus.warnings):
             message += (
@@ -120,3 +120,9 @@ def _encode(
             )
         raise TrainingFailure("invalid_training_file", message, param=param)
     return corpus
+
+
+def _needed(spec: TrainSpec) -> str:
+    if spec.of_method.samples_answers:
+        return "a prompt that can be answered"
+    return "an assistant token to learn from"

@@ -5,30 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
-from service.training.data.chats import Preference
+from service.training.data.chats import Chat, Message, Preference
 from service.training.data.judged import Judged, Line, Text
+from service.training.data.prompts import PromptRow
 
 
 def prompt_key(row: Line) -> bytes:
     """Key that is equal for rows with the same prompt.
 
     The prompt consists of the tools and all messages before the first answer. A text has none, so
-    the key is that of the text.
+    the key is that of the text. A row to which answers are sampled is a prompt as a whole.
     """
     match row:
         case Text():
             return hashlib.sha256(row.text.encode("utf-8", "surrogatepass")).digest()
+        case PromptRow():
+            return _key(row.chat, row.chat.messages)
         case Preference():
             chat = row.better
         case Judged():
             chat = row.chat
         case _:
             chat = row
-    prompt = list(takewhile(lambda message: message["role"] != "assistant", chat.messages))
-    return hashlib.sha256(json.dumps([chat.tools, prompt], sort_keys=True).encode()).digest()
+    return _key(chat, takewhile(lambda message: message["role"] != "assistant", chat.messages))
+
+
+def _key(chat: Chat, prompt: Iterable[Message]) -> bytes:
+    return hashlib.sha256(json.dumps([chat.tools, list(prompt)], sort_keys=True).encode()).digest()
 
 
 def validation_rows(

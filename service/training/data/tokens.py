@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from jinja2 import TemplateError
 
+from service.training.contract.protocol import Purpose
 from service.training.data import thinking
 from service.training.data.chats import Chat, Message
 
@@ -117,8 +118,33 @@ class JudgedSample:
         return self.answered.supervised
 
 
-# A single training example: a sample for method sft, a pair for dpo, a judged answer for kto.
-Example = Sample | Pair | JudgedSample
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt that the model is to answer: a row of a file, counted from 0."""
+
+    tokens: Sample
+    row: int
+    file: Purpose
+
+    @property
+    def rows(self) -> tuple[Sample, ...]:
+        """The only sequence, without labels."""
+        return (self.tokens,)
+
+    @property
+    def length(self) -> int:
+        """Number of tokens."""
+        return self.tokens.length
+
+    @property
+    def supervised(self) -> int:
+        """Number of tokens that are learned, before there is an answer."""
+        return 0
+
+
+# A single training example: a sample for method sft, a pair for dpo, a judged answer for kto, a
+# prompt for reinforcement.
+Example = Sample | Pair | JudgedSample | Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +228,22 @@ class ChatEncoder:
             end_of_turn_added=not all(turn.ends for turn in turns),
             thoughts_rendered=all(turn.thinks for turn in turns),
         )
+
+    def encode_prompt(self, chat: Chat) -> Encoded:
+        """Encode all of a chat as the prompt that serving would send, without labels.
+
+        A prompt of more than the maximum length is not cut, but left out: it would be another one.
+        """
+        if self._takes_thoughts:
+            chat = replace(chat, messages=tuple(map(thinking.in_fields, chat.messages)))
+        try:
+            ids = self._ids(self._render(chat, len(chat.messages), prompt=True))
+        except _TEMPLATE_ERRORS:
+            return Encoded(rendered=False)
+        if len(ids) > self._max_length:
+            return Encoded(truncated=True)
+        labels = array("i", [IGNORED]) * len(ids)
+        return Encoded((Sample(input_ids=array("i", ids), labels=labels, supervised=0),))
 
     def encode_text(self, text: str) -> Encoded:
         """Encode a text into samples of the maximum length, without a template.

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from service.training.data.groups import is_equal
+
 _SUMS: Final = (
     "loss_sum",
     "units",
@@ -20,6 +22,14 @@ _SUMS: Final = (
     "good_reward_sum",
     "bad",
     "bad_reward_sum",
+    "answers",
+    "answer_tokens",
+    "graded",
+    "reward_sum",
+    "groups",
+    "equal_groups",
+    "compared",
+    "divergence_sum",
 )
 
 
@@ -30,7 +40,9 @@ class Tally:
     Means are taken over tokens or pairs and not over batches, so they do not depend on how rows
     were batched. `units` counts what the loss is averaged over: supervised tokens, or pairs.
     `correct` of `judged` tokens were the model's first choice. `tokens` counts all tokens except
-    padding. The reward figures apply only to pairs and to judged answers.
+    padding. The reward figures apply only to pairs and to judged answers, and those from `answers`
+    on to sampled answers, in groups of those to one prompt; `compared` of their tokens were scored
+    by a reference, too.
     """
 
     loss_sum: float = 0.0
@@ -45,6 +57,14 @@ class Tally:
     good_reward_sum: float = 0.0
     bad: int = 0
     bad_reward_sum: float = 0.0
+    answers: int = 0
+    answer_tokens: int = 0
+    graded: int = 0
+    reward_sum: float = 0.0
+    groups: int = 0
+    equal_groups: int = 0
+    compared: int = 0
+    divergence_sum: float = 0.0
     began: float = field(default_factory=time.perf_counter)
     seconds: float = 0.0
 
@@ -69,6 +89,19 @@ class Tally:
         self.bad_reward_sum += sum(bad)
         self.rewarded += right
 
+    def add_groups(
+        self, rewards: Sequence[Sequence[float | None]], *, answer_tokens: int, prompt_tokens: int
+    ) -> None:
+        """Add the sampled answers to some prompts, each with its reward, if it has one."""
+        known = [reward for group in rewards for reward in group if reward is not None]
+        self.answers += sum(len(group) for group in rewards)
+        self.answer_tokens += answer_tokens
+        self.tokens += answer_tokens + prompt_tokens
+        self.graded += len(known)
+        self.reward_sum += sum(known)
+        self.groups += len(rewards)
+        self.equal_groups += sum(is_equal(group) for group in rewards)
+
     def merge(self, totals: Callable[[Sequence[float]], list[float]]) -> None:
         """Turn this into the tally of all ranks; `totals` sums each value over them."""
         own = [getattr(self, name) for name in _SUMS]
@@ -90,6 +123,19 @@ class Tally:
                 found[f"{prefix}reward_margin"] = (
                     self.good_reward_sum / self.good - self.bad_reward_sum / self.bad
                 )
+        return found | self._of_groups(prefix)
+
+    def _of_groups(self, prefix: str) -> dict[str, float]:
+        if not self.answers:
+            return {}
+        found = {
+            f"{prefix}reward_mean": self.reward_sum / max(self.graded, 1),
+            f"{prefix}mean_completion_tokens": self.answer_tokens / self.answers,
+            f"{prefix}answers_without_reward": self.answers - self.graded,
+            f"{prefix}equal_group_share": self.equal_groups / self.groups,
+        }
+        if self.compared:
+            found[f"{prefix}kl"] = self.divergence_sum / self.compared
         return found
 
     def close(self) -> None:

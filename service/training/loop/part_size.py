@@ -80,7 +80,8 @@ def settle_tokens(
     """
     if place.device != "cuda" or spec.sharding == "fsdp":
         return spec, None
-    longest = max(sample.length for sample in samples)
+    # Prompts get answers.
+    longest = max(sample.length for sample in samples) + spec.longest_answer
     free = free_bytes(spec)
     found = fitting_tokens(
         spec, longest, free, device="cuda", dtype=cast("Dtype", place.dtype_name)

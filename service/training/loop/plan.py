@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 
+from service.training.contract.hyperparameters import ReinforcementHyperparameters
 from service.training.contract.spec import TrainSpec
 from service.training.data.layout import Rows
 from service.training.data.mixture import Portion, draw
+from service.training.data.order import checkpoint_steps
 from service.training.data.tokens import Example
 from service.training.loop.checkpoints import RunIdentity
 from service.training.model.models import Place
@@ -45,6 +47,14 @@ class Plan:
         if not self.portions:
             return range(len(self.training))
         return draw(self.portions, seed=self.spec.seed, epoch=epoch)
+
+    @property
+    def evaluated_at(self) -> frozenset[int]:
+        """The steps after which validation rows are scored, the last of which ends the run."""
+        chosen, total = self.spec.hyperparameters, self.run.total_steps
+        if isinstance(chosen, ReinforcementHyperparameters) and chosen.eval_interval != "auto":
+            return frozenset({*range(chosen.eval_interval, total, chosen.eval_interval), total})
+        return checkpoint_steps(total, self.spec.n_checkpoints)
 
     @property
     def packing(self) -> bool:

@@ -88,7 +88,9 @@ class Progress(TrainerCallback):
         if self._flag.is_set() or state.global_step == self._pause_at:
             control.should_training_stop = True
         control.should_save = is_due or self._flag.is_set()
-        control.should_evaluate = is_due and bool(trainer.plan.validation)
+        control.should_evaluate = state.global_step in trainer.plan.evaluated_at and bool(
+            trainer.plan.validation
+        )
         if not control.should_evaluate:
             self._send_step(state, {})
 

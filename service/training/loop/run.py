@@ -6,6 +6,7 @@ import logging
 import math
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ import transformers
 from transformers import PreTrainedModel, PrinterCallback, set_seed
 
 from service.training.contract.channel import Channel, StopFlag
+from service.training.contract.inbox import Inbox
 from service.training.contract.lora import LoraShape
 from service.training.contract.protocol import Noted, Started, Stopped, Succeeded, Warned
 from service.training.contract.spec import TrainSpec
@@ -33,11 +35,14 @@ from service.training.loop.memory import (
     memory_errors,
     peak_memory_bytes,
 )
+from service.training.loop.outcome import why_kept, why_stopped
 from service.training.loop.pacing import Pacer
 from service.training.loop.part_size import settle_tokens
 from service.training.loop.plan import Plan, total_steps
 from service.training.loop.progress import Progress
+from service.training.loop.rounds import Interrupted
 from service.training.loop.selection import Selection
+from service.training.methods.reinforcement import ReinforcementTrainer
 from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
 from service.training.methods.trainers import TRAINERS
 from service.training.model.adapters import (
@@ -66,6 +71,7 @@ def run(
     enter: Callable[[str], None],
     rank: RankPlace | None = None,
     traffic: Traffic | None = None,
+    inbox: Inbox | None = None,
 ) -> Succeeded | Stopped:
     """Train according to `spec`, sending messages to `channel` and announcing phases to `enter`.
 
@@ -84,7 +90,7 @@ def run(
     _check_base_of_warm_start(spec, channel)
     tokenizer = load_tokenizer(spec)
     enter("tokenizing the data")
-    encoder = ChatEncoder(tokenizer, spec.hyperparameters.max_seq_length, spec.template_date)
+    encoder = ChatEncoder(tokenizer, spec.longest_row, spec.template_date)
     data = load_data(spec, encoder, channel)
     packing = _choose_packing(spec, place, data, channel)
     first_epoch = data.training.first_epoch(spec.seed)
@@ -124,7 +130,10 @@ def run(
     trainer = TRAINERS[spec.method](model, plan, tokenizer, flag, [progress])
     trainer.remove_callback(PrinterCallback)
     progress.attach(trainer)
-    trainer.trained_tokens = sealed.trained_tokens if sealed else 0
+    if isinstance(trainer, ReinforcementTrainer):
+        trainer.connect(channel, inbox or Inbox(), pacer)
+    if sealed:
+        trainer.continue_from(sealed)
     draft = None if sealed else _save_draft(model, plan)
     channel.send(_started(plan, data, sealed, model, weights, draft))
     if flag.is_set():
@@ -140,11 +149,7 @@ def run(
             step = _train(trainer)
     _log_rests(pacer, ranks)
     if not _is_finished(trainer, step):
-        return Stopped(
-            step=step,
-            path=str(checkpoint_folder(spec.output_dir, step)),
-            is_pause_point=step == pause_at,
-        )
+        return _stopped(spec, step, sealed, is_pause_point=step == pause_at)
 
     enter("saving the adapter")
     return _succeeded(trainer, step, channel)
@@ -318,6 +323,13 @@ def _stopped_early(
     )
 
 
+def _stopped(spec: TrainSpec, step: int, sealed: Seal | None, *, is_pause_point: bool) -> Stopped:
+    if step == (sealed.step if sealed else 0):  # no step was made before the stop command
+        return _stopped_early(spec, sealed)
+    path = str(checkpoint_folder(spec.output_dir, step))
+    return Stopped(step=step, path=path, is_pause_point=is_pause_point)
+
+
 def _is_over(trainer: AdapterTrainer, step: int) -> bool:
     """Restore the evaluation state of the checkpoint of `step`. Returns whether it ends the run."""
     spec, checkpoint = trainer.plan.spec, trainer.plan.spec.resume_from
@@ -326,8 +338,7 @@ def _is_over(trainer: AdapterTrainer, step: int) -> bool:
     weights = checkpoint / ADAPTER_WEIGHTS
     best = trainer.best_weights if trainer.plan.ranks.is_first else None
     trainer.selection = Selection.read(checkpoint, weights, best)
-    due = checkpoint_steps(trainer.plan.run.total_steps, spec.n_checkpoints)
-    is_behind = step in due and trainer.selection.evaluated_step < step
+    is_behind = step in trainer.plan.evaluated_at and trainer.selection.evaluated_step < step
     if is_behind or trainer.selection.is_over:
         load_weights(trainer.model, weights)
     if is_behind:
@@ -345,7 +356,8 @@ def _is_finished(trainer: AdapterTrainer, step: int) -> bool:
 def _train(trainer: AdapterTrainer) -> int:
     """Train until the end, a stop command or early stopping, and return the step."""
     resume_from = trainer.plan.spec.resume_from
-    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    with suppress(Interrupted):
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     return int(trainer.state.global_step)
 
 
@@ -353,25 +365,24 @@ def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeede
     spec, selection = trainer.plan.spec, trainer.selection
     chosen = spec.hyperparameters
     if selection.is_over and chosen.early_stopping:
-        message = (
-            f"Training ended at step {step} of {trainer.plan.run.total_steps}: the validation "
-            f"loss has not fallen by more than {chosen.early_stopping.min_delta:g} below "
-            f"{selection.bar:.4f} in {selection.stale} evaluations."
+        message = why_stopped(
+            selection,
+            step,
+            trainer.plan.run.total_steps,
+            min_delta=chosen.early_stopping.min_delta,
+            by_reward=spec.of_method.samples_answers,
         )
         channel.send(Noted(code="stopped_early", message=message))
     adapter_step = step
     if chosen.keep_best and selection.best_step is not None:
         adapter_step = selection.best_step
-        message = (
-            f"The adapter of step {adapter_step} is kept: its validation loss of "
-            f"{selection.best_loss:.4f} is the lowest of all evaluations."
-        )
+        message = why_kept(selection, by_reward=spec.of_method.samples_answers)
         channel.send(Noted(code="best_kept", message=message))
         if adapter_step != step:
             trainer.load_best()
     plan = trainer.plan
     _note_perplexity(trainer, channel)
-    probes = probe(trainer.model, plan.validation or plan.training, spec.probe_rows)
+    probes = probe(trainer.model, trainer.probed(), spec.probe_rows)
     result = spec.output_dir / "adapter"
     if plan.ranks.is_first:
         _save_result(trainer.model, result)
@@ -389,7 +400,8 @@ def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeede
 
 def _note_perplexity(trainer: AdapterTrainer, channel: Channel) -> None:
     """Report what the training did to held-out texts, for which there are no answers to compare."""
-    if trainer.plan.spec.of_method.has_answers:
+    method = trainer.plan.spec.of_method
+    if method.has_answers or method.samples_answers:
         return
     losses = trainer.validation_losses()
     if losses is None:

@@ -21,7 +21,8 @@ BEST_WEIGHTS: Final = "best_adapter.safetensors"
 class Selection(BaseModel):
     """State of best-adapter selection and early stopping.
 
-    `best_loss` is the lowest loss over all validation rows, and `best_step` its step. `stale`
+    `best_loss` is the lowest loss over all validation rows, and `best_step` its step. Where rewards
+    are compared instead, a loss is the negative of a mean reward. `stale`
     counts the evaluations since the last one that improved by more than `min_delta`, and `bar` is
     the loss of that one. `evaluated_step` is the step of the last evaluation.
     """

@@ -21,7 +21,7 @@ from service.training.loop.plan import Plan
 from service.training.methods.reference_scores import ReferenceScores
 from service.training.methods.trainer import AdapterTrainer
 
-_REFERENCE: Final = "ref"  # TRL's name
+REFERENCE: Final = "ref"  # TRL's name
 
 
 class _Sharing(TrainerCallback):
@@ -34,23 +34,8 @@ class _Sharing(TrainerCallback):
         self._trainer.reference_scores.share(self._trainer.plan.ranks)
 
 
-class ReferenceTrainer(AdapterTrainer):
-    """Trainer that computes log-probabilities of the trained model and its reference.
-
-    In a class statement, it must precede TRL's trainer among the bases.
-    """
-
-    def __init__(self, model: Any, plan: Plan, flag: StopFlag, **options: Any) -> None:
-        super().__init__(model, plan, flag, **options)
-        if plan.spec.warm_start_path is None and _REFERENCE in model.peft_config:
-            # A fresh adapter equals the base model, and switching it off takes no memory.
-            model.delete_adapter(_REFERENCE)
-        examples = len(plan.training) + len(plan.validation)
-        self.reference_scores = ReferenceScores(examples, len(plan.training[0].rows))
-        self.add_callback(_Sharing(self))
-
-    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-        return dataset  # already tokenized, with the same prompt that serving sends
+class ComparingTrainer(AdapterTrainer):
+    """Trainer that computes log-probabilities of the trained model and its reference."""
 
     @torch.no_grad()
     def _log_probs(self, rows: dict[str, Any]) -> Tensor:
@@ -64,9 +49,28 @@ class ReferenceTrainer(AdapterTrainer):
     def _reference_log_probs(self, rows: dict[str, Any]) -> Tensor:
         """Log-probabilities of the tokens in `rows` under the reference, without gradient."""
         adapted = self._adapted
-        name = _REFERENCE if _REFERENCE in adapted.peft_config else None
+        name = REFERENCE if REFERENCE in adapted.peft_config else None
         with use_adapter(adapted, adapter_name=name):
             return self._log_probs(rows)
+
+
+class ReferenceTrainer(ComparingTrainer):
+    """Trainer that compares fixed answers with its reference, which scores each of them once.
+
+    In a class statement, it must precede TRL's trainer among the bases.
+    """
+
+    def __init__(self, model: Any, plan: Plan, flag: StopFlag, **options: Any) -> None:
+        super().__init__(model, plan, flag, **options)
+        if plan.spec.warm_start_path is None and REFERENCE in model.peft_config:
+            # A fresh adapter equals the base model, and switching it off takes no memory.
+            model.delete_adapter(REFERENCE)
+        examples = len(plan.training) + len(plan.validation)
+        self.reference_scores = ReferenceScores(examples, len(plan.training[0].rows))
+        self.add_callback(_Sharing(self))
+
+    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        return dataset  # already tokenized, with the same prompt that serving sends
 
     def _reference_sums(self, rows: dict[str, Any], numbers: Sequence[int]) -> Tensor:
         """Log-probability of each answer in `rows` under the reference, without gradient.

@@ -1,4 +1,4 @@
-"""Additions of both methods to TRL's trainers: data, bookkeeping and checkpoints.
+"""Additions of all methods to their trainers: data, bookkeeping and checkpoints.
 
 The loop, the optimizer, mixed precision and resuming come from TRL and transformers. The
 differences are as follows. Examples arrive tokenized and labeled. The order is a function of the
@@ -27,6 +27,7 @@ from transformers import Trainer, TrainerCallback
 
 from service.training.contract.channel import StopFlag
 from service.training.contract.failures import TrainingFailure
+from service.training.data.answered import collate_numbers
 from service.training.data.batches import (
     Collator,
     Joined,
@@ -40,8 +41,8 @@ from service.training.data.batches import (
 from service.training.data.judged_batches import Mismatched, PaddedJudged
 from service.training.data.layout import Rows
 from service.training.data.order import epoch_order
-from service.training.data.tokens import JudgedSample, Pair
-from service.training.loop.checkpoints import are_finite, seal
+from service.training.data.tokens import Example, JudgedSample, Pair, Prompt
+from service.training.loop.checkpoints import Seal, are_finite, seal
 from service.training.loop.half import LossScale, half_precision
 from service.training.loop.metrics import Tally
 from service.training.loop.plan import Plan
@@ -81,6 +82,8 @@ class AdapterTrainer(Trainer):
         self.tally = Tally()
         self.trained_tokens = 0
         self.selection = Selection()
+        # Step of the newest checkpoint, which may be the one that the run resumed from.
+        self.kept_step = 0
         self.extent = (0, 0)  # of the last part: positions, and length of its longest row or sample
         self._scale = LossScale() if plan.place.dtype == torch.float16 else None
         super().__init__(
@@ -103,6 +106,11 @@ class AdapterTrainer(Trainer):
         use_frozen_head(model.get_base_model())
         sum_in_place(model)
         self._prepare_validation()
+
+    def continue_from(self, sealed: Seal) -> None:
+        """Set what the checkpoint that the run resumes from says about the steps before it."""
+        self.trained_tokens = sealed.trained_tokens
+        self.kept_step = sealed.step
 
     def _prepare_validation(self) -> None:
         rows = sorted(self.plan.validation, key=lambda example: example.length)
@@ -229,14 +237,22 @@ class AdapterTrainer(Trainer):
 
     def select(self, found: dict[str, float], step: int) -> None:
         """Apply early stopping and best-adapter selection to an evaluation of all rows."""
-        chosen = self.plan.spec.hyperparameters
-        if not chosen.selects or "full_valid_loss" not in found:
+        chosen, loss = self.plan.spec.hyperparameters, self.deciding_loss(found)
+        if not chosen.selects or loss is None:
             return
-        is_best = self.selection.observe(step, found["full_valid_loss"], chosen.early_stopping)
+        is_best = self.selection.observe(step, loss, chosen.early_stopping)
         if is_best and chosen.keep_best and self.plan.ranks.is_first:
             save_adapter(self._adapted, self.best_weights.parent)
         if self.selection.is_over:
             self.control.should_training_stop = True
+
+    def deciding_loss(self, found: dict[str, float]) -> float | None:
+        """The number by which evaluations are compared: the lower, the better."""
+        return found.get("full_valid_loss")
+
+    def probed(self) -> Sequence[Example]:
+        """The examples of which some are scored with and without the finished adapter."""
+        return self.plan.validation or self.plan.training
 
     def catch_up(self, step: int) -> None:
         """Redo the evaluation that a stop command cut short.
@@ -301,6 +317,7 @@ class AdapterTrainer(Trainer):
                 for index, state in enumerate(states[1:], start=1):
                     random_state_file(folder, index).write_bytes(state)
                 seal(folder, self.plan.run, step=step, trained_tokens=self.trained_tokens)
+            self.kept_step = step
         except BaseException:
             # A partial checkpoint is useless, and its disk space may be needed after the failure.
             shutil.rmtree(folder, ignore_errors=True)
@@ -347,6 +364,8 @@ def checkpoint_folder(output_dir: str | os.PathLike[str], step: int) -> Path:
 
 
 def _collator(plan: Plan) -> Collator:
+    if isinstance(plan.training[0], Prompt):
+        return collate_numbers
     budget, ranks = plan.spec.budget(plan.place.device), plan.ranks
     whole: Collator = _kind(plan)(budget)
     if ranks.size > 1:

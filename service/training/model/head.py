@@ -10,8 +10,9 @@ the backward pass. Plain torch operations do this on every device.
 
 from __future__ import annotations
 
+import functools
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,10 +30,12 @@ class Logits:
     """Transformation that a model applies to the product of hidden state and weight.
 
     The product is multiplied by `scale`, and then soft-capped to the range of plus and minus `cap`.
+    A `temperature` divides the result.
     """
 
     scale: float = 1.0
     cap: float | None = None
+    temperature: float = 1.0
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Logits:
@@ -53,25 +56,32 @@ def use_frozen_head(model: PreTrainedModel) -> None:
     """Make ``model(..., labels=…, fused_lm_head=True)`` score supervised tokens only.
 
     The result is TRL's `FusedCausalLMOutput` with `log_probs`, `is_top1` and `label_mask` of shape
-    (batch, length - 1). Other calls pass through to the original forward.
+    (batch, length - 1). A `temperature` divides the logits. Other calls pass through to the
+    original forward.
     """
     before, logits = model.forward, Logits.of(model)
 
+    @functools.wraps(type(model).forward)  # `generate` looks at its parameters
     def forward(
         self: PreTrainedModel,
         *args: Any,
         fused_lm_head: bool = False,
         labels: Tensor | None = None,
+        temperature: float = 1.0,
         **kwargs: Any,
     ) -> Any:
         if not fused_lm_head or labels is None:
-            return before(*args, fused_lm_head=fused_lm_head, labels=labels, **kwargs)
+            return before(*args, **kwargs, **({} if labels is None else {"labels": labels}))
         hidden = self.base_model(*args, **kwargs).last_hidden_state[:, :-1]
         targets = labels[:, 1:]
         mask = targets != IGNORED
         head = self.get_output_embeddings()
         log_probs, is_top1 = _FrozenHead.apply(  # type: ignore[no-untyped-call]
-            hidden[mask], targets[mask], _whole(head.weight), _whole(head.bias), logits
+            hidden[mask],
+            targets[mask],
+            _whole(head.weight),
+            _whole(head.bias),
+            replace(logits, temperature=temperature),
         )
         return FusedCausalLMOutput(
             log_probs=_scatter(log_probs, mask),
@@ -159,6 +169,8 @@ class _Block:
             wide *= self._logits.scale
         if self._logits.cap is not None:
             wide.div_(self._logits.cap).tanh_().mul_(self._logits.cap)
+        if self._logits.temperature != 1.0:
+            wide /= self._logits.temperature
         self._total = wide.logsumexp(-1)
         chosen = wide.gather(1, targets[:, None]).squeeze(1)
         return chosen - self._total, wide.argmax(-1) == targets
@@ -166,12 +178,12 @@ class _Block:
     def slope(self, targets: Tensor) -> Tensor:
         """Gradients of the log-probabilities from `score` with respect to the hidden states."""
         narrow, wide = self._narrow[: len(targets)], self._wide[: len(targets)]
-        cap = self._logits.cap
-        bend = None if cap is None else 1 - (wide / cap).square_()
+        cap, temperature = self._logits.cap, self._logits.temperature
+        bend = None if cap is None else 1 - (wide * (temperature / cap)).square_()
         wide.sub_(self._total[:, None]).exp_()
         rows = self._weight[targets].float()
         if bend is not None:
             wide *= bend
             rows *= bend.gather(1, targets[:, None])
         narrow.copy_(wide)
-        return (rows - (narrow @ self._weight).float()) * self._logits.scale
+        return (rows - (narrow @ self._weight).float()) * (self._logits.scale / temperature)

@@ -25,10 +25,12 @@ from pydantic import BaseModel, ConfigDict
 
 from service.training.contract.channel import Channel, StopFlag
 from service.training.contract.failures import TrainingFailure
+from service.training.contract.inbox import Inbox
 from service.training.contract.protocol import (
     EXIT_FAILED,
     EXIT_STOPPED,
     EXIT_SUCCEEDED,
+    Command,
     Failed,
     Message,
     ProtocolError,
@@ -71,7 +73,12 @@ class RankPlace(BaseModel):
 
 
 def supervise(
-    spec: TrainSpec, spec_file: str, channel: Channel, flag: StopFlag, traffic: Traffic
+    spec: TrainSpec,
+    spec_file: str,
+    channel: Channel,
+    flag: StopFlag,
+    traffic: Traffic,
+    inbox: Inbox,
 ) -> int:
     """Run the ranks of `spec` and return the exit code.
 
@@ -81,7 +88,7 @@ def supervise(
     ranks: list[_Rank] = []
     try:
         _start(ranks, spec, spec_file)
-        _watch(ranks, channel, flag, traffic)
+        _watch(ranks, channel, _Commands(flag, traffic, inbox))
     finally:
         for rank in ranks:
             rank.end()
@@ -208,24 +215,44 @@ def environment(index: int, count: int) -> dict[str, str]:
     return env
 
 
-def _watch(ranks: list[_Rank], channel: Channel, flag: StopFlag, traffic: Traffic) -> None:
+class _Commands:
+    """The commands that came to this process, which the ranks obey."""
+
+    def __init__(self, flag: StopFlag, traffic: Traffic, inbox: Inbox) -> None:
+        self.flag = flag
+        self._traffic = traffic
+        self._inbox = inbox
+        self._has_told = False
+        self._reports = 0
+        self._samples = 0
+
+    def new(self) -> list[bytes]:
+        """Return those that have not been passed on yet."""
+        lines: list[Command] = []
+        if self.flag.is_set() and not self._has_told:
+            self._has_told = True
+            lines.append(StopCommand())
+        if self._traffic.count != self._reports and (newest := self._traffic.newest):
+            self._reports = self._traffic.count
+            lines.append(newest)
+        if self._inbox.count != self._samples:
+            self._samples = self._inbox.count
+            lines += self._inbox.newest
+        return [encode(line) for line in lines]
+
+
+def _watch(ranks: list[_Rank], channel: Channel, commands: _Commands) -> None:
     """Return once rank 0 is done or any rank has failed, and the others had time to exit too."""
-    has_told, reports = False, 0
     give_up_at = float("inf")
     with selectors.DefaultSelector() as selector:
         for rank in ranks:
             selector.register(rank.stdout, selectors.EVENT_READ, rank)
         while _are_running(ranks) and time.monotonic() < give_up_at:
-            if flag.is_set() and not has_told:
-                has_told = True
+            for line in commands.new():
                 for rank in ranks:
-                    rank.send(encode(StopCommand()))
-            if traffic.count != reports and (newest := traffic.newest):
-                reports = traffic.count
-                for rank in ranks:
-                    rank.send(encode(newest))
+                    rank.send(line)
             for key, _ in selector.select(_POLL_S):
-                if not key.data.read(channel, flag):
+                if not key.data.read(channel, commands.flag):
                     selector.unregister(key.fileobj)
             is_over = ranks[0].code is not None or any(
                 rank.code not in (None, *_FINE) for rank in ranks

@@ -66,8 +66,9 @@ def _force(path: CodePath) -> None:
 
 def _train(spec: TrainSpec, channel: Channel) -> None:
     from service.training.__main__ import outcome_of
+    from service.training.contract.inbox import Inbox
 
-    outcome = outcome_of(spec, None, channel, StopFlag(), Traffic())
+    outcome = outcome_of(spec, None, channel, StopFlag(), Traffic(), Inbox())
     channel.send(outcome)
     if isinstance(outcome, Succeeded):
         scores = _scores_after_reloading(spec, outcome)
