@@ -72,6 +72,7 @@ from service.models.registry import ModelRegistry
 from service.projects import routes as project_routes
 from service.projects.quota import storage_quotas
 from service.projects.records import Projects, digest_of
+from service.projects.tokens import MAX_TOKEN_CHARS, Tokens, is_token
 from service.projects.uses import KeyUses
 from service.uploads import routes as upload_routes
 from service.uploads.records import Uploads
@@ -218,8 +219,9 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
     addresses = ClientAddresses(map(network, settings.trusted_proxies))
     refusals = Refusals(redis, addresses)
     authenticator = Authenticator(
-        find_principal(projects),
+        find_principal(projects, Tokens.from_settings(settings, projects)),
         cache_s=settings.lookup_cache_s,
+        max_chars=MAX_TOKEN_CHARS,
         addresses=addresses,
         throttle=FailureThrottle(settings.failed_authentications_per_minute),
         note_use=key_uses.note,
@@ -312,10 +314,14 @@ def _secret(value: SecretStr | None) -> str:
     return "" if value is None else value.get_secret_value()
 
 
-def find_principal(projects: Projects) -> Callable[[str], Awaitable[Principal | None]]:
-    """A function that looks up the owner of a secret."""
+def find_principal(
+    projects: Projects, tokens: Tokens | None = None
+) -> Callable[[str], Awaitable[Principal | None]]:
+    """A function that looks up the owner of a secret, or the bearer of a token."""
 
     async def find(secret: str) -> Principal | None:
+        if tokens is not None and is_token(secret):
+            return await tokens.principal(secret)
         digest = digest_of(secret)
         found = await projects.find_key(digest)
         if found is None:

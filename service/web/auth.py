@@ -21,7 +21,7 @@ from service.web.addresses import ClientAddresses
 from service.web.permissions import PERMISSIONS, Permission, Role, missing
 from service.web.throttle import FailureThrottle
 
-_MAX_HEADER_CHARS = 512
+_MAX_KEY_CHARS = 512
 _BEARER = "Bearer "
 
 
@@ -42,6 +42,9 @@ class Principal:
     """The addresses that requests may come from; None for all."""
     is_archived: bool = False
     """Whether the project is archived, so that its keys are not valid."""
+    token_subject: str | None = None
+    """The bearer of a token of an identity provider, which has no key; None for a key."""
+    token_issued_at: int = 0
 
     @cached_property
     def is_conditional(self) -> bool:
@@ -99,8 +102,9 @@ async def _unnoticed(_: Failure) -> None:
 class Authenticator:
     """Resolves API keys to principals and caches known keys for a few seconds.
 
-    Everything is decided from what is cached. `note_use` is called with the IDs of the project and
-    of the key of each request that is authenticated, and `note_failure` with each refusal.
+    `find` returns None for an unknown key, or raises Unauthenticated. Everything is decided from
+    what is cached. `note_use` is called with the IDs of the project and of the key of each request
+    that is authenticated, and `note_failure` with each refusal.
     """
 
     def __init__(
@@ -112,7 +116,9 @@ class Authenticator:
         throttle: FailureThrottle | None = None,
         note_use: Callable[[str, str], object] = lambda project_id, key_id: None,
         note_failure: Callable[[Failure], Awaitable[None]] = _unnoticed,
+        max_chars: int = _MAX_KEY_CHARS,
     ) -> None:
+        self._max_chars = max_chars
         self._cache = LookupCache(find, ttl_s=cache_s)
         self._addresses = addresses or ClientAddresses()
         self._throttle = throttle or FailureThrottle(0)
@@ -146,10 +152,13 @@ class Authenticator:
             )
             await self._note_failure(Failure(FailureReason.MISSING, error, scope))
             raise error
-        if len(secret) > _MAX_HEADER_CHARS:
+        if len(secret) > self._max_chars:
             error = Unauthenticated("The API key is not known.")
             await self._fail(Failure(FailureReason.UNKNOWN, error, scope))
-        principal = await self._cache.get(secret)
+        try:
+            principal = await self._cache.get(secret)
+        except Unauthenticated as e:
+            await self._fail(Failure(FailureReason.UNKNOWN, e, scope))
         if principal is None:
             error = Unauthenticated(
                 "The API key is not known. It may have been revoked; ask for a new one."

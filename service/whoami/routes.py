@@ -11,10 +11,11 @@ from service.core.errors import Unauthenticated
 from service.core.limits import Limits, ceiling
 from service.core.redis import Client
 from service.core.storage_use import StorageUse
-from service.projects.records import Projects
+from service.projects.records import ApiKey, Projects
 from service.projects.schemas import KeyObject, ProjectObject
 from service.projects.uses import KeyUses
 from service.usage.current import current_use
+from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.permissions import Permission, needs
 from service.whoami.schemas import Allowance, CallerObject, LimitUse, ProjectAllowance
@@ -38,7 +39,7 @@ async def retrieve_caller(
     """Retrieve the API key that the request was sent with, its project, the limits that apply to
     both, and what is used of them.
     """
-    key = await store.keys.get(caller.project_id, caller.key_id)
+    key = await store.keys.get(caller.project_id, caller.key_id) or _of_token(caller)
     project = await store.get(caller.project_id)
     if key is None or project is None:
         raise Unauthenticated("The API key was revoked.")
@@ -58,6 +59,23 @@ async def retrieve_caller(
         project_limits=ProjectAllowance(**dict(allowance), storage_bytes=quota),
         project_storage=storage,
         min_training_rows=settings.min_examples,
+    )
+
+
+def _of_token(caller: Principal) -> ApiKey | None:
+    """Return a key as whoami shows a caller with a token; None for one with a key."""
+    if caller.token_subject is None:
+        return None
+    return ApiKey(
+        id=caller.key_id,
+        project_id=caller.project_id,
+        created_at=caller.token_issued_at,
+        name=caller.token_subject,
+        role=caller.role,
+        digest="",
+        hint="",
+        models=None if caller.models is None else tuple(sorted(caller.models)),
+        expires_at=caller.expires_at,
     )
 
 

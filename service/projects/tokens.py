@@ -1,0 +1,214 @@
+"""Bearer tokens (JWT) of an identity provider, by OpenID Connect, beside API keys.
+
+A token must be signed by one of the provider's keys with an asymmetric algorithm, and name issuer
+and audience. The first grant whose claim it has says which project and role its bearer gets. What
+was verified is kept until the token expires or the keys change, by the digest of the token.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from joserfc import jwt
+from joserfc.errors import ClaimError, ExpiredTokenError, JoseError, MissingClaimError
+
+from service.config import OidcGrant, Settings
+from service.core import clock
+from service.core.errors import Unauthenticated
+from service.projects.records import Projects, Role
+from service.projects.signing_keys import SigningKeys
+from service.web.auth import Principal
+
+MAX_TOKEN_CHARS: Final = 16 * 1024
+_MOST_KEPT: Final = 10_000
+_MAX_SUBJECT_CHARS: Final = 255
+
+
+class _Verified(NamedTuple):
+    subject: str
+    grant: OidcGrant
+    expires_at: int
+    issued_at: int
+
+
+def is_token(secret: str) -> bool:
+    """Return whether a bearer's secret has the form of a JWT, which no API key has."""
+    return secret.startswith("eyJ") and secret.count(".") == 2
+
+
+class Tokens:
+    """Verifies tokens of one issuer."""
+
+    def __init__(
+        self,
+        projects: Projects,
+        keys: SigningKeys,
+        *,
+        issuer: str,
+        audience: str,
+        algorithms: Sequence[str],
+        leeway_s: int,
+        grants: Sequence[OidcGrant],
+    ) -> None:
+        self._projects = projects
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+        self._algorithms = list(algorithms)
+        self._leeway_s = leeway_s
+        self._grants = grants
+        self._kept: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._version = keys.version
+
+    @classmethod
+    def from_settings(cls, settings: Settings, projects: Projects) -> Tokens | None:
+        """Return what verifies tokens, or None if no issuer is configured."""
+        if not settings.oidc_issuer or not settings.oidc_audience or not settings.oidc_jwks:
+            return None
+        return cls(
+            projects,
+            SigningKeys(settings.oidc_jwks),
+            issuer=settings.oidc_issuer,
+            audience=settings.oidc_audience,
+            algorithms=settings.oidc_algorithms,
+            leeway_s=settings.oidc_leeway_s,
+            grants=settings.oidc_grants,
+        )
+
+    async def principal(self, token: str) -> Principal:
+        """Return the bearer of a token as a caller.
+
+        Raises Unauthenticated, Unavailable if the issuer's keys were never read, and REDIS_ERRORS.
+        """
+        verified = await self._verified(token)
+        project = await self._projects.by_name(verified.grant.project)
+        if project is None:
+            raise Unauthenticated(
+                f"The token grants access to the project '{verified.grant.project}', which does "
+                "not exist. The operator has to create it, or to correct FINETUNED_OIDC_GRANTS.",
+                code="unknown_project",
+            )
+        return Principal(
+            key_id=_id_of(self._issuer, verified.subject),
+            project_id=project.id,
+            project_name=project.name,
+            role=Role(verified.grant.role),
+            models=None if verified.grant.models is None else frozenset(verified.grant.models),
+            expires_at=verified.expires_at,
+            project_limits=project.limits,
+            is_archived=project.archived_at is not None,
+            token_subject=verified.subject,
+            token_issued_at=verified.issued_at,
+        )
+
+    async def _verified(self, token: str) -> _Verified:
+        digest = hashlib.sha256(token.encode()).digest()
+        found = self._kept.get(digest) if self._version == self._keys.version else None
+        if found is not None and clock.now() < found.expires_at:
+            self._kept.move_to_end(digest)
+            return found
+        found = await self._verify(token)
+        if self._version != self._keys.version:  # a key may have been withdrawn
+            self._kept.clear()
+            self._version = self._keys.version
+        self._kept[digest] = found
+        if len(self._kept) > _MOST_KEPT:
+            self._kept.popitem(last=False)
+        return found
+
+    async def _verify(self, token: str) -> _Verified:
+        """Check signature and claims of a token. Raises Unauthenticated and Unavailable."""
+        header = _header(token)
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm not in self._algorithms:
+            raise _invalid(
+                f"is signed with the algorithm '{str(algorithm)[:20]}'; accepted are "
+                f"{', '.join(self._algorithms)}"
+            )
+        if kid is not None and not isinstance(kid, str):
+            raise _invalid("names no key: 'kid' in its header is no text")
+        keys = await self._keys.having(kid)
+        if keys is None:
+            raise _invalid(
+                "is signed with a key that the identity provider does not have (or has had for "
+                "less than ten seconds)"
+            )
+        try:
+            claims = jwt.decode(token, keys, algorithms=self._algorithms).claims
+        except (JoseError, ValueError) as e:
+            raise _invalid("has a signature that does not match") from e
+        self._check(claims)
+        subject = str(claims["sub"])[:_MAX_SUBJECT_CHARS]
+        return _Verified(
+            subject,
+            self._grant_of(claims),
+            int(claims["exp"]) + self._leeway_s,
+            int(claims.get("iat", clock.now())),
+        )
+
+    def _check(self, claims: dict[str, Any]) -> None:
+        registry = jwt.JWTClaimsRegistry(
+            now=clock.now_s(),
+            leeway=self._leeway_s,
+            iss={"essential": True, "value": self._issuer},
+            aud={"essential": True, "value": self._audience},
+            sub={"essential": True},
+            exp={"essential": True},
+        )
+        try:
+            registry.validate(claims)
+        except ExpiredTokenError as e:
+            raise Unauthenticated(
+                "The token has expired. Get another one from the identity provider.",
+                code="token_expired",
+            ) from e
+        except MissingClaimError as e:
+            raise _invalid(f"lacks the claim '{e.claim}'") from e
+        except ClaimError as e:
+            raise _invalid(f"has a claim '{e.claim}' that is not valid here") from e
+
+    def _grant_of(self, claims: Mapping[str, Any]) -> OidcGrant:
+        for grant in self._grants:
+            if grant.value in _values(claims, grant.claim):
+                return grant
+        names = ", ".join(sorted({f"'{grant.claim}'" for grant in self._grants}))
+        raise Unauthenticated(
+            f"The token grants access to no project: FINETUNED_OIDC_GRANTS has no entry for what "
+            f"it says in {names}.",
+            code="no_project",
+        )
+
+
+def _header(token: str) -> dict[str, Any]:
+    encoded = token.partition(".")[0]
+    try:
+        raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except (binascii.Error, ValueError, msgspec.DecodeError) as e:
+        raise _invalid("cannot be read: it is no JWT") from e
+
+
+def _values(claims: Mapping[str, Any], path: str) -> list[str]:
+    """Return the texts of a claim. Dots lead into objects, as in `realm_access.roles`."""
+    found: Any = claims.get(path)
+    if found is None:
+        found = claims
+        for name in path.split("."):
+            found = found.get(name) if isinstance(found, dict) else None
+    values = found if isinstance(found, list) else [found]
+    return [value for value in values if isinstance(value, str)]
+
+
+def _invalid(what: str) -> Unauthenticated:
+    return Unauthenticated(f"The token {what}.", code="invalid_token")
+
+
+def _id_of(issuer: str, subject: str) -> str:
+    """Return the ID of a bearer, which stands for that of a key in usage and limits."""
+    return f"oidc_{hashlib.sha256(f'{issuer} {subject}'.encode()).hexdigest()[:24]}"
