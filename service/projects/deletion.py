@@ -5,7 +5,7 @@
 A deletion is a sequence of rounds. Each removes what it finds of the project in Redis and storage,
 and may end at any point. The last one finds nothing, long enough after the deletion began that no
 process still works for the project: keys are refused and storage accepts nothing more from then on.
-Only its usage is left, until it expires.
+Only its usage and what the audit log says of it are left, until they expire.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 500
 _ROUND_S: Final = 10.0  # a round with many objects leaves the rest to the next one
-# Keys that no member of a set, sorted set or hash in them can belong to a project, and usage.
-_OTHERS: Final = (f"{PREFIX}:proj_", f"{PREFIX}:usage:", f"{PREFIX}:written:")
+# Keys with nothing of the project, and those that keep it: usage and the audit log.
+_OTHERS: Final = (f"{PREFIX}:proj_", f"{PREFIX}:written:", f"{PREFIX}:usage:", f"{PREFIX}:audit")
 
 
 class ProjectDeletions:
