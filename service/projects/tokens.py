@@ -210,5 +210,5 @@ def _invalid(what: str) -> Unauthenticated:
 
 
 def _id_of(issuer: str, subject: str) -> str:
-    """Return the ID of a bearer, which stands for that of a key in usage and limits."""
+    """Return the ID of a bearer, which usage and limits have in the place of a key."""
     return f"oidc_{hashlib.sha256(f'{issuer} {subject}'.encode()).hexdigest()[:24]}"
