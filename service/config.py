@@ -107,8 +107,12 @@ class Settings(BaseSettings):
 
     signing_key_file: Path | None = Field(
         default=None,
-        description="PEM file with an Ed25519 private key, which signs erasure receipts. Without "
-        "it, the service makes a key and stores it in Redis.",
+        description="PEM file with an Ed25519 private key, which signs erasure receipts and "
+        "adapters. Without it, the service makes a key for receipts and stores it in Redis.",
+    )
+    adapter_key_file: Path | None = Field(
+        default=None,
+        description="PEM file with the public key. Engines then load only adapters that it signed.",
     )
 
     api_host: str = "127.0.0.1"

@@ -332,6 +332,21 @@ def models_merge(
         _fail(str(e))
 
 
+@models.command("sign")
+def models_sign(data_dir: DataDir = None) -> None:
+    """Sign the registrations of all trained models that have no signature yet.
+
+    With the key in $FINETUNED_SIGNING_KEY_FILE. Engines with FINETUNED_ADAPTER_KEY_FILE load no
+    others.
+    """
+    from service.cli import operator
+
+    try:
+        typer.echo(asyncio.run(operator.sign_models(data_dir)))
+    except operator.CHORE_ERRORS as e:
+        _fail(str(e))
+
+
 @models.command("unmerge")
 def models_unmerge(
     name: Annotated[str, typer.Argument(help="Name of a merged model, ft:…")],

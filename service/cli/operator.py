@@ -25,6 +25,8 @@ from service.models.catalogue import (
 )
 from service.models.inspect import ModelRefused
 from service.models.reasoning import ReasoningParsers
+from service.models.registry import ModelRegistry
+from service.models.signatures import signer
 from service.models.sources.found import Report
 from service.models.tools import ToolCallParsers
 from service.projects.records import KeyRevoked, NameTaken, Project, Projects, Role, digest_of
@@ -259,6 +261,18 @@ async def opened_redis(data_dir: Path | None) -> AsyncIterator[Client]:
         ) from e
     finally:
         await redis.aclose(close_connection_pool=True)
+
+
+async def sign_models(data_dir: Path | None) -> str:
+    """Sign all trained models that have no signature. Raises ValueError without a key."""
+    settings = Settings()
+    key = signer(settings.signing_key_file)
+    if key is None:
+        raise ValueError("there is no key to sign with: set FINETUNED_SIGNING_KEY_FILE")
+    async with opened_redis(data_dir) as redis:
+        registry = ModelRegistry(redis, catalogue(data_dir), cache_s=0, signer=key)
+        signed = [name async for name in registry.sign_all()]
+    return f"signed {len(signed)} models with the key {key.public.id}"
 
 
 def redis_url(data_dir: Path | None) -> str:

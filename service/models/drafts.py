@@ -26,6 +26,7 @@ class Draft(msgspec.Struct, frozen=True):
     base_model: str
     artifact: str
     digest: str
+    signature: str | None = None
 
 
 def draft_name(job_id: str, attempt_name: str, number: int) -> str:

@@ -61,6 +61,7 @@ class ModelRecord(Record):
     step: int
     checkpoint: bool = False  # saved during the run rather than as its result
     gate: dict[str, str] = Field(default_factory=dict)  # of the job, checked by aliases
+    signature: str | None = None  # of the worker that registered it, see signatures.py
 
 
 def base_of(name: str) -> str | None:

@@ -6,8 +6,10 @@ gateway, resolves by name only. Only `resolve` caches its results.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -16,13 +18,15 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, invalidation
 from service.core.cache import LookupCache
 from service.core.leftovers import Leftovers
-from service.core.records import PREFIX, Also, Collection, Page, parse
+from service.core.records import PREFIX, Also, Collection, Missing, Page, parse
 from service.core.redis import Client, reply, text
+from service.core.signing import SigningKey
 from service.core.transactions import Write, commit
 from service.models import drafts, figures, ranks
 from service.models.aliases import records as aliases
 from service.models.catalogue import Catalogue
 from service.models.records import NAME, ModelKind, ModelRecord, is_checkpoint
+from service.models.signatures import sign
 
 log = logging.getLogger(__name__)
 _OWNERS = f"{PREFIX}:model-owners"  # name → project ID; names of deleted models are kept
@@ -38,6 +42,7 @@ class ServableModel:
     kind: ModelKind
     artifact: str | None = None
     digest: str | None = None
+    signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +73,17 @@ class ModelInUse(Exception):
 
 
 class ModelRegistry:
-    """Base models, adapters and aliases, by project."""
+    """Base models, adapters and aliases, by project. `signer` signs what is registered."""
 
-    def __init__(self, redis: Client, catalogue: Catalogue, *, cache_s: float) -> None:
+    def __init__(
+        self,
+        redis: Client,
+        catalogue: Catalogue,
+        *,
+        cache_s: float,
+        signer: SigningKey | None = None,
+    ) -> None:
+        self._signer = signer
         self.redis = redis
         self.catalogue = catalogue
         self.models = Collection(redis, "models", ModelRecord)
@@ -118,11 +131,29 @@ class ModelRegistry:
 
     def add(self, pipe: Pipeline, record: ModelRecord) -> None:
         """Add the commands that register an adapter to a transaction."""
+        record = self.signed(record)
         pipe.hset(_OWNERS, record.id, record.project_id)
         self.models.add(pipe, record)
         invalidation.publish(
             pipe, invalidation.InvalidationKind.MODEL, record.project_id, record.id
         )
+
+    def signed(self, record: ModelRecord) -> ModelRecord:
+        """Return the record of an adapter with its signature, if this process signs."""
+        if self._signer is None:
+            return record
+        signature = sign(self._signer, record.id, record.base_model, record.digest)
+        return record.model_copy(update={"signature": signature})
+
+    async def sign_all(self) -> AsyncIterator[str]:
+        """Sign the adapters that have no signature, and yield their names."""
+        owners = await reply(self.redis.hgetall(_OWNERS))
+        for name, owner in sorted((text(n), text(o)) for n, o in owners.items()):
+            record = await self.get(owner, name)
+            if record is not None and record.signature is None:
+                with contextlib.suppress(Missing):  # deleted meanwhile
+                    await self.models.update(owner, name, self.signed)
+                    yield name
 
     async def register(self, record: ModelRecord, rank: int | None = None) -> None:
         """Register an adapter. Registering the same record again is not an error.
@@ -284,6 +315,7 @@ def _of_draft(name: str, draft: drafts.Draft) -> ServableModel:
         kind=ModelKind.ADAPTER,
         artifact=draft.artifact,
         digest=draft.digest,
+        signature=draft.signature,
     )
 
 
@@ -294,4 +326,5 @@ def _servable(record: ModelRecord) -> ServableModel:
         kind=ModelKind.ADAPTER,
         artifact=record.artifact,
         digest=record.digest,
+        signature=record.signature,
     )

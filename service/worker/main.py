@@ -68,6 +68,7 @@ from service.jobs.tracking.tracker import Tracker
 from service.jobs.warm_up import WarmUps, request_warm_up
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
+from service.models.signatures import signer
 from service.projects.quota import storage_quotas
 from service.projects.records import Projects
 from service.usage.meter import Meter
@@ -124,7 +125,9 @@ class WorkerProcess:
         )
         leases = Leases(self._redis, settings.worker_name, lease_s=settings.lease_s)
         jobs, files = Jobs(self._redis), Files(self._redis, storage)
-        registry = ModelRegistry(self._redis, catalogue, cache_s=0)
+        registry = ModelRegistry(
+            self._redis, catalogue, cache_s=0, signer=signer(settings.signing_key_file)
+        )
         self._check_file = CheckFile(files, leases, settings)
         self._curate = Curate(
             files,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from service import __version__
+from service.cli.app import app
+from service.core.signing import SigningKey
 from service.standalone.layout import DataLayout
 from tests.datasets.encoders import static_encoder
 from tests.models.folders import model_folder
@@ -227,3 +231,20 @@ def test_files_are_checked_as_uploads_are_without_a_service(tmp_path):
     assert run("files", "check", str(few), FINETUNED_MIN_EXAMPLES="1").returncode == 0
     unread = run("files", "check", str(good), "--options", '{"sheet": 1}')
     assert (unread.returncode, "--options" in unread.stderr) == (2, True)
+
+
+def test_models_are_signed_with_the_key_of_the_settings(redis_url: str, tmp_path: Path):
+    key = tmp_path / "signing.pem"
+    key.write_bytes(SigningKey.generate().pem)
+    env = {
+        "FINETUNED_REDIS_URL": redis_url,
+        "FINETUNED_MODELS_FILE": str(tmp_path / "models.yaml"),
+    }
+    refused = CliRunner().invoke(app, ["models", "sign"], env=env)
+    assert refused.exit_code == 1
+    assert "no key to sign with: set FINETUNED_SIGNING_KEY_FILE" in refused.output
+    done = CliRunner().invoke(
+        app, ["models", "sign"], env=env | {"FINETUNED_SIGNING_KEY_FILE": str(key)}
+    )
+    assert done.exit_code == 0, done.output
+    assert re.match(r"signed \d+ models with the key [0-9a-f]{16}", done.output)

@@ -14,12 +14,14 @@ from pathlib import Path
 from service.core import metrics
 from service.core.records import Unreadable
 from service.core.redis import REDIS_ERRORS, why
+from service.core.signing import PublicKey
 from service.core.storage import StorageCorrupt, StorageError
 from service.inference.engine.adapter_cache import AdapterCache
 from service.models import drafts
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.records import NAME
 from service.models.registry import ModelRegistry, ServableModel
+from service.models.signatures import fault
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,9 @@ class Adapters:
         base_model: str,
         base_path: Path,
         max_rank: int,
+        key: PublicKey | None = None,
     ) -> None:
+        self._key = key
         self.registry = registry
         self._cache = cache
         self._base_model = base_model
@@ -139,6 +143,7 @@ class Adapters:
         self._raise_if_broken(model.name)
         assert model.artifact is not None  # ensured by _look_up
         assert model.digest is not None
+        self._check_signature(model, model.digest)
         async with AsyncExitStack() as stack:
             try:
                 path = await stack.enter_async_context(
@@ -151,6 +156,14 @@ class Adapters:
                 raise AdapterUnavailable("the adapter cannot be fetched from storage") from e
             await self._check(known, path)
             yield path
+
+    def _check_signature(self, model: ServableModel, digest: str) -> None:
+        if self._key is None:
+            return
+        wrong = fault(self._key, model.name, model.base_model, digest, model.signature)
+        if wrong is not None:
+            self._known.pop(model.name, None)  # it may be signed by the next request
+            raise self._as_broken(model.name, wrong)
 
     async def _check(self, known: _Known, path: Path) -> None:
         if known.checked:

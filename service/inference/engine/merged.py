@@ -29,6 +29,7 @@ from service.inference.engine.sizing import RANKS
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.registry import ModelRegistry, ServableModel
+from service.models.signatures import fault, verifier
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,11 @@ async def prepare(settings: Settings, entry: BaseModelEntry, name: str, home: Pa
             f"there is no model '{name}': it was deleted, or never trained here. Remove it with "
             "'finetuned-server models unmerge'"
         )
+    key = verifier(settings.adapter_key_file)
+    if key is not None and (
+        wrong := fault(key, name, model.base_model, model.digest, model.signature)
+    ):
+        raise MergeFailed(f"'{name}' cannot be served: {wrong}")
     expected = _Note(name, model.digest, str(entry.path))
     if note != expected:
         await asyncio.to_thread(discard, home)

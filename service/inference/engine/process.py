@@ -35,6 +35,7 @@ from service.inference.engine.model_changes import ModelChanges
 from service.inference.engine.sleep import Sleeper
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
+from service.models.signatures import verifier
 
 MODEL_VARIABLE = "FINETUNED_ENGINE_MODEL"
 """ID of the base model, or name of the merged model, that this engine serves."""
@@ -73,6 +74,7 @@ def adapters() -> Adapters:
         base_model=os.environ[MODEL_VARIABLE],
         base_path=Path(os.environ.get(LAYOUT_PATH_VARIABLE) or os.environ[MODEL_PATH_VARIABLE]),
         max_rank=settings.lora_rank_limit,
+        key=verifier(settings.adapter_key_file),
     )
 
 

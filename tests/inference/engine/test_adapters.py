@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 
 from service.core.redis import connect
+from service.core.signing import SigningKey
 from service.core.storage import Storage
 from service.inference.engine.adapter_cache import AdapterCache
 from service.inference.engine.adapters import AdapterBroken, Adapters, AdapterUnavailable
+from service.models.records import ModelRecord
 
 BASE = "tiny-base"
 NAME = f"ft:{BASE}:acme:tone:abc123"
@@ -43,10 +46,10 @@ def make_adapters(registry, storage, tmp_path):
     (base / "config.json").write_text("{}")
     (base / "model.safetensors").write_bytes(safetensors({f"{LAYER}.weight": (12, 6)}))
 
-    def make() -> Adapters:
+    def make(**options: Any) -> Adapters:
         fetch = storage.get_folder
         cache = AdapterCache(tmp_path / "cache", 1_000_000, fetch, keep_after_use_s=0)
-        return Adapters(registry, cache, base_model=BASE, base_path=base, max_rank=8)
+        return Adapters(registry, cache, base_model=BASE, base_path=base, max_rank=8, **options)
 
     return make
 
@@ -84,6 +87,43 @@ async def held(adapters: Adapters, name=NAME):
 async def test_a_registered_one_is_here(adapters, put):
     await put()
     assert await held(adapters) == ["adapter_config.json", "adapter_model.safetensors"]
+
+
+async def test_with_a_key_only_signed_ones_are_loaded(make_adapters, put, registry):
+    """Whoever can write records, but has no key of a worker, cannot make an engine load others."""
+    ours, theirs = SigningKey.generate(), SigningKey.generate()
+    adapters = make_adapters(key=ours.public)
+    await put()
+    with pytest.raises(AdapterBroken, match="no signature: run 'finetuned-server models sign'"):
+        await held(adapters)
+    for key, loads in ((theirs, False), (ours, True)):
+        adapters = make_adapters(key=ours.public)
+        registry._signer = key
+        await registry.models.update("proj_acme", NAME, registry.signed)
+        if loads:
+            assert await held(adapters)
+        else:
+            with pytest.raises(AdapterBroken, match="not one of this installation's key"):
+                await held(adapters)
+    # The signature holds for one name and one digest only.
+    await put("ft:tiny-base:acme:other:abc124")
+    signature = (await registry.get("proj_acme", NAME)).signature
+
+    def forged(record: ModelRecord) -> ModelRecord:
+        return record.model_copy(update={"signature": signature})
+
+    await registry.models.update("proj_acme", "ft:tiny-base:acme:other:abc124", forged)
+    with pytest.raises(AdapterBroken, match="not one of this"):
+        await held(make_adapters(key=ours.public), "ft:tiny-base:acme:other:abc124")
+
+
+async def test_all_models_of_before_are_signed_at_once(make_adapters, put, registry, tmp_path):
+    key = SigningKey.generate()
+    await put()
+    registry._signer = key
+    assert [name async for name in registry.sign_all()] == [NAME]
+    assert [name async for name in registry.sign_all()] == []
+    assert await held(make_adapters(key=key.public))
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ from pathlib import Path
 from service.core import ids
 from service.core.leftovers import Leftovers
 from service.core.redis import REDIS_ERRORS, Client
+from service.core.signing import SigningKey
 from service.core.storage import Storage, StorageError
 from service.jobs.records import JobRecord, Jobs, Status
 from service.models import drafts
+from service.models.signatures import sign
 
 _CLOSE_S = 10.0
 _FILES = frozenset({"adapter_config.json", "adapter_model.safetensors"})
@@ -25,8 +27,11 @@ _FILES = frozenset({"adapter_config.json", "adapter_model.safetensors"})
 class Policy:
     """The adapter that an attempt samples from at present."""
 
-    def __init__(self, job: JobRecord, redis: Client, storage: Storage) -> None:
+    def __init__(
+        self, job: JobRecord, redis: Client, storage: Storage, signer: SigningKey | None = None
+    ) -> None:
         self._job = job
+        self._signer = signer
         self._redis = redis
         self._storage = storage
         self._leftovers = leftovers(redis)
@@ -48,7 +53,10 @@ class Policy:
         self._name = name
         artifact = f"{self._folder}/{self._number}/adapter"
         manifest = await self._storage.put_folder(artifact, adapter, only=_FILES.__contains__)
-        draft = drafts.Draft(self._job.model, artifact, manifest.digest)
+        signature = None
+        if self._signer is not None:
+            signature = sign(self._signer, name, self._job.model, manifest.digest)
+        draft = drafts.Draft(self._job.model, artifact, manifest.digest, signature)
         await drafts.put(self._redis, name, draft)
         return name
 

@@ -21,6 +21,7 @@ from service.jobs.attempt.reinforcement.rows import Rows
 from service.jobs.attempt.reinforcement.sampling import EngineSampler
 from service.jobs.graders import parse_grader
 from service.jobs.records import JobRecord
+from service.models.signatures import signer
 from service.training.contract.protocol import Purpose
 
 
@@ -59,5 +60,6 @@ def rounds_of(
     rewards = Rewards(
         parse_grader(job.grader), Rows(files), lambda: GraderTools(RunJudge(calls), sandbox)
     )
-    means = Means(Policy(job, redis, storage), sampler if samples_on_engine else None, rewards)
+    policy = Policy(job, redis, storage, signer(settings.signing_key_file))
+    means = Means(policy, sampler if samples_on_engine else None, rewards)
     return Rounds(means, sandbox, warn=report, fail=ledger.fail)
