@@ -297,6 +297,20 @@ def test_only_what_goes_through_at_once_counts(shape):
     assert warm.adapter == 2 * cold.adapter
 
 
+def test_all_answers_to_a_prompt_count(shape):
+    group = {"beta": 0.0, "group_size": 8, "max_completion_tokens": 64}
+    whole = estimated(shape, "reinforcement", batch_size=1, tokens_at_once=10**6, **group)
+    assert whole == estimated(shape, batch_size=8, tokens_at_once=10**6)
+    # They need not go through the model together.
+    alone = estimated(shape, "reinforcement", batch_size=1, tokens_at_once=1, **group)
+    assert alone == estimated(shape, batch_size=1, tokens_at_once=1)
+    warm = [
+        estimated(shape, "reinforcement", warm_start="ft:tiny", **group | {"beta": beta}).adapter
+        for beta in (0.0, 0.1)
+    ]
+    assert warm == [whole.adapter, 2 * whole.adapter]
+
+
 def test_kto_counts_the_pass_over_mismatches(shape):
     # With gradient checkpointing, little is kept, and the pass without gradient takes more: a
     # mismatch may be twice as long as the longest row.

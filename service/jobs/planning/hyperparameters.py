@@ -74,6 +74,13 @@ def resolve(requested: Requested, *, method: MethodName, data: Data, base: Base)
     found["max_seq_length"], reason = _length(requested, data, base, METHODS[method])
     if reason:
         why.append(reason)
+    if answer_tokens(requested) >= found["max_seq_length"]:
+        found["max_completion_tokens"] = found["max_seq_length"] // 2
+        why.append(
+            f"max_completion_tokens {answer_tokens(requested):,} → "
+            f"{found['max_completion_tokens']:,}: prompt and answer share "
+            f"{found['max_seq_length']:,} tokens"
+        )
     if requested.learning_rate_multiplier == "auto":
         found["learning_rate_multiplier"] = 1.0
     if requested.learning_rate == "auto":
@@ -96,11 +103,12 @@ def _length(
     if requested.max_seq_length != "auto":
         return min(base.context_length, requested.max_seq_length), None
     if data.longest is None:
-        length = min(base.context_length, _UNMEASURED_LENGTH)
+        length = min(base.context_length, _UNMEASURED_LENGTH + answer_tokens(requested))
         return length, f"max_seq_length auto → {length}: the rows could not be measured"
     needed = data.longest + _TEMPLATE_TOKENS + answer_tokens(requested)
     needed = -(-needed // _LENGTH_STEP) * _LENGTH_STEP
     most = _MAX_AUTO_TEXT_LENGTH if method.cuts_rows else _MAX_AUTO_LENGTH
+    most += answer_tokens(requested)
     length = min(base.context_length, most, needed)
     happens = "cut into several samples" if method.cuts_rows else "truncated"
     happens = "dropped" if method.samples_answers else happens

@@ -105,6 +105,16 @@ class SupervisedHyperparameters(StandardHyperparameters[A], Generic[A]):
         """Whether the validation loss decides when the run ends or which adapter it returns."""
         return self.early_stopping is not None or self.keep_best
 
+    @property
+    def answers_per_row(self) -> int:
+        """Number of samples that a row becomes, which differ by their answers."""
+        return 1
+
+    @property
+    def longest_answer(self) -> int:
+        """Maximum length in tokens of a sampled answer; 0 if the answers are in the rows."""
+        return 0
+
 
 class DpoHyperparameters(SupervisedHyperparameters[A], Generic[A]):
     """DPO hyperparameters: the supervised ones plus `beta`."""
@@ -187,6 +197,14 @@ class ReinforcementHyperparameters(SupervisedHyperparameters[A], Generic[A]):
         description="If true, the fine-tuned model is the checkpoint with the highest mean reward "
         "of the validation rows instead of the last one.",
     )
+
+    @property
+    def answers_per_row(self) -> int:
+        return self.group_size
+
+    @property
+    def longest_answer(self) -> int:
+        return self.max_completion_tokens
 
 
 Requested: TypeAlias = (

@@ -20,11 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from service.training.contract.hyperparameters import (
-    RESOLVED,
-    ReinforcementHyperparameters,
-    Resolved,
-)
+from service.training.contract.hyperparameters import RESOLVED, Resolved
 from service.training.contract.lora import check_modules
 from service.training.contract.methods import BY_SPEC_NAME, SpecMethod, TrainingMethod
 from service.training.contract.mixture import MixedRows
@@ -186,12 +182,9 @@ class TrainSpec(BaseModel):
             raise ValueError(
                 'sampling "trainer" generates on one GPU: set gpus to 1 or sampling to "engine"'
             )
-        if (
-            isinstance(chosen, ReinforcementHyperparameters)
-            and chosen.max_completion_tokens >= chosen.max_seq_length
-        ):
+        if chosen.longest_answer >= chosen.max_seq_length:
             raise ValueError(
-                f"answers of {chosen.max_completion_tokens} tokens leave no room for a prompt "
+                f"answers of {chosen.longest_answer} tokens leave no room for a prompt "
                 f"within {chosen.max_seq_length}: set max_completion_tokens lower than "
                 "max_seq_length"
             )
@@ -215,10 +208,7 @@ class TrainSpec(BaseModel):
     @property
     def longest_answer(self) -> int:
         """Maximum length in tokens of a sampled answer; 0 if answers are in the rows."""
-        chosen = self.hyperparameters
-        if isinstance(chosen, ReinforcementHyperparameters):
-            return chosen.max_completion_tokens
-        return 0
+        return self.hyperparameters.longest_answer
 
     @property
     def selects(self) -> bool:

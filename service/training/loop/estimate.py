@@ -12,7 +12,11 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from service.training.contract.hyperparameters import Quantization, Resolved
+from service.training.contract.hyperparameters import (
+    Quantization,
+    ReinforcementHyperparameters,
+    Resolved,
+)
 from service.training.contract.methods import METHODS, MethodName, TrainingMethod
 from service.training.contract.precision import Dtype
 from service.training.contract.spec import Sharding
@@ -81,7 +85,8 @@ class RunEstimate:
 def estimate_run(chosen: Resolved, *, rows: int, tokens: int) -> RunEstimate:
     """Estimate the steps and tokens of a run.
 
-    `rows` and `tokens` describe the training file (for preferences, including both answers).
+    `rows` and `tokens` describe the training file (for preferences, including both answers, and for
+    prompts, including all sampled ones).
     """
     share = chosen.validation_share
     aside = max(1, round(rows * share)) if share else 0
@@ -108,11 +113,11 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """Estimate the memory of a run whose batches are as full as these numbers allow.
 
-    `longest` is the length in tokens of the longest row that the model sees. With several `gpus`,
-    this is the memory of each.
+    `longest` is the length in tokens of the longest row that the model sees, with a sampled answer
+    if there is one. With several `gpus`, this is the memory of each.
     """
     shards = gpus if sharding == "fsdp" else 1
-    share = math.ceil(chosen.batch_size / gpus)
+    share = _share(chosen, gpus)
     width = _width(dtype)
     lora, packing, kind = chosen.lora.settled(), chosen.packing is True, METHODS[method]
     layers = shape.adapted(lora.target_modules)
@@ -142,7 +147,10 @@ def estimate_memory(
         # one: one layer's activations, with its input and its output.
         scored = max(positions, 2 * longest)
         activations = max(activations, scored * (2 * shape.hidden * width + kept))
-    copies = 2 if kind.needs_reference and chosen.warm_start is not None else 1
+    compares = kind.needs_reference
+    if isinstance(chosen, ReinforcementHyperparameters):
+        compares = chosen.beta > 0
+    copies = 2 if compares and chosen.warm_start is not None else 1
     return MemoryEstimate(
         weights=round(_weight_bytes(shape, chosen.quantization, width, shards)),
         adapter=copies * parameters * _FP32,
@@ -196,7 +204,7 @@ def host_bytes(
 ) -> int:
     """Bytes of the host's memory that the inputs of layers take, for all processes of a run."""
     joined = chosen.packing is True and dtype == "bfloat16"
-    share = math.ceil(chosen.batch_size / gpus)
+    share = _share(chosen, gpus)
     positions = _positions(METHODS[method], share, tokens_at_once, longest, joined=joined)
     one = positions * shape.hidden * _width(dtype)
     # torch rounds the size of pinned memory up to a power of two.
@@ -208,6 +216,11 @@ def loaded_bytes(shape: ModelShape, quantization: Quantization, dtype: Dtype = "
     width = _width(dtype)
     whole = _weight_bytes(shape, quantization, width, shards=1)
     return round(whole - _dequantized_bytes(shape, quantization, width))
+
+
+def _share(chosen: Resolved, gpus: int) -> int:
+    """Number of samples of a batch on each of the GPUs."""
+    return math.ceil(chosen.batch_size * chosen.answers_per_row / gpus)
 
 
 def _width(dtype: Dtype) -> int:

@@ -46,6 +46,15 @@ def test_nothing_stays_auto_but_what_the_trainer_decides():
     assert chosen.lora.alpha == 2 * chosen.lora.r
 
 
+def test_an_answer_that_takes_the_whole_context_is_shortened():
+    found = resolve({"max_completion_tokens": 900}, method="reinforcement", context_length=512)
+    assert (found.chosen.max_seq_length, found.chosen.longest_answer) == (512, 256)
+    assert any(why.startswith("max_completion_tokens 900 → 256") for why in found.reasons)
+    found = resolve({"max_completion_tokens": 900}, method="reinforcement", context_length=9999)
+    assert found.chosen.longest_answer == 900
+    assert found.chosen.max_seq_length == 1280
+
+
 def test_what_is_asked_is_kept_and_needs_no_reason():
     asked = {
         "batch_size": 3,
