@@ -33,7 +33,16 @@ from service.evaluation.comparison import BASE, PROMPT, TUNED, Comparison, Metri
 from service.evaluation.results import ConditionResult, GateResult
 from service.evaluation.statistics.pairs import paired, scores_of
 
-METRICS: Final = ("chrf", "exact", "label", "json", "json_schema", "tool_call", "language")
+METRICS: Final = (
+    "chrf",
+    "exact",
+    "label",
+    "json",
+    "json_schema",
+    "tool_call",
+    "language",
+    "reward",
+)
 GAIN: Final = "gain"
 PARITY: Final = "parity"
 COUNTED: Final = (GAIN, "forgetting", "memorized", "wrong_language")

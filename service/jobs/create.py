@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
 from service.core import ids, tracing
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.core.redis import Client
 from service.files.records import FileRecord, Files, Purpose
+from service.jobs import graders
 from service.jobs.planning.hyperparameters import Base, Data, resolve
 from service.jobs.planning.machines import planned, shape_of, trainers
 from service.jobs.planning.memory_plan import Training
@@ -75,13 +77,16 @@ async def checked(
     """Validate the request body and build its job, unsaved. Raises BadRequest or NotFound."""
     entry = await base_model(body.model, caller, registry)
     _check_trainable(body, entry)
-    for param in ("training_file", "validation_file"):
-        if (file_id := getattr(body, param)) is not None:
-            await usable_file(file_id, param, caller, files)
+    training = await usable_file(body.training_file, "training_file", caller, files)
+    if body.validation_file is not None:
+        await usable_file(body.validation_file, "validation_file", caller, files)
     for place, mixed in enumerate(body.mixed_files or ()):
         await usable_file(mixed.file, f"mixed_files.{place}.file", caller, files)
     _check_numbers(body, entry, max_lora_rank)
     await _check_warm_start(body, caller, registry)
+    grader = await _checked_grader(body, entry, caller, registry)
+    if grader is not None:
+        await graders.check_rows(graders.parse_grader(grader), files.storage, training)
     hyperparameters = requested_hyperparameters(body)
     _check_gate(body, hyperparameters)
     job_id = ids.new(ids.JOB)
@@ -102,6 +107,7 @@ async def checked(
         priority=body.priority,
         key_id=caller.key_id,
         method=body.method_name,
+        grader=grader,
         hyperparameters=hyperparameters,
         gate=body.gate or {},
         mlflow_run=requested_run(body.integrations or (), job_id, mlflow_uris),
@@ -183,7 +189,7 @@ def requested_hyperparameters(body: CreateJob) -> Requested:
 
 
 def _check_gate(body: CreateJob, hyperparameters: Requested) -> None:
-    if body.gate and not METHODS[body.method_name].has_answers:
+    if body.gate and not METHODS[body.method_name].is_evaluated:
         raise BadRequest(
             "A gate applies to the evaluation of the job, which compares answers; a training on "
             "texts has none. Give an eval to compare the models, or omit the gate.",
@@ -197,6 +203,27 @@ def _check_gate(body: CreateJob, hyperparameters: Requested) -> None:
             param="gate",
             code="invalid_value",
         )
+
+
+async def _checked_grader(
+    body: CreateJob, entry: BaseModelEntry, caller: Principal, registry: ModelRegistry
+) -> dict[str, Any] | None:
+    """Check what the method reinforcement needs, and return its grader as records have it."""
+    options = None if body.method is None else body.method.reinforcement
+    if options is None:
+        return None
+    most = options.hyperparameters.max_completion_tokens
+    length = options.hyperparameters.max_seq_length
+    if most >= (entry.context_length if length == "auto" else length):
+        raise BadRequest(
+            f"Answers of up to {most} tokens leave no room for a prompt: set max_completion_tokens "
+            f"lower than max_seq_length and than {entry.context_length}, the context length of "
+            f"{entry.id}.",
+            param=f"{_place(body)}.max_completion_tokens",
+            code="invalid_value",
+        )
+    await graders.check_grader(options.grader, caller.project_id, registry)
+    return options.grader.model_dump(mode="json", exclude_none=True)
 
 
 async def _check_warm_start(body: CreateJob, caller: Principal, registry: ModelRegistry) -> None:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import Storage
-from service.files.records import FileRecord
+from service.files.records import FileRecord, FileStatus
 from service.grading.check import check, judges, templates
 from service.grading.errors import GraderInvalid, ItemFailed
 from service.grading.schemas import Grader, MultiGrader
@@ -70,6 +70,15 @@ async def check_grader(grader: Grader, project_id: str, registry: ModelRegistry)
                 param=param,
                 code="model_not_found",
             )
+
+
+async def check_rows(grader: Grader, storage: Storage, file: FileRecord) -> None:
+    """Check a grader against the rows of a training file, if they are known. Raises BadRequest."""
+    if file.row_format != "reinforcement" or file.status is not FileStatus.PROCESSED:
+        return  # the preparation of the job looks at it
+    for misfit in await misfits_of(grader, storage, file):
+        if misfit.is_everywhere:
+            raise BadRequest(str(misfit), param=misfit.param, code="invalid_grader")
 
 
 async def misfits_of(grader: Grader, storage: Storage, file: FileRecord) -> list[Misfit]:

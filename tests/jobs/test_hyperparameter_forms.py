@@ -43,7 +43,22 @@ VALUES = {
     "beta": 0.9,
     "desirable_weight": 1.5,
     "undesirable_weight": 2.5,
+    "eval_interval": 3,
+    "eval_samples": 5,
+    "group_size": 6,
+    "temperature": 0.9,
+    "max_completion_tokens": 33,
 }
+
+GRADER = {
+    "type": "string_check",
+    "name": "right",
+    "operation": "eq",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.answer}}",
+}
+# What a method needs besides hyperparameters.
+GIVEN = {"reinforcement": {"grader": GRADER}}
 
 
 def record(method: str, **fields) -> JobRecord:
@@ -67,7 +82,7 @@ def record(method: str, **fields) -> JobRecord:
 @pytest.mark.parametrize("method", HYPERPARAMETERS)
 def test_every_value_of_a_request_reaches_the_trainer(method, tmp_path):
     values = {name: VALUES[name] for name in RESOLVED[method].model_fields}
-    options = {"type": method, method: {"hyperparameters": values}}
+    options = {"type": method, method: {**GIVEN.get(method, {}), "hyperparameters": values}}
     body = CreateJob.model_validate({"model": "m", "training_file": "file-a", "method": options})
     job = record(method, hyperparameters=requested_hyperparameters(body))
     job = JobRecord.model_validate_json(job.model_dump_json())

@@ -11,6 +11,7 @@ from service.jobs.schemas.methods import HYPERPARAMETERS, Method
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED
 from service.training.contract.methods import BY_SPEC_NAME, METHODS, MethodName, SpecMethod
 from tests.cached import ROOT
+from tests.jobs.test_hyperparameter_forms import GIVEN
 from tests.lazy import Lazy
 from tests.training.specs import spec_of
 
@@ -25,14 +26,18 @@ def test_every_name_has_an_entry():
 @pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_an_entry_has_a_schema_a_row_format_and_a_place_in_the_docs(name):
     entry = METHODS[name]
-    asked = Method.model_validate({"type": name, name: {"hyperparameters": {"n_epochs": 7}}}).asked
+    given = GIVEN.get(name, {})
+    body = {"type": name, name: {**given, "hyperparameters": {"n_epochs": 7}}}
+    asked = Method.model_validate(body).asked
     assert type(asked) is HYPERPARAMETERS[name]
     assert asked.n_epochs == 7
-    assert type(Method(type=name).asked) is HYPERPARAMETERS[name]
+    least = {"type": name, **({name: given} if given else {})}
+    assert type(Method.model_validate(least).asked) is HYPERPARAMETERS[name]
     assert ("beta" in HYPERPARAMETERS[name].model_fields) == (entry.beta is not None)
     # All forms are of one declaration.
+    offered = [n for n, f in HYPERPARAMETERS[name].model_fields.items() if not f.exclude]
     for form in (REQUESTED[name], RESOLVED[name]):
-        assert list(form.model_fields) == list(HYPERPARAMETERS[name].model_fields)
+        assert list(form.model_fields) == offered
     assert entry.row_format in get_args(RowFormat)
     assert f"| `{name}` |" in (ROOT / "docs/training.md").read_text("utf-8")
     assert entry.description.endswith(".")
@@ -48,7 +53,9 @@ def test_an_entry_has_a_trainer(name):
 
 @pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_options_of_another_method_are_refused(name):
-    others: dict[str, Any] = {other: {} for other in HYPERPARAMETERS if other != name}
+    others: dict[str, Any] = {
+        other: GIVEN.get(other, {}) for other in HYPERPARAMETERS if other != name
+    }
     with pytest.raises(ValueError, match=f"the type is '{name}'"):
         Method.model_validate({"type": name, **others})
 

@@ -69,7 +69,7 @@ DIFFERS: Final = {
     "fine_tuning.jobs.cancel": "",
     "fine_tuning.jobs.checkpoints.list": "",
     "fine_tuning.jobs.create": (
-        "methods `supervised`, `dpo`, `kto` and `pretraining`; `reinforcement` is refused; more "
+        "methods `supervised`, `dpo`, `reinforcement`, `kto` and `pretraining`; more "
         "hyperparameters"
     ),
     "fine_tuning.jobs.list": "includes jobs of the methods that OpenAI does not have",

@@ -7870,16 +7870,16 @@ export interface components {
         };
         /**
          * Method
-         * @description Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers, or
-         *     continued pre-training on texts.
+         * @description Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers,
+         *     continued pre-training on texts, or reinforcement on prompts, by a grader.
          */
         Method: {
             /**
              * Type
-             * @description Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on labeled answers), or `pretraining` (on texts).
+             * @description Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on labeled answers), `pretraining` (on texts), or `reinforcement` (on prompts, by a grader).
              * @enum {string}
              */
-            type: "supervised" | "dpo" | "kto" | "pretraining";
+            type: "supervised" | "dpo" | "kto" | "pretraining" | "reinforcement";
             /** @description Options for the `supervised` method. */
             supervised?: components["schemas"]["SupervisedMethod"] | null;
             /** @description Options for the `dpo` method. */
@@ -7888,6 +7888,8 @@ export interface components {
             kto?: components["schemas"]["KtoMethod"] | null;
             /** @description Options for the `pretraining` method. */
             pretraining?: components["schemas"]["PretrainingMethod"] | null;
+            /** @description Options for the `reinforcement` method, which needs them. */
+            reinforcement?: components["schemas"]["ReinforcementMethod"] | null;
         };
         /**
          * MixedFile
@@ -8948,6 +8950,162 @@ export interface components {
          */
         Recommendation: "train" | "prompt" | "retrieval" | "collect" | "fix_data";
         /**
+         * ReinforcementHyperparameters
+         * @description Hyperparameters of reinforcement fine-tuning: OpenAI's, and those of sampling.
+         */
+        ReinforcementHyperparameters: {
+            /**
+             * Batch Size
+             * @description Number of prompts per training step. Each is answered `group_size` times.
+             * @default auto
+             */
+            batch_size?: number | "auto";
+            /**
+             * Learning Rate Multiplier
+             * @description Multiplier for the default learning rate of the model.
+             * @default auto
+             */
+            learning_rate_multiplier?: number | "auto";
+            /**
+             * N Epochs
+             * @description Number of passes over the training data.
+             * @default auto
+             */
+            n_epochs?: number | "auto";
+            /**
+             * Learning Rate
+             * @description Learning rate, up to 1. Overrides `learning_rate_multiplier`.
+             * @default auto
+             */
+            learning_rate?: number | "auto";
+            /**
+             * @default {
+             *       "r": "auto",
+             *       "alpha": "auto",
+             *       "dropout": 0
+             *     }
+             */
+            lora?: components["schemas"]["LoraOptions"];
+            /**
+             * Quantization
+             * @description Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
+             * @default nf4
+             * @enum {string}
+             */
+            quantization?: "nf4" | "none";
+            /**
+             * Max Seq Length
+             * @description Maximum length of a prompt and its answer in tokens. Prompts that leave no room for `max_completion_tokens` are dropped.
+             * @default auto
+             */
+            max_seq_length?: number | "auto";
+            /**
+             * Packing
+             * @description Whether to pack several rows into one sequence.
+             * @default auto
+             */
+            packing?: boolean | "auto";
+            /**
+             * Warm Start
+             * @description Fine-tuned model whose adapter weights training starts from. It must have the same base model.
+             */
+            warm_start?: string | null;
+            /**
+             * Validation Share
+             * @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
+             */
+            validation_share?: number | null;
+            /** @description Early-stopping rule: training ends when the mean reward of the validation rows stops rising. Disabled if omitted. */
+            early_stopping?: components["schemas"]["EarlyStopping"] | null;
+            /**
+             * Keep Best
+             * @description If true, the fine-tuned model is the checkpoint with the highest mean reward of the validation rows instead of the last one.
+             * @default false
+             */
+            keep_best?: boolean;
+            /**
+             * Eval Interval
+             * @description Number of training steps between evaluations. `auto` evaluates at each checkpoint.
+             * @default auto
+             */
+            eval_interval?: number | "auto";
+            /**
+             * Eval Samples
+             * @description Number of validation rows that each evaluation answers, once each. `auto` is 64, or all rows if there are fewer.
+             * @default auto
+             */
+            eval_samples?: number | "auto";
+            /**
+             * Group Size
+             * @description Number of answers to each prompt, which are compared with each other.
+             * @default 8
+             */
+            group_size?: number;
+            /**
+             * Temperature
+             * @description Sampling temperature of the answers. Answers must differ, so that the better ones can be told from the others.
+             * @default 1
+             */
+            temperature?: number;
+            /**
+             * Max Completion Tokens
+             * @description Maximum length of an answer in tokens.
+             * @default 512
+             */
+            max_completion_tokens?: number;
+            /**
+             * Beta
+             * @description Weight of the divergence from the reference model in the loss. Higher values keep the model closer to it. `auto` is 0, which needs no reference.
+             * @default auto
+             */
+            beta?: number | "auto";
+            /**
+             * Compute Multiplier
+             * @description Multiplier of OpenAI's API: `auto` or 1. Set `group_size` instead.
+             */
+            compute_multiplier?: number | "auto" | null;
+            /**
+             * Reasoning Effort
+             * @description Reasoning effort of OpenAI's API: `default`. The base model's chat template decides how its answers begin.
+             */
+            reasoning_effort?: ("default" | "low" | "medium" | "high") | null;
+        };
+        /**
+         * ReinforcementMethod
+         * @description Options of reinforcement fine-tuning.
+         */
+        ReinforcementMethod: {
+            /**
+             * Grader
+             * @description Grader that scores the answers of the model. Higher scores are learned. `item` is the row without its messages and tools, and `sample` is the answer. OpenAI's types are `string_check`, `text_similarity`, `score_model`, `python` and `multi`.
+             */
+            grader: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
+            /**
+             * @default {
+             *       "batch_size": "auto",
+             *       "learning_rate_multiplier": "auto",
+             *       "n_epochs": "auto",
+             *       "learning_rate": "auto",
+             *       "lora": {
+             *         "alpha": "auto",
+             *         "dropout": 0,
+             *         "r": "auto"
+             *       },
+             *       "quantization": "nf4",
+             *       "max_seq_length": "auto",
+             *       "packing": "auto",
+             *       "keep_best": false,
+             *       "eval_interval": "auto",
+             *       "eval_samples": "auto",
+             *       "group_size": 8,
+             *       "temperature": 1,
+             *       "max_completion_tokens": 512,
+             *       "beta": "auto"
+             *     }
+             */
+            hyperparameters?: components["schemas"]["ReinforcementHyperparameters"];
+        };
+        /**
          * ReportPending
          * @description A report in progress. Retry after `retry-after` seconds.
          */
@@ -9583,7 +9741,7 @@ export interface components {
              * @description Training method.
              * @enum {string}
              */
-            method: "supervised" | "dpo" | "kto" | "pretraining";
+            method: "supervised" | "dpo" | "kto" | "pretraining" | "reinforcement";
             /**
              * Training File
              * @description ID of the training file.

@@ -214,7 +214,7 @@ class Ledger:
         job = self.job
         if job.validation_file is None and job.hyperparameters.validation_share is None:
             return
-        if not METHODS[job.method].has_answers:  # which an evaluation would compare
+        if not METHODS[job.method].is_evaluated:
             return
         self._evaluation = JobEvaluation(
             id=job.id,

@@ -64,13 +64,15 @@ class Columns:
         engine: EvaluationEngine,
         storage: Storage,
         progress: Progress,
+        max_tokens: int | None = None,
     ) -> None:
+        """`max_tokens` is the limit of an answer. By default, the rows' own answers set it."""
         self._evaluation = evaluation
         self._rows = rows
         self._engine = engine
         self._storage = storage
         self._progress = progress
-        self.max_tokens = answer_limit(rows)
+        self.max_tokens = answer_limit(rows) if max_tokens is None else max_tokens
 
     async def answers(
         self, name: str, model: str, prompts: Sequence[Sequence[Message]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 
 from service.core import ids
@@ -23,11 +24,33 @@ class FileGone(Exception):
         self.file_id = file_id
 
 
+@dataclass(frozen=True)
+class JobFiles:
+    """The rows of a job on disk: those of all training files together, and the validation rows."""
+
+    training: Path | None
+    mixture: tuple[MixedRows, ...]
+    validation: Path | None
+
+
 async def fetch_data(job: JobRecord, files: Files, folder: Path) -> Data:
     """Download the job's files to `folder`, and read their rows.
 
     Raises FileGone, DeskFailed and TrainingFailure.
     """
+    found = await fetch_files(job, files, folder)
+    return read_data(
+        found.training,
+        found.validation,
+        mixture=found.mixture,
+        row_format=METHODS[job.method].row_format,
+        share=job.hyperparameters.validation_share,
+        seed=job.seed,
+    )
+
+
+async def fetch_files(job: JobRecord, files: Files, folder: Path) -> JobFiles:
+    """Download the job's files to `folder`. Raises FileGone and DeskFailed."""
     training: Path | None = None
     mixture: tuple[MixedRows, ...] = ()
     validation: Path | None = None
@@ -38,14 +61,7 @@ async def fetch_data(job: JobRecord, files: Files, folder: Path) -> Data:
             raise
     if job.validation_file is not None:
         _, validation = await _fetch(job, job.validation_file, files, folder / "validation.jsonl")
-    return read_data(
-        training,
-        validation,
-        mixture=mixture,
-        row_format=METHODS[job.method].row_format,
-        share=job.hyperparameters.validation_share,
-        seed=job.seed,
-    )
+    return JobFiles(training, mixture, validation)
 
 
 async def _fetch_training(

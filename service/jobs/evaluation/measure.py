@@ -124,7 +124,7 @@ class Evaluator:
             metrics=self._scoring.metrics,
             rows=compared(self._rows, scored),
             train_rows=len(self._data.training_rows) or None,
-            base_verified=_is_base(parity),
+            base_verified=is_base(parity),
             parity="unchecked" if parity is None else "checked",
             forgetting=forgetting,
             memorization=memorization,
@@ -241,7 +241,7 @@ def _serving_notes(parity: Mapping[str, float] | None) -> list[str]:
     return [note]
 
 
-def _is_base(parity: Mapping[str, float] | None) -> bool:
+def is_base(parity: Mapping[str, float] | None) -> bool:
     """Return whether the engine's base model is the one that the trainer started from.
 
     The trainer scored the same tokens with and without the adapter. Quantization moves the base

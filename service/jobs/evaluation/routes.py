@@ -43,10 +43,10 @@ async def _evaluation(
 ) -> JobEvaluation:
     job = await existing(jobs, caller.project_id, job_id)
     found = await evaluations.get(caller.project_id, job.id)
-    if found is None and not METHODS[job.method].has_answers:
+    if found is None and not METHODS[job.method].is_evaluated:
         raise NotFound(
-            f"The job {job.id} has no evaluation, because its rows have no answers to compare. Its "
-            "events have the perplexity, or the mean reward, of its held-out rows.",
+            f"The job {job.id} has no evaluation, because its texts have no answers to compare. An "
+            "event of the job gives the perplexity of its held-out rows.",
             param="job_id",
             code="evaluation_not_found",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import AbstractContextManager
 from functools import partial
@@ -15,16 +16,20 @@ from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, StorageError
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
+from service.evals.judge import RunJudge
+from service.grading.judges import GraderTools
 from service.grading.sandbox.sandbox import Sandbox
+from service.grading.schemas import Grader
 from service.inference.background.calls import ModelGone
 from service.inference.background.engine_task import CancelableTask, Resources
 from service.jobs.evaluation.checkpoints import Checkpoint, chosen
 from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
 from service.jobs.evaluation.examples import Data, answers_at_once, sample
-from service.jobs.evaluation.job_data import FileGone, fetch_data
-from service.jobs.evaluation.measure import Evaluator
+from service.jobs.evaluation.job_data import FileGone, fetch_data, fetch_files
+from service.jobs.evaluation.measure import Evaluator, is_base
 from service.jobs.evaluation.progress import Progress
+from service.jobs.evaluation.prompts import read_prompts
 from service.jobs.evaluation.records import (
     EvaluationFailure,
     Evaluations,
@@ -34,7 +39,10 @@ from service.jobs.evaluation.records import (
     job_of,
 )
 from service.jobs.evaluation.results import Conclusion, store
+from service.jobs.evaluation.rewards import RewardEvaluator
 from service.jobs.evaluation.scoring import Scoring
+from service.jobs.graders import parse_grader
+from service.jobs.planning.hyperparameters import answer_tokens
 from service.jobs.records import JobRecord, Jobs
 from service.models import figures
 from service.models.catalogue import BaseModelEntry
@@ -118,6 +126,8 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         if job is None:
             raise Missing(evaluation.id)
         entry = await self._served(evaluation, job)
+        if job.grader is not None:
+            return await self._evaluate_rewards(evaluation, job, parse_grader(job.grader), progress)
         folder = self._settings.scratch / f"evaluation-{job.id}"
         try:
             async with scratch_folder(folder):
@@ -162,6 +172,63 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         except ModelGone as e:
             raise _skipped(e.code, e.message) from e
         await self._served(evaluation, job)  # nothing is stored for a model that was deleted
+        return await store(self._storage, evaluation, comparison, job.gate)
+
+    async def _evaluate_rewards(
+        self, evaluation: JobEvaluation, job: JobRecord, grader: Grader, progress: Progress
+    ) -> Conclusion:
+        """Measure by the job's own grader, judge and store. Raises _Ended."""
+        folder = self._settings.scratch / f"evaluation-{job.id}"
+        try:
+            async with scratch_folder(folder):
+                files = await fetch_files(job, self._files, folder)
+                share = job.hyperparameters.validation_share
+                prompts = await asyncio.to_thread(read_prompts, files, share, job.seed)
+        except FileGone as e:
+            raise _failed("file_not_found", f"The file {e.file_id} was deleted.") from e
+        except (DeskFailed, TrainingFailure) as e:
+            raise _failed(e.code, e.message) from e
+        calls = self._access.calls(job.project_id, job.key_id)
+        engine = EvaluationEngine(
+            calls, job.model, concurrency=self._settings.eval_requests_at_once
+        )
+        rows = sample(prompts.examples, self._settings.evaluation_rows, job.seed)
+        if not rows:
+            raise _skipped("no_held_out_rows", "The job held out no rows.")
+        try:
+            if any(row.tools for row in rows):
+                await engine.reads_tool_calls()
+            evaluation = await progress.begin(len(rows))
+            parity = await self._parity(job)
+            columns = Columns(
+                evaluation,
+                rows,
+                engine=engine,
+                storage=self._storage,
+                progress=progress,
+                max_tokens=answer_tokens(job.resolved),
+            )
+            async with Sandbox() as sandbox:
+                evaluator = RewardEvaluator(
+                    evaluation,
+                    job,
+                    grader,
+                    rows=rows,
+                    prompts=prompts,
+                    columns=columns,
+                    engine=engine,
+                    progress=progress,
+                    tools=lambda: GraderTools(RunJudge(calls), sandbox),
+                )
+                comparison = await evaluator.compare(
+                    is_base=is_base(parity), parity=parity is not None
+                )
+        except EngineAway as e:
+            message = f"The engine of {job.model} gave no answers: {e}."
+            raise _failed("engine_unavailable", message) from e
+        except ModelGone as e:
+            raise _skipped(e.code, e.message) from e
+        await self._served(evaluation, job)
         return await store(self._storage, evaluation, comparison, job.gate)
 
     async def _served(self, evaluation: JobEvaluation, job: JobRecord) -> BaseModelEntry:

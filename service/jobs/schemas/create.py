@@ -10,7 +10,7 @@ from service.jobs.schemas.integrations import Integration
 from service.jobs.schemas.methods import Hyperparameters, Method
 from service.models.aliases.schemas import Gate
 from service.training.contract.hyperparameters import Requested
-from service.training.contract.methods import OfferedMethod
+from service.training.contract.methods import MethodName
 from service.web.metadata import Metadata
 
 _MOST_MIXED: Final = 8
@@ -131,7 +131,7 @@ class CreateJob(BaseModel):
         return self
 
     @property
-    def method_name(self) -> OfferedMethod:
+    def method_name(self) -> MethodName:
         """Name of the method, which is `supervised` by default."""
         return "supervised" if self.method is None else self.method.type
 

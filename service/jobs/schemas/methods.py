@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Self
+from typing import Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -14,10 +14,11 @@ from pydantic import (
     model_validator,
 )
 
+from service.grading.schemas import Grader
 from service.training.contract import hyperparameters as contract
 from service.training.contract import lora
 from service.training.contract.hyperparameters import Auto, Requested
-from service.training.contract.methods import METHODS, OfferedMethod
+from service.training.contract.methods import METHODS, MethodName
 
 _LARGEST: Final = {"learning_rate": 1, "desirable_weight": 100, "undesirable_weight": 100}
 
@@ -66,11 +67,48 @@ class PretrainingHyperparameters(_OfTheApi, contract.PretrainingHyperparameters[
     """Hyperparameters of continued pre-training: those of supervised fine-tuning."""
 
 
-HYPERPARAMETERS: Final[Mapping[OfferedMethod, type[Requested]]] = {
+class ReinforcementHyperparameters(_OfTheApi, contract.ReinforcementHyperparameters[Auto]):
+    """Hyperparameters of reinforcement fine-tuning: OpenAI's, and those of sampling."""
+
+    compute_multiplier: float | Auto | None = Field(
+        default=None,
+        exclude=True,
+        description="Multiplier of OpenAI's API: `auto` or 1. Set `group_size` instead.",
+    )
+    reasoning_effort: Literal["default", "low", "medium", "high"] | None = Field(
+        default=None,
+        exclude=True,
+        description="Reasoning effort of OpenAI's API: `default`. The base model's chat template "
+        "decides how its answers begin.",
+    )
+
+    @field_validator("compute_multiplier")
+    @classmethod
+    def _one(cls, value: float | Auto | None) -> float | Auto | None:
+        if value not in (None, "auto", 1):
+            raise ValueError(
+                "compute_multiplier is only supported as 'auto' or 1; set group_size, the number "
+                "of answers to each prompt"
+            )
+        return value
+
+    @field_validator("reasoning_effort")
+    @classmethod
+    def _default(cls, value: str | None) -> str | None:
+        if value not in (None, "default"):
+            raise ValueError(
+                "reasoning_effort is only supported as 'default'; say in a system message of the "
+                "rows how much the model is to think"
+            )
+        return value
+
+
+HYPERPARAMETERS: Final[Mapping[MethodName, type[Requested]]] = {
     "supervised": Hyperparameters,
     "dpo": DpoHyperparameters,
     "kto": KtoHyperparameters,
     "pretraining": PretrainingHyperparameters,
+    "reinforcement": ReinforcementHyperparameters,
 }
 
 
@@ -102,14 +140,25 @@ class PretrainingMethod(_Strict):
     hyperparameters: PretrainingHyperparameters = PretrainingHyperparameters()
 
 
+class ReinforcementMethod(_Strict):
+    """Options of reinforcement fine-tuning."""
+
+    grader: Grader = Field(
+        description="Grader that scores the answers of the model. Higher scores are learned. "
+        "`item` is the row without its messages and tools, and `sample` is the answer. OpenAI's "
+        "types are `string_check`, `text_similarity`, `score_model`, `python` and `multi`."
+    )
+    hyperparameters: ReinforcementHyperparameters = ReinforcementHyperparameters()
+
+
 class Method(_Strict):
-    """Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers, or
-    continued pre-training on texts.
+    """Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers,
+    continued pre-training on texts, or reinforcement on prompts, by a grader.
     """
 
-    type: OfferedMethod = Field(
+    type: MethodName = Field(
         description="Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on "
-        "labeled answers), or `pretraining` (on texts)."
+        "labeled answers), `pretraining` (on texts), or `reinforcement` (on prompts, by a grader)."
     )
     supervised: SupervisedMethod | None = Field(
         default=None, description="Options for the `supervised` method."
@@ -119,19 +168,16 @@ class Method(_Strict):
     pretraining: PretrainingMethod | None = Field(
         default=None, description="Options for the `pretraining` method."
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, value: Any) -> Any:
-        kind = value.get("type") if isinstance(value, dict) else None
-        if kind == "reinforcement":
-            raise ValueError("the method 'reinforcement' is not supported; use 'dpo' or 'kto'")
-        return value
+    reinforcement: ReinforcementMethod | None = Field(
+        default=None, description="Options for the `reinforcement` method, which needs them."
+    )
 
     @model_validator(mode="after")
     def _options_of_the_type(self) -> Self:
         if any(getattr(self, name) is not None for name in HYPERPARAMETERS if name != self.type):
             raise ValueError(f"the type is '{self.type}'; give only its options")
+        if self.type == "reinforcement" and self.reinforcement is None:
+            raise ValueError("the method 'reinforcement' needs a grader; give reinforcement.grader")
         if self.asked.packing is True and not METHODS[self.type].packs:
             raise ValueError(f"rows of the method '{self.type}' cannot be packed; omit packing")
         return self

@@ -18,6 +18,7 @@ from service.jobs.sweeps.records import SweepRecord, Sweeps, Trial
 from service.jobs.sweeps.schemas import CreateSweep
 from service.models.registry import ModelRegistry
 from service.training.contract.hyperparameters import Requested
+from service.training.contract.methods import METHODS
 from service.web.auth import Principal
 
 
@@ -35,6 +36,7 @@ async def new_sweep(
 
     Raises BadRequest or NotFound.
     """
+    _check_method(body)
     _check_held_out(body)
     _check_shape(body)
     sweep_id = ids.new(ids.SWEEP)
@@ -80,6 +82,17 @@ def first_events(job: JobRecord) -> list[NewEvent]:
     """Return the first events of a trial."""
     created = f"Created fine-tuning job: {job.id}, a trial of the sweep {job.sweep}"
     return [NewEvent(message=created), NewEvent(message=validating(job))]
+
+
+def _check_method(body: CreateSweep) -> None:
+    if METHODS[body.method_name].samples_answers:
+        raise BadRequest(
+            "A sweep compares its trials by their loss on held-out rows, and the loss of the "
+            f"method '{body.method_name}' says nothing about the answers. Create jobs, and compare "
+            "their mean rewards.",
+            param="method.type",
+            code="invalid_value",
+        )
 
 
 def _check_held_out(body: CreateSweep) -> None:

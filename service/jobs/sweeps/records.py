@@ -21,7 +21,7 @@ from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Record, Stored
 from service.core.unfinished import count_unfinished, read_unfinished
 from service.jobs.records import JobRecord, Jobs, MixedFile, NewEvent
-from service.training.contract.methods import OfferedMethod
+from service.training.contract.methods import MethodName
 
 UNFINISHED: Final = f"{PREFIX}:sweeps-unfinished"
 MAX_UNFINISHED: Final = 10  # of a project
@@ -54,7 +54,7 @@ class SweepRecord(Record):
     """A sweep."""
 
     model: str
-    method: OfferedMethod
+    method: MethodName
     training_file: str
     validation_file: str | None
     mixed_files: tuple[MixedFile, ...] = ()

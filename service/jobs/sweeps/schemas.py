@@ -13,7 +13,7 @@ from service.jobs.records import JobRecord, Status
 from service.jobs.schemas.create import CreateJob
 from service.jobs.schemas.jobs import MixedFileObject
 from service.jobs.sweeps.records import SweepRecord, SweepStatus
-from service.training.contract.methods import OfferedMethod
+from service.training.contract.methods import MethodName
 
 MAX_TRIALS: Final = 16
 T = TypeVar("T")
@@ -185,7 +185,7 @@ class SweepObject(BaseModel):
         description="Reason for the status `failed`; otherwise null."
     )
     model: str = Field(description="ID of the base model.")
-    method: OfferedMethod = Field(description="Training method.")
+    method: MethodName = Field(description="Training method.")
     training_file: str = Field(description="ID of the training file.")
     validation_file: str | None = Field(description="ID of the validation file.")
     mixed_files: list[MixedFileObject] = Field(

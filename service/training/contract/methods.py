@@ -15,8 +15,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 # Names in requests and records.
-OfferedMethod = Literal["supervised", "dpo", "kto", "pretraining"]
-MethodName = Literal[OfferedMethod, "reinforcement"]
+MethodName = Literal["supervised", "dpo", "kto", "pretraining", "reinforcement"]
 # Names in the trainer's spec and in the seals of checkpoints.
 SpecMethod = Literal["sft", "dpo", "kto", "pretraining", "reinforcement"]
 MethodRows = Literal["chat", "preference", "labeled", "text", "reinforcement"]
@@ -54,6 +53,11 @@ class TrainingMethod:
     needs_reference: bool = False
     scores_mismatches: bool = False
     least_batch_size: int = 1
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether held-out rows can be answered and scored: by their answers, or by a grader."""
+        return self.has_answers or self.samples_answers
 
     @property
     def extra_forward_passes(self) -> int:

@@ -118,7 +118,7 @@ async def test_the_plan_names_what_fits_differs_and_stays(command, client):
     models = {one["model"]: one for one in plan["models"]}
     assert [name for name, one in models.items() if one["migrates"]] == sorted([MODEL, PREFERENCES])
     assert "checkpoint" in models[CHECKPOINT]["obstacles"][0]
-    assert "reinforcement, is not available" in models[REINFORCED]["obstacles"][0]
+    assert "reinforcement, is not repeated here" in models[REINFORCED]["obstacles"][0]
     assert "1 of 2 rows have images" in models[PICTURES]["obstacles"][0]
     assert "no job that trained it" in models[OTHER]["obstacles"][0]
     kept = models[MODEL]

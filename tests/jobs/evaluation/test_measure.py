@@ -10,7 +10,7 @@ from service.evaluation.comparison import Answer
 from service.evaluation.examples import examples_of
 from service.grading.sandbox.sandbox import Sandbox
 from service.jobs.evaluation.columns import answer_limit
-from service.jobs.evaluation.measure import _is_base
+from service.jobs.evaluation.measure import is_base as verified
 from service.jobs.evaluation.scoring import Scoring
 
 GOOD = {"trainer_move": 2.69, "engine_move": 2.46, "base_gap": 0.8, "followed": 0.94}
@@ -26,7 +26,7 @@ GOOD = {"trainer_move": 2.69, "engine_move": 2.46, "base_gap": 0.8, "followed": 
     ],
 )
 def test_the_base_column_is_verified_by_the_trainers_scores(parity, is_base):
-    assert _is_base(parity) is is_base
+    assert verified(parity) is is_base
 
 
 @pytest.mark.parametrize(

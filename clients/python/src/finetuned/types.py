@@ -2281,6 +2281,90 @@ class RecognizerObject(Model):
     """
 
 
+class ReinforcementHyperparameters(Model):
+    """
+    Hyperparameters of reinforcement fine-tuning: OpenAI's, and those of sampling.
+    """
+
+    batch_size: int | Literal["auto"] = "auto"
+    """
+    Number of prompts per training step. Each is answered `group_size` times.
+    """
+    learning_rate_multiplier: float | Literal["auto"] = "auto"
+    """
+    Multiplier for the default learning rate of the model.
+    """
+    n_epochs: int | Literal["auto"] = "auto"
+    """
+    Number of passes over the training data.
+    """
+    learning_rate: float | Literal["auto"] = "auto"
+    """
+    Learning rate, up to 1. Overrides `learning_rate_multiplier`.
+    """
+    lora: LoraOptions | None = None
+    quantization: Literal["nf4", "none"] = "nf4"
+    """
+    Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
+    """
+    max_seq_length: int | Literal["auto"] = "auto"
+    """
+    Maximum length of a prompt and its answer in tokens. Prompts that leave no room for `max_completion_tokens` are dropped.
+    """
+    packing: bool | Literal["auto"] = "auto"
+    """
+    Whether to pack several rows into one sequence.
+    """
+    warm_start: str | None = None
+    """
+    Fine-tuned model whose adapter weights training starts from. It must have the same base model.
+    """
+    validation_share: float | None = None
+    """
+    Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
+    """
+    early_stopping: EarlyStopping | None = None
+    """
+    Early-stopping rule: training ends when the mean reward of the validation rows stops rising. Disabled if omitted.
+    """
+    keep_best: bool = False
+    """
+    If true, the fine-tuned model is the checkpoint with the highest mean reward of the validation rows instead of the last one.
+    """
+    eval_interval: int | Literal["auto"] = "auto"
+    """
+    Number of training steps between evaluations. `auto` evaluates at each checkpoint.
+    """
+    eval_samples: int | Literal["auto"] = "auto"
+    """
+    Number of validation rows that each evaluation answers, once each. `auto` is 64, or all rows if there are fewer.
+    """
+    group_size: int = 8
+    """
+    Number of answers to each prompt, which are compared with each other.
+    """
+    temperature: float = 1.0
+    """
+    Sampling temperature of the answers. Answers must differ, so that the better ones can be told from the others.
+    """
+    max_completion_tokens: int = 512
+    """
+    Maximum length of an answer in tokens.
+    """
+    beta: float | Literal["auto"] = "auto"
+    """
+    Weight of the divergence from the reference model in the loss. Higher values keep the model closer to it. `auto` is 0, which needs no reference.
+    """
+    compute_multiplier: float | Literal["auto"] | None = None
+    """
+    Multiplier of OpenAI's API: `auto` or 1. Set `group_size` instead.
+    """
+    reasoning_effort: Literal["default", "low", "medium", "high"] | None = None
+    """
+    Reasoning effort of OpenAI's API: `default`. The base model's chat template decides how its answers begin.
+    """
+
+
 class ReportPending(Model):
     """
     A report in progress. Retry after `retry-after` seconds.
@@ -5378,7 +5462,7 @@ class SweepObject(Model):
     """
     ID of the base model.
     """
-    method: Literal["supervised", "dpo", "kto", "pretraining"]
+    method: Literal["supervised", "dpo", "kto", "pretraining", "reinforcement"]
     """
     Training method.
     """
@@ -6087,34 +6171,6 @@ class KeyObject(Model):
     owner_project_access: Literal["active"] = "active"
 
 
-class Method(Model):
-    """
-    Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers, or
-    continued pre-training on texts.
-    """
-
-    type: Literal["supervised", "dpo", "kto", "pretraining"]
-    """
-    Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on labeled answers), or `pretraining` (on texts).
-    """
-    supervised: SupervisedMethod | None = None
-    """
-    Options for the `supervised` method.
-    """
-    dpo: DpoMethod | None = None
-    """
-    Options for the `dpo` method.
-    """
-    kto: KtoMethod | None = None
-    """
-    Options for the `kto` method.
-    """
-    pretraining: PretrainingMethod | None = None
-    """
-    Options for the `pretraining` method.
-    """
-
-
 class MultiGrader(Model):
     """
     Grader that combines the scores of other graders with a formula.
@@ -6202,6 +6258,30 @@ class OutputItemObject(Model):
     Results by grader.
     """
     sample: OutputItemSample
+
+
+class ReinforcementMethod(Model):
+    """
+    Options of reinforcement fine-tuning.
+    """
+
+    grader: (
+        StringCheckGrader
+        | TextSimilarityGrader
+        | LabelModelGrader
+        | ScoreModelGrader
+        | PythonGrader
+        | MultiGrader
+        | ChrfGrader
+        | JsonSchemaGrader
+        | ToolCallGrader
+        | LanguageGrader
+        | LabelGrader
+    )
+    """
+    Grader that scores the answers of the model. Higher scores are learned. `item` is the row without its messages and tools, and `sample` is the answer. OpenAI's types are `string_check`, `text_similarity`, `score_model`, `python` and `multi`.
+    """
+    hyperparameters: ReinforcementHyperparameters | None = None
 
 
 class ResponsesDataSource(Model):
@@ -6434,6 +6514,153 @@ class CreateEvalRun(Model):
     """
 
 
+class EvalObject(Model):
+    """
+    Eval: the schema of its items and the graders of its runs.
+    """
+
+    id: str
+    """
+    Identifier: `eval_` and letters.
+    """
+    object: Literal["eval"] = "eval"
+    created_at: int
+    """
+    Unix timestamp in seconds.
+    """
+    name: str
+    """
+    Name of the eval.
+    """
+    data_source_config: CustomDataSourceConfigObject
+    testing_criteria: list[
+        StringCheckGrader
+        | TextSimilarityGrader
+        | LabelModelGrader
+        | ScoreModelGrader
+        | PythonGrader
+        | MultiGrader
+        | ChrfGrader
+        | JsonSchemaGrader
+        | ToolCallGrader
+        | LanguageGrader
+        | LabelGrader
+    ]
+    """
+    Graders of each item.
+    """
+    metadata: dict[str, str]
+    """
+    Pairs of the project's own.
+    """
+
+
+class EvalRunObject(Model):
+    """
+    Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are extensions of
+    OpenAI's schema.
+    """
+
+    id: str
+    """
+    Identifier: `evalrun_` and letters.
+    """
+    object: Literal["eval.run"] = "eval.run"
+    eval_id: str
+    """
+    Identifier of the eval.
+    """
+    created_at: int
+    """
+    Unix timestamp in seconds.
+    """
+    name: str
+    """
+    Name of the run.
+    """
+    status: Literal["queued", "in_progress", "completed", "canceled", "failed"]
+    """
+    Status of the run.
+    """
+    model: str
+    """
+    Model to sample from; empty if the answers are given.
+    """
+    data_source: JsonlDataSource | CompletionsDataSource | ResponsesDataSource
+    """
+    Data source as requested.
+    """
+    error: EvalRunError | None
+    """
+    Reason why the run failed, or null.
+    """
+    result_counts: EvalRunResultCounts
+    per_model_usage: list[EvalRunModelUsage]
+    """
+    Tokens by model: the sampled one, and judges.
+    """
+    per_testing_criteria_results: list[EvalRunCriterionResult]
+    """
+    Outcomes by grader, in the order of the eval.
+    """
+    report_url: str
+    """
+    URL of the run's output items. Requires the API key.
+    """
+    metadata: dict[str, str]
+    """
+    Pairs of the project's own.
+    """
+    items: int | None
+    """
+    Number of items; null until they are checked.
+    """
+    started_at: int | None
+    """
+    Unix timestamp in seconds of the start.
+    """
+    finished_at: int | None
+    """
+    Unix timestamp in seconds of the end.
+    """
+    estimated_finish: int | None
+    """
+    Unix timestamp in seconds of the expected end; null before the first outcome and after the end.
+    """
+
+
+class Method(Model):
+    """
+    Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers,
+    continued pre-training on texts, or reinforcement on prompts, by a grader.
+    """
+
+    type: Literal["supervised", "dpo", "kto", "pretraining", "reinforcement"]
+    """
+    Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on labeled answers), `pretraining` (on texts), or `reinforcement` (on prompts, by a grader).
+    """
+    supervised: SupervisedMethod | None = None
+    """
+    Options for the `supervised` method.
+    """
+    dpo: DpoMethod | None = None
+    """
+    Options for the `dpo` method.
+    """
+    kto: KtoMethod | None = None
+    """
+    Options for the `kto` method.
+    """
+    pretraining: PretrainingMethod | None = None
+    """
+    Options for the `pretraining` method.
+    """
+    reinforcement: ReinforcementMethod | None = None
+    """
+    Options for the `reinforcement` method, which needs them.
+    """
+
+
 class CreateJob(Model):
     """
     Request body for creating a fine-tuning job.
@@ -6549,119 +6776,4 @@ class CreateSweep(Model):
     stop_losers: bool = True
     """
     Whether the worse half of the trials is stopped after a third of the training, and again after two thirds. Trials with another number of epochs are not compared.
-    """
-
-
-class EvalObject(Model):
-    """
-    Eval: the schema of its items and the graders of its runs.
-    """
-
-    id: str
-    """
-    Identifier: `eval_` and letters.
-    """
-    object: Literal["eval"] = "eval"
-    created_at: int
-    """
-    Unix timestamp in seconds.
-    """
-    name: str
-    """
-    Name of the eval.
-    """
-    data_source_config: CustomDataSourceConfigObject
-    testing_criteria: list[
-        StringCheckGrader
-        | TextSimilarityGrader
-        | LabelModelGrader
-        | ScoreModelGrader
-        | PythonGrader
-        | MultiGrader
-        | ChrfGrader
-        | JsonSchemaGrader
-        | ToolCallGrader
-        | LanguageGrader
-        | LabelGrader
-    ]
-    """
-    Graders of each item.
-    """
-    metadata: dict[str, str]
-    """
-    Pairs of the project's own.
-    """
-
-
-class EvalRunObject(Model):
-    """
-    Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are extensions of
-    OpenAI's schema.
-    """
-
-    id: str
-    """
-    Identifier: `evalrun_` and letters.
-    """
-    object: Literal["eval.run"] = "eval.run"
-    eval_id: str
-    """
-    Identifier of the eval.
-    """
-    created_at: int
-    """
-    Unix timestamp in seconds.
-    """
-    name: str
-    """
-    Name of the run.
-    """
-    status: Literal["queued", "in_progress", "completed", "canceled", "failed"]
-    """
-    Status of the run.
-    """
-    model: str
-    """
-    Model to sample from; empty if the answers are given.
-    """
-    data_source: JsonlDataSource | CompletionsDataSource | ResponsesDataSource
-    """
-    Data source as requested.
-    """
-    error: EvalRunError | None
-    """
-    Reason why the run failed, or null.
-    """
-    result_counts: EvalRunResultCounts
-    per_model_usage: list[EvalRunModelUsage]
-    """
-    Tokens by model: the sampled one, and judges.
-    """
-    per_testing_criteria_results: list[EvalRunCriterionResult]
-    """
-    Outcomes by grader, in the order of the eval.
-    """
-    report_url: str
-    """
-    URL of the run's output items. Requires the API key.
-    """
-    metadata: dict[str, str]
-    """
-    Pairs of the project's own.
-    """
-    items: int | None
-    """
-    Number of items; null until they are checked.
-    """
-    started_at: int | None
-    """
-    Unix timestamp in seconds of the start.
-    """
-    finished_at: int | None
-    """
-    Unix timestamp in seconds of the end.
-    """
-    estimated_finish: int | None
-    """
-    Unix timestamp in seconds of the expected end; null before the first outcome and after the end.
     """

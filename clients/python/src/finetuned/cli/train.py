@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,8 +51,13 @@ def train(
     ] = None,
     suffix: Annotated[str | None, typer.Option(help="Suffix in the new model's name.")] = None,
     method: Annotated[
-        Literal["supervised", "dpo", "kto", "pretraining"], typer.Option(help="Training method.")
+        Literal["supervised", "dpo", "kto", "pretraining", "reinforcement"],
+        typer.Option(help="Training method."),
     ] = "supervised",
+    grader: Annotated[
+        Path | None,
+        typer.Option(help="JSON file with the grader of the method reinforcement."),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Number of passes over the data.", min=1, max=50)
     ] = None,
@@ -69,7 +75,13 @@ def train(
     max_seq_length: Annotated[
         int | None, typer.Option(help="Tokens after which rows are truncated.", min=64)
     ] = None,
-    beta: Annotated[float | None, typer.Option(help="Beta of DPO or KTO.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Beta of DPO, KTO or reinforcement.")] = None,
+    group_size: Annotated[
+        int | None, typer.Option(help="Answers to each prompt of reinforcement.", min=2, max=64)
+    ] = None,
+    max_completion_tokens: Annotated[
+        int | None, typer.Option(help="Tokens of an answer of reinforcement.", min=1)
+    ] = None,
     warm_start: Annotated[
         str | None,
         typer.Option(help="Trained model to start from.", autocompletion=complete.models),
@@ -118,17 +130,20 @@ def train(
         quantization=quantization,
         max_seq_length=max_seq_length,
         beta=beta,
+        group_size=group_size,
+        max_completion_tokens=max_completion_tokens,
         warm_start=warm_start,
         keep_best=keep_best or None,
         early_stopping=_given(patience=early_stopping) or None,
     )
+    options = {"hyperparameters": hyperparameters}
     with client() as server:
         request: dict[str, Any] = {
             "model": base_model(server, model),
             "training_file": file_id_of(server, file, out, needed_rows=min_training_rows(server)),
             "validation_file": validation and file_id_of(server, validation, out),
             "mixed_files": [_mixed(server, one, out) for one in mix or ()] or None,
-            "method": {"type": method, method: {"hyperparameters": hyperparameters}},
+            "method": {"type": method, method: {**_graded_by(grader), **options}},
             "suffix": suffix,
             "seed": seed,
             "priority": priority,
@@ -161,6 +176,16 @@ def _mixed(server: finetuned.Client, given: str, out: Out) -> dict[str, Any]:
     except ValueError:
         raise WrongUsage(f"--mix takes FILE or FILE=WEIGHT, not '{given}'.") from None
     return {"file": file_id_of(server, file, out), "weight": drawn}
+
+
+def _graded_by(grader: Path | None) -> dict[str, Any]:
+    """Return the option of a grader, from its file."""
+    if grader is None:
+        return {}
+    try:
+        return {"grader": json.loads(grader.read_text("utf-8"))}
+    except (OSError, ValueError) as e:
+        raise WrongUsage(f"--grader: {grader} cannot be read as JSON: {e}") from None
 
 
 def _tracked_in(experiment: str | None) -> list[dict[str, Any]] | None:

@@ -117,6 +117,7 @@ class Run:
 
     def __init__(self) -> None:
         self.step = self.total = 0
+        self.figure = "loss"
         self.train: list[tuple[int, float]] = []
         self.valid: list[tuple[int, float]] = []
         self._times: list[tuple[int, int]] = []
@@ -132,8 +133,13 @@ class Run:
             self._times = []
         self.step = step
         self._times.append((event.created_at, step))
-        self.train += _point(step, data.get("train_loss"))
-        self.valid += _point(step, data.get("valid_loss", data.get("full_valid_loss")))
+        self.figure = "reward" if "train_reward_mean" in data else "loss"
+        if self.figure == "reward":
+            self.train += _point(step, data["train_reward_mean"])
+            self.valid += _point(step, data.get("valid_reward_mean"))
+        else:
+            self.train += _point(step, data.get("train_loss"))
+            self.valid += _point(step, data.get("valid_loss", data.get("full_valid_loss")))
         self.tokens_per_second = float(data.get("tokens_per_second") or 0)
 
     @property
@@ -204,7 +210,7 @@ class LiveDisplay:
             Text(f"{run.step}/{run.total}"),
         ]
         if run.train:
-            cells.append(Text(f"loss {run.train[-1][1]:.3f}", style="cyan"))
+            cells.append(Text(f"{run.figure} {run.train[-1][1]:.3f}", style="cyan"))
         if run.valid:
             cells.append(Text(f"validation {run.valid[-1][1]:.3f}", style="magenta"))
         if run.left_s is not None:

@@ -7,9 +7,10 @@ from typing import Any
 from finetuned.leaving.source import OldModel, Profile, Source
 
 METHODS = ("supervised", "dpo")
-_UNAVAILABLE = (
-    "Its method, {method}, is not available here: there are {methods}. Instead of reinforcement, "
-    "train on answers that its grader scores well."
+_UNAVAILABLE = "Its method, {method}, is not repeated here: there are {methods}."
+_GRADED = (
+    "Its method, reinforcement, is not repeated here, because the models that its grader asks may "
+    "have other names. Create a job with `finetuned train --method reinforcement --grader`."
 )
 _IMAGES = (
     "{count} of {rows} rows have images, and trainings here are of text. Train on the other rows "
@@ -26,6 +27,8 @@ def obstacles(model: OldModel, source: Source) -> list[str]:
         return ["It is an intermediate checkpoint: train its job's model, which has checkpoints."]
     if model.job is None:
         return ["The archive has no job that trained it, so its data is unknown."]
+    if model.method == "reinforcement":
+        return [_GRADED]
     if model.method not in METHODS:
         return [_UNAVAILABLE.format(method=model.method, methods=", ".join(METHODS))]
     training = model.file("training_file") or ""
