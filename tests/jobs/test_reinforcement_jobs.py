@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import BASE_MODEL, checked
 from tests.jobs.test_jobs import JOBS, create, until, upload
+from tests.jobs.test_methods import SETTINGS, ended
 
 GRADER = {
     "type": "string_check",
@@ -128,3 +129,28 @@ async def test_a_grader_must_fit_the_rows(http, work):
     assert "reads 'item.solution', which none of the first 10 rows" in error["message"]
     assert any("'item.hint', which 5 of the first 10 rows" in one["message"] for one in events)
     assert "needs the reinforcement format" in wrong["message"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forked_trainers")
+async def test_a_job_learns_from_the_rewards_of_its_grader(tiny, http, work):
+    """Without an engine, the trainer samples the answers, and the worker grades them."""
+    longest = {
+        "type": "python",
+        "name": "longest",
+        "source": "def grade(sample, item): return len(sample['output_text']) / 100",
+    }
+    asked = method(longest, group_size=2, max_completion_tokens=8, validation_share=0.2, **SETTINGS)
+    async with work("cpu", "gpu"):
+        file_id = await upload(http, prompts(20))
+        job, events = await ended(http, (await create(http, file_id, method=asked))["id"])
+        (result,) = job["result_files"]
+        table = (await http.get(f"/v1/files/{result}/content")).text
+    assert job["status"] == "succeeded", job["error"]
+    assert any(event["data"].get("code") == "trainer_samples" for event in events)
+    steps = [event for event in events if event["type"] == "metrics"]
+    assert all(step["data"]["train_reward_mean"] > 0 for step in steps)
+    assert any(step["data"].get("valid_reward_mean", 0) > 0 for step in steps)
+    assert "training reward=" in steps[0]["message"]
+    assert table.splitlines()[0].endswith("train_reward_mean,valid_reward_mean")
+    assert job["trained_tokens"] > 0
