@@ -209,7 +209,11 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
     )
     storage_use = StorageUse(redis, quotas)
     storage = Storage.from_url(
-        settings.storage_url, use=storage_use, reserve_bytes=settings.storage_reserve_bytes
+        settings.storage_url,
+        use=storage_use,
+        reserve_bytes=settings.storage_reserve_bytes,
+        master_key=settings.master_key(),
+        only_encrypted=settings.encryption_required,
     )
     registry = ModelRegistry(
         redis, Catalogue(settings.models_file), cache_s=settings.lookup_cache_s

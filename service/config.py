@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -25,6 +25,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.core.limits import NO_LIMITS, Limits, ProjectLimits
 from service.core.networks import network
+
+if TYPE_CHECKING:
+    from service.core.encryption.master import MasterKey
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -105,6 +108,26 @@ class Settings(BaseSettings):
         description="Folder for a running job's files. Defaults to data_dir/scratch.",
     )
 
+    encryption_key_file: Path | None = Field(
+        default=None,
+        description="File with the master key, under which objects in storage are encrypted.",
+    )
+    encryption_key: SecretStr | None = Field(
+        default=None, description="The master key itself, in the place of a file."
+    )
+    encryption_vault_address: str | None = Field(
+        default=None,
+        description="Address of a Vault whose transit engine has the master key, in the place of a "
+        "file.",
+    )
+    encryption_vault_key: str = "finetuned"
+    encryption_vault_mount: str = "transit"
+    encryption_vault_token_file: Path = Path("/vault/secrets/token")
+    encryption_required: bool = Field(
+        default=False,
+        description="Whether objects that are not encrypted are refused. Set it once "
+        "`finetuned-server encrypt` has encrypted all.",
+    )
     signing_key_file: Path | None = Field(
         default=None,
         description="PEM file with an Ed25519 private key, which signs erasure receipts and "
@@ -671,6 +694,21 @@ class Settings(BaseSettings):
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"cors_origins: write '{origin}' as https://HOST[:PORT]")
         return value
+
+    def master_key(self) -> MasterKey | None:
+        """The key under which objects are encrypted, or None. Raises MasterKeyError."""
+        if not (self.encryption_key_file or self.encryption_key or self.encryption_vault_address):
+            return None
+        from service.core.encryption.choice import master_key
+
+        return master_key(
+            file=self.encryption_key_file,
+            text=None if self.encryption_key is None else self.encryption_key.get_secret_value(),
+            vault_address=self.encryption_vault_address,
+            vault_key=self.encryption_vault_key,
+            vault_mount=self.encryption_vault_mount,
+            vault_token_file=self.encryption_vault_token_file,
+        )
 
     @property
     def scratch(self) -> Path:

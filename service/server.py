@@ -29,7 +29,7 @@ def main() -> None:
     """Serve the API until the process is asked to stop."""
     settings = Settings()
     logs.configure("api", settings.log_level)
-    require_storage(settings.storage_url)
+    require_storage(settings.storage_url, settings.master_key)
     require_redis(settings.redis_url.get_secret_value(), settings.redis_check)
     tracing.start("api", __version__)
     app: ASGIApp = create_app(settings, with_metrics_port=True)

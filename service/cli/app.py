@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -426,6 +426,40 @@ def gc(
         ):
             typer.echo(line)
     except (*operator.CHORE_ERRORS, StorageError) as e:
+        _fail(str(e))
+
+
+@app.command("new-master-key")
+def new_master_key() -> None:
+    """Print a new master key, for FINETUNED_ENCRYPTION_KEY_FILE. Keep a copy elsewhere."""
+    from service.core.encryption.master import new_key
+
+    typer.echo(new_key())
+
+
+@app.command()
+def encrypt(data_dir: DataDir = None) -> None:
+    """Encrypt all stored objects that are not encrypted. Stop the API and workers first."""
+    from service.cli import encryption
+
+    asyncio.run(_echo(encryption.encrypt(data_dir)))
+
+
+@app.command("rotate-master-key")
+def rotate_master_key(data_dir: DataDir = None) -> None:
+    """Wrap all data keys with the first master key of the file. No object is rewritten."""
+    from service.cli import encryption
+
+    asyncio.run(_echo(encryption.rotate(data_dir)))
+
+
+async def _echo(lines: AsyncIterator[str]) -> None:
+    from service.core.storage import StorageError
+
+    try:
+        async for line in lines:
+            typer.echo(line)
+    except (StorageError, ValueError, OSError) as e:
         _fail(str(e))
 
 

@@ -17,7 +17,7 @@ from service.backup.errors import BackupError
 from service.backup.replay import replay
 from service.backup.restore import NotEmpty
 from service.backup.target import Target
-from service.cli.operator import catalogue, redis_url, storage_url
+from service.cli.operator import catalogue, opened_storage, redis_url, storage_url
 from service.cli.rebuild import Rebuild
 from service.core import schema
 from service.core.redis import Client, connect, why
@@ -78,7 +78,7 @@ async def restore(
     target = Target.open(place, create=False)
     async with _empty(data_dir) as redis:
         storage, models = _storage(data_dir), catalogue(data_dir)
-        newer = Rebuild(redis, storage, models)
+        newer = Rebuild(redis, _readable(data_dir), models)
         done = await restoring.restore(
             redis,
             storage,
@@ -100,7 +100,7 @@ async def rebuild(data_dir: Path | None, journal: str | None) -> list[str]:
     If Redis has records, they are kept, and only files and models are added.
     """
     async with _running_or_alone(data_dir) as redis:
-        storage, models = _storage(data_dir), catalogue(data_dir)
+        storage, models = _readable(data_dir), catalogue(data_dir)
         newer = Rebuild(redis, storage, models)
         try:
             done = await replay(redis, storage, models, installation=journal, finish=newer.run)
@@ -172,7 +172,13 @@ async def _connected(url: str) -> AsyncIterator[Client]:
 
 
 def _storage(data_dir: Path | None) -> Storage:
+    """The storage for copies of objects as they are, encrypted ones too."""
     return Storage.from_url(storage_url(data_dir), patience_s=_PATIENCE_S)
+
+
+def _readable(data_dir: Path | None) -> Storage:
+    """The storage for reading what encrypted objects contain."""
+    return opened_storage(data_dir, patience_s=_PATIENCE_S)
 
 
 def _contents(manifest: Manifest) -> str:

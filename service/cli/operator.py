@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from service.cli.gc import Collector, Garbage
 from service.config import Settings
 from service.core import ids, schema
+from service.core.encryption.master import MasterKeyError
 from service.core.redis import REDIS_ERRORS, Client, connect
 from service.core.storage import Storage
 from service.inference.engine.launch import EngineConfigError, claim_cache
@@ -218,6 +219,23 @@ def _lines(garbage: Garbage, verb: str) -> Iterator[str]:
         yield f"kept {garbage.restorable} files without a record, which 'rebuild' can restore"
     for project_id in sorted(garbage.projects_without_record):
         yield f"kept everything of {project_id}, which has no record: run 'rebuild' first"
+
+
+def opened_storage(data_dir: Path | None, *, patience_s: float = 0.0) -> Storage:
+    """Return the storage of a standalone folder or of the settings, with its master key.
+
+    Raises ValueError if the master key cannot be used.
+    """
+    settings = Settings()
+    try:
+        return Storage.from_url(
+            storage_url(data_dir),
+            patience_s=patience_s,
+            master_key=settings.master_key(),
+            only_encrypted=settings.encryption_required,
+        )
+    except MasterKeyError as e:
+        raise ValueError(str(e)) from e
 
 
 def storage_url(data_dir: Path | None) -> str:

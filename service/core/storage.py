@@ -5,6 +5,10 @@ sha256 of each file. A folder without a manifest does not exist for readers, so 
 incomplete upload, neither on a file system nor on S3.
 
 A write that returns survives a power failure: a file and its folders are synced to the disk.
+
+With a master key, objects are encrypted as they are written and decrypted as they are read
+(`service/core/encryption`), whoever reads them. Objects that are not encrypted yet stay readable.
+Sizes of objects are those in storage.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, Self, TypeVar, cast
 
@@ -27,6 +31,10 @@ import obstore
 from obstore.store import LocalStore, ObjectStore
 
 from service.core import local_files, metrics
+from service.core.encryption import sealed
+from service.core.encryption.keyring import KeyGone, Keyring, name_of, owner_of
+from service.core.encryption.master import MasterKey, MasterKeyAway, MasterKeyError
+from service.core.encryption.sealed import Damaged, Header, Opener, Sealer
 from service.core.object_store import S3Writer, open_store, refusal
 from service.core.storage_use import QuotaReached, StorageUse, Write
 
@@ -42,6 +50,7 @@ _HEALTH = ".health"
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 10.0
 _CHUNK_BYTES = 1024 * 1024
 _READ_BYTES = 4 * _CHUNK_BYTES  # on S3, each read is a request
+_CHUNKS_AT_ONCE = _READ_BYTES // sealed.CHUNK_BYTES
 _MOST_AHEAD_BYTES = 8 * _CHUNK_BYTES  # that a writer reserves which does not know its size
 _RESERVE_PART = 0.01
 _MOST_RESERVE_BYTES = 1024**3
@@ -147,6 +156,9 @@ class Storage:
 
     `use`: counts the bytes of projects and enforces their quotas. `reserve_bytes`: what has to stay
     free on the disk of a folder; by default 1% of the disk, at most 1 GiB.
+
+    `master_key`: encrypts what is written. `only_encrypted` refuses to read anything else, which
+    somebody who can write to the storage could have put in the place of an encrypted object.
     """
 
     def __init__(
@@ -156,8 +168,12 @@ class Storage:
         patience_s: float = 0.0,
         use: StorageUse | None = None,
         reserve_bytes: int | None = None,
+        master_key: MasterKey | None = None,
+        only_encrypted: bool = False,
     ) -> None:
         self.store = store
+        self.keyring = None if master_key is None else Keyring(master_key, _WrappedKeys(self))
+        self._only_encrypted = only_encrypted
         self.patience_s = patience_s
         self.use = use
         self._reserve_bytes = reserve_bytes
@@ -170,10 +186,19 @@ class Storage:
         patience_s: float = 0.0,
         use: StorageUse | None = None,
         reserve_bytes: int | None = None,
+        master_key: MasterKey | None = None,
+        only_encrypted: bool = False,
     ) -> Storage:
         """Open the storage at a `file:///…` or `s3://…` URL. Raises StorageRefused if it cannot."""
         try:
-            return cls(open_store(url), patience_s=patience_s, use=use, reserve_bytes=reserve_bytes)
+            return cls(
+                open_store(url),
+                patience_s=patience_s,
+                use=use,
+                reserve_bytes=reserve_bytes,
+                master_key=master_key,
+                only_encrypted=only_encrypted,
+            )
         except obstore.exceptions.BaseError as e:
             raise StorageRefused(refusal(e) or str(e).partition("\n")[0]) from e
 
@@ -220,7 +245,8 @@ class Storage:
     async def put_bytes(self, key: str, data: bytes, *, is_limited: bool = True) -> None:
         """Write a small object, which counts toward the quota unless `is_limited` is False."""
         async with self._room(key, len(data), is_limited=is_limited):
-            await _guard("put", obstore.put_async(self.store, key, data), key)
+            stored = await self._sealed(key, data)
+            await _guard("put", obstore.put_async(self.store, key, stored), key)
             await self.sync(key)
 
     async def sync(self, key: str) -> None:
@@ -244,7 +270,7 @@ class Storage:
     async def get_bytes(self, key: str) -> bytes:
         """Read a small object."""
         result = await _guard("get", obstore.get_async(self.store, key), key)
-        return bytes(await _guard("read", result.bytes_async(), key))
+        return await self._opened(key, bytes(await _guard("read", result.bytes_async(), key)))
 
     @_patient
     async def put_file(self, key: str, path: Path) -> FileEntry:
@@ -267,7 +293,104 @@ class Storage:
         Raises StorageMissing before the first.
         """
         size = (await _guard("head", obstore.head_async(self.store, key), key))["size"]
+        opener = await self._opener(key, size)
+        if opener is not None:
+            last = opener.size if end is None else min(end, opener.size)
+            return self._opened_ranges(key, opener, start, last)
         return self._ranges(key, start, size if end is None else min(end, size))
+
+    async def is_encrypted(self, key: str) -> bool:
+        """Return whether an object is encrypted. Raises StorageMissing."""
+        size = (await self.stat(key)).size
+        return size > 0 and Header.decode(await self._head(key, size)) is not None
+
+    async def erase_key(self, owner: str) -> None:
+        """Delete the data key of a project, without which nothing of it can be read any more."""
+        await self.delete(name_of(owner))
+
+    async def rewrap(self, owner: str) -> bool:
+        """Wrap a data key with the present master key. Returns False if it is so already."""
+        if self.keyring is None:
+            return False
+        with _keys_explained(name_of(owner)):
+            return await self.keyring.rewrap(owner)
+
+    @property
+    def joins_in_place(self) -> bool:
+        """Whether `join` can be used: not on S3, and not if objects are encrypted."""
+        return self.folder is not None and self.keyring is None
+
+    async def _sealed(self, key: str, data: bytes) -> bytes:
+        """Encrypt a small object, if objects are encrypted."""
+        sealer = await self.sealer(key)
+        return data if sealer is None else sealer.update(data) + sealer.finish()
+
+    async def sealer(self, key: str) -> Sealer | None:
+        """Return what encrypts a new object; None if it is not to be encrypted."""
+        owner = owner_of(key)
+        if self.keyring is None or owner is None:
+            return None
+        with _keys_explained(key):
+            return Sealer(*await self.keyring.key_of(owner), key)
+
+    async def _opened(self, key: str, data: bytes) -> bytes:
+        """Decrypt a whole object, if it is encrypted."""
+        header = self._header(key, data[: sealed.HEADER_BYTES])
+        if header is None:
+            return data
+        with _keys_explained(key):
+            opener = Opener(header, await self._data_key(key, header), key, len(data))
+            return opener.open_all(0, data[sealed.HEADER_BYTES :])
+
+    @_patient
+    async def _opener(self, key: str, size: int) -> Opener | None:
+        """Return what decrypts an object; None if it is not encrypted."""
+        if self.keyring is None or owner_of(key) is None:
+            return None
+        header = self._header(key, await self._head(key, size) if size else b"")
+        if header is None:
+            return None
+        with _keys_explained(key):
+            return Opener(header, await self._data_key(key, header), key, size)
+
+    def _header(self, key: str, head: bytes) -> Header | None:
+        if self.keyring is None or owner_of(key) is None:
+            return None
+        with _keys_explained(key):
+            header = Header.decode(head)
+        if header is None and self._only_encrypted:
+            raise _corrupt(f"{key} is not encrypted, although FINETUNED_ENCRYPTION_REQUIRED is set")
+        return header
+
+    async def _head(self, key: str, size: int) -> bytes:
+        length = min(size, sealed.HEADER_BYTES)
+        read = obstore.get_range_async(self.store, key, start=0, length=length)
+        return bytes(await _guard("read", read, key))
+
+    async def _data_key(self, key: str, header: Header) -> bytes:
+        owner = owner_of(key)
+        assert self.keyring is not None  # only then is a header looked at
+        assert owner is not None
+        return await self.keyring.key(owner, header.key_id)
+
+    async def _opened_ranges(
+        self, key: str, opener: Opener, first: int, end: int
+    ) -> AsyncIterator[bytes]:
+        """Yield decrypted bytes. Of an empty object, the tag is checked, too."""
+        number = first // sealed.CHUNK_BYTES
+        last = max(end - 1, 0) // sealed.CHUNK_BYTES if opener.size else 0
+        while number <= last and (first < end or opener.size == 0):
+            upto = min(number + _CHUNKS_AT_ONCE, last + 1)
+            begin, stop = sealed.place_of(number), min(sealed.place_of(upto), opener.stored_bytes)
+            read = obstore.get_range_async(self.store, key, start=begin, length=stop - begin)
+            data = bytes(await _guard("read", read, key))
+            with _keys_explained(key):
+                plain = opener.open_all(number, data)
+            place = number * sealed.CHUNK_BYTES
+            wanted = plain[max(first - place, 0) : end - place]
+            if wanted:
+                yield wanted
+            number = upto
 
     async def _ranges(self, key: str, first: int, end: int) -> AsyncIterator[bytes]:
         # obstore streams a local file in pieces of 8 KiB, which takes ten times as long.
@@ -345,9 +468,21 @@ class Storage:
     async def copy(self, source: str, target: str, *, is_limited: bool = True) -> None:
         """Copy one object within the storage. Raises StorageMissing if it does not exist."""
         size = (await self.stat(source)).size if self.use or self.folder else 0
+        if self.keyring is not None:
+            await self._copy_encrypted(source, target, size, is_limited=is_limited)
+            return
         async with self._room(target, size, is_limited=is_limited):
             await _guard("copy", obstore.copy_async(self.store, source, target), source)
             await self.sync(target)
+
+    async def _copy_encrypted(
+        self, source: str, target: str, size: int, *, is_limited: bool
+    ) -> None:
+        """Read and write an object, because its name is part of its encryption."""
+        chunks = await self.stream(source)
+        async with await self.writer(target, expected_bytes=size, is_limited=is_limited) as writer:
+            async for chunk in chunks:
+                await writer.write(chunk)
 
     async def join(
         self, sources: Sequence[str], target: str, digests: Sequence[local_files.Digest]
@@ -355,10 +490,10 @@ class Storage:
         """Join objects in a folder to one, and return its size. Hashes them meanwhile.
 
         They are expected to be deleted then, so quotas do not apply. Raises StorageMissing if one
-        of them does not exist, and ValueError on S3.
+        of them does not exist, and ValueError unless `joins_in_place`.
         """
-        if (folder := self.folder) is None:
-            raise ValueError("objects on S3 cannot be joined")
+        if (folder := self.folder) is None or self.keyring is not None:
+            raise ValueError("objects on S3 and encrypted ones cannot be joined")
         paths = [folder / source for source in sources]
         total = await _guard("stat", asyncio.to_thread(_size_of, paths), target)
         async with self._room(target, total, is_limited=False):
@@ -438,6 +573,7 @@ class Writer:
         self._key = key
         self._write = storage.use.write(key, is_limited=is_limited) if storage.use else None
         self._written = self._room = 0
+        self._sealer: Sealer | None = None
         self._writer: S3Writer | obstore.AsyncWritableFile
         if isinstance(storage.store, LocalStore):
             # If it is dropped without close(), it removes its staged data. With 8 MiB, an upload
@@ -462,8 +598,18 @@ class Writer:
             self._room = written + ahead
             if self._write is not None:
                 self._room = await _reserved(self._write, written, ahead)
-        await _guard("write", self._writer.write(chunk), self._key)
+        await self._put(await self._sealed(chunk))
         self._written = written
+
+    async def _sealed(self, chunk: bytes) -> bytes:
+        """Return what is to be written of a chunk, and of earlier ones that were held back."""
+        if self._sealer is None and self._written == 0:
+            self._sealer = await self._storage.sealer(self._key)
+        return chunk if self._sealer is None else self._sealer.update(chunk)
+
+    async def _put(self, data: bytes) -> None:
+        if data:
+            await _guard("write", self._writer.write(data), self._key)
 
     async def __aenter__(self) -> Self:
         return self
@@ -471,6 +617,10 @@ class Writer:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             try:
+                if self._written == 0:
+                    await self._put(await self._sealed(b""))
+                if self._sealer is not None:
+                    await self._put(self._sealer.finish())
                 await _guard("commit", self._writer.close(), self._key)
                 await self._storage.sync(self._key)
             except BaseException:
@@ -486,6 +636,49 @@ class Writer:
     async def _undone(self) -> None:
         if self._write is not None:
             await self._write.undone()
+
+
+class _WrappedKeys:
+    """The wrapped data keys in storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def read(self, name: str) -> bytes | None:
+        try:
+            return await self._storage.get_bytes(name)
+        except StorageMissing:
+            return None
+
+    async def create(self, name: str, data: bytes) -> bool:
+        """Write an object unless it exists: also if another process does so at the same time."""
+        store = self._storage.store
+        try:
+            await _guard("put", obstore.put_async(store, name, data, mode="create"), name)
+        except StorageError as e:
+            if isinstance(e.__cause__, obstore.exceptions.AlreadyExistsError):
+                return False
+            raise
+        await self._storage.sync(name)
+        return True
+
+    async def replace(self, name: str, data: bytes) -> None:
+        await self._storage.put_bytes(name, data)
+
+
+@contextlib.contextmanager
+def _keys_explained(key: str) -> Iterator[None]:
+    """Convert errors of keys and of decryption."""
+    try:
+        yield
+    except Damaged as e:
+        raise _corrupt(f"{key} was changed or cut off after it was encrypted") from e
+    except KeyGone as e:
+        raise StorageMissing(f"the data key of {key} was erased, so it cannot be read") from e
+    except MasterKeyAway as e:
+        raise StorageError(str(e)) from e
+    except MasterKeyError as e:
+        raise StorageRefused(str(e)) from e
 
 
 async def _reserved(write: Write, size: int, ahead: int = 0) -> int:

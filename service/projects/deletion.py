@@ -67,6 +67,7 @@ class ProjectDeletions:
             return
         await self._storage.delete_prefix(project.id)  # with what killed processes had staged
         await self._forget_records(project.id)
+        await self._storage.erase_key(project.id)  # of versions that a bucket may keep
         await self._finish(project)
         log.info("%s is deleted", project.id)
 

@@ -157,7 +157,7 @@ async def _joined(
     key, digests = f"{upload.project_id}/files/{file_id}/content", [sha256]
     if md5 is not None:
         digests.append(whole)
-    if storage.folder is not None:
+    if storage.joins_in_place:
         size = await storage.join([part_key(upload, part.id) for part in parts], key, digests)
     elif len(parts) == 1:
         size = await _copied(storage, part_key(upload, parts[0].id), key, digests)

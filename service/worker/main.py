@@ -122,6 +122,8 @@ class WorkerProcess:
             patience_s=settings.storage_patience_s,
             use=StorageUse(self._redis, quotas),
             reserve_bytes=settings.storage_reserve_bytes,
+            master_key=settings.master_key(),
+            only_encrypted=settings.encryption_required,
         )
         leases = Leases(self._redis, settings.worker_name, lease_s=settings.lease_s)
         jobs, files = Jobs(self._redis), Files(self._redis, storage)
@@ -395,7 +397,7 @@ def main(queues: Sequence[str]) -> None:
     tracing.start("worker", __version__)
     if "gpu" in queues:
         require_ray(settings)
-    require_storage(settings.storage_url)
+    require_storage(settings.storage_url, settings.master_key)
     require_redis(settings.redis_url.get_secret_value(), settings.redis_check)
     asyncio.run(_main(settings, queues))
 

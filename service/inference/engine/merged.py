@@ -162,7 +162,12 @@ async def _make(
     from service.exporting.merge import MergeRefused, merge  # imports torch
 
     adapter, part = home / _ADAPTER, home / _PART
-    manifest = await Storage.from_url(settings.storage_url).get_folder(artifact, adapter)
+    storage = Storage.from_url(
+        settings.storage_url,
+        master_key=settings.master_key(),
+        only_encrypted=settings.encryption_required,
+    )
+    manifest = await storage.get_folder(artifact, adapter)
     if manifest.digest != note.digest:
         raise AdapterMismatch("the artifact in storage does not match the registered one")
 

@@ -66,7 +66,11 @@ def adapters() -> Adapters:
     cache = AdapterCache(
         settings.adapter_cache,
         settings.adapter_cache_bytes,
-        Storage.from_url(settings.storage_url).get_folder,
+        Storage.from_url(
+            settings.storage_url,
+            master_key=settings.master_key(),
+            only_encrypted=settings.encryption_required,
+        ).get_folder,
     )
     return Adapters(
         registry,
