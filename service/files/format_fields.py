@@ -29,7 +29,8 @@ def format_of(fields: Mapping[str, str]) -> dict[str, Any] | None:
     if sum(len(n.encode()) + len(v.encode()) for n, v in given.items()) > _MAX_BYTES:
         raise BadRequest(f"'format' is over the limit of {_MAX_BYTES} bytes.", param="format")
     try:
-        parsed = FormatFields.model_validate(_nested(given))
+        # Fields of a form are texts, also where JSON has a number.
+        parsed = FormatFields.model_validate(_nested(given), strict="format" in given)
     except ValidationError as e:
         raise from_validation(
             [{**fault, "loc": ("format", *fault["loc"])} for fault in e.errors()]

@@ -51,6 +51,7 @@ async def cleaning(api: Api, road) -> AsyncIterator[MakeCleaning]:
 
 @pytest.fixture
 async def task(api: Api) -> Task:
+    await api.app.state.projects.restore(PROJECT, "a")
     task = Task(
         id="clean-1",
         project_id=PROJECT,

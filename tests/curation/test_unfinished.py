@@ -43,6 +43,7 @@ def record(name: str, data: bytes = b"") -> FileRecord:
 @pytest.fixture
 async def source(api: Api) -> FileRecord:
     """A file without bytes: the tests below cut off what comes after reading them."""
+    await api.app.state.projects.restore(PROJECT, "a")
     return await api.app.state.files.register(record("chats.jsonl"))
 
 
@@ -146,6 +147,7 @@ async def test_registered_outputs_stay(api: Api, reconciler, source, task, outpu
 
 async def test_a_report_of_a_file_that_was_deleted_meanwhile_leaves_nothing(api: Api, tmp_path):
     state = api.app.state
+    await state.projects.restore(PROJECT, "a")
     data = b'{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]}\n'
     file = record("chats.jsonl", data)
     await state.storage.put_bytes(file.content_key, data)
@@ -158,6 +160,7 @@ async def test_a_report_of_a_file_that_was_deleted_meanwhile_leaves_nothing(api:
 
 async def test_a_check_of_a_file_that_was_deleted_meanwhile_leaves_nothing(api: Api, leases):
     state = api.app.state
+    await state.projects.restore(PROJECT, "a")
     data = b"prompt,completion\nq,a\n"
     file = record("table.csv", data)
     await state.storage.put_bytes(file.content_key, data)

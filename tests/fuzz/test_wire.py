@@ -1,4 +1,4 @@
-"""Bytes that are nearly HTTP: the server answers or hangs up, and goes on serving others."""
+"""Bytes that are nearly HTTP: the server answers or hangs up, and continues to serve others."""
 
 from __future__ import annotations
 

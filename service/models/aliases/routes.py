@@ -38,7 +38,7 @@ router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
 class _AliasName(Convertor[str]):
     """A name in a path, which may contain `/` but does not end as the paths about aliases do."""
 
-    regex = "(?:(?!/(?:history|rollback)$).)+"
+    regex = "(?:(?!/(?:history|rollback)$).)*"
 
     def convert(self, value: str) -> str:
         return value

@@ -29,7 +29,7 @@ class Crowds:
         return self._open[host] > self.most and not self._has_no_limit(host)
 
     def is_flood(self, host: str) -> bool:
-        """Whether an address goes on connecting while its connections are refused."""
+        """Whether an address continues to connect while its connections are refused."""
         return self._open[host] > self.most + _MOST_REFUSALS and not self._has_no_limit(host)
 
     def leave(self, host: str) -> None:

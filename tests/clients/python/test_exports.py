@@ -103,11 +103,12 @@ async def test_export_unpacks_a_folder_or_keeps_the_archive(
     assert (failed.code, "disk is full" in failed.err) == (5, True)
 
 
-async def test_a_deleted_model_keeps_its_finished_exports(cli, api, client):
+async def test_a_deleted_model_takes_its_exports_along(cli, api, client):
     await register(api)
     made = await client.exports.create(model=MODEL, format="merged")
     await finish(api, made.id)
     assert (await cli("models", "delete", MODEL)).code == 2  # asks for --yes
     assert (await cli("models", "delete", MODEL, "--yes")).code == 0
     assert (await cli("models", "delete", MODEL, "--yes")).code == 4
-    assert (await client.exports.retrieve(made.id)).status == "succeeded"
+    with pytest.raises(finetuned.NotFound):
+        await client.exports.retrieve(made.id)
