@@ -69,9 +69,11 @@ from service.models.aliases.changes import Aliases
 from service.models.capabilities import Capabilities
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
+from service.projects import account_routes, admin_key_routes
 from service.projects import routes as project_routes
 from service.projects.quota import storage_quotas
 from service.projects.records import Projects, digest_of
+from service.projects.service_accounts import ServiceAccounts
 from service.projects.tokens import MAX_TOKEN_CHARS, Tokens, is_token
 from service.projects.uses import KeyUses
 from service.uploads import routes as upload_routes
@@ -180,6 +182,8 @@ def _routes() -> list[BaseRoute]:
         erasure_routes,
         alias_routes,
         project_routes,
+        account_routes,
+        admin_key_routes,
         whoami_routes,
         eval_routes,
         batch_routes,
@@ -260,10 +264,11 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 reports=reports,
             )
             state = app.state
-            state.capabilities = capabilities
-            state.redis, state.storage, state.projects = redis, storage, projects
-            state.registry, state.authenticator = registry, authenticator
-            state.key_uses, state.storage_use = key_uses, storage_use
+            state.capabilities, state.job_changes = capabilities, job_changes
+            state.redis, state.storage, state.registry = redis, storage, registry
+            state.projects, state.storage_use = projects, storage_use
+            state.authenticator, state.key_uses = authenticator, key_uses
+            state.service_accounts = ServiceAccounts(projects)
             state.audit_log, state.client_addresses = AuditLog(redis), addresses
             state.aliases = Aliases(
                 redis, registry, max_per_project=settings.max_aliases_per_project
@@ -271,7 +276,6 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
             state.batches, state.generations = Batches(state.files), Generations(state.files)
             state.jobs_needing_file = _needing(state.jobs, state.batches, state.generations)
-            state.job_changes = job_changes
             state.evaluations = Evaluations(redis)
             state.advice_store = AdviceStore(redis)
             state.sweeps = Sweeps(state.jobs)

@@ -29,7 +29,7 @@ from service.core.limits import (
     StoredLimits,
     StoredProjectLimits,
 )
-from service.core.records import PREFIX, Collection, Missing, Record, Stored, parse
+from service.core.records import PREFIX, Check, Collection, Missing, Record, Stored, parse
 from service.core.redis import Client, reply, text
 from service.core.transactions import Write, commit
 from service.projects import uses
@@ -79,6 +79,7 @@ class ApiKey(Record):
     allowed_ips: tuple[str, ...] | None = None
     """Addresses and ranges that requests may come from; None for all."""
     old_secrets: tuple[OldSecret, ...] = ()
+    service_account_id: str | None = None
 
     @property
     def is_restricted(self) -> bool:
@@ -277,11 +278,13 @@ class Projects:
         models: tuple[str, ...] | None = None,
         expires_at: int | None = None,
         allowed_ips: tuple[str, ...] | None = None,
+        service_account_id: str | None = None,
+        check: Check | None = None,
     ) -> tuple[ApiKey, str]:
         """Create a key and return it with its secret, which cannot be retrieved again.
 
-        The secret is random unless given. Raises KeyRevoked for the secret of a revoked key, and
-        ProjectArchived.
+        The secret is random unless given. `check` may raise to cancel. Raises KeyRevoked for the
+        secret of a revoked key, and ProjectArchived.
         """
         if project.archived_at is not None:
             raise ProjectArchived
@@ -301,8 +304,9 @@ class Projects:
             models=models,
             expires_at=expires_at,
             allowed_ips=allowed_ips,
+            service_account_id=service_account_id,
         )
-        await self.keys.create(key, also=lambda pipe: _point(pipe, key))
+        await self.keys.create(key, also=lambda pipe: _point(pipe, key), check=check)
         return key, secret
 
     async def rotate_key(
@@ -364,6 +368,14 @@ class Projects:
         key = parse(ApiKey, raw, key_id)
         check(key)
         return key
+
+    async def admin_keys(self) -> list[ApiKey]:
+        """Return the keys of all projects with the role `admin`, oldest first."""
+        found: list[ApiKey] = []
+        for project_id in await self.kept_ids():
+            every = await self.keys.get_many(project_id, await self.keys.ids(project_id))
+            found += [key for key in every if key.role is Role.ADMIN]
+        return sorted(found, key=lambda key: (key.created_at, key.id))
 
     async def find_key(self, digest: str) -> tuple[ApiKey, Project] | None:
         """The key with this digest and its project, or None."""

@@ -66,7 +66,7 @@ def _no_key(key_id: str) -> NotFound:
     return NotFound(f"No such key: {key_id[:80]}", param="key_id")
 
 
-def _require_rights(caller: Principal, role: Role, doing: str) -> None:
+def require_rights(caller: Principal, role: Role, doing: str) -> None:
     """Raise Forbidden if a role has more rights than the caller, who could thereby get them."""
     if not caller.covers(role):
         raise Forbidden(
@@ -76,7 +76,8 @@ def _require_rights(caller: Principal, role: Role, doing: str) -> None:
         )
 
 
-def _archived(project: Project) -> Conflict:
+def archived(project: Project) -> Conflict:
+    """The error of a request for a key of an archived project."""
     return Conflict(
         f"The project '{project.name}' is archived, so it gets no more keys. Create another "
         "project.",
@@ -253,7 +254,7 @@ async def create_key(
     A key cannot create keys with more permissions than it has: keys with the role `admin` or
     `auditor` are created by keys with the role `admin`.
     """
-    _require_rights(caller, body.role, "create")
+    require_rights(caller, body.role, "create")
     _require_inference(body.role, body.models)
     try:
         key, secret = await store.create_key(
@@ -262,11 +263,11 @@ async def create_key(
             body.role,
             body.limits,
             models=_tuple(body.models),
-            expires_at=_in(body.expires_in_seconds),
+            expires_at=expiry_in(body.expires_in_seconds),
             allowed_ips=_tuple(body.allowed_ips),
         )
     except ProjectArchived as e:
-        raise _archived(project) from e
+        raise archived(project) from e
     return NewKeyObject(**KeyObject.of(key).model_dump(), value=secret)
 
 
@@ -328,16 +329,16 @@ async def update_key(
 
 def _updated(caller: Principal, body: UpdateKey, key: ApiKey) -> ApiKey:
     """The key after an update. Raises Forbidden and BadRequest."""
-    _require_rights(caller, key.role, "change")
+    require_rights(caller, key.role, "change")
     change = body.model_dump(include={"name", "role"}, exclude_none=True)
     role = change.get("role", key.role)
-    _require_rights(caller, role, "make")
+    require_rights(caller, role, "make")
     if "models" in body.model_fields_set:
         change["models"] = _tuple(body.models)
     if "allowed_ips" in body.model_fields_set:
         change["allowed_ips"] = _tuple(body.allowed_ips)
     if "expires_in_seconds" in body.model_fields_set:
-        change["expires_at"] = _in(body.expires_in_seconds)
+        change["expires_at"] = expiry_in(body.expires_in_seconds)
     _require_inference(role, change.get("models", key.models))
     return key.model_copy(update={**change, "limits": key.limits.changed(body.limits)})
 
@@ -346,7 +347,8 @@ def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
     return None if values is None else tuple(values)
 
 
-def _in(seconds: int | None) -> int | None:
+def expiry_in(seconds: int | None) -> int | None:
+    """The time in this many seconds, or None."""
     return None if seconds is None else ids.now_s() + seconds
 
 
@@ -382,7 +384,7 @@ async def rotate_key(
             project.id,
             key_id,
             overlap_s=(body or RotateKey()).overlap_seconds,
-            check=lambda key: _require_rights(caller, key.role, "rotate"),
+            check=lambda key: require_rights(caller, key.role, "rotate"),
         )
     except Missing as e:
         raise _no_key(key_id) from e
@@ -408,7 +410,7 @@ async def delete_key(project: Existing, key_id: str, store: Store, caller: Calle
         raise _no_key(key_id)
     try:
         await store.revoke_key(
-            project.id, key_id, lambda key: _require_rights(caller, key.role, "revoke")
+            project.id, key_id, lambda key: require_rights(caller, key.role, "revoke")
         )
     except Missing as e:
         raise _no_key(key_id) from e

@@ -183,7 +183,7 @@ class PreviousSecret(BaseModel):
 class KeyHolder(BaseModel):
     """The program that uses an API key. It has the name of the key."""
 
-    id: str = Field(description="ID of the key.")
+    id: str = Field(description="ID of the service account of the key, or of the key.")
     name: str = Field(description="Name of the key.")
     role: Role
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
@@ -228,13 +228,14 @@ class KeyObject(BaseModel):
     @classmethod
     def of(cls, key: ApiKey, last_used_at: int | None = None) -> Self:
         """The API object for a record."""
-        holder = KeyHolder(id=key.id, name=key.name, role=key.role, created_at=key.created_at)
+        owner_id = key.service_account_id or key.id
+        holder = KeyHolder(id=owner_id, name=key.name, role=key.role, created_at=key.created_at)
         return cls(
             id=key.id,
             name=key.name,
             role=key.role,
             models=None if key.models is None else list(key.models),
-            redacted_value=_redacted(key.hint),
+            redacted_value=redacted(key.hint),
             previous_secrets=_valid(key.old_secrets),
             expires_at=key.expires_at,
             last_used_at=last_used_at,
@@ -245,14 +246,15 @@ class KeyObject(BaseModel):
         )
 
 
-def _redacted(hint: str) -> str:
+def redacted(hint: str) -> str:
+    """A secret of which only the last characters are shown."""
     return f"sk-ft-…{hint}"
 
 
 def _valid(secrets: Sequence[OldSecret]) -> list[PreviousSecret]:
     now_s = ids.now_s()
     return [
-        PreviousSecret(redacted_value=_redacted(old.hint), expires_at=old.expires_at)
+        PreviousSecret(redacted_value=redacted(old.hint), expires_at=old.expires_at)
         for old in secrets
         if old.expires_at > now_s
     ]

@@ -54,6 +54,9 @@ OURS = {
     "retrieveCaller",
     *("createProject", "listProjects", "retrieveProject", "updateProject"),
     *("archiveProject", "deleteProject"),
+    *("createServiceAccount", "listServiceAccounts", "retrieveServiceAccount"),
+    *("updateServiceAccount", "deleteServiceAccount", "createServiceAccountApiKey"),
+    *("createAdminApiKey", "listAdminApiKeys", "retrieveAdminApiKey", "deleteAdminApiKey"),
     *("createApiKey", "listApiKeys", "retrieveApiKey", "updateApiKey", "rotateApiKey"),
     *("deleteApiKey", "getUsageCompletions", "listAuditLogs"),
     # OpenAI's SDK has all of these except the last; its published document has none.

@@ -62,12 +62,20 @@ _OPERATIONS: Final = {
         *("createWebhookEndpoint", "updateWebhookEndpoint", "deleteWebhookEndpoint"),
         *("rotateWebhookEndpointSecret", "testWebhookEndpoint"),
     ),
-    ("admin", "project_admin"): ("createApiKey", "updateApiKey", "rotateApiKey", "deleteApiKey"),
+    ("admin", "project_admin"): (
+        *("createApiKey", "updateApiKey", "rotateApiKey", "deleteApiKey"),
+        *("createServiceAccount", "updateServiceAccount", "deleteServiceAccount"),
+        "createServiceAccountApiKey",
+    ),
     ("admin", "project_admin", "auditor"): (
         *("retrieveProject", "listApiKeys", "retrieveApiKey", "listAuditLogs"),
+        *("listServiceAccounts", "retrieveServiceAccount"),
     ),
-    ("admin", "auditor"): ("listProjects",),
-    ("admin",): ("createProject", "updateProject", "archiveProject", "deleteProject"),
+    ("admin", "auditor"): ("listProjects", "listAdminApiKeys", "retrieveAdminApiKey"),
+    ("admin",): (
+        *("createProject", "updateProject", "archiveProject", "deleteProject"),
+        *("createAdminApiKey", "deleteAdminApiKey"),
+    ),
 }
 
 ROLES_OF: Final = {

@@ -282,12 +282,27 @@ class Scenario:
         assert projects.api_keys.retrieve(key["id"], **of).name == "bot"
         assert projects.api_keys.update(key["id"], **of, expires_in_seconds=60).expires_at
         assert projects.api_keys.delete(key["id"], **of).deleted
+        self._accounts(projects.service_accounts, project.id)
+        admin_keys = organization.admin_api_keys
+        admin_key = admin_keys.create(name="infrastructure", expires_in_seconds=3600)
+        assert admin_keys.retrieve(admin_key.id).name == "infrastructure"
+        assert admin_key.id in [one.id for one in admin_keys.list(limit=1)]
+        assert admin_keys.delete(admin_key.id).deleted
         assert projects.archive(project.id).status == "archived"
         assert project.id not in [one.id for one in projects.list()]
         start = int(time.time()) - 3600
         logs = organization.audit_logs.list(event_types=["project.created"], limit=1)
         assert logs.data[0].type == "project.created"
         assert organization.usage.completions(start_time=start, bucket_width="1h").data
+
+    def _accounts(self, accounts: Any, project_id: str) -> None:
+        of = {"project_id": project_id}
+        made = accounts.create(project_id, name="nightly")
+        assert accounts.api_keys.create(made.id, **of, name="second").value != made.api_key.value
+        assert accounts.retrieve(made.id, **of).role == "member"
+        assert accounts.update(made.id, **of, role="owner").role == "owner"
+        assert [one.id for one in accounts.list(project_id)] == [made.id]
+        assert accounts.delete(made.id, **of).deleted
 
     def new_key(self, project_id: str, **fields: Any) -> dict[str, Any]:
         """Create a key, for which the SDK has no method."""

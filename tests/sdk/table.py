@@ -19,6 +19,10 @@ DIFFERS: Final = {
     "admin.organization.audit_logs.list": (
         "more types of events, with their result; actors are keys, since there are no users"
     ),
+    "admin.organization.admin_api_keys.create": "in the project of the key of the request",
+    "admin.organization.admin_api_keys.delete": "",
+    "admin.organization.admin_api_keys.list": _ALSO,
+    "admin.organization.admin_api_keys.retrieve": _ALSO,
     "admin.organization.projects.api_keys.delete": "",
     "admin.organization.projects.api_keys.list": _ALSO,
     "admin.organization.projects.api_keys.retrieve": _ALSO,
@@ -30,6 +34,14 @@ DIFFERS: Final = {
     "admin.organization.projects.create": "`name` is part of the names of models: `[a-z0-9-]`",
     "admin.organization.projects.list": "",
     "admin.organization.projects.retrieve": "",
+    "admin.organization.projects.service_accounts.api_keys.create": (
+        "`scopes` is refused, because a key has a role"
+    ),
+    "admin.organization.projects.service_accounts.create": "",
+    "admin.organization.projects.service_accounts.delete": "",
+    "admin.organization.projects.service_accounts.list": "",
+    "admin.organization.projects.service_accounts.retrieve": "",
+    "admin.organization.projects.service_accounts.update": "changes the role of all of its keys",
     "admin.organization.projects.update": "changes limits; another `name` is refused",
     "admin.organization.usage.completions": "includes embeddings; `group_by` also takes `batch`",
     "batches.cancel": "",

@@ -1566,6 +1566,152 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/organization/projects/{project_id}/service_accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List service accounts
+         * @description List the project's service accounts, newest first.
+         *
+         *     Required permission: `api_keys.read`.
+         */
+        get: operations["listServiceAccounts"];
+        put?: never;
+        /**
+         * Create a service account
+         * @description Create a service account: a program that owns keys of the project. Its first key has the role
+         *     `member`, and its secret is in `api_key.value`, shown only once.
+         *
+         *     Required permission: `api_keys.write`.
+         */
+        post: operations["createServiceAccount"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/organization/projects/{project_id}/service_accounts/{service_account_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve a service account
+         * @description Retrieve a service account.
+         *
+         *     Required permission: `api_keys.read`.
+         */
+        get: operations["retrieveServiceAccount"];
+        put?: never;
+        /**
+         * Update a service account
+         * @description Change the name or the role of a service account. A new role is that of all of its keys, also
+         *     of those whose role was changed by `updateApiKey`.
+         *
+         *     Required permission: `api_keys.write`.
+         */
+        post: operations["updateServiceAccount"];
+        /**
+         * Delete a service account
+         * @description Delete a service account and revoke all of its keys. What they have made is kept.
+         *
+         *     Required permission: `api_keys.write`.
+         */
+        delete: operations["deleteServiceAccount"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/organization/projects/{project_id}/service_accounts/{service_account_id}/api_keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a key of a service account
+         * @description Create another key of a service account, with the account's role. Its secret is in `value`,
+         *     shown only once. Change or revoke it as any key of the project.
+         *
+         *     Required permission: `api_keys.write`.
+         */
+        post: operations["createServiceAccountApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/organization/admin_api_keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List admin keys
+         * @description List the keys of all projects with the role `admin`, oldest first by default.
+         *
+         *     Required permission: `organization.read`.
+         */
+        get: operations["listAdminApiKeys"];
+        put?: never;
+        /**
+         * Create an admin key
+         * @description Create a key with the role `admin`, which may do everything in all projects. It belongs to
+         *     the project of the key of the request. Its secret is in `value`, shown only once.
+         *
+         *     Required permission: `organization.write`.
+         */
+        post: operations["createAdminApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/organization/admin_api_keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve an admin key
+         * @description Retrieve a key with the role `admin`, without its secret.
+         *
+         *     Required permission: `organization.read`.
+         */
+        get: operations["retrieveAdminApiKey"];
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an admin key
+         * @description Revoke a key with the role `admin` permanently. It stops working everywhere within seconds.
+         *
+         *     If it was the last one, create another on the server, with `finetuned-server keys create`.
+         *
+         *     Required permission: `organization.write`.
+         */
+        delete: operations["deleteAdminApiKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/whoami": {
         parameters: {
             query?: never;
@@ -2351,6 +2497,49 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AccountKeyObject
+         * @description A new key of a service account. This is the only response that contains the secret.
+         */
+        AccountKeyObject: {
+            /**
+             * Object
+             * @default organization.project.service_account.api_key
+             * @constant
+             */
+            object?: "organization.project.service_account.api_key";
+            /**
+             * Id
+             * @description ID of the key, prefixed with `key_`.
+             */
+            id: string;
+            /**
+             * Name
+             * @description Name of the key.
+             */
+            name: string;
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Expires At
+             * @description Time at which the key expires, as a Unix timestamp in seconds, or null.
+             */
+            expires_at: number | null;
+            /**
+             * Value
+             * @description Secret of the key, shown only once.
+             */
+            value: string;
+        };
+        /**
+         * AccountRole
+         * @description Role of a service account, by which its keys get theirs.
+         * @enum {string}
+         */
+        AccountRole: "owner" | "member" | "none";
+        /**
          * ActorKey
          * @description API key that was used.
          */
@@ -2396,6 +2585,93 @@ export interface components {
              * @description Name of the actor; null for an unknown one.
              */
             id: string | null;
+        };
+        /**
+         * AdminKeyObject
+         * @description A key with the role `admin`, without its secret.
+         */
+        AdminKeyObject: {
+            /**
+             * Object
+             * @default organization.admin_api_key
+             * @constant
+             */
+            object?: "organization.admin_api_key";
+            /**
+             * Id
+             * @description ID of the key, prefixed with `key_`.
+             */
+            id: string;
+            /**
+             * Name
+             * @description Name of the key.
+             */
+            name: string;
+            /**
+             * Redacted Value
+             * @description Redacted secret with its last characters.
+             */
+            redacted_value: string;
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Last Used At
+             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+             */
+            last_used_at: number | null;
+            /**
+             * Expires At
+             * @description Time at which the key expires, as a Unix timestamp in seconds, or null.
+             */
+            expires_at: number | null;
+            owner: components["schemas"]["AdminKeyOwner"];
+            /**
+             * Project Id
+             * @description ID of the project to which the key belongs.
+             */
+            project_id: string;
+        };
+        /**
+         * AdminKeyOwner
+         * @description The program that uses an admin key. It has the name of the key.
+         */
+        AdminKeyOwner: {
+            /**
+             * Type
+             * @default service_account
+             * @constant
+             */
+            type?: "service_account";
+            /**
+             * Object
+             * @default organization.service_account
+             * @constant
+             */
+            object?: "organization.service_account";
+            /**
+             * Id
+             * @description ID of the key.
+             */
+            id: string;
+            /**
+             * Name
+             * @description Name of the key.
+             */
+            name: string;
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Role
+             * @default owner
+             * @constant
+             */
+            role?: "owner";
         };
         /**
          * AdviceDeleted
@@ -3635,6 +3911,38 @@ export interface components {
             }[] | null;
         };
         /**
+         * CreateAccountKey
+         * @description Request to create a key of a service account.
+         */
+        CreateAccountKey: {
+            /**
+             * Name
+             * @description Name of the key. By default, that of the account.
+             */
+            name?: string | null;
+            /**
+             * Expires In Seconds
+             * @description Seconds until the key expires, up to ten years. `null`: never.
+             */
+            expires_in_seconds?: number | null;
+        };
+        /**
+         * CreateAdminKey
+         * @description Request to create an admin key.
+         */
+        CreateAdminKey: {
+            /**
+             * Name
+             * @example infrastructure
+             */
+            name: string;
+            /**
+             * Expires In Seconds
+             * @description Seconds until the key expires, up to ten years. `null`: never.
+             */
+            expires_in_seconds?: number | null;
+        };
+        /**
          * CreateAdvice
          * @description Request for advice before a training.
          */
@@ -4195,6 +4503,27 @@ export interface components {
             chat_template_kwargs?: components["schemas"]["ThinkingSwitches"] | null;
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * CreateServiceAccount
+         * @description Request to create a service account.
+         */
+        CreateServiceAccount: {
+            /**
+             * Name
+             * @example nightly-training
+             */
+            name: string;
+            /**
+             * Create Service Account Only
+             * @description Whether to create no key, and an account without a role.
+             */
+            create_service_account_only?: boolean | null;
+            /**
+             * Expires In Seconds
+             * @description Seconds until the key expires, up to ten years. `null`: never.
+             */
+            expires_in_seconds?: number | null;
         };
         /**
          * CreateSweep
@@ -6676,7 +7005,7 @@ export interface components {
         KeyHolder: {
             /**
              * Id
-             * @description ID of the key.
+             * @description ID of the service account of the key, or of the key.
              */
             id: string;
             /**
@@ -7080,6 +7409,26 @@ export interface components {
              * @description Maximum number of concurrent streams.
              */
             concurrent_streams?: number | "unlimited" | null;
+        };
+        /** ListOf[AdminKeyObject] */
+        ListOf_AdminKeyObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["AdminKeyObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
         };
         /** ListOf[AliasChange] */
         ListOf_AliasChange_: {
@@ -7531,6 +7880,26 @@ export interface components {
             object?: "list";
             /** Data */
             data: components["schemas"]["RowObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
+        /** ListOf[ServiceAccountObject] */
+        ListOf_ServiceAccountObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["ServiceAccountObject"][];
             /** Has More */
             has_more: boolean;
             /** First Id */
@@ -8251,6 +8620,59 @@ export interface components {
             calculate_output: string;
         };
         /**
+         * NewAdminKeyObject
+         * @description A new admin key. This is the only response that contains the secret.
+         */
+        NewAdminKeyObject: {
+            /**
+             * Object
+             * @default organization.admin_api_key
+             * @constant
+             */
+            object?: "organization.admin_api_key";
+            /**
+             * Id
+             * @description ID of the key, prefixed with `key_`.
+             */
+            id: string;
+            /**
+             * Name
+             * @description Name of the key.
+             */
+            name: string;
+            /**
+             * Redacted Value
+             * @description Redacted secret with its last characters.
+             */
+            redacted_value: string;
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Last Used At
+             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+             */
+            last_used_at: number | null;
+            /**
+             * Expires At
+             * @description Time at which the key expires, as a Unix timestamp in seconds, or null.
+             */
+            expires_at: number | null;
+            owner: components["schemas"]["AdminKeyOwner"];
+            /**
+             * Project Id
+             * @description ID of the project to which the key belongs.
+             */
+            project_id: string;
+            /**
+             * Value
+             * @description Secret of the key, shown only once.
+             */
+            value: string;
+        };
+        /**
          * NewKeyObject
          * @description A newly created API key. This is the only response that contains the secret.
          */
@@ -8321,6 +8743,37 @@ export interface components {
              * @description Secret of the key, shown only once.
              */
             value: string;
+        };
+        /**
+         * NewServiceAccountObject
+         * @description A new service account, with its first key.
+         */
+        NewServiceAccountObject: {
+            /**
+             * Object
+             * @default organization.project.service_account
+             * @constant
+             */
+            object?: "organization.project.service_account";
+            /**
+             * Id
+             * @description ID of the account, prefixed with `svc_acct_`.
+             */
+            id: string;
+            /**
+             * Name
+             * @description Name of the account.
+             */
+            name: string;
+            /** @description Role of the account: the keys of an `owner` have the role `project_admin`, those of a `member` the role `member`, and an account with `none` can have no keys. */
+            role: components["schemas"]["AccountRole"];
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+            /** @description First key of the account, or null if none was to be created. */
+            api_key: components["schemas"]["AccountKeyObject"] | null;
         };
         /**
          * OutputItemObject
@@ -9524,6 +9977,35 @@ export interface components {
             sampling_params?: components["schemas"]["JudgeSamplingParams"] | null;
         };
         /**
+         * ServiceAccountObject
+         * @description A service account.
+         */
+        ServiceAccountObject: {
+            /**
+             * Object
+             * @default organization.project.service_account
+             * @constant
+             */
+            object?: "organization.project.service_account";
+            /**
+             * Id
+             * @description ID of the account, prefixed with `svc_acct_`.
+             */
+            id: string;
+            /**
+             * Name
+             * @description Name of the account.
+             */
+            name: string;
+            /** @description Role of the account: the keys of an `owner` have the role `project_admin`, those of a `member` the role `member`, and an account with `none` can have no keys. */
+            role: components["schemas"]["AccountRole"];
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+        };
+        /**
          * SetAlias
          * @description Request to set an alias: either `model`, or `targets` to split traffic between two models.
          * @example {
@@ -10098,6 +10580,22 @@ export interface components {
              * @description Present name of the project. Another name is refused, because the names of its models contain it.
              */
             name?: string | null;
+        };
+        /**
+         * UpdateServiceAccount
+         * @description Request to change a service account. Omitted fields stay unchanged.
+         */
+        UpdateServiceAccount: {
+            /**
+             * Name
+             * @description New name of the account.
+             */
+            name?: string | null;
+            /**
+             * Role
+             * @description New role of the account. All of its keys get the role `project_admin` (`owner`) or `member`.
+             */
+            role?: ("owner" | "member") | null;
         };
         /**
          * UpdateWebhookEndpoint
@@ -15715,7 +16213,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description ID of an API key in the project.
+                 * @description ID of an API key.
                  * @example key_wtldx7jxs3n9kqgbutp3zo4l
                  */
                 key_id: string;
@@ -15770,7 +16268,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description ID of an API key in the project.
+                 * @description ID of an API key.
                  * @example key_wtldx7jxs3n9kqgbutp3zo4l
                  */
                 key_id: string;
@@ -15840,7 +16338,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description ID of an API key in the project.
+                 * @description ID of an API key.
                  * @example key_wtldx7jxs3n9kqgbutp3zo4l
                  */
                 key_id: string;
@@ -15895,7 +16393,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description ID of an API key in the project.
+                 * @description ID of an API key.
                  * @example key_wtldx7jxs3n9kqgbutp3zo4l
                  */
                 key_id: string;
@@ -15955,6 +16453,603 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    listServiceAccounts: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a project in this installation.
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `ServiceAccountObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_ServiceAccountObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    createServiceAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a project in this installation.
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateServiceAccount"];
+            };
+        };
+        responses: {
+            /** @description `NewServiceAccountObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewServiceAccountObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveServiceAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a service account of the project.
+                 * @example svc_acct_dalhckxk0qb1mvbb06p07hxg
+                 */
+                service_account_id: string;
+                /**
+                 * @description ID of a project in this installation.
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `ServiceAccountObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceAccountObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    updateServiceAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a service account of the project.
+                 * @example svc_acct_dalhckxk0qb1mvbb06p07hxg
+                 */
+                service_account_id: string;
+                /**
+                 * @description ID of a project in this installation.
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateServiceAccount"];
+            };
+        };
+        responses: {
+            /** @description `ServiceAccountObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceAccountObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteServiceAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a service account of the project.
+                 * @example svc_acct_dalhckxk0qb1mvbb06p07hxg
+                 */
+                service_account_id: string;
+                /**
+                 * @description ID of a project in this installation.
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 */
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `Deleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    createServiceAccountApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a project in this installation.
+                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 */
+                project_id: string;
+                /**
+                 * @description ID of a service account of the project.
+                 * @example svc_acct_dalhckxk0qb1mvbb06p07hxg
+                 */
+                service_account_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["CreateAccountKey"];
+            };
+        };
+        responses: {
+            /** @description `AccountKeyObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountKeyObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    listAdminApiKeys: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 20
+                 */
+                limit?: number;
+                /** @description Sort order by creation time. `desc` returns the newest first. */
+                order?: "asc" | "desc";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `AdminKeyObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_AdminKeyObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    createAdminApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateAdminKey"];
+            };
+        };
+        responses: {
+            /** @description `NewAdminKeyObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewAdminKeyObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveAdminApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an API key.
+                 * @example key_zjnm5ak5kmo9dyibsnowjej0
+                 */
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `AdminKeyObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdminKeyObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteAdminApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an API key.
+                 * @example key_zjnm5ak5kmo9dyibsnowjej0
+                 */
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `Deleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };

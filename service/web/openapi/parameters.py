@@ -31,7 +31,8 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "run_id": _id("evalrun_", "ID of a run of the eval."),
     "receipt_id": _id("erasure-", "ID of an erasure receipt of the project."),
     "output_item_id": _id("outputitem_", "ID of an output item of the run."),
-    "key_id": _id("key_", "ID of an API key in the project."),
+    "key_id": _id("key_", "ID of an API key."),
+    "service_account_id": _id("svc_acct_", "ID of a service account of the project."),
     "model": (
         "ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.",
         {"maxLength": 512},

@@ -300,6 +300,18 @@ async function administration() {
   assert.deepEqual((await list(projects.apiKeys.list(project.id))).map((one) => one.id), [made.id]);
   assert.equal((await projects.apiKeys.retrieve(made.id, of)).name, "bot");
   assert((await projects.apiKeys.delete(made.id, of)).deleted);
+  const accounts = projects.serviceAccounts;
+  const account = await accounts.create(project.id, { name: "nightly" });
+  assert.equal((await accounts.retrieve(account.id, of)).role, "member");
+  assert.equal((await accounts.update(account.id, { ...of, role: "owner" })).role, "owner");
+  assert.deepEqual((await list(accounts.list(project.id))).map((one) => one.id), [account.id]);
+  assert((await accounts.apiKeys.create(account.id, { ...of, name: "second" })).value);
+  assert((await accounts.delete(account.id, of)).deleted);
+  const adminKeys = client.admin.organization.adminAPIKeys;
+  const adminKey = await adminKeys.create({ name: "infrastructure" });
+  assert.equal((await adminKeys.retrieve(adminKey.id)).name, "infrastructure");
+  assert((await list(adminKeys.list({ limit: 1 }))).some((one) => one.id === adminKey.id));
+  assert((await adminKeys.delete(adminKey.id)).deleted);
   const ended = await projects.create({ name: `${name}-ended` });
   assert.equal((await projects.archive(ended.id)).status, "archived");
   const logs = await auditLogs.list({ event_types: ["project.created"], limit: 1 });

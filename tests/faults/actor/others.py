@@ -176,6 +176,38 @@ async def _update_project(world: World) -> None:
     await send(world, "POST", path, json=_LIMITS)
 
 
+def _account(world: World, what: str = "") -> str:
+    return f"{_accounts(world)}/{world.notes['account']}{what}"
+
+
+def _accounts(world: World) -> str:
+    return f"/v1/organization/projects/{world.notes['project']}/service_accounts"
+
+
+async def _create_account(world: World) -> None:
+    await make(world, _accounts(world), "account", json={"name": "nightly"})
+
+
+async def _update_account(world: World) -> None:
+    await send(world, "POST", _account(world), json={"role": "owner"})
+
+
+async def _delete_account(world: World) -> None:
+    await send(world, "DELETE", _account(world))
+
+
+async def _create_account_key(world: World) -> None:
+    await send(world, "POST", _account(world, "/api_keys"), json={})
+
+
+async def _create_admin_key(world: World) -> None:
+    await make(world, "/v1/organization/admin_api_keys", "admin_key", json={"name": "second"})
+
+
+async def _delete_admin_key(world: World) -> None:
+    await send(world, "DELETE", f"/v1/organization/admin_api_keys/{world.notes['admin_key']}")
+
+
 async def _other_project(world: World) -> None:
     """Make another project, which has a key."""
     projects = world.app.state.projects
@@ -379,6 +411,12 @@ MODELS = (
     requests("createProject", _create_project, check=_project_is_there),
     requests("createApiKey", _create_key),
     requests("updateProject", _update_project, check=answered(200)),
+    requests("createServiceAccount", _create_account, check=answered(200)),
+    requests("updateServiceAccount", _update_account, arrange=_create_account),
+    requests("deleteServiceAccount", _delete_account, arrange=_create_account),
+    requests("createServiceAccountApiKey", _create_account_key, arrange=_create_account),
+    requests("createAdminApiKey", _create_admin_key),
+    requests("deleteAdminApiKey", _delete_admin_key, arrange=_create_admin_key),
     requests("archiveProject", _archive_project, arrange=_other_project, check=answered(200)),
     requests("deleteProject", _delete_project, arrange=_other_project, check=_other_is_going),
     Actor("delete-project", _delete_projects, _other_is_deleted, check=_other_is_gone),

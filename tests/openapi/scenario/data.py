@@ -23,5 +23,6 @@ NO_GENERATION = "dsgen_" + "0" * 24
 NO_PROJECT = "proj_" + "0" * 24
 NO_WEBHOOK = "webhook_" + "0" * 24
 NO_KEY = "key_" + "0" * 24
+NO_ACCOUNT = "svc_acct_" + "z" * 24
 NO_EVAL = "eval_" + "0" * 24
 NO_RUN = "evalrun_" + "0" * 24

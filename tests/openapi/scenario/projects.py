@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tests.openapi.scenario.data import NO_KEY, NO_PROJECT
+from tests.openapi.scenario.data import NO_ACCOUNT, NO_KEY, NO_PROJECT
 from tests.openapi.world import World
 
 _LIMITS = {"requests_per_minute": 600, "tokens_per_minute": 60_000}
@@ -40,6 +40,8 @@ async def projects(world: World) -> str:
     renamed = {"name": "other"}
     await world.call("updateProject", expect=400, key="admin", path=path, json=renamed)
     await _keys(world, path)
+    await _accounts(world, path)
+    await _admin_keys(world)
     await _refused(world, path, limits)
     await _ended(world)
     return path["project_id"]
@@ -109,9 +111,75 @@ async def _keys(world: World, path: dict[str, str]) -> None:
     await world.call("updateApiKey", expect=404, key="admin", path=one, json=limits)
 
 
+async def _accounts(world: World, path: dict[str, str]) -> None:
+    """Create service accounts with keys, change and delete them."""
+    made = await world.call(
+        "createServiceAccount",
+        "member",
+        "Account with a key",
+        key="admin",
+        path=path,
+        json={"name": "nightly-training", "expires_in_seconds": 90 * 24 * 3600},
+    )
+    one = {**path, "service_account_id": made.json()["id"]}
+    alone = {"name": "later", "create_service_account_only": True}
+    other = await world.call(
+        "createServiceAccount", "alone", "Account without a key", key="admin", path=path, json=alone
+    )
+    without = {**path, "service_account_id": other.json()["id"]}
+    await world.call("createServiceAccount", expect=400, key="admin", path=path, json={})
+    await world.call("listServiceAccounts", "all", key="admin", path=path, query={"limit": 20})
+    wrong = {"after": NO_ACCOUNT}
+    await world.call("listServiceAccounts", expect=400, key="admin", path=path, query=wrong)
+    await world.call("retrieveServiceAccount", "one", key="admin", path=one)
+    operation, second = "createServiceAccountApiKey", {"name": "second"}
+    await world.call(operation, "second", "Another key", key="admin", path=one, json=second)
+    await world.call(operation, expect=400, key="admin", path=one, json={"name": ""})
+    await world.call(operation, expect=409, key="admin", path=without, json={})
+    owner = {"role": "owner"}
+    await world.call(
+        "updateServiceAccount", "owner", "Another role", key="admin", path=one, json=owner
+    )
+    none = {"role": "none"}
+    await world.call("updateServiceAccount", expect=400, key="admin", path=one, json=none)
+    await world.call("deleteServiceAccount", "deleted", key="admin", path=one)
+    for operation in (
+        *("retrieveServiceAccount", "updateServiceAccount", "deleteServiceAccount"),
+        "createServiceAccountApiKey",
+    ):
+        is_get = operation.startswith(("retrieve", "delete"))
+        body = None if is_get else {"name": "x"}
+        await world.call(operation, expect=404, key="admin", path=one, json=body)
+
+
+async def _admin_keys(world: World) -> None:
+    """Create, list and revoke admin keys."""
+    body = {"name": "infrastructure", "expires_in_seconds": 90 * 24 * 3600}
+    made = await world.call("createAdminApiKey", "named", "Admin key", key="admin", json=body)
+    one = {"key_id": made.json()["id"]}
+    await world.call("createAdminApiKey", expect=400, key="admin", json={})
+    await world.call("listAdminApiKeys", "all", key="admin", query={"limit": 20}, cut=_never_used)
+    await world.call("listAdminApiKeys", expect=400, key="admin", query={"after": NO_KEY})
+    await world.call("retrieveAdminApiKey", "one", key="admin", path=one)
+    await world.call("deleteAdminApiKey", "revoked", key="admin", path=one)
+    for operation in ("retrieveAdminApiKey", "deleteAdminApiKey"):
+        await world.call(operation, expect=404, key="admin", path=one)
+        await world.call(operation, expect=403, path=one)
+    await world.call("createAdminApiKey", expect=403, json=body)
+    await world.call("listAdminApiKeys", expect=403)
+
+
+def _never_used(shown: Any) -> Any:
+    """Show no last uses, which are written once a minute."""
+    for one in shown["data"]:
+        one["last_used_at"] = None
+    return shown
+
+
 async def _refused(world: World, path: dict[str, str], limits: dict[str, Any]) -> None:
     """Use unknown projects, and a key that is not an admin's."""
     key, one = {"name": "backend"}, {**path, "key_id": NO_KEY}
+    account = {**path, "service_account_id": NO_ACCOUNT}
     calls = {
         "createProject": ({}, {"name": "bookshop"}),
         "listProjects": ({}, None),
@@ -125,6 +193,12 @@ async def _refused(world: World, path: dict[str, str], limits: dict[str, Any]) -
         "retrieveApiKey": (one, None),
         "rotateApiKey": (one, {}),
         "deleteApiKey": (one, None),
+        "createServiceAccount": (path, key),
+        "listServiceAccounts": (path, None),
+        "retrieveServiceAccount": (account, None),
+        "updateServiceAccount": (account, key),
+        "deleteServiceAccount": (account, None),
+        "createServiceAccountApiKey": (account, key),
     }
     for operation, (at, body) in calls.items():
         await world.call(operation, expect=403, path=at, json=body)

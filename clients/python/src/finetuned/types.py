@@ -9,6 +9,36 @@ from pydantic import Field, StringConstraints
 from finetuned._model import Model
 
 
+class AccountKeyObject(Model):
+    """
+    A new key of a service account. This is the only response that contains the secret.
+    """
+
+    object: Literal["organization.project.service_account.api_key"] = (
+        "organization.project.service_account.api_key"
+    )
+    id: str
+    """
+    ID of the key, prefixed with `key_`.
+    """
+    name: str
+    """
+    Name of the key.
+    """
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    expires_at: int | None
+    """
+    Time at which the key expires, as a Unix timestamp in seconds, or null.
+    """
+    value: str
+    """
+    Secret of the key, shown only once.
+    """
+
+
 class ActorKey(Model):
     """
     API key that was used.
@@ -37,6 +67,28 @@ class ActorUser(Model):
     """
     Name of the actor; null for an unknown one.
     """
+
+
+class AdminKeyOwner(Model):
+    """
+    The program that uses an admin key. It has the name of the key.
+    """
+
+    type: Literal["service_account"] = "service_account"
+    object: Literal["organization.service_account"] = "organization.service_account"
+    id: str
+    """
+    ID of the key.
+    """
+    name: str
+    """
+    Name of the key.
+    """
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    role: Literal["owner"] = "owner"
 
 
 class AdviceDeleted(Model):
@@ -438,6 +490,33 @@ class CompletionsSamplingParams(Model):
     """
 
 
+class CreateAccountKey(Model):
+    """
+    Request to create a key of a service account.
+    """
+
+    name: str | None = None
+    """
+    Name of the key. By default, that of the account.
+    """
+    expires_in_seconds: int | None = None
+    """
+    Seconds until the key expires, up to ten years. `null`: never.
+    """
+
+
+class CreateAdminKey(Model):
+    """
+    Request to create an admin key.
+    """
+
+    name: str
+    expires_in_seconds: int | None = None
+    """
+    Seconds until the key expires, up to ten years. `null`: never.
+    """
+
+
 class CreateAdvice(Model):
     """
     Request for advice before a training.
@@ -535,6 +614,22 @@ class CreateModelImport(Model):
     suffix: str | None = None
     """
     Suffix to include in the name of the model.
+    """
+
+
+class CreateServiceAccount(Model):
+    """
+    Request to create a service account.
+    """
+
+    name: str
+    create_service_account_only: bool | None = None
+    """
+    Whether to create no key, and an account without a role.
+    """
+    expires_in_seconds: int | None = None
+    """
+    Seconds until the key expires, up to ten years. `null`: never.
     """
 
 
@@ -1901,6 +1996,75 @@ class ModelOrigin(Model):
     """
 
 
+class NewAdminKeyObject(Model):
+    """
+    A new admin key. This is the only response that contains the secret.
+    """
+
+    object: Literal["organization.admin_api_key"] = "organization.admin_api_key"
+    id: str
+    """
+    ID of the key, prefixed with `key_`.
+    """
+    name: str
+    """
+    Name of the key.
+    """
+    redacted_value: str
+    """
+    Redacted secret with its last characters.
+    """
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    last_used_at: int | None
+    """
+    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+    """
+    expires_at: int | None
+    """
+    Time at which the key expires, as a Unix timestamp in seconds, or null.
+    """
+    owner: AdminKeyOwner
+    project_id: str
+    """
+    ID of the project to which the key belongs.
+    """
+    value: str
+    """
+    Secret of the key, shown only once.
+    """
+
+
+class NewServiceAccountObject(Model):
+    """
+    A new service account, with its first key.
+    """
+
+    object: Literal["organization.project.service_account"] = "organization.project.service_account"
+    id: str
+    """
+    ID of the account, prefixed with `svc_acct_`.
+    """
+    name: str
+    """
+    Name of the account.
+    """
+    role: Literal["owner", "member", "none"]
+    """
+    Role of the account: the keys of an `owner` have the role `project_admin`, those of a `member` the role `member`, and an account with `none` can have no keys.
+    """
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    api_key: AccountKeyObject | None
+    """
+    First key of the account, or null if none was to be created.
+    """
+
+
 class OutputItemResult(Model):
     """
     Result of one grader. `errors`, `sub_scores` and `label` are extensions of OpenAI's.
@@ -2593,6 +2757,30 @@ class SampleUsage(Model):
     cached_tokens: int
 
 
+class ServiceAccountObject(Model):
+    """
+    A service account.
+    """
+
+    object: Literal["organization.project.service_account"] = "organization.project.service_account"
+    id: str
+    """
+    ID of the account, prefixed with `svc_acct_`.
+    """
+    name: str
+    """
+    Name of the account.
+    """
+    role: Literal["owner", "member", "none"]
+    """
+    Role of the account: the keys of an `owner` have the role `project_admin`, those of a `member` the role `member`, and an account with `none` can have no keys.
+    """
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+
+
 class SetRecognizer(Model):
     """
     Request to set a recognizer: `pattern`, `terms`, or both.
@@ -2941,6 +3129,21 @@ class UpdateProject(Model):
     name: str | None = None
     """
     Present name of the project. Another name is refused, because the names of its models contain it.
+    """
+
+
+class UpdateServiceAccount(Model):
+    """
+    Request to change a service account. Omitted fields stay unchanged.
+    """
+
+    name: str | None = None
+    """
+    New name of the account.
+    """
+    role: Literal["owner", "member"] | None = None
+    """
+    New role of the account. All of its keys get the role `project_admin` (`owner`) or `member`.
     """
 
 
@@ -3700,6 +3903,43 @@ class ActorSession(Model):
     Address that the request came from.
     """
     user: ActorUser
+
+
+class AdminKeyObject(Model):
+    """
+    A key with the role `admin`, without its secret.
+    """
+
+    object: Literal["organization.admin_api_key"] = "organization.admin_api_key"
+    id: str
+    """
+    ID of the key, prefixed with `key_`.
+    """
+    name: str
+    """
+    Name of the key.
+    """
+    redacted_value: str
+    """
+    Redacted secret with its last characters.
+    """
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    last_used_at: int | None
+    """
+    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+    """
+    expires_at: int | None
+    """
+    Time at which the key expires, as a Unix timestamp in seconds, or null.
+    """
+    owner: AdminKeyOwner
+    project_id: str
+    """
+    ID of the project to which the key belongs.
+    """
 
 
 class AliasChange(Model):
@@ -4920,7 +5160,7 @@ class KeyHolder(Model):
 
     id: str
     """
-    ID of the key.
+    ID of the service account of the key, or of the key.
     """
     name: str
     """

@@ -1,0 +1,111 @@
+"""Routes of admin keys: the keys of all projects with the role `admin`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends
+
+from service.core import ids
+from service.core.audit_events import AuditEvent
+from service.core.errors import NotFound
+from service.core.records import Missing
+from service.projects.account_schemas import AdminKeyObject, CreateAdminKey, NewAdminKeyObject
+from service.projects.records import ApiKey, Role
+from service.projects.routes import Limit, Store, Uses, expiry_in
+from service.projects.schemas import Deleted
+from service.web.deps import Caller
+from service.web.http import ListOf, list_of, unknown_after
+from service.web.permissions import Permission, needs
+
+router = APIRouter(prefix="/v1/organization/admin_api_keys", tags=["Projects"])
+
+
+async def _existing(key_id: str, store: Store, _: Caller) -> ApiKey:
+    for key in await store.admin_keys() if ids.is_valid(key_id, ids.KEY) else ():
+        if key.id == key_id:
+            return key
+    raise NotFound(f"No such admin key: {key_id[:80]}", param="key_id")
+
+
+Existing = Annotated[ApiKey, Depends(_existing)]
+
+
+@router.post(
+    "",
+    operation_id="createAdminApiKey",
+    summary="Create an admin key",
+    openapi_extra=needs(Permission.ORGANIZATION_WRITE, AuditEvent.API_KEY_CREATED),
+)
+async def create_admin_key(body: CreateAdminKey, store: Store, caller: Caller) -> NewAdminKeyObject:
+    """Create a key with the role `admin`, which may do everything in all projects. It belongs to
+    the project of the key of the request. Its secret is in `value`, shown only once.
+    """
+    project = await store.get(caller.project_id)
+    if project is None:
+        raise NotFound(f"No such project: {caller.project_id}")
+    key, secret = await store.create_key(
+        project, body.name, Role.ADMIN, expires_at=expiry_in(body.expires_in_seconds)
+    )
+    return NewAdminKeyObject(**AdminKeyObject.of(key, None).model_dump(), value=secret)
+
+
+@router.get(
+    "",
+    operation_id="listAdminApiKeys",
+    summary="List admin keys",
+    openapi_extra=needs(Permission.ORGANIZATION_READ),
+)
+async def list_admin_keys(
+    store: Store,
+    uses: Uses,
+    _: Caller,
+    after: str | None = None,
+    limit: Limit = 20,
+    order: Literal["asc", "desc"] = "asc",
+) -> ListOf[AdminKeyObject]:
+    """List the keys of all projects with the role `admin`, oldest first by default."""
+    keys = await store.admin_keys()
+    if order == "desc":
+        keys.reverse()
+    if after is not None:
+        places = [place for place, key in enumerate(keys) if key.id == after]
+        if not places:
+            raise unknown_after("admin key")
+        keys = keys[places[0] + 1 :]
+    shown = [await _shown(key, uses) for key in keys[:limit]]
+    return list_of(shown, len(keys) > limit)
+
+
+@router.get(
+    "/{key_id}",
+    operation_id="retrieveAdminApiKey",
+    summary="Retrieve an admin key",
+    openapi_extra=needs(Permission.ORGANIZATION_READ),
+)
+async def retrieve_admin_key(key: Existing, uses: Uses) -> AdminKeyObject:
+    """Retrieve a key with the role `admin`, without its secret."""
+    return await _shown(key, uses)
+
+
+@router.delete(
+    "/{key_id}",
+    operation_id="deleteAdminApiKey",
+    summary="Revoke an admin key",
+    openapi_extra=needs(Permission.ORGANIZATION_WRITE, AuditEvent.API_KEY_DELETED),
+)
+async def delete_admin_key(key: Existing, store: Store) -> Deleted:
+    """Revoke a key with the role `admin` permanently. It stops working everywhere within seconds.
+
+    If it was the last one, create another on the server, with `finetuned-server keys create`.
+    """
+    try:
+        await store.revoke_key(key.project_id, key.id)
+    except Missing as e:
+        raise NotFound(f"No such admin key: {key.id}", param="key_id") from e
+    return Deleted(id=key.id, object="organization.admin_api_key.deleted")
+
+
+async def _shown(key: ApiKey, uses: Uses) -> AdminKeyObject:
+    [last_used_at] = await uses.last(key.project_id, [key.id])
+    return AdminKeyObject.of(key, last_used_at)
