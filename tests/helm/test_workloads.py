@@ -286,6 +286,17 @@ def test_children_of_a_worker_get_no_secret(render, monkeypatch):
         assert not secret & set(environment())
 
 
+def test_the_processes_that_use_storage_have_the_master_key(render):
+    rendered = render({"models": [MODEL], "encryption": {"existingSecret": "at-rest"}})
+    wanted = {"name": "at-rest", "key": "master-key"}
+    having = {name for name, pod in rendered.pods() if str(wanted) in str(pod)}
+    for part in ("-api", "-worker-cpu", "-worker-gpu"):
+        assert any(name.endswith(part) for name in having), part
+    assert any("vllm" in name for name in having)
+    assert not any("valkey" in name for name in having)
+    assert "ENCRYPTION" not in str(render({"models": [MODEL]}).objects)
+
+
 def test_workers_of_the_cpu_queue_sign_exports(render):
     """The key is a file, and only the pods that make exports have it."""
     pools = [{"name": "both", "queues": ["cpu", "gpu"]}, {"name": "gpu"}]

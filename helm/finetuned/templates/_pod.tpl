@@ -104,6 +104,11 @@ env:
   - name: FINETUNED_UPSTREAM_API_KEY
     valueFrom:
       secretKeyRef: {{- include "finetuned.secretRef" (dict "root" .root "source" .root.Values.engineKey "key" "engine-key") | nindent 8 }}
+  {{- with .root.Values.encryption.existingSecret }}
+  - name: FINETUNED_ENCRYPTION_KEY
+    valueFrom:
+      secretKeyRef: {name: {{ . }}, key: master-key}
+  {{- end }}
   {{- with .env }}
   {{- include "finetuned.env" . | trim | nindent 2 }}
   {{- end }}
