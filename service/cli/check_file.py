@@ -12,6 +12,7 @@ import msgspec
 from service.config import Settings
 from service.curation.child_runner import Desk, DeskFailed
 from service.datasets.contract import ConvertSpec
+from service.files.documents import read_with
 
 
 async def check_file(path: Path, format: Mapping[str, Any] | None) -> dict[str, Any]:  # noqa: A002
@@ -30,7 +31,7 @@ async def check_file(path: Path, format: Mapping[str, Any] | None) -> dict[str, 
         spec = ConvertSpec(
             path=path.resolve(),
             out=Path(folder) / "canonical.jsonl",
-            format=desk.format_of(format),
+            format=desk.format_of(read_with(format, path.name)),
             result=Path(folder) / "result.json",
         )
         try:

@@ -96,7 +96,7 @@ class CheckFile:
         spec = ConvertSpec(
             path=await fetch(self._files.storage, record, folder / "content"),
             out=canonical,
-            format=self._desk.format_of(record.format),
+            format=self._desk.format_of(record.reading),
             result=folder / "result.json",
         )
         outcome = _judged(await self._desk.run(spec))

@@ -18,6 +18,7 @@ from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult, CleanSpec
 from service.datasets.facts import RowFormat, canonical_facts
 from service.datasets.output import OutputFile
+from service.files.documents import read_with
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 
 
@@ -38,7 +39,7 @@ class MakeCleaning:
         spec = CleanSpec(
             path=await fetch(self._files.storage, file, folder / "content"),
             out=folder / "out",
-            format=self._desk.format_of(given),
+            format=self._desk.format_of(read_with(given, file.filename)),
             options=msgspec.convert(options, CleanOptions),
             recognizers=await self._recognizers.all(task.project_id),
             result=folder / "result.json",

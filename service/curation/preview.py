@@ -14,6 +14,7 @@ from service.curation.child_runner import Desk
 from service.curation.records import Task, TaskKind, Tasks
 from service.curation.scratch import fetch
 from service.datasets.contract import PreviewSpec
+from service.files.documents import read_with
 from service.files.records import FileRecord, Files
 
 _NAME = "preview.json"
@@ -57,7 +58,7 @@ class MakePreview:
         options = msgspec.convert(task.options, PreviewOptions)
         spec = PreviewSpec(
             path=await fetch(self._files.storage, file, folder / "content"),
-            format=self._desk.format_of(options.format),
+            format=self._desk.format_of(read_with(options.format, file.filename)),
             limit=options.limit,
             result=folder / _NAME,
         )

@@ -72,7 +72,7 @@ class MakeReport:
         entries = [e for e in map(self._catalogue.get, options.models) if e is not None]
         spec = ReportSpec(
             path=await fetch(self._files.storage, file, folder / "content"),
-            format=self._desk.format_of(file.format),
+            format=self._desk.format_of(file.reading),
             result=folder / FORMS["json"],
             html=out / FORMS["html"],
             markdown=out / FORMS["md"],
@@ -89,7 +89,7 @@ class MakeReport:
             spec = msgspec.structs.replace(
                 spec,
                 validation=await fetch(self._files.storage, held, folder / "validation"),
-                validation_format=self._desk.format_of(held.format),
+                validation_format=self._desk.format_of(held.reading),
             )
         await self._desk.run(spec)
         spec.result.rename(out / FORMS["json"])

@@ -33,6 +33,7 @@ from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.storage import Storage, StorageError
 from service.core.unfinished import read_unfinished
 from service.datasets.facts import RowFormat
+from service.files.documents import read_with
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +107,14 @@ class FileRecord(AttemptedRecord):
         return self.content_key if same else f"{self.folder}/canonical.jsonl"
 
     @property
+    def reading(self) -> dict[str, Any] | None:
+        """The format options given at upload, with what the file's name says."""
+        return read_with(self.format, self.filename)
+
+    @property
     def meaning(self) -> str:
         """A digest of what determines a check's outcome: content, format, purpose and version."""
-        parts = [__version__, self.sha256, self.format]
+        parts = [__version__, self.sha256, self.reading]
         if self.purpose is Purpose.EVALS:
             parts.append(self.purpose)
         encoded = msgspec.json.encode(parts, order="sorted")

@@ -17,7 +17,11 @@ class FormatFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    container: Container | None = Field(default=None, description="Container format of the file.")
+    container: Container | None = Field(
+        default=None,
+        description="Container format of the file. With `text`, plain text or Markdown is cut to "
+        "rows of texts.",
+    )
     shape: Shape | None = Field(default=None, description="Structure of a row.")
     encoding: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")] | None = Field(
         default=None, description="Text encoding, by its Python name.", examples=["gb18030"]

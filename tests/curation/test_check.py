@@ -334,3 +334,23 @@ async def test_items_of_evaluations_are_checked_by_their_purpose(http, put, work
         assert found["status_details"].startswith("No columns")
     listed = (await http.get("/v1/files", params={"purpose": "evals"})).json()["data"]
     assert [file["id"] for file in listed] == [bad, good]
+
+
+MEMO = "# Jam buka\n\nToko buka pukul sembilan, kecuali hari Senin.\n" * 400
+
+
+async def test_a_markdown_document_becomes_rows_of_texts(api: Api, http, work):
+    name, other = "catatan.md", "catatan.jsonl"
+    files = [(await upload(http, MEMO.encode(), name=n)).json()["id"] for n in (name, other)]
+    async with work("cpu"):
+        document, refused = [await checked(http, file_id) for file_id in files]
+    assert (document["status"], document["status_details"]) == ("processed", None)
+    assert (document["found"]["container"], document["found"]["shape"]) == ("text", "text")
+    assert document["format"] is None  # the name is no option
+    assert document["rows"] > 10
+    assert refused["status"] == "error"  # the same bytes, under a name that says nothing
+    project = await api.app.state.projects.by_name("acme")
+    record = await api.app.state.files.get(project.id, document["id"], ids.now_s())
+    canonical = await api.app.state.storage.get_bytes(record.canonical_key)
+    rows = [json.loads(line)["text"] for line in canonical.splitlines()]
+    assert "".join("".join(rows).split()) == "".join(MEMO.split())

@@ -12,6 +12,7 @@ torch = Lazy("torch")
 transformers = Lazy("transformers")
 attention = Lazy("service.training.model.attention")
 batches = Lazy("service.training.data.batches")
+host_inputs = Lazy("service.training.model.host_inputs")
 models = Lazy("service.training.model.models")
 
 pytestmark = [pytest.mark.gpu, pytest.mark.e2e]
@@ -29,6 +30,26 @@ def test_training_runs_on_the_gpu_and_learns(start, make_spec, tmp_path, quantiz
     steps = trainer.of(StepDone)
     assert steps[-1].train_loss < steps[0].train_loss
     assert trainer.of(Succeeded)
+
+
+def test_inputs_of_layers_leave_the_gpu_and_the_gradients_stay_the_same(tiny_model_path):
+    found = {}
+    for on_host in (False, True):
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            tiny_model_path, dtype=torch.float32, device_map={"": 0}
+        ).train()
+        if on_host:
+            host_inputs.keep_inputs_on_host(model)
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        tokens = torch.arange(256, device="cuda").repeat(4, 1)
+        before = torch.cuda.memory_allocated()
+        hidden = model.model(input_ids=tokens, use_cache=False).last_hidden_state
+        kept_bytes = torch.cuda.memory_allocated() - before
+        hidden.square().mean().backward()
+        found[on_host] = kept_bytes, [p.grad for p in model.model.parameters()]
+    (kept, wanted), (left, gradients) = found[False], found[True]
+    assert left < kept
+    torch.testing.assert_close(gradients, wanted)
 
 
 def on_gpu(batch):

@@ -27,8 +27,9 @@ export interface paths {
          *     A file with the purpose `fine-tune` is then checked line by line. Its status is `uploaded`
          *     until the check ends, then `processed`, or `error` with the reason in `status_details`.
          *     Supported formats are JSON Lines, JSON, CSV, TSV, Parquet and XLSX, optionally compressed with
-         *     gzip, zstd, bzip2 or xz, or in a ZIP or TAR archive. Set `format` if the columns have custom
-         *     names. Use `/v1/uploads` for larger files.
+         *     gzip, zstd, bzip2 or xz, or in a ZIP or TAR archive. A text or Markdown file becomes rows of
+         *     texts, for continued pre-training. Set `format` if the columns have custom names. Use
+         *     `/v1/uploads` for larger files.
          *
          *     Required permission: `files.write`.
          */
@@ -6143,9 +6144,9 @@ export interface components {
         FormatFields: {
             /**
              * Container
-             * @description Container format of the file.
+             * @description Container format of the file. With `text`, plain text or Markdown is cut to rows of texts.
              */
-            container?: ("jsonl" | "json" | "csv" | "parquet" | "xlsx") | null;
+            container?: ("jsonl" | "json" | "csv" | "parquet" | "xlsx" | "text") | null;
             /**
              * Shape
              * @description Structure of a row.

@@ -42,7 +42,7 @@ class MakeMerge:
             sources.append(
                 MergeSource(
                     source.id,
-                    self._desk.format_of(source.format),
+                    self._desk.format_of(source.reading),
                     max_rows=one["max_rows"],
                     weight=one["weight"],
                 )

@@ -67,7 +67,8 @@ FORMAT: dict[str, Check] = {
         "error",
         "The format of the file is not recognized.",
         "Use JSON Lines, a JSON array, CSV, TSV, Parquet or XLSX, uncompressed, compressed with "
-        "gzip, zstd, bzip2 or xz, or as the only data file of a ZIP or TAR archive.",
+        "gzip, zstd, bzip2 or xz, or as the only data file of a ZIP or TAR archive. To train on a "
+        "plain text, give it a name that ends in .txt or .md.",
     ),
     "unknown_columns": Check(
         "error",

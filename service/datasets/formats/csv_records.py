@@ -26,6 +26,8 @@ from service.datasets.rows.lines import FileSlice, LongLine, content_start, read
 _DELIMITERS = ("\t", ",", ";", "|")
 _SAMPLE_LINES = 50
 _LEAST_REGULAR = 0.5
+_CLEARLY_REGULAR = 0.9
+_LEAST_ROWS = 3
 _SEP_LINE = re.compile(r'"?sep=([,;|\t])"?\s*\Z', re.IGNORECASE)
 _QUOTE_AFTER_SPACE = re.compile(r'[ \t]+".*"\s*\Z', re.DOTALL)
 
@@ -42,11 +44,28 @@ def sniff_delimiter(head: bytes) -> str | None:
     return next(iter(regular_delimiters(head)), None)
 
 
+def is_clearly_table(head: bytes) -> bool:
+    """Return whether text that may be prose is a table: nearly all rows have as many fields.
+
+    In prose, a space follows a comma.
+    """
+    if _named_delimiter(_text(head).partition("\n")[0]):
+        return True
+    share, delimiter, _ = next(iter(_regular(head)), (0.0, "", 0))
+    is_prose = delimiter == "," and head.count(b", ") * 2 > head.count(b",")
+    return share >= _CLEARLY_REGULAR and head.count(b"\n") >= _LEAST_ROWS and not is_prose
+
+
 def regular_delimiters(head: bytes) -> dict[str, int]:
     """Return the delimiters that split most lines of `head` into as many fields, and that number.
 
     The most regular one is first.
     """
+    return {delimiter: width for _, delimiter, width in _regular(head)}
+
+
+def _regular(head: bytes) -> list[tuple[float, str, int]]:
+    """Return the share of regular rows, the delimiter and their width, the most regular first."""
     lines = _text(head).splitlines()
     if len(lines) > 1 and len(head) >= 4096:
         lines.pop()  # the last line may be incomplete
@@ -60,7 +79,7 @@ def regular_delimiters(head: bytes) -> dict[str, int]:
         if share > 0:
             found.append((share, delimiter, width))
     found.sort(key=lambda one: -one[0])
-    return {delimiter: width for _, delimiter, width in found}
+    return found
 
 
 def _text(head: bytes) -> str:

@@ -1,13 +1,18 @@
-"""Detection of a file's container from its content. Names and MIME types are ignored."""
+"""Detection of a file's container from its content.
+
+MIME types are ignored, and so are names, except that a document with a name such as `notes.md` is
+text if it is nothing else.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
 from service.datasets.errors import refuse
-from service.datasets.formats.csv_records import sniff_delimiter
+from service.datasets.formats.csv_records import is_clearly_table, sniff_delimiter
 from service.datasets.formats.json_records import find_rows
 from service.datasets.formats.options import Container
 from service.datasets.formats.turn_forms import are_turns
@@ -17,6 +22,8 @@ from service.datasets.rows.raw_json import parse
 _decoder = json.JSONDecoder()
 _HEAD_BYTES = 256 * 1024
 _LOOKED_AT_LINES = 50
+# A Markdown document may begin with a link.
+_JSON = re.compile(rb'\{\s*"|\[\s*\{')
 
 
 def binary_container(path: Path) -> Container | None:
@@ -41,15 +48,18 @@ def _is_workbook(path: Path) -> bool:
         return False
 
 
-def text_container(path: Path) -> tuple[Container, str | None]:
+def text_container(path: Path, *, is_document: bool = False) -> tuple[Container, str | None]:
     """Return the container of UTF-8 text, and the delimiter if it is a table.
 
-    Raises DatasetError if the format is unknown.
+    `is_document` is whether the file's name is that of a text document. Raises DatasetError if the
+    format is unknown.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES).removeprefix(UTF8_BOM).lstrip()
     if not head:
         raise refuse("empty_file")
+    if is_document and _is_prose(head):
+        return "text", None
     if head[:1] == b"[":
         return ("jsonl" if _are_lists(head) else "json"), None
     if head[:1] == b"{":
@@ -61,6 +71,12 @@ def text_container(path: Path) -> tuple[Container, str | None]:
     if delimiter := sniff_delimiter(head):
         return "csv", delimiter
     raise refuse("unknown_format")
+
+
+def _is_prose(head: bytes) -> bool:
+    """Whether the text is neither JSON nor clearly a table."""
+    is_json = _JSON.match(head) is not None or _is_mostly_objects(head)
+    return not is_json and b"\0" not in head and not is_clearly_table(head)
 
 
 def _is_mostly_objects(head: bytes) -> bool:

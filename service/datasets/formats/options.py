@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-Container = Literal["jsonl", "json", "csv", "parquet", "xlsx"]
+Container = Literal["jsonl", "json", "csv", "parquet", "xlsx", "text"]
 Shape = Literal[
     "chat",
     "preference",
@@ -34,8 +34,10 @@ class FormatOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is the system message
     to add to rows that have none. `header_row` is the number of the row that names the columns,
     from 1, or 0 if none does. `group_by` is the column with the id of the conversation, if each
-    row is a message. Once unpacked or converted, a file may take at most
-    `max_unpacked_bytes`, and at most 8 MiB plus `max_expansion` times its size.
+    row is a message. `is_document` is whether the file's name is that of a plain text or of
+    Markdown: it is then read as `text` if it is neither JSON nor a table. Once unpacked or
+    converted, a file may take at most `max_unpacked_bytes`, and at most 8 MiB plus `max_expansion`
+    times its size.
     """
 
     container: Container | None = None
@@ -48,6 +50,7 @@ class FormatOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sheet: str | None = None
     header_row: int | None = None
     group_by: str | None = None
+    is_document: bool = False
     max_unpacked_bytes: int = 16 * 1024**3
     max_expansion: int = 200
 

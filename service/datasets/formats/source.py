@@ -20,6 +20,7 @@ from service.datasets.formats.options import Container, FormatOptions
 from service.datasets.formats.records import Record
 from service.datasets.formats.shapes import make_row
 from service.datasets.formats.table_layout import TableHead
+from service.datasets.formats.text_records import read_text
 from service.datasets.formats.transcode import to_utf8, with_newlines
 from service.datasets.formats.unpack import compression_of, unpack
 
@@ -127,7 +128,7 @@ def _text_container(path: Path, options: FormatOptions) -> tuple[Container, str 
     """Return the container and delimiter given by the user, or the detected ones."""
     container, delimiter = options.container, options.delimiter
     if container is None or (container == "csv" and delimiter is None):
-        found, delimiter = text_container(path)
+        found, delimiter = text_container(path, is_document=options.is_document)
         container = container or found
     if container == "csv":
         return container, options.delimiter or delimiter or ","
@@ -155,6 +156,8 @@ def read_records(
             return read_json(path)
         case "jsonl":
             return read_jsonl(path)
+        case "text":
+            return read_text(path)
 
 
 def log_unused(meaning: Meaning, log: IssueLog) -> None:

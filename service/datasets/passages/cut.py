@@ -18,7 +18,7 @@ _PARAGRAPHS: Final = re.compile(r"\r?\n[^\S\r\n]*(?:\r?\n[^\S\r\n]*)+|\f")
 _LINES: Final = re.compile(r"\r?\n|\r")
 _HEADING: Final = re.compile(r"#{1,6}[^\S\n]|[^\n]{1,200}\r?\n(?:={3,}|-{3,})[^\S\n]*(?:\r?\n|\Z)")
 # The end of a sentence. Thai and its neighbors have no full stop: a space is between sentences.
-_SENTENCES: Final = re.compile(
+SENTENCES: Final = re.compile(
     "(?<=[.!?\u2026\u0964\u061f\u06d4][\"'\u201d\u2019)\\]])\\s+"
     "|(?<=[.!?\u2026\u0964\u061f\u06d4])\\s+"
     "|(?<=[\u3002\uff01\uff1f\uff0e][\u300d\u300f\uff09\u201d])"
@@ -76,7 +76,7 @@ def _parts(text: str) -> Iterator[Span]:
     """Yield paragraphs, and the parts of those that are too long."""
     for paragraph in _split(text, Span(0, len(text)), _PARAGRAPHS):
         begins = _HEADING.match(text, paragraph.start, paragraph.end) is not None
-        for part in _short(text, paragraph, (_LINES, _SENTENCES, _WORDS)):
+        for part in _short(text, paragraph, (_LINES, SENTENCES, _WORDS)):
             yield part._replace(begins=begins and part.start == paragraph.start)
 
 

@@ -126,7 +126,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
         tokenizer = entry.path / "tokenizer.json"
         spec = ReportSpec(
             path=await fetch(self._storage, file, folder / "content"),
-            format=self._desk.format_of(file.format),
+            format=self._desk.format_of(file.reading),
             result=folder / "report.json",
             tokenizers={entry.id: tokenizer} if tokenizer.is_file() else {},
             context_lengths=(entry.context_length,),

@@ -1230,9 +1230,9 @@ class FormatFields(Model):
     Format options of a file. They override automatic detection.
     """
 
-    container: Literal["jsonl", "json", "csv", "parquet", "xlsx"] | None = None
+    container: Literal["jsonl", "json", "csv", "parquet", "xlsx", "text"] | None = None
     """
-    Container format of the file.
+    Container format of the file. With `text`, plain text or Markdown is cut to rows of texts.
     """
     shape: (
         Literal[
