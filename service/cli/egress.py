@@ -189,6 +189,10 @@ def allowed(settings: Settings, environ: Mapping[str, str]) -> dict[Address, str
         region = environ.get("AWS_REGION", "us-east-1")
         host = f"s3.{region}.amazonaws.com"
         named += [("FINETUNED_STORAGE_URL", f"https://{h}") for h in (host, f"{bucket}.{host}")]
+    if (settings.oidc_jwks or "").startswith("https://"):
+        named.append(("FINETUNED_OIDC_JWKS", str(settings.oidc_jwks)))
+    if settings.encryption_vault_address:
+        named.append(("FINETUNED_ENCRYPTION_VAULT_ADDRESS", str(settings.encryption_vault_address)))
     if settings.ray_address:
         named.append(("FINETUNED_RAY_ADDRESS", f"ray://{settings.ray_address.split('//')[-1]}"))
     found: dict[Address, str] = {}

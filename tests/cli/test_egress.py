@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from service import offline
 from service.cli import egress
 from service.cli.app import app
-from service.config import Settings
+from service.config import OidcGrant, Settings
 
 # A connected UDP socket sends nothing.
 PROGRAM = """
@@ -88,6 +88,11 @@ def test_all_servers_of_a_setting_are_allowed():
         webhook_allowed_hosts=("192.0.2.4",),
         ray_address="ray://192.0.2.5:10001",
         trainer_gpus=1,
+        encryption_vault_address="https://192.0.2.8:8200",
+        oidc_issuer="https://192.0.2.9",
+        oidc_audience="finetuned",
+        oidc_jwks="https://192.0.2.9/keys",
+        oidc_grants=(OidcGrant(claim="groups", value="x", project="clinic", role="member"),),
     )
     environ = {
         "AWS_ENDPOINT_URL": "https://192.0.2.6",
@@ -101,6 +106,8 @@ def test_all_servers_of_a_setting_are_allowed():
         ("192.0.2.4", 443): "FINETUNED_WEBHOOK_ALLOWED_HOSTS",
         ("192.0.2.5", 10001): "FINETUNED_RAY_ADDRESS",
         ("192.0.2.6", 443): "AWS_ENDPOINT_URL",
+        ("192.0.2.9", 443): "FINETUNED_OIDC_JWKS",
+        ("192.0.2.8", 8200): "FINETUNED_ENCRYPTION_VAULT_ADDRESS",
         ("192.0.2.7", 4318): "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     }
 
