@@ -44,6 +44,8 @@ class User:
     commands: tuple[str, ...]
     keys: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    selectors: tuple[str, ...] = ()
+    """More pairs of keys and commands, each of which suffices for a command."""
 
     def rules(self) -> str:
         """Return the rules of an ACL file, after the user's name and password."""
@@ -53,6 +55,7 @@ class User:
                 *self.keys,
                 *(f"&{channel}" for channel in self.channels),
                 *self.commands,
+                *(f"({selector})" for selector in self.selectors),
             )
         )
 
@@ -84,6 +87,11 @@ USERS: Final[Mapping[str, User]] = {
         commands=(*_CONNECTION, *_RECORDS, *_JOURNAL),
         keys=(f"%R~{PREFIX}:*", *_all_but(_KEY_DIGESTS), _QUEUES),
         channels=(f"{PREFIX}:*", "__redis__:invalidate"),
+        # The deletion of a project revokes its keys.
+        selectors=(
+            f"~{PREFIX}:* +del +unlink",
+            f"~{PREFIX}:key-digests-revoked +sadd",
+        ),
     ),
     ENGINE: User(
         # Deletions of models, of which it removes its copies.

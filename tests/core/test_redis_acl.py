@@ -81,7 +81,7 @@ REFUSED = {
     WORKER: """
         SET finetuned:key-digests:d x
         SET finetuned:restricted-key-digests:d x
-        SADD finetuned:key-digests-revoked d
+        SREM finetuned:key-digests-revoked d
         GET other:app
         FLUSHDB
         CONFIG SET dir /
@@ -160,6 +160,10 @@ async def test_the_api_makes_keys_that_no_worker_can_make(clients):
     assert await worker.by_name("acme") == project
     with pytest.raises(NoPermissionError):
         await worker.create_key(project, "second", Role.ADMIN)
+    # It revokes those of a project that is deleted.
+    (key,) = await worker.keys.ids(project.id)
+    await worker.revoke_key(project.id, key)
+    assert await api.find_key(digest_of(secret)) is None
 
 
 async def test_a_worker_reads_all_records_for_the_journal(server: str, folder: Path, clients):
