@@ -24,6 +24,7 @@ from service.training.data.corpus import Corpus, encode_corpus
 from service.training.data.groups import advantages
 from service.training.data.prompts import read_prompts
 from service.training.data.tokens import IGNORED, ChatEncoder, Prompt
+from tests.conftest import TINY_CONFIG, make_tiny_model
 from tests.lazy import Lazy, imports_of_a_trainer
 
 from .conftest import HANG_S, Starter, assert_same_adapter
@@ -334,6 +335,34 @@ def test_an_answer_is_drawn_from_the_models_distribution(make_trainer):
         assert drawn == answer.token_ids
         assert answer.finish_reason == ("stop" if answer.token_ids[-1] == 2 else "length")
         assert answer.text == f"{len(answer.token_ids)} tokens"
+
+
+@pytest.mark.e2e
+def test_the_model_learns_to_earn_rewards(start, make_rl, demo_model_path, tmp_path):
+    """It samples by itself, and prefers tokens of the lower half of its vocabulary at the end."""
+    # With larger weights than those of a fresh model, some tokens are much likelier than others.
+    model = make_tiny_model(demo_model_path, TINY_CONFIG | {"initializer_range": 0.3})
+    spec = make_rl(
+        tmp_path / "out",
+        base_model_path=model,
+        sampling="trainer",
+        batch_size=9,
+        group_size=16,
+        n_epochs=12,
+        max_completion_tokens=2,
+        learning_rate=2e-2,
+        quantization="none",
+        validation_file=write_prompts(tmp_path / "valid.jsonl", 6, first=20),
+    )
+    run = start(spec)
+    serve(run)
+    assert run.wait() == 0, run.log.read_text()
+    steps = run.of(StepDone)
+    assert len(steps) == 12
+    assert steps[0].train_reward_mean < 0.55
+    assert steps[-1].train_reward_mean > 0.8
+    assert steps[-1].valid_reward_mean > 0.7
+    assert {wanted.adapter_path for wanted in run.of(SamplesWanted)} == {None}
 
 
 # Complete runs.
