@@ -269,7 +269,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.projects, state.storage_use = projects, storage_use
             state.authenticator, state.key_uses = authenticator, key_uses
             state.service_accounts = ServiceAccounts(projects)
-            state.audit_log, state.client_addresses = AuditLog(redis), addresses
+            state.audit_log, state.client_addresses = AuditLog(redis, storage), addresses
             state.aliases = Aliases(
                 redis, registry, max_per_project=settings.max_aliases_per_project
             )

@@ -314,6 +314,22 @@ class Settings(BaseSettings):
         ge=0,
         description="How long entries stay in the audit log. 0: forever.",
     )
+    audit_seal_every_s: float = Field(
+        default=300.0,
+        gt=0,
+        le=3600,
+        description="How old entries of the audit log may get until they are sealed in storage. "
+        "2,000 entries are sealed at once.",
+    )
+    audit_witness_url: str | None = Field(
+        default=None,
+        description="URL to which each checkpoint of the audit log is sent, with POST.",
+    )
+    audit_witness_command: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Command that gets each checkpoint of the audit log on its standard input, as "
+        "its program and arguments, separated by commas.",
+    )
     lease_s: float = Field(
         default=30.0, gt=0, description="Time after which a job without lease renewal is lost."
     )
@@ -637,7 +653,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("webhook_allowed_hosts", "mlflow_tracking_uris", "extra_request_fields"),
-        *("trusted_proxies", "oidc_algorithms"),
+        *("trusted_proxies", "oidc_algorithms", "audit_witness_command"),
         mode="before",
     )
     @classmethod

@@ -1,4 +1,4 @@
-"""The loop of a worker that keeps the audit log."""
+"""The loop of a worker that keeps the audit log. One worker at a time does."""
 
 from __future__ import annotations
 
@@ -8,27 +8,38 @@ from collections.abc import Callable
 from typing import Final
 
 from service.audit import requests
+from service.audit.checkpoints import BadCheckpoint
+from service.audit.sealing import Overtaken, Sealer
+from service.audit.witness import Witness
 from service.config import Settings
-from service.core import clock, ids
+from service.core import ids, metrics
 from service.core.leases import Held, Leases
 from service.core.redis import REDIS_ERRORS, Client, why
+from service.core.signing import InstallationKey, SigningKeyError
+from service.core.storage import Storage, StorageError
 from service.core.trail import STREAM
 
 log = logging.getLogger(__name__)
 _LEASE: Final = "audit-log"
 _LEASE_S: Final = 10.0
 _PAUSE_S: Final = 5.0
-_DAY_S: Final = 24 * 3600
 
 
 class Keeper:
-    """Adds what is counted to the audit log, and removes what is old. One worker at a time does."""
+    """Seals the audit log, with what is counted, and sends its checkpoints to the witness."""
 
     def __init__(
-        self, redis: Client, settings: Settings, *, on_round: Callable[[], None] = lambda: None
+        self,
+        redis: Client,
+        storage: Storage,
+        settings: Settings,
+        *,
+        on_round: Callable[[], None] = lambda: None,
     ) -> None:
         self._redis = redis
-        self._kept_s = settings.audit_kept_days * _DAY_S
+        self._storage = storage
+        self._settings = settings
+        self._witness = Witness.from_settings(redis, settings)
         self._on_round = on_round
 
     async def run(self) -> None:
@@ -37,18 +48,40 @@ class Keeper:
             self._on_round()
             try:
                 leases = Leases(self._redis, ids.random_part(), lease_s=_LEASE_S)
-                async with leases.hold(_LEASE, 1):
-                    await self.once()
-            except Held:
+                async with leases.hold(_LEASE, 1) as lost:
+                    await self._keep(lost)
+            except (Held, Overtaken):
                 pass
+            except (BadCheckpoint, SigningKeyError) as e:
+                log.error("the audit log is not sealed: %s", e)
+            except StorageError as e:
+                log.warning("the audit log is not sealed: %s", e)
             except REDIS_ERRORS as e:
                 log.warning("Redis is unavailable, the audit log is late: %s", why(e))
             await asyncio.sleep(_PAUSE_S)
 
-    async def once(self) -> None:
-        """Do one round. Raises REDIS_ERRORS."""
-        while await requests.record(self._redis):
-            pass
-        if self._kept_s:
-            oldest = int((clock.now() - self._kept_s) * 1000)
-            await self._redis.xtrim(STREAM, minid=oldest)
+    def sealer(self) -> Sealer:
+        """Return what seals entries from now on, once it has resumed."""
+        return Sealer(
+            self._redis,
+            self._storage,
+            InstallationKey(self._redis, self._settings.signing_key_file),
+            every_s=self._settings.audit_seal_every_s,
+            kept_days=self._settings.audit_kept_days,
+            has_witness=self._witness is not None,
+        )
+
+    async def _keep(self, lost: asyncio.Event) -> None:
+        sealer = self.sealer()
+        await sealer.resume()
+        while not lost.is_set():
+            self._on_round()
+            while await requests.record(self._redis):
+                pass
+            while await sealer.seal():
+                pass
+            metrics.AUDIT_UNSEALED.cell().set(await self._redis.xlen(STREAM))
+            if self._witness is not None:
+                await self._witness.send()
+            await asyncio.sleep(_PAUSE_S)
+        metrics.AUDIT_UNSEALED.cell().set(0)

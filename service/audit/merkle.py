@@ -1,14 +1,13 @@
 """The hashes of a Merkle tree as RFC 6962 defines it (section 2.1).
 
 Only the right edge of the tree is kept: it is all that is needed to add leaves and to compute the
-root. pymerkle, a package for such trees, keeps all of a tree and is under the GPL.
+root. Packages for such trees keep all of a tree, which grows without end here.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Self
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -30,10 +29,6 @@ class Edge:
         self.hashes = list(hashes)
         if len(self.hashes) != size.bit_count():
             raise ValueError(f"a tree of {size} leaves has {size.bit_count()} full subtrees")
-
-    def copy(self) -> Self:
-        """Return an edge to which leaves can be added while this one stays the same."""
-        return type(self)(self.size, self.hashes)
 
     def add(self, leaves: Iterable[bytes]) -> None:
         """Add leaves to the tree."""

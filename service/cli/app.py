@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from service import __version__, offline
-from service.cli import erasure
+from service.cli import audit, erasure
 from service.imports import quick_imports
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ files = typer.Typer(help="Data files.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 app.add_typer(models, name="models")
 app.add_typer(files, name="files")
+app.add_typer(audit.app, name="audit")
 app.add_typer(erasure.app, name="erasure")
 
 DataDir = Annotated[

@@ -47,6 +47,7 @@ _WEBHOOKS = Group("Webhooks", (_WORKER,))
 _ALL_WEBHOOKS = Group("Webhooks", (_WORKER,), note=_SHARED)
 _TRACKING = Group("Experiment tracking", (_WORKER,))
 _BACKUPS = Group("Backups", (_WORKER,), note=_SHARED)
+_ALL_AUDITS = Group("Audit log", (_WORKER,), note=_SHARED)
 _RECORDS = Group("Records", _EVERY)
 _LOOKUPS = Group("Cached keys and models", (_API,))
 _STORAGE = Group("Storage", _EVERY)
@@ -412,6 +413,11 @@ AUTHENTICATION_FAILURES = _HTTP.counter(
 AUDIT_ENTRIES_AGGREGATED = _HTTP.counter(
     "finetuned_audit_refusals_counted_total",
     "Refused requests that share an entry of the audit log with others of the same minute.",
+)
+
+AUDIT_UNSEALED = _ALL_AUDITS.gauge(
+    "finetuned_audit_unsealed_entries",
+    "Entries of the audit log that are not sealed in storage yet.",
 )
 
 LOOKUPS_STALE = _LOOKUPS.counter(

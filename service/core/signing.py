@@ -1,7 +1,7 @@
 """The signing key of the installation: Ed25519 signatures that outlive what they are about.
 
-Erasure receipts are signed with it. A signature covers the purpose too, so that what was signed
-for one purpose is worth nothing for another.
+Erasure receipts and checkpoints of the audit log are signed with it. A signature covers the purpose
+too, so that what was signed for one purpose is worth nothing for another.
 
     finetuned:signing-key   the private key as PEM, unless FINETUNED_SIGNING_KEY_FILE names a file
 
@@ -83,6 +83,21 @@ class PublicKey:
         """The key's 32 bytes in Base64."""
         return base64.b64encode(self._key.public_bytes_raw()).decode()
 
+    @property
+    def raw(self) -> bytes:
+        """The key's 32 bytes."""
+        return self._key.public_bytes_raw()
+
+    def verifies_bytes(self, data: bytes, signature: bytes) -> bool:
+        """Return whether this key signed exactly these bytes."""
+        from cryptography.exceptions import InvalidSignature
+
+        try:
+            self._key.verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
+
     def verifies(self, purpose: str, content: Mapping[str, Any], value: str) -> bool:
         """Return whether this key signed the content for this purpose."""
         from cryptography.exceptions import InvalidSignature
@@ -135,6 +150,10 @@ class SigningKey:
         )
 
         return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    def sign_bytes(self, data: bytes) -> bytes:
+        """Sign bytes of a format that no content for `sign` can have."""
+        return self._key.sign(data)
 
     def sign(self, purpose: str, content: Mapping[str, Any]) -> Signature:
         """Sign JSON content for a purpose."""

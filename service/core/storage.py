@@ -527,6 +527,13 @@ class Storage:
         return [item["path"] for item in await _guard("list", listing.collect_async(), prefix)]
 
     @_patient
+    async def folders(self, prefix: str) -> list[str]:
+        """Return the names of the folders directly under a prefix, in their order."""
+        listing = obstore.list_with_delimiter_async(self.store, prefix)
+        found = await _guard("list", listing, prefix)
+        return sorted(str(path).rpartition("/")[2] for path in found["common_prefixes"])
+
+    @_patient
     async def objects(self, prefix: str = "") -> list[StoredObject]:
         """Return all objects under a prefix, or all if it is empty, except `.health`."""
         listing = obstore.list(self.store, prefix=prefix or None)

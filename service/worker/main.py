@@ -223,7 +223,9 @@ class WorkerProcess:
             every_s=settings.journal_every_s,
             on_round=lambda: self._pulse.beat("journal"),
         )
-        self._audit = Keeper(self._redis, settings, on_round=lambda: self._pulse.beat("audit log"))
+        self._audit = Keeper(
+            self._redis, storage, settings, on_round=lambda: self._pulse.beat("audit log")
+        )
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tests.faults.actor.audit import AUDIT
 from tests.faults.actor.base import Actor
 from tests.faults.actor.files import CURATION, FILES
 from tests.faults.actor.jobs import JOBS, TRAINING
@@ -16,7 +17,7 @@ _AREAS: Mapping[str, tuple[Actor, ...]] = {
     "curation": CURATION,
     "jobs": JOBS,
     "training": TRAINING,
-    "models": MODELS,
+    "models": (*MODELS, *AUDIT),
     "evals": EVALS,
 }
 NAMES: Mapping[str, list[str]] = {

@@ -1,0 +1,184 @@
+"""`finetuned-server audit`: verification and export of the audit log, and its public key."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
+
+import typer
+
+from service import __version__
+
+if TYPE_CHECKING:
+    from service.audit.verify import Findings
+    from service.core.redis import Client
+    from service.core.storage import Storage
+
+app = typer.Typer(help="The audit log.", no_args_is_help=True)
+T = TypeVar("T")
+_DAMAGED = 5
+_DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of a standalone installation. Defaults to the settings."),
+]
+_HEADER = re.compile(r"(?P<name>[A-Za-z0-9-]+)[=:]\s*(?P<value>.+)")
+
+
+@app.command("key")
+def print_key(data_dir: _DataDir = None) -> None:
+    """Print the public key that verifies the log as PEM, for 'audit verify --key'."""
+
+    async def key(_: Storage, redis: Client) -> str:
+        return await _own_key(redis)
+
+    typer.echo(_run(data_dir, key), nl=False)
+
+
+@app.command()
+def verify(
+    keys: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--key",
+            help="Public key as PEM. Repeat it if the key was changed. Defaults to the key of this "
+            "installation.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint",
+            help="A checkpoint that was kept elsewhere, which the log must contain; repeatable.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    data_dir: _DataDir = None,
+) -> None:
+    """Check that no sealed entry of the audit log was changed, deleted, added or moved.
+
+    Exits with 5 if one was. The newest entries are not sealed yet.
+    """
+
+    async def check(storage: Storage, redis: Client) -> Findings:
+        from service.audit.sealing import HEAD
+        from service.audit.verify import verify as verified
+        from service.core.redis import reply, text
+        from service.core.signing import PublicKey
+
+        pems = [path.read_bytes() for path in keys or ()] or [(await _own_key(redis)).encode()]
+        known = [path.read_text("utf-8") for path in checkpoints or ()]
+        if (head := await reply(redis.get(HEAD))) is not None:
+            known.append(text(head))
+        return await verified(storage, list(map(PublicKey.from_pem, pems)), known)
+
+    found = _run(data_dir, check)
+    for problem in found.problems:
+        typer.echo(problem, err=True)
+    if found.problems:
+        _fail("the audit log was changed, or a part of it was lost", code=_DAMAGED)
+    if found.newest is None:
+        typer.echo("the audit log has no sealed entries yet")
+        return
+    typer.echo(
+        f"the audit log is whole: {found.entries:,} entries until {_time(found.newest.time)}, of "
+        f"which {found.deleted:,} were deleted because of their age"
+    )
+
+
+@app.command()
+def export(
+    since: Annotated[
+        datetime | None, typer.Option(help="Only entries at this time or later (UTC).")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only entries before it (UTC).")] = None,
+    project: Annotated[
+        list[str] | None, typer.Option(help="Only this project; repeatable.", metavar="PROJECT_ID")
+    ] = None,
+    form: Annotated[
+        Literal["jsonl", "otlp"], typer.Option("--format", help="JSON lines, or logs of OTLP.")
+    ] = "jsonl",
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="URL of the collector, without /v1/logs. Required for otlp."),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(help="Header for the collector, as NAME=VALUE; repeatable."),
+    ] = None,
+    data_dir: _DataDir = None,
+) -> None:
+    """Write the entries to standard output as JSON lines, or send them to an OTLP collector."""
+    if (form == "otlp") != (endpoint is not None):
+        _fail("--format otlp and --endpoint belong together")
+
+    async def write(storage: Storage, redis: Client) -> int:
+        from service.audit import export as exporting
+        from service.audit.query import Filters
+
+        filters = Filters(
+            since=since.replace(tzinfo=UTC).timestamp() if since else 0.0,
+            until=until.replace(tzinfo=UTC).timestamp() if until else float("inf"),
+            project_ids=frozenset(project) if project else None,
+        )
+        found = exporting.entries(storage, redis, filters)
+        if endpoint is not None:
+            try:
+                return await exporting.send(found, endpoint, _headers(header or []), __version__)
+            except exporting.NotTaken as e:
+                raise ValueError(str(e)) from e
+        count = 0
+        async for entry in found:
+            sys.stdout.buffer.write(entry.encode() + b"\n")
+            count += 1
+        sys.stdout.flush()
+        return count
+
+    typer.echo(f"{_run(data_dir, write):,} entries", err=True)
+
+
+def _headers(texts: list[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        if (match := _HEADER.fullmatch(text)) is None:
+            raise ValueError(f"write the header '{text.partition('=')[0]}' as NAME=VALUE")
+        found[match["name"]] = match["value"]
+    return found
+
+
+async def _own_key(redis: Client) -> str:
+    from service.config import Settings
+    from service.core.signing import InstallationKey
+
+    return (await InstallationKey(redis, Settings().signing_key_file).get()).public.pem
+
+
+def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]]) -> T:
+    from service.cli.operator import opened_redis, opened_storage
+    from service.core.storage import StorageError
+
+    async def run() -> T:
+        storage = opened_storage(data_dir)
+        async with opened_redis(data_dir) as redis:
+            return await work(storage, redis)
+
+    try:
+        return asyncio.run(run())
+    except (ValueError, OSError, StorageError) as e:
+        _fail(str(e))
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    typer.echo(f"finetuned-server: {message}", err=True)
+    raise typer.Exit(code)
