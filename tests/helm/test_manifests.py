@@ -41,6 +41,7 @@ EVERYTHING: dict[str, Any] = {
     "api": {"autoscaling": {"enabled": True}},
     "ray": {"gpus": 2, "cluster": {"enabled": True}},
     "exports": {"signingKey": {"existingSecret": "s"}},
+    "caCertificates": {"existingSecret": "c"},
     "encryption": {"existingSecret": "s"},
     "mlflow": {"trackingUris": ["https://mlflow.example"], "existingSecret": "t"},
     "networkPolicy": {"mlflowEgress": [{"ports": [{"port": 443}]}]},

@@ -286,6 +286,25 @@ def test_children_of_a_worker_get_no_secret(render, monkeypatch):
         assert not secret & set(environment())
 
 
+def test_all_processes_trust_the_certificates_of_the_operator(render):
+    values = {
+        "models": [MODEL],
+        "caCertificates": {"existingSecret": "private-ca"},
+        "backup": {"enabled": True},
+    }
+    rendered = render(values)
+    ours = [(name, pod) for name, pod in rendered.pods() if "valkey" not in name]
+    assert len(ours) > 5
+    for name, pod in ours:
+        if name.startswith("Pod/"):
+            continue  # the test speaks plain http to the api
+        assert "private-ca" in str(pod["volumes"]), name
+        mounts = pod["containers"][0]["volumeMounts"]
+        assert "/etc/finetuned-ca" in [mount["mountPath"] for mount in mounts], name
+    assert rendered.settings()["SSL_CERT_FILE"] == "/etc/finetuned-ca/ca.crt"
+    assert "finetuned-ca" not in str(render({"models": [MODEL]}).objects)
+
+
 def test_the_processes_that_use_storage_have_the_master_key(render):
     rendered = render({"models": [MODEL], "encryption": {"existingSecret": "at-rest"}})
     wanted = {"name": "at-rest", "key": "master-key"}

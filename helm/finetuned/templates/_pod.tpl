@@ -129,8 +129,24 @@ env:
   {{- end }}
 {{- end }}
 
+{{/* The operator's certificates, of which SSL_CERT_FILE names the file, in a container and its pod. */}}
+{{- define "finetuned.caMount" -}}
+{{- if .Values.caCertificates.existingSecret -}}
+- {name: ca, mountPath: /etc/finetuned-ca, readOnly: true}
+{{- end -}}
+{{- end }}
+
+{{- define "finetuned.caVolume" -}}
+{{- with .Values.caCertificates.existingSecret -}}
+- name: ca
+  secret: {secretName: {{ . }}, items: [{key: ca.crt, path: ca.crt}]}
+{{- end -}}
+{{- end }}
+
 {{/* Volumes shared by the api, workers and engines. */}}
 {{- define "finetuned.volumes" -}}
+{{- with include "finetuned.caVolume" . }}{{ . }}
+{{ end -}}
 - name: tmp
   emptyDir: {sizeLimit: 10Gi}
 - name: catalogue
@@ -152,6 +168,8 @@ env:
 
 {{/* Mounts of the shared volumes: dict root, storageReadOnly. */}}
 {{- define "finetuned.mounts" -}}
+{{- with include "finetuned.caMount" .root }}{{ . }}
+{{ end -}}
 - {name: tmp, mountPath: /tmp}
 - {name: data, mountPath: /var/lib/finetuned}
 - {name: catalogue, mountPath: /etc/finetuned, readOnly: true}

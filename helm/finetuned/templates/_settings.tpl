@@ -35,6 +35,9 @@ XDG_CACHE_HOME: /var/lib/finetuned/cache
 HF_HUB_OFFLINE: "1"
 DO_NOT_TRACK: "1"
 PYTHONUNBUFFERED: "1"
+{{- if $values.caCertificates.existingSecret }}
+SSL_CERT_FILE: /etc/finetuned-ca/ca.crt
+{{- end }}
 {{- if eq $values.storage.type "s3" }}
 AWS_REGION: {{ $values.storage.s3.region }}
 {{- with $values.storage.s3.endpoint }}
