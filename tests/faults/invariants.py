@@ -21,6 +21,7 @@ _UNFINISHED = (
     "files-leftover",
     "adapters-leftover",
     "jobs-leftover",
+    "rounds-leftover",
     "curation-unfinished",
     "curation-outputs",
     "jobs-active",

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from service.core import outbox
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
+from service.jobs.attempt.reinforcement.policy import Policy
+from tests.adapters import adapter
 from tests.conftest import BASE_MODEL
 from tests.faults.actor.base import (
     Actor,
@@ -209,6 +213,22 @@ async def _killed(world: World, gate: Gate) -> None:
     await world.restart_worker()
 
 
+async def _sample_rounds(world: World) -> None:
+    """Publish the adapters of two rounds of a reinforcement training, as its attempt does."""
+    train = world.worker._train
+    job = await train._jobs.get(world.notes["project"], world.notes["job"])
+    assert job is not None
+    policy = Policy(job, train._jobs.redis, train._storage)
+    with TemporaryDirectory() as folder, contextlib.suppress(*REDIS_ERRORS, StorageError):
+        for file, content in adapter().items():
+            (Path(folder) / file).write_bytes(content)
+        try:
+            for _ in range(2):
+                await policy.publish(Path(folder))
+        finally:
+            await policy.close()
+
+
 async def _reconcile(world: World) -> None:
     with contextlib.suppress(*REDIS_ERRORS, StorageError):
         await world.worker._reconciler.once()
@@ -284,5 +304,6 @@ TRAINING = (
     ),
     requests("restartFineTuningJobEvaluation", _evaluate_again, arrange=_evaluation_ended),
     Actor("evaluate-job", works("evals"), _evaluated_job),
+    Actor("sample-rounds", _sample_rounds, _queued, acts={"cancel": _cancel}),
     Actor("reconcile", _reconcile, _lost_work),
 )
