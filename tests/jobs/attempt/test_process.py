@@ -59,8 +59,10 @@ async def test_out_of_memory_goes_on_with_smaller_plans(
         job, events = await ended(http, job["id"])
     plans = [e["data"] for e in events if "tokens_at_once" in e["data"]]
     assert len(plans) >= 2
-    tokens = [plan["tokens_at_once"] for plan in plans]
-    assert [8192, *tokens] == sorted({8192, *tokens}, reverse=True)  # each is smaller
+    # Each has smaller parts, or checkpoints if they are single rows already.
+    tokens = [plan["tokens_at_once"] for plan in plans if plan["tokens_at_once"] is not None]
+    assert [8192, *tokens] == sorted({8192, *tokens}, reverse=True)
+    assert len(tokens) >= len(plans) - 1
     assert [plan["gradient_checkpointing"] for plan in plans] == [False, *[True] * len(plans[1:])]
     assert job["status"] == "succeeded"
     assert job["attempt"] == 1 + len(plans)
