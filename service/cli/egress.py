@@ -191,6 +191,8 @@ def allowed(settings: Settings, environ: Mapping[str, str]) -> dict[Address, str
         named += [("FINETUNED_STORAGE_URL", f"https://{h}") for h in (host, f"{bucket}.{host}")]
     if (settings.oidc_jwks or "").startswith("https://"):
         named.append(("FINETUNED_OIDC_JWKS", str(settings.oidc_jwks)))
+    if settings.audit_witness_url:
+        named.append(("FINETUNED_AUDIT_WITNESS_URL", settings.audit_witness_url))
     if settings.encryption_vault_address:
         named.append(("FINETUNED_ENCRYPTION_VAULT_ADDRESS", str(settings.encryption_vault_address)))
     if settings.ray_address:
