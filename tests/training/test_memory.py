@@ -45,6 +45,14 @@ def test_the_advice_is_in_numbers(make_spec, tmp_path, changes, part, suggested,
     assert re.search(r"[\d,]+ MiB were in use", failure.message)
 
 
+def test_on_a_gpu_the_advice_is_at_most_the_usual_part(make_spec, tmp_path, monkeypatch):
+    monkeypatch.setattr("service.training.loop.memory.peak_memory_bytes", lambda _: 0)
+    spec = make_spec(tmp_path, tokens_at_once=16_384)
+    for positions, suggested in ((16_384, 4096), (4096, 2048)):
+        failure = memory_module.out_of_memory(spec, (positions, 128), "cuda")
+        assert failure.suggested_tokens_at_once == suggested
+
+
 @pytest.mark.e2e
 def test_a_run_out_of_memory_goes_on_with_what_it_suggests(start, make_spec, tmp_path):
     pairs = [(f"Say {n}", f"{n} words, " * 60) for n in range(144)]

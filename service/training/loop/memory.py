@@ -94,7 +94,9 @@ def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> Traini
     """Failure for a run whose `part` (number of positions, length of the longest) did not fit."""
     positions, longest = part
     least = longest * spec.of_method.rows_per_sample
-    smaller = min(positions // 2, tokens_at_once(device))
+    smaller = positions // 2
+    if device == "cuda":  # whose parts may be four times as large as usual
+        smaller = min(smaller, tokens_at_once(device))
     halved = max(smaller, least) if positions > least else None
     had = f"{peak_memory_bytes(device) / _MIB:,.0f} MiB were in use"
     if spec.max_memory_bytes:
