@@ -64,6 +64,7 @@ from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.sweeps import routes as sweep_routes
 from service.jobs.sweeps.records import Sweeps
 from service.models import routes as model_routes
+from service.models import sharing_routes
 from service.models.aliases import routes as alias_routes
 from service.models.aliases.changes import Aliases
 from service.models.capabilities import Capabilities
@@ -177,6 +178,7 @@ def _routes() -> list[BaseRoute]:
         evaluation_routes,
         advice_routes,
         sweep_routes,
+        sharing_routes,
         model_routes,
         export_routes,
         erasure_routes,

@@ -80,6 +80,8 @@ class AuditEvent(StrEnum):
     MODEL_REQUESTED = "model.requested"
     MODEL_IMPORT_CREATED = "model.import.created"
     MODEL_DELETED = "model.deleted"
+    MODEL_SHARED = "model.shared"
+    MODEL_UNSHARED = "model.unshared"
     ALIAS_UPDATED = "alias.updated"
     ALIAS_ROLLED_BACK = "alias.rolled_back"
     ALIAS_DELETED = "alias.deleted"

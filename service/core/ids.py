@@ -24,6 +24,7 @@ CHECKPOINT = "ftckpt_"
 PROJECT = "proj_"
 KEY = "key_"
 SERVICE_ACCOUNT = "svc_acct_"
+MODEL_PERMISSION = "cp_"
 REQUEST = "req_"
 REPORT = "filereport-"
 PREVIEW = "filepreview-"
@@ -53,7 +54,7 @@ _REQUESTS = itertools.count(1)
 
 _ID = re.compile(
     r"(?:file-|fileclean-|filemerge-|modelimport-|export-|upload_|part_|ftjob-|ftadvice-|ftsweep-|ftckpt_|proj_"
-    r"|key_|svc_acct_|erasure-|webhook_|eval_|evalrun_|outputitem_|batch_|dsgen_)[0-9A-Za-z]{1,64}"
+    r"|key_|svc_acct_|cp_|erasure-|webhook_|eval_|evalrun_|outputitem_|batch_|dsgen_)[0-9A-Za-z]{1,64}"
 )
 
 

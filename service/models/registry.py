@@ -26,6 +26,7 @@ from service.models import drafts, figures, ranks
 from service.models.aliases import records as aliases
 from service.models.catalogue import Catalogue
 from service.models.records import NAME, ModelKind, ModelRecord, is_checkpoint
+from service.models.sharing import Sharing
 from service.models.signatures import sign
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class ModelRegistry:
         self.models = Collection(redis, "models", ModelRecord)
         self.aliases = aliases.collection(redis)
         self.leftovers = adapter_leftovers(redis)
+        self.sharing = Sharing(redis)
         self._resolutions = LookupCache(self._load, ttl_s=cache_s)
 
     def remembered(self, project_id: str, name: str) -> ResolvedModel | None:
@@ -174,6 +176,13 @@ class ModelRegistry:
         """The project's adapter with this name, or None."""
         return await self.models.get(project_id, name) if NAME.fullmatch(name) else None
 
+    async def shared(self, project_id: str, name: str) -> ModelRecord | None:
+        """The adapter with this name that another project shares with this one, or None."""
+        if not NAME.fullmatch(name):
+            return None
+        owner = await self.sharing.owner_of_shared(project_id, name)
+        return None if owner is None else await self.models.get(owner, name)
+
     async def trained(self, project_id: str, after: str | None, limit: int) -> Page[ModelRecord]:
         """A page of the project's trained models, newest first, without checkpoints.
 
@@ -244,6 +253,7 @@ class ModelRegistry:
 
         record = await commit(self.redis, [key, users], decide)
         self.forget(project_id, name)
+        await self.sharing.revoke_model(project_id, name)
         return record
 
     async def is_or_was_model(self, redis: Redis, name: str) -> bool:
@@ -261,7 +271,7 @@ class ModelRegistry:
             return False
         key = self.models.key(project_id, name)
         await pipe.watch(key)
-        return bool(await pipe.exists(key))
+        return bool(await pipe.exists(key)) or await self.shared(project_id, name) is not None
 
     def forget(self, project_id: str, name: str) -> None:
         """Drop this name from the cache of this process."""
@@ -276,18 +286,25 @@ class ModelRegistry:
         project_id, name = key
         if len(name) > _MAX_NAME_CHARS:
             return None
-        model = await self.find(project_id, name)
+        model = await self._usable(project_id, name)
         if model is not None:
             return ResolvedModel(model)
         alias = await self.alias(project_id, name)
         return None if alias is None else await self._behind(alias)
+
+    async def _usable(self, project_id: str, name: str) -> ServableModel | None:
+        """The model with this name that the project's requests may use."""
+        if (own := await self.find(project_id, name)) is not None:
+            return own
+        record = await self.shared(project_id, name)
+        return None if record is None else _servable(record)
 
     async def _behind(self, alias: aliases.AliasRecord) -> ResolvedModel | _Split | None:
         """Resolve an alias's targets. The share of a removed model goes to the other target."""
         shares: list[tuple[ResolvedModel, int]] = []
         upto = 0
         for target in alias.targets:
-            model = await self.find(alias.project_id, target.model)
+            model = await self._usable(alias.project_id, target.model)
             if model is None:
                 log.warning("alias %s: its model %s no longer exists", alias.id, target.model)
                 continue

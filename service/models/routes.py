@@ -14,7 +14,7 @@ from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFo
 from service.core.records import Missing
 from service.models.aliases.records import AliasRecord
 from service.models.capabilities import Capabilities
-from service.models.records import ModelRecord
+from service.models.records import ModelRecord, project_of
 from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import Base, ModelDeleted, ModelObject
 from service.web.deps import Caller, resource
@@ -145,17 +145,20 @@ async def retrieve_model(
     serves: Serves,
     capabilities: CapabilitiesOf,
 ) -> ModelObject:
-    """Retrieve a base model, a trained model or an alias (`alias_of` lists its targets)."""
+    """Retrieve a base model, a trained model of this project or one that another project shares
+    with it, or an alias (`alias_of` lists its targets).
+    """
     if not caller.sees(model):
         raise _unknown(model)
     entry = registry.catalogue.get(model)
     if entry is not None:
         return ModelObject.of_base(Base(entry, capabilities.of(entry)), available=serves(entry.id))
     record = await registry.get(caller.project_id, model)
+    record = record or await registry.shared(caller.project_id, model)
     if record is not None:
         entry = registry.catalogue.get(record.base_model)
         base = None if entry is None else Base(entry, capabilities.of(entry))
-        return ModelObject.of_adapter(record, caller.project_name, base)
+        return ModelObject.of_adapter(record, project_of(record.id) or "", base)
     alias = await registry.alias(caller.project_id, model)
     if alias is not None:
         return ModelObject.of_alias(alias, caller.project_name)

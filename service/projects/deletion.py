@@ -46,10 +46,13 @@ class ProjectDeletions:
         self._storage = storage
         self._quiet_s = quiet_s
 
+    async def all(self) -> list[str]:
+        """Return the IDs of the projects that are being deleted."""
+        return [text(member) for member in await reply(self._redis.hkeys(DELETING))]
+
     async def sweep(self) -> None:
         """Make a round of each deletion."""
-        for member in await reply(self._redis.hkeys(DELETING)):
-            project_id = text(member)
+        for project_id in await self.all():
             project = await self._projects.get(project_id)
             if project is None:
                 await reply(self._redis.hdel(DELETING, project_id))

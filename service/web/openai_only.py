@@ -37,10 +37,6 @@ _INSTEAD: Final = (
     ("content_provenance_checks", _SAFETY),
     ("safety", _SAFETY),
     ("decisions", "Questions are answered by chat completions here, as JSON of your schema."),
-    (
-        "fine_tuning/checkpoints/",
-        "Checkpoints are not shared with other projects: each key of their project may use them.",
-    ),
     ("organization/usage/", "Usage is counted in tokens and requests, at 'usage/completions'."),
     ("organization/", _ACCESS),
     ("projects/", _ACCESS),

@@ -68,6 +68,7 @@ from service.jobs.sweeps.progress import advance
 from service.jobs.sweeps.records import Sweeps
 from service.models.aliases import gains
 from service.models.registry import adapter_leftovers
+from service.models.sharing import Sharing
 from service.projects.deletion import ProjectDeletions
 from service.projects.records import Projects
 from service.uploads.records import Uploads
@@ -141,6 +142,7 @@ class Reconciler:
         )
         self._leases = leases
         self._projects = Projects(redis)
+        self._sharing = Sharing(redis)
         self._deletions = ProjectDeletions(
             self._projects, files.storage, quiet_s=2 * settings.lease_s + settings.lookup_cache_s
         )
@@ -340,6 +342,8 @@ class Reconciler:
         await self._generations.sweep(self._leases, ids.now_s())
 
     async def _delete_projects(self) -> None:
+        for project_id in await self._deletions.all():
+            await self._sharing.revoke_all(project_id)
         await self._deletions.sweep()
 
     async def _count_storage(self) -> None:

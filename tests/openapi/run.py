@@ -93,6 +93,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         await jobs.look(world, waiting)
     await files.delete(world, made)
     trained = await _trained(api, waiting)
+    await models.shared(world, trained[0])
     await models.aliases(world, trained)
     await data_sets.recognizers(world)
     await _exports(world, api, trained[0])

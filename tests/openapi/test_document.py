@@ -54,6 +54,8 @@ OURS = {
     "retrieveCaller",
     *("createProject", "listProjects", "retrieveProject", "updateProject"),
     *("archiveProject", "deleteProject"),
+    *("createFineTuningCheckpointPermission", "listFineTuningCheckpointPermissions"),
+    "deleteFineTuningCheckpointPermission",
     *("createServiceAccount", "listServiceAccounts", "retrieveServiceAccount"),
     *("updateServiceAccount", "deleteServiceAccount", "createServiceAccountApiKey"),
     *("createAdminApiKey", "listAdminApiKeys", "retrieveAdminApiKey", "deleteAdminApiKey"),

@@ -71,10 +71,14 @@ _OPERATIONS: Final = {
         *("retrieveProject", "listApiKeys", "retrieveApiKey", "listAuditLogs"),
         *("listServiceAccounts", "retrieveServiceAccount"),
     ),
-    ("admin", "auditor"): ("listProjects", "listAdminApiKeys", "retrieveAdminApiKey"),
+    ("admin", "auditor"): (
+        *("listProjects", "listAdminApiKeys", "retrieveAdminApiKey"),
+        "listFineTuningCheckpointPermissions",
+    ),
     ("admin",): (
         *("createProject", "updateProject", "archiveProject", "deleteProject"),
         *("createAdminApiKey", "deleteAdminApiKey"),
+        *("createFineTuningCheckpointPermission", "deleteFineTuningCheckpointPermission"),
     ),
 }
 

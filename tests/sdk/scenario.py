@@ -288,12 +288,23 @@ class Scenario:
         assert admin_keys.retrieve(admin_key.id).name == "infrastructure"
         assert admin_key.id in [one.id for one in admin_keys.list(limit=1)]
         assert admin_keys.delete(admin_key.id).deleted
+        self._permissions(project.id)
         assert projects.archive(project.id).status == "archived"
         assert project.id not in [one.id for one in projects.list()]
         start = int(time.time()) - 3600
         logs = organization.audit_logs.list(event_types=["project.created"], limit=1)
         assert logs.data[0].type == "project.created"
         assert organization.usage.completions(start_time=start, bucket_width="1h").data
+
+    def _permissions(self, project_id: str) -> None:
+        model, permissions = (
+            str(self.tuned.fine_tuned_model),
+            self.sdk.fine_tuning.checkpoints.permissions,
+        )
+        [made] = permissions.create(model, project_ids=[project_id]).data
+        assert [one.id for one in permissions.list(model)] == [made.id]
+        assert permissions.retrieve(model).data[0].project_id == project_id
+        assert permissions.delete(made.id, fine_tuned_model_checkpoint=model).deleted
 
     def _accounts(self, accounts: Any, project_id: str) -> None:
         of = {"project_id": project_id}

@@ -1055,6 +1055,59 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/fine_tuning/checkpoints/{model}/permissions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List who may use a trained model
+         * @description List the permissions of other projects to use a trained model.
+         *
+         *     Required permission: `organization.read`.
+         */
+        get: operations["listFineTuningCheckpointPermissions"];
+        put?: never;
+        /**
+         * Share a trained model
+         * @description Let other projects send requests to a trained model or a checkpoint, also through aliases of
+         *     their own. They cannot export, delete or train on it, and their usage is theirs. A permission
+         *     that exists is kept.
+         *
+         *     Required permission: `organization.write`.
+         */
+        post: operations["createFineTuningCheckpointPermission"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fine_tuning/checkpoints/{model}/permissions/{permission_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Stop sharing a trained model
+         * @description Revoke the permission of a project to use a trained model. Its requests get 404 within
+         *     seconds.
+         *
+         *     Required permission: `organization.write`.
+         */
+        delete: operations["deleteFineTuningCheckpointPermission"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -1088,7 +1141,8 @@ export interface paths {
         };
         /**
          * Retrieve a model
-         * @description Retrieve a base model, a trained model or an alias (`alias_of` lists its targets).
+         * @description Retrieve a base model, a trained model of this project or one that another project shares
+         *     with it, or an alias (`alias_of` lists its targets).
          */
         get: operations["retrieveModel"];
         put?: never;
@@ -4437,6 +4491,17 @@ export interface components {
              * @description Suffix to include in the name of the model.
              */
             suffix?: string | null;
+        };
+        /**
+         * CreatePermissions
+         * @description Request to let other projects use a trained model.
+         */
+        CreatePermissions: {
+            /**
+             * Project Ids
+             * @description IDs of the projects that may use the model.
+             */
+            project_ids: string[];
         };
         /**
          * CreateProject
@@ -7831,6 +7896,26 @@ export interface components {
              */
             last_id?: string | null;
         };
+        /** ListOf[PermissionObject] */
+        ListOf_PermissionObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["PermissionObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
         /** ListOf[ProjectObject] */
         ListOf_ProjectObject_: {
             /**
@@ -8932,6 +9017,56 @@ export interface components {
              */
             top_p: number;
             usage: components["schemas"]["SampleUsage"];
+        };
+        /**
+         * PermissionDeleted
+         * @description Response to revoking a permission.
+         */
+        PermissionDeleted: {
+            /**
+             * Object
+             * @default checkpoint.permission
+             * @constant
+             */
+            object?: "checkpoint.permission";
+            /**
+             * Id
+             * @description ID of the revoked permission.
+             */
+            id: string;
+            /**
+             * Deleted
+             * @default true
+             * @constant
+             */
+            deleted?: true;
+        };
+        /**
+         * PermissionObject
+         * @description A permission of a project to send requests to a model of another one.
+         */
+        PermissionObject: {
+            /**
+             * Object
+             * @default checkpoint.permission
+             * @constant
+             */
+            object?: "checkpoint.permission";
+            /**
+             * Id
+             * @description ID of the permission, prefixed with `cp_`.
+             */
+            id: string;
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Project Id
+             * @description ID of the project that may use the model.
+             */
+            project_id: string;
         };
         /**
          * Phase
@@ -14803,6 +14938,198 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    listFineTuningCheckpointPermissions: {
+        parameters: {
+            query?: {
+                /** @description Project to filter by. */
+                project_id?: string | null;
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 10
+                 */
+                limit?: number;
+                /** @description Sort order by creation time. `desc` returns the newest first. */
+                order?: "ascending" | "descending";
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:2nn2hk285a7v
+                 */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `PermissionObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_PermissionObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    createFineTuningCheckpointPermission: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:2nn2hk285a7v
+                 */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreatePermissions"];
+            };
+        };
+        responses: {
+            /** @description A page of `PermissionObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_PermissionObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteFineTuningCheckpointPermission: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:2nn2hk285a7v
+                 */
+                model: string;
+                /**
+                 * @description ID of a permission to use the model.
+                 * @example cp_aoisrei9eaz7zlnb618nfpjg
+                 */
+                permission_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `PermissionDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PermissionDeleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The API key does not have permission for this operation. */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
                     [name: string]: unknown;
                 };
                 content: {

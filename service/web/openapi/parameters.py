@@ -32,6 +32,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "receipt_id": _id("erasure-", "ID of an erasure receipt of the project."),
     "output_item_id": _id("outputitem_", "ID of an output item of the run."),
     "key_id": _id("key_", "ID of an API key."),
+    "permission_id": _id("cp_", "ID of a permission to use the model."),
     "service_account_id": _id("svc_acct_", "ID of a service account of the project."),
     "model": (
         "ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.",

@@ -312,6 +312,13 @@ async function administration() {
   assert.equal((await adminKeys.retrieve(adminKey.id)).name, "infrastructure");
   assert((await list(adminKeys.list({ limit: 1 }))).some((one) => one.id === adminKey.id));
   assert((await adminKeys.delete(adminKey.id)).deleted);
+  const shared = String((await client.fineTuning.jobs.retrieve(tuned)).fine_tuned_model);
+  const { permissions } = client.fineTuning.checkpoints;
+  const [granted] = await list(permissions.create(shared, { project_ids: [project.id] }));
+  assert.deepEqual((await list(permissions.list(shared))).map((one) => one.id), [granted.id]);
+  assert.equal((await permissions.retrieve(shared)).data[0].id, granted.id);
+  const checkpoint = { fine_tuned_model_checkpoint: shared };
+  assert((await permissions.delete(granted.id, checkpoint)).deleted);
   const ended = await projects.create({ name: `${name}-ended` });
   assert.equal((await projects.archive(ended.id)).status, "archived");
   const logs = await auditLogs.list({ event_types: ["project.created"], limit: 1 });

@@ -12,7 +12,7 @@ from service.core.storage import StorageError
 from service.files.records import Purpose, new_record
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL
-from tests.faults.actor.base import Actor, answered, key, make, one, requests, send, works
+from tests.faults.actor.base import Actor, answered, both, key, make, one, requests, send, works
 from tests.faults.actor.files import imported_model
 from tests.faults.invariants import listed
 from tests.faults.world import World
@@ -277,6 +277,35 @@ async def _other_is_gone(world: World) -> AsyncIterator[str]:
         yield "a deleted project is still there"
 
 
+async def _model_and_project(world: World) -> None:
+    await imported_model(world)
+    world.notes["other"] = (await world.app.state.projects.create("other")).id
+
+
+def _permissions(world: World) -> str:
+    return f"/v1/fine_tuning/checkpoints/{world.notes['model']}/permissions"
+
+
+async def _share(world: World) -> None:
+    await send(world, "POST", _permissions(world), json={"project_ids": [world.notes["other"]]})
+
+
+async def _shared(world: World) -> None:
+    await _model_and_project(world)
+    await _share(world)
+    [made] = await listed(world, _permissions(world))
+    world.notes["permission"] = made["id"]
+
+
+async def _unshare(world: World) -> None:
+    await send(world, "DELETE", f"{_permissions(world)}/{world.notes['permission']}")
+
+
+async def _shared_once(world: World) -> AsyncIterator[str]:
+    if len(await world.redis.keys("finetuned:*:model-permissions:*")) > 1:
+        yield "two permissions for one request"
+
+
 async def _update_key(world: World) -> None:
     await send(world, "POST", f"{_keys(world)}/{world.notes['key']}", json=_LIMITS)
 
@@ -408,6 +437,13 @@ MODELS = (
     requests("deleteModel", _delete_model, arrange=imported_model, check=_model_stays_gone),
     requests("setAlias", _set_alias, arrange=imported_model, check=answered(200)),
     requests("deleteAlias", _delete_alias, arrange=_aliased),
+    requests(
+        "createFineTuningCheckpointPermission",
+        _share,
+        arrange=_model_and_project,
+        check=both(answered(200), _shared_once),
+    ),
+    requests("deleteFineTuningCheckpointPermission", _unshare, arrange=_shared),
     requests("createProject", _create_project, check=_project_is_there),
     requests("createApiKey", _create_key),
     requests("updateProject", _update_project, check=answered(200)),

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from tests.openapi.scenario.data import NO_MODEL, NO_PERMISSION, NO_PROJECT
 from tests.openapi.world import World
 
 _ALIAS = "gpt-4o-mini"
 _PATH = {"name": _ALIAS}
 _GATE = {"chrf_gain": ">=5", "forgetting": "<=2", "memorized": "==0", "parity": "checked"}
+
+
+async def shared(world: World, model: str) -> None:
+    """Let another project use a model, and stop that."""
+    made = await world.call("createProject", key="admin", json={"name": "branch-office"})
+    path, body = {"model": model}, {"project_ids": [made.json()["id"]]}
+    create = "createFineTuningCheckpointPermission"
+    answer = await world.call(
+        create, "project", "Share with a project", key="admin", path=path, json=body
+    )
+    wrong = {"project_ids": [NO_PROJECT]}
+    await world.call(create, expect=400, key="admin", path=path, json=wrong)
+    every = "listFineTuningCheckpointPermissions"
+    await world.call(every, "all", key="admin", path=path, query={"limit": 10})
+    await world.call(every, expect=400, key="admin", path=path, query={"after": NO_PERMISSION})
+    one = {**path, "permission_id": answer.json()["data"][0]["id"]}
+    delete = "deleteFineTuningCheckpointPermission"
+    await world.call(delete, "revoked", key="admin", path=one)
+    await world.call(delete, expect=404, key="admin", path=one)
+    unknown = {"model": NO_MODEL}
+    await world.call(create, expect=404, key="admin", path=unknown, json=body)
+    await world.call(every, expect=404, key="admin", path=unknown)
+    for operation, at, sent in ((create, path, body), (every, path, None), (delete, one, None)):
+        await world.call(operation, expect=403, path=at, json=sent)
 
 
 async def aliases(world: World, models: list[str]) -> None:

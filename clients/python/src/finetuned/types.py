@@ -617,6 +617,17 @@ class CreateModelImport(Model):
     """
 
 
+class CreatePermissions(Model):
+    """
+    Request to let other projects use a trained model.
+    """
+
+    project_ids: list[str]
+    """
+    IDs of the projects that may use the model.
+    """
+
+
 class CreateServiceAccount(Model):
     """
     Request to create a service account.
@@ -2101,6 +2112,39 @@ class OutputItemResult(Model):
     label: dict[str, str | None] | None = None
     """
     Labels of a `label` grader, or those of a person and a judge: `expected`, and `given`, which is null for other answers.
+    """
+
+
+class PermissionDeleted(Model):
+    """
+    Response to revoking a permission.
+    """
+
+    object: Literal["checkpoint.permission"] = "checkpoint.permission"
+    id: str
+    """
+    ID of the revoked permission.
+    """
+    deleted: Literal[True] = True
+
+
+class PermissionObject(Model):
+    """
+    A permission of a project to send requests to a model of another one.
+    """
+
+    object: Literal["checkpoint.permission"] = "checkpoint.permission"
+    id: str
+    """
+    ID of the permission, prefixed with `cp_`.
+    """
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    project_id: str
+    """
+    ID of the project that may use the model.
     """
 
 

@@ -1,0 +1,132 @@
+"""Tests of models that one project shares with another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from service.app import create_app
+from service.core import ids
+from service.models.records import ModelRecord
+from service.projects.records import Role
+from tests.conftest import BASE_MODEL, Api, running
+
+MODEL = f"ft:{BASE_MODEL}:acme:x:abc123def456"
+PERMISSIONS = f"/v1/fine_tuning/checkpoints/{MODEL}/permissions"
+
+
+@pytest.fixture
+async def admin(api: Api) -> AsyncIterator[httpx.AsyncClient]:
+    async with await api.client("root", Role.ADMIN) as client:
+        yield client
+
+
+@pytest.fixture
+async def acme(api: Api) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the project that has the model."""
+    async with await api.client("acme") as client:
+        project = await api.app.state.projects.by_name("acme")
+        await api.app.state.registry.register(
+            ModelRecord(
+                id=MODEL,
+                project_id=project.id,
+                created_at=ids.now_s(),
+                base_model=BASE_MODEL,
+                artifact=f"{project.id}/jobs/x/a1/adapter",
+                digest="0" * 64,
+                step=1,
+            )
+        )
+        yield client
+
+
+@pytest.fixture
+async def other(api: Api) -> AsyncIterator[httpx.AsyncClient]:
+    async with await api.client("other") as client:
+        yield client
+
+
+async def project_of(api: Api, name: str) -> str:
+    return str((await api.app.state.projects.by_name(name)).id)
+
+
+async def chat(http: httpx.AsyncClient, model: str = MODEL) -> int:
+    """The status of a chat: 404 if the model does not exist, or 503, because no engine runs."""
+    messages = [{"role": "user", "content": "Hello"}]
+    answer = await http.post("/v1/chat/completions", json={"model": model, "messages": messages})
+    return answer.status_code
+
+
+async def share(api: Api, admin: httpx.AsyncClient, name: str = "other") -> str:
+    body = {"project_ids": [await project_of(api, name)]}
+    answer = await admin.post(PERMISSIONS, json=body)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["data"][0]["id"])
+
+
+async def test_a_shared_model_can_be_used_and_nothing_else(api: Api, acme, other, admin):
+    async with await api.client("third") as third:
+        assert await chat(other) == 404
+        permission = await share(api, admin)
+        assert await share(api, admin) == permission
+        assert (await chat(other), await chat(acme), await chat(third)) == (503, 503, 404)
+        shown = await other.get(f"/v1/models/{MODEL}")
+        assert (shown.status_code, shown.json()["owned_by"]) == (200, "acme")
+        assert (await third.get(f"/v1/models/{MODEL}")).status_code == 404
+        assert (await other.put("/v1/aliases/support", json={"model": MODEL})).status_code == 200
+        assert await chat(other, "support") == 503
+        assert (await other.delete(f"/v1/models/{MODEL}")).status_code == 404
+        export = await other.post("/v1/exports", json={"model": MODEL, "format": "adapter"})
+        assert export.status_code in (400, 404)
+        assert (await other.get(PERMISSIONS)).status_code == 403
+
+    listed = (await admin.get(PERMISSIONS)).json()["data"]
+    assert [one["project_id"] for one in listed] == [await project_of(api, "other")]
+    assert (await admin.delete(f"{PERMISSIONS}/{permission}")).json()["deleted"]
+    assert (await chat(other), await chat(other, "support"), await chat(acme)) == (404, 404, 503)
+    assert (await admin.delete(f"{PERMISSIONS}/{permission}")).status_code == 404
+
+
+async def test_a_revoked_permission_is_known_to_processes_that_remember(api, acme, other, admin):
+    permission = await share(api, admin)
+    remembering = create_app(api.settings.model_copy(update={"lookup_cache_s": 3600}))
+    async with (
+        running(remembering) as url,
+        httpx.AsyncClient(base_url=url, headers=other.headers, verify=False) as elsewhere,
+    ):
+        assert await chat(elsewhere) == 503
+        await admin.delete(f"{PERMISSIONS}/{permission}")
+        async with asyncio.timeout(60):
+            while await chat(elsewhere) != 404:
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("what", ["model", "grantee", "owner"])
+async def test_permissions_end_with_the_model_and_the_projects(api, acme, other, admin, what):
+    await share(api, admin)
+    sharing, redis = api.app.state.registry.sharing, api.app.state.redis
+    if what == "model":
+        assert (await acme.delete(f"/v1/models/{MODEL}")).status_code == 200
+    else:
+        await sharing.revoke_all(await project_of(api, "other" if what == "grantee" else "acme"))
+    assert await redis.keys("finetuned:*:shared-models") == []
+    assert await redis.keys("finetuned:*:model-permissions*") == []
+    assert await chat(other) == 404
+
+
+async def test_wrong_projects_and_models_are_named(api: Api, acme, admin):
+    own = {"project_ids": [await project_of(api, "acme")]}
+    for body, param in (
+        (own, "project_ids.0"),
+        ({"project_ids": ["proj_unknown"]}, "project_ids.0"),
+        ({"project_ids": []}, "project_ids"),
+    ):
+        answer = await admin.post(PERMISSIONS, json=body)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    unknown = PERMISSIONS.replace("abc123def456", "zzz999zzz999")
+    for request in (admin.post(unknown, json=own), admin.get(unknown)):
+        answer = await request
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
