@@ -352,6 +352,29 @@ async def test_train_takes_every_method(cli, tmp_path, work):
     assert created.json()["method"]["kto"]["hyperparameters"]["beta"] == 0.2
 
 
+async def test_train_takes_a_grader(cli, tmp_path, work):
+    prompts, grader = tmp_path / "prompts.jsonl", tmp_path / "grader.json"
+    rows = [{"messages": [{"role": "user", "content": f"{n}?"}], "ref": "7"} for n in range(10)]
+    prompts.write_text("\n".join(map(json.dumps, rows)))
+    asked = {
+        "type": "string_check",
+        "name": "right",
+        "operation": "eq",
+        "input": "{{sample.output_text}}",
+        "reference": "{{item.ref}}",
+    }
+    grader.write_text(json.dumps(asked))
+    options = ("--model", BASE_MODEL, "--method", "reinforcement", "--group-size", "4", "--json")
+    async with work("cpu"):
+        created = await cli("train", str(prompts), *options, "--grader", str(grader))
+    assert created.code == 0, created.err
+    method = created.json()["method"]["reinforcement"]
+    assert (method["grader"], method["hyperparameters"]["group_size"]) == (asked, 4)
+    missing = await cli("train", str(prompts), *options, "--grader", str(tmp_path / "none.json"))
+    assert missing.code == 2
+    assert "none.json cannot be read as JSON" in missing.err
+
+
 async def test_train_mixes_files(cli, rows, work):
     """A local file with a weight, and the id of an uploaded file without."""
     chats = rows.with_name("chats=more.jsonl")
