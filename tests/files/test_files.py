@@ -197,7 +197,7 @@ async def test_delete_removes_record_and_bytes(api: Api, http):
     answer = (await http.delete(f"/v1/files/{file_id}")).json()
     assert len(answer.pop("receipts")) == 1
     nothing = ("unfinished_jobs", "models", "deleted_models", "derived_files")
-    gone = {"id": file_id, "object": "file", "deleted": True, **dict.fromkeys(nothing, [])}
+    gone = {"id": file_id, "object": "file", "deleted": True, **{key: [] for key in nothing}}
     assert answer == gone
     assert (await http.get(f"/v1/files/{file_id}")).status_code == 404
     assert (await http.get(f"/v1/files/{file_id}/content")).status_code == 404

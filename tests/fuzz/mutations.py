@@ -12,7 +12,7 @@ _SECONDS: Final = int(os.environ.get("FINETUNED_FUZZ_SECONDS", "0"))
 
 
 def made_up(examples: int) -> settings:
-    """Settings of a test with this number of examples. `FINETUNED_FUZZ_SECONDS` makes more, new ones."""
+    """Settings of a test with this number of examples, or more with `FINETUNED_FUZZ_SECONDS`."""
     return settings(
         max_examples=examples + examples * _SECONDS // 10,
         deadline=None,
