@@ -92,7 +92,9 @@ def attempt_of(job: openai.types.fine_tuning.FineTuningJob) -> int:
     return int(job.model_extra["attempt"])
 
 
-def wait_for_success(sdk: openai.OpenAI, job_id: str) -> openai.types.fine_tuning.FineTuningJob:
+def wait_for_success(
+    sdk: openai.OpenAI, job_id: str, timeout_s: float = 300
+) -> openai.types.fine_tuning.FineTuningJob:
     """Wait until the job has succeeded, and return it."""
     job = wait_for(
         lambda: (
@@ -100,7 +102,7 @@ def wait_for_success(sdk: openai.OpenAI, job_id: str) -> openai.types.fine_tunin
             in ("succeeded", "failed", "cancelled")
             and j
         ),
-        300,
+        timeout_s,
         "the end of the job",
     )
     assert job.status == "succeeded", job.error

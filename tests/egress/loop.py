@@ -49,7 +49,7 @@ def _train(sdk: openai.OpenAI) -> FineTuningJob:
         seed=7,
         method={"type": "supervised", "supervised": {"hyperparameters": VOICE_CHOSEN}},
     )
-    return wait_for_success(sdk, job.id)
+    return wait_for_success(sdk, job.id, timeout_s=900)  # strace slows the processes
 
 
 def _chat(sdk: openai.OpenAI, model: str) -> str:
