@@ -83,7 +83,7 @@ from service.usage import routes as usage_routes
 from service.usage.meter import Meter
 from service.web import health
 from service.web.addresses import ClientAddresses
-from service.web.audit import AuditTrail
+from service.web.audit import AuditTrail, ModelRequests
 from service.web.auth import Authenticator, Principal
 from service.web.body_limit import BodyLimit
 from service.web.cors import for_pages_of
@@ -264,6 +264,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 salt_secret=_secret(settings.upstream_api_key),
                 tools=capabilities.tools,
                 reports=reports,
+                audited=ModelRequests.from_settings(redis, addresses, settings),
             )
             state = app.state
             state.capabilities, state.job_changes = capabilities, job_changes

@@ -314,6 +314,11 @@ class Settings(BaseSettings):
         ge=0,
         description="How long entries stay in the audit log. 0: forever.",
     )
+    audit_model_requests: Literal["count", "each"] = Field(
+        default="count",
+        description="Whether requests to models are counted by key and minute in the audit log, or "
+        "each has an entry too, which is written before it goes to an engine.",
+    )
     audit_seal_every_s: float = Field(
         default=300.0,
         gt=0,

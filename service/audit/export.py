@@ -19,6 +19,7 @@ _AT_ONCE: Final = 500
 _TIMEOUT_S: Final = 30.0
 _SEVERITY: Final = {
     "applied": (9, "INFO"),
+    "accepted": (9, "INFO"),
     "succeeded": (9, "INFO"),
     "refused": (13, "WARN"),
     "failed": (17, "ERROR"),
@@ -55,6 +56,7 @@ async def entries(storage: Storage, redis: Client, filters: Filters) -> AsyncGen
         entry = trail.decode(line)
         if entry.id not in recent and filters.match(entry):
             yield entry
+        recent.add(entry.id)
 
 
 async def send(

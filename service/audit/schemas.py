@@ -74,12 +74,15 @@ class AuditRequest(BaseModel):
 class AuditResult(BaseModel):
     """Result of the request.
 
-    `applied`: the change was made, and this entry was written in the same transaction. `succeeded`,
+    `applied`: the change was made, and this entry was written in the same transaction. `accepted`:
+    the request was passed on to an engine, and this entry was written before. `succeeded`,
     `refused` (a status of 400 to 499) and `failed` (500 or more): it was answered so.
     """
 
     outcome: Outcome
-    status: int | None = Field(description="HTTP status of the answer; null if `applied`.")
+    status: int | None = Field(
+        description="HTTP status of the answer; null if `applied` or `accepted`."
+    )
     code: str | None = Field(description="Error code of the answer, if known.")
 
 

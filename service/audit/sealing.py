@@ -141,11 +141,13 @@ class Sealer:
         age_s = clock.now() - int(found[0][0].split(b"-")[0]) / 1000
         if not now and len(found) < _ENOUGH and age_s < self._every_s:
             return 0
-        lines: list[bytes] = []
+        new: dict[str, bytes] = {}  # a client may have written an entry twice
         for _, fields in found:
             line = fields[FIELD.encode()]
-            if trail.decode(line).id not in self._sealed:
-                lines.append(line)
+            entry_id = trail.decode(line).id
+            if entry_id not in self._sealed:
+                new.setdefault(entry_id, line)
+        lines = [*new.values()]
         old = await self._old_places()
         if old:
             lines.append(await self._note_pruned(old))
@@ -153,6 +155,7 @@ class Sealer:
             await self._redis.xdel(STREAM, *(stream_id for stream_id, _ in found))
             return 0
         await self._seal(lines, [stream_id for stream_id, _ in found])
+        self._sealed = frozenset(new)
         for place in old:
             for name in place.segments:
                 await self._storage.delete(place.key(name))

@@ -33,8 +33,9 @@ _MOST_OBJECTS: Final = 100
 _MOST_CHARS: Final = 200
 _HARMLESS: Final = re.compile(rf"[A-Za-z0-9._:/-]{{1,{_MOST_CHARS}}}")
 
-Outcome = Literal["applied", "succeeded", "refused", "failed"]
-"""`applied`: in the transaction of the change. The others: as the request was answered."""
+Outcome = Literal["applied", "accepted", "succeeded", "refused", "failed"]
+"""`applied`: in the transaction of the change. `accepted`: before the request went to an engine.
+The others: as the request was answered."""
 
 
 class Actor(msgspec.Struct, frozen=True, omit_defaults=True):

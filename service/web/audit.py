@@ -8,16 +8,17 @@ it, the answer is 503 instead: nobody gets data whose reading went unrecorded.
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Final, Self
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.config import Settings
 from service.core import logs, trail
 from service.core.audit_events import AuditEvent
 from service.core.errors import Unavailable
-from service.core.redis import REDIS_ERRORS, Client, Unconfirmed, why
-from service.core.trail import Actor, Entry, Origin, Outcome, Trail
+from service.core.redis import REDIS_ERRORS, Client, Confirmation, Unconfirmed, why
+from service.core.trail import FIELD, STREAM, Actor, Entry, Origin, Outcome, Trail
 from service.core.transactions import write_once
 from service.web.addresses import ClientAddresses
 from service.web.auth import Principal
@@ -32,7 +33,14 @@ _NOTHING_READ: Final = frozenset({202, 304, 409})
 
 
 async def write(redis: Client, entry: Entry) -> None:
-    """Write an entry exactly once. Raises REDIS_ERRORS."""
+    """Write an entry. Raises REDIS_ERRORS.
+
+    If an answer of Redis is lost, the client may write it twice, under one ID. A transaction would
+    not, but takes 0.7 ms of the processor instead of 0.3 ms.
+    """
+    if redis.confirmation == Confirmation():
+        await redis.xadd(STREAM, {FIELD: entry.encode()})
+        return
     with trail.unrecorded():
         await write_once(redis, lambda pipe: trail.append(pipe, entry))
 
@@ -59,6 +67,35 @@ def _user_agent(scope: Scope) -> str:
 def actor_of(caller: Principal) -> Actor:
     """Return the actor that a caller is."""
     return Actor("api_key", caller.key_id, caller.project_id, caller.role)
+
+
+class ModelRequests:
+    """Records each request to a model before it goes to an engine, if the operator wants that."""
+
+    def __init__(self, redis: Client, addresses: ClientAddresses) -> None:
+        self._redis = redis
+        self._addresses = addresses
+
+    @classmethod
+    def from_settings(
+        cls, redis: Client, addresses: ClientAddresses, settings: Settings
+    ) -> Self | None:
+        """Create the recorder, or return None if requests are only counted."""
+        return cls(redis, addresses) if settings.audit_model_requests == "each" else None
+
+    async def record(self, scope: Scope, caller: Principal, model: str) -> None:
+        """Write an entry. Raises Unavailable if Redis does not take it."""
+        found = Trail(
+            AuditEvent.MODEL_REQUESTED,
+            actor_of(caller),
+            project_id=caller.project_id,
+            objects=[model],
+            origin=origin_of(scope, self._addresses),
+        )
+        try:
+            await write(self._redis, found.entry("accepted"))
+        except REDIS_ERRORS as e:
+            raise _unavailable(e) from e
 
 
 def begin(request: Request, caller: Principal, event: AuditEvent) -> None:
@@ -134,13 +171,17 @@ async def _recorded(scope: Scope, status: int, bytes_: int | None = None) -> Una
     except Unconfirmed:
         log.warning("an entry of the audit log is not confirmed")
     except REDIS_ERRORS as e:
-        log.warning("an answer is withheld, the audit log takes no entry: %s", why(e))
-        return Unavailable(
-            "The audit log cannot record the request, so it is not answered. Try again in a few "
-            "seconds.",
-            code="audit_log_unavailable",
-        )
+        return _unavailable(e)
     return None
+
+
+def _unavailable(error: BaseException) -> Unavailable:
+    log.warning("an answer is withheld, the audit log takes no entry: %s", why(error))
+    return Unavailable(
+        "The audit log cannot record the request, so it is not answered. Try again in a few "
+        "seconds.",
+        code="audit_log_unavailable",
+    )
 
 
 def _bytes_in(message: Message) -> int | None:

@@ -140,6 +140,19 @@ async def test_entries_are_sealed_found_and_verified(log: Log):
     assert (found.problems, found.entries, found.segments) == ([], 7, 2)
 
 
+async def test_an_entry_that_was_written_twice_is_sealed_once(log: Log, redis: Client):
+    """redis-py repeats a command whose answer was lost."""
+    await log.write(1)
+    [(_, fields)] = await redis.xrange(trail.STREAM)
+    await redis.xadd(trail.STREAM, fields)
+    sealer = await log.sealer()
+    assert await sealer.seal(now=True) == 1
+    await redis.xadd(trail.STREAM, fields)
+    assert await sealer.seal(now=True) == 0
+    assert await log.numbers() == [0]
+    assert (await log.verify()).problems == []
+
+
 async def test_entries_are_sealed_when_they_are_due(log: Log):
     await log.write(1)
     assert await (await log.sealer()).seal() == 0

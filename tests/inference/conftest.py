@@ -26,6 +26,7 @@ from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
 from service.usage.meter import Meter
+from service.web.audit import ModelRequests
 from service.web.auth import Authenticator, Principal
 from service.web.permissions import Role
 from tests.conftest import running
@@ -207,6 +208,7 @@ async def gateway(
             client_timeout_s: float = 10.0,
             key_limits: Limits = NO_LIMITS,
             reports: ChatReports | None = None,
+            audited: ModelRequests | None = None,
         ) -> Client:
             async def find(secret: str) -> Principal | None:
                 return PROJECTS.get(secret)
@@ -229,6 +231,7 @@ async def gateway(
                 salt_secret=ENGINE_KEY,
                 client_timeout_s=client_timeout_s,
                 reports=reports,
+                audited=audited,
             )
             url = await stack.enter_async_context(serving(app))
             session = await stack.enter_async_context(aiohttp.ClientSession())

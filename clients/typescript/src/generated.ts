@@ -3172,7 +3172,8 @@ export interface components {
          * AuditResult
          * @description Result of the request.
          *
-         *     `applied`: the change was made, and this entry was written in the same transaction. `succeeded`,
+         *     `applied`: the change was made, and this entry was written in the same transaction. `accepted`:
+         *     the request was passed on to an engine, and this entry was written before. `succeeded`,
          *     `refused` (a status of 400 to 499) and `failed` (500 or more): it was answered so.
          */
         AuditResult: {
@@ -3180,10 +3181,10 @@ export interface components {
              * Outcome
              * @enum {string}
              */
-            outcome: "applied" | "succeeded" | "refused" | "failed";
+            outcome: "applied" | "accepted" | "succeeded" | "refused" | "failed";
             /**
              * Status
-             * @description HTTP status of the answer; null if `applied`.
+             * @description HTTP status of the answer; null if `applied` or `accepted`.
              */
             status: number | null;
             /**

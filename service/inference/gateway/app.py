@@ -42,6 +42,7 @@ from service.models.records import ModelKind
 from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
 from service.models.tools import ToolCallParsers
 from service.usage.meter import BYTES_PER_TOKEN, Admission, Meter, Served
+from service.web.audit import ModelRequests
 from service.web.auth import Authenticator, Principal
 from service.web.openai_only import instead
 from service.web.permissions import Permission
@@ -73,6 +74,7 @@ class Gateway:
         salt_secret: str = "",
         tools: ToolCallParsers | None = None,
         reports: ChatReports | None = None,
+        audited: ModelRequests | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._registry = registry
@@ -85,6 +87,7 @@ class Gateway:
         self._tools = tools or ToolCallParsers()
         self._watch = Watch()
         self._reports = reports
+        self._audited = audited
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Every failure has an error body in OpenAI's format."""
@@ -164,6 +167,8 @@ class Gateway:
             self._watch.begin(exchange)
             if self._reports:
                 self._reports.begin(exchange)
+            if self._audited:
+                await self._audited.record(exchange.scope, caller, found.model.name)
             turn = await self._turn(caller, found.model, request, len(sent))
             await self._exchange(exchange, admission, found.model, sent, tap)
         except ApiError as e:

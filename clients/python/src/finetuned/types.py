@@ -198,14 +198,15 @@ class AuditResult(Model):
     """
     Result of the request.
 
-    `applied`: the change was made, and this entry was written in the same transaction. `succeeded`,
+    `applied`: the change was made, and this entry was written in the same transaction. `accepted`:
+    the request was passed on to an engine, and this entry was written before. `succeeded`,
     `refused` (a status of 400 to 499) and `failed` (500 or more): it was answered so.
     """
 
-    outcome: Literal["applied", "succeeded", "refused", "failed"]
+    outcome: Literal["applied", "accepted", "succeeded", "refused", "failed"]
     status: int | None
     """
-    HTTP status of the answer; null if `applied`.
+    HTTP status of the answer; null if `applied` or `accepted`.
     """
     code: str | None
     """
