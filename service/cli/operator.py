@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from service.cli.gc import Collector, Garbage
 from service.config import Settings
-from service.core import ids, schema
+from service.core import ids, schema, trail
+from service.core.audit_events import AuditEvent
 from service.core.encryption.master import MasterKeyError
 from service.core.redis import REDIS_ERRORS, Client, connect
 from service.core.storage import Storage
+from service.core.trail import Actor, Trail
 from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
 from service.models import add, encoders
@@ -159,13 +161,14 @@ async def create_key(
         raise ValueError("only keys with the role inference can be limited to models")
     async with _projects(data_dir) as projects:
         project = await _project(projects, project_name, role)
-        _, secret = await projects.create_key(
-            project,
-            key_name,
-            Role(role),
-            models=tuple(models) if models else None,
-            expires_at=expires_in_days and ids.now_s() + expires_in_days * 24 * 3600,
-        )
+        with _recorded(AuditEvent.API_KEY_CREATED, project.id):
+            _, secret = await projects.create_key(
+                project,
+                key_name,
+                Role(role),
+                models=tuple(models) if models else None,
+                expires_at=expires_in_days and ids.now_s() + expires_in_days * 24 * 3600,
+            )
         return secret
 
 
@@ -182,7 +185,8 @@ async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -
             return "the key already exists"
         project = await _project(projects, project_name, role)
         try:
-            await projects.create_key(project, key_name, Role(role), secret=secret)
+            with _recorded(AuditEvent.API_KEY_CREATED, project.id):
+                await projects.create_key(project, key_name, Role(role), secret=secret)
         except KeyRevoked:
             return (
                 "the key was revoked and stays revoked: set another one in FINETUNED_NEW_KEY, or "
@@ -195,9 +199,18 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
     if role not in set(Role):
         raise ValueError(f"no such role: {role}; the roles are {', '.join(Role)}")
     try:
-        return await projects.by_name(name) or await projects.create(name)
+        with _recorded(AuditEvent.PROJECT_CREATED, ""):
+            return await projects.by_name(name) or await projects.create(name)
     except NameTaken as e:
         raise ValueError(f"the project {name} was deleted, and names are never used again") from e
+
+
+@contextmanager
+def _recorded(event: AuditEvent, project_id: str) -> Iterator[None]:
+    """Record the transactions in the block in the audit log, as those of the operator."""
+    actor = Actor("operator", "operator")
+    with trail.following(Trail(event, actor, project_id=project_id)):
+        yield
 
 
 async def gc(data_dir: Path | None, *, dry_run: bool, older_than_s: int) -> Iterator[str]:

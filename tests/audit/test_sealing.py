@@ -23,9 +23,10 @@ from service.audit.query import Filters
 from service.audit.sealing import HEAD, Overtaken, Sealer
 from service.audit.verify import Findings, verify
 from service.audit.witness import Witness
+from service.cli import operator
 from service.cli.app import app as cli
 from service.config import Settings
-from service.core import clock, trail
+from service.core import clock, tasks, trail
 from service.core.audit_events import AuditEvent
 from service.core.redis import Client, connect
 from service.core.signing import InstallationKey
@@ -395,3 +396,19 @@ async def test_commands(log: Log, settings: Settings, folder: Path, monkeypatch,
     assert [json.loads(line)["objects"] for line in lines[:2]] == [["file-0"], ["file-1"]]
     _segments(folder)[0].unlink()
     assert (await asyncio.to_thread(run, "verify")).exit_code == 5
+
+
+async def test_the_worker_seals_and_keys_made_on_the_server_are_recorded(
+    redis: Client, storage: Storage, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FINETUNED_REDIS_URL", settings.redis_url.get_secret_value())
+    await operator.create_key(None, "clinic", "pipeline", "trainer")
+    soon = settings.model_copy(update={"audit_seal_every_s": 0.001})
+    keeping = asyncio.create_task(Keeper(redis, storage, soon).run())
+    async with asyncio.timeout(60):
+        while await redis.get(HEAD) is None:
+            await asyncio.sleep(0.01)
+    await tasks.end(keeping)
+    found = await AuditLog(redis, storage).find(Filters(), after=None, before=None, limit=9)
+    created = [(entry.type, entry.actor.kind) for entry in found.entries]
+    assert created == [("api_key.created", "operator"), ("project.created", "operator")]
