@@ -37,6 +37,8 @@ from service.erasure import routes as erasure_routes
 from service.erasure.completion import Completion
 from service.erasure.eraser import Eraser
 from service.erasure.records import Erasures
+from service.erasure.search import routes as search_routes
+from service.erasure.search.records import Searches
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
 from service.evals.records import Evals
@@ -182,6 +184,7 @@ def _routes() -> list[BaseRoute]:
         model_routes,
         export_routes,
         erasure_routes,
+        search_routes,
         alias_routes,
         project_routes,
         account_routes,
@@ -302,7 +305,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
 def _add_erasure(app: FastAPI, settings: Settings) -> None:
     state = app.state
     key = InstallationKey(state.redis, settings.signing_key_file)
-    state.erasures = Erasures(state.redis)
+    state.erasures, state.erasure_searches = Erasures(state.redis), Searches(state.redis)
     completion = Completion(state.erasures, state.storage, key)
     eraser = Eraser(state.files, state.jobs, state.registry, completion)
     state.erase_file, state.erase_model = eraser.erase_file, eraser.erase_model

@@ -63,7 +63,9 @@ _KEPT_S: Final = 30 * 24 * 3600.0
 _PLACE: Final = re.compile(
     rf"{ROOM}/(?P<installation>\w+)/(?P<epoch>[\w.]+-\w+)/(?P<number>\d{{8}})\.gz"
 )
-_LEFT_OUT: Final = re.compile(rb"finetuned:(?:(?:proj_\w+:)?webhook|signing-key$)")
+_LEFT_OUT: Final = re.compile(
+    rb"finetuned:(?:(?:proj_\w+:)?(?:webhook|erasure-match:)|(?:signing|erasure-match)-key$)"
+)
 _URGENT: Final = re.compile(
     rb"finetuned:(?:[^:]+:(?:aliases|keys|models|projects)(?::|$)|(?:restricted-)?key-digests|model-owners$)"
 )

@@ -51,6 +51,8 @@ class AuditEvent(StrEnum):
     GENERATION_CANCELLED = "dataset.generation.cancelled"
     GENERATION_DELETED = "dataset.generation.deleted"
 
+    ROWS_ERASED = "organization.erasure.created"
+
     # Fine-tuning.
     JOB_CREATED = "fine_tuning.job.created"
     JOB_CANCELLED = "fine_tuning.job.cancelled"

@@ -47,6 +47,7 @@ BATCH = "batch_"
 BATCH_REQUEST = "batch_req_"
 GENERATION = "dsgen_"
 ERASURE = "erasure-"
+ERASURE_SEARCH = "erasuresearch-"
 
 # A random prefix per process, followed by a counter.
 _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
@@ -54,7 +55,7 @@ _REQUESTS = itertools.count(1)
 
 _ID = re.compile(
     r"(?:file-|fileclean-|filemerge-|modelimport-|export-|upload_|part_|ftjob-|ftadvice-|ftsweep-|ftckpt_|proj_"
-    r"|key_|svc_acct_|cp_|erasure-|webhook_|eval_|evalrun_|outputitem_|batch_|dsgen_)[0-9A-Za-z]{1,64}"
+    r"|key_|svc_acct_|cp_|erasure-|erasuresearch-|webhook_|eval_|evalrun_|outputitem_|batch_|dsgen_)[0-9A-Za-z]{1,64}"
 )
 
 

@@ -36,6 +36,7 @@ from service.datasets.contract import (
     DiffSpec,
     EvalItemsSpec,
     Failed,
+    FoundRows,
     Measures,
     MeasureSpec,
     MergeSpec,
@@ -44,6 +45,7 @@ from service.datasets.contract import (
     PreviewSpec,
     Progress,
     ReportSpec,
+    SearchSpec,
     Succeeded,
     UnpackedAdapter,
     UnpackSpec,
@@ -91,7 +93,7 @@ def main(arguments: list[str]) -> int:
 
 # Each action imports only the libraries it needs: those of the report and the formats take
 # 120 MB, but a validation needs only 25 MB, regardless of the file size.
-def _run(spec: AnySpec) -> msgspec.Struct:
+def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901 - one case per action
     match spec:
         case ValidateSpec():
             return validate_file(
@@ -120,6 +122,8 @@ def _run(spec: AnySpec) -> msgspec.Struct:
             return _unpack(spec)
         case PassagesSpec():
             return _passages(spec)
+        case SearchSpec():
+            return _search(spec)
 
 
 def _convert(spec: ConvertSpec) -> ConvertResult:
@@ -145,6 +149,13 @@ def _clean(spec: CleanSpec) -> CleanResult:
         processes=spec.processes,
         progress=_Reporter(),
     )
+
+
+def _search(spec: SearchSpec) -> FoundRows:
+    with uncollected_imports():
+        from service.datasets.search import search
+
+    return search(spec.path, spec.result.parent, spec.match, spec.format, processes=spec.processes)
 
 
 def _diff(spec: DiffSpec) -> Diff:

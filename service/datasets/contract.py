@@ -11,7 +11,7 @@ Both sides import these types. None of them imports a library that reads files.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -102,6 +102,20 @@ class UnpackedAdapter(msgspec.Struct, frozen=True):
     files: list[str]
     skipped: int
     findings: list[Issue]
+
+
+class RowMatch(msgspec.Struct, frozen=True):
+    """What rows to find: by what they say, by a literal text, or by the digest of a row."""
+
+    kind: Literal["text", "substring", "row_sha256"]
+    value: str
+
+
+class FoundRows(msgspec.Struct, frozen=True):
+    """The lines of the rows that match, among the file's `rows` readable ones."""
+
+    rows: int
+    lines: list[int]
 
 
 class TaskSpec(
@@ -301,6 +315,17 @@ class PassagesSpec(TaskSpec[Passages], frozen=True, kw_only=True, tag="passages"
         return Passages
 
 
+class SearchSpec(TaskSpec[FoundRows], frozen=True, kw_only=True, tag="search"):
+    """Find the rows of a file that match."""
+
+    match: RowMatch
+    format: FormatOptions = FormatOptions()
+
+    @property
+    def answer_type(self) -> type[FoundRows]:
+        return FoundRows
+
+
 AnySpec: TypeAlias = (
     ValidateSpec
     | EvalItemsSpec
@@ -313,6 +338,7 @@ AnySpec: TypeAlias = (
     | MeasureSpec
     | UnpackSpec
     | PassagesSpec
+    | SearchSpec
 )
 
 

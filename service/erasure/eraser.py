@@ -62,7 +62,7 @@ class Eraser:
                 derived_files=found.files,
                 receipts=[erasure.id],
             )
-        await self._check_aliases(record.project_id, found.models)
+        await self.check(record, cascade=True)
         for job in found.jobs:
             await self._cancel(job)
         found = await self._descendants(record)  # a checkpoint may have been stored meanwhile
@@ -76,6 +76,15 @@ class Eraser:
             derived_files=found.files,
             receipts=[erasure.id, *filter(None, receipts)],
         )
+
+    async def models_of(self, record: FileRecord) -> list[str]:
+        """Return the names of the models and checkpoints whose jobs read the file."""
+        return (await self._descendants(record)).models
+
+    async def check(self, record: FileRecord, *, cascade: bool) -> None:
+        """Raise Conflict if the deletion would be refused."""
+        if cascade:
+            await self._check_aliases(record.project_id, await self.models_of(record))
 
     async def erase_model(self, project_id: str, name: str, key_id: str) -> str | None:
         """Delete a trained model and its exports, and return the ID of the receipt.

@@ -50,6 +50,7 @@ class Permission(StrEnum):
     FILES_READ = "files.read"  # names, sizes and states, but no contents
     FILES_WRITE = "files.write"
     DATA_READ = "data.read"  # contents: rows, reports, examples, answers, weights
+    DATA_ERASE = "data.erase"  # find rows in all files, and erase them
     FINE_TUNING_READ = "fine_tuning.read"
     FINE_TUNING_WRITE = "fine_tuning.write"
     EVALS_READ = "evals.read"
@@ -81,7 +82,7 @@ _TRAINER = (
 )
 _MEMBER = _TRAINER | {_P.MODEL_WRITE, _P.ALIASES_WRITE, _P.EXPORTS_WRITE, _P.WEBHOOKS_WRITE}
 _PROJECT_ADMIN = _MEMBER | {
-    *(_P.PROJECT_READ, _P.API_KEYS_READ, _P.API_KEYS_WRITE, _P.AUDIT_LOGS_READ)
+    *(_P.PROJECT_READ, _P.API_KEYS_READ, _P.API_KEYS_WRITE, _P.AUDIT_LOGS_READ, _P.DATA_ERASE)
 }
 
 PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(

@@ -27,6 +27,7 @@ from service.core.leases import Leases
 from service.core.metric_types import Process
 from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
 from service.core.redis_check import require_redis
+from service.core.signing import InstallationKey
 from service.core.storage import Storage
 from service.core.storage_check import require_storage
 from service.core.storage_use import StorageUse
@@ -40,6 +41,11 @@ from service.curation.records import FUNCTION, TaskKind
 from service.curation.report import MakeReport
 from service.curation.versions.diff import MakeDiff
 from service.curation.versions.merge import MakeMerge
+from service.erasure.completion import Completion
+from service.erasure.eraser import Eraser
+from service.erasure.records import Erasures
+from service.erasure.search.records import FUNCTION as ERASE_ROWS
+from service.erasure.search.task import EraseRows
 from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.run import RunEval
 from service.exporting import missing_packages
@@ -145,6 +151,11 @@ class WorkerProcess:
                 TaskKind.IMPORT: ImportAdapter(files, registry, settings),
             },
         )
+        completion = Completion(
+            Erasures(self._redis), storage, InstallationKey(self._redis, settings.signing_key_file)
+        )
+        eraser = Eraser(files, jobs, registry, completion)
+        self._erase_rows = EraseRows(files, leases, settings, eraser)
         self._dispatcher = Dispatcher(jobs, self._redis, settings)
         self._presence = workers.Presence(
             self._redis,
@@ -287,6 +298,7 @@ class WorkerProcess:
             "cpu": [
                 func(_coroutine(self._check_file.run), name="check_file", max_tries=1),
                 func(_coroutine(self._curate.run), name=FUNCTION, max_tries=1),
+                func(_coroutine(self._erase_rows.run), name=ERASE_ROWS, max_tries=1),
                 func(
                     _coroutine(self._prepare_job.run), name="prepare_job", max_tries=_PREPARE_TRIES
                 ),

@@ -47,6 +47,7 @@ from service.curation.outputs import Outputs
 from service.curation.records import TaskSuperseded
 from service.erasure.completion import Completion
 from service.erasure.records import Erasures
+from service.erasure.search.records import SearchSuperseded
 from service.evals import deletion as eval_deletion
 from service.evals.lifecycle import RunSuperseded
 from service.evals.records import Evals
@@ -89,6 +90,7 @@ _PROGRESSED = (
     ExportSuperseded,
     BatchSuperseded,
     GenerationSuperseded,
+    SearchSuperseded,
     Missing,
 )
 

@@ -13,6 +13,8 @@ from service.core import ids, metrics, queue
 from service.core.redis import Client
 from service.curation.records import FUNCTION as CURATE_FILE
 from service.curation.records import Tasks
+from service.erasure.search.records import FUNCTION as ERASE_ROWS
+from service.erasure.search.records import Searches
 from service.evals import lifecycle as run_lifecycle
 from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.records import Evals, RunRecord, RunStatus
@@ -59,6 +61,7 @@ def kinds_of_work(redis: Client, jobs: Jobs, files: Files) -> tuple[Kind, ...]:
         _runs(Evals(redis)),
         _batches(Batches(files)),
         _generations(Generations(files)),
+        _searches(Searches(redis)),
     )
 
 
@@ -74,6 +77,10 @@ def _checks(files: Files) -> Kind:
 
 def _file_tasks(tasks: Tasks) -> Kind:
     return Kind(CURATE_FILE, queue.CPU, tasks.unfinished, tasks.enqueue, tasks.lose)
+
+
+def _searches(store: Searches) -> Kind:
+    return Kind(ERASE_ROWS, queue.CPU, store.unfinished, store.enqueue, store.lose)
 
 
 def _advice(store: AdviceStore) -> Kind:

@@ -29,6 +29,7 @@ _UNFINISHED = (
     "advice-unfinished",
     "sweeps-unfinished",
     "erasures-unfinished",
+    "erasure-searches-unfinished",
     "exports-unfinished",
     "exports-swept",
     "eval-runs-unfinished",

@@ -14,7 +14,7 @@ from tests.openapi.description import FILE, Operation, operations, resolved
 # OpenAI's own operationIds for the routes that it has too; ours differ where a reason is given.
 OPENAI = {
     *("createFile", "listFiles", "retrieveFile", "deleteFile", "downloadFile"),
-    *("listErasureReceipts", "retrieveErasureReceipt"),
+    *("listErasureReceipts", "retrieveErasureReceipt", "createErasure", "retrieveErasure"),
     *("createUpload", "addUploadPart", "completeUpload", "cancelUpload"),
     *("createFineTuningJob", "retrieveFineTuningJob", "cancelFineTuningJob"),
     *("pauseFineTuningJob", "resumeFineTuningJob", "listFineTuningEvents"),

@@ -66,6 +66,7 @@ _OPERATIONS: Final = {
         *("createApiKey", "updateApiKey", "rotateApiKey", "deleteApiKey"),
         *("createServiceAccount", "updateServiceAccount", "deleteServiceAccount"),
         "createServiceAccountApiKey",
+        *("createErasure", "retrieveErasure"),
     ),
     ("admin", "project_admin", "auditor"): (
         *("retrieveProject", "listApiKeys", "retrieveApiKey", "listAuditLogs"),

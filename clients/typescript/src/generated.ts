@@ -1319,6 +1319,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/organization/erasure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Find and erase rows
+         * @description Find the rows of all files of the key's project that match, for example everything about one
+         *     person, and list the files, the lines and the models trained on them. Poll the erasure until it
+         *     is `completed`.
+         *
+         *     Without `apply`, nothing is changed. With `apply`, each file with such rows is replaced by a new
+         *     file without them, whose `derived_from` names the old one, and the old one is deleted with its
+         *     bytes, reports and previews. With `cascade`, the models trained on it are deleted too.
+         *
+         *     What to find is stored only until the erasure has ended, and never logged.
+         *
+         *     Required permission: `data.erase`.
+         */
+        post: operations["createErasure"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/organization/erasure/{erasure_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve an erasure
+         * @description Retrieve the progress of an erasure, the files and models that it found, and what it did.
+         *
+         *     Required permission: `data.erase`.
+         */
+        get: operations["retrieveErasure"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/aliases": {
         parameters: {
             query?: never;
@@ -4246,6 +4298,25 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * CreateErasure
+         * @description Request to find rows in all files of the project, and to erase them.
+         */
+        CreateErasure: {
+            match: components["schemas"]["RowMatchFields"];
+            /**
+             * Apply
+             * @description Whether to replace each file by one without the rows. Otherwise, the rows are only listed.
+             * @default false
+             */
+            apply?: boolean;
+            /**
+             * Cascade
+             * @description Whether to delete the models trained on the files too, with their checkpoints, exports and evaluations. Needs `apply`.
+             * @default false
+             */
+            cascade?: boolean;
+        };
+        /**
          * CreateEval
          * @description Request body to create an eval.
          */
@@ -5160,6 +5231,183 @@ export interface components {
              * @description SHA-256 digest of the object's bytes, in hexadecimal.
              */
             sha256: string;
+        };
+        /**
+         * ErasureError
+         * @description Reason why an erasure failed.
+         */
+        ErasureError: {
+            /**
+             * Code
+             * @description Code of the error.
+             */
+            code: string;
+            /**
+             * Message
+             * @description Reason, and how to fix it.
+             */
+            message: string;
+        };
+        /**
+         * ErasureFile
+         * @description A file with rows that match.
+         */
+        ErasureFile: {
+            /**
+             * File Id
+             * @description ID of the file.
+             */
+            file_id: string;
+            /**
+             * Filename
+             * @description Name of the file.
+             */
+            filename: string;
+            /**
+             * Purpose
+             * @description Purpose of the file.
+             */
+            purpose: string;
+            /**
+             * Rows
+             * @description Number of rows; null for files that are searched as they are. These are not changed: delete them if they must go.
+             */
+            rows: number | null;
+            /**
+             * Matches
+             * @description Number of rows that match.
+             */
+            matches: number | null;
+            /**
+             * Lines
+             * @description Lines of the first 1,000 rows that match, from 1.
+             */
+            lines: number[];
+            /**
+             * Models
+             * @description Names of the models trained on the file that exist.
+             */
+            models: string[];
+            /**
+             * Deleted Models
+             * @description Names of the models that were deleted.
+             */
+            deleted_models: string[];
+            /**
+             * New File
+             * @description ID of the file without the rows; null if none was made, or if no row is left.
+             */
+            new_file: string | null;
+            /**
+             * Is Erased
+             * @description Whether the file was deleted.
+             */
+            is_erased: boolean;
+            /**
+             * Receipts
+             * @description IDs of the receipts of the deletions.
+             */
+            receipts: string[];
+            /**
+             * Error
+             * @description Reason why the file was not deleted.
+             */
+            error: string | null;
+        };
+        /**
+         * ErasureMatch
+         * @description What an erasure looked for, as a digest.
+         */
+        ErasureMatch: {
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "text" | "substring" | "row_sha256";
+            /**
+             * Hmac Sha256
+             * @description HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The text itself is not stored.
+             */
+            hmac_sha256: string;
+        };
+        /**
+         * ErasureObject
+         * @description A search for rows in all files of a project, and their erasure.
+         */
+        ErasureObject: {
+            /**
+             * Id
+             * @description ID of the erasure, prefixed with `erasuresearch-`.
+             */
+            id: string;
+            /**
+             * Object
+             * @default organization.erasure
+             * @constant
+             */
+            object?: "organization.erasure";
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Finished At
+             * @description When it ended, as a Unix timestamp in seconds.
+             */
+            finished_at: number | null;
+            /**
+             * Project Id
+             * @description ID of the project.
+             */
+            project_id: string;
+            /** @description Status: `in_progress`, then `completed` or `failed`. */
+            status: components["schemas"]["SearchStatus"];
+            match: components["schemas"]["ErasureMatch"];
+            /**
+             * Apply
+             * @description Whether files are replaced.
+             */
+            apply: boolean;
+            /**
+             * Cascade
+             * @description Whether models are deleted too.
+             */
+            cascade: boolean;
+            progress: components["schemas"]["ErasureProgress"];
+            /**
+             * Files
+             * @description Files with rows that match.
+             */
+            files: components["schemas"]["ErasureFile"][];
+            /**
+             * Models
+             * @description Names of all models that were trained on one of these files, deleted ones included.
+             */
+            models: string[];
+            /**
+             * Unreadable Files
+             * @description IDs of the files that could not be searched, for example because they are encrypted archives. Look at them yourself.
+             */
+            unreadable_files: string[];
+            /** @description Reason why the erasure failed. */
+            error: components["schemas"]["ErasureError"] | null;
+        };
+        /**
+         * ErasureProgress
+         * @description Progress of an erasure.
+         */
+        ErasureProgress: {
+            /**
+             * Files Done
+             * @description Number of files that were searched.
+             */
+            files_done: number;
+            /**
+             * Files Total
+             * @description Number of the project's files.
+             */
+            files_total: number;
         };
         /**
          * ErasureReceiptObject
@@ -9948,6 +10196,24 @@ export interface components {
          */
         RowKind: "questions" | "rewrites" | "refusals";
         /**
+         * RowMatchFields
+         * @description Rows to find.
+         */
+        RowMatchFields: {
+            /**
+             * Type
+             * @description `text`: a message has these words, whatever its case, spacing, width, punctuation and politeness. `substring`: the row contains exactly these characters. `row_sha256`: the SHA-256 digest of the row, as the API returns rows in JSON Lines.
+             * @enum {string}
+             */
+            type: "text" | "substring" | "row_sha256";
+            /**
+             * Value
+             * @description Text or digest to find.
+             * @example C-104233
+             */
+            value: string;
+        };
+        /**
          * RowObject
          * @description A row of a file, with what the report found in it.
          */
@@ -10113,6 +10379,12 @@ export interface components {
             /** @description Sampling parameters of the judge. */
             sampling_params?: components["schemas"]["JudgeSamplingParams"] | null;
         };
+        /**
+         * SearchStatus
+         * @description Status of a search.
+         * @enum {string}
+         */
+        SearchStatus: "in_progress" | "completed" | "failed";
         /**
          * ServiceAccountObject
          * @description A service account.
@@ -13766,7 +14038,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-39r2n2162bfxjeeyyi6fxeca
+                 * @example file-z0rlpegu3fecvp0lamzt6t40
                  */
                 file_id: string;
             };
@@ -13817,12 +14089,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-39r2n2162bfxjeeyyi6fxeca
+                 * @example file-z0rlpegu3fecvp0lamzt6t40
                  */
                 file_id: string;
                 /**
                  * @description ID of an import of the file.
-                 * @example modelimport-o85gn5xlr5p3ws2sy6mh32ek
+                 * @example modelimport-l3tposuxn62icxqrukmpthh9
                  */
                 import_id: string;
             };
@@ -14701,7 +14973,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-abygc688kr25rc23qjz9bzo9
+                 * @example ftadvice-bvud8e83tvcmzpbb9yn1v121
                  */
                 advice_id: string;
             };
@@ -14863,7 +15135,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a sweep in the project.
-                 * @example ftsweep-nxwsknsgyjan1gslpj5t1idl
+                 * @example ftsweep-ui53dpzez0al30dx94iyckho
                  */
                 sweep_id: string;
             };
@@ -14904,7 +15176,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a sweep in the project.
-                 * @example ftsweep-nxwsknsgyjan1gslpj5t1idl
+                 * @example ftsweep-ui53dpzez0al30dx94iyckho
                  */
                 sweep_id: string;
             };
@@ -14968,7 +15240,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
-                 * @example ft:smollm2-135m-instruct:acme:bookshop:2nn2hk285a7v
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:6t3svtivp7vv
                  */
                 model: string;
             };
@@ -15028,7 +15300,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
-                 * @example ft:smollm2-135m-instruct:acme:bookshop:2nn2hk285a7v
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:6t3svtivp7vv
                  */
                 model: string;
             };
@@ -15093,12 +15365,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
-                 * @example ft:smollm2-135m-instruct:acme:bookshop:2nn2hk285a7v
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:6t3svtivp7vv
                  */
                 model: string;
                 /**
                  * @description ID of a permission to use the model.
-                 * @example cp_aoisrei9eaz7zlnb618nfpjg
+                 * @example cp_yb9ukcika170vbseu056n6t9
                  */
                 permission_id: string;
             };
@@ -15227,7 +15499,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
-                 * @example ft:smollm2-135m-instruct:acme:bookshop:6t3svtivp7vv
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:iv9i0qs9zger
                  */
                 model: string;
             };
@@ -15420,7 +15692,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-fos1c4v1qqp2nmblr89ft2jx
+                 * @example export-49wvg6moq4alk2uevfpwcwlq
                  */
                 export_id: string;
             };
@@ -15461,7 +15733,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-o62c5nz1ayngfzjlvu75mkon
+                 * @example export-lqqr3mkts7xsratchlcybzc8
                  */
                 export_id: string;
             };
@@ -15510,7 +15782,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-o62c5nz1ayngfzjlvu75mkon
+                 * @example export-lqqr3mkts7xsratchlcybzc8
                  */
                 export_id: string;
             };
@@ -15592,7 +15864,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-fos1c4v1qqp2nmblr89ft2jx
+                 * @example export-49wvg6moq4alk2uevfpwcwlq
                  */
                 export_id: string;
             };
@@ -15691,7 +15963,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an erasure receipt of the project.
-                 * @example erasure-xhzgwwd7ou4b7f198m1zvutv
+                 * @example erasure-44rkg909hktidsd47xr1jrqm
                  */
                 receipt_id: string;
             };
@@ -15707,6 +15979,87 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ErasureReceiptObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    createErasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateErasure"];
+            };
+        };
+        responses: {
+            /** @description `ErasureObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveErasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an erasure in the project.
+                 * @example erasuresearch-xk5istri74ngi7zfwazxh3ul
+                 */
+                erasure_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `ErasureObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureObject"];
                 };
             };
             401: components["responses"]["Error401"];
@@ -15918,7 +16271,7 @@ export interface operations {
                 "if-none-match"?: string | null;
                 /**
                  * @description Expected etag of the alias. The request fails with 409 if the alias has changed since. `*` requires that the alias exists.
-                 * @example "3cz8ou16zpevilnymo676z21"
+                 * @example "b3iwhon9mjzs49g4srj4z4t4"
                  */
                 "if-match"?: string | null;
             };
@@ -16162,7 +16515,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -16212,7 +16565,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -16277,7 +16630,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
+                 * @example proj_unetehi16psfv5jem3zldlrj
                  */
                 project_id: string;
             };
@@ -16338,7 +16691,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
+                 * @example proj_unetehi16psfv5jem3zldlrj
                  */
                 project_id: string;
             };
@@ -16407,7 +16760,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -16467,7 +16820,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -16543,12 +16896,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_wtldx7jxs3n9kqgbutp3zo4l
+                 * @example key_y1nepnz9zllp7vdhawmvxseo
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -16598,12 +16951,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_wtldx7jxs3n9kqgbutp3zo4l
+                 * @example key_y1nepnz9zllp7vdhawmvxseo
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -16668,12 +17021,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_wtldx7jxs3n9kqgbutp3zo4l
+                 * @example key_y1nepnz9zllp7vdhawmvxseo
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -16723,12 +17076,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_wtldx7jxs3n9kqgbutp3zo4l
+                 * @example key_y1nepnz9zllp7vdhawmvxseo
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -16801,7 +17154,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -16861,7 +17214,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -16926,12 +17279,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a service account of the project.
-                 * @example svc_acct_dalhckxk0qb1mvbb06p07hxg
+                 * @example svc_acct_ljijoj0aryj0qoyqa2e12fyy
                  */
                 service_account_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -16981,12 +17334,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a service account of the project.
-                 * @example svc_acct_dalhckxk0qb1mvbb06p07hxg
+                 * @example svc_acct_ljijoj0aryj0qoyqa2e12fyy
                  */
                 service_account_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -17051,12 +17404,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a service account of the project.
-                 * @example svc_acct_dalhckxk0qb1mvbb06p07hxg
+                 * @example svc_acct_ljijoj0aryj0qoyqa2e12fyy
                  */
                 service_account_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
             };
@@ -17106,12 +17459,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_czss4pchqzfiun3l2i9mco3g
+                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
                  */
                 project_id: string;
                 /**
                  * @description ID of a service account of the project.
-                 * @example svc_acct_dalhckxk0qb1mvbb06p07hxg
+                 * @example svc_acct_ljijoj0aryj0qoyqa2e12fyy
                  */
                 service_account_id: string;
             };
@@ -17290,7 +17643,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_zjnm5ak5kmo9dyibsnowjej0
+                 * @example key_lyqtxawqi14cduug0ek33cdl
                  */
                 key_id: string;
             };
@@ -17340,7 +17693,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_zjnm5ak5kmo9dyibsnowjej0
+                 * @example key_lyqtxawqi14cduug0ek33cdl
                  */
                 key_id: string;
             };
@@ -17521,7 +17874,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_pxrw8sqcve6667nlk30aejqs
+                 * @example eval_72f69lzxtha4j8vymzh5yiov
                  */
                 eval_id: string;
             };
@@ -17562,7 +17915,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_pxrw8sqcve6667nlk30aejqs
+                 * @example eval_72f69lzxtha4j8vymzh5yiov
                  */
                 eval_id: string;
             };
@@ -17618,7 +17971,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_t6meo2tgbgnup7gix2by55db
+                 * @example eval_z6dclgx93hzz9ylczbhjf6wg
                  */
                 eval_id: string;
             };
@@ -17671,7 +18024,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_pxrw8sqcve6667nlk30aejqs
+                 * @example eval_72f69lzxtha4j8vymzh5yiov
                  */
                 eval_id: string;
             };
@@ -17728,7 +18081,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_pxrw8sqcve6667nlk30aejqs
+                 * @example eval_72f69lzxtha4j8vymzh5yiov
                  */
                 eval_id: string;
             };
@@ -17806,12 +18159,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_pxrw8sqcve6667nlk30aejqs
+                 * @example eval_72f69lzxtha4j8vymzh5yiov
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_7xywhsoaq72qpjmrpxigd0er
+                 * @example evalrun_c8mpcbz2jfa5efoqanc84m5m
                  */
                 run_id: string;
             };
@@ -17852,12 +18205,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_pxrw8sqcve6667nlk30aejqs
+                 * @example eval_72f69lzxtha4j8vymzh5yiov
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_fnxzqkzygewor196ppkd9dwf
+                 * @example evalrun_hfy3vt0bgl2mrb6gwcmjifz7
                  */
                 run_id: string;
             };
@@ -17909,12 +18262,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_fnxzqkzygewor196ppkd9dwf
+                 * @example evalrun_hfy3vt0bgl2mrb6gwcmjifz7
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_pxrw8sqcve6667nlk30aejqs
+                 * @example eval_72f69lzxtha4j8vymzh5yiov
                  */
                 eval_id: string;
             };
@@ -17955,12 +18308,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_pxrw8sqcve6667nlk30aejqs
+                 * @example eval_72f69lzxtha4j8vymzh5yiov
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_sxqvnmh1dght52qqn2ylux7q
+                 * @example evalrun_l5whjl6v539odu1w02tjgc27
                  */
                 run_id: string;
             };
@@ -18024,12 +18377,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_7xywhsoaq72qpjmrpxigd0er
+                 * @example evalrun_c8mpcbz2jfa5efoqanc84m5m
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_pxrw8sqcve6667nlk30aejqs
+                 * @example eval_72f69lzxtha4j8vymzh5yiov
                  */
                 eval_id: string;
             };
@@ -18080,17 +18433,17 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an output item of the run.
-                 * @example outputitem_7xywhsoaq72qpjmrpxigd0er00001
+                 * @example outputitem_c8mpcbz2jfa5efoqanc84m5m00001
                  */
                 output_item_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_7xywhsoaq72qpjmrpxigd0er
+                 * @example evalrun_c8mpcbz2jfa5efoqanc84m5m
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_pxrw8sqcve6667nlk30aejqs
+                 * @example eval_72f69lzxtha4j8vymzh5yiov
                  */
                 eval_id: string;
             };
@@ -18252,7 +18605,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_648us8ax2jva67148gm2aijm
+                 * @example batch_q2xpxj4f35z4idi75h2pwboj
                  */
                 batch_id: string;
             };
@@ -18293,7 +18646,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_xh1vsesnj0kcwtogiiuzaz18
+                 * @example batch_2lm51tjfwusbd2wx2wt7cq6s
                  */
                 batch_id: string;
             };
@@ -18466,7 +18819,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_69oqwsjh1eu786c1mqx7i9s5
+                 * @example dsgen_9s2dsi77rvxn4xxiywl5tav5
                  */
                 generation_id: string;
             };
@@ -18507,7 +18860,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_67mxq2uy9spb3y4m0jzanb2l
+                 * @example dsgen_tmjfyydjam2v6djk7mvn2st3
                  */
                 generation_id: string;
             };
@@ -18559,7 +18912,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_9y9omxwu6sm6ddpr0d7psrfp
+                 * @example dsgen_z9h03jcoxverc10mdyhs4kll
                  */
                 generation_id: string;
             };
@@ -18681,7 +19034,7 @@ export interface operations {
             query?: {
                 /**
                  * @description Cursor for pagination: the `last_id` of the previous page.
-                 * @example audit_log-88temr73mtv7c93phij6l8gf
+                 * @example audit_log-a9gsf0m64g6xxuqgyjchxrss
                  */
                 after?: string | null;
                 /** @description Cursor for pagination: the `first_id` of a page, to get the one before. */
@@ -18713,7 +19066,7 @@ export interface operations {
                 /**
                  * @description Projects to filter by.
                  * @example [
-                 *       "proj_wxg36upx65aednr9s8czwzcp"
+                 *       "proj_kf4y1w3lfkkn5c90ls5xc5d6"
                  *     ]
                  */
                 project_ids?: string[];
@@ -18864,7 +19217,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_xopb75z43ht9oy9klr3df8bd
+                 * @example webhook_68c00nbf97iymz26q5xw2tlc
                  */
                 webhook_endpoint_id: string;
             };
@@ -18905,7 +19258,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_xopb75z43ht9oy9klr3df8bd
+                 * @example webhook_68c00nbf97iymz26q5xw2tlc
                  */
                 webhook_endpoint_id: string;
             };
@@ -18961,7 +19314,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_36ral4gx10kgybjxrnqofrdp
+                 * @example webhook_g5vlh3aqea2acksg52iqr1x1
                  */
                 webhook_endpoint_id: string;
             };
@@ -19002,7 +19355,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_xopb75z43ht9oy9klr3df8bd
+                 * @example webhook_68c00nbf97iymz26q5xw2tlc
                  */
                 webhook_endpoint_id: string;
             };
@@ -19058,7 +19411,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_xopb75z43ht9oy9klr3df8bd
+                 * @example webhook_68c00nbf97iymz26q5xw2tlc
                  */
                 webhook_endpoint_id: string;
             };
@@ -19133,7 +19486,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_xopb75z43ht9oy9klr3df8bd
+                 * @example webhook_68c00nbf97iymz26q5xw2tlc
                  */
                 webhook_endpoint_id: string;
             };

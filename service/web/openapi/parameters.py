@@ -29,6 +29,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "batch_id": _id("batch_", "ID of a batch in the project."),
     "generation_id": _id("dsgen_", "ID of a generation in the project."),
     "run_id": _id("evalrun_", "ID of a run of the eval."),
+    "erasure_id": _id("erasuresearch-", "ID of an erasure in the project."),
     "receipt_id": _id("erasure-", "ID of an erasure receipt of the project."),
     "output_item_id": _id("outputitem_", "ID of an output item of the run."),
     "key_id": _id("key_", "ID of an API key."),

@@ -79,6 +79,7 @@ OTHER = (
     "import-model rows.jsonl --model {model}",
     "eval {job}",
     "chat {model} hello",
+    "erase Tanaka",
     "export {model} --format adapter --output folder",
     "files preview {file}",
     "files report {file}",

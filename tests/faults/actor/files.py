@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from tests.adapters import adapter, tar_of
 from tests.conftest import BASE_MODEL, chat_line
@@ -167,6 +167,24 @@ async def _delete_recognizer(world: World) -> None:
     await send(world, "DELETE", "/v1/recognizers/customer")
 
 
+async def _erase_rows(world: World) -> None:
+    body = {"match": {"type": "substring", "value": "Question 3?"}, "apply": True}
+    await make(world, "/v1/organization/erasure", "erasure", json=body)
+
+
+async def _erasure_waits(world: World) -> None:
+    await checked_file(world)
+    await _erase_rows(world)
+    world.deleted.add(world.notes["file"])
+
+
+async def _rows_are_gone(world: World) -> AsyncIterator[str]:
+    for file in await listed(world, "/v1/files"):
+        content = await world.http.get(f"/v1/files/{file['id']}/content")
+        if "Question 3?" in content.text:
+            yield "an erased row is left"
+
+
 _DELETE = {"delete": delete_file}
 _DELETE_EITHER = {"delete": delete_file, "delete-first": _delete_first}
 
@@ -180,6 +198,8 @@ CURATION = (
     requests("createFileCleaning", _clean, arrange=checked_file, check=one(_cleanings, "cleaning")),
     Actor("cleaning", works("cpu"), _cleaning_waits, acts=_DELETE),
     requests("createFileMerge", _merge, arrange=_two_files, check=one(_merges, "merge")),
+    requests("createErasure", _erase_rows, arrange=checked_file),
+    Actor("erase-rows", works("cpu"), _erasure_waits, acts=_DELETE, check=_rows_are_gone),
     Actor("merge", works("cpu"), _merge_waits, acts=_DELETE_EITHER),
     requests("retrieveFileDiff", _diff, arrange=_two_files),
     Actor("diff", works("cpu"), _diff_waits, acts=_DELETE_EITHER),

@@ -103,6 +103,29 @@ async def look(world: World, files: Uploaded) -> None:
     await world.call("downloadFile", expect=404, path={"file_id": NO_FILE})
 
 
+async def erase_rows(world: World, text: str) -> None:
+    """Find the rows with a text in all files."""
+    made = await world.call(
+        "createErasure",
+        "search",
+        "Find the rows with a text, without changing anything",
+        key="project_admin",
+        json={"match": {"type": "text", "value": text}},
+    )
+    wrong = {"match": {"type": "text", "value": "?"}}
+    await world.call("createErasure", expect=400, key="project_admin", json=wrong)
+    path = {"erasure_id": made.json()["id"]}
+    async with asyncio.timeout(60):
+        while True:
+            found = await world.call("retrieveErasure", key="project_admin", path=path)
+            if found.json()["status"] != "in_progress":
+                break
+            await asyncio.sleep(0.05)
+    await world.call("retrieveErasure", "completed", key="project_admin", path=path)
+    unknown = {"erasure_id": "erasuresearch-unknown"}
+    await world.call("retrieveErasure", expect=404, key="project_admin", path=unknown)
+
+
 async def delete(world: World, files: Uploaded) -> None:
     """Delete a file."""
     gone = await world.call("deleteFile", "deleted", path={"file_id": files.note})

@@ -6,6 +6,7 @@ from finetuned._async import AsyncRunner
 from finetuned._flows import (
     admin,
     aliases,
+    erasures,
     evaluations,
     exports,
     files,
@@ -212,6 +213,22 @@ class AsyncAliases(AsyncResource):
     rollback = async_method(aliases.rollback)
     history = async_method(aliases.history)
     delete = async_method(aliases.delete)
+
+
+class Erasures(Resource):
+    """Rows found by their text in all files of the project, and removed."""
+
+    create = method(erasures.create)
+    retrieve = method(erasures.retrieve)
+    wait = method(erasures.wait)
+
+
+class AsyncErasures(AsyncResource):
+    """Rows found by their text in all files of the project, and removed."""
+
+    create = async_method(erasures.create)
+    retrieve = async_method(erasures.retrieve)
+    wait = async_method(erasures.wait)
 
 
 class ErasureReceipts(Resource):

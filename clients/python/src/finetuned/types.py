@@ -815,6 +815,103 @@ class ErasedObjectEntry(Model):
     """
 
 
+class ErasureError(Model):
+    """
+    Reason why an erasure failed.
+    """
+
+    code: str
+    """
+    Code of the error.
+    """
+    message: str
+    """
+    Reason, and how to fix it.
+    """
+
+
+class ErasureFile(Model):
+    """
+    A file with rows that match.
+    """
+
+    file_id: str
+    """
+    ID of the file.
+    """
+    filename: str
+    """
+    Name of the file.
+    """
+    purpose: str
+    """
+    Purpose of the file.
+    """
+    rows: int | None
+    """
+    Number of rows; null for files that are searched as they are. These are not changed: delete them if they must go.
+    """
+    matches: int | None
+    """
+    Number of rows that match.
+    """
+    lines: list[int]
+    """
+    Lines of the first 1,000 rows that match, from 1.
+    """
+    models: list[str]
+    """
+    Names of the models trained on the file that exist.
+    """
+    deleted_models: list[str]
+    """
+    Names of the models that were deleted.
+    """
+    new_file: str | None
+    """
+    ID of the file without the rows; null if none was made, or if no row is left.
+    """
+    is_erased: bool
+    """
+    Whether the file was deleted.
+    """
+    receipts: list[str]
+    """
+    IDs of the receipts of the deletions.
+    """
+    error: str | None
+    """
+    Reason why the file was not deleted.
+    """
+
+
+class ErasureMatch(Model):
+    """
+    What an erasure looked for, as a digest.
+    """
+
+    type: Literal["text", "substring", "row_sha256"]
+    hmac_sha256: str
+    """
+    HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The text itself is not stored.
+    """
+
+
+class ErasureProgress(Model):
+    """
+    Progress of an erasure.
+    """
+
+    files_done: int
+    """
+    Number of files that were searched.
+    """
+    files_total: int
+    """
+    Number of the project's files.
+    """
+
+
 class EvalDeleted(Model):
     """
     Confirmation that an eval was deleted.
@@ -2732,6 +2829,21 @@ class RowFindingObject(Model):
     """
 
 
+class RowMatchFields(Model):
+    """
+    Rows to find.
+    """
+
+    type: Literal["text", "substring", "row_sha256"]
+    """
+    `text`: a message has these words, whatever its case, spacing, width, punctuation and politeness. `substring`: the row contains exactly these characters. `row_sha256`: the SHA-256 digest of the row, as the API returns rows in JSON Lines.
+    """
+    value: str
+    """
+    Text or digest to find.
+    """
+
+
 class RowObject(Model):
     """
     A row of a file, with what the report found in it.
@@ -4519,6 +4631,22 @@ class CreateCompletion(Model):
     """
 
 
+class CreateErasure(Model):
+    """
+    Request to find rows in all files of the project, and to erase them.
+    """
+
+    match: RowMatchFields
+    apply: bool = False
+    """
+    Whether to replace each file by one without the rows. Otherwise, the rows are only listed.
+    """
+    cascade: bool = False
+    """
+    Whether to delete the models trained on the files too, with their checkpoints, exports and evaluations. Needs `apply`.
+    """
+
+
 class CreateGeneration(Model):
     """
     Request body to generate training rows from documents.
@@ -4737,6 +4865,60 @@ class DpoMethod(Model):
     """
 
     hyperparameters: DpoHyperparameters | None = None
+
+
+class ErasureObject(Model):
+    """
+    A search for rows in all files of a project, and their erasure.
+    """
+
+    id: str
+    """
+    ID of the erasure, prefixed with `erasuresearch-`.
+    """
+    object: Literal["organization.erasure"] = "organization.erasure"
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    finished_at: int | None
+    """
+    When it ended, as a Unix timestamp in seconds.
+    """
+    project_id: str
+    """
+    ID of the project.
+    """
+    status: Literal["in_progress", "completed", "failed"]
+    """
+    Status: `in_progress`, then `completed` or `failed`.
+    """
+    match: ErasureMatch
+    apply: bool
+    """
+    Whether files are replaced.
+    """
+    cascade: bool
+    """
+    Whether models are deleted too.
+    """
+    progress: ErasureProgress
+    files: list[ErasureFile]
+    """
+    Files with rows that match.
+    """
+    models: list[str]
+    """
+    Names of all models that were trained on one of these files, deleted ones included.
+    """
+    unreadable_files: list[str]
+    """
+    IDs of the files that could not be searched, for example because they are encrypted archives. Look at them yourself.
+    """
+    error: ErasureError | None
+    """
+    Reason why the erasure failed.
+    """
 
 
 class ErasureReceiptObject(Model):

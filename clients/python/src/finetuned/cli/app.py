@@ -15,6 +15,7 @@ from finetuned.cli import (
     advising,
     chat,
     configs,
+    erasing,
     evaluation,
     exporting,
     files,
@@ -50,6 +51,7 @@ app.command()(whoami.whoami)
 app.add_typer(files.app, name="files")
 app.add_typer(recognizers.app, name="recognizers")
 app.add_typer(receipts.app, name="receipts")
+app.command()(erasing.erase)
 app.command()(generating.generate)
 app.command()(advising.advise)
 app.command()(train.train)

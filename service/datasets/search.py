@@ -1,0 +1,80 @@
+"""Search for rows by what they say, by a literal text, or by their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.datasets.contract import FoundRows, RowMatch
+from service.datasets.duplicates.compare import read
+from service.datasets.formats.convert import prepare
+from service.datasets.formats.options import FormatOptions
+from service.datasets.rows.conversation import take_apart
+from service.datasets.rows.lines import canonical_rows
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def search(
+    path: Path, work: Path, match: RowMatch, file_format: FormatOptions, *, processes: int = 1
+) -> FoundRows:
+    """Return the lines of the rows that match. Rows that cannot be read are not among them.
+
+    Raises DatasetError if the file as a whole cannot be read.
+    """
+    matches = _MATCHES[match.kind](match.value)
+    with tempfile.TemporaryDirectory(dir=work, prefix=".search-") as folder:
+        canonical = Path(folder) / "canonical"
+        prepared = prepare(path, canonical, file_format, processes=processes, only_errors=True)
+        rows = zip(prepared.lines, canonical_rows(canonical), strict=True)
+        found = array("I", (line for line, data in rows if matches(data)))
+    return FoundRows(rows=len(prepared.lines), lines=found.tolist())
+
+
+def _saying(text: str) -> Callable[[bytes], bool]:
+    """Match rows one of whose texts has these words, as duplicates are compared."""
+    said = read(text).said
+
+    def matches(data: bytes) -> bool:
+        turns = take_apart(_decode(data)).turns
+        return any(said in read(turn.text).said for turn in turns)
+
+    return matches
+
+
+def _containing(text: str) -> Callable[[bytes], bool]:
+    """Match rows with this text anywhere: in messages, tools, labels or metadata."""
+
+    def matches(data: bytes) -> bool:
+        return any(text in found for found in _texts(_decode(data)))
+
+    return matches
+
+
+def _with_digest(digest: str) -> Callable[[bytes], bool]:
+    return lambda data: hashlib.sha256(data).hexdigest() == digest
+
+
+def _texts(value: Any) -> list[str]:
+    """Return all texts in a JSON value, those of nested JSON in texts included as they are."""
+    match value:
+        case str():
+            return [value]
+        case dict():
+            return [text for key, inner in value.items() for text in (key, *_texts(inner))]
+        case list():
+            return [text for inner in value for text in _texts(inner)]
+    return []
+
+
+_MATCHES: dict[str, Callable[[str], Callable[[bytes], bool]]] = {
+    "text": _saying,
+    "substring": _containing,
+    "row_sha256": _with_digest,
+}

@@ -1,0 +1,68 @@
+"""`/v1/organization/erasure`: find rows in all files of a project, and erase them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from service.core.audit_events import AuditEvent
+from service.core.errors import NotFound
+from service.core.unfinished import check_room
+from service.datasets.contract import RowMatch
+from service.erasure.search.records import MAX_UNFINISHED, Searches
+from service.erasure.search.schemas import CreateErasure, ErasureObject
+from service.web.deps import Caller, resource
+from service.web.permissions import Permission, needs
+
+router = APIRouter(prefix="/v1/organization/erasure", tags=["Erasure"])
+
+Store = Annotated[Searches, Depends(resource("erasure_searches"))]
+
+
+@router.post(
+    "",
+    operation_id="createErasure",
+    summary="Find and erase rows",
+    openapi_extra=needs(Permission.DATA_ERASE, AuditEvent.ROWS_ERASED),
+)
+async def create_erasure(body: CreateErasure, caller: Caller, store: Store) -> ErasureObject:
+    """Find the rows of all files of the key's project that match, for example everything about one
+    person, and list the files, the lines and the models trained on them. Poll the erasure until it
+    is `completed`.
+
+    Without `apply`, nothing is changed. With `apply`, each file with such rows is replaced by a new
+    file without them, whose `derived_from` names the old one, and the old one is deleted with its
+    bytes, reports and previews. With `cascade`, the models trained on it are deleted too.
+
+    What to find is stored only until the erasure has ended, and never logged.
+    """
+    if body.apply:
+        caller.require(Permission.FILES_WRITE)
+    if body.cascade:
+        caller.require(Permission.MODEL_WRITE)
+    check_room(
+        await store.waiting(caller.project_id),
+        MAX_UNFINISHED,
+        "erasures",
+        code="too_many_erasures",
+    )
+    match = RowMatch(kind=body.match.type, value=body.match.value)
+    record = await store.create(
+        caller.project_id, caller.key_id, match, apply=body.apply, cascade=body.cascade
+    )
+    return ErasureObject.of(record)
+
+
+@router.get(
+    "/{erasure_id}",
+    operation_id="retrieveErasure",
+    summary="Retrieve an erasure",
+    openapi_extra=needs(Permission.DATA_ERASE),
+)
+async def retrieve_erasure(erasure_id: str, caller: Caller, store: Store) -> ErasureObject:
+    """Retrieve the progress of an erasure, the files and models that it found, and what it did."""
+    record = await store.get(caller.project_id, erasure_id)
+    if record is None:
+        raise NotFound(f"No such erasure: {erasure_id[:80]}", param="erasure_id")
+    return ErasureObject.of(record)

@@ -1,0 +1,256 @@
+"""The `erase_rows` task: finds rows in all files of a project, and replaces the files if asked.
+
+A file with rows to erase is replaced by a new file without them, as a cleaning would make it, and
+is then deleted. A new file is registered in the transaction that notes it in the search, so a task
+that starts again replaces no file twice.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from service.config import Settings
+from service.core import ids
+from service.core.errors import Conflict
+from service.core.leases import Held, Leases
+from service.core.records import Missing, Unreadable
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import Storage, StorageError, StorageMissing
+from service.curation.child_runner import Desk, DeskFailed
+from service.curation.scratch import fetch, scratch_folder
+from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract import CleanResult, CleanSpec, FoundRows, RowMatch, SearchSpec
+from service.datasets.facts import canonical_facts
+from service.erasure.eraser import Eraser
+from service.erasure.search.records import (
+    FoundFile,
+    Searches,
+    SearchFailure,
+    SearchRecord,
+    SearchSuperseded,
+)
+from service.files.records import FileRecord, Files, FileStatus, Purpose
+
+log = logging.getLogger(__name__)
+MAX_LINES: Final = 1000  # that the search lists of a file
+_ONLY_THESE: Final = CleanOptions(exact_duplicates=False)
+
+
+class EraseRows:
+    """Runs searches."""
+
+    def __init__(self, files: Files, leases: Leases, settings: Settings, eraser: Eraser) -> None:
+        self._files = files
+        self._searches = Searches(files.redis)
+        self._leases = leases
+        self._scratch = settings.scratch
+        self._desk = Desk(settings)
+        self._eraser = eraser
+
+    async def run(
+        self, _ctx: dict[str, Any], project_id: str, search_id: str, attempt: int
+    ) -> None:
+        """Run an attempt of a search. One that has ended is skipped."""
+        try:
+            async with self._leases.hold(search_id, attempt):
+                record = await self._searches.get(project_id, search_id)
+                if record is not None and record.attempt == attempt and not record.is_final:
+                    await self._run(record)
+        except (Held, Missing, SearchSuperseded) as e:
+            log.info("%s is no longer this worker's to finish: %s", search_id, type(e).__name__)
+
+    async def _run(self, record: SearchRecord) -> None:
+        try:
+            match = await self._searches.match(record)
+            if match is None:
+                message = "The search waited for a worker for too long. Start it again."
+                await self._searches.end(record, SearchFailure(code="expired", message=message))
+                return
+            await self._every_file(record, match)
+            await self._searches.end(record)
+        except (*REDIS_ERRORS, StorageError, Missing, SearchSuperseded):
+            raise  # retried later, or no longer relevant
+        except Exception as e:  # noqa: BLE001 - the log must not have its text
+            # An internal error: report it once instead of retrying forever. Its text may have what
+            # is looked for.
+            log.error("%s failed: %s", record.id, type(e).__name__)
+            message = f"The service failed on this search. Give the operator its id: {record.id}."
+            await self._searches.end(record, SearchFailure(code="internal_error", message=message))
+
+    async def _every_file(self, record: SearchRecord, match: RowMatch) -> None:
+        replaced = tuple(found for found in record.found if found.new_file or found.is_erased)
+        file_ids = await self._files.records.ids(record.project_id)
+        ours = {found.new_file for found in replaced}
+        todo = [file_id for file_id in file_ids if file_id not in ours]
+        begun = {"found": replaced, "files_total": len(todo), "files_done": 0}
+        await self._searches.change(record, lambda now: now.model_copy(update=begun))
+        for found in replaced:
+            if not found.is_erased:
+                await self._erase(record, found)
+        for done, file_id in enumerate(todo, 1):
+            try:
+                file = await self._files.get(record.project_id, file_id, ids.now_s())
+            except Unreadable:
+                file = None
+            if file is not None:
+                await self._one_file(record, file, match)
+            await self._searches.change(
+                record,
+                lambda now, done=done: now.model_copy(update={"files_done": done}),  # type: ignore[misc]
+            )
+
+    async def _one_file(self, record: SearchRecord, file: FileRecord, match: RowMatch) -> None:
+        try:
+            async with scratch_folder(self._scratch / f"{record.id}-{file.id}") as folder:
+                if file.purpose is Purpose.FINE_TUNE and file.status is FileStatus.PROCESSED:
+                    await self._rows_of(record, file, match, folder)
+                elif await _contains(self._files.storage, file, match):
+                    found = FoundFile(file_id=file.id, filename=file.filename, purpose=file.purpose)
+                    await self._note(record, found)
+        except DeskFailed as e:
+            log.warning("%s cannot be searched: %s", file.id, e.code)
+            await self._searches.change(
+                record,
+                lambda now: now.model_copy(
+                    update={"unreadable_files": (*now.unreadable_files, file.id)}
+                ),
+            )
+
+    async def _rows_of(
+        self, record: SearchRecord, file: FileRecord, match: RowMatch, folder: Path
+    ) -> None:
+        path = await fetch(self._files.storage, file, folder / "content")
+        file_format = self._desk.format_of(file.format)
+        rows = await self._desk.run(
+            SearchSpec(path=path, result=folder / "found.json", match=match, format=file_format)
+        )
+        if not rows.lines:
+            return
+        found = FoundFile(
+            file_id=file.id,
+            filename=file.filename,
+            purpose=file.purpose,
+            rows=rows.rows,
+            matches=len(rows.lines),
+            lines=tuple(rows.lines[:MAX_LINES]),
+            models=tuple(await self._eraser.models_of(file)),
+        )
+        if not record.apply:
+            await self._note(record, found)
+            return
+        try:
+            await self._eraser.check(file, cascade=record.cascade)
+        except Conflict as e:
+            await self._note(record, found.model_copy(update={"error": e.message}))
+            return
+        await self._replace(record, file, found, rows, folder)
+
+    async def _replace(
+        self,
+        record: SearchRecord,
+        file: FileRecord,
+        found: FoundFile,
+        rows: FoundRows,
+        folder: Path,
+    ) -> None:
+        if len(rows.lines) < rows.rows:
+            cleaned = await self._cleaned(file, rows.lines, folder)
+            new = _new_version(file, cleaned)
+            await self._files.begin(new.project_id, new.id)
+            await self._files.storage.put_file(new.content_key, Path(cleaned.train.path))
+            await self._files.put_manifest(new)
+            found = found.model_copy(update={"new_file": new.id})
+            await self._searches.change(
+                record,
+                lambda now: _with(now, found),
+                also=lambda pipe: self._files.write_new(pipe, new),
+            )
+        else:
+            await self._note(record, found)
+        await self._erase(record, found)
+
+    async def _cleaned(self, file: FileRecord, lines: Sequence[int], folder: Path) -> CleanResult:
+        decisions = folder / "decisions.jsonl"
+        dropped = (json.dumps({"line": line, "action": "drop"}) for line in lines)
+        decisions.write_text("\n".join(dropped))
+        return await self._desk.run(
+            CleanSpec(
+                path=folder / "content",
+                out=folder / "out",
+                result=folder / "cleaned.json",
+                format=self._desk.format_of(file.format),
+                options=_ONLY_THESE,
+                decisions=decisions,
+            )
+        )
+
+    async def _erase(self, record: SearchRecord, found: FoundFile) -> None:
+        """Delete the old version of a file."""
+        file = await self._files.records.get(record.project_id, found.file_id)
+        update: dict[str, Any] = {"is_erased": True}
+        if file is not None:
+            try:
+                gone = await self._eraser.erase_file(file, record.key_id, cascade=record.cascade)
+            except Conflict as e:
+                update = {"error": e.message}
+            else:
+                update |= {"receipts": gone.receipts, "deleted_models": gone.deleted_models}
+                update |= {"models": gone.models}
+        await self._note(record, found.model_copy(update=_frozen(update)))
+
+    async def _note(self, record: SearchRecord, found: FoundFile) -> None:
+        await self._searches.change(record, lambda now: _with(now, found))
+
+
+def _with(record: SearchRecord, found: FoundFile) -> SearchRecord:
+    others = (one for one in record.found if one.file_id != found.file_id)
+    return record.model_copy(update={"found": (*others, found)})
+
+
+def _frozen(update: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in update.items()}
+
+
+def _new_version(file: FileRecord, cleaned: CleanResult) -> FileRecord:
+    """The file without the rows. Its rows are canonical, and already valid."""
+    train, row_format = cleaned.train, cleaned.source.facts.row_format
+    stem = file.filename.split(".", 1)[0] or file.id
+    return FileRecord(
+        id=ids.new(ids.FILE),
+        project_id=file.project_id,
+        created_at=ids.now_s(),
+        filename=f"{stem}.erased.jsonl",
+        purpose=file.purpose,
+        bytes=train.bytes,
+        sha256=train.sha256,
+        status=FileStatus.PROCESSED,
+        expires_at=file.expires_at,
+        rows=train.rows,
+        derived_from=file.id,
+        row_format=row_format,
+        found=msgspec.to_builtins(canonical_facts(train.bytes, row_format)),
+        canonical=train.sha256,
+    )
+
+
+async def _contains(storage: Storage, file: FileRecord, match: RowMatch) -> bool:
+    """Whether the bytes of a file contain the text, also as JSON may write it."""
+    if match.kind == "row_sha256":
+        return False
+    forms = {match.value.encode(), json.dumps(match.value)[1:-1].encode()}
+    longest, rest = max(map(len, forms)), b""
+    try:
+        async for chunk in await storage.stream(file.content_key):
+            window = rest + chunk
+            if any(form in window for form in forms):
+                return True
+            rest = window[-(longest - 1) :] if longest > 1 else b""
+    except StorageMissing:
+        return False
+    return False

@@ -1,0 +1,146 @@
+"""Tests of searches for rows in all files of a project, and of their erasure."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from typing import Any
+
+import httpx
+import pytest
+
+from service.erasure.search.records import MATCH_KEY, UNFINISHED
+from service.projects.records import Role
+from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
+
+pytestmark = pytest.mark.slow
+ERASURES = "/v1/organization/erasure"
+PERSON = "山田 花子"
+ABOUT = chat_line("どなたですか?", f"{PERSON}です。番号は C-104233。")
+
+
+def rows(*extra: str) -> bytes:
+    plain = [chat_line(f"Question {i}?", f"Answer {i}.") for i in range(12)]
+    return "\n".join([*plain[:3], *extra, *plain[3:]]).encode()
+
+
+async def ended(http: httpx.AsyncClient, erasure_id: str) -> dict[str, Any]:
+    async with asyncio.timeout(60):
+        while True:
+            found = (await http.get(f"{ERASURES}/{erasure_id}")).json()
+            if found["status"] != "in_progress":
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def erased(http: httpx.AsyncClient, kind: str, value: str, **more: Any) -> dict[str, Any]:
+    body = {"match": {"type": kind, "value": value}, **more}
+    answer = await http.post(ERASURES, json=body)
+    assert answer.status_code == 200, answer.text
+    return await ended(http, answer.json()["id"])
+
+
+async def test_rows_about_a_person_are_found_then_erased(api: Api, chats, work, caplog):
+    caplog.set_level(logging.DEBUG)
+    async with await api.client("acme", Role.PROJECT_ADMIN) as http, work("cpu"):
+        other = (await upload(http, chats(12))).json()
+        first = (await upload(http, rows(ABOUT), name="first.jsonl")).json()
+        second = (await upload(http, rows(ABOUT, ABOUT), name="second.jsonl")).json()
+        note = (await upload(http, PERSON.encode(), "user_data", name="note.txt")).json()
+        for file in (other, first, second):
+            assert (await checked(http, file["id"]))["status"] == "processed"
+
+        # The words, in another width and spacing.
+        found = await erased(http, "text", "山田　花子です")
+        by_id = {file["file_id"]: file for file in found["files"]}
+        assert {k: v["lines"] for k, v in by_id.items()} == {
+            first["id"]: [4],
+            second["id"]: [4, 5],
+        }
+        assert (await http.get(f"/v1/files/{first['id']}")).status_code == 200
+
+        found = await erased(http, "substring", PERSON)
+        by_id = {file["file_id"]: file for file in found["files"]}
+        assert by_id.keys() == {first["id"], second["id"], note["id"]}
+        assert by_id[note["id"]]["rows"] is None
+        assert found["progress"] == {"files_done": 4, "files_total": 4}
+
+        found = await erased(http, "substring", "C-104233", apply=True)
+        for old, count in ((first, 12), (second, 12)):
+            [file] = [one for one in found["files"] if one["file_id"] == old["id"]]
+            assert file["is_erased"]
+            assert (await http.get(f"/v1/files/{old['id']}")).status_code == 404
+            new = (await http.get(f"/v1/files/{file['new_file']}")).json()
+            assert (new["rows"], new["derived_from"]) == (count, old["id"])
+            content = (await http.get(f"/v1/files/{new['id']}/content")).text
+            assert "C-104233" not in content
+            assert content.count("\n") == count
+            receipt = (await http.get(f"/v1/erasure_receipts/{file['receipts'][0]}")).json()
+            assert receipt["subject_id"] == old["id"]
+        assert (await http.get(f"/v1/files/{other['id']}")).status_code == 200
+        assert (await erased(http, "substring", "C-104233"))["files"] == []
+
+    # What was looked for is nowhere: not in the answer, the log, Redis or scratch.
+    for text in (PERSON, "C-104233", "山田　花子です"):
+        assert text not in str(found["match"])
+        assert text not in caplog.text
+        async for key in api.app.state.redis.scan_iter("finetuned:*erasure*"):
+            if await api.app.state.redis.type(key) == b"string" and key != MATCH_KEY.encode():
+                assert text not in (await api.app.state.redis.get(key)).decode()
+    assert not await api.app.state.redis.exists(UNFINISHED)
+
+
+async def test_a_row_is_found_by_its_digest_and_a_file_without_rows_left_is_deleted(api, work):
+    async with await api.client("acme", Role.PROJECT_ADMIN) as http, work("cpu"):
+        file = (await upload(http, f"{ABOUT}\n{ABOUT}".encode())).json()
+        assert (await checked(http, file["id"]))["status"] == "processed"
+        row = (await http.get(f"/v1/files/{file['id']}/content")).text.splitlines()[0]
+        record = await api.app.state.files.records.get(
+            (await http.get("/v1/whoami")).json()["project"]["id"], file["id"]
+        )
+        stored = await api.app.state.storage.get_bytes(record.canonical_key)
+        digest = hashlib.sha256(stored.splitlines()[0]).hexdigest()
+        found = await erased(http, "row_sha256", digest, apply=True)
+        [one] = found["files"]
+        assert (one["matches"], one["new_file"], one["is_erased"]) == (2, None, True)
+        assert (await http.get(f"/v1/files/{file['id']}")).status_code == 404
+        assert row not in str(found)
+
+
+async def test_an_alias_keeps_a_file_from_a_cascade(api: Api, work):
+    from tests.erasure.test_erasure import MODEL, trained
+
+    async with await api.client("acme", Role.PROJECT_ADMIN) as http, work("cpu"):
+        file = (await upload(http, rows(ABOUT))).json()
+        await checked(http, file["id"])
+        await trained(api, http, file["id"])
+        assert MODEL.startswith(f"ft:{BASE_MODEL}")
+        await http.put("/v1/aliases/helper", json={"model": MODEL})
+        found = await erased(http, "substring", "C-104233", apply=True, cascade=True)
+        [one] = found["files"]
+        assert not one["is_erased"]
+        assert "alias 'helper'" in one["error"]
+        assert MODEL in found["models"]
+        await http.delete("/v1/aliases/helper")
+        found = await erased(http, "substring", "C-104233", apply=True, cascade=True)
+        assert MODEL in found["files"][0]["deleted_models"]
+        assert (await http.get(f"/v1/models/{MODEL}")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        {"type": "text", "value": "abc"},
+        {"type": "text", "value": "?!?!?!"},
+        {"type": "row_sha256", "value": "f" * 63},
+        {"type": "regex", "value": "a.*b"},
+    ],
+    ids=str,
+)
+async def test_a_match_that_cannot_be_meant_is_refused(api: Api, match):
+    async with await api.client("acme", Role.PROJECT_ADMIN) as http:
+        answer = await http.post(ERASURES, json={"match": match})
+        assert answer.status_code == 400
+        unknown = await http.get(f"{ERASURES}/erasuresearch-unknown")
+        assert unknown.status_code == 404
