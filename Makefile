@@ -109,6 +109,10 @@ pages: install  ## Run the code blocks of all pages, including long ones
 tracking: install  ## Send the metrics of a training to a real MLflow server
 	@FINETUNED_TRACKING=1 $(PY) -m pytest tests/jobs/tracking
 
+.PHONY: reinforcement
+reinforcement: install  ## Train the demo's model by rewards alone, and print how they rise
+	@FINETUNED_REINFORCEMENT=1 $(PY) -m pytest -s tests/training/test_reinforcement_proof.py
+
 .PHONY: reasoning
 reasoning: install  ## Train a model that thinks, and read its thoughts through OpenAI's SDK
 	@FINETUNED_REASONING=1 $(PY) -m pytest tests/inference/engine/test_reasoning_e2e.py
