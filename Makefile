@@ -111,7 +111,7 @@ tracking: install  ## Send the metrics of a training to a real MLflow server
 
 .PHONY: reinforcement
 reinforcement: install  ## Train the demo's model by rewards alone, and print how they rise
-	@FINETUNED_REINFORCEMENT=1 $(PY) -m pytest -s tests/training/test_reinforcement_proof.py
+	@FINETUNED_REINFORCEMENT=1 $(PY) -m pytest -s tests/training/test_reinforcement_proof.py tests/e2e/test_reinforcement.py
 
 .PHONY: reasoning
 reasoning: install  ## Train a model that thinks, and read its thoughts through OpenAI's SDK
