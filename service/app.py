@@ -66,7 +66,6 @@ from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.sweeps import routes as sweep_routes
 from service.jobs.sweeps.records import Sweeps
 from service.models import routes as model_routes
-from service.models import sharing_routes
 from service.models.aliases import routes as alias_routes
 from service.models.aliases.changes import Aliases
 from service.models.capabilities import Capabilities
@@ -79,6 +78,7 @@ from service.projects.records import Projects, digest_of
 from service.projects.service_accounts import ServiceAccounts
 from service.projects.tokens import MAX_TOKEN_CHARS, Tokens, is_token
 from service.projects.uses import KeyUses
+from service.sharing import routes as sharing_routes
 from service.uploads import routes as upload_routes
 from service.uploads.records import Uploads
 from service.usage import routes as usage_routes

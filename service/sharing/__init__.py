@@ -1,0 +1,1 @@
+"""Permissions of other projects to use a trained model."""
