@@ -11,6 +11,7 @@ import logging
 from typing import Final, Self
 
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.config import Settings
@@ -22,7 +23,6 @@ from service.core.trail import FIELD, STREAM, Actor, Entry, Origin, Outcome, Tra
 from service.core.transactions import write_once
 from service.web.addresses import ClientAddresses
 from service.web.auth import Principal
-from service.web.http import answer
 from service.web.permissions import Permission
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,9 @@ class AuditTrail:
                 error := await _recorded(scope, message["status"], _bytes_in(message))
             ):
                 is_refused = True
-                await answer(error)(scope, receive, send)
+                # Not by http.answer: the gateway, and so workers, import this without FastAPI.
+                response = JSONResponse(error.body(), error.status, headers=error.headers)
+                await response(scope, receive, send)
                 return
             await send(message)
 

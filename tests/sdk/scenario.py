@@ -303,7 +303,8 @@ class Scenario:
         )
         [made] = permissions.create(model, project_ids=[project_id]).data
         assert [one.id for one in permissions.list(model)] == [made.id]
-        assert permissions.retrieve(model).data[0].project_id == project_id
+        with pytest.warns(DeprecationWarning, match="list"):
+            assert permissions.retrieve(model).data[0].project_id == project_id
         assert permissions.delete(made.id, fine_tuned_model_checkpoint=model).deleted
 
     def _accounts(self, accounts: Any, project_id: str) -> None:
