@@ -271,7 +271,13 @@ class ModelRegistry:
             return False
         key = self.models.key(project_id, name)
         await pipe.watch(key)
-        return bool(await pipe.exists(key)) or await self.shared(project_id, name) is not None
+        if await pipe.exists(key):
+            return True
+        owner = await self.sharing.owner_of_shared(project_id, name, pipe)
+        if owner is None:
+            return False
+        await pipe.watch(shared := self.models.key(owner, name))
+        return bool(await pipe.exists(shared))
 
     def forget(self, project_id: str, name: str) -> None:
         """Drop this name from the cache of this process."""

@@ -14,7 +14,7 @@ from functools import partial
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, invalidation
-from service.core.records import PREFIX, Collection, Missing, Record
+from service.core.records import PREFIX, Collection, Missing, Record, parse
 from service.core.redis import Client, reply, text
 from service.core.transactions import Write, commit
 
@@ -34,9 +34,14 @@ class Sharing:
         self._redis = redis
         self.records = Collection(redis, "model-permissions", ModelPermission)
 
-    async def owner_of_shared(self, project_id: str, model: str) -> str | None:
-        """Return the ID of the project that shares a model with this one, or None."""
-        found = await reply(self._redis.hget(_shared(project_id), model))
+    async def owner_of_shared(
+        self, project_id: str, model: str, pipe: Pipeline | None = None
+    ) -> str | None:
+        """Return the ID of the project that shares a model with this one, or None.
+
+        A transaction that reads it gives its `pipe`: another connection might not be free.
+        """
+        found = await reply((pipe or self._redis).hget(_shared(project_id), model))
         return None if found is None else text(found).split(" ")[0]
 
     async def grant(self, owner: str, model: str, grantee: str, model_key: str) -> ModelPermission:
@@ -50,9 +55,10 @@ class Sharing:
                 raise Missing(model)
             found = await reply(pipe.hget(_shared(grantee), model))
             if found is not None:
-                known = await self.records.get(owner, text(found).split(" ")[1])
-                if known is not None:
-                    return known, None
+                known = text(found).split(" ")[1]
+                raw = await reply(pipe.get(self.records.key(owner, known)))
+                if raw is not None:
+                    return parse(ModelPermission, raw, known), None
             permission = ModelPermission(
                 id=ids.new(ids.MODEL_PERMISSION),
                 project_id=owner,

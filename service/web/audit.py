@@ -173,7 +173,8 @@ async def _recorded(scope: Scope, status: int, bytes_: int | None = None) -> Una
     except Unconfirmed:
         log.warning("an entry of the audit log is not confirmed")
     except REDIS_ERRORS as e:
-        return _unavailable(e)
+        # An error tells the client nothing that went unrecorded, and often the same cause.
+        return None if status >= 500 else _unavailable(e)
     return None
 
 

@@ -14,7 +14,7 @@ from service.worker.pulse import Pulse
 
 LOOPS = {
     *("queue cpu", "queue evals", "queue batches", "queue gpu", "reconciler", "presence"),
-    *("outbox", "warm-ups", "webhooks", "tracking"),
+    *("outbox", "warm-ups", "webhooks", "tracking", "audit log"),
 }
 
 

@@ -15,7 +15,7 @@ _DIGEST = r"[0-9a-f]{64}"
 class RowMatchFields(BaseModel):
     """Rows to find."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     type: Literal["text", "substring", "row_sha256"] = Field(
         description="`text`: a message has these words, whatever its case, spacing, width, "

@@ -315,10 +315,11 @@ async function administration() {
   const shared = String((await client.fineTuning.jobs.retrieve(tuned)).fine_tuned_model);
   const { permissions } = client.fineTuning.checkpoints;
   const [granted] = await list(permissions.create(shared, { project_ids: [project.id] }));
-  assert.deepEqual((await list(permissions.list(shared))).map((one) => one.id), [granted.id]);
-  assert.equal((await permissions.retrieve(shared)).data[0].id, granted.id);
+  const permission = String(granted?.id);
+  assert.deepEqual((await list(permissions.list(shared))).map((one) => one.id), [permission]);
+  assert.equal((await permissions.retrieve(shared)).data[0]?.id, permission);
   const checkpoint = { fine_tuned_model_checkpoint: shared };
-  assert((await permissions.delete(granted.id, checkpoint)).deleted);
+  assert((await permissions.delete(permission, checkpoint)).deleted);
   const ended = await projects.create({ name: `${name}-ended` });
   assert.equal((await projects.archive(ended.id)).status, "archived");
   const logs = await auditLogs.list({ event_types: ["project.created"], limit: 1 });
