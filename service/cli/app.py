@@ -15,6 +15,7 @@ import typer
 
 from service import __version__, offline
 from service.cli import audit, erasure
+from service.cli.common import DataDir, fail
 from service.imports import quick_imports
 
 app = typer.Typer(
@@ -33,11 +34,6 @@ app.add_typer(files, name="files")
 app.add_typer(audit.app, name="audit")
 app.add_typer(erasure.app, name="erasure")
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of a standalone installation. Defaults to the settings."),
-]
-
 _ROLES = "Role: admin, project_admin, member, trainer, inference, reader or auditor."
 KeyModels = Annotated[
     list[str] | None,
@@ -55,11 +51,6 @@ Revision = Annotated[
 
 def _progress(line: str) -> None:
     typer.echo(line, err=True)
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    typer.echo(f"finetuned-server: {message}", err=True)
-    raise typer.Exit(code)
 
 
 @app.callback(invoke_without_command=True)
@@ -90,7 +81,7 @@ def up(
     try:
         standalone.main(data_dir, host, port, demo_model=demo_model)
     except (AlreadyRunning, StartFailed, CatalogueError, ModelRefused) as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @app.command()
@@ -110,7 +101,7 @@ def worker(
         from service.worker import main as worker_main
     names = [name.strip() for name in queues.split(",")]
     if unknown := set(names) - {"cpu", "gpu"}:
-        _fail(f"no such queue: {', '.join(sorted(unknown))}; the queues are cpu and gpu")
+        fail(f"no such queue: {', '.join(sorted(unknown))}; the queues are cpu and gpu")
     worker_main.main(names)
 
 
@@ -129,9 +120,9 @@ def inference(
     try:
         launch.main(model, port=port, extra=context.args)
     except launch.NothingToServe as e:
-        _fail(str(e), NOT_AGAIN)
+        fail(str(e), NOT_AGAIN)
     except launch.EngineConfigError as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @keys.command("create")
@@ -153,7 +144,7 @@ def keys_create(
     try:
         typer.echo(asyncio.run(create_key(data_dir, project, name, role, model, expires_in_days)))
     except (ValueError, OSError) as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @keys.command("ensure")
@@ -171,7 +162,7 @@ def keys_ensure(
     try:
         typer.echo(asyncio.run(ensure_key(project, name, role, secret)))
     except (ValueError, OSError) as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @models.command("list")
@@ -186,7 +177,7 @@ def models_list(
     try:
         entries = catalogue(data_dir).all()
     except CatalogueError as e:
-        _fail(str(e))
+        fail(str(e))
     if as_json:
         typer.echo(json.dumps([e.model_dump(mode="json") for e in entries]))
         return
@@ -258,7 +249,7 @@ def models_add(
             )
         )
     except operator.CHORE_ERRORS as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @models.command("bundle")
@@ -292,7 +283,7 @@ def models_bundle(
     try:
         made = bundle_model(source, output, name, license_id, revision, report=_progress)
     except (ModelRefused, OSError, ValueError) as e:
-        _fail(str(e))
+        fail(str(e))
     typer.echo(
         f"bundled {made.name}: {len(made.files)} files, {made.size / 1e9:,.1f} GB, license "
         f"{made.license or 'unknown'}. Copy {output} to the other machine, and run "
@@ -316,7 +307,7 @@ def models_add_encoder(
     try:
         typer.echo(operator.add_encoder(data_dir, source, encoder_id, license_id, prompt))
     except operator.CHORE_ERRORS as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @models.command("merge")
@@ -330,7 +321,7 @@ def models_merge(
     try:
         typer.echo(asyncio.run(operator.merge_model(data_dir, name)))
     except operator.CHORE_ERRORS as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @models.command("sign")
@@ -345,7 +336,7 @@ def models_sign(data_dir: DataDir = None) -> None:
     try:
         typer.echo(asyncio.run(operator.sign_models(data_dir)))
     except operator.CHORE_ERRORS as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @models.command("unmerge")
@@ -359,7 +350,7 @@ def models_unmerge(
     try:
         typer.echo(operator.unmerge_model(data_dir, name))
     except operator.CHORE_ERRORS as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @files.command("check")
@@ -384,7 +375,7 @@ def files_check(
     try:
         given = FormatFields.model_validate_json(options)
     except ValidationError as e:
-        _fail(f"--options: {e.errors()[0]['msg']}", 2)
+        fail(f"--options: {e.errors()[0]['msg']}", 2)
     found = asyncio.run(check_file(path, given.stored()))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
@@ -427,7 +418,7 @@ def gc(
         ):
             typer.echo(line)
     except (*operator.CHORE_ERRORS, StorageError) as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @app.command("new-master-key")
@@ -461,7 +452,7 @@ async def _echo(lines: AsyncIterator[str]) -> None:
         async for line in lines:
             typer.echo(line)
     except (StorageError, ValueError, OSError) as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @app.command()
@@ -529,7 +520,7 @@ def _report(lines: Coroutine[Any, Any, list[str]]) -> None:
         for line in asyncio.run(lines):
             typer.echo(line)
     except (*operator.CHORE_ERRORS, AlreadyRunning, BackupError, StartFailed, StorageError) as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @app.command("redis-acl")
@@ -547,7 +538,7 @@ def redis_acl(
     try:
         typer.echo(acl_file(secrets), nl=False)
     except (OSError, ValueError) as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @app.command()
@@ -630,7 +621,7 @@ def _print_plan(data_dir: Path, gpus: str | None, row_tokens: int, *, as_json: b
     try:
         found = machine_plan(data_dir, gpus, row_tokens)
     except BadGpus as e:
-        _fail(str(e))
+        fail(str(e))
     typer.echo(json.dumps(found) if as_json else as_text(found))
     if found["unplaced"]:
         raise typer.Exit(1)

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from service import __version__
+from service.cli.common import DataDir, fail, public_pem
 
 if TYPE_CHECKING:
     from service.audit.verify import Findings
@@ -22,19 +23,15 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The audit log.", no_args_is_help=True)
 T = TypeVar("T")
 _DAMAGED = 5
-_DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of a standalone installation. Defaults to the settings."),
-]
 _HEADER = re.compile(r"(?P<name>[A-Za-z0-9-]+)[=:]\s*(?P<value>.+)")
 
 
 @app.command("key")
-def print_key(data_dir: _DataDir = None) -> None:
+def print_key(data_dir: DataDir = None) -> None:
     """Print the public key that verifies the log as PEM, for 'audit verify --key'."""
 
     async def key(_: Storage, redis: Client) -> str:
-        return await _own_key(redis)
+        return await public_pem(redis)
 
     typer.echo(_run(data_dir, key), nl=False)
 
@@ -60,7 +57,7 @@ def verify(
             dir_okay=False,
         ),
     ] = None,
-    data_dir: _DataDir = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Check that no sealed entry of the audit log was changed, deleted, added or moved.
 
@@ -73,7 +70,7 @@ def verify(
         from service.core.redis import reply, text
         from service.core.signing import PublicKey
 
-        pems = [path.read_bytes() for path in keys or ()] or [(await _own_key(redis)).encode()]
+        pems = [path.read_bytes() for path in keys or ()] or [(await public_pem(redis)).encode()]
         known = [path.read_text("utf-8") for path in checkpoints or ()]
         if (head := await reply(redis.get(HEAD))) is not None:
             known.append(text(head))
@@ -83,7 +80,7 @@ def verify(
     for problem in found.problems:
         typer.echo(problem, err=True)
     if found.problems:
-        _fail("the audit log was changed, or a part of it was lost", code=_DAMAGED)
+        fail("the audit log was changed, or a part of it was lost", code=_DAMAGED)
     if found.newest is None:
         typer.echo("the audit log has no sealed entries yet")
         return
@@ -113,11 +110,11 @@ def export(
         list[str] | None,
         typer.Option(help="Header for the collector, as NAME=VALUE; repeatable."),
     ] = None,
-    data_dir: _DataDir = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Write the entries to standard output as JSON lines, or send them to an OTLP collector."""
     if (form == "otlp") != (endpoint is not None):
-        _fail("--format otlp and --endpoint belong together")
+        fail("--format otlp and --endpoint belong together")
 
     async def write(storage: Storage, redis: Client) -> int:
         from service.audit import export as exporting
@@ -153,13 +150,6 @@ def _headers(texts: list[str]) -> dict[str, str]:
     return found
 
 
-async def _own_key(redis: Client) -> str:
-    from service.config import Settings
-    from service.core.signing import InstallationKey
-
-    return (await InstallationKey(redis, Settings().signing_key_file).get()).public.pem
-
-
 def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]]) -> T:
     from service.cli.operator import opened_redis, opened_storage
     from service.core.storage import StorageError
@@ -172,13 +162,8 @@ def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]])
     try:
         return asyncio.run(run())
     except (ValueError, OSError, StorageError) as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 def _time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    typer.echo(f"finetuned-server: {message}", err=True)
-    raise typer.Exit(code)

@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
+from service.cli.common import DataDir, fail, public_pem
+
 app = typer.Typer(help="Receipts of erasures.", no_args_is_help=True)
-_DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of a standalone installation. Defaults to the settings."),
-]
 
 
 @app.command("key")
-def print_key(data_dir: _DataDir = None) -> None:
+def print_key(data_dir: DataDir = None) -> None:
     """Print the public key of this installation as PEM, for 'erasure verify --key'."""
     try:
         typer.echo(asyncio.run(_public_pem(data_dir)), nl=False)
     except (ValueError, OSError) as e:
-        _fail(str(e))
+        fail(str(e))
 
 
 @app.command()
@@ -38,7 +36,7 @@ def verify(
             dir_okay=False,
         ),
     ] = None,
-    data_dir: _DataDir = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Check that this installation signed a receipt, and that nobody changed it since.
 
@@ -53,14 +51,14 @@ def verify(
         if not isinstance(found, dict):
             raise ValueError("it is not a JSON object")  # noqa: TRY004 - for the handler below
     except ValueError as e:
-        _fail(f"{receipt} is not a receipt: {e}")
+        fail(f"{receipt} is not a receipt: {e}")
     try:
         pem = key.read_bytes() if key else asyncio.run(_public_pem(data_dir)).encode()
         check(found, PublicKey.from_pem(pem))
     except NotVerified as e:
-        _fail(f"{receipt} is not valid: {e}", code=5)
+        fail(f"{receipt} is not valid: {e}", code=5)
     except (ValueError, OSError) as e:
-        _fail(str(e))
+        fail(str(e))
     typer.echo(_summary(found))
 
 
@@ -74,14 +72,6 @@ def _summary(receipt: dict[str, Any]) -> str:
 
 async def _public_pem(data_dir: Path | None) -> str:
     from service.cli.operator import opened_redis
-    from service.config import Settings
-    from service.core.signing import InstallationKey
 
     async with opened_redis(data_dir) as redis:
-        key = await InstallationKey(redis, Settings().signing_key_file).get()
-        return key.public.pem
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    typer.echo(f"finetuned-server: {message}", err=True)
-    raise typer.Exit(code)
+        return await public_pem(redis)

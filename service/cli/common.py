@@ -1,0 +1,30 @@
+"""What the commands of `finetuned-server` share: an option, and how they fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from service.core.redis import Client
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of a standalone installation. Defaults to the settings."),
+]
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Print what is wrong, and exit."""
+    typer.echo(f"finetuned-server: {message}", err=True)
+    raise typer.Exit(code)
+
+
+async def public_pem(redis: Client) -> str:
+    """Return the public key of this installation as PEM. Raises ValueError or OSError."""
+    from service.config import Settings
+    from service.core.signing import InstallationKey
+
+    return (await InstallationKey(redis, Settings().signing_key_file).get()).public.pem
