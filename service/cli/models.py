@@ -19,6 +19,15 @@ Revision = Annotated[
 ]
 
 
+def _record(data_dir: Path | None, event: str, name: str) -> None:
+    """Record a change of the catalog in the audit log, if Redis can be reached."""
+    from service.cli.recorded import record_if_possible
+    from service.core.audit_events import AuditEvent
+
+    if why_not := asyncio.run(record_if_possible(data_dir, AuditEvent(event), name)):
+        _progress(f"finetuned-server: {why_not}")
+
+
 @app.command("list")
 def list_models(
     data_dir: DataDir = None,
@@ -102,6 +111,7 @@ def add(
                 serving_path=serving_path,
             )
         )
+        _record(data_dir, "base_model.added", model_id)
     except operator.CHORE_ERRORS as e:
         fail(str(e))
 
@@ -160,6 +170,7 @@ def add_encoder(
 
     try:
         typer.echo(operator.add_encoder(data_dir, source, encoder_id, license_id, prompt))
+        _record(data_dir, "encoder.added", encoder_id)
     except operator.CHORE_ERRORS as e:
         fail(str(e))
 
@@ -174,6 +185,7 @@ def merge(
 
     try:
         typer.echo(asyncio.run(operator.merge_model(data_dir, name)))
+        _record(data_dir, "model.merged", name)
     except operator.CHORE_ERRORS as e:
         fail(str(e))
 
@@ -203,6 +215,7 @@ def unmerge(
 
     try:
         typer.echo(operator.unmerge_model(data_dir, name))
+        _record(data_dir, "model.unmerged", name)
     except operator.CHORE_ERRORS as e:
         fail(str(e))
 

@@ -55,14 +55,14 @@ def encrypt(data_dir: DataDir = None) -> None:
     """Encrypt all stored objects that are not encrypted. Stop the API and workers first."""
     from service.cli import encryption
 
-    asyncio.run(_echo(encryption.encrypt(data_dir)))
+    _report(_echoed(encryption.encrypt(data_dir)))
 
 
 def rotate_master_key(data_dir: DataDir = None) -> None:
     """Wrap all data keys with the first master key of the file. No object is rewritten."""
     from service.cli import encryption
 
-    asyncio.run(_echo(encryption.rotate(data_dir)))
+    _report(_echoed(encryption.rotate(data_dir)))
 
 
 def backup(
@@ -116,14 +116,11 @@ def restore(
         _report(commands.restore(data_dir, source, at, only_records=only_records))
 
 
-async def _echo(lines: AsyncIterator[str]) -> None:
-    from service.core.storage import StorageError
-
-    try:
-        async for line in lines:
-            typer.echo(line)
-    except (StorageError, ValueError, OSError) as e:
-        fail(str(e))
+async def _echoed(lines: AsyncIterator[str]) -> list[str]:
+    """Print lines as they come. Returns none that are left to print."""
+    async for line in lines:
+        typer.echo(line)
+    return []
 
 
 def _report(lines: Coroutine[Any, Any, list[str]]) -> None:
