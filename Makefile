@@ -179,6 +179,10 @@ converters: install  ## Write the digests of llama.cpp's converters from the ins
 constraints: install  ## Write requirements/constraints.txt from the installed packages
 	@scripts/constraints.sh
 
+.PHONY: locks
+locks: install  ## Write requirements/locks from the constraints, or locks of another torch (TORCH_INDEX=URL; asks PyPI)
+	@$(PY) -m scripts.locks $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+
 .PHONY: images image-test
 images:  ## Build all container images with docker or buildah (docs/images.md)
 	@scripts/images.sh

