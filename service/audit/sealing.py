@@ -21,6 +21,7 @@ from redis.asyncio.client import Pipeline
 
 from service.audit.checkpoints import BadCheckpoint, Checkpoint, digest_of, signed, verified
 from service.audit.places import CHECKPOINT, ROOM, Place, day_of, places_in
+from service.audit.sealed import recently_sealed
 from service.core import clock, ids, trail
 from service.core.audit_events import AuditEvent
 from service.core.records import PREFIX
@@ -37,7 +38,6 @@ WITNESSED: Final = f"{PREFIX}:audit-to-witness"
 _MOST_WAITING: Final = 10_000
 _AT_ONCE: Final = 5000
 _ENOUGH: Final = 2000
-_CLOCKS_DIFFER_S: Final = 600.0
 _DAY_S: Final = 24 * 3600
 
 
@@ -93,7 +93,7 @@ class Sealer:
         self._origin = head.origin if head else f"finetuned-audit-{ids.random_part(12)}"
         if head is not None:
             await self._complete(head, places)
-            self._sealed = await self._recently_sealed(places)
+            self._sealed = await recently_sealed(self._redis, self._storage, places)
 
     async def _complete(self, head: Checkpoint, places: Sequence[Place]) -> None:
         """Write the head to storage if its worker was killed before, and remove what is unused."""
@@ -106,29 +106,6 @@ class Sealer:
                 for name in place.segments:
                     if name != head.segment:
                         await self._storage.delete(place.key(name))
-
-    async def _recently_sealed(self, places: Sequence[Place]) -> frozenset[str]:
-        """The IDs of sealed entries that may still be in the stream."""
-        oldest = await self._redis.xrange(STREAM, count=1)
-        if not oldest:
-            return frozenset()
-        since_s = int(oldest[0][0].split(b"-")[0]) / 1000 - _CLOCKS_DIFFER_S
-        found: set[str] = set()
-        for place in reversed(places):
-            if CHECKPOINT in place.names:
-                found |= await self._ids_in(place)
-            if place.day < day_of(since_s):
-                break
-        return frozenset(found)
-
-    async def _ids_in(self, place: Place) -> set[str]:
-        """The IDs of the entries that a checkpoint has sealed."""
-        note = (await self._storage.get_bytes(place.key(CHECKPOINT))).decode()
-        segment = Checkpoint.parse(note).segment
-        if segment not in place.names:  # deleted, because it is old
-            return set()
-        data = await self._storage.get_bytes(place.key(segment))
-        return {trail.decode(line).id for line in data.splitlines()}
 
     async def seal(self, *, now: bool = False) -> int:
         """Seal entries if the oldest is due or there are many. Returns their number.

@@ -40,7 +40,7 @@ async def replay(
     catalogue: Catalogue,
     *,
     installation: str | None,
-    finish: Callable[[], Awaitable[object]],
+    finish: Callable[[Replayed], Awaitable[object]],
 ) -> Replayed | None:
     """Restore the journal of an installation, or the only one. Returns None if there is none.
 
@@ -63,9 +63,10 @@ async def replay(
     names = [text(key) async for key in redis.scan_iter(f"{PREFIX}:*", count=1000)]
     stored = {each.key for each in await storage.objects()}
     removed = await Orphans(redis, storage, catalogue, stored).remove(names)
-    await finish()
+    done = Replayed(found.installation, head.taken_at, len(names), removed)
+    await finish(done)
     await redis.delete(RESTORING)
-    return Replayed(found.installation, head.taken_at, len(names), removed)
+    return done
 
 
 def _choose(journals: dict[str, Found], installation: str | None) -> Found:

@@ -86,7 +86,7 @@ async def restore(
     *,
     at: str | None,
     only_records: bool = False,
-    finish: Callable[[], Awaitable[object]] | None = None,
+    finish: Callable[[Manifest], Awaitable[object]] | None = None,
 ) -> Restored:
     """Restore the newest backup, or the newest at or before a time.
 
@@ -120,7 +120,7 @@ async def restore(
     stored = present.keys() if only_records else {saved.key for saved in objects}
     removed = await Orphans(redis, storage, catalogue, stored).remove(names)
     if finish:
-        await finish()
+        await finish(manifest)
     await redis.delete(RESTORING)
     return Restored(manifest, removed)
 
@@ -155,6 +155,14 @@ async def begun(redis: Client, mark: str) -> bool:
             )
     _require_stopped(running)
     return False
+
+
+async def require_alone(redis: Client) -> None:
+    """Raise InUse if the API or a worker runs on this Redis."""
+    running = await processes(redis)
+    async for _ in redis.scan_iter(f"{_WORKER}*", count=_SCANNED_AT_ONCE):
+        running.add("worker")
+    _require_stopped(running)
 
 
 def _require_stopped(running: AbstractSet[str]) -> None:

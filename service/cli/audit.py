@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from service import __version__
-from service.cli.common import DataDir, fail, public_pem
+from service.cli.common import DataDir, fail, public_pem, time_text
 
 if TYPE_CHECKING:
     from service.audit.verify import Findings
@@ -84,9 +84,10 @@ def verify(
     if found.newest is None:
         typer.echo("the audit log has no sealed entries yet")
         return
+    until = time_text(found.newest.time)
     typer.echo(
-        f"the audit log is whole: {found.entries:,} entries until {_time(found.newest.time)}, of "
-        f"which {found.deleted:,} were deleted because of their age"
+        f"the audit log is whole: {found.entries:,} entries until {until}, of which "
+        f"{found.deleted:,} were deleted because of their age"
     )
 
 
@@ -119,12 +120,15 @@ def export(
     async def write(storage: Storage, redis: Client) -> int:
         from service.audit import export as exporting
         from service.audit.query import Filters
+        from service.cli.recorded import Chore, record
+        from service.core.audit_events import AuditEvent
 
         filters = Filters(
             since=since.replace(tzinfo=UTC).timestamp() if since else 0.0,
             until=until.replace(tzinfo=UTC).timestamp() if until else float("inf"),
             project_ids=frozenset(project) if project else None,
         )
+        await record(redis, AuditEvent.AUDIT_LOGS_READ, Chore())
         found = exporting.entries(storage, redis, filters)
         if endpoint is not None:
             try:
@@ -151,7 +155,7 @@ def _headers(texts: list[str]) -> dict[str, str]:
 
 
 def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]]) -> T:
-    from service.cli.operator import opened_redis, opened_storage
+    from service.cli.connections import opened_redis, opened_storage
     from service.core.storage import StorageError
 
     async def run() -> T:
@@ -163,7 +167,3 @@ def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]])
         return asyncio.run(run())
     except (ValueError, OSError, StorageError) as e:
         fail(str(e))
-
-
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-
-from redis.exceptions import RedisError
 
 from service.backup import restore as restoring
 from service.backup.backup import back_up
 from service.backup.contents import Manifest
-from service.backup.errors import BackupError
-from service.backup.replay import replay
+from service.backup.replay import Replayed, replay
 from service.backup.restore import NotEmpty
 from service.backup.target import Target
-from service.cli.operator import catalogue, opened_storage, redis_url, storage_url
+from service.cli.common import time_text
+from service.cli.connections import (
+    alone,
+    connected,
+    opened_storage,
+    redis_url,
+    running_or_alone,
+    storage_url,
+)
+from service.cli.operator import catalogue
 from service.cli.rebuild import Rebuild
-from service.core import schema
-from service.core.redis import Client, connect, why
+from service.cli.rebuilt_log import RebuiltLog
+from service.cli.recorded import Chore, record, recorded
+from service.core.audit_events import AuditEvent
 from service.core.storage import Storage
-from service.standalone.layout import AlreadyRunning, DataLayout
-from service.standalone.store import only_store
 
 _PATIENCE_S = 60.0
-_TIMEOUT_S = 10.0
 _NOT_EMPTY = (
     "Redis has records, which were kept. To restore jobs, keys, aliases and all others from the "
     "journal, stop the API and workers, empty Redis with FLUSHDB, and run this again"
@@ -42,8 +43,14 @@ async def backup(data_dir: Path | None, place: str, keep: int | None) -> list[st
     os.umask(0o077)  # backups contain training text and the secrets of webhooks
     target, storage = Target.open(place, create=True), _storage(data_dir)
     target.require_apart(storage_url(data_dir))
-    async with _connected(redis_url(data_dir)) as redis:
+    async with (
+        connected(redis_url(data_dir)) as redis,
+        recorded(redis, AuditEvent.BACKUP_CREATED) as chore,
+    ):
         done = await back_up(redis, redis_url(data_dir), storage, target, keep=keep)
+        chore.objects = (done.manifest.id,)
+        chore.counts = {"records": done.manifest.records.count}
+        chore.counts["objects"] = done.manifest.objects.count
     copied = f"copied {done.copied_objects:,} new objects, {done.copied_bytes:,} bytes"
     paused = f"writes to Redis were paused for {done.paused_s * 1000:.0f} ms"
     lines = [f"backed up {_contents(done.manifest)}", f"{copied}; {paused}"]
@@ -76,9 +83,16 @@ async def restore(
     """
     os.umask(0o077)
     target = Target.open(place, create=False)
-    async with _empty(data_dir) as redis:
+    async with alone(data_dir) as redis:
         storage, models = _storage(data_dir), catalogue(data_dir)
         newer = Rebuild(redis, _readable(data_dir), models)
+
+        async def finish(manifest: Manifest) -> None:
+            if only_records:
+                await newer.run()
+            chore = Chore((manifest.id,), {"records": manifest.records.count})
+            await record(redis, AuditEvent.BACKUP_RESTORED, chore)
+
         done = await restoring.restore(
             redis,
             storage,
@@ -86,7 +100,7 @@ async def restore(
             target,
             at=at,
             only_records=only_records,
-            finish=newer.run if only_records else None,
+            finish=finish,
         )
     lines = [f"restored {_contents(done.manifest)}"]
     if only_records:
@@ -99,24 +113,30 @@ async def rebuild(data_dir: Path | None, journal: str | None) -> list[str]:
 
     If Redis has records, they are kept, and only files and models are added.
     """
-    async with _running_or_alone(data_dir) as redis:
+    async with running_or_alone(data_dir) as redis:
         storage, models = _readable(data_dir), catalogue(data_dir)
-        newer = Rebuild(redis, storage, models)
+        newer, log = Rebuild(redis, storage, models), RebuiltLog(redis, storage)
+
+        async def finish(done: Replayed | None) -> None:
+            await newer.run()
+            await log.note(newer.restored, done)
+
         try:
-            done = await replay(redis, storage, models, installation=journal, finish=newer.run)
+            done = await replay(redis, storage, models, installation=journal, finish=finish)
         except NotEmpty:
             if journal is not None:
                 raise
             await newer.run()
+            await record(redis, AuditEvent.INSTALLATION_REBUILT, Chore(counts=newer.restored))
             return [f"rebuilt: {_counts(newer)}. {_NOT_EMPTY}"]
         if done is None:
-            await newer.run()
-            return [f"rebuilt: {_counts(newer)}. {_NO_JOURNAL}"]
-    taken = datetime.fromtimestamp(done.taken_at, UTC)
+            await finish(None)
+            return [f"rebuilt: {_counts(newer)}. {_NO_JOURNAL}", *log.lines]
     return [
-        f"restored {done.records:,} records of {taken:%Y-%m-%d %H:%M:%S} UTC from the journal",
+        f"restored {done.records:,} records of {time_text(done.taken_at)} from the journal",
         f"rebuilt what is newer: {_counts(newer)}",
         *_removed(done.removed),
+        *log.lines,
         "webhook endpoints are not in the journal: create them again",
     ]
 
@@ -131,46 +151,6 @@ def _removed(ids: list[str]) -> list[str]:
     return [f"removed records whose bytes had been deleted: {', '.join(ids)}"] if ids else []
 
 
-@asynccontextmanager
-async def _running_or_alone(data_dir: Path | None) -> AsyncIterator[Client]:
-    """Connect to Redis. In a standalone folder, it runs only for this unless `up` runs it."""
-    if data_dir is None:
-        async with _connected(redis_url(None)) as redis:
-            await schema.require(redis)
-            yield redis
-        return
-    if not DataLayout(data_dir.resolve()).storage.is_dir():
-        raise ValueError(f"no 'finetuned-server up' has run on {data_dir}")
-    try:
-        async with _empty(data_dir) as redis:
-            yield redis
-    except AlreadyRunning:
-        async with _connected(redis_url(data_dir)) as redis:
-            yield redis
-
-
-@asynccontextmanager
-async def _empty(data_dir: Path | None) -> AsyncIterator[Client]:
-    """Connect to Redis. In a standalone folder, it runs only for the restore."""
-    if data_dir is None:
-        async with _connected(redis_url(None)) as redis:
-            yield redis
-    else:
-        async with only_store(data_dir) as url, _connected(url) as redis:
-            yield redis
-
-
-@asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[Client]:
-    redis = connect(url, retries=2, timeout_s=_TIMEOUT_S)
-    try:
-        yield redis
-    except RedisError as e:
-        raise BackupError(f"Redis failed ({why(e)}): check FINETUNED_REDIS_URL") from e
-    finally:
-        await redis.aclose(close_connection_pool=True)
-
-
 def _storage(data_dir: Path | None) -> Storage:
     """The storage for copies of objects as they are, encrypted ones too."""
     return Storage.from_url(storage_url(data_dir), patience_s=_PATIENCE_S)
@@ -182,9 +162,8 @@ def _readable(data_dir: Path | None) -> Storage:
 
 
 def _contents(manifest: Manifest) -> str:
-    taken = datetime.fromtimestamp(manifest.taken_at, UTC)
     return (
-        f"{manifest.id}: {manifest.records.count:,} records of {taken:%Y-%m-%d %H:%M:%S} UTC, "
+        f"{manifest.id}: {manifest.records.count:,} records of {time_text(manifest.taken_at)}, "
         f"{manifest.objects.count:,} objects, {manifest.size:,} bytes "
         f"(version {manifest.version}, {manifest.server})"
     )

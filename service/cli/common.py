@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -20,6 +21,11 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """Print what is wrong, and exit."""
     typer.echo(f"finetuned-server: {message}", err=True)
     raise typer.Exit(code)
+
+
+def time_text(seconds: float) -> str:
+    """Return a time as the operator reads it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 async def public_pem(redis: Client) -> str:

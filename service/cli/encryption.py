@@ -6,11 +6,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from service.cli.operator import opened_storage
+from service.backup.restore import require_alone
+from service.cli.connections import opened_storage, running_or_alone, stopped
+from service.cli.recorded import recorded
+from service.core.audit_events import AuditEvent
 from service.core.encryption.keyring import FOLDER, owner_of
-from service.core.storage import Storage, StorageMissing
+from service.core.storage import Storage
 
 _REPORT_EVERY: Final = 1000
+_CHECK_EVERY: Final = 100  # objects, whether a process was started meanwhile
 _PATIENCE_S: Final = 60.0
 _NO_KEY: Final = (
     "no master key is set: make one with 'finetuned-server new-master-key', and set "
@@ -21,23 +25,27 @@ _NO_KEY: Final = (
 async def encrypt(data_dir: Path | None) -> AsyncIterator[str]:
     """Encrypt all objects that are not encrypted, and yield lines for the operator.
 
-    If it is interrupted, the next run continues. Raises StorageError, and ValueError without a
-    master key.
+    Objects are rewritten in place. So what a process deletes or writes at the same time could come
+    back or be lost. If it is interrupted, the next run continues.
+
+    Raises InUse or AlreadyRunning while the API or a worker runs; StorageError; BackupError without
+    Redis, and ValueError without a master key.
     """
     storage = _encrypting(data_dir)
     done = seen = 0
-    for key in await storage.keys(""):
-        if owner_of(key) is None:
-            continue
-        seen += 1
-        try:
+    async with stopped(data_dir) as redis, recorded(redis, AuditEvent.STORAGE_ENCRYPTED) as chore:
+        for key in await storage.keys(""):
+            if owner_of(key) is None:
+                continue
+            if seen % _CHECK_EVERY == 0:
+                await require_alone(redis)
+            seen += 1
             if not await storage.is_encrypted(key):
                 await storage.copy(key, key)
                 done += 1
-        except StorageMissing:
-            continue  # deleted meanwhile
-        if seen % _REPORT_EVERY == 0:
-            yield f"looked at {seen:,} objects, encrypted {done:,}"
+                chore.counts["objects"] = done
+            if seen % _REPORT_EVERY == 0:
+                yield f"looked at {seen:,} objects, encrypted {done:,}"
     yield f"encrypted {done:,} of {seen:,} objects; the others were already"
 
 
@@ -45,9 +53,14 @@ async def rotate(data_dir: Path | None) -> AsyncIterator[str]:
     """Wrap all data keys with the first master key, and yield a line for the operator."""
     storage = _encrypting(data_dir)
     assert storage.keyring is not None
-    keys = await storage.keys(f"{FOLDER}/")
-    owners = [key.removeprefix(f"{FOLDER}/").removesuffix(".json") for key in keys]
-    done = sum([await storage.rewrap(owner) for owner in owners])
+    async with (
+        running_or_alone(data_dir) as redis,
+        recorded(redis, AuditEvent.MASTER_KEY_ROTATED) as chore,
+    ):
+        keys = await storage.keys(f"{FOLDER}/")
+        owners = [key.removeprefix(f"{FOLDER}/").removesuffix(".json") for key in keys]
+        done = sum([await storage.rewrap(owner) for owner in owners])
+        chore.objects, chore.counts = (storage.keyring.master.id,), {"keys": done}
     yield f"wrapped {done:,} of {len(owners):,} data keys with {storage.keyring.master.id}"
 
 

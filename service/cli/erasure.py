@@ -71,7 +71,7 @@ def _summary(receipt: dict[str, Any]) -> str:
 
 
 async def _public_pem(data_dir: Path | None) -> str:
-    from service.cli.operator import opened_redis
+    from service.cli.connections import opened_redis
 
     async with opened_redis(data_dir) as redis:
         return await public_pem(redis)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from service.cli.connections import opened_redis, redis_url, storage_url
 from service.cli.gc import Collector, Garbage
+from service.cli.recorded import changes_recorded, recorded
 from service.config import Settings
-from service.core import ids, schema, trail
+from service.core import ids
 from service.core.audit_events import AuditEvent
-from service.core.encryption.master import MasterKeyError
-from service.core.redis import REDIS_ERRORS, Client, connect
 from service.core.storage import Storage
-from service.core.trail import Actor, Trail
 from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
 from service.models import add, encoders
@@ -34,7 +33,6 @@ from service.models.sources.found import Report
 from service.models.tools import ToolCallParsers
 from service.projects.records import KeyRevoked, NameTaken, Project, Projects, Role, digest_of
 from service.standalone.layout import DataLayout
-from service.standalone.services import running_store
 from service.training.model.stored_weights import read_config, unquantizable, untrainable
 
 # Format of an operator-supplied secret: long enough that its plain digest cannot be brute-forced.
@@ -161,7 +159,7 @@ async def create_key(
         raise ValueError("only keys with the role inference can be limited to models")
     async with _projects(data_dir) as projects:
         project = await _project(projects, project_name, role)
-        with _recorded(AuditEvent.API_KEY_CREATED, project.id):
+        with changes_recorded(AuditEvent.API_KEY_CREATED, project.id):
             _, secret = await projects.create_key(
                 project,
                 key_name,
@@ -185,7 +183,7 @@ async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -
             return "the key already exists"
         project = await _project(projects, project_name, role)
         try:
-            with _recorded(AuditEvent.API_KEY_CREATED, project.id):
+            with changes_recorded(AuditEvent.API_KEY_CREATED, project.id):
                 await projects.create_key(project, key_name, Role(role), secret=secret)
         except KeyRevoked:
             return (
@@ -199,18 +197,10 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
     if role not in set(Role):
         raise ValueError(f"no such role: {role}; the roles are {', '.join(Role)}")
     try:
-        with _recorded(AuditEvent.PROJECT_CREATED, ""):
+        with changes_recorded(AuditEvent.PROJECT_CREATED, ""):
             return await projects.by_name(name) or await projects.create(name)
     except NameTaken as e:
         raise ValueError(f"the project {name} was deleted, and names are never used again") from e
-
-
-@contextmanager
-def _recorded(event: AuditEvent, project_id: str) -> Iterator[None]:
-    """Record the transactions in the block in the audit log, as those of the operator."""
-    actor = Actor("operator", "operator")
-    with trail.following(Trail(event, actor, project_id=project_id)):
-        yield
 
 
 async def gc(data_dir: Path | None, *, dry_run: bool, older_than_s: int) -> Iterator[str]:
@@ -219,7 +209,10 @@ async def gc(data_dir: Path | None, *, dry_run: bool, older_than_s: int) -> Iter
         collector = Collector(redis, Storage.from_url(storage_url(data_dir)))
         garbage = await collector.find(older_than_s=older_than_s)
         if not dry_run:
-            await collector.remove(garbage)
+            async with recorded(redis, AuditEvent.GARBAGE_REMOVED) as chore:
+                chore.objects = tuple(garbage.folders)
+                chore.counts = {"folders": len(garbage.folders), "bytes": garbage.size}
+                await collector.remove(garbage)
     return _lines(garbage, "would remove" if dry_run else "removed")
 
 
@@ -232,28 +225,6 @@ def _lines(garbage: Garbage, verb: str) -> Iterator[str]:
         yield f"kept {garbage.restorable} files without a record, which 'rebuild' can restore"
     for project_id in sorted(garbage.projects_without_record):
         yield f"kept everything of {project_id}, which has no record: run 'rebuild' first"
-
-
-def opened_storage(data_dir: Path | None, *, patience_s: float = 0.0) -> Storage:
-    """Return the storage of a standalone folder or of the settings, with its master key.
-
-    Raises ValueError if the master key cannot be used.
-    """
-    settings = Settings()
-    try:
-        return Storage.from_url(
-            storage_url(data_dir),
-            patience_s=patience_s,
-            master_key=settings.master_key(),
-            only_encrypted=settings.encryption_required,
-        )
-    except MasterKeyError as e:
-        raise ValueError(str(e)) from e
-
-
-def storage_url(data_dir: Path | None) -> str:
-    """Return the URL of the storage of a standalone folder, or the one from the settings."""
-    return DataLayout(data_dir.resolve()).storage.as_uri() if data_dir else Settings().storage_url
 
 
 def _settings(data_dir: Path | None) -> Settings:
@@ -275,25 +246,6 @@ async def _projects(data_dir: Path | None) -> AsyncIterator[Projects]:
         yield Projects(redis)
 
 
-@asynccontextmanager
-async def opened_redis(data_dir: Path | None) -> AsyncIterator[Client]:
-    """Connect to the Redis of a standalone folder, or to that of the settings.
-
-    Raises ValueError if it cannot be reached.
-    """
-    redis = connect(redis_url(data_dir), retries=0)
-    try:
-        await schema.require(redis)
-        yield redis
-    except REDIS_ERRORS as e:
-        raise ValueError(
-            "Redis cannot be reached. Is the service running? Set FINETUNED_REDIS_URL, or pass "
-            "--data-dir of a running 'finetuned-server up'."
-        ) from e
-    finally:
-        await redis.aclose(close_connection_pool=True)
-
-
 async def sign_models(data_dir: Path | None) -> str:
     """Sign all trained models that have no signature. Raises ValueError without a key."""
     settings = Settings()
@@ -302,15 +254,7 @@ async def sign_models(data_dir: Path | None) -> str:
         raise ValueError("there is no key to sign with: set FINETUNED_SIGNING_KEY_FILE")
     async with opened_redis(data_dir) as redis:
         registry = ModelRegistry(redis, catalogue(data_dir), cache_s=0, signer=key)
-        signed = [name async for name in registry.sign_all()]
+        async with recorded(redis, AuditEvent.MODEL_SIGNED) as chore:
+            signed = [name async for name in registry.sign_all()]
+            chore.objects, chore.counts = tuple(signed), {"models": len(signed)}
     return f"signed {len(signed)} models with the key {key.public.id}"
-
-
-def redis_url(data_dir: Path | None) -> str:
-    """Return the URL of the Redis of a standalone folder, or the one from the settings."""
-    if data_dir is None:
-        return Settings().redis_url.get_secret_value()
-    store = running_store(data_dir)
-    if store is None:
-        raise ValueError(f"no 'finetuned-server up' has run on {data_dir}")
-    return store

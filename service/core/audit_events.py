@@ -99,6 +99,19 @@ class AuditEvent(StrEnum):
     WEBHOOK_SECRET_ROTATED = "webhook_endpoint.secret.rotated"  # noqa: S105 - not a secret
     WEBHOOK_TESTED = "webhook_endpoint.tested"
 
+    # What the operator does on the server.
+    BASE_MODEL_ADDED = "base_model.added"
+    ENCODER_ADDED = "encoder.added"
+    MODEL_MERGED = "model.merged"
+    MODEL_UNMERGED = "model.unmerged"
+    MODEL_SIGNED = "model.signed"
+    BACKUP_CREATED = "backup.created"
+    BACKUP_RESTORED = "backup.restored"
+    INSTALLATION_REBUILT = "installation.rebuilt"
+    STORAGE_ENCRYPTED = "storage.encrypted"
+    GARBAGE_REMOVED = "storage.garbage.removed"
+    MASTER_KEY_ROTATED = "master_key.rotated"
+
     # The log itself.
     PRUNED = "audit_log.pruned"
 

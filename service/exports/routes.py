@@ -32,7 +32,7 @@ from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
-from service.web.idempotency import created_once
+from service.web.idempotency import comparable, created_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 
@@ -88,7 +88,7 @@ async def create_export(
         await _check_room(caller, store, settings.max_exports_per_project)
         return await store.create(record, claim)
 
-    raw = body.model_dump_json().encode()
+    raw = comparable(body)
     return await created_once(
         ExportObject, store.redis, caller.project_id, idempotency_key, raw, make
     )

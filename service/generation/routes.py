@@ -20,7 +20,7 @@ from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
-from service.web.idempotency import created_once
+from service.web.idempotency import comparable, created_once
 from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/datasets", tags=["Data sets"])
@@ -74,7 +74,7 @@ async def generate(
         check_room(waiting, most, "generations", code="too_many_unfinished_generations")
         return await store.create(_new(body, caller), claim)
 
-    raw = body.model_dump_json().encode()
+    raw = comparable(body)
     return await created_once(
         DatasetGeneration, store.redis, caller.project_id, idempotency_key, raw, make
     )

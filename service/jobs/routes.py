@@ -32,7 +32,7 @@ from service.jobs.stream import server_sent_events
 from service.models.registry import ModelRegistry
 from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
 from service.web.http import ListOf, list_of, unknown_after
-from service.web.idempotency import created_once
+from service.web.idempotency import comparable, created_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 
@@ -146,7 +146,7 @@ async def create_job(
             )
         return job
 
-    raw = body.model_dump_json().encode()
+    raw = comparable(body)
     return await created_once(JobObject, store.redis, caller.project_id, idempotency_key, raw, make)
 
 

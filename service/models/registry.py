@@ -183,6 +183,19 @@ class ModelRegistry:
         owner = await self.sharing.owner_of_shared(project_id, name)
         return None if owner is None else await self.models.get(owner, name)
 
+    async def all_shared(self, project_id: str) -> list[ModelRecord]:
+        """The adapters that other projects share with this one, newest first."""
+        owners = await self.sharing.shared_with(project_id)
+        names: dict[str, list[str]] = {}
+        for name, owner in owners.items():
+            names.setdefault(owner, []).append(name)
+        found = [
+            record
+            for owner, shared in names.items()
+            for record in await self.models.get_many(owner, shared)
+        ]
+        return sorted(found, key=lambda record: (-record.created_at, record.id))
+
     async def trained(self, project_id: str, after: str | None, limit: int) -> Page[ModelRecord]:
         """A page of the project's trained models, newest first, without checkpoints.
 

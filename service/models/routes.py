@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
@@ -23,6 +23,7 @@ from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/models", tags=["Models"])
 _MAX_MODELS = 100_000  # about 20 MB in one response
+_Models: TypeAlias = list[ModelObject | AliasRecord | ModelRecord]
 
 
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
@@ -49,13 +50,14 @@ async def list_models(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=_MAX_MODELS)] = _MAX_MODELS,
 ) -> Response:
-    """List the catalog's base models, the project's aliases, then its trained models, newest first.
+    """List the catalog's base models, the project's aliases, its trained models, and those that
+    other projects share with it, newest first.
 
-    Each `id` can be used as the model name in inference requests. Checkpoints are not listed. The
-    response contains all models unless `limit` is set; to page, pass the last `id` of the previous
-    page as `after`. A key that may only use some models gets only these.
+    Each `id` can be used as the model name in inference requests. `owned_by` names the project that
+    trained a model. Checkpoints are listed only if another project shares them. The response
+    contains all models unless `limit` is set; to page, pass the last `id` of the previous page as
+    `after`. A key that may only use some models gets only these.
     """
-    owner = caller.project_name
     known = {entry.id: Base(entry, capabilities.of(entry)) for entry in registry.catalogue.all()}
     bases = [ModelObject.of_base(base, available=serves(name)) for name, base in known.items()]
     try:
@@ -66,12 +68,14 @@ async def list_models(
             page = _part(named, after, limit)
     except Missing as e:
         raise unknown_after("model") from e
-    return await long_list(page.items, lambda model: _shown(model, owner, known), page.has_more)
+    return await long_list(
+        page.items, lambda model: _shown(model, caller.project_name, known), page.has_more
+    )
 
 
 @dataclass(frozen=True)
 class _Page:
-    items: list[ModelObject | AliasRecord | ModelRecord]
+    items: _Models
     has_more: bool
 
 
@@ -82,8 +86,11 @@ async def _page(
     after: str | None,
     limit: int,
 ) -> _Page:
-    """A page of base models, then aliases, then trained models. Raises Missing."""
-    found: list[ModelObject | AliasRecord | ModelRecord] = []
+    """A page of base models, aliases, trained models, and shared models. Raises Missing."""
+    shared: _Models = [*await registry.all_shared(project_id)]
+    if any(model.id == after for model in shared):
+        return _part(shared, after, limit)
+    found: _Models = []
     has_more = False
     place = next((i for i, base in enumerate(bases, 1) if base.id == after), None)
     if after is None or place is not None:
@@ -92,13 +99,15 @@ async def _page(
         aliases = await registry.listed_aliases(project_id, after, limit)
         found, after, has_more = [*found, *aliases.items], None, aliases.has_more
     trained = await registry.trained(project_id, after, max(limit - len(found), 0))
-    has_more = has_more or trained.has_more or len(found) > limit
-    return _Page([*found[:limit], *trained.items], has_more)
+    found = [*found, *trained.items]
+    if not (has_more or trained.has_more):
+        found += shared
+    return _Page(found[:limit], has_more or trained.has_more or len(found) > limit)
 
 
 async def _named(
     registry: ModelRegistry, project_id: str, bases: list[ModelObject], names: frozenset[str]
-) -> list[ModelObject | AliasRecord | ModelRecord]:
+) -> _Models:
     """The models that exist under the names, in the order of lists."""
     of_bases = [base for base in bases if base.id in names]
     others = sorted(names - {base.id for base in bases})
@@ -106,12 +115,11 @@ async def _named(
         *of_bases,
         *await registry.named_aliases(project_id, others),
         *await registry.named_models(project_id, others),
+        *(model for model in await registry.all_shared(project_id) if model.id in names),
     ]
 
 
-def _part(
-    models: list[ModelObject | AliasRecord | ModelRecord], after: str | None, limit: int
-) -> _Page:
+def _part(models: _Models, after: str | None, limit: int) -> _Page:
     """A page of models that were all read. Raises Missing."""
     begin = 0
     if after is not None:
@@ -129,7 +137,7 @@ def _shown(
         return model
     if isinstance(model, AliasRecord):
         return ModelObject.of_alias(model, owner)
-    return ModelObject.of_adapter(model, owner, bases.get(model.base_model))
+    return ModelObject.of_adapter(model, project_of(model.id) or owner, bases.get(model.base_model))
 
 
 @router.get(

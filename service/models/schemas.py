@@ -35,7 +35,10 @@ class ModelObject(BaseModel):
     id: str = Field(description="Model name to use in requests.")
     object: Literal["model"] = "model"
     created: int = Field(description="Creation time, as a Unix timestamp in seconds.")
-    owned_by: str = Field(description="Owner of the model: `system`, or the project's name.")
+    owned_by: str = Field(
+        description="Owner of the model: `system` for base models, or the name of the project that "
+        "trained it or has the alias."
+    )
     base_model: str | None = Field(
         default=None, description="Base model of a trained model; null for other models."
     )

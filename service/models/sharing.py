@@ -44,6 +44,11 @@ class Sharing:
         found = await reply((pipe or self._redis).hget(_shared(project_id), model))
         return None if found is None else text(found).split(" ")[0]
 
+    async def shared_with(self, project_id: str) -> dict[str, str]:
+        """Return the names of the models that others share with a project, with their owners."""
+        found = await reply(self._redis.hgetall(_shared(project_id)))
+        return {text(name): text(value).split(" ")[0] for name, value in found.items()}
+
     async def grant(self, owner: str, model: str, grantee: str, model_key: str) -> ModelPermission:
         """Permit a project to use a model. A permission that exists is returned.
 

@@ -20,9 +20,20 @@ from service.web.permissions import event_of
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "audit.md"
 _BEGIN, _END = "| event | operations |\n|---|---|\n", "\n\n"
-_OTHERS: Final = {
+OTHERS: Final = {
     AuditEvent.LOGIN_FAILED: "all, with a key that is missing, unknown, expired or misplaced",
     AuditEvent.ACCESS_DENIED: "all, with a key whose role lacks the permission",
+    AuditEvent.BASE_MODEL_ADDED: "`finetuned-server models add`",
+    AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`",
+    AuditEvent.MODEL_MERGED: "`finetuned-server models merge`",
+    AuditEvent.MODEL_UNMERGED: "`finetuned-server models unmerge`",
+    AuditEvent.MODEL_SIGNED: "`finetuned-server models sign`",
+    AuditEvent.BACKUP_CREATED: "`finetuned-server backup`",
+    AuditEvent.BACKUP_RESTORED: "`finetuned-server restore`",
+    AuditEvent.INSTALLATION_REBUILT: "`finetuned-server rebuild`",
+    AuditEvent.STORAGE_ENCRYPTED: "`finetuned-server encrypt`",
+    AuditEvent.GARBAGE_REMOVED: "`finetuned-server gc`",
+    AuditEvent.MASTER_KEY_ROTATED: "`finetuned-server rotate-master-key`",
     AuditEvent.PRUNED: "none: the service removes what is older than `FINETUNED_AUDIT_KEPT_DAYS`",
 }
 
@@ -33,7 +44,7 @@ def table() -> str:
     for route in (*create_app(Settings()).routes, *inference_routes.routes):
         if isinstance(route, APIRoute):
             operations[event_of(route)].append(f"`{route.operation_id}`")
-    rows = ((event, _OTHERS.get(event) or ", ".join(operations[event])) for event in AuditEvent)
+    rows = ((event, OTHERS.get(event) or ", ".join(operations[event])) for event in AuditEvent)
     return "\n".join(f"| `{event}` | {which} |" for event, which in rows)
 
 

@@ -11,14 +11,20 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from service.audit.keeper import Keeper
+from service.audit.log import AuditLog
+from service.audit.query import Filters
+from service.audit.sealing import HEAD
+from service.audit.verify import verify
 from service.backup import journal, moments
 from service.backup.errors import BackupError
 from service.backup.journal import JOURNALED_AT, Journal
 from service.backup.replay import replay
 from service.cli import backup as commands
 from service.core.limits import Limits, ProjectLimits
-from service.core.redis import reply, text
+from service.core.redis import Client, reply, text
 from service.core.redis_check import RESTORING
+from service.core.signing import InstallationKey, PublicKey
 from service.core.storage import Storage
 from service.projects.records import KeyRevoked, Role, digest_of
 from tests.backup.conftest import Site, client, connected
@@ -101,7 +107,9 @@ async def test_storage_alone_restores_all_records(api: Api, site: Site, chats, w
     restored, rebuilt, *more = done.stdout.splitlines()
     assert restored.endswith("UTC from the journal")
     assert rebuilt.startswith("rebuilt what is newer: 0 projects, 1 files, 0 models")
-    assert more == ["webhook endpoints are not in the journal: create them again"]
+    log, endpoints = more
+    assert log.startswith("the audit log continues: 0 entries are sealed in storage, and ")
+    assert endpoints == "webhook endpoints are not in the journal: create them again"
     async with client(api.base_url, key) as http:
         after = await answers(http)
         assert after["/v1/files"]["data"].pop(0)["id"] == newer
@@ -201,7 +209,7 @@ async def test_an_interrupted_rebuild_is_repeated(api: Api, site: Site, rebuild)
     async with journaling(site) as written:
         await written()
 
-    async def fail() -> None:
+    async def fail(_: object) -> None:
         raise RuntimeError("killed")
 
     async with api.stopped(), connected(site.settings) as redis:
@@ -215,6 +223,54 @@ async def test_an_interrupted_rebuild_is_repeated(api: Api, site: Site, rebuild)
         assert await reply(redis.get(RESTORING)) is None
     async with client(api.base_url, key) as http:
         assert (await http.get("/v1/files")).status_code == 200
+
+
+async def test_the_audit_log_continues_and_says_what_is_lost(api: Api, site: Site, rebuild):
+    async with connected(site.settings) as redis:
+        await _lose_and_rebuild(api, site, redis, rebuild)
+
+
+async def _lose_and_rebuild(api: Api, site: Site, redis: Client, rebuild: Any) -> None:
+    storage = Storage.from_url(site.settings.storage_url)
+    keeper = Keeper(redis, storage, api.settings)
+
+    async def sealed() -> int:
+        sealer = keeper.sealer()
+        await sealer.resume()
+        return await sealer.seal(now=True)
+
+    async def key() -> PublicKey:
+        return (await InstallationKey(redis, None).get()).public
+
+    async def change(name: str) -> None:
+        assert (await http.put(f"/v1/aliases/{name}", json={"model": BASE_MODEL})).is_success
+
+    async with await api.client() as http, journaling(site) as written:
+        await written()
+        await change("sealed")
+        assert await sealed() == 1
+        await change("journaled")
+        await written()
+    async with await api.client() as http:
+        await change("lost")
+    old = await key()
+    await redis.flushdb()
+    told = "\n".join(await rebuild())
+    assert "1 entries are sealed in storage, and 1 are from the journal" in told
+    assert "is lost" in told
+    assert "--key OLD.pem --key NEW.pem" in told
+
+    assert await sealed() == 2
+    filters = Filters()
+    found = await AuditLog(redis, storage).find(filters, after=None, before=None, limit=9)
+    rebuilt, journaled, first = found.entries
+    assert (first.objects[0], journaled.objects[0]) == ("sealed", "journaled")
+    assert (rebuilt.type, rebuilt.actor.kind) == ("installation.rebuilt", "operator")
+    assert rebuilt.counts["audit_entries_sealed"] == rebuilt.counts["audit_entries_restored"] == 1
+    assert int(journaled.at) <= rebuilt.counts["audit_whole_until"] <= rebuilt.at
+    head = text(await redis.get(HEAD))
+    whole = await verify(storage, [await key(), old], [head])
+    assert (whole.problems, whole.entries) == ([], 3)
 
 
 async def test_the_moments_of_the_backup_and_of_the_journal_are_metrics(api: Api, site: Site):

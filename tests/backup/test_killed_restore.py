@@ -133,7 +133,7 @@ async def test_files_that_are_newer_survive_a_killed_restore_of_records(backed_u
             target,
             at=None,
             only_records=True,
-            finish=Rebuild(redis, storage, catalogue).run,
+            finish=lambda _: Rebuild(redis, storage, catalogue).run(),
         )
 
     key = http.headers["authorization"].removeprefix("Bearer ")

@@ -16,7 +16,7 @@ from service.core.encryption.master import new_key
 from service.core.encryption.sealed import MAGIC
 from service.core.storage import Storage, StorageRefused
 from service.core.storage_check import storage_fault
-from tests.backup.conftest import Site, client, site
+from tests.backup.conftest import Site, client, connected, site
 from tests.conftest import Api, checked, upload
 
 pytestmark = pytest.mark.slow
@@ -94,7 +94,7 @@ async def test_a_process_does_not_start_with_a_wrong_key_or_without_one(api: Api
 
 
 async def test_existing_objects_are_encrypted_by_a_command_that_can_be_repeated(
-    tmp_path, monkeypatch
+    redis_url, tmp_path, monkeypatch
 ):
     root, key_file = tmp_path / "plain", tmp_path / "keys"
     plain = Storage.from_url(root.as_uri())
@@ -102,6 +102,7 @@ async def test_existing_objects_are_encrypted_by_a_command_that_can_be_repeated(
     for name in (*names, "journal/a/b/1.gz"):
         await plain.put_bytes(name, WORDS)
     monkeypatch.setenv("FINETUNED_STORAGE_URL", root.as_uri())
+    monkeypatch.setenv("FINETUNED_REDIS_URL", redis_url)
     run = CliRunner().invoke
     assert "new-master-key" in (await _in_thread(run, app, ["encrypt"])).output
     old, new = new_key(), (await _in_thread(run, app, ["new-master-key"])).output.strip()
@@ -121,6 +122,24 @@ async def test_existing_objects_are_encrypted_by_a_command_that_can_be_repeated(
     assert [await storage.get_bytes(name) for name in names] == [WORDS] * 3
     wrapped = json.loads((root / "keys" / "proj_abc.json").read_text())
     assert wrapped.keys() == {"id", "master", "wrapped"}
+
+
+async def test_nothing_is_encrypted_while_the_api_or_a_worker_runs(api: Api, http, monkeypatch):
+    await upload(http, WORDS, "user_data")
+    settings = api.settings
+    monkeypatch.setenv("FINETUNED_STORAGE_URL", settings.storage_url)
+    monkeypatch.setenv("FINETUNED_REDIS_URL", settings.redis_url.get_secret_value())
+    monkeypatch.setenv("FINETUNED_ENCRYPTION_KEY_FILE", str(settings.encryption_key_file))
+    before = {path: path.stat() for path in stored(settings.data_dir / "storage")}
+    run = CliRunner().invoke
+    refused = await _in_thread(run, app, ["encrypt"])
+    assert (refused.exit_code, "running on this Redis (api): stop" in refused.output) == (1, True)
+    async with api.stopped():
+        async with connected(settings) as redis:
+            await redis.set("finetuned:worker-alive:gpu-3", 1, ex=60)
+        refused = await _in_thread(run, app, ["encrypt"])
+        assert "running on this Redis (worker)" in refused.output
+    assert {path: path.stat() for path in before} == before
 
 
 async def _in_thread(run, *arguments):

@@ -90,6 +90,60 @@ async def test_a_shared_model_can_be_used_and_nothing_else(api: Api, acme, other
     assert (await admin.delete(f"{PERMISSIONS}/{permission}")).status_code == 404
 
 
+async def listed(http: httpx.AsyncClient, **params: str | int) -> list[tuple[str, str]]:
+    """The models that a client lists, without base models, with their owners."""
+    answer = await http.get("/v1/models", params=params)
+    assert answer.status_code == 200, answer.text
+    models = answer.json()["data"]
+    return [(one["id"], one["owned_by"]) for one in models if one["owned_by"] != "system"]
+
+
+async def test_lists_have_the_models_that_other_projects_share(api: Api, acme, other, admin):
+    checkpoint = f"{MODEL}:ckpt-step-8"
+    registry = api.app.state.registry
+    record = await registry.get(await project_of(api, "acme"), MODEL)
+    for name, age_s in ((checkpoint, 1), (own := MODEL.replace("acme", "other"), 2)):
+        project_id = await project_of(api, "other" if name == own else "acme")
+        changes = {"id": name, "project_id": project_id, "created_at": record.created_at - age_s}
+        await registry.register(record.model_copy(update=changes))
+    assert await listed(other) == [(own, "other")]
+    permission = await share(api, admin)
+    body = {"project_ids": [await project_of(api, "other")]}
+    await admin.post(PERMISSIONS.replace(MODEL, checkpoint), json=body)
+    await other.put("/v1/aliases/support", json={"model": MODEL})
+
+    names = [("support", "other"), (own, "other"), (MODEL, "acme"), (checkpoint, "acme")]
+    assert await listed(other) == names
+    assert await listed(acme) == [(MODEL, "acme")]
+    page: list[tuple[str, str]] = []
+    after = BASE_MODEL
+    while more := await listed(other, after=after, limit=1):
+        page += more
+        after = more[-1][0]
+    assert page == names
+    assert await listed(other, after=own) == names[2:]
+
+    assert (await admin.delete(f"{PERMISSIONS}/{permission}")).status_code == 200
+    assert await listed(other) == [*names[:2], names[3]]
+    assert (await other.get("/v1/models", params={"after": MODEL})).status_code == 400
+
+
+async def test_a_key_of_named_models_lists_only_shared_ones_that_it_names(api: Api, acme, admin):
+    await api.key("other")
+    path = f"/v1/organization/projects/{await project_of(api, 'other')}/api_keys"
+    body = {"name": "bot", "role": "inference", "models": [MODEL]}
+    key = (await admin.post(path, json=body)).json()
+    async with await api.client("other") as bot:
+        bot.headers["authorization"] = f"Bearer {key['value']}"
+        assert (await listed(bot), await chat(bot)) == ([], 404)
+        await share(api, admin)
+        assert (await listed(bot), await chat(bot)) == ([(MODEL, "acme")], 503)
+        assert (await bot.get(f"/v1/models/{MODEL}")).json()["owned_by"] == "acme"
+        await admin.post(f"{path}/{key['id']}", json={"models": [BASE_MODEL]})
+        assert await listed(bot) == []
+        assert (await bot.get(f"/v1/models/{MODEL}")).status_code == 404
+
+
 async def test_a_revoked_permission_is_known_to_processes_that_remember(api, acme, other, admin):
     permission = await share(api, admin)
     remembering = create_app(api.settings.model_copy(update={"lookup_cache_s": 3600}))

@@ -13,7 +13,7 @@ _HELPER = "a helper of the SDK"
 _TOOLS = (
     "`tools` need a base model with the capability `tools`; others answer 400 `unsupported_tools`"
 )
-_BASE = "base models of the installation, trained models and aliases"
+_BASE = "base models of the installation, trained models, shared ones too, and aliases"
 
 DIFFERS: Final = {
     "admin.organization.audit_logs.list": (

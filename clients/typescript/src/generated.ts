@@ -1117,11 +1117,13 @@ export interface paths {
         };
         /**
          * List models
-         * @description List the catalog's base models, the project's aliases, then its trained models, newest first.
+         * @description List the catalog's base models, the project's aliases, its trained models, and those that
+         *     other projects share with it, newest first.
          *
-         *     Each `id` can be used as the model name in inference requests. Checkpoints are not listed. The
-         *     response contains all models unless `limit` is set; to page, pass the last `id` of the previous
-         *     page as `after`. A key that may only use some models gets only these.
+         *     Each `id` can be used as the model name in inference requests. `owned_by` names the project that
+         *     trained a model. Checkpoints are listed only if another project shares them. The response
+         *     contains all models unless `limit` is set; to page, pass the last `id` of the previous page as
+         *     `after`. A key that may only use some models gets only these.
          */
         get: operations["listModels"];
         put?: never;
@@ -8839,7 +8841,7 @@ export interface components {
             created: number;
             /**
              * Owned By
-             * @description Owner of the model: `system`, or the project's name.
+             * @description Owner of the model: `system` for base models, or the name of the project that trained it or has the alias.
              */
             owned_by: string;
             /**

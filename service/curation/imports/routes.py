@@ -23,7 +23,7 @@ from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of
-from service.web.idempotency import created_once
+from service.web.idempotency import comparable, created_once
 from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1", tags=["Models"])
@@ -69,7 +69,7 @@ async def import_model(
         )
         return await tasks.create(task, claim)
 
-    raw = body.model_dump_json().encode()
+    raw = comparable(body)
     return await created_once(
         ModelImport, tasks.redis, caller.project_id, idempotency_key, raw, make
     )

@@ -41,7 +41,7 @@ from service.files.upload import clean_name
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller
 from service.web.http import ListOf, list_of
-from service.web.idempotency import created_once
+from service.web.idempotency import comparable, created_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 
@@ -184,7 +184,7 @@ async def merge_files(
         )
         return await tasks.create(task, claim)
 
-    raw = body.model_dump_json().encode()
+    raw = comparable(body)
     return await created_once(
         MergeObject, tasks.redis, caller.project_id, idempotency_key, raw, make
     )

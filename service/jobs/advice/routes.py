@@ -20,7 +20,7 @@ from service.jobs.create import base_model, usable_file
 from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.idempotency import created_once
+from service.web.idempotency import comparable, created_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 
@@ -71,7 +71,7 @@ async def create_advice(
         check_room(waiting, MAX_UNFINISHED, "advice", code="too_many_advice")
         return await store.create(record, claim)
 
-    raw = body.model_dump_json().encode()
+    raw = comparable(body)
     return await created_once(
         AdviceObject, store.redis, caller.project_id, idempotency_key, raw, make
     )

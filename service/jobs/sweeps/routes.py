@@ -27,7 +27,7 @@ from service.jobs.sweeps.schemas import CreateSweep, SweepObject
 from service.models.registry import ModelRegistry
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
-from service.web.idempotency import created_once
+from service.web.idempotency import comparable, created_once
 from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/fine_tuning/sweeps", tags=["Fine-tuning"])
@@ -107,7 +107,7 @@ async def create_sweep(
                 )
         return record, jobs
 
-    raw = body.model_dump_json().encode()
+    raw = comparable(body)
     return await created_once(
         SweepObject, store.redis, caller.project_id, idempotency_key, raw, make
     )

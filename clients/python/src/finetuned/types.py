@@ -5690,7 +5690,7 @@ class ModelObject(Model):
     """
     owned_by: str
     """
-    Owner of the model: `system`, or the project's name.
+    Owner of the model: `system` for base models, or the name of the project that trained it or has the alias.
     """
     base_model: str | None = None
     """

@@ -1,0 +1,132 @@
+"""Redis and storage of the installation that a command is about."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from redis.exceptions import RedisError
+
+from service.backup.errors import BackupError
+from service.backup.restore import require_alone
+from service.config import Settings
+from service.core import schema
+from service.core.encryption.master import MasterKeyError
+from service.core.redis import REDIS_ERRORS, Client, connect, why
+from service.core.storage import Storage
+from service.standalone.layout import AlreadyRunning, DataLayout
+from service.standalone.services import running_store
+from service.standalone.store import only_store
+
+_TIMEOUT_S = 10.0
+
+
+def opened_storage(data_dir: Path | None, *, patience_s: float = 0.0) -> Storage:
+    """Return the storage of a standalone folder or of the settings, with its master key.
+
+    Raises ValueError if the master key cannot be used.
+    """
+    settings = Settings()
+    try:
+        return Storage.from_url(
+            storage_url(data_dir),
+            patience_s=patience_s,
+            master_key=settings.master_key(),
+            only_encrypted=settings.encryption_required,
+        )
+    except MasterKeyError as e:
+        raise ValueError(str(e)) from e
+
+
+def storage_url(data_dir: Path | None) -> str:
+    """Return the URL of the storage of a standalone folder, or the one from the settings."""
+    return DataLayout(data_dir.resolve()).storage.as_uri() if data_dir else Settings().storage_url
+
+
+def redis_url(data_dir: Path | None) -> str:
+    """Return the URL of the Redis of a standalone folder, or the one from the settings."""
+    if data_dir is None:
+        return Settings().redis_url.get_secret_value()
+    store = running_store(data_dir)
+    if store is None:
+        raise ValueError(f"no 'finetuned-server up' has run on {data_dir}")
+    return store
+
+
+@asynccontextmanager
+async def opened_redis(data_dir: Path | None) -> AsyncIterator[Client]:
+    """Connect to the Redis of a standalone folder, or to that of the settings.
+
+    Raises ValueError if it cannot be reached.
+    """
+    redis = connect(redis_url(data_dir), retries=0)
+    try:
+        await schema.require(redis)
+        yield redis
+    except REDIS_ERRORS as e:
+        raise ValueError(
+            "Redis cannot be reached. Is the service running? Set FINETUNED_REDIS_URL, or pass "
+            "--data-dir of a running 'finetuned-server up'."
+        ) from e
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+@asynccontextmanager
+async def running_or_alone(data_dir: Path | None) -> AsyncIterator[Client]:
+    """Connect to Redis. In a standalone folder, it runs only for this unless `up` runs it."""
+    if data_dir is None:
+        async with connected(redis_url(None)) as redis:
+            await schema.require(redis)
+            yield redis
+        return
+    _require_installation(data_dir)
+    try:
+        async with alone(data_dir) as redis:
+            yield redis
+    except AlreadyRunning:
+        async with connected(redis_url(data_dir)) as redis:
+            yield redis
+
+
+@asynccontextmanager
+async def stopped(data_dir: Path | None) -> AsyncIterator[Client]:
+    """Connect to the Redis of an installation whose API and workers do not run.
+
+    Raises InUse or AlreadyRunning if they do.
+    """
+    if data_dir is not None:
+        _require_installation(data_dir)
+    async with alone(data_dir) as redis:
+        await schema.require(redis)
+        await require_alone(redis)
+        yield redis
+
+
+def _require_installation(data_dir: Path) -> None:
+    if not DataLayout(data_dir.resolve()).storage.is_dir():
+        raise ValueError(f"no 'finetuned-server up' has run on {data_dir}")
+
+
+@asynccontextmanager
+async def alone(data_dir: Path | None) -> AsyncIterator[Client]:
+    """Connect to Redis. In a standalone folder, it runs only for this."""
+    if data_dir is None:
+        async with connected(redis_url(None)) as redis:
+            yield redis
+    else:
+        async with only_store(data_dir) as url, connected(url) as redis:
+            yield redis
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Client]:
+    """Connect to a Redis. Raises BackupError if it fails."""
+    redis = connect(url, retries=2, timeout_s=_TIMEOUT_S)
+    try:
+        yield redis
+    except RedisError as e:
+        raise BackupError(f"Redis failed ({why(e)}): check FINETUNED_REDIS_URL") from e
+    finally:
+        await redis.aclose(close_connection_pool=True)

@@ -1,0 +1,66 @@
+"""What a `rebuild` says about the audit log: what is left of it, and what is not.
+
+The entry that it leaves in the log has the same figures, so that whoever reads the log later knows
+between which times entries may be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from service.audit.checkpoints import BadCheckpoint
+from service.audit.sealed import Survived, survived
+from service.backup.replay import Replayed
+from service.cli.common import time_text
+from service.cli.recorded import Chore, record
+from service.config import Settings
+from service.core.audit_events import AuditEvent
+from service.core.redis import Client
+from service.core.signing import InstallationKey
+from service.core.storage import Storage, StorageError
+
+
+class RebuiltLog:
+    """The audit log of an installation whose Redis was lost."""
+
+    def __init__(self, redis: Client, storage: Storage) -> None:
+        self._redis = redis
+        self._storage = storage
+        self.lines: list[str] = []
+        """For the operator."""
+
+    async def note(self, restored: Mapping[str, int], done: Replayed | None) -> None:
+        """Look at the log, and record the rebuild in it."""
+        counts = dict(restored) | ({"records": done.records} if done else {})
+        key = await InstallationKey(self._redis, Settings().signing_key_file).get()
+        try:
+            found = await survived(self._redis, self._storage, key.public)
+        except (BadCheckpoint, msgspec.DecodeError, StorageError) as e:
+            self.lines.append(f"the audit log in storage cannot be read ({e}): run 'audit verify'")
+        else:
+            whole_until = max(found.newest_at, done.taken_at if done else 0.0)
+            counts["audit_entries_sealed"] = found.sealed
+            counts["audit_entries_restored"] = found.unsealed
+            counts["audit_whole_until"] = int(whole_until)
+            self.lines += _lines(found, whole_until)
+        await record(self._redis, AuditEvent.INSTALLATION_REBUILT, Chore(counts=counts))
+
+
+def _lines(found: Survived, whole_until: float) -> list[str]:
+    lines = []
+    if found.sealed or found.unsealed:
+        lines.append(
+            f"the audit log continues: {found.sealed:,} entries are sealed in storage, and "
+            f"{found.unsealed:,} are from the journal. What was recorded after "
+            f"{time_text(whole_until)} is lost"
+        )
+    else:
+        lines.append("the audit log is empty: none of its entries were in storage")
+    if not found.is_signed_with:
+        lines.append(
+            "the key that signed the audit log was lost with Redis, and another one signs from now "
+            "on. 'audit verify' needs both: --key OLD.pem --key NEW.pem"
+        )
+    return lines

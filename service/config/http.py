@@ -1,0 +1,111 @@
+"""How the API listens, whom it trusts, and how large requests may be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from service.config.lists import CommaSeparated
+from service.config.units import GIB, MIB
+from service.core.networks import network
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+")
+
+Part = Literal["redis", "storage", "worker", "inference"]
+
+
+class HttpSettings(BaseModel):
+    """How the API listens, whom it trusts, and how large requests may be."""
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=0, le=65535)
+    api_tls_cert: Path | None = Field(
+        default=None,
+        description="File with the certificate of the API and those between it and its CA, in PEM "
+        "format. The API then speaks https only. Needs api_tls_key.",
+    )
+    api_tls_key: Path | None = Field(
+        default=None, description="File with the private key of this certificate, without password."
+    )
+    api_metrics_host: str = Field(
+        default="127.0.0.1",
+        description="Address of the metrics port. Keep it internal: metrics name projects and "
+        "need no key.",
+    )
+    api_metrics_port: int = Field(default=9101, ge=0, le=65535)
+
+    cors_origins: tuple[str, ...] = Field(
+        default=(),
+        description="Origins of web pages that may use the API from a browser. ['*'] allows all.",
+    )
+    trusted_proxies: CommaSeparated = Field(
+        default=(),
+        description="Addresses and ranges of reverse proxies, separated by commas, whose "
+        "X-Forwarded-For states the client's address.",
+    )
+    failed_authentications_per_minute: int = Field(
+        default=60,
+        ge=0,
+        description="Requests with a wrong key that each address may send to a process before "
+        "they are answered 429. 0: any number.",
+    )
+    max_connections_per_address: int = Field(
+        default=2000,
+        ge=0,
+        description="Connections that one address may hold to a process. Trusted proxies and the "
+        "machine itself may hold any number. 0: no limit.",
+    )
+
+    max_file_bytes: int = Field(default=512 * MIB, gt=0)
+    max_upload_bytes: int = Field(
+        default=8 * GIB, gt=0, description="Maximum size of a file uploaded in parts."
+    )
+    max_upload_part_bytes: int = Field(default=64 * MIB, gt=0)
+    max_uploads_at_once: int = Field(
+        default=64,
+        ge=1,
+        description="Maximum number of files and parts that an API process receives at once. "
+        "Further ones wait for up to 30 s and are then answered 429.",
+    )
+    max_json_body_bytes: int = Field(default=1 * MIB, gt=0)
+    max_inference_body_bytes: int = Field(default=8 * MIB, gt=0)
+    client_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Time for a client to send a request's head, and its body. An upload may take "
+        "longer while data keeps arriving. Also the time to read each part of an inference "
+        "response.",
+    )
+
+    # How long a process may cache a key or a model. A revoked key and a deleted model stop
+    # working in all processes after this time.
+    lookup_cache_s: float = Field(default=2.0, ge=0)
+
+    # What must respond before /readyz returns 200. An API replica that has only lost an engine
+    # still serves files and jobs, so a cluster requires only Redis and storage.
+    ready_parts: tuple[Part, ...] = ("redis", "storage")
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.api_tls_cert is None) != (self.api_tls_key is None):
+            raise ValueError("api_tls_cert and api_tls_key: set both, or neither")
+        return self
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            network(text)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _bare_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # A browser sends no path and no trailing slash, so such an origin would never match.
+        for origin in value:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"cors_origins: write '{origin}' as https://HOST[:PORT]")
+        return value

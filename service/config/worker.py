@@ -1,0 +1,94 @@
+"""Workers: their leases, and how much they do at once."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from pydantic import BaseModel, Field
+
+from service.config.units import GIB
+
+
+class WorkerSettings(BaseModel):
+    """Workers: their leases, and how much they do at once."""
+
+    worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
+    worker_port: int = Field(default=9100, ge=0, le=65535)
+    worker_host: str = "127.0.0.1"
+
+    lease_s: float = Field(
+        default=30.0, gt=0, description="Time after which a job without lease renewal is lost."
+    )
+    reconcile_every_s: float = Field(default=5.0, gt=0)
+    journal_every_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="How often a worker writes changes of Redis to the journal in storage, from "
+        "which 'rebuild' restores it. 0: never.",
+    )
+    metrics_kept_days: int = Field(
+        default=30,
+        ge=0,
+        description="How long the metrics of a job that has ended stay in its events. They are "
+        "then only in its result file.",
+    )
+    max_attempts_without_progress: int = Field(default=3, ge=1)
+    stop_grace_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Time for a trainer to save a checkpoint after it is asked to stop.",
+    )
+
+    cpu_tasks: int = Field(default=2, ge=1, description="Number of concurrent CPU-queue tasks.")
+    curation_timeout_s: float = Field(
+        default=3600.0,
+        gt=0,
+        description="Time limit of one check, report, cleaning or import of a file.",
+    )
+    curation_memory_bytes: int = Field(
+        default=8 * GIB, gt=0, description="Address space of a process that reads a user's file."
+    )
+    max_unpacked_bytes: int = Field(
+        default=16 * GIB,
+        gt=0,
+        description="Maximum size of a file after it is unpacked or converted to JSON Lines.",
+    )
+
+    eval_runs_at_once: int = Field(
+        default=4,
+        ge=1,
+        description="Number of runs and evaluations of jobs that a worker executes concurrently.",
+    )
+    eval_requests_at_once: int = Field(
+        default=64,
+        ge=1,
+        le=1024,
+        description="Number of concurrent requests of a run, or of the evaluation of a job.",
+    )
+    eval_engine_patience_s: float = Field(
+        default=3600.0,
+        ge=0,
+        description="How long a run, or the evaluation of a job, waits for an engine that is down.",
+    )
+    evaluation_rows: int = Field(
+        default=100,
+        ge=0,
+        le=1000,
+        description="Held-out rows on which a finished job is evaluated; 0 turns this off.",
+    )
+    evaluation_checkpoints: int = Field(
+        default=2,
+        ge=0,
+        le=10,
+        description="Checkpoints of a finished job that are evaluated besides its final model.",
+    )
+    batches_at_once: int = Field(
+        default=2, ge=1, description="Number of batches that a worker executes concurrently."
+    )
+    batch_requests_at_once: int = Field(
+        default=64, ge=1, le=1024, description="Number of concurrent requests of a batch."
+    )
+    generation_requests_at_once: int = Field(
+        default=16, ge=1, le=1024, description="Number of concurrent requests of a generation."
+    )
