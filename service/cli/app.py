@@ -24,6 +24,7 @@ from service.cli import (
     processes,
     upkeep,
 )
+from service.imports import collect_seldom
 
 app = typer.Typer(
     name="finetuned-server",
@@ -73,6 +74,7 @@ def main(argv: Any = None) -> NoReturn:
     meanwhile aborts the process, which happened after 3% of rebuilds on a busy machine.
     """
     offline.apply(os.environ)
+    collect_seldom()
     code: str | int | None = 0
     try:
         app(argv)

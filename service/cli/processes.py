@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from service.cli.common import fail
-from service.imports import quick_imports
+from service.imports import collect_as_usual, quick_imports
 
 
 def up(
@@ -26,6 +26,7 @@ def up(
     from service.standalone.layout import AlreadyRunning
     from service.standalone.supervisor import StartFailed
 
+    collect_as_usual()
     try:
         standalone.main(data_dir, host, port, demo_model=demo_model)
     except (AlreadyRunning, StartFailed, CatalogueError, ModelRefused) as e:
@@ -36,6 +37,7 @@ def api() -> None:
     """Run the HTTP API and inference gateway on this host."""
     with quick_imports():
         from service import server
+    collect_as_usual()
     server.main()
 
 
@@ -48,6 +50,7 @@ def worker(
     names = [name.strip() for name in queues.split(",")]
     if unknown := set(names) - {"cpu", "gpu"}:
         fail(f"no such queue: {', '.join(sorted(unknown))}; the queues are cpu and gpu")
+    collect_as_usual()
     worker_main.main(names)
 
 

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from service.imports import quick_imports
+from service.imports import collect_as_usual, collect_seldom, quick_imports
 
 
 def test_imports_read_the_metadata_once_and_collect_no_garbage(
@@ -24,3 +24,11 @@ def test_imports_read_the_metadata_once_and_collect_no_garbage(
         assert not gc.isenabled()
         assert metadata.packages_distributions() == metadata.packages_distributions()
     assert (len(reads), gc.isenabled()) == (1, True)
+
+
+def test_processes_that_stay_collect_as_often_as_before():
+    usual = gc.get_threshold()
+    collect_seldom()
+    assert gc.get_threshold()[0] > usual[0]
+    collect_as_usual()
+    assert gc.get_threshold() == usual
