@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.core.redis import Client
 from service.fleet.redis_metrics import observe_redis
+from service.web.side_port import serve
 
 log = logging.getLogger(__name__)
 
@@ -33,20 +34,14 @@ async def serve_metrics(redis: Client, host: str, port: int) -> AsyncIterator[st
         await observe_redis(redis)
         return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    app = web.Application()
-    app.router.add_get("/metrics", prometheus)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
+    async with AsyncExitStack() as stack:
         try:
-            await web.TCPSite(runner, host, port).start()
+            opened = await stack.enter_async_context(serve({"/metrics": prometheus}, host, port))
         except OSError as e:
             raise MetricsPortTaken(
                 f"Metrics cannot be served on {host}:{port} ({e.strerror}). Set "
                 "FINETUNED_API_METRICS_HOST and FINETUNED_API_METRICS_PORT to a free address."
             ) from e
-        url = f"http://{host}:{runner.addresses[0][1]}"
+        url = f"http://{host}:{opened}"
         log.info("metrics are on %s/metrics", url)
         yield url
-    finally:
-        await runner.cleanup()

@@ -14,6 +14,7 @@ from service.core.redis import Client
 from service.core.redis_check import is_complete
 from service.fleet.redis_metrics import observe_redis
 from service.web.probing import passes
+from service.web.side_port import serve
 from service.worker.gpu_metrics import GpuMetrics
 from service.worker.pulse import Pulse
 
@@ -48,14 +49,6 @@ async def serve_probes(redis: Client, settings: Settings, pulse: Pulse) -> Async
         await asyncio.gather(observe_redis(redis), gpus.observe())
         return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    app = web.Application()
-    app.router.add_get("/livez", livez)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", prometheus)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, settings.worker_host, settings.worker_port).start()
+    routes = {"/livez": livez, "/readyz": readyz, "/metrics": prometheus}
+    async with serve(routes, settings.worker_host, settings.worker_port):
         yield
-    finally:
-        await runner.cleanup()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import sys
@@ -15,6 +16,7 @@ from service.app import create_app
 from service.config import Settings
 from service.web.metrics_port import MetricsPortTaken, serve_metrics
 from tests.conftest import Api, running
+from tests.web.test_safe_headers import DEFAULTS, safe
 
 
 async def test_the_public_port_has_no_metrics_and_keeps_its_probes(api: Api):
@@ -33,6 +35,33 @@ async def test_their_own_port_has_them_and_nothing_else(api: Api):
         assert answer.headers["content-type"].startswith("text/plain")
         assert "finetuned_queue_depth" in answer.text
         assert (await client.get("/v1/models")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/metrics", 200),
+        ("HEAD", "/metrics", 405),
+        ("GET", "/v1/models", 404),
+        ("POST", "/metrics", 405),
+    ],
+)
+async def test_it_answers_as_the_public_port_does(api: Api, method, path, status):
+    async with (
+        serve_metrics(api.app.state.redis, "127.0.0.1", 0) as url,
+        httpx.AsyncClient() as client,
+    ):
+        answer = await client.request(method, f"{url}{path}")
+        assert answer.status_code == status
+        assert safe(answer.headers) == DEFAULTS
+        assert "server" not in answer.headers
+        if status >= 400:
+            # The public port has the same body for a path and a method that it does not know.
+            other = "/livez" if status == 405 else "/v1/nothing"
+            public = await client.request(method, f"{api.base_url}{other}")
+            assert answer.headers.get("allow") == public.headers.get("allow")
+            if method != "HEAD":
+                assert answer.json() == json.loads(public.text.replace(other, path))
 
 
 async def test_a_taken_port_is_named(api: Api):

@@ -11,6 +11,7 @@ from service.core.redis import connect
 from service.standalone.services import free_port
 from service.worker.probes import serve_probes
 from service.worker.pulse import Pulse
+from tests.web.test_safe_headers import DEFAULTS, safe
 
 LOOPS = {
     *("queue cpu", "queue evals", "queue batches", "queue gpu", "reconciler", "presence"),
@@ -51,6 +52,10 @@ async def test_livez_names_the_loops_that_stand_still(settings, away):
         assert stalled.json() == {"status": "stalled", "loops": ["reconciler"]}
         pulse.beat("reconciler")
         assert (await http.get("/livez")).status_code == 200
+        refused = await http.post("/livez")
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
+        for answer in (stalled, refused, await http.get("/metric")):
+            assert safe(answer.headers) == DEFAULTS
 
 
 async def test_every_loop_of_a_worker_beats(settings, work):
