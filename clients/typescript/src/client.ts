@@ -57,8 +57,9 @@ export class Finetuned {
   }
 
   /** Return options for OpenAI's SDK: `new OpenAI(client.openaiOptions())`. */
-  openaiOptions(): { baseURL: string; apiKey: string } {
-    return { baseURL: this.baseURL, apiKey: this.#apiKey };
+  openaiOptions(): { baseURL: string; apiKey: string; adminAPIKey: string } {
+    // Without adminAPIKey, the SDK would send OPENAI_ADMIN_KEY, which is another service's, here.
+    return { baseURL: this.baseURL, apiKey: this.#apiKey, adminAPIKey: this.#apiKey };
   }
 
   /**

@@ -251,10 +251,13 @@ async def test_openai_client_talks_to_the_same_server(client, sync_client, monke
     monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("OPENAI_ORG_ID", "org-private")
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-admin-other")
     assert [m.id async for m in client.openai.models.list()] == [BASE_MODEL]
     assert client.openai is client.openai
     headers = sync_client.openai.default_headers
     assert "org-private" not in str(headers)
+    for openai in (client.openai, sync_client.openai):
+        assert openai.admin_api_key == openai.api_key != "sk-admin-other"
     assert str(sync_client.openai.base_url).startswith(sync_client.base_url)
 
 

@@ -57,13 +57,24 @@ USED = (
     "jobs cancel {job}",
     "admin projects list",
     "admin projects create shop",
+    "admin projects show {project}",
     "admin projects limit {project} --requests-per-minute 9",
     "admin audit --event project.created",
     "admin keys create {project} --to api-key",
     "admin keys list {project}",
     "admin keys update {project} {key} --role inference --model tiny-base",
     "admin keys rotate {project} {key} --to new-key",
+    "admin keys show {project} {key}",
+    "admin keys limit {project} {key} --requests-per-minute 9",
     "admin keys revoke {project} {key} --yes",
+    "admin service-accounts create {project} nightly --to account-key",
+    "admin service-accounts list {project}",
+    "admin service-accounts update {project} {account} --role owner",
+    "admin service-accounts create-key {project} {account} --to other-key",
+    "admin service-accounts delete {project} {account} --yes",
+    "admin admin-keys create infrastructure --to admin-key",
+    "admin admin-keys list",
+    "admin admin-keys revoke {admin_key} --yes",
     "admin projects archive {project} --yes",
     "admin projects delete {project} --yes",
     "login",
@@ -89,6 +100,9 @@ OTHER = (
     "files merge {file} {file}",
     "jobs watch {job}",
     "models delete {model} --yes",
+    "models share {model} {project}",
+    "models shared-with {model}",
+    "models unshare {model} {project}",
 )
 # What they ask first is another server's, or no server.
 ELSEWHERE = {
@@ -158,6 +172,10 @@ async def test_with_json_stdout_is_json_and_stderr_is_empty(api: Api, cli, story
             names["project"] = made[0]["id"]
         elif line.startswith("admin keys create"):
             names["key"] = made[0]["id"]
+        elif line.startswith("admin service-accounts create "):
+            names["account"] = made[0]["id"]
+        elif line.startswith("admin admin-keys create"):
+            names["admin_key"] = made[0]["id"]
 
 
 async def test_without_json_stdout_has_only_what_was_asked_for(cli, story, folder):
@@ -187,6 +205,7 @@ async def test_failures_go_to_stderr_with_their_code(cli, folder):
     cli.env["FINETUNED_API_KEY"] = "sk-ft-unknown"
     names = {"model": "m", "job": "ftjob-x", "file": "file-x", "project": "proj_x", "key": "key_x"}
     names |= {"sweep": "ftsweep-x", "receipt": "erasure-x"}
+    names |= {"account": "svc_acct_x", "admin_key": "key_x"}
     for line in USED + OTHER:
         if name_of(line) in ("profiles", "import-config", "logout", "login"):
             continue

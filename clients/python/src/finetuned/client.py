@@ -69,7 +69,7 @@ class Client:
 
     @cached_property
     def openai(self) -> openai.OpenAI:
-        """OpenAI SDK client for this server: chat, completions, responses, embeddings, …"""
+        """OpenAI SDK client for this server: chat, responses, embeddings, the admin API, …"""
         import openai
 
         target = self._runner.target
@@ -77,7 +77,8 @@ class Client:
         return openai.OpenAI(
             base_url=target.base_url,
             api_key=target.api_key,
-            # Set explicitly so that OPENAI_ORG_ID and similar variables are not sent here.
+            # Set explicitly so that OPENAI_ADMIN_KEY and similar variables are not sent here.
+            admin_api_key=target.api_key,
             organization="",
             project="",
             max_retries=self._runner.max_retries,
@@ -147,7 +148,7 @@ class AsyncClient:
 
     @cached_property
     def openai(self) -> openai.AsyncOpenAI:
-        """OpenAI SDK client for this server: chat, completions, responses, embeddings, …"""
+        """OpenAI SDK client for this server: chat, responses, embeddings, the admin API, …"""
         import openai
 
         target = self._runner.target
@@ -155,6 +156,7 @@ class AsyncClient:
         return openai.AsyncOpenAI(
             base_url=target.base_url,
             api_key=target.api_key,
+            admin_api_key=target.api_key,
             organization="",
             project="",
             max_retries=self._runner.max_retries,

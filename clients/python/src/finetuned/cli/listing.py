@@ -19,6 +19,18 @@ class _Object(Protocol):
 
 
 T = TypeVar("T", bound=_Object)
+_PAGE = 100
+
+
+def all_pages(
+    list_of: Callable[..., Iterable[T]],
+    *ids: str,
+    limit: int | None = None,
+    after: str | None = None,
+) -> Iterable[T]:
+    """Return the objects of a list of OpenAI's SDK, whose `limit` is that of a page."""
+    options = {} if after is None else {"after": after}
+    return list_of(*ids, limit=min(limit or _PAGE, _PAGE), **options)
 
 
 def listed(

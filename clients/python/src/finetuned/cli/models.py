@@ -6,22 +6,20 @@ from typing import Annotated
 
 import typer
 
-from finetuned.cli import complete
+from finetuned.cli import complete, sharing
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.gates import parse_gate
 from finetuned.cli.listing import After, Limit, listed
 from finetuned.cli.options import App
 from finetuned.cli.output import Json, Out, Wide, when
 from finetuned.cli.session import client, confirm, pairs
+from finetuned.cli.sharing import Model
 from finetuned.cli.tables import Column
 from finetuned.types import AliasChange, AliasObject, ModelObject, ModelOrigin, TargetShare
 
 app = App(help="Base models, trained models and aliases.")
 alias = App(help="Custom names for models.", no_args_is_help=True)
 
-Model = Annotated[
-    str, typer.Argument(metavar="MODEL", autocompletion=complete.models, show_default=False)
-]
 Name = Annotated[
     str, typer.Argument(metavar="NAME", autocompletion=complete.aliases, show_default=False)
 ]
@@ -53,11 +51,12 @@ def list_models(
         *(Column("model"), Column("kind", 1)),
         *(Column("of", 2, cut="end"), Column("created", 3)),
     ]
-    more = [Column(name, 4) for name in ("context", "license", "job")] if wide else []
+    names = ("context", "license", "job", "owner")
+    more = [Column(name, 4) for name in names] if wide else []
     rows = [
         (
             *(m.id, _kind(m), m.base_model or _shares(m.alias_of), when(m.created or None)),
-            *((m.context_length, m.license, m.fine_tuning_job) if wide else ()),
+            *((m.context_length, m.license, m.fine_tuning_job, m.owned_by) if wide else ()),
         )
         for m in found
     ]
@@ -77,6 +76,7 @@ def show(model: Model, as_json: Json = False) -> None:
         [
             ("model", found.id),
             ("kind", _kind(found)),
+            ("owner", None if found.owned_by == "system" else found.owned_by),
             ("base model", found.base_model),
             ("alias of", _shares(found.alias_of)),
             ("job", found.fine_tuning_job),
@@ -104,6 +104,11 @@ def delete(
         out.value(gone)
     else:
         out.line(gone.id)
+
+
+app.command("share")(sharing.share)
+app.command("shared-with")(sharing.shared_with)
+app.command("unshare")(sharing.unshare)
 
 
 @alias.command("list")

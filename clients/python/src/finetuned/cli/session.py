@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 from finetuned import Client, config
 from finetuned.cli.failures import WrongUsage
+
+if TYPE_CHECKING:
+    from openai.resources.admin.organization import Organization
 
 _profile: ContextVar[str | None] = ContextVar("profile", default=None)
 
@@ -25,6 +29,20 @@ def profile() -> str:
 def client() -> Client:
     """Return a client for the server from the environment or `finetuned login`."""
     return Client(profile=_profile.get())
+
+
+def organization(server: Client, retries: int | None = None) -> Organization:
+    """Return OpenAI's admin API of the server.
+
+    Without `retries`, a request is repeated as usual: pass 0 for what must not be created twice.
+    """
+    sdk = server.openai if retries is None else server.openai.with_options(max_retries=retries)
+    return sdk.admin.organization
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def confirm(question: str, *, yes: bool) -> None:

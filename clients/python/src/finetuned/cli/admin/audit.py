@@ -1,0 +1,85 @@
+"""The `finetuned admin audit` command."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from finetuned.cli.listing import After, Limit, listed
+from finetuned.cli.output import Json, Out, Wide, when
+from finetuned.cli.session import client
+from finetuned.cli.tables import Column
+from finetuned.cli.usage import start_of
+from finetuned.types import AuditLogObject
+
+
+def list_audit_logs(
+    since: Annotated[str, typer.Option(help="Start of the period: 90m, 12h or 7d ago.")] = "7d",
+    event: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this type of event, such as file.deleted; repeatable."),
+    ] = None,
+    project: Annotated[
+        list[str] | None, typer.Option(help="Only this project; repeatable.", metavar="PROJECT_ID")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="Only what this key did; repeatable.", metavar="KEY_ID")
+    ] = None,
+    resource: Annotated[
+        list[str] | None,
+        typer.Option("--object", help="Only what concerns this object; repeatable.", metavar="ID"),
+    ] = None,
+    limit: Limit = 100,
+    after: After = None,
+    wide: Wide = False,
+    as_json: Json = False,
+) -> None:
+    """Show who did what, newest first. Admins and auditors see all projects.
+
+    On the server, `finetuned-server audit verify` shows whether an entry was changed or removed.
+    """
+    out = Out(as_json)
+    with client() as server:
+        logs = partial(
+            server.admin.audit_logs.list,
+            since=start_of(since),
+            event_types=event or (),
+            project_ids=project or (),
+            actor_ids=key or (),
+            resource_ids=resource or (),
+        )
+        found = listed(logs, out, limit=limit, after=after)
+    if out.json:
+        out.value(found)
+        return
+    out.table(
+        [
+            Column("time", 1),
+            "event",
+            Column("by", 2),
+            Column("from", 3),
+            Column("object", 2, cut="end"),
+            "result",
+        ],
+        [
+            (
+                when(entry.effective_at),
+                entry.type,
+                _actor(entry),
+                entry.request.ip_address or "",
+                ", ".join(entry.objects[:1]),
+                str(entry.result.status or entry.result.outcome),
+            )
+            for entry in found
+        ],
+        wide=wide,
+    )
+
+
+def _actor(entry: AuditLogObject) -> str:
+    if entry.actor.api_key is not None:
+        return entry.actor.api_key.id
+    session = entry.actor.session
+    return (session and session.user.id) or "unknown"

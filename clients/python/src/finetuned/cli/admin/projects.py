@@ -1,0 +1,144 @@
+"""The `finetuned admin projects` commands."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from finetuned.cli.admin.arguments import ProjectId, Yes
+from finetuned.cli.admin.limits import Amount, amounts, in_words, storage_in_words
+from finetuned.cli.listing import After, Limit, listed
+from finetuned.cli.options import App
+from finetuned.cli.output import Json, Out, Wide, when
+from finetuned.cli.session import client, confirm
+from finetuned.cli.tables import Column
+from finetuned.types import ProjectObject
+
+app = App(help="Projects of this installation.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_projects(
+    archived: Annotated[
+        bool, typer.Option("--archived", help="Also list archived projects.")
+    ] = False,
+    limit: Limit = None,
+    after: After = None,
+    wide: Wide = False,
+    as_json: Json = False,
+) -> None:
+    """List all projects with their use of storage, newest first."""
+    out = Out(as_json)
+    with client() as server:
+        projects = partial(server.admin.projects.list, include_archived=archived)
+        found = listed(projects, out, limit=limit, after=after)
+    if out.json:
+        out.value(found)
+        return
+    out.table(
+        [
+            *("id", "name", Column("limits", 5, cut="end"), Column("created", 4)),
+            *(Column("storage", 2), Column("status", 3)),
+        ],
+        [
+            (
+                *(p.id, p.name, in_words(p.limits), when(p.created_at)),
+                *(_storage(p), p.status),
+            )
+            for p in found
+        ],
+        wide=wide,
+    )
+
+
+@app.command("show")
+def show_project(project_id: ProjectId, as_json: Json = False) -> None:
+    """Show a project: its limits, and how much of its storage quota it uses."""
+    out = Out(as_json)
+    with client() as server:
+        project = server.admin.projects.retrieve(project_id)
+    if out.json:
+        out.value(project)
+        return
+    out.facts(
+        [
+            ("project", f"{project.name} ({project.id})"),
+            ("status", project.status),
+            ("storage", _storage(project)),
+            ("limits", in_words(project.limits) or "the installation's"),
+            ("created", when(project.created_at)),
+            ("archived", when(project.archived_at)),
+            ("objects left", project.objects_left),
+        ]
+    )
+
+
+@app.command("create")
+def create_project(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Create a project. Project names are never reused."""
+    out = Out(as_json)
+    with client() as server:
+        project = server.admin.projects.create(name)
+    if out.json:
+        out.value(project)
+    else:
+        out.line(project.id)
+
+
+@app.command("limit")
+def limit_project(
+    project_id: ProjectId,
+    requests_per_minute: Amount = None,
+    tokens_per_minute: Amount = None,
+    concurrent_requests: Amount = None,
+    concurrent_streams: Amount = None,
+    storage_bytes: Amount = None,
+    as_json: Json = False,
+) -> None:
+    """Set limits and the storage quota. Omitted limits are unchanged."""
+    out = Out(as_json)
+    limits = amounts(
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        concurrent_requests=concurrent_requests,
+        concurrent_streams=concurrent_streams,
+        storage_bytes=storage_bytes,
+    )
+    with client() as server:
+        project = server.admin.projects.limit(project_id, limits)
+    if out.json:
+        out.value(project)
+    else:
+        out.line(f"{project.id}  {in_words(project.limits)}")
+
+
+@app.command("archive")
+def archive_project(project_id: ProjectId, yes: Yes = False, as_json: Json = False) -> None:
+    """Archive a project for good: its keys are refused. Its data is kept."""
+    confirm(f"Archive the project {project_id}? Its keys are refused for good.", yes=yes)
+    with client() as server:
+        _show_status(server.admin.projects.archive(project_id), Out(as_json))
+
+
+@app.command("delete")
+def delete_project(project_id: ProjectId, yes: Yes = False, as_json: Json = False) -> None:
+    """Delete a project with all that it has. This cannot be undone."""
+    confirm(f"Delete the project {project_id} with all that it has?", yes=yes)
+    with client() as server:
+        _show_status(server.admin.projects.delete(project_id), Out(as_json))
+
+
+def _storage(project: ProjectObject) -> str:
+    return storage_in_words(project.storage_bytes_used, project.limits.storage_bytes)
+
+
+def _show_status(project: ProjectObject, out: Out) -> None:
+    if out.json:
+        out.value(project)
+    else:
+        out.line(f"{project.id}  {project.status}")
