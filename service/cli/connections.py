@@ -9,7 +9,6 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from service.backup.errors import BackupError
-from service.backup.restore import require_alone
 from service.config import Settings
 from service.core import schema
 from service.core.encryption.master import MasterKeyError
@@ -96,6 +95,8 @@ async def stopped(data_dir: Path | None) -> AsyncIterator[Client]:
 
     Raises InUse or AlreadyRunning if they do.
     """
+    from service.backup.restore import require_alone  # imports all records
+
     if data_dir is not None:
         _require_installation(data_dir)
     async with alone(data_dir) as redis:

@@ -37,7 +37,7 @@ def create(
     data_dir: DataDir = None,
 ) -> None:
     """Create an API key and print it. It cannot be shown again."""
-    from service.cli.operator import create_key
+    from service.cli.key_tasks import create_key
 
     try:
         typer.echo(asyncio.run(create_key(data_dir, project, name, role, model, expires_in_days)))
@@ -54,7 +54,7 @@ def ensure(
     role: Annotated[str, typer.Option(help=_ROLES)] = "member",
 ) -> None:
     """Register the key in $FINETUNED_NEW_KEY, unless it exists or was revoked. For installers."""
-    from service.cli.operator import ensure_key
+    from service.cli.key_tasks import ensure_key
 
     secret = os.environ.get("FINETUNED_NEW_KEY", "")
     try:

@@ -1,19 +1,16 @@
-"""Operator tasks other than running processes: keys, models, lost records."""
+"""Operator tasks other than running processes: models and garbage."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from service.cli.connections import opened_redis, redis_url, storage_url
 from service.cli.gc import Collector, Garbage
-from service.cli.recorded import changes_recorded, recorded
+from service.cli.recorded import recorded
 from service.config import Settings
-from service.core import ids
 from service.core.audit_events import AuditEvent
 from service.core.storage import Storage
 from service.inference.engine.launch import EngineConfigError, claim_cache
@@ -31,12 +28,9 @@ from service.models.registry import ModelRegistry
 from service.models.signatures import signer
 from service.models.sources.found import Report
 from service.models.tools import ToolCallParsers
-from service.projects.records import KeyRevoked, NameTaken, Project, Projects, Role, digest_of
 from service.standalone.layout import DataLayout
 from service.training.model.stored_weights import read_config, unquantizable, untrainable
 
-# Format of an operator-supplied secret: long enough that its plain digest cannot be brute-forced.
-_OWN_SECRET = re.compile(r"[!-~]{32,512}")
 CHORE_ERRORS = (
     CatalogueError,
     EngineConfigError,
@@ -143,66 +137,6 @@ def unmerge_model(data_dir: Path | None, name: str) -> str:
     )
 
 
-async def create_key(
-    data_dir: Path | None,
-    project_name: str,
-    key_name: str,
-    role: str,
-    models: Sequence[str] | None = None,
-    expires_in_days: int | None = None,
-) -> str:
-    """Create a key, and its project if it does not exist. Returns the secret.
-
-    Raises ValueError for an unknown role, and for `models` with a role other than inference.
-    """
-    if models and role != Role.INFERENCE:
-        raise ValueError("only keys with the role inference can be limited to models")
-    async with _projects(data_dir) as projects:
-        project = await _project(projects, project_name, role)
-        with changes_recorded(AuditEvent.API_KEY_CREATED, project.id):
-            _, secret = await projects.create_key(
-                project,
-                key_name,
-                Role(role),
-                models=tuple(models) if models else None,
-                expires_at=expires_in_days and ids.now_s() + expires_in_days * 24 * 3600,
-            )
-        return secret
-
-
-async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -> str:
-    """Create a key with a secret chosen by the operator, and return a message for the operator.
-
-    An existing key is left unchanged, and a revoked key stays revoked. Raises ValueError if the
-    secret does not have 32 to 512 visible ASCII characters.
-    """
-    if not _OWN_SECRET.fullmatch(secret):
-        raise ValueError("the key must have 32 to 512 visible ASCII characters")
-    async with _projects(None) as projects:
-        if await projects.find_key(digest_of(secret)) is not None:
-            return "the key already exists"
-        project = await _project(projects, project_name, role)
-        try:
-            with changes_recorded(AuditEvent.API_KEY_CREATED, project.id):
-                await projects.create_key(project, key_name, Role(role), secret=secret)
-        except KeyRevoked:
-            return (
-                "the key was revoked and stays revoked: set another one in FINETUNED_NEW_KEY, or "
-                "create one with 'finetuned-server keys create'"
-            )
-        return "the key was created"
-
-
-async def _project(projects: Projects, name: str, role: str) -> Project:
-    if role not in set(Role):
-        raise ValueError(f"no such role: {role}; the roles are {', '.join(Role)}")
-    try:
-        with changes_recorded(AuditEvent.PROJECT_CREATED, ""):
-            return await projects.by_name(name) or await projects.create(name)
-    except NameTaken as e:
-        raise ValueError(f"the project {name} was deleted, and names are never used again") from e
-
-
 async def gc(data_dir: Path | None, *, dry_run: bool, older_than_s: int) -> Iterator[str]:
     """Remove what no record refers to from storage, and return lines for the operator."""
     async with opened_redis(data_dir) as redis:
@@ -238,12 +172,6 @@ def _settings(data_dir: Path | None) -> Settings:
         storage_url=layout.storage.as_uri(),
         redis_url=SecretStr(redis_url(data_dir)),
     )
-
-
-@asynccontextmanager
-async def _projects(data_dir: Path | None) -> AsyncIterator[Projects]:
-    async with opened_redis(data_dir) as redis:
-        yield Projects(redis)
 
 
 async def sign_models(data_dir: Path | None) -> str:

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 from redis.exceptions import RedisError
 
 from service.core.redis import connect
@@ -192,6 +191,7 @@ def engine_name(model: str) -> str:
 
 def http_ok(url: str) -> Probe:
     """Create a probe that checks whether `url` responds with 200."""
+    import aiohttp  # commands import this module too
 
     async def ready() -> bool:
         timeout = aiohttp.ClientTimeout(total=_PROBE_TIMEOUT_S)

@@ -23,7 +23,7 @@ from service.audit.query import Filters
 from service.audit.sealing import HEAD, Overtaken, Sealer
 from service.audit.verify import Findings, verify
 from service.audit.witness import Witness
-from service.cli import operator
+from service.cli import key_tasks
 from service.cli.app import app as cli
 from service.config import Settings
 from service.core import clock, tasks, trail
@@ -402,7 +402,7 @@ async def test_the_worker_seals_and_keys_made_on_the_server_are_recorded(
     redis: Client, storage: Storage, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("FINETUNED_REDIS_URL", settings.redis_url.get_secret_value())
-    await operator.create_key(None, "clinic", "pipeline", "trainer")
+    await key_tasks.create_key(None, "clinic", "pipeline", "trainer")
     soon = settings.model_copy(update={"audit_seal_every_s": 0.001})
     keeping = asyncio.create_task(Keeper(redis, storage, soon).run())
     async with asyncio.timeout(60):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.cli.operator import create_key
+from service.cli.key_tasks import create_key
 from service.core.redis import connect
 from service.projects.records import KeyRevoked, Projects, Role, digest_of
 from tests.cli.test_cli import run

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-import aiohttp
-
 from service.core.encryption.sealed import KEY_BYTES
 
 _NONCE_BYTES: Final = 12
@@ -138,6 +136,8 @@ class VaultMasterKey:
         return base64.b64decode(await self._ask("decrypt", body, "plaintext"))
 
     async def _ask(self, action: str, body: dict[str, str], answer: str) -> str:
+        import aiohttp  # in every process with a storage, of which few use Vault
+
         try:
             token = self._token_file.read_text("utf-8").strip()
         except OSError as e:
