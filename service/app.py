@@ -50,6 +50,7 @@ from service.files.upload import upload_slots
 from service.fleet import workers
 from service.generation import routes as generation_routes
 from service.generation.records import Generations
+from service.inference import api_processes
 from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.chat_reports import ChatReports
 from service.inference.gateway.checks import RequestRules
@@ -252,6 +253,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             key_uses.writing(),
             refusals.writing(),
             clock_sync.following(redis),
+            api_processes.counted(redis),
             AsyncExitStack() as stack,
         ):
             if reports:

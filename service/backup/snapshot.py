@@ -30,6 +30,7 @@ from service.core.redis import Client, batched, connect, reply
 EPHEMERAL: Final = tuple(
     f"{PREFIX}:{name}".encode()
     for name in (
+        "api-processes",
         "dispatch-wanted",
         "gauges",
         "in-flight",

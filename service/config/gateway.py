@@ -63,8 +63,8 @@ class GatewaySettings(BaseModel):
     engine_requests_at_once: int = Field(
         default=256,
         ge=1,
-        description="Number of answers that an API process lets an engine work on at once. Further "
-        "requests wait in the API, and projects take turns.",
+        description="Number of answers that the API processes together let an engine work on at "
+        "once. Further requests wait in the API, and projects take turns.",
     )
 
     max_answers_per_request: int = Field(

@@ -28,6 +28,7 @@ GPU_SHARING = "share"
 # Linux hands out ports from 32768, macOS from 49152.
 _PORTS, _MOST_TRIES = range(20_000, 32_768), 100
 _LEAST_STORE_BYTES = 2**30
+_FEWEST_AT_ONCE, _MOST_AT_ONCE = 8, 16
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
@@ -78,6 +79,14 @@ def environment(
     given.setdefault("FINETUNED_GPU_SHARING", GPU_SHARING)
     given.setdefault("FINETUNED_API_METRICS_PORT", str(free_port()))
     return given | {f"FINETUNED_{name}": value for name, value in ours.items()}
+
+
+def places_on_cpus() -> int:
+    """Return how many answers an engine without a GPU should work on at once.
+
+    Each makes all others slower: beyond 16, those that wait would be faster in turns.
+    """
+    return min(max(os.cpu_count() or 1, _FEWEST_AT_ONCE), _MOST_AT_ONCE)
 
 
 def running_store(data_dir: Path) -> str | None:

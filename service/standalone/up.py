@@ -83,6 +83,8 @@ async def _start(
     merged = catalogue.merged()
     upstreams = {model: f"http://127.0.0.1:{free_port()}" for model in [*bases, *merged]}
     env = services.environment(layout, ports, host, upstreams)
+    if not own_gpus():
+        env.setdefault("FINETUNED_ENGINE_REQUESTS_AT_ONCE", str(services.places_on_cpus()))
     await _first_key(layout, env["FINETUNED_REDIS_URL"])
 
     # The engines take the longest to load, so they start first and the others start in parallel.

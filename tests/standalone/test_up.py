@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
+from service.fleet.capacity import own_gpus
 from service.standalone.services import free_port
 
 PATIENCE_S = 240.0
@@ -57,6 +59,13 @@ def wait(for_it: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
 def test_the_service_runs_and_shows_the_model_as_unavailable(up, tmp_path: Path, port: int):
     log = tmp_path / "up.log"
     wait(lambda: "ready after" in log.read_text(), up, log)
+    if not own_gpus():
+        at_once = {
+            child.environ()["FINETUNED_ENGINE_REQUESTS_AT_ONCE"]
+            for child in psutil.Process(up.pid).children()
+            if child.cmdline()[-1:] == ["api"]
+        }
+        assert at_once in [{str(n)} for n in range(8, 17)]
     fault = f"the base model 'gone' cannot be loaded: there is no folder {tmp_path}/gone"
     told = log.read_text()
     assert f"gone is unavailable: vllm-gone keeps dying: {fault}; see {tmp_path}/logs" in told

@@ -52,6 +52,7 @@ RUN = {
 }
 _ID = re.compile(r"(_|-|:)[0-9a-z]{24,}")
 _OF_NO_INTEREST = (
+    "finetuned:api-processes",
     "finetuned:written:",
     "usage",
     "finetuned:workers",

@@ -28,7 +28,7 @@ class Policy:
     """Requests in flight that a replica can always have, regardless of the others' load."""
     dns_every_s: float = 5.0
     requests_at_once: int = 256
-    """Answers that this process lets an engine work on at once. Further requests wait."""
+    """Answers that all API processes let an engine work on at once. Further requests wait."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Policy:

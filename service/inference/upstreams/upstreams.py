@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 from service.config import Settings
 from service.core.errors import ApiError, Unavailable
+from service.inference.api_processes import share
 from service.inference.headers import ADAPTER
 from service.inference.upstreams.answers import Answer, fault_of
 from service.inference.upstreams.client import EngineClient, NotSent, Timeouts
@@ -240,7 +241,7 @@ class _Served:
         resolve: Resolve,
     ) -> None:
         self.replicas = replicas
-        self.turns = Turns(model, lambda: max(1, replicas.usable) * policy.requests_at_once)
+        self.turns = Turns(model, lambda: share(max(1, replicas.usable) * policy.requests_at_once))
         self._probes = Probes(
             self.replicas,
             functools.partial(client.is_healthy, timeout_s=policy.probe_timeout_s),

@@ -9,6 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
+from service.core import clock
+from service.core.redis import Client as RedisClient
+from service.core.redis import connect
+from service.inference import api_processes
 from service.inference.upstreams import turns
 from service.inference.upstreams.policy import Policy
 from tests.inference.conftest import OTHER_KEY, Client
@@ -19,6 +23,14 @@ ONE_AT_ONCE = Policy(requests_at_once=1)
 
 def chat(user: str) -> dict[str, object]:
     return {"model": BASE, "messages": [{"role": "user", "content": "hi"}], "user": user}
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
+    connected = connect(redis_url)
+    await connected.delete(api_processes.KEY)
+    yield connected
+    await connected.aclose(close_connection_pool=True)
 
 
 @pytest.fixture
@@ -69,6 +81,50 @@ async def test_a_project_with_many_requests_does_not_delay_another(gateway, engi
         gate.release()
     assert set(await asyncio.gather(*tasks)) == {b'{"ok": true}'}
     await waiting(client, 0)
+
+
+async def test_processes_share_the_places(gateway, engine, gate, redis):
+    client = await gateway(policy=Policy(requests_at_once=4))
+    async with api_processes.counted(redis, every_s=0.02):
+        await known(api_processes.KEY, redis, 1)
+        await redis.zadd(api_processes.KEY, {"another": clock.now(), "dead": clock.now() - 60})
+        async with asyncio.timeout(60):
+            while api_processes.share(4) != 2:
+                await asyncio.sleep(0.01)
+        await known(api_processes.KEY, redis, 2)
+        assert [api_processes.share(places) for places in (1, 3, 256)] == [1, 1, 128]
+        tasks = [asyncio.create_task(client.ask(json=chat(str(n)))) for n in range(5)]
+        await waiting(client, 3)
+        await reached(engine, 2)
+        # When the other one has left, its places go to this one's requests at the next chance.
+        await redis.zrem(api_processes.KEY, "another")
+        async with asyncio.timeout(60):
+            while api_processes.share(4) != 4:
+                await asyncio.sleep(0.01)
+        gate.release()
+        await waiting(client, 0)
+        for _ in range(4):
+            gate.release()
+        assert set(await asyncio.gather(*tasks)) == {b'{"ok": true}'}
+    await known(api_processes.KEY, redis, 0)
+    assert api_processes.share(4) == 4
+
+
+async def known(key: str, redis: RedisClient, processes: int) -> None:
+    """Wait until Redis knows this many processes."""
+    async with asyncio.timeout(60):
+        while await redis.zcard(key) != processes:
+            await asyncio.sleep(0.01)
+
+
+async def test_without_redis_the_last_number_of_processes_stays(closed_port, caplog):
+    caplog.set_level("DEBUG", logger="service.inference.api_processes")
+    redis = connect(f"redis://127.0.0.1:{closed_port}", retries=0)
+    async with api_processes.counted(redis, every_s=0.02), asyncio.timeout(60):
+        while caplog.text.count("cannot be counted") < 2:
+            await asyncio.sleep(0.01)
+        assert api_processes.share(4) == 4
+    await redis.aclose(close_connection_pool=True)
 
 
 async def test_a_client_that_leaves_while_it_waits_frees_its_place(gateway, engine, gate):
