@@ -12,6 +12,7 @@ import pytest
 
 from service import __version__
 from service.config import Settings
+from service.projects.records import Role
 from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
 from tests.adapters import adapter, base_folder
@@ -127,7 +128,8 @@ def test_version_is_the_services():
 
 async def test_client_against_the_api(client: Path, api: Api, work, tmp_path: Path):
     key = await known(api)
-    facts = {**key, **await exported(api), **importable(tmp_path / "voice")}
+    admin = {"FINETUNED_TEST_ADMIN_KEY": await api.key("root", Role.ADMIN)}
+    facts = {**key, **admin, **await exported(api), **importable(tmp_path / "voice")}
     async with work("cpu"):
         print(await npm("test", **facts))
 

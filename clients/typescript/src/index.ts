@@ -1,5 +1,17 @@
 /** finetuned's additions to the OpenAI API. Use OpenAI's own SDK for the standard parts. */
 
+export {
+  type AdminOptions,
+  createKey,
+  createProject,
+  deleteProject,
+  getProject,
+  limitProject,
+  type RotateOptions,
+  rotateKey,
+  updateKey,
+  whoami,
+} from "./admin.js";
 export { type AdviseOptions, advise, deleteAdvice, getAdvice } from "./advice.js";
 export {
   type AliasOptions,
@@ -24,6 +36,15 @@ export {
   rows,
   type WaitOptions,
 } from "./datasets.js";
+export {
+  createErasure,
+  type ErasureOptions,
+  getErasure,
+  getErasureReceipt,
+  type ListReceiptsOptions,
+  listErasureReceipts,
+  waitForErasure,
+} from "./erasures.js";
 export * from "./errors.js";
 export {
   type EvaluationOptions,

@@ -35,6 +35,17 @@ export type CreateGeneration = Schemas["CreateGeneration"];
 export type DatasetGeneration = Schemas["DatasetGeneration"];
 export type CreateModelImport = Schemas["CreateModelImport"];
 export type ModelImport = Schemas["ModelImport"];
+export type CallerObject = Schemas["CallerObject"];
+export type CreateKey = Schemas["CreateKey"];
+export type UpdateKey = Schemas["UpdateKey"];
+export type KeyObject = Schemas["KeyObject"];
+export type NewKeyObject = Schemas["NewKeyObject"];
+export type CreateProject = Schemas["CreateProject"];
+export type ProjectLimits = Schemas["ProjectLimits"];
+export type ProjectObject = Schemas["ProjectObject"];
+export type CreateErasure = Schemas["CreateErasure"];
+export type ErasureObject = Schemas["ErasureObject"];
+export type ErasureReceiptObject = Schemas["ErasureReceiptObject"];
 
 /** Options of a report request. */
 export type ReportQuery = Pick<
