@@ -23,7 +23,6 @@ from service.core.metric_types import Process
 from service.core.networks import network
 from service.core.redis import Confirmation, connect
 from service.core.redis_check import is_complete
-from service.core.signing import InstallationKey
 from service.core.storage import Storage
 from service.core.storage_use import StorageUse
 from service.curation import routes as curation_routes
@@ -34,8 +33,7 @@ from service.curation.records import Tasks
 from service.curation.schemas import task_schemas
 from service.curation.versions import routes as version_routes
 from service.erasure import routes as erasure_routes
-from service.erasure.completion import Completion
-from service.erasure.eraser import Eraser
+from service.erasure.erasing import Erasing
 from service.erasure.records import Erasures
 from service.erasure.search import routes as search_routes
 from service.erasure.search.records import Searches
@@ -306,11 +304,12 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
 
 def _add_erasure(app: FastAPI, settings: Settings) -> None:
     state = app.state
-    key = InstallationKey(state.redis, settings.signing_key_file)
     state.erasures, state.erasure_searches = Erasures(state.redis), Searches(state.redis)
-    completion = Completion(state.erasures, state.storage, key)
-    eraser = Eraser(state.files, state.jobs, state.registry, completion)
-    state.erase_file, state.erase_model = eraser.erase_file, eraser.erase_model
+    erasing = Erasing(state.files, state.jobs, state.registry, settings.signing_key_file)
+    state.erase_file, state.erase_model = erasing.eraser.erase_file, erasing.eraser.erase_model
+    state.erase_export = erasing.results.erase_export
+    state.erase_eval, state.erase_run = erasing.results.erase_eval, erasing.results.erase_run
+    state.erasing = erasing
 
 
 def _needing(

@@ -35,10 +35,12 @@ from service.config import Settings
 from service.core.leases import Leases
 from service.core.redis import Client, connect
 from service.core.storage import Storage
+from service.erasure.erasing import Erasing
 from service.files.records import Files
 from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
+from service.models.registry import ModelRegistry
 from service.projects.records import Projects, Role
 from service.worker.reconciler import Reconciler
 
@@ -140,7 +142,9 @@ class Site:
         jobs, files = Jobs(self.redis), Files(self.redis, self.storage)
         leases = Leases(self.redis, "bench", lease_s=self.settings.lease_s)
         dispatcher = Dispatcher(jobs, self.redis, self.settings)
-        return Reconciler(self.redis, jobs, files, leases, self.settings, dispatcher)
+        registry = ModelRegistry(self.redis, Catalogue(self.settings.models_file), cache_s=0)
+        erasing = Erasing(files, jobs, registry, None)
+        return Reconciler(self.redis, jobs, files, leases, self.settings, dispatcher, erasing)
 
 
 async def unfinished(site: Site, fill: Fill, count: int) -> None:

@@ -1,7 +1,4 @@
-"""Deletions on behalf of a user, with everything that was made of the deleted object.
-
-An expired object is deleted without a receipt, because nobody asked for it.
-"""
+"""Deletions of files and models, with everything that was made of the deleted object."""
 
 from __future__ import annotations
 
@@ -14,12 +11,11 @@ from service.core import ids
 from service.core.errors import Conflict
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS, reply, text
-from service.core.signing import SigningKeyError
 from service.core.storage import StorageError
 from service.erasure import inventory
-from service.erasure.completion import Completion
+from service.erasure.deletions import Deletions
 from service.erasure.lineage import Descendants, descendants
-from service.erasure.records import ErasureRecord, Erasures, Subject
+from service.erasure.records import ErasureRecord, Subject
 from service.exports.records import ExportRecord, Exports
 from service.files.records import FileRecord, Files
 from service.files.schemas import FileDeleted
@@ -36,7 +32,7 @@ class Eraser:
     """Deletes files and models with all their bytes, and leaves receipts."""
 
     def __init__(
-        self, files: Files, jobs: Jobs, registry: ModelRegistry, completion: Completion
+        self, files: Files, jobs: Jobs, registry: ModelRegistry, deletions: Deletions
     ) -> None:
         self._files = files
         self._storage = files.storage
@@ -44,8 +40,7 @@ class Eraser:
         self._registry = registry
         self._exports = Exports(files.redis)
         self._evaluations = Evaluations(files.redis)
-        self._erasures = Erasures(files.redis)
-        self._completion = completion
+        self._deletions = deletions
 
     async def erase_file(self, record: FileRecord, key_id: str, *, cascade: bool) -> FileDeleted:
         """Delete a file. With `cascade`, also the models, exports and evaluations of all jobs that
@@ -95,7 +90,7 @@ class Eraser:
         if record is None:
             return None
         exports = await self._exports_of(project_id, name)
-        erasure = await self._planned(
+        erasure = await self._deletions.planned(
             project_id,
             Subject.MODEL,
             name,
@@ -107,13 +102,13 @@ class Eraser:
                 **{e.key: e.sha256 for e in exports if e.key and e.sha256},
             },
         )
-        added = partial(self._erasures.add, record=erasure)
+        added = partial(self._deletions.add, record=erasure)
         if await self._registry.delete(project_id, name, also=added) is None:
             return None
         for export in exports:
             await self._exports.delete(export)
         await self._remove_adapter(record)
-        await self._try_to_complete(erasure)
+        await self._deletions.try_to_complete(erasure)
         return erasure.id
 
     async def _erase_file(
@@ -125,7 +120,7 @@ class Eraser:
         evaluations = await self._evaluations.records.get_many(
             record.project_id, [job.id for job in jobs]
         )
-        erasure = await self._planned(
+        erasure = await self._deletions.planned(
             record.project_id,
             Subject.FILE,
             record.id,
@@ -140,35 +135,9 @@ class Eraser:
         )
         for evaluation in evaluations:
             await self._evaluations.delete(evaluation)
-        await self._files.delete(record, also=partial(self._erasures.add, record=erasure))
-        await self._try_to_complete(erasure)
+        await self._files.delete(record, also=partial(self._deletions.add, record=erasure))
+        await self._deletions.try_to_complete(erasure)
         return erasure
-
-    async def _planned(
-        self,
-        project_id: str,
-        subject: Subject,
-        subject_id: str,
-        key_id: str,
-        *,
-        folders: tuple[str, ...],
-        leases: tuple[str, ...],
-        known: dict[str, str],
-    ) -> ErasureRecord:
-        """Return the erasure of what is in these folders now."""
-        found = await inventory.take(self._storage, folders, known)
-        return ErasureRecord(
-            id=ids.new(ids.ERASURE),
-            project_id=project_id,
-            created_at=ids.now_s(),
-            subject=subject,
-            subject_id=subject_id,
-            key_id=key_id,
-            folders=folders,
-            leases=leases,
-            objects=found.objects,
-            is_inventory_complete=found.is_complete,
-        )
 
     async def _remove_adapter(self, record: ModelRecord) -> None:
         try:
@@ -177,13 +146,6 @@ class Eraser:
         except (*REDIS_ERRORS, StorageError) as e:
             # The model is already gone for all callers; only its files remain, and they are swept.
             log.warning("files of a deleted model are left in storage for now: %s", e)
-
-    async def _try_to_complete(self, erasure: ErasureRecord) -> None:
-        """Sign the receipt now if nothing is left. Otherwise, the reconciler does it later."""
-        try:
-            await self._completion.complete(erasure)
-        except (*REDIS_ERRORS, StorageError, SigningKeyError) as e:
-            log.warning("the receipt %s is signed later: %s", erasure.id, e)
 
     async def _descendants(self, record: FileRecord) -> Descendants:
         return await descendants(

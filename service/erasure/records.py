@@ -20,6 +20,8 @@ from service.core.redis import Client, reply
 from service.core.unfinished import read_unfinished
 
 UNFINISHED: Final = f"{PREFIX}:erasures-unfinished"
+EXPIRED: Final = "expires_after"
+"""In the place of the API key that asked for an erasure, if the object expired."""
 
 
 class Subject(StrEnum):
@@ -27,6 +29,9 @@ class Subject(StrEnum):
 
     FILE = "file"
     MODEL = "model"
+    EXPORT = "export"
+    EVAL = "eval"
+    EVAL_RUN = "eval.run"
 
 
 class ErasedObject(Stored):
@@ -51,7 +56,7 @@ class ErasureRecord(Record):
 
     subject: Subject
     subject_id: str
-    key_id: str  # of the API key that asked for it
+    key_id: str  # of the API key that asked for it, or EXPIRED
     folders: tuple[str, ...]  # in storage, of which nothing is left
     leases: tuple[str, ...] = ()  # of work that may still write there
     objects: tuple[ErasedObject, ...] = ()

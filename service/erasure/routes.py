@@ -32,10 +32,15 @@ async def list_receipts(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     order: Literal["asc", "desc"] = "desc",
     subject_id: Annotated[
-        str | None, Query(description="File or model whose receipts to return.", max_length=512)
+        str | None,
+        Query(
+            description="Deleted object whose receipts to return: a file, for example.",
+            max_length=512,
+        ),
     ] = None,
 ) -> ListOf[ErasureReceiptObject]:
-    """List the receipts of the project's deleted files and models, newest first by default."""
+    """List the receipts of what the project deleted and of what expired, newest first by default:
+    files, models and checkpoints, exports, evals and their runs."""
     try:
         page = await store.records.page(
             caller.project_id,
@@ -57,7 +62,7 @@ async def list_receipts(
 )
 async def retrieve_receipt(receipt_id: str, caller: Caller, store: Store) -> ErasureReceiptObject:
     """Retrieve the receipt of a deletion: the objects that were removed from storage with their
-    digests, when, and the key that asked for it.
+    digests, when, and the key that asked for it, if it did not expire.
 
     The receipt is signed once nothing is left, usually within the request that deletes. While a
     worker may still write, or storage is unavailable, the status is `in_progress`. Save the

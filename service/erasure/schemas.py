@@ -45,9 +45,13 @@ class ErasureReceiptObject(_Shown):
         description="`completed` once nothing is left in storage and the receipt is signed."
     )
     project_id: str = Field(description="ID of the project.")
-    subject: Literal["file", "model"] = Field(description="Kind of the deleted object.")
-    subject_id: str = Field(description="ID of the deleted file, or name of the deleted model.")
-    requested_by: str = Field(description="ID of the API key that deleted the object.")
+    subject: Literal["file", "model", "export", "eval", "eval.run"] = Field(
+        description="Kind of the deleted object."
+    )
+    subject_id: str = Field(description="ID of the deleted object, or name of the deleted model.")
+    requested_by: str = Field(
+        description="ID of the API key that deleted the object, or `expires_after` if it expired."
+    )
     requested_at: int = Field(description="Time of the deletion, as a Unix timestamp in seconds.")
     completed_at: int | None = Field(
         description="When nothing was left in storage, as a Unix timestamp in seconds."

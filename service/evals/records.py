@@ -26,7 +26,7 @@ from service.core import clock, ids, outbox, queue
 from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
 from service.core.outbox import Event
-from service.core.records import PREFIX, Collection, Missing, Record, Stored
+from service.core.records import PREFIX, Also, Collection, Missing, Record, Stored
 from service.core.redis import Client, reply, text
 from service.core.unfinished import count_unfinished, read_unfinished
 from service.evals.tally import Tally
@@ -343,25 +343,27 @@ class Evals:
             lambda run: run.status not in FINAL,
         )
 
-    async def delete(self, record: EvalRecord) -> None:
-        """Delete an eval. The sweep then removes its runs."""
+    async def delete(self, record: EvalRecord, also: Also = lambda _: None) -> bool:
+        """Delete an eval. The sweep then removes its runs. Returns False if it is gone."""
 
-        def also(pipe: Pipeline) -> None:
+        def together(pipe: Pipeline) -> None:
             pipe.zrem(self.by_update(record.project_id), record.id)
             pipe.sadd(DELETED, f"{record.project_id}/{record.id}")
+            also(pipe)
 
-        await self.evals.delete(record.project_id, record.id, also=also)
+        return await self.evals.delete(record.project_id, record.id, also=together)
 
-    async def delete_run(self, place: RunPlace) -> None:
-        """Delete a run. The sweep then removes its objects."""
+    async def delete_run(self, place: RunPlace, also: Also = lambda _: None) -> bool:
+        """Delete a run. The sweep then removes its objects. Returns False if it is gone."""
         key = place.items_key
 
-        def also(pipe: Pipeline) -> None:
+        def together(pipe: Pipeline) -> None:
             pipe.delete(key, *(f"{key}:{status}" for status in ("all", "pass", "fail", "error")))
             pipe.srem(UNFINISHED, place.member)
             pipe.sadd(DELETED, place.member)
+            also(pipe)
 
-        await self.runs(place.eval_id).delete(place.project_id, place.run_id, also=also)
+        return await self.runs(place.eval_id).delete(place.project_id, place.run_id, also=together)
 
     async def forget_deleted(self, run: RunRecord) -> None:
         """If the run has been deleted, note that objects of it may be in storage."""

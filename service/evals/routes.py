@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -52,6 +52,13 @@ _MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 
 Store = Annotated[Evals, Depends(resource("evals"))]
+EraseEval = Annotated[
+    Callable[[EvalRecord, str], Awaitable[str | None]], Depends(resource("erase_eval"))
+]
+EraseRun = Annotated[
+    Callable[[RunRecord, str], Awaitable[str | None]], Depends(resource("erase_run"))
+]
+"""Deletes an eval or a run for a key, and returns the ID of the receipt, or None if it is gone."""
 Limit = Annotated[int, Query(ge=1, le=100)]
 Order = Annotated[Literal["asc", "desc"], Query(description="Sort order by time.")]
 
@@ -178,10 +185,11 @@ async def update(record: Existing, store: Store, body: UpdateEval | None = None)
     summary="Delete an eval",
     openapi_extra=needs(Permission.EVALS_WRITE, AuditEvent.EVAL_DELETED),
 )
-async def delete(record: Existing, store: Store) -> EvalDeleted:
-    """Delete an eval with all its runs and their output items. Runs in progress stop."""
-    await store.delete(record)
-    return EvalDeleted(eval_id=record.id)
+async def delete(record: Existing, caller: Caller, erase_eval: EraseEval) -> EvalDeleted:
+    """Delete an eval with all its runs and their output items. Runs in progress stop. `receipt` is
+    the ID of a signed receipt.
+    """
+    return EvalDeleted(eval_id=record.id, receipt=await erase_eval(record, caller.key_id))
 
 
 @router.post(
@@ -319,10 +327,11 @@ async def _canceled(
     summary="Delete a run",
     openapi_extra=needs(Permission.EVALS_WRITE, AuditEvent.EVAL_RUN_DELETED),
 )
-async def delete_run(run: ExistingRun, store: Store) -> EvalRunDeleted:
-    """Delete a run with its output items. A run in progress stops."""
-    await store.delete_run(run.place)
-    return EvalRunDeleted(run_id=run.id)
+async def delete_run(run: ExistingRun, caller: Caller, erase_run: EraseRun) -> EvalRunDeleted:
+    """Delete a run with its output items. A run in progress stops. `receipt` is the ID of a signed
+    receipt.
+    """
+    return EvalRunDeleted(run_id=run.id, receipt=await erase_run(run, caller.key_id))
 
 
 @router.get(

@@ -116,6 +116,9 @@ class EvalDeleted(BaseModel):
     object: Literal["eval.deleted"] = "eval.deleted"
     deleted: Literal[True] = True
     eval_id: str = Field(description="Identifier of the deleted eval.")
+    receipt: str | None = Field(
+        default=None, description="ID of the receipt of the erasure, which says what was erased."
+    )
 
 
 class CreateEvalRun(_Strict):
@@ -286,6 +289,9 @@ class EvalRunDeleted(BaseModel):
     object: Literal["eval.run.deleted"] = "eval.run.deleted"
     deleted: Literal[True] = True
     run_id: str = Field(description="Identifier of the deleted run.")
+    receipt: str | None = Field(
+        default=None, description="ID of the receipt of the erasure, which says what was erased."
+    )
 
 
 class OutputItemResult(BaseModel):

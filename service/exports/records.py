@@ -19,8 +19,9 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, outbox, queue
 from service.core.attempts import AttemptedRecord
 from service.core.claims import Claim
+from service.core.expiring import read_expired
 from service.core.outbox import Event
-from service.core.records import PREFIX, Collection, Stored
+from service.core.records import PREFIX, Also, Collection, Stored
 from service.core.redis import Client, reply, text
 from service.core.unfinished import count_unfinished, read_unfinished
 
@@ -174,24 +175,20 @@ class Exports:
             self.redis, UNFINISHED, lambda _: self.records, lambda record: not record.is_final
         )
 
-    async def delete(self, record: ExportRecord) -> bool:
+    async def delete(self, record: ExportRecord, also: Also = lambda _: None) -> bool:
         """Delete an export. Its worker stops. Returns False if it is gone."""
-        return await self._remove(record.project_id, record.id)
 
-    async def delete_expired(self, now_s: int) -> None:
-        """Delete all exports that have expired."""
-        for member in await reply(self.redis.zrangebyscore(EXPIRING, "-inf", now_s)):
-            await self._remove(*text(member).split("/", 1))
+        def together(pipe: Pipeline) -> None:
+            pipe.srem(UNFINISHED, _member(record))
+            pipe.zrem(EXPIRING, _member(record))
+            pipe.sadd(TO_SWEEP, _member(record))
+            also(pipe)
 
-    async def _remove(self, project_id: str, export_id: str) -> bool:
-        member = f"{project_id}/{export_id}"
+        return await self.records.delete(record.project_id, record.id, also=together)
 
-        def also(pipe: Pipeline) -> None:
-            pipe.srem(UNFINISHED, member)
-            pipe.zrem(EXPIRING, member)
-            pipe.sadd(TO_SWEEP, member)
-
-        return await self.records.delete(project_id, export_id, also=also)
+    async def expired(self, now_s: int) -> list[ExportRecord]:
+        """Return the readable exports that have expired."""
+        return await read_expired(self.redis, EXPIRING, self.records, now_s)
 
     async def to_sweep(self) -> list[str]:
         """The exports whose objects must be deleted, as "project/id"."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -43,6 +44,10 @@ _CONTENT = {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
 
 Store = Annotated[Exports, Depends(resource("exports"))]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
+EraseExport = Annotated[
+    Callable[[ExportRecord, str], Awaitable[str | None]], Depends(resource("erase_export"))
+]
+"""Deletes an export for a key, and returns the ID of the receipt, or None if it is gone."""
 Artifacts = Annotated[Storage, Depends(resource("storage"))]
 
 
@@ -222,11 +227,16 @@ async def cancel_export(export: Existing, store: Store) -> ExportObject:
     summary="Delete an export",
     openapi_extra=needs(Permission.EXPORTS_WRITE, AuditEvent.EXPORT_DELETED),
 )
-async def delete_export(export: Existing, store: Store) -> ExportDeleted:
-    """Delete an export with its archive. If it is in progress, its worker stops."""
-    if not await store.delete(export):
+async def delete_export(
+    export: Existing, caller: Caller, erase_export: EraseExport
+) -> ExportDeleted:
+    """Delete an export with its archive. If it is in progress, its worker stops. `receipt` is the
+    ID of a signed receipt.
+    """
+    receipt = await erase_export(export, caller.key_id)
+    if receipt is None:
         raise _unknown(export.id)
-    return ExportDeleted(id=export.id)
+    return ExportDeleted(id=export.id, receipt=receipt)
 
 
 async def _checked(body: CreateExport, caller: Principal, registry: ModelRegistry) -> ExportRecord:

@@ -134,3 +134,6 @@ class ExportDeleted(BaseModel):
     id: str = Field(description="ID of the deleted export.")
     object: Literal["export"] = "export"
     deleted: Literal[True] = True
+    receipt: str | None = Field(
+        default=None, description="ID of the receipt of the erasure, which says what was erased."
+    )

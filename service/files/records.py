@@ -25,6 +25,7 @@ from redis.asyncio.client import Pipeline
 from service import __version__
 from service.core import ids, metrics, queue
 from service.core.attempts import AttemptedRecord, died_while_it
+from service.core.expiring import read_expired
 from service.core.labels import Labels
 from service.core.leases import Leases
 from service.core.leftovers import Leftovers
@@ -371,17 +372,6 @@ class Files:
         await Collection(self.redis, tasks_of(file_id), Record).clear(project_id)
         await self._leftovers.removed(name)
 
-    async def delete_expired(self, now_s: int) -> int:
-        """Delete all expired files and return their number."""
-        members = await reply(self.redis.zrangebyscore(EXPIRING, "-inf", now_s))
-        for member in members:
-            project_id, file_id = text(member).split("/", 1)
-            try:
-                record = await self.records.get(project_id, file_id)
-            except Unreadable:
-                continue
-            if record is None:
-                await reply(self.redis.zrem(EXPIRING, member))
-            else:
-                await self.delete(record)
-        return len(members)
+    async def expired(self, now_s: int) -> list[FileRecord]:
+        """Return the readable files that have expired."""
+        return await read_expired(self.redis, EXPIRING, self.records, now_s)

@@ -27,7 +27,6 @@ from service.core.leases import Leases
 from service.core.metric_types import Process
 from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
 from service.core.redis_check import require_redis
-from service.core.signing import InstallationKey
 from service.core.storage import Storage
 from service.core.storage_check import require_storage
 from service.core.storage_use import StorageUse
@@ -41,9 +40,7 @@ from service.curation.records import FUNCTION, TaskKind
 from service.curation.report import MakeReport
 from service.curation.versions.diff import MakeDiff
 from service.curation.versions.merge import MakeMerge
-from service.erasure.completion import Completion
-from service.erasure.eraser import Eraser
-from service.erasure.records import Erasures
+from service.erasure.erasing import Erasing
 from service.erasure.search.records import FUNCTION as ERASE_ROWS
 from service.erasure.search.task import EraseRows
 from service.evals.records import FUNCTION as RUN_EVAL
@@ -151,11 +148,8 @@ class WorkerProcess:
                 TaskKind.IMPORT: ImportAdapter(files, registry, settings),
             },
         )
-        completion = Completion(
-            Erasures(self._redis), storage, InstallationKey(self._redis, settings.signing_key_file)
-        )
-        eraser = Eraser(files, jobs, registry, completion)
-        self._erase_rows = EraseRows(files, leases, settings, eraser)
+        erasing = Erasing(files, jobs, registry, settings.signing_key_file)
+        self._erase_rows = EraseRows(files, leases, settings, erasing.eraser)
         self._dispatcher = Dispatcher(jobs, self._redis, settings)
         self._presence = workers.Presence(
             self._redis,
@@ -206,6 +200,7 @@ class WorkerProcess:
             leases,
             settings,
             self._dispatcher,
+            erasing,
             on_step=lambda: self._pulse.beat("reconciler"),
         )
         self._webhooks = Deliverer(

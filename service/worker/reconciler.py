@@ -41,12 +41,10 @@ from service.core.leases import Held, Leases
 from service.core.queue import EntryState
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, why
-from service.core.signing import InstallationKey
 from service.core.storage import StorageError
 from service.curation.outputs import Outputs
 from service.curation.records import TaskSuperseded
-from service.erasure.completion import Completion
-from service.erasure.records import Erasures
+from service.erasure.erasing import Erasing
 from service.erasure.search.records import SearchSuperseded
 from service.evals import deletion as eval_deletion
 from service.evals.lifecycle import RunSuperseded
@@ -125,6 +123,7 @@ class Reconciler:
         leases: Leases,
         settings: Settings,
         dispatcher: Dispatcher,
+        erasing: Erasing,
         *,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
@@ -139,9 +138,7 @@ class Reconciler:
         self._exports = Exports(redis)
         self._batches = Batches(files)
         self._generations = Generations(files)
-        self._erasures = Completion(
-            Erasures(redis), files.storage, InstallationKey(redis, settings.signing_key_file)
-        )
+        self._erasing = erasing
         self._leases = leases
         self._projects = Projects(redis)
         self._sharing = Sharing(redis)
@@ -301,9 +298,8 @@ class Reconciler:
                 metrics.PROJECT_STORAGE_BYTES.cell(project.name).set(size)
 
     async def _delete_expired(self) -> None:
-        await self._files.delete_expired(ids.now_s())
         await self._advices.delete_expired(ids.now_s())
-        await self._exports.delete_expired(ids.now_s())
+        await self._erasing.expiry.sweep(ids.now_s())
 
     async def _sweep_files(self) -> None:
         await self._files.sweep(self._leases, ids.now_s())
@@ -354,7 +350,7 @@ class Reconciler:
             await storage.use.recount(storage, await self._projects.kept_ids())
 
     async def _finish_erasures(self) -> None:
-        await self._erasures.sweep()
+        await self._erasing.completion.sweep()
 
     async def _sweep_scratch(self) -> None:
         """Delete what dead workers on this machine left of users' data."""

@@ -205,7 +205,9 @@ async def test_a_lost_queue_entry_is_put_back(api: Api, batch: BatchRecord):
     state, settings = api.app.state, api.settings
     leases = Leases(state.redis, "me", lease_s=settings.lease_s)
     dispatcher = Dispatcher(state.jobs, state.redis, settings)
-    reconciler = Reconciler(state.redis, state.jobs, state.files, leases, settings, dispatcher)
+    reconciler = Reconciler(
+        state.redis, state.jobs, state.files, leases, settings, dispatcher, state.erasing
+    )
     await state.redis.delete(queue.BATCHES, *await state.redis.keys("arq:job:*"))
     await reconciler.once()
     assert await state.redis.zrange(queue.BATCHES, 0, -1) == [f"run_batch:{batch.id}:1".encode()]

@@ -32,7 +32,9 @@ def reconciler(api: Api) -> Reconciler:
     state = api.app.state
     leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
     dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
-    return Reconciler(state.redis, state.jobs, state.files, leases, api.settings, dispatcher)
+    return Reconciler(
+        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.erasing
+    )
 
 
 @pytest.fixture

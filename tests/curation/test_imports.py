@@ -221,7 +221,9 @@ async def reconciled(api: Api) -> None:
     state = api.app.state
     leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
     dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
-    reconciler = Reconciler(state.redis, state.jobs, state.files, leases, api.settings, dispatcher)
+    reconciler = Reconciler(
+        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.erasing
+    )
     async with asyncio.timeout(60):
         while await state.redis.exists(NOTED):
             await reconciler.once()

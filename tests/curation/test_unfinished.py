@@ -81,7 +81,9 @@ def leases(api: Api) -> Leases:
 def reconciler(api: Api, leases: Leases) -> Reconciler:
     state = api.app.state
     dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
-    return Reconciler(state.redis, state.jobs, state.files, leases, api.settings, dispatcher)
+    return Reconciler(
+        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.erasing
+    )
 
 
 def stored(api: Api) -> list[str]:

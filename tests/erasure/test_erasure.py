@@ -12,11 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli.app import app
-from service.core import ids
+from service.core import ids, trail
 from service.core.leases import Leases
 from service.core.signing import InstallationKey, PublicKey, SigningKey, SigningKeyError
 from service.core.storage import Storage
-from service.erasure.completion import Completion
 from service.erasure.receipts import NotVerified, verify
 from service.jobs.records import CheckpointRecord
 from service.models.records import ModelRecord, checkpoint_name
@@ -27,6 +26,25 @@ from tests.exports.conftest import succeeded
 pytestmark = pytest.mark.slow
 MODEL = f"ft:{BASE_MODEL}:acme:helper:abc123def456"
 RECEIPTS = "/v1/erasure_receipts"
+EVAL: dict[str, Any] = {
+    "name": "answers",
+    "data_source_config": {"type": "custom", "item_schema": {"type": "object"}},
+    "testing_criteria": [
+        {
+            "type": "string_check",
+            "name": "is",
+            "input": "{{ item.a }}",
+            "reference": "4",
+            "operation": "eq",
+        }
+    ],
+}
+EVAL_RUN: dict[str, Any] = {
+    "data_source": {
+        "type": "jsonl",
+        "source": {"type": "file_content", "content": [{"item": {"a": "4"}}]},
+    }
+}
 
 
 async def receipt_of(http: httpx.AsyncClient, receipt_id: str) -> dict[str, Any]:
@@ -111,10 +129,7 @@ async def test_a_receipt_waits_for_a_worker_that_may_still_write(api: Api, http,
         assert (receipt["status"], receipt["signature"]) == ("in_progress", None)
         late = f"{receipt['folders'][0]}/canonical.jsonl"
         await state.storage.put_bytes(late, b"{}\n")
-    completion = Completion(
-        state.erasures, state.storage, InstallationKey(state.redis, api.settings.signing_key_file)
-    )
-    await completion.sweep()
+    await state.erasing.completion.sweep()
     receipt = await receipt_of(http, receipt["id"])
     assert receipt["status"] == "completed"
     assert stored(api) == []
@@ -210,6 +225,83 @@ async def test_without_a_cascade_the_models_are_kept_and_named(api: Api, http, c
     deleted = (await http.delete(f"/v1/models/{MODEL}")).json()
     receipt = await receipt_of(http, deleted["receipt"])
     assert (receipt["subject"], receipt["subject_id"]) == ("model", MODEL)
+
+
+async def test_what_expires_leaves_a_receipt_and_an_entry_in_the_audit_log(api: Api, http, chats):
+    fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    file = (await upload(http, chats(12), **fields)).json()
+    await trained(api, http, file["id"])
+    export = await succeeded(api, b"archive")
+    redis = api.app.state.redis
+    member = {f"{export.project_id}/{export.id}": export.expires_at}
+    await redis.zadd("finetuned:exports-expiring", member)
+    await redis.delete(trail.STREAM)
+    assert await api.app.state.erasing.expiry.sweep(export.expires_at) == 2
+
+    for subject, subject_id, sha256 in (
+        ("file", file["id"], hashlib.sha256(chats(12)).hexdigest()),
+        ("export", export.id, export.sha256),
+    ):
+        params = {"subject_id": subject_id}
+        [receipt] = (await http.get(RECEIPTS, params=params)).json()["data"]
+        assert (receipt["subject"], receipt["status"]) == (subject, "completed")
+        assert receipt["requested_by"] == "expires_after"
+        assert sha256 in {found["sha256"] for found in receipt["objects"]}
+        verify(receipt, await public_key(api))
+        for folder in receipt["folders"]:
+            assert not [path for path in stored(api) if folder in str(path)]
+    assert (await http.get(f"/v1/models/{MODEL}")).status_code == 200
+    entries = [trail.decode(fields[b"entry"]) for _, fields in await redis.xrange(trail.STREAM)]
+    assert [(one.type, one.actor.id, one.outcome) for one in entries] == [
+        ("file.deleted", "finetuned", "applied"),
+        ("export.deleted", "finetuned", "applied"),
+    ]
+    assert file["id"] in entries[0].objects
+    assert await api.app.state.erasing.expiry.sweep(export.expires_at) == 0
+
+
+async def test_exports_and_checkpoints_leave_receipts_too(api: Api, http, chats):
+    file = (await upload(http, chats(12))).json()
+    await trained(api, http, file["id"])
+    export = await succeeded(api, b"archive")
+    checkpoint = checkpoint_name(MODEL, 3)
+    for subject, subject_id, path in (
+        ("export", export.id, f"/v1/exports/{export.id}"),
+        ("model", checkpoint, f"/v1/models/{checkpoint}"),
+    ):
+        gone = (await http.delete(path)).json()
+        receipt = await receipt_of(http, gone["receipt"])
+        assert (receipt["subject"], receipt["subject_id"]) == (subject, subject_id)
+        assert (receipt["status"], len(receipt["objects"])) == (
+            "completed",
+            2 if subject == "model" else 1,
+        )
+        verify(receipt, await public_key(api))
+        assert not [path for path in stored(api) if receipt["folders"][0] in str(path)]
+    listed = (await http.get(RECEIPTS)).json()["data"]
+    assert [one["subject_id"] for one in listed] == [checkpoint, export.id]
+
+
+async def test_evals_and_their_runs_leave_receipts(api: Api, http):
+    made = (await http.post("/v1/evals", json=EVAL)).json()
+    runs = [
+        (await http.post(f"/v1/evals/{made['id']}/runs", json=EVAL_RUN)).json() for _ in range(2)
+    ]
+    gone = (await http.delete(f"/v1/evals/{made['id']}/runs/{runs[0]['id']}")).json()
+    receipt = await receipt_of(http, gone["receipt"])
+    assert (receipt["subject"], receipt["subject_id"]) == ("eval.run", runs[0]["id"])
+    assert [found["key"].rsplit("/", 1)[-1] for found in receipt["objects"]] == ["source.jsonl"]
+
+    leases = Leases(api.app.state.redis, "worker", lease_s=60)
+    async with leases.hold(f"{made['id']}/{runs[1]['id']}", 1):  # it is in progress
+        gone = (await http.delete(f"/v1/evals/{made['id']}")).json()
+        receipt = await receipt_of(http, gone["receipt"])
+        assert (receipt["subject"], receipt["status"]) == ("eval", "in_progress")
+    await api.app.state.erasing.completion.sweep()
+    receipt = await receipt_of(http, receipt["id"])
+    assert (receipt["status"], len(receipt["objects"])) == ("completed", 1)
+    verify(receipt, await public_key(api))
+    assert stored(api) == []
 
 
 async def test_a_cascade_needs_the_permission_to_delete_models(api: Api, chats):

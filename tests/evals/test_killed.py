@@ -163,7 +163,9 @@ async def reconciler(api: Api):
     state = api.app.state
     leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
     dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
-    return Reconciler(state.redis, state.jobs, state.files, leases, api.settings, dispatcher)
+    return Reconciler(
+        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.erasing
+    )
 
 
 async def test_a_lost_queue_entry_is_put_back(api: Api, run: RunRecord, reconciler):

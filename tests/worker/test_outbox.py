@@ -70,7 +70,9 @@ async def loses_its_worker(api: Api, http, job: JobRecord) -> None:
     settings = api.settings.model_copy(update={"max_attempts_without_progress": 1})
     leases = Leases(state.redis, "me", lease_s=0.1)
     dispatcher = Dispatcher(state.jobs, state.redis, settings)
-    reconciler = Reconciler(state.redis, state.jobs, state.files, leases, settings, dispatcher)
+    reconciler = Reconciler(
+        state.redis, state.jobs, state.files, leases, settings, dispatcher, state.erasing
+    )
     async with asyncio.timeout(60):
         while (await state.jobs.get(job.project_id, job.id)).status is Status.RUNNING:
             await reconciler.once()

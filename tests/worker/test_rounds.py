@@ -13,9 +13,12 @@ from service.core import metrics, queue
 from service.core.leases import Held, Leases
 from service.core.redis import Client, connect
 from service.core.storage import Storage
+from service.erasure.erasing import Erasing
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.jobs.records import Jobs, Status
 from service.jobs.scheduling.dispatch import Dispatcher
+from service.models.catalogue import Catalogue
+from service.models.registry import ModelRegistry
 from service.worker import turns
 from service.worker.reconciler import Reconciler
 from service.worker.turns import Turns
@@ -37,7 +40,11 @@ class Site:
     def reconciler(self, worker: str = "me") -> Reconciler:
         leases = Leases(self.redis, worker, lease_s=self.settings.lease_s)
         dispatcher = Dispatcher(self.jobs, self.redis, self.settings)
-        return Reconciler(self.redis, self.jobs, self.files, leases, self.settings, dispatcher)
+        registry = ModelRegistry(self.redis, Catalogue(self.settings.models_file), cache_s=0)
+        erasing = Erasing(self.files, self.jobs, registry, None)
+        return Reconciler(
+            self.redis, self.jobs, self.files, leases, self.settings, dispatcher, erasing
+        )
 
     async def add_files(self, count: int) -> None:
         """Add files that wait for their check."""

@@ -1217,7 +1217,8 @@ export interface paths {
         post?: never;
         /**
          * Delete an export
-         * @description Delete an export with its archive. If it is in progress, its worker stops.
+         * @description Delete an export with its archive. If it is in progress, its worker stops. `receipt` is the
+         *     ID of a signed receipt.
          *
          *     Required permission: `exports.write`.
          */
@@ -1281,7 +1282,8 @@ export interface paths {
         };
         /**
          * List erasure receipts
-         * @description List the receipts of the project's deleted files and models, newest first by default.
+         * @description List the receipts of what the project deleted and of what expired, newest first by default:
+         *     files, models and checkpoints, exports, evals and their runs.
          *
          *     Required permission: `files.read`.
          */
@@ -1304,7 +1306,7 @@ export interface paths {
         /**
          * Retrieve an erasure receipt
          * @description Retrieve the receipt of a deletion: the objects that were removed from storage with their
-         *     digests, when, and the key that asked for it.
+         *     digests, when, and the key that asked for it, if it did not expire.
          *
          *     The receipt is signed once nothing is left, usually within the request that deletes. While a
          *     worker may still write, or storage is unavailable, the status is `in_progress`. Save the
@@ -1895,7 +1897,8 @@ export interface paths {
         post: operations["updateEval"];
         /**
          * Delete an eval
-         * @description Delete an eval with all its runs and their output items. Runs in progress stop.
+         * @description Delete an eval with all its runs and their output items. Runs in progress stop. `receipt` is
+         *     the ID of a signed receipt.
          *
          *     Required permission: `evals.write`.
          */
@@ -1963,7 +1966,8 @@ export interface paths {
         post: operations["cancelEvalRun"];
         /**
          * Delete a run
-         * @description Delete a run with its output items. A run in progress stops.
+         * @description Delete a run with its output items. A run in progress stops. `receipt` is the ID of a signed
+         *     receipt.
          *
          *     Required permission: `evals.write`.
          */
@@ -5443,15 +5447,15 @@ export interface components {
              * @description Kind of the deleted object.
              * @enum {string}
              */
-            subject: "file" | "model";
+            subject: "file" | "model" | "export" | "eval" | "eval.run";
             /**
              * Subject Id
-             * @description ID of the deleted file, or name of the deleted model.
+             * @description ID of the deleted object, or name of the deleted model.
              */
             subject_id: string;
             /**
              * Requested By
-             * @description ID of the API key that deleted the object.
+             * @description ID of the API key that deleted the object, or `expires_after` if it expired.
              */
             requested_by: string;
             /**
@@ -5575,6 +5579,11 @@ export interface components {
              * @description Identifier of the deleted eval.
              */
             eval_id: string;
+            /**
+             * Receipt
+             * @description ID of the receipt of the erasure, which says what was erased.
+             */
+            receipt?: string | null;
         };
         /**
          * EvalItem
@@ -5692,6 +5701,11 @@ export interface components {
              * @description Identifier of the deleted run.
              */
             run_id: string;
+            /**
+             * Receipt
+             * @description ID of the receipt of the erasure, which says what was erased.
+             */
+            receipt?: string | null;
         };
         /**
          * EvalRunError
@@ -6002,6 +6016,11 @@ export interface components {
              * @constant
              */
             deleted?: true;
+            /**
+             * Receipt
+             * @description ID of the receipt of the erasure, which says what was erased.
+             */
+            receipt?: string | null;
         };
         /**
          * ExportErrorObject
@@ -15923,7 +15942,7 @@ export interface operations {
                 limit?: number;
                 /** @description Sort order by creation time. `desc` returns the newest first. */
                 order?: "asc" | "desc";
-                /** @description File or model whose receipts to return. */
+                /** @description Deleted object whose receipts to return: a file, for example. */
                 subject_id?: string | null;
             };
             header?: never;
@@ -17973,7 +17992,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_z6dclgx93hzz9ylczbhjf6wg
+                 * @example eval_zxf63yyhke6vow2z6pb8zdbz
                  */
                 eval_id: string;
             };
@@ -18264,12 +18283,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_hfy3vt0bgl2mrb6gwcmjifz7
+                 * @example evalrun_hm96o662pscb3rc3myirzxnx
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_72f69lzxtha4j8vymzh5yiov
+                 * @example eval_4s1yleu0b7jed6mbhh20ebug
                  */
                 eval_id: string;
             };

@@ -923,6 +923,10 @@ class EvalDeleted(Model):
     """
     Identifier of the deleted eval.
     """
+    receipt: str | None = None
+    """
+    ID of the receipt of the erasure, which says what was erased.
+    """
 
 
 class EvalItem(Model):
@@ -950,6 +954,10 @@ class EvalRunDeleted(Model):
     run_id: str
     """
     Identifier of the deleted run.
+    """
+    receipt: str | None = None
+    """
+    ID of the receipt of the erasure, which says what was erased.
     """
 
 
@@ -1118,6 +1126,10 @@ class ExportDeleted(Model):
     """
     object: Literal["export"] = "export"
     deleted: Literal[True] = True
+    receipt: str | None = None
+    """
+    ID of the receipt of the erasure, which says what was erased.
+    """
 
 
 class ExportErrorObject(Model):
@@ -4939,17 +4951,17 @@ class ErasureReceiptObject(Model):
     """
     ID of the project.
     """
-    subject: Literal["file", "model"]
+    subject: Literal["file", "model", "export", "eval", "eval.run"]
     """
     Kind of the deleted object.
     """
     subject_id: str
     """
-    ID of the deleted file, or name of the deleted model.
+    ID of the deleted object, or name of the deleted model.
     """
     requested_by: str
     """
-    ID of the API key that deleted the object.
+    ID of the API key that deleted the object, or `expires_after` if it expired.
     """
     requested_at: int
     """

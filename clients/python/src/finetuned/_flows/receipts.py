@@ -13,7 +13,7 @@ _RECEIPTS = "erasure_receipts"
 def list_receipts(
     *, subject_id: str | None = None, limit: int | None = None, after: str | None = None
 ) -> Items[ErasureReceiptObject]:
-    """List the receipts of deleted files and models, newest first."""
+    """List the receipts of what was deleted and of what expired, newest first."""
     params = {"subject_id": subject_id}
     return listed(ErasureReceiptObject, _RECEIPTS, limit=limit, after=after, params=params)
 

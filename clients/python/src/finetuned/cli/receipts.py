@@ -17,14 +17,17 @@ app = App(help="Receipts of deleted files and models.", no_args_is_help=True)
 @app.command("list")
 def list_receipts(
     of: Annotated[
-        str | None, typer.Option(metavar="ID", help="File or model whose receipts to list.")
+        str | None,
+        typer.Option(
+            metavar="ID", help="Deleted object whose receipts to list: a file, for example."
+        ),
     ] = None,
     limit: Limit = None,
     after: After = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
-    """List the receipts of deleted files and models, newest first."""
+    """List the receipts of what was deleted and of what expired, newest first."""
     out = Out(as_json)
     with client() as server:
         found = listed(server.erasure_receipts.list, out, limit=limit, after=after, subject_id=of)
