@@ -21,8 +21,8 @@ from joserfc.errors import ClaimError, ExpiredTokenError, JoseError, MissingClai
 from service.config import OidcGrant, Settings
 from service.core import clock
 from service.core.errors import Unauthenticated
+from service.projects.provider_keys import ProviderKeys
 from service.projects.records import Projects, Role
-from service.projects.signing_keys import SigningKeys
 from service.web.auth import Principal
 
 MAX_TOKEN_CHARS: Final = 16 * 1024
@@ -48,7 +48,7 @@ class Tokens:
     def __init__(
         self,
         projects: Projects,
-        keys: SigningKeys,
+        keys: ProviderKeys,
         *,
         issuer: str,
         audience: str,
@@ -73,7 +73,7 @@ class Tokens:
             return None
         return cls(
             projects,
-            SigningKeys(settings.oidc_jwks),
+            ProviderKeys(settings.oidc_jwks),
             issuer=settings.oidc_issuer,
             audience=settings.oidc_audience,
             algorithms=settings.oidc_algorithms,

@@ -17,6 +17,8 @@ import pytest
 from service.app import create_app
 from service.cli.doctor import _storage as doctors_storage
 from service.config import Settings
+from service.core.encryption.master import new_key
+from service.core.encryption.sealed import CHUNK_BYTES, MAGIC
 from service.core.object_store import PART_BYTES
 from service.core.redis import connect
 from service.core.storage import (
@@ -241,6 +243,70 @@ async def test_readyz_and_doctor_tell_a_refusal(s3, settings: Settings, monkeypa
         answer = await http.get(f"{url}/readyz")
     assert answer.status_code == 503
     assert answer.json()["parts"] == {"redis": "ok", "storage": "refused"}
+
+
+async def test_what_is_encrypted_on_s3_comes_back_until_its_key_is_erased(
+    s3, settings: Settings, folder, tmp_path
+):
+    key_file = tmp_path / "master-key"
+    key_file.write_text(new_key())
+    settings = settings.model_copy(update={"storage_url": URL, "encryption_key_file": key_file})
+    parts = [os.urandom(6 * MIB), b"odd", os.urandom(9 * MIB)]
+    whole = b"".join(parts)
+    upload = {"filename": "f", "purpose": "user_data", "bytes": len(whole), "mime_type": "x/y"}
+    octets = {"content-type": "application/octet-stream"}
+
+    async def begin(http: httpx.AsyncClient) -> tuple[str, str]:
+        path = f"/v1/uploads/{(await http.post('/v1/uploads', json=upload)).json()['id']}"
+        first = await http.post(f"{path}/parts", content=parts[0], headers=octets)
+        return path, first.json()["id"]
+
+    app = create_app(settings)
+    async with running(app) as url, await Api(app, url, settings).client() as http:
+        path, first = await begin(http)
+        key = http.headers["authorization"]
+    app = create_app(settings)  # another process takes the rest
+    async with running(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as http:
+        http.headers["authorization"] = key
+        sent = [first]
+        for part in parts[1:]:
+            answer = await http.post(f"{path}/parts", content=part, headers=octets)
+            sent.append(answer.json()["id"])
+        file = (await http.post(f"{path}/complete", json={"part_ids": sent})).json()["file"]
+        assert (await http.get(f"/v1/files/{file['id']}/content")).content == whole
+        (project,) = (await app.state.projects.projects.page(INSTALLATION)).items
+
+    def opened() -> Storage:
+        return Storage.from_url(URL, master_key=settings.master_key(), only_encrypted=True)
+
+    storage, content = opened(), f"{project.id}/files/{file['id']}/content"
+    for start, end in ((0, 1), (CHUNK_BYTES - 1, CHUNK_BYTES + 1), (5 * MIB, 7 * MIB + 3)):
+        read = b"".join([chunk async for chunk in await storage.stream(content, start, end)])
+        assert read == whole[start:end]
+    adapter = f"{project.id}/jobs/ftjob-a/a1/adapter"
+    written = await storage.put_folder(adapter, folder)
+    assert await opened().get_folder(adapter, tmp_path / "back") == written
+
+    async def fails() -> None:
+        async with await storage.writer(f"{project.id}/files/file-b/content") as writer:
+            await writer.write(bytes(2 * PART_BYTES))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fails()
+    assert s3.unfinished() == 0
+
+    objects = [name for name in s3.objects() if "/keys/" not in name and ".health" not in name]
+    assert len(objects) >= 6
+    for name in objects:
+        stored = bytes(obstore.get(s3.store(), name).bytes())
+        assert stored.startswith(MAGIC), name
+        assert parts[0][:64] not in stored
+    await storage.erase_key(project.id)
+    for name in (content, f"{adapter}/a.bin"):
+        with pytest.raises(StorageMissing, match="was erased"):
+            await opened().get_file(name, tmp_path / "gone")
+    assert set(objects) <= set(s3.objects())
 
 
 async def test_patience_outlasts_a_killed_server(s3, folder, tmp_path):

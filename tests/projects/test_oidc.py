@@ -20,8 +20,8 @@ from pydantic import ValidationError
 
 from service.config import OidcGrant, Settings
 from service.core.errors import Unauthenticated
+from service.projects.provider_keys import ProviderKeys
 from service.projects.records import Role
-from service.projects.signing_keys import SigningKeys
 from service.projects.tokens import Tokens
 from tests.conftest import Api
 from tests.http_server import http_server
@@ -186,7 +186,7 @@ async def test_a_leeway_covers_clocks_that_differ(ask, provider):
 async def test_keys_are_rotated_and_withdrawn(api: Api, provider):
     projects = api.app.state.projects
     await projects.create("acme")
-    keys = SigningKeys(provider.url, pause_s=0)
+    keys = ProviderKeys(provider.url, pause_s=0)
     tokens = Tokens(
         projects, keys, issuer=ISSUER, audience=AUDIENCE, algorithms=("RS256", "ES256"),
         leeway_s=0, grants=GRANTS,
@@ -242,7 +242,7 @@ async def test_failures_with_tokens_are_throttled(api: Api, provider):
 async def test_keys_of_a_file_are_read_again_when_it_changes(tmp_path: Path):
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps(KeySet([FIRST]).as_dict(private=False)))
-    keys = SigningKeys(str(path))
+    keys = ProviderKeys(str(path))
     assert await keys.having("first") is not None
     assert await keys.having("second") is None
     path.write_text(json.dumps(KeySet([SECOND]).as_dict(private=False)) + " ")

@@ -33,7 +33,7 @@ class KeysUnreadable(Exception):
     """The keys cannot be read."""
 
 
-class SigningKeys:
+class ProviderKeys:
     """The keys at a place: a path, or a URL that begins with `https://` or `http://`."""
 
     def __init__(self, place: str, *, pause_s: float = _PAUSE_S) -> None:
