@@ -1,5 +1,7 @@
 """`make audit`: bandit on the code, and known vulnerabilities of the packages in requirements/.
 
+These are the tested versions, and what the images have besides, such as torch.
+
 Exits with 1 if either finds something, and with 2 if the packages could not be looked up, because
 that needs a connection to PyPI. Nothing else of the project does.
 """
@@ -9,19 +11,32 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from scripts.locks import CONSTRAINTS, locks, read
+
 ROOT: Final = Path(__file__).parent.parent
 CODE: Final = ("service", "clients/python/src", "helm", "scripts", "examples")
-PACKAGES: Final = ROOT / "requirements" / "constraints.txt"
 
 
 def bandit() -> int:
     """Run bandit. Its exit code is 0 if it finds nothing."""
     words = [sys.executable, "-m", "bandit", "-q", "-c", "pyproject.toml", "-r", *CODE]
     return subprocess.run(words, cwd=ROOT, check=False).returncode
+
+
+def pinned() -> list[str]:
+    """Return all packages of requirements/, like `name==version`."""
+    wanted = [str(pin.requirement) for name in locks() for pin in read(name).values()]
+    wanted += [line for line in CONSTRAINTS.read_text("utf-8").splitlines() if "==" in line]
+    found = map(Requirement, wanted)
+    return sorted({f"{canonicalize_name(each.name)}{each.specifier}" for each in found})
 
 
 def vulnerabilities(packages: Path) -> tuple[list[str], list[str]]:
@@ -54,7 +69,10 @@ def _known(found: Sequence[dict[str, Any]]) -> list[str]:
 def main() -> int:
     """Run both and return the exit code."""
     failed = bandit() != 0
-    known, unknown = vulnerabilities(PACKAGES)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as packages:
+        packages.write("\n".join(pinned()) + "\n")
+        packages.flush()
+        known, unknown = vulnerabilities(Path(packages.name))
     for line in known:
         sys.stdout.write(f"vulnerable: {line}\n")
     if unknown:

