@@ -21,20 +21,22 @@ class ActorKey(BaseModel):
 
 
 class ActorUser(BaseModel):
-    """Who acted without an API key: `operator`, on the server, or `finetuned`, the service."""
+    """Actor without an API key: `operator` for commands on the server, or `finetuned` for the
+    service itself.
+    """
 
     id: str | None = Field(description="Name of the actor; null for an unknown one.")
 
 
 class ActorSession(BaseModel):
-    """Where somebody acted without a valid API key."""
+    """Session of an actor without a valid API key."""
 
     ip_address: str | None = Field(description="Address that the request came from.")
     user: ActorUser
 
 
 class AuditActor(BaseModel):
-    """Who did it: an API key, or somebody without one."""
+    """Actor of an event: an API key, or a session without one."""
 
     type: Literal["api_key", "session"]
     api_key: ActorKey | None = None
@@ -76,7 +78,7 @@ class AuditResult(BaseModel):
 
     `applied`: the change was made, and this entry was written in the same transaction. `accepted`:
     the request was passed on to an engine, and this entry was written before. `succeeded`,
-    `refused` (a status of 400 to 499) and `failed` (500 or more): it was answered so.
+    `refused` (a status of 400 to 499) or `failed` (500 or more): how the request was answered.
     """
 
     outcome: Outcome
@@ -102,11 +104,12 @@ class AuditLogObject(BaseModel):
     project: AuditProject | None
     actor: AuditActor
     objects: list[str] = Field(
-        description="IDs of what was changed or read, and of what that belongs to; the first 100.",
+        description="IDs of the objects that were changed or read, and of those that they belong "
+        "to; at most 100.",
         examples=[["file-abc123"]],
     )
     counts: dict[str, int] = Field(
-        description="Numbers, such as the bytes that were read, or the requests that are counted.",
+        description="Counts, such as the number of bytes read or of requests.",
         examples=[{"rows": 20}],
     )
     request: AuditRequest

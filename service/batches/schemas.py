@@ -67,7 +67,7 @@ class BatchErrors(BaseModel):
 
 
 class BatchRequestCounts(BaseModel):
-    """Numbers of requests of a batch."""
+    """Request counts of a batch."""
 
     total: int = Field(description="Number of requests; 0 until the file is checked.")
     completed: int = Field(description="Number of requests that were answered.")

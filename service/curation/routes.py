@@ -232,7 +232,7 @@ async def list_rows(
         str | None,
         Query(
             pattern=r"^[0-9]{1,12}$",
-            description="Line after whose row to start: `last_id` of the page before.",
+            description="Line to start after: the `last_id` of the previous page.",
         ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -243,8 +243,8 @@ async def list_rows(
     has at most 4 MiB of rows, so it may have fewer rows than `limit`.
 
     The rows come from the report with the same `model` and `encoder`, which the first request
-    starts: the response is 202 until it is ready. Of each code, the first 100,000 findings are
-    kept. A broken row is listed with its findings only.
+    starts: the response is 202 until it is ready. At most 100,000 findings are kept for each code.
+    A broken row is listed with its findings only.
     """
     file = await existing(files, caller.project_id, file_id)
     if issue is not None and issue not in CHECKS:

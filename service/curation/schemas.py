@@ -64,8 +64,8 @@ class RowFindingObject(BaseModel):
     code: str = Field(description="Code of the finding.", examples=["near_duplicate"])
     severity: Literal["error", "warning", "info"]
     weight: float = Field(
-        description="What this kind of finding takes off the row's score, however often it is "
-        "found in the row. Zero if it says nothing about quality."
+        description="Amount by which this kind of finding lowers the row's score, however often "
+        "it occurs in the row. Zero if it says nothing about quality."
     )
     message: str = Field(description="What was found.")
     fix: str = Field(description="Recommended correction.")
@@ -146,9 +146,9 @@ class CleanRequest(BaseModel):
     )
     possible_personal_data: bool = Field(
         default=_DEFAULTS.possible_personal_data,
-        description="Whether to also treat numbers that are only possibly personal data: they have "
-        "the form of a telephone number or a national ID, but no word before them says so. Only "
-        "with `personal_data`: `mask` or `pseudonym`.",
+        description="Whether to also treat numbers that are only possibly personal data: they "
+        "have the form of a telephone number or a national ID, but no word before "
+        "them confirms it. Only with `personal_data`: `mask` or `pseudonym`.",
     )
     unicode: UnicodeForm = Field(
         default=_DEFAULTS.unicode,

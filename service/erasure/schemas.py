@@ -54,15 +54,15 @@ class ErasureReceiptObject(_Shown):
     )
     requested_at: int = Field(description="Time of the deletion, as a Unix timestamp in seconds.")
     completed_at: int | None = Field(
-        description="When nothing was left in storage, as a Unix timestamp in seconds."
+        description="Time from which nothing was left in storage, as a Unix timestamp in seconds."
     )
-    folders: list[str] = Field(description="Folders in storage that are empty.")
+    folders: list[str] = Field(description="Folders in storage that were emptied.")
     objects: list[ErasedObjectEntry] = Field(
         description="Objects that were in these folders when the object was deleted."
     )
     is_inventory_complete: bool = Field(
-        description="Whether `objects` has everything; false if storage was unavailable at the "
-        "time of the deletion."
+        description="Whether `objects` is complete; false if storage was unavailable at the time "
+        "of the deletion."
     )
     signature: ReceiptSignature | None = Field(
         description="Signature of the receipt; null until it is completed."

@@ -142,14 +142,14 @@ class JsonlDataSource(_Strict):
     """Items with their answers, which are graded as they are."""
 
     type: Literal["jsonl"]
-    source: Source = Field(description="Place of the items.")
+    source: Source = Field(description="Source of the items.")
 
 
 class CompletionsDataSource(_Strict):
     """Items whose answers are sampled with chat completions."""
 
     type: Literal["completions"]
-    source: Source = Field(description="Place of the items.")
+    source: Source = Field(description="Source of the items.")
     model: ModelName | None = Field(
         default=None,
         description="Model to sample from: a base model, a trained model, a checkpoint or an "
@@ -163,7 +163,7 @@ class ResponsesDataSource(_Strict):
     """Items whose answers are sampled with responses."""
 
     type: Literal["responses"]
-    source: Source = Field(description="Place of the items.")
+    source: Source = Field(description="Source of the items.")
     model: ModelName | None = Field(
         default=None,
         description="Model to sample from: a base model, a trained model, a checkpoint or an "

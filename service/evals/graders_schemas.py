@@ -42,9 +42,9 @@ class ValidateGrader(BaseModel):
 
 
 class ValidatedGrader(BaseModel):
-    """Grader that is valid."""
+    """A valid grader."""
 
-    grader: Grader = Field(description="Grader as it was given, with its defaults.")
+    grader: Grader = Field(description="Grader as given, with its defaults filled in.")
 
 
 class GraderRunErrors(BaseModel):
@@ -113,7 +113,7 @@ class GraderRunErrors(BaseModel):
 
 
 class GraderRunMetadata(BaseModel):
-    """Circumstances of a run of a grader."""
+    """Metadata of a grader's run."""
 
     name: str = Field(description="Name of the grader.")
     type: str = Field(description="Type of the grader.")
@@ -137,9 +137,9 @@ class GraderRun(BaseModel):
     sub_rewards: dict[str, float] = Field(
         description="Scores by grader, for a multi grader. Empty for others."
     )
-    metadata: GraderRunMetadata = Field(description="Circumstances of the run.")
+    metadata: GraderRunMetadata = Field(description="Metadata of the run.")
     model_grader_token_usage_per_model: dict[str, int] = Field(
-        description="Number of tokens by model that judged."
+        description="Number of tokens by judge."
     )
 
     @classmethod

@@ -295,7 +295,7 @@ async def cancel_run(
 @router.post(
     f"{_RUN}/cancel",
     operation_id="cancelEvalRunByPath",
-    summary="Cancel a run by a path of its own",
+    summary="Cancel a run by another path",
     openapi_extra=needs(Permission.EVALS_WRITE, AuditEvent.EVAL_RUN_CANCELLED),
 )
 async def cancel_run_by_path(
@@ -352,8 +352,8 @@ async def list_items(
         Query(description="Status to filter by. `failed` is the same as `fail`."),
     ] = None,
 ) -> ListOf[OutputItemObject]:
-    """List the output items of a run in the order in which they were finished, while the run is in
-    progress too.
+    """List the output items of a run in the order in which they finished, also while the run is in
+    progress.
     """
     number = None
     if after is not None and (number := item_number(run, after)) is None:

@@ -35,8 +35,8 @@ class CustomDataSourceConfig(_Strict):
 
     type: Literal["custom"]
     item_schema: dict[str, Any] = Field(
-        description="JSON Schema of an item. References lead to the same schema only, and it must "
-        "not be recursive.",
+        description="JSON Schema of an item. References may point only into the same schema, "
+        "which must not be recursive.",
         examples=[{"type": "object", "properties": {"question": {"type": "string"}}}],
     )
     include_sample_schema: bool = Field(
@@ -52,7 +52,9 @@ class CreateEval(_Strict):
     testing_criteria: Annotated[list[Grader], Field(min_length=1, max_length=MAX_GRADERS)] = Field(
         description="Graders of each item. Their names must be distinct."
     )
-    metadata: Metadata | None = Field(default=None, description="Up to 16 pairs of your own.")
+    metadata: Metadata | None = Field(
+        default=None, description="Key-value pairs of your own; up to 16."
+    )
     name: Name | None = Field(default=None, description="Name of the eval.")
 
     @model_validator(mode="before")
@@ -67,7 +69,9 @@ class CreateEval(_Strict):
 class UpdateEval(_Strict):
     """Request body to update an eval. Omitted fields stay unchanged."""
 
-    metadata: Metadata | None = Field(default=None, description="New pairs; null removes them.")
+    metadata: Metadata | None = Field(
+        default=None, description="New key-value pairs; null removes them."
+    )
     name: Name | None = Field(default=None, description="New name.")
 
 
@@ -85,13 +89,13 @@ class CustomDataSourceConfigObject(BaseModel):
 class EvalObject(BaseModel):
     """Eval: the schema of its items and the graders of its runs."""
 
-    id: str = Field(description="Identifier: `eval_` and letters.")
+    id: str = Field(description="ID of the eval, prefixed with `eval_`.")
     object: Literal["eval"] = "eval"
     created_at: int = Field(description="Unix timestamp in seconds.")
     name: str = Field(description="Name of the eval.")
     data_source_config: CustomDataSourceConfigObject
     testing_criteria: list[Grader] = Field(description="Graders of each item.")
-    metadata: dict[str, str] = Field(description="Pairs of the project's own.")
+    metadata: dict[str, str] = Field(description="Key-value pairs that were set by the project.")
 
     @classmethod
     def of(cls, record: EvalRecord) -> Self:
@@ -125,7 +129,9 @@ class CreateEvalRun(_Strict):
     """Request body to create a run."""
 
     data_source: DataSource = Field(description="Items of the run, and how they are answered.")
-    metadata: Metadata | None = Field(default=None, description="Up to 16 pairs of your own.")
+    metadata: Metadata | None = Field(
+        default=None, description="Key-value pairs of your own; up to 16."
+    )
     name: Name | None = Field(default=None, description="Name of the run.")
 
     @model_validator(mode="before")
@@ -148,7 +154,7 @@ class EvalRunResultCounts(BaseModel):
 
     total: int = Field(description="Number of items with an outcome.")
     passed: int = Field(description="Number of items that all graders passed.")
-    failed: int = Field(description="Number of items that a grader did not pass.")
+    failed: int = Field(description="Number of items that failed at least one grader.")
     errored: int = Field(description="Number of items that could not be sampled or graded.")
 
 
@@ -191,8 +197,8 @@ class EvalRunCriterionResult(BaseModel):
 
     testing_criteria: str = Field(description="Name of the grader.")
     passed: int = Field(description="Number of items that the grader passed.")
-    failed: int = Field(description="Number of items that it did not pass.")
-    errored: int = Field(description="Number of items that it could not grade.")
+    failed: int = Field(description="Number of items that failed the grader.")
+    errored: int = Field(description="Number of items that the grader could not grade.")
     mean_score: float | None = Field(description="Mean score; null if nothing was graded.")
     confusion: LabelConfusion | None = Field(
         default=None,
@@ -206,7 +212,7 @@ class EvalRunObject(BaseModel):
     OpenAI's schema.
     """
 
-    id: str = Field(description="Identifier: `evalrun_` and letters.")
+    id: str = Field(description="ID of the run, prefixed with `evalrun_`.")
     object: Literal["eval.run"] = "eval.run"
     eval_id: str = Field(description="Identifier of the eval.")
     created_at: int = Field(description="Unix timestamp in seconds.")
@@ -223,7 +229,7 @@ class EvalRunObject(BaseModel):
         description="Outcomes by grader, in the order of the eval."
     )
     report_url: str = Field(description="URL of the run's output items. Requires the API key.")
-    metadata: dict[str, str] = Field(description="Pairs of the project's own.")
+    metadata: dict[str, str] = Field(description="Key-value pairs that were set by the project.")
 
     # Extensions of OpenAI's schema.
     items: int | None = Field(description="Number of items; null until they are checked.")
@@ -355,7 +361,7 @@ class OutputItemSample(BaseModel):
 class OutputItemObject(BaseModel):
     """Outcome of one item of a run."""
 
-    id: str = Field(description="Identifier: `outputitem_` and letters.")
+    id: str = Field(description="ID of the output item, prefixed with `outputitem_`.")
     object: Literal["eval.run.output_item"] = "eval.run.output_item"
     eval_id: str = Field(description="Identifier of the eval.")
     run_id: str = Field(description="Identifier of the run.")

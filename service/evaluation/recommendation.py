@@ -10,7 +10,7 @@ from service.evaluation.results import Difference, Score
 
 
 class Recommendation(StrEnum):
-    """What to do instead of, before, or as a training."""
+    """Recommended action: a training, or what to do first or instead."""
 
     TRAIN = "train"
     PROMPT = "prompt"

@@ -51,7 +51,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VerdictKind(StrEnum):
-    """Kind of verdict. `verdict.py` documents their order of precedence."""
+    """Kind of verdict."""
 
     SERVE = "serve"
     PROMPT = "prompt"

@@ -34,7 +34,7 @@ class CreateExport(BaseModel):
 
 
 class ExportProgressObject(BaseModel):
-    """Step that an export is at."""
+    """Current step of an export."""
 
     step: str = Field(
         description="`asking` the engine, `merging`, `comparing` both base models, "

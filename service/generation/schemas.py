@@ -51,14 +51,16 @@ class CreateGeneration(BaseModel):
         min_length=1,
         max_length=8,
         description="Kinds of rows: `questions` that a passage answers, `rewrites` of such "
-        "questions in other words, and `refusals`, which are questions that the documents do not "
-        "answer. With other kinds, one passage in four has a refusal.",
+        "questions in other words, and `refusals`, which are questions that the "
+        "documents do not answer. Together with other kinds, one passage in four gets "
+        "a refusal.",
     )
     language: Annotated[str, AfterValidator(_language_tag)] | None = Field(
         default=None,
         max_length=35,
         examples=["de"],
-        description="BCP 47 tag of the language of the rows; null for that of each passage.",
+        description="BCP 47 tag of the language of the rows; null for the language of each "
+        "passage.",
     )
     n: int = Field(default=100, ge=1, le=MAX_ROWS, description="Number of rows wanted.")
     max_tokens_total: int | None = Field(
@@ -124,7 +126,7 @@ class DatasetGeneration(BaseModel):
     model: str = Field(description="Model that writes and checks the rows.")
     kinds: list[RowKind] = Field(description="Kinds of rows.")
     language: str | None = Field(
-        description="BCP 47 tag of the language of the rows; null for that of each passage."
+        description="BCP 47 tag of the language of the rows; null for the language of each passage."
     )
     n: int = Field(description="Number of rows wanted.")
     max_tokens_total: int | None = Field(

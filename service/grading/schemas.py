@@ -329,7 +329,7 @@ class LabelGrader(_Named):
     reference: TemplateText = Field(description="Expected label. May contain template variables.")
     labels: Labels | None = Field(
         default=None,
-        description="All labels. Without them, every other text is a label of its own.",
+        description="All labels. If omitted, every different text is a label of its own.",
     )
 
     @field_validator("labels")

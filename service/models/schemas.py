@@ -57,8 +57,8 @@ class ModelObject(BaseModel):
     capabilities: list[Capability] | None = Field(
         default=None,
         description="What the base model can do in addition to chats. `tools`: requests may "
-        "contain `tools`. `reasoning`: it thinks before it answers, and its thoughts are apart "
-        "from the answer. Null for aliases, and if it is not known.",
+        "contain `tools`. `reasoning`: it thinks before it answers, and its thoughts "
+        "are separate from the answer. Null for aliases, and if it is not known.",
     )
     available: bool | None = Field(
         default=None,

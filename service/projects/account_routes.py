@@ -115,8 +115,8 @@ async def retrieve_account(account: Account) -> ServiceAccountObject:
 async def update_account(
     account: Account, body: UpdateServiceAccount, store: Store, caller: Caller
 ) -> ServiceAccountObject:
-    """Change the name or the role of a service account. A new role is that of all of its keys, also
-    of those whose role was changed by `updateApiKey`.
+    """Change the name or the role of a service account. A new role applies to all of its keys,
+    including those whose role was changed with `updateApiKey`.
     """
     role = None if body.role is None else AccountRole(body.role)
     for required in (account.role, role):
@@ -135,7 +135,7 @@ async def update_account(
     openapi_extra=needs(Permission.API_KEYS_WRITE, AuditEvent.SERVICE_ACCOUNT_DELETED),
 )
 async def delete_account(account: Account, store: Store, caller: Caller) -> Deleted:
-    """Delete a service account and revoke all of its keys. What they have made is kept."""
+    """Delete a service account and revoke all of its keys. Everything that they created is kept."""
     for key in await store.keys_of(account):
         require_rights(caller, key.role, "revoke")
     try:
@@ -159,7 +159,7 @@ async def create_account_key(
     caller: Caller,
 ) -> AccountKeyObject:
     """Create another key of a service account, with the account's role. Its secret is in `value`,
-    shown only once. Change or revoke it as any key of the project.
+    shown only once. Change or revoke it like any other key of the project.
     """
     if account.role is AccountRole.NONE:
         raise Conflict(

@@ -18,7 +18,7 @@ class CreateServiceAccount(BaseModel):
 
     name: KeyName = Field(examples=["nightly-training"])
     create_service_account_only: bool | None = Field(
-        default=None, description="Whether to create no key, and an account without a role."
+        default=None, description="Whether to create the account without a key and without a role."
     )
     expires_in_seconds: Lifetime | None = Field(
         default=None, description="Seconds until the key expires, up to ten years. `null`: never."

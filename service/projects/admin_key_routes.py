@@ -38,8 +38,8 @@ Existing = Annotated[ApiKey, Depends(_existing)]
     openapi_extra=needs(Permission.ORGANIZATION_WRITE, AuditEvent.API_KEY_CREATED),
 )
 async def create_admin_key(body: CreateAdminKey, store: Store, caller: Caller) -> NewAdminKeyObject:
-    """Create a key with the role `admin`, which may do everything in all projects. It belongs to
-    the project of the key of the request. Its secret is in `value`, shown only once.
+    """Create a key with the role `admin`, which manages all projects and their keys. It belongs to
+    the project of the key that creates it. Its secret is in `value`, shown only once.
     """
     project = await store.get(caller.project_id)
     if project is None:

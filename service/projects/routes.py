@@ -197,8 +197,9 @@ async def update_project(
 async def archive_project(
     project: Existing, store: Store, use: InStorage, caller: Caller
 ) -> ProjectObject:
-    """Archive a project for good: all of its keys are refused within seconds, and it gets no more
-    keys. Its data is kept, and work in progress continues. Archiving it again changes nothing.
+    """Archive a project for good: all of its keys are refused within seconds, and no new keys can
+    be created. Its data is kept, and work in progress continues. Archiving it again changes
+    nothing.
     """
     _require_other(project, caller, "archive")
     return await _described(await store.archive(project.id), store, use)
@@ -217,8 +218,8 @@ async def delete_project(
     exports, evals, batches, generations, webhooks, recognizers and keys. This cannot be undone.
 
     Keys are refused within seconds. The rest is deleted in the background: the status is
-    `deleting`, and `objects_left` falls, until the project does not exist any more. Its usage is
-    kept for as long as that of others, and its name is never used again.
+    `deleting`, and `objects_left` falls until the project no longer exists. Its usage is kept for
+    as long as that of other projects, and its name is never reused.
     """
     _require_other(project, caller, "delete")
     return await _described(await store.begin_deletion(project.id), store, use)
@@ -371,9 +372,9 @@ async def rotate_key(
     caller: Caller,
     body: RotateKey | None = None,
 ) -> NewKeyObject:
-    """Give an API key a new secret, which is in `value` and not shown again. The secrets before it
-    stay valid for `overlap_seconds`, at most until they would have expired anyway, so that programs
-    can change to the new one. The key's ID, role, limits and usage stay the same.
+    """Give an API key a new secret, which is in `value` and not shown again. The previous secrets
+    stay valid for `overlap_seconds`, but not beyond their own expiry, so that programs can switch
+    to the new one. The key's ID, role, limits and usage stay the same.
 
     If a response is lost, repeat the request: the secret in use stays valid.
     """

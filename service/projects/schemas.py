@@ -48,7 +48,7 @@ class UpdateProject(BaseModel):
     limits: ProjectLimits = NO_PROJECT_LIMITS
     name: str | None = Field(
         default=None,
-        description="Present name of the project. Another name is refused, because the names of "
+        description="Current name of the project. Another name is refused, because the names of "
         "its models contain it.",
     )
 
@@ -135,7 +135,7 @@ class UpdateKey(BaseModel):
     name: KeyName | None = Field(default=None, description="New name of the key.")
     role: Annotated[Role, Field(strict=False)] | None = Field(
         default=None,
-        description="New role of the key. Neither it nor the present role can have more "
+        description="New role of the key. Neither the new nor the current role can have more "
         "permissions than the role of the key that changes it.",
     )
     models: ModelNames | None = Field(
@@ -166,8 +166,8 @@ class RotateKey(BaseModel):
         default=_DAY_S,
         ge=0,
         le=30 * _DAY_S,
-        description="Seconds for which the secrets before the new one stay valid, up to 30 days. "
-        "0 ends them at once.",
+        description="Seconds for which the previous secrets stay valid, up to 30 days. 0 ends "
+        "them at once.",
     )
 
 

@@ -14,7 +14,7 @@ from service.projects.records import ApiKey, Project, ProjectArchived, Projects,
 
 
 class AccountRole(StrEnum):
-    """Role of a service account, by which its keys get theirs."""
+    """Role of a service account, which determines the role of its keys."""
 
     OWNER = "owner"
     MEMBER = "member"

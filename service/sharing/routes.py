@@ -83,8 +83,8 @@ async def create_permissions(
     model: str, owner: Owner, body: CreatePermissions, registry: Registry, projects: ProjectStore
 ) -> ListOf[PermissionObject]:
     """Let other projects send requests to a trained model or a checkpoint, also through aliases of
-    their own. They cannot export, delete or train on it, and their usage is theirs. A permission
-    that exists is kept.
+    their own. They cannot export, delete or train on it, and their requests count as their own
+    usage. An existing permission is kept.
     """
     for place, project_id in enumerate(body.project_ids):
         known = ids.is_valid(project_id, ids.PROJECT) and await projects.get(project_id)

@@ -113,7 +113,7 @@ async def usage_completions(
 
     Keys with the role `admin` or `auditor` see all projects; other keys see their own project. The
     last few seconds may be missing. Buckets are aligned: `start_time` is rounded down to the start
-    of its bucket. All inference routes are included, embeddings among them.
+    of its bucket. All inference routes are included, also embeddings.
     """
     requested = spans(bucket_width, start_time, end_time, limit=limit, page=page, now_s=ids.now_s())
     if matches_nothing:

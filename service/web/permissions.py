@@ -27,7 +27,9 @@ EVENT: Final = "x-audit-event"
 
 
 class Role(StrEnum):
-    """Role of a key: what it may do, in its project or, as `admin` and `auditor`, in all."""
+    """Role of a key. It determines what the key may do in its project and, for `admin` and
+    `auditor`, in the whole installation.
+    """
 
     ADMIN = "admin"
     PROJECT_ADMIN = "project_admin"

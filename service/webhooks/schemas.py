@@ -60,7 +60,7 @@ class RotateWebhookEndpointSecret(BaseModel):
     keep_old_secret_active_for_24_hours: bool = Field(
         default=False,
         description="Whether requests are also signed with the old secret for 24 hours, so that "
-        "receivers can change to the new one without losing events.",
+        "receivers can switch to the new one without losing events.",
     )
 
 

@@ -37,7 +37,7 @@ async def retrieve_caller(
     caller: Caller, store: Store, uses: Uses, in_storage: InStorage, settings: AppSettings
 ) -> CallerObject:
     """Retrieve the API key that the request was sent with, its project, the limits that apply to
-    both, and what is used of them.
+    both, and how much of them is used.
     """
     key = await store.keys.get(caller.project_id, caller.key_id) or _of_token(caller)
     project = await store.get(caller.project_id)

@@ -12,17 +12,17 @@ from service.usage.current import CurrentUse
 
 
 class LimitUse(BaseModel):
-    """A limit, and what is used of it."""
+    """A limit, and how much of it is used."""
 
     limit: int | None = Field(description="Limit, or null if there is none.")
     used: int = Field(
-        description="Part of the limit that is used, as of about a second ago. 0 without a limit, "
-        "because nothing is counted then."
+        description="Used amount of the limit, as of about a second ago. 0 if there is no "
+        "limit, because nothing is counted then."
     )
 
 
 class Allowance(BaseModel):
-    """Limits that apply to an API key or a project, and what is used of them."""
+    """Limits that apply to an API key or a project, and how much of them is used."""
 
     requests_per_minute: LimitUse
     tokens_per_minute: LimitUse
@@ -46,15 +46,15 @@ class Allowance(BaseModel):
 
 
 class ProjectAllowance(Allowance):
-    """Limits that apply to a project, and what is used of them."""
+    """Limits that apply to a project, and how much of them is used."""
 
     storage_bytes: LimitUse = Field(
-        description="Storage quota of the project. `used` is counted without a quota too."
+        description="Storage quota of the project. `used` is counted even without a quota."
     )
 
 
 class CallerObject(BaseModel):
-    """The API key that a request was sent with, its project, and what applies to both."""
+    """The API key that a request was sent with, its project, and the limits of both."""
 
     object: Literal["caller"] = "caller"
     api_key: KeyObject
@@ -68,6 +68,8 @@ class CallerObject(BaseModel):
     )
     project_storage: dict[str, int] = Field(
         description="Bytes that the project has in storage, by kind, such as `files` and `jobs`. "
-        "`uploading` is what uploads and tasks in progress may write."
+        "`uploading` is reserved for uploads and tasks in progress."
     )
-    min_training_rows: int = Field(description="Fewest rows that a job's training file may have.")
+    min_training_rows: int = Field(
+        description="Minimum number of rows in the training file of a job."
+    )

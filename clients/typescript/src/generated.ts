@@ -297,8 +297,8 @@ export interface paths {
          *     has at most 4 MiB of rows, so it may have fewer rows than `limit`.
          *
          *     The rows come from the report with the same `model` and `encoder`, which the first request
-         *     starts: the response is 202 until it is ready. Of each code, the first 100,000 findings are
-         *     kept. A broken row is listed with its findings only.
+         *     starts: the response is 202 until it is ready. At most 100,000 findings are kept for each code.
+         *     A broken row is listed with its findings only.
          *
          *     Required permission: `data.read`.
          */
@@ -535,7 +535,7 @@ export interface paths {
          *     its customers, or replace its definition.
          *
          *     Reports count its findings, and cleanings that redact replace them with the name as a label:
-         *     `[CUSTOMER_NUMBER]`. Reports made before are made again. A project can have up to 50
+         *     `[CUSTOMER_NUMBER]`. The next request for a report makes a new one. A project can have up to 50
          *     recognizers.
          *
          *     Required permission: `files.write`.
@@ -879,8 +879,8 @@ export interface paths {
         put?: never;
         /**
          * Run the evaluation of a job again
-         * @description Run an evaluation again that was completed, skipped or failed, for example after the engine
-         *     was started. Returns 409 if it is in progress.
+         * @description Run a completed, skipped or failed evaluation again, for example after the engine was
+         *     started. Returns 409 if it is in progress.
          *
          *     Required permission: `fine_tuning.write`.
          */
@@ -927,9 +927,9 @@ export interface paths {
         put?: never;
         /**
          * Ask for advice before a training
-         * @description Ask whether a training is worth it. A worker then asks the base model some rows of the file,
-         *     with and without the best prompt, searches the other rows for their answers, and reads the
-         *     file's report. This takes about a minute on a CPU.
+         * @description Ask whether a training is worth it. A worker then asks the base model the questions of some
+         *     rows of the file, with and without the best prompt, searches the other rows for their answers,
+         *     and reads the file's report. This takes about a minute on a CPU.
          *
          *     The response has the status `in_progress`; retrieve the advice until it is `completed` or
          *     `failed`. While the file is being checked, the response is 409 with the code `file_not_ready`.
@@ -952,7 +952,7 @@ export interface paths {
         };
         /**
          * Retrieve advice
-         * @description Retrieve the state of an advice, and its result once it is completed.
+         * @description Retrieve the state of the advice, and its result once it is completed.
          *
          *     Required permission: `fine_tuning.read`.
          */
@@ -961,7 +961,7 @@ export interface paths {
         post?: never;
         /**
          * Delete advice
-         * @description Delete an advice. If it is in progress, the worker stops. Advice is also deleted 30 days
+         * @description Delete the advice. If it is in progress, the worker stops. Advice is also deleted 30 days
          *     after it was created.
          *
          *     Required permission: `fine_tuning.write`.
@@ -1073,8 +1073,8 @@ export interface paths {
         /**
          * Share a trained model
          * @description Let other projects send requests to a trained model or a checkpoint, also through aliases of
-         *     their own. They cannot export, delete or train on it, and their usage is theirs. A permission
-         *     that exists is kept.
+         *     their own. They cannot export, delete or train on it, and their requests count as their own
+         *     usage. An existing permission is kept.
          *
          *     Required permission: `organization.write`.
          */
@@ -1547,8 +1547,8 @@ export interface paths {
          *     exports, evals, batches, generations, webhooks, recognizers and keys. This cannot be undone.
          *
          *     Keys are refused within seconds. The rest is deleted in the background: the status is
-         *     `deleting`, and `objects_left` falls, until the project does not exist any more. Its usage is
-         *     kept for as long as that of others, and its name is never used again.
+         *     `deleting`, and `objects_left` falls until the project no longer exists. Its usage is kept for
+         *     as long as that of other projects, and its name is never reused.
          *
          *     Required permission: `organization.write`.
          */
@@ -1569,8 +1569,9 @@ export interface paths {
         put?: never;
         /**
          * Archive a project
-         * @description Archive a project for good: all of its keys are refused within seconds, and it gets no more
-         *     keys. Its data is kept, and work in progress continues. Archiving it again changes nothing.
+         * @description Archive a project for good: all of its keys are refused within seconds, and no new keys can
+         *     be created. Its data is kept, and work in progress continues. Archiving it again changes
+         *     nothing.
          *
          *     Required permission: `organization.write`.
          */
@@ -1662,9 +1663,9 @@ export interface paths {
         put?: never;
         /**
          * Replace the secret of an API key
-         * @description Give an API key a new secret, which is in `value` and not shown again. The secrets before it
-         *     stay valid for `overlap_seconds`, at most until they would have expired anyway, so that programs
-         *     can change to the new one. The key's ID, role, limits and usage stay the same.
+         * @description Give an API key a new secret, which is in `value` and not shown again. The previous secrets
+         *     stay valid for `overlap_seconds`, but not beyond their own expiry, so that programs can switch
+         *     to the new one. The key's ID, role, limits and usage stay the same.
          *
          *     If a response is lost, repeat the request: the secret in use stays valid.
          *
@@ -1723,15 +1724,15 @@ export interface paths {
         put?: never;
         /**
          * Update a service account
-         * @description Change the name or the role of a service account. A new role is that of all of its keys, also
-         *     of those whose role was changed by `updateApiKey`.
+         * @description Change the name or the role of a service account. A new role applies to all of its keys,
+         *     including those whose role was changed with `updateApiKey`.
          *
          *     Required permission: `api_keys.write`.
          */
         post: operations["updateServiceAccount"];
         /**
          * Delete a service account
-         * @description Delete a service account and revoke all of its keys. What they have made is kept.
+         * @description Delete a service account and revoke all of its keys. Everything that they created is kept.
          *
          *     Required permission: `api_keys.write`.
          */
@@ -1753,7 +1754,7 @@ export interface paths {
         /**
          * Create a key of a service account
          * @description Create another key of a service account, with the account's role. Its secret is in `value`,
-         *     shown only once. Change or revoke it as any key of the project.
+         *     shown only once. Change or revoke it like any other key of the project.
          *
          *     Required permission: `api_keys.write`.
          */
@@ -1781,8 +1782,8 @@ export interface paths {
         put?: never;
         /**
          * Create an admin key
-         * @description Create a key with the role `admin`, which may do everything in all projects. It belongs to
-         *     the project of the key of the request. Its secret is in `value`, shown only once.
+         * @description Create a key with the role `admin`, which manages all projects and their keys. It belongs to
+         *     the project of the key that creates it. Its secret is in `value`, shown only once.
          *
          *     Required permission: `organization.write`.
          */
@@ -1833,7 +1834,7 @@ export interface paths {
         /**
          * Retrieve the API key of the request
          * @description Retrieve the API key that the request was sent with, its project, the limits that apply to
-         *     both, and what is used of them.
+         *     both, and how much of them is used.
          */
         get: operations["retrieveCaller"];
         put?: never;
@@ -1987,7 +1988,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Cancel a run by a path of its own
+         * Cancel a run by another path
          * @description Cancel a run, as `cancelEvalRun` does. OpenAI's SDK for Python uses this path, and its SDK
          *     for Node the other.
          *
@@ -2009,8 +2010,8 @@ export interface paths {
         };
         /**
          * List output items
-         * @description List the output items of a run in the order in which they were finished, while the run is in
-         *     progress too.
+         * @description List the output items of a run in the order in which they finished, also while the run is in
+         *     progress.
          *
          *     Required permission: `data.read`.
          */
@@ -2241,7 +2242,7 @@ export interface paths {
          *
          *     Keys with the role `admin` or `auditor` see all projects; other keys see their own project. The
          *     last few seconds may be missing. Buckets are aligned: `start_time` is rounded down to the start
-         *     of its bucket. All inference routes are included, embeddings among them.
+         *     of its bucket. All inference routes are included, also embeddings.
          *
          *     Required permission: `usage.read`.
          */
@@ -2648,7 +2649,7 @@ export interface components {
         };
         /**
          * AccountRole
-         * @description Role of a service account, by which its keys get theirs.
+         * @description Role of a service account, which determines the role of its keys.
          * @enum {string}
          */
         AccountRole: "owner" | "member" | "none";
@@ -2678,7 +2679,7 @@ export interface components {
         };
         /**
          * ActorSession
-         * @description Where somebody acted without a valid API key.
+         * @description Session of an actor without a valid API key.
          */
         ActorSession: {
             /**
@@ -2690,7 +2691,8 @@ export interface components {
         };
         /**
          * ActorUser
-         * @description Who acted without an API key: `operator`, on the server, or `finetuned`, the service.
+         * @description Actor without an API key: `operator` for commands on the server, or `finetuned` for the
+         *     service itself.
          */
         ActorUser: {
             /**
@@ -2788,7 +2790,7 @@ export interface components {
         };
         /**
          * AdviceDeleted
-         * @description Response to deleting an advice.
+         * @description Response to deleting advice.
          */
         AdviceDeleted: {
             /**
@@ -2811,7 +2813,7 @@ export interface components {
         };
         /**
          * AdviceErrorObject
-         * @description Reason why an advice failed.
+         * @description Reason why the advice failed.
          */
         AdviceErrorObject: {
             /**
@@ -2867,7 +2869,6 @@ export interface components {
              * @description ID of the base model.
              */
             model: string;
-            /** @description Status of the advice. */
             status: components["schemas"]["AdviceStatus"];
             /** @description Reason for the status `failed`; otherwise null. */
             error: components["schemas"]["AdviceErrorObject"] | null;
@@ -2901,9 +2902,9 @@ export interface components {
              * @description Points between the better of the two scores and 100, which no training can exceed.
              */
             headroom?: number | null;
-            /** @description Expected gain of a training over the best prompt, by at least three earlier models; null if it is unknown. */
+            /** @description Expected gain of a training over the best prompt, based on at least three earlier models; null if unknown. */
             expected_gain?: components["schemas"]["ExpectedGain"] | null;
-            /** @description What a search would have found without a training. */
+            /** @description Result of a keyword search, which needs no training. */
             retrieval?: components["schemas"]["RetrievalSigns"] | null;
             /**
              * Findings
@@ -2947,7 +2948,7 @@ export interface components {
         };
         /**
          * AdviceStatus
-         * @description Status of an advice.
+         * @description Status of the advice.
          * @enum {string}
          */
         AdviceStatus: "in_progress" | "completed" | "failed";
@@ -3112,7 +3113,7 @@ export interface components {
         };
         /**
          * Allowance
-         * @description Limits that apply to an API key or a project, and what is used of them.
+         * @description Limits that apply to an API key or a project, and how much of them is used.
          */
         Allowance: {
             requests_per_minute: components["schemas"]["LimitUse"];
@@ -3122,7 +3123,7 @@ export interface components {
         };
         /**
          * AuditActor
-         * @description Who did it: an API key, or somebody without one.
+         * @description Actor of an event: an API key, or a session without one.
          */
         AuditActor: {
             /**
@@ -3167,7 +3168,7 @@ export interface components {
             actor: components["schemas"]["AuditActor"];
             /**
              * Objects
-             * @description IDs of what was changed or read, and of what that belongs to; the first 100.
+             * @description IDs of the objects that were changed or read, and of those that they belong to; at most 100.
              * @example [
              *       "file-abc123"
              *     ]
@@ -3175,7 +3176,7 @@ export interface components {
             objects: string[];
             /**
              * Counts
-             * @description Numbers, such as the bytes that were read, or the requests that are counted.
+             * @description Counts, such as the number of bytes read or of requests.
              * @example {
              *       "rows": 20
              *     }
@@ -3232,7 +3233,7 @@ export interface components {
          *
          *     `applied`: the change was made, and this entry was written in the same transaction. `accepted`:
          *     the request was passed on to an engine, and this entry was written before. `succeeded`,
-         *     `refused` (a status of 400 to 499) and `failed` (500 or more): it was answered so.
+         *     `refused` (a status of 400 to 499) or `failed` (500 or more): how the request was answered.
          */
         AuditResult: {
             /**
@@ -3440,7 +3441,7 @@ export interface components {
         };
         /**
          * BatchRequestCounts
-         * @description Numbers of requests of a batch.
+         * @description Request counts of a batch.
          */
         BatchRequestCounts: {
             /**
@@ -3490,7 +3491,7 @@ export interface components {
         };
         /**
          * CallerObject
-         * @description The API key that a request was sent with, its project, and what applies to both.
+         * @description The API key that a request was sent with, its project, and the limits of both.
          */
         CallerObject: {
             /**
@@ -3507,14 +3508,14 @@ export interface components {
             project_limits: components["schemas"]["ProjectAllowance"];
             /**
              * Project Storage
-             * @description Bytes that the project has in storage, by kind, such as `files` and `jobs`. `uploading` is what uploads and tasks in progress may write.
+             * @description Bytes that the project has in storage, by kind, such as `files` and `jobs`. `uploading` is reserved for uploads and tasks in progress.
              */
             project_storage: {
                 [key: string]: number;
             };
             /**
              * Min Training Rows
-             * @description Fewest rows that a job's training file may have.
+             * @description Minimum number of rows in the training file of a job.
              */
             min_training_rows: number;
         };
@@ -3755,7 +3756,7 @@ export interface components {
             personal_data?: "keep" | "mask" | "pseudonym";
             /**
              * Possible Personal Data
-             * @description Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number or a national ID, but no word before them says so. Only with `personal_data`: `mask` or `pseudonym`.
+             * @description Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number or a national ID, but no word before them confirms it. Only with `personal_data`: `mask` or `pseudonym`.
              * @default false
              */
             possible_personal_data?: boolean;
@@ -3961,7 +3962,7 @@ export interface components {
             type: "completions";
             /**
              * Source
-             * @description Place of the items.
+             * @description Source of the items.
              */
             source: components["schemas"]["FileContentSource"] | components["schemas"]["FileIdSource"];
             /**
@@ -4335,7 +4336,7 @@ export interface components {
             testing_criteria: (components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"])[];
             /**
              * Metadata
-             * @description Up to 16 pairs of your own.
+             * @description Key-value pairs of your own; up to 16.
              */
             metadata?: {
                 [key: string]: string;
@@ -4358,7 +4359,7 @@ export interface components {
             data_source: components["schemas"]["JsonlDataSource"] | components["schemas"]["CompletionsDataSource"] | components["schemas"]["ResponsesDataSource"];
             /**
              * Metadata
-             * @description Up to 16 pairs of your own.
+             * @description Key-value pairs of your own; up to 16.
              */
             metadata?: {
                 [key: string]: string;
@@ -4412,7 +4413,7 @@ export interface components {
             model: string;
             /**
              * Kinds
-             * @description Kinds of rows: `questions` that a passage answers, `rewrites` of such questions in other words, and `refusals`, which are questions that the documents do not answer. With other kinds, one passage in four has a refusal.
+             * @description Kinds of rows: `questions` that a passage answers, `rewrites` of such questions in other words, and `refusals`, which are questions that the documents do not answer. Together with other kinds, one passage in four gets a refusal.
              * @default [
              *       "questions"
              *     ]
@@ -4420,7 +4421,7 @@ export interface components {
             kinds?: components["schemas"]["RowKind"][];
             /**
              * Language
-             * @description BCP 47 tag of the language of the rows; null for that of each passage.
+             * @description BCP 47 tag of the language of the rows; null for the language of each passage.
              * @example de
              */
             language?: string | null;
@@ -4660,7 +4661,7 @@ export interface components {
             name: string;
             /**
              * Create Service Account Only
-             * @description Whether to create no key, and an account without a role.
+             * @description Whether to create the account without a key and without a role.
              */
             create_service_account_only?: boolean | null;
             /**
@@ -4753,7 +4754,7 @@ export interface components {
             values: components["schemas"]["SweepValues"];
             /**
              * Stop Losers
-             * @description Whether the worse half of the trials is stopped after a third of the training, and again after two thirds. Trials with another number of epochs are not compared.
+             * @description Whether the worse half of the trials is stopped after a third of the training, and again after two thirds. Only trials with the same number of epochs are compared.
              * @default true
              */
             stop_losers?: boolean;
@@ -4792,7 +4793,7 @@ export interface components {
             type: "custom";
             /**
              * Item Schema
-             * @description JSON Schema of an item. References lead to the same schema only, and it must not be recursive.
+             * @description JSON Schema of an item. References may point only into the same schema, which must not be recursive.
              * @example {
              *       "properties": {
              *         "question": {
@@ -4864,7 +4865,7 @@ export interface components {
             kinds: components["schemas"]["RowKind"][];
             /**
              * Language
-             * @description BCP 47 tag of the language of the rows; null for that of each passage.
+             * @description BCP 47 tag of the language of the rows; null for the language of each passage.
              */
             language: string | null;
             /**
@@ -5006,7 +5007,7 @@ export interface components {
             object?: "file.diff.row";
             /**
              * Change
-             * @description `changed`: both files have the row, with other texts; `removed`: only the earlier file has it; `added`: only the later one.
+             * @description `changed`: both files have the row, with different texts; `removed`: only the earlier file has it; `added`: only the later one.
              * @enum {string}
              */
             change: "changed" | "removed" | "added";
@@ -5276,7 +5277,7 @@ export interface components {
             purpose: string;
             /**
              * Rows
-             * @description Number of rows; null for files that are searched as they are. These are not changed: delete them if they must go.
+             * @description Number of rows; null for files that are searched as raw text. Such files are not changed: delete them if they must be erased.
              */
             rows: number | null;
             /**
@@ -5291,7 +5292,7 @@ export interface components {
             lines: number[];
             /**
              * Models
-             * @description Names of the models trained on the file that exist.
+             * @description Names of the existing models that were trained on the file.
              */
             models: string[];
             /**
@@ -5322,7 +5323,7 @@ export interface components {
         };
         /**
          * ErasureMatch
-         * @description What an erasure looked for, as a digest.
+         * @description Digest of what an erasure searched for.
          */
         ErasureMatch: {
             /**
@@ -5359,7 +5360,7 @@ export interface components {
             created_at: number;
             /**
              * Finished At
-             * @description When it ended, as a Unix timestamp in seconds.
+             * @description Time at which the erasure ended, as a Unix timestamp in seconds.
              */
             finished_at: number | null;
             /**
@@ -5393,7 +5394,7 @@ export interface components {
             models: string[];
             /**
              * Unreadable Files
-             * @description IDs of the files that could not be searched, for example because they are encrypted archives. Look at them yourself.
+             * @description IDs of the files that could not be searched, for example because they are encrypted archives. Check them yourself.
              */
             unreadable_files: string[];
             /** @description Reason why the erasure failed. */
@@ -5465,12 +5466,12 @@ export interface components {
             requested_at: number;
             /**
              * Completed At
-             * @description When nothing was left in storage, as a Unix timestamp in seconds.
+             * @description Time from which nothing was left in storage, as a Unix timestamp in seconds.
              */
             completed_at: number | null;
             /**
              * Folders
-             * @description Folders in storage that are empty.
+             * @description Folders in storage that were emptied.
              */
             folders: string[];
             /**
@@ -5480,7 +5481,7 @@ export interface components {
             objects: components["schemas"]["ErasedObjectEntry"][];
             /**
              * Is Inventory Complete
-             * @description Whether `objects` has everything; false if storage was unavailable at the time of the deletion.
+             * @description Whether `objects` is complete; false if storage was unavailable at the time of the deletion.
              */
             is_inventory_complete: boolean;
             /** @description Signature of the receipt; null until it is completed. */
@@ -5533,7 +5534,7 @@ export interface components {
             sharding?: ("ddp" | "fsdp") | null;
             /**
              * Tokens At Once
-             * @description Number of tokens that would go through the model at once, as the memory of the worker allows. Null if no worker is online. Like the next two, it does not change the result.
+             * @description Number of tokens that the model would process at once, as the worker's memory allows. Null if no worker is online. Like the next two, it does not change the result.
              */
             tokens_at_once?: number | null;
             /**
@@ -5543,7 +5544,7 @@ export interface components {
             gradient_checkpointing?: boolean | null;
             /**
              * Inputs On Host
-             * @description Whether the machine's memory would keep the inputs of layers, because that of the GPU would not suffice for the longest row. Null if no worker is online.
+             * @description Whether the inputs of layers would be kept in the machine's memory, because the GPU's memory would not suffice for the longest row. Null if no worker is online.
              */
             inputs_on_host?: boolean | null;
             /** @description Memory estimate for that worker. Null if no worker is online. */
@@ -5612,7 +5613,7 @@ export interface components {
         EvalObject: {
             /**
              * Id
-             * @description Identifier: `eval_` and letters.
+             * @description ID of the eval, prefixed with `eval_`.
              */
             id: string;
             /**
@@ -5639,7 +5640,7 @@ export interface components {
             testing_criteria: (components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"])[];
             /**
              * Metadata
-             * @description Pairs of the project's own.
+             * @description Key-value pairs that were set by the project.
              */
             metadata: {
                 [key: string]: string;
@@ -5663,12 +5664,12 @@ export interface components {
             passed: number;
             /**
              * Failed
-             * @description Number of items that it did not pass.
+             * @description Number of items that failed the grader.
              */
             failed: number;
             /**
              * Errored
-             * @description Number of items that it could not grade.
+             * @description Number of items that the grader could not grade.
              */
             errored: number;
             /**
@@ -5767,7 +5768,7 @@ export interface components {
         EvalRunObject: {
             /**
              * Id
-             * @description Identifier: `evalrun_` and letters.
+             * @description ID of the run, prefixed with `evalrun_`.
              */
             id: string;
             /**
@@ -5823,7 +5824,7 @@ export interface components {
             report_url: string;
             /**
              * Metadata
-             * @description Pairs of the project's own.
+             * @description Key-value pairs that were set by the project.
              */
             metadata: {
                 [key: string]: string;
@@ -5866,7 +5867,7 @@ export interface components {
             passed: number;
             /**
              * Failed
-             * @description Number of items that a grader did not pass.
+             * @description Number of items that failed at least one grader.
              */
             failed: number;
             /**
@@ -6139,7 +6140,7 @@ export interface components {
         };
         /**
          * ExportProgressObject
-         * @description Step that an export is at.
+         * @description Current step of an export.
          */
         ExportProgressObject: {
             /**
@@ -6451,7 +6452,7 @@ export interface components {
             max_rows?: number | null;
             /**
              * Weight
-             * @description Share of the file in the merged rows, relative to those of the others. If any file has a weight, that of the others is 1 by default. As many rows are taken as the weights allow.
+             * @description Share of the file in the merged rows, relative to the other files. If any file has a weight, the others have 1 by default. As many rows are taken as the weights allow.
              */
             weight?: number | null;
         };
@@ -6743,11 +6744,11 @@ export interface components {
             sub_rewards: {
                 [key: string]: number;
             };
-            /** @description Circumstances of the run. */
+            /** @description Metadata of the run. */
             metadata: components["schemas"]["GraderRunMetadata"];
             /**
              * Model Grader Token Usage Per Model
-             * @description Number of tokens by model that judged.
+             * @description Number of tokens by judge.
              */
             model_grader_token_usage_per_model: {
                 [key: string]: number;
@@ -6847,7 +6848,7 @@ export interface components {
         };
         /**
          * GraderRunMetadata
-         * @description Circumstances of a run of a grader.
+         * @description Metadata of a grader's run.
          */
         GraderRunMetadata: {
             /**
@@ -7299,7 +7300,7 @@ export interface components {
             type: "jsonl";
             /**
              * Source
-             * @description Place of the items.
+             * @description Source of the items.
              */
             source: components["schemas"]["FileContentSource"] | components["schemas"]["FileIdSource"];
         };
@@ -7629,7 +7630,7 @@ export interface components {
             reference: string;
             /**
              * Labels
-             * @description All labels. Without them, every other text is a label of its own.
+             * @description All labels. If omitted, every different text is a label of its own.
              */
             labels?: string[] | null;
         };
@@ -7704,7 +7705,7 @@ export interface components {
         };
         /**
          * LimitUse
-         * @description A limit, and what is used of it.
+         * @description A limit, and how much of it is used.
          */
         LimitUse: {
             /**
@@ -7714,7 +7715,7 @@ export interface components {
             limit: number | null;
             /**
              * Used
-             * @description Part of the limit that is used, as of about a second ago. 0 without a limit, because nothing is counted then.
+             * @description Used amount of the limit, as of about a second ago. 0 if there is no limit, because nothing is counted then.
              */
             used: number;
         };
@@ -8550,7 +8551,7 @@ export interface components {
             exact_duplicates?: boolean;
             /**
              * Balance
-             * @description `files` takes as many rows of each file, and `languages` as many of each language. Rows of unknown languages, and of those with less than 2% of the rows, are all kept.
+             * @description `files` takes the same number of rows from each file, and `languages` from each language. Rows of unknown languages, and of languages with less than 2% of the rows, are all kept.
              * @default none
              * @enum {string}
              */
@@ -8885,7 +8886,7 @@ export interface components {
             languages?: string[] | null;
             /**
              * Capabilities
-             * @description What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it thinks before it answers, and its thoughts are apart from the answer. Null for aliases, and if it is not known.
+             * @description What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it thinks before it answers, and its thoughts are separate from the answer. Null for aliases, and if it is not known.
              */
             capabilities?: ("tools" | "reasoning")[] | null;
             /**
@@ -9138,7 +9139,7 @@ export interface components {
         OutputItemObject: {
             /**
              * Id
-             * @description Identifier: `outputitem_` and letters.
+             * @description ID of the output item, prefixed with `outputitem_`.
              */
             id: string;
             /**
@@ -9340,7 +9341,7 @@ export interface components {
         };
         /**
          * Phase
-         * @description Part of an evaluation that is being worked on.
+         * @description Current step of an evaluation.
          * @enum {string}
          */
         Phase: "waiting" | "scoring_references" | "choosing_a_prompt" | "answering" | "memorization" | "forgetting";
@@ -9530,14 +9531,14 @@ export interface components {
         };
         /**
          * ProjectAllowance
-         * @description Limits that apply to a project, and what is used of them.
+         * @description Limits that apply to a project, and how much of them is used.
          */
         ProjectAllowance: {
             requests_per_minute: components["schemas"]["LimitUse"];
             tokens_per_minute: components["schemas"]["LimitUse"];
             concurrent_requests: components["schemas"]["LimitUse"];
             concurrent_streams: components["schemas"]["LimitUse"];
-            /** @description Storage quota of the project. `used` is counted without a quota too. */
+            /** @description Storage quota of the project. `used` is counted even without a quota. */
             storage_bytes: components["schemas"]["LimitUse"];
         };
         /**
@@ -9804,7 +9805,7 @@ export interface components {
         };
         /**
          * Recommendation
-         * @description What to do instead of, before, or as a training.
+         * @description Recommended action: a training, or what to do first or instead.
          * @enum {string}
          */
         Recommendation: "train" | "prompt" | "retrieval" | "collect" | "fix_data";
@@ -9902,7 +9903,7 @@ export interface components {
             group_size?: number;
             /**
              * Temperature
-             * @description Sampling temperature of the answers. Answers must differ, so that the better ones can be told from the others.
+             * @description Sampling temperature of the answers. It must be high enough that the answers to a prompt differ, because training learns from the differences between their scores.
              * @default 1
              */
             temperature?: number;
@@ -9936,7 +9937,7 @@ export interface components {
         ReinforcementMethod: {
             /**
              * Grader
-             * @description Grader that scores the answers of the model. Higher scores are learned. `item` is the row without its messages and tools, and `sample` is the answer. OpenAI's types are `string_check`, `text_similarity`, `score_model`, `python` and `multi`.
+             * @description Grader that scores the answers of the model. Training reinforces answers with higher scores. `item` is the row without its messages and tools, and `sample` is the answer. OpenAI's types are `string_check`, `text_similarity`, `score_model`, `python` and `multi`.
              */
             grader: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
             /**
@@ -10042,7 +10043,7 @@ export interface components {
             type: "responses";
             /**
              * Source
-             * @description Place of the items.
+             * @description Source of the items.
              */
             source: components["schemas"]["FileContentSource"] | components["schemas"]["FileIdSource"];
             /**
@@ -10129,13 +10130,14 @@ export interface components {
             found: number;
             /**
              * Base Right
-             * @description Number of these rows that the base model answered right.
+             * @description Number of these rows that the base model answered correctly.
              */
             base_right: number;
         };
         /**
          * Role
-         * @description Role of a key: what it may do, in its project or, as `admin` and `auditor`, in all.
+         * @description Role of a key. It determines what the key may do in its project and, for `admin` and
+         *     `auditor`, in the whole installation.
          * @enum {string}
          */
         Role: "admin" | "project_admin" | "member" | "trainer" | "inference" | "reader" | "auditor";
@@ -10146,7 +10148,7 @@ export interface components {
         RotateKey: {
             /**
              * Overlap Seconds
-             * @description Seconds for which the secrets before the new one stay valid, up to 30 days. 0 ends them at once.
+             * @description Seconds for which the previous secrets stay valid, up to 30 days. 0 ends them at once.
              * @default 86400
              */
             overlap_seconds?: number;
@@ -10158,7 +10160,7 @@ export interface components {
         RotateWebhookEndpointSecret: {
             /**
              * Keep Old Secret Active For 24 Hours
-             * @description Whether requests are also signed with the old secret for 24 hours, so that receivers can change to the new one without losing events.
+             * @description Whether requests are also signed with the old secret for 24 hours, so that receivers can switch to the new one without losing events.
              * @default false
              */
             keep_old_secret_active_for_24_hours?: boolean;
@@ -10181,7 +10183,7 @@ export interface components {
             severity: "error" | "warning" | "info";
             /**
              * Weight
-             * @description What this kind of finding takes off the row's score, however often it is found in the row. Zero if it says nothing about quality.
+             * @description Amount by which this kind of finding lowers the row's score, however often it occurs in the row. Zero if it says nothing about quality.
              */
             weight: number;
             /**
@@ -10927,7 +10929,7 @@ export interface components {
             status: components["schemas"]["Status"];
             /**
              * Is Waiting
-             * @description Whether the trial is paused until the other trials have come as far.
+             * @description Whether the trial is paused until the other trials catch up.
              */
             is_waiting: boolean;
             /**
@@ -10954,7 +10956,7 @@ export interface components {
         UpdateEval: {
             /**
              * Metadata
-             * @description New pairs; null removes them.
+             * @description New key-value pairs; null removes them.
              */
             metadata?: {
                 [key: string]: string;
@@ -10975,7 +10977,7 @@ export interface components {
              * @description New name of the key.
              */
             name?: string | null;
-            /** @description New role of the key. Neither it nor the present role can have more permissions than the role of the key that changes it. */
+            /** @description New role of the key. Neither the new nor the current role can have more permissions than the role of the key that changes it. */
             role?: components["schemas"]["Role"] | null;
             /**
              * Models
@@ -11007,7 +11009,7 @@ export interface components {
             limits?: components["schemas"]["ProjectLimits"];
             /**
              * Name
-             * @description Present name of the project. Another name is refused, because the names of its models contain it.
+             * @description Current name of the project. Another name is refused, because the names of its models contain it.
              */
             name?: string | null;
         };
@@ -11336,18 +11338,18 @@ export interface components {
         };
         /**
          * ValidatedGrader
-         * @description Grader that is valid.
+         * @description A valid grader.
          */
         ValidatedGrader: {
             /**
              * Grader
-             * @description Grader as it was given, with its defaults.
+             * @description Grader as given, with its defaults filled in.
              */
             grader: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
         };
         /**
          * VerdictKind
-         * @description Kind of verdict. `verdict.py` documents their order of precedence.
+         * @description Kind of verdict.
          * @enum {string}
          */
         VerdictKind: "serve" | "prompt" | "retrieval" | "worse" | "memorized" | "forgot" | "overfit" | "solved_already" | "no_gain" | "cannot_tell";
@@ -11870,15 +11872,15 @@ export interface components {
         };
         /**
          * RowPair
-         * @description Two rows that are worth a look next to each other.
+         * @description Two rows that are worth comparing.
          *
          *         `similarity` is the share of words, or of characters in scripts without spaces, that the rows
          *         have in common in the same order, from 0 to 1, without punctuation and politeness. For
-         *         `contradiction`, only the questions count. In the texts, personal data that was found is
-         *         masked, and what is long is cut. The kinds `same_meaning`,
-         *         `meaning_contradiction`, and `meaning_overlap` come from an encoder: they have few words in
-         *         common, and `similarity` is that of the questions to the encoder. For `overlap` and
-         *         `meaning_overlap`, `line` refers to the validation file, and `other_line` to the training file.
+         *         `contradiction`, only the questions count. In the texts, personal data that was found is masked,
+         *         and long texts are cut. The kinds `same_meaning`, `meaning_contradiction`, and `meaning_overlap`
+         *         come from an encoder: they have few words in common, and `similarity` is that of the questions
+         *         to the encoder. For `overlap` and `meaning_overlap`, `line` refers to the validation file, and
+         *         `other_line` to the training file.
          */
         RowPair: {
             /** @enum {unknown} */
@@ -11894,8 +11896,8 @@ export interface components {
          * @description Quality scores of the rows, from 0 to 1.
          *
          *         A score is 1, minus the weight of each kind of finding in the row, and at least 0. A broken row
-         *         has 0. `weights` has what the kinds of findings in this file take off. The bins of the
-         *         histogram are a tenth wide; the last one has the rows with a score of 1.
+         *         has 0. `weights` has the amount by which each kind of finding in this file lowers a score. The
+         *         bins of the histogram are a tenth wide; the last one has the rows with a score of 1.
          */
         Scores: {
             mean: number;
@@ -13196,7 +13198,7 @@ export interface operations {
                  * @example score
                  */
                 sort?: "line" | "score";
-                /** @description Line after whose row to start: `last_id` of the page before. */
+                /** @description Line to start after: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
                  * @description Maximum number of objects per page.
@@ -13545,7 +13547,7 @@ export interface operations {
                 other_file: string;
                 /** @description Kind of difference; all if omitted. */
                 change?: ("changed" | "removed" | "added") | null;
-                /** @description Position after which to start. */
+                /** @description Position to start after: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
                  * @description Maximum number of objects per page.
@@ -14952,7 +14954,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description ID of an advice in the project.
+                 * @description ID of advice in the project.
                  * @example ftadvice-s66dr7wwcz6zwsgyo4ixifsq
                  */
                 advice_id: string;
@@ -14993,7 +14995,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description ID of an advice in the project.
+                 * @description ID of advice in the project.
                  * @example ftadvice-bvud8e83tvcmzpbb9yn1v121
                  */
                 advice_id: string;

@@ -71,7 +71,7 @@ async def set_recognizer(
     its customers, or replace its definition.
 
     Reports count its findings, and cleanings that redact replace them with the name as a label:
-    `[CUSTOMER_NUMBER]`. Reports made before are made again. A project can have up to 50
+    `[CUSTOMER_NUMBER]`. The next request for a report makes a new one. A project can have up to 50
     recognizers.
     """
     _check_name(recognizer)

@@ -123,7 +123,11 @@ async def list_diff_rows(
         Change | None, Query(description="Kind of difference; all if omitted.")
     ] = None,
     after: Annotated[
-        str | None, Query(pattern=r"^[0-9]{1,12}$", description="Position after which to start.")
+        str | None,
+        Query(
+            pattern=r"^[0-9]{1,12}$",
+            description="Position to start after: the `last_id` of the previous page.",
+        ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Response:

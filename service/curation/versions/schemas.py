@@ -29,8 +29,8 @@ class DiffRowObject(BaseModel):
     id: str = Field(description="Position among the rows that differ, as a string.")
     object: Literal["file.diff.row"] = "file.diff.row"
     change: Change = Field(
-        description="`changed`: both files have the row, with other texts; `removed`: only the "
-        "earlier file has it; `added`: only the later one."
+        description="`changed`: both files have the row, with different texts; `removed`: only "
+        "the earlier file has it; `added`: only the later one."
     )
     line: int | None = Field(description="Line of the row in the earlier file; null if added.")
     other_line: int | None = Field(
@@ -57,9 +57,9 @@ class FileToMerge(BaseModel):
     )
     weight: Annotated[float, Field(gt=0, le=1_000)] | None = Field(
         default=None,
-        description="Share of the file in the merged rows, relative to those of the others. If any "
-        "file has a weight, that of the others is 1 by default. As many rows are taken as the "
-        "weights allow.",
+        description="Share of the file in the merged rows, relative to the other files. If any "
+        "file has a weight, the others have 1 by default. As many rows are taken as "
+        "the weights allow.",
     )
 
 
@@ -82,9 +82,9 @@ class MergeRequest(BaseModel):
     )
     balance: Balance = Field(
         default=_DEFAULTS.balance,
-        description="`files` takes as many rows of each file, and `languages` as many of each "
-        "language. Rows of unknown languages, and of those with less than 2% of the rows, are all "
-        "kept.",
+        description="`files` takes the same number of rows from each file, and `languages` from "
+        "each language. Rows of unknown languages, and of languages with less than 2% "
+        "of the rows, are all kept.",
     )
     seed: int = Field(
         default=_DEFAULTS.seed,

@@ -38,8 +38,8 @@ class Scores(msgspec.Struct, frozen=True):
     """Quality scores of the rows, from 0 to 1.
 
     A score is 1, minus the weight of each kind of finding in the row, and at least 0. A broken row
-    has 0. `weights` has what the kinds of findings in this file take off. The bins of the
-    histogram are a tenth wide; the last one has the rows with a score of 1.
+    has 0. `weights` has the amount by which each kind of finding in this file lowers a score. The
+    bins of the histogram are a tenth wide; the last one has the rows with a score of 1.
     """
 
     mean: float
@@ -136,15 +136,15 @@ class MeaningStats(msgspec.Struct, frozen=True):
 
 
 class RowPair(msgspec.Struct, frozen=True):
-    """Two rows that are worth a look next to each other.
+    """Two rows that are worth comparing.
 
     `similarity` is the share of words, or of characters in scripts without spaces, that the rows
     have in common in the same order, from 0 to 1, without punctuation and politeness. For
-    `contradiction`, only the questions count. In the texts, personal data that was found is
-    masked, and what is long is cut. The kinds `same_meaning`,
-    `meaning_contradiction`, and `meaning_overlap` come from an encoder: they have few words in
-    common, and `similarity` is that of the questions to the encoder. For `overlap` and
-    `meaning_overlap`, `line` refers to the validation file, and `other_line` to the training file.
+    `contradiction`, only the questions count. In the texts, personal data that was found is masked,
+    and long texts are cut. The kinds `same_meaning`, `meaning_contradiction`, and `meaning_overlap`
+    come from an encoder: they have few words in common, and `similarity` is that of the questions
+    to the encoder. For `overlap` and `meaning_overlap`, `line` refers to the validation file, and
+    `other_line` to the training file.
     """
 
     kind: PairKind

@@ -58,7 +58,7 @@ class _Shown(BaseModel):
 
 
 class ErasureMatch(_Shown):
-    """What an erasure looked for, as a digest."""
+    """Digest of what an erasure searched for."""
 
     type: Literal["text", "substring", "row_sha256"]
     hmac_sha256: str = Field(
@@ -88,12 +88,14 @@ class ErasureFile(_Shown):
     filename: str = Field(description="Name of the file.")
     purpose: str = Field(description="Purpose of the file.")
     rows: int | None = Field(
-        description="Number of rows; null for files that are searched as they are. These are not "
-        "changed: delete them if they must go."
+        description="Number of rows; null for files that are searched as raw text. Such files are "
+        "not changed: delete them if they must be erased."
     )
     matches: int | None = Field(description="Number of rows that match.")
     lines: list[int] = Field(description="Lines of the first 1,000 rows that match, from 1.")
-    models: list[str] = Field(description="Names of the models trained on the file that exist.")
+    models: list[str] = Field(
+        description="Names of the existing models that were trained on the file."
+    )
     deleted_models: list[str] = Field(description="Names of the models that were deleted.")
     new_file: str | None = Field(
         description="ID of the file without the rows; null if none was made, or if no row is left."
@@ -109,7 +111,9 @@ class ErasureObject(_Shown):
     id: str = Field(description="ID of the erasure, prefixed with `erasuresearch-`.")
     object: Literal["organization.erasure"] = "organization.erasure"
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
-    finished_at: int | None = Field(description="When it ended, as a Unix timestamp in seconds.")
+    finished_at: int | None = Field(
+        description="Time at which the erasure ended, as a Unix timestamp in seconds."
+    )
     project_id: str = Field(description="ID of the project.")
     status: SearchStatus = Field(description="Status: `in_progress`, then `completed` or `failed`.")
     match: ErasureMatch
@@ -123,7 +127,7 @@ class ErasureObject(_Shown):
     )
     unreadable_files: list[str] = Field(
         description="IDs of the files that could not be searched, for example because they are "
-        "encrypted archives. Look at them yourself."
+        "encrypted archives. Check them yourself."
     )
     error: ErasureError | None = Field(description="Reason why the erasure failed.")
 

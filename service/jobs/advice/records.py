@@ -29,7 +29,7 @@ MAX_UNFINISHED: Final = 10  # of a project
 
 
 class AdviceStatus(StrEnum):
-    """Status of an advice."""
+    """Status of the advice."""
 
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
@@ -37,7 +37,7 @@ class AdviceStatus(StrEnum):
 
 
 class AdviceFailure(Stored):
-    """Reason why an advice failed."""
+    """Reason why the advice failed."""
 
     code: str
     message: str

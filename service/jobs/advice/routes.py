@@ -57,9 +57,9 @@ async def create_advice(
     settings: AppSettings,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> AdviceObject:
-    """Ask whether a training is worth it. A worker then asks the base model some rows of the file,
-    with and without the best prompt, searches the other rows for their answers, and reads the
-    file's report. This takes about a minute on a CPU.
+    """Ask whether a training is worth it. A worker then asks the base model the questions of some
+    rows of the file, with and without the best prompt, searches the other rows for their answers,
+    and reads the file's report. This takes about a minute on a CPU.
 
     The response has the status `in_progress`; retrieve the advice until it is `completed` or
     `failed`. While the file is being checked, the response is 409 with the code `file_not_ready`.
@@ -84,7 +84,7 @@ async def create_advice(
     openapi_extra=needs(Permission.FINE_TUNING_READ),
 )
 async def retrieve_advice(advice: Existing) -> AdviceObject:
-    """Retrieve the state of an advice, and its result once it is completed."""
+    """Retrieve the state of the advice, and its result once it is completed."""
     return AdviceObject.of(advice)
 
 
@@ -95,7 +95,7 @@ async def retrieve_advice(advice: Existing) -> AdviceObject:
     openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.ADVICE_DELETED),
 )
 async def delete_advice(advice: Existing, store: Store) -> AdviceDeleted:
-    """Delete an advice. If it is in progress, the worker stops. Advice is also deleted 30 days
+    """Delete the advice. If it is in progress, the worker stops. Advice is also deleted 30 days
     after it was created.
     """
     if not await store.delete(advice):

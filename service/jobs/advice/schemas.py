@@ -69,7 +69,9 @@ class RetrievalSigns(BaseModel):
     rows: int = Field(description="Number of rows that were searched for.")
     facts: int = Field(description="Number of these rows whose answers are facts.")
     found: int = Field(description="Number of these rows whose answer the search found.")
-    base_right: int = Field(description="Number of these rows that the base model answered right.")
+    base_right: int = Field(
+        description="Number of these rows that the base model answered correctly."
+    )
 
 
 class FindingObject(BaseModel):
@@ -80,7 +82,7 @@ class FindingObject(BaseModel):
 
 
 class AdviceErrorObject(BaseModel):
-    """Reason why an advice failed."""
+    """Reason why the advice failed."""
 
     code: str = Field(description="Machine-readable code.", examples=["engine_unavailable"])
     message: str = Field(description="Description of the reason.")
@@ -130,11 +132,11 @@ class AdviceObject(BaseModel):
     )
     expected_gain: ExpectedGain | None = Field(
         default=None,
-        description="Expected gain of a training over the best prompt, by at least three earlier "
-        "models; null if it is unknown.",
+        description="Expected gain of a training over the best prompt, based on at least three "
+        "earlier models; null if unknown.",
     )
     retrieval: RetrievalSigns | None = Field(
-        default=None, description="What a search would have found without a training."
+        default=None, description="Result of a keyword search, which needs no training."
     )
     findings: list[FindingObject] | None = Field(
         default=None, description="Findings of the file's report, the most urgent first."
@@ -166,7 +168,7 @@ class AdviceObject(BaseModel):
 
 
 class AdviceDeleted(BaseModel):
-    """Response to deleting an advice."""
+    """Response to deleting advice."""
 
     id: str = Field(description="ID of the deleted advice.")
     object: Literal["fine_tuning.advice"] = "fine_tuning.advice"

@@ -36,7 +36,7 @@ class EvaluationStatus(StrEnum):
 
 
 class Phase(StrEnum):
-    """Part of an evaluation that is being worked on."""
+    """Current step of an evaluation."""
 
     WAITING = "waiting"
     SCORING = "scoring_references"

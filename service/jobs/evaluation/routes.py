@@ -88,8 +88,8 @@ async def retrieve_evaluation(evaluation: Existing) -> JobEvaluationObject:
 async def restart_evaluation(
     evaluation: Existing, evaluations: EvaluationStore
 ) -> JobEvaluationObject:
-    """Run an evaluation again that was completed, skipped or failed, for example after the engine
-    was started. Returns 409 if it is in progress.
+    """Run a completed, skipped or failed evaluation again, for example after the engine was
+    started. Returns 409 if it is in progress.
     """
     if evaluation.status is EvaluationStatus.IN_PROGRESS:
         raise Conflict(

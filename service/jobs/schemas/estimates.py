@@ -89,9 +89,9 @@ class EstimateObject(BaseModel):
     )
     tokens_at_once: int | None = Field(
         default=None,
-        description="Number of tokens that would go through the model at once, as the memory of "
-        "the worker allows. Null if no worker is online. Like the next two, it does not change the "
-        "result.",
+        description="Number of tokens that the model would process at once, as the worker's "
+        "memory allows. Null if no worker is online. Like the next two, it does not "
+        "change the result.",
     )
     gradient_checkpointing: bool | None = Field(
         default=None,
@@ -100,8 +100,9 @@ class EstimateObject(BaseModel):
     )
     inputs_on_host: bool | None = Field(
         default=None,
-        description="Whether the machine's memory would keep the inputs of layers, because that of "
-        "the GPU would not suffice for the longest row. Null if no worker is online.",
+        description="Whether the inputs of layers would be kept in the machine's memory, because "
+        "the GPU's memory would not suffice for the longest row. Null if no worker is "
+        "online.",
     )
     memory: MemoryObject | None = Field(
         description="Memory estimate for that worker. Null if no worker is online."

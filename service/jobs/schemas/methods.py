@@ -144,9 +144,10 @@ class ReinforcementMethod(_Strict):
     """Options of reinforcement fine-tuning."""
 
     grader: Grader = Field(
-        description="Grader that scores the answers of the model. Higher scores are learned. "
-        "`item` is the row without its messages and tools, and `sample` is the answer. OpenAI's "
-        "types are `string_check`, `text_similarity`, `score_model`, `python` and `multi`."
+        description="Grader that scores the answers of the model. Training reinforces answers "
+        "with higher scores. `item` is the row without its messages and tools, and "
+        "`sample` is the answer. OpenAI's types are `string_check`, "
+        "`text_similarity`, `score_model`, `python` and `multi`."
     )
     hyperparameters: ReinforcementHyperparameters = ReinforcementHyperparameters()
 

@@ -113,8 +113,8 @@ class CreateSweep(CreateJob):
     stop_losers: bool = Field(
         default=True,
         description="Whether the worse half of the trials is stopped after a third of the "
-        "training, and again after two thirds. Trials with another number of epochs are not "
-        "compared.",
+        "training, and again after two thirds. Only trials with the same number of "
+        "epochs are compared.",
     )
 
     @model_validator(mode="after")
@@ -154,7 +154,7 @@ class TrialObject(BaseModel):
     )
     status: Status = Field(description="Status of the job.")
     is_waiting: bool = Field(
-        description="Whether the trial is paused until the other trials have come as far."
+        description="Whether the trial is paused until the other trials catch up."
     )
     held_out_loss: float | None = Field(
         description="Loss on the held-out rows at the newest checkpoint or, with `keep_best`, at "

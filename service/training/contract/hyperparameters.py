@@ -177,8 +177,9 @@ class ReinforcementHyperparameters(SupervisedHyperparameters[A], Generic[A]):
         default=1.0,
         ge=0.1,
         le=2,
-        description="Sampling temperature of the answers. Answers must differ, so that the better "
-        "ones can be told from the others.",
+        description="Sampling temperature of the answers. It must be high enough that the answers "
+        "to a prompt differ, because training learns from the differences between "
+        "their scores.",
     )
     max_completion_tokens: int = Field(
         default=512, ge=1, le=32_768, description="Maximum length of an answer in tokens."

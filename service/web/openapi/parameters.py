@@ -20,7 +20,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "merge_id": _id("filemerge-", "ID of a merge whose first file this is."),
     "import_id": _id("modelimport-", "ID of an import of the file."),
     "job_id": _id("ftjob-", "ID of a fine-tuning job in the project."),
-    "advice_id": _id("ftadvice-", "ID of an advice in the project."),
+    "advice_id": _id("ftadvice-", "ID of advice in the project."),
     "sweep_id": _id("ftsweep-", "ID of a sweep in the project."),
     "export_id": _id("export-", "ID of an export in the project."),
     "project_id": _id("proj_", "ID of a project in this installation."),

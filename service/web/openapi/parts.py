@@ -42,7 +42,10 @@ SERVERS = [
 ]
 TAGS = [
     {"name": "Files", "description": "Upload and download of training data and results."},
-    {"name": "Uploads", "description": "Resumable uploads of large files, in parts of any order."},
+    {
+        "name": "Uploads",
+        "description": "Resumable uploads of large files, in parts that may arrive in any order.",
+    },
     {
         "name": "Data sets",
         "description": "Statistics, findings, recommendations and cleaning of training files, and "
@@ -56,7 +59,8 @@ TAGS = [
     },
     {
         "name": "Batches",
-        "description": "Requests from a file, answered within a day behind all other requests.",
+        "description": "Requests from a file, answered within a day at a lower priority than all "
+        "others.",
     },
     {
         "name": "Webhooks",

@@ -60,7 +60,8 @@ class ActorKey(Model):
 
 class ActorUser(Model):
     """
-    Who acted without an API key: `operator`, on the server, or `finetuned`, the service.
+    Actor without an API key: `operator` for commands on the server, or `finetuned` for the
+    service itself.
     """
 
     id: str | None
@@ -93,7 +94,7 @@ class AdminKeyOwner(Model):
 
 class AdviceDeleted(Model):
     """
-    Response to deleting an advice.
+    Response to deleting advice.
     """
 
     id: str
@@ -106,7 +107,7 @@ class AdviceDeleted(Model):
 
 class AdviceErrorObject(Model):
     """
-    Reason why an advice failed.
+    Reason why the advice failed.
     """
 
     code: str
@@ -200,7 +201,7 @@ class AuditResult(Model):
 
     `applied`: the change was made, and this entry was written in the same transaction. `accepted`:
     the request was passed on to an engine, and this entry was written before. `succeeded`,
-    `refused` (a status of 400 to 499) and `failed` (500 or more): it was answered so.
+    `refused` (a status of 400 to 499) or `failed` (500 or more): how the request was answered.
     """
 
     outcome: Literal["applied", "accepted", "succeeded", "refused", "failed"]
@@ -288,7 +289,7 @@ class BatchOutputTokensDetails(Model):
 
 class BatchRequestCounts(Model):
     """
-    Numbers of requests of a batch.
+    Request counts of a batch.
     """
 
     total: int
@@ -637,7 +638,7 @@ class CreateServiceAccount(Model):
     name: str
     create_service_account_only: bool | None = None
     """
-    Whether to create no key, and an account without a role.
+    Whether to create the account without a key and without a role.
     """
     expires_in_seconds: int | None = None
     """
@@ -653,7 +654,7 @@ class CustomDataSourceConfig(Model):
     type: Literal["custom"]
     item_schema: dict[str, Any]
     """
-    JSON Schema of an item. References lead to the same schema only, and it must not be recursive.
+    JSON Schema of an item. References may point only into the same schema, which must not be recursive.
     """
     include_sample_schema: bool = False
     """
@@ -722,7 +723,7 @@ class DiffRowObject(Model):
     object: Literal["file.diff.row"] = "file.diff.row"
     change: Literal["changed", "removed", "added"]
     """
-    `changed`: both files have the row, with other texts; `removed`: only the earlier file has it; `added`: only the later one.
+    `changed`: both files have the row, with different texts; `removed`: only the earlier file has it; `added`: only the later one.
     """
     line: int | None
     """
@@ -849,7 +850,7 @@ class ErasureFile(Model):
     """
     rows: int | None
     """
-    Number of rows; null for files that are searched as they are. These are not changed: delete them if they must go.
+    Number of rows; null for files that are searched as raw text. Such files are not changed: delete them if they must be erased.
     """
     matches: int | None
     """
@@ -861,7 +862,7 @@ class ErasureFile(Model):
     """
     models: list[str]
     """
-    Names of the models trained on the file that exist.
+    Names of the existing models that were trained on the file.
     """
     deleted_models: list[str]
     """
@@ -887,7 +888,7 @@ class ErasureFile(Model):
 
 class ErasureMatch(Model):
     """
-    What an erasure looked for, as a digest.
+    Digest of what an erasure searched for.
     """
 
     type: Literal["text", "substring", "row_sha256"]
@@ -1022,7 +1023,7 @@ class EvalRunResultCounts(Model):
     """
     failed: int
     """
-    Number of items that a grader did not pass.
+    Number of items that failed at least one grader.
     """
     errored: int
     """
@@ -1176,7 +1177,7 @@ class ExportMergedOnto(Model):
 
 class ExportProgressObject(Model):
     """
-    Step that an export is at.
+    Current step of an export.
     """
 
     step: str
@@ -1327,7 +1328,7 @@ class FileToMerge(Model):
     """
     weight: float | None = None
     """
-    Share of the file in the merged rows, relative to those of the others. If any file has a weight, that of the others is 1 by default. As many rows are taken as the weights allow.
+    Share of the file in the merged rows, relative to the other files. If any file has a weight, the others have 1 by default. As many rows are taken as the weights allow.
     """
 
 
@@ -1590,7 +1591,7 @@ class GraderRunErrors(Model):
 
 class GraderRunMetadata(Model):
     """
-    Circumstances of a run of a grader.
+    Metadata of a grader's run.
     """
 
     name: str
@@ -1717,7 +1718,7 @@ class JsonlDataSource(Model):
     type: Literal["jsonl"]
     source: FileContentSource | FileIdSource
     """
-    Place of the items.
+    Source of the items.
     """
 
 
@@ -1797,7 +1798,7 @@ class LabelGrader(Model):
     """
     labels: list[str] | None = None
     """
-    All labels. Without them, every other text is a label of its own.
+    All labels. If omitted, every different text is a label of its own.
     """
 
 
@@ -1823,7 +1824,7 @@ class LanguageGrader(Model):
 
 class LimitUse(Model):
     """
-    A limit, and what is used of it.
+    A limit, and how much of it is used.
     """
 
     limit: int | None
@@ -1832,7 +1833,7 @@ class LimitUse(Model):
     """
     used: int
     """
-    Part of the limit that is used, as of about a second ago. 0 without a limit, because nothing is counted then.
+    Used amount of the limit, as of about a second ago. 0 if there is no limit, because nothing is counted then.
     """
 
 
@@ -1952,7 +1953,7 @@ class MergeRequest(Model):
     """
     balance: Literal["none", "files", "languages"] = "none"
     """
-    `files` takes as many rows of each file, and `languages` as many of each language. Rows of unknown languages, and of those with less than 2% of the rows, are all kept.
+    `files` takes the same number of rows from each file, and `languages` from each language. Rows of unknown languages, and of languages with less than 2% of the rows, are all kept.
     """
     seed: int = 0
     """
@@ -2390,7 +2391,7 @@ class PreviousSecret(Model):
 
 class ProjectAllowance(Model):
     """
-    Limits that apply to a project, and what is used of them.
+    Limits that apply to a project, and how much of them is used.
     """
 
     requests_per_minute: LimitUse
@@ -2399,7 +2400,7 @@ class ProjectAllowance(Model):
     concurrent_streams: LimitUse
     storage_bytes: LimitUse
     """
-    Storage quota of the project. `used` is counted without a quota too.
+    Storage quota of the project. `used` is counted even without a quota.
     """
 
 
@@ -2663,7 +2664,7 @@ class ReinforcementHyperparameters(Model):
     """
     temperature: float = 1.0
     """
-    Sampling temperature of the answers. Answers must differ, so that the better ones can be told from the others.
+    Sampling temperature of the answers. It must be high enough that the answers to a prompt differ, because training learns from the differences between their scores.
     """
     max_completion_tokens: int = 512
     """
@@ -2779,7 +2780,7 @@ class RetrievalSigns(Model):
     """
     base_right: int
     """
-    Number of these rows that the base model answered right.
+    Number of these rows that the base model answered correctly.
     """
 
 
@@ -2790,7 +2791,7 @@ class RotateKey(Model):
 
     overlap_seconds: int = 86400
     """
-    Seconds for which the secrets before the new one stay valid, up to 30 days. 0 ends them at once.
+    Seconds for which the previous secrets stay valid, up to 30 days. 0 ends them at once.
     """
 
 
@@ -2801,7 +2802,7 @@ class RotateWebhookEndpointSecret(Model):
 
     keep_old_secret_active_for_24_hours: bool = False
     """
-    Whether requests are also signed with the old secret for 24 hours, so that receivers can change to the new one without losing events.
+    Whether requests are also signed with the old secret for 24 hours, so that receivers can switch to the new one without losing events.
     """
 
 
@@ -2817,7 +2818,7 @@ class RowFindingObject(Model):
     severity: Literal["error", "warning", "info"]
     weight: float
     """
-    What this kind of finding takes off the row's score, however often it is found in the row. Zero if it says nothing about quality.
+    Amount by which this kind of finding lowers the row's score, however often it occurs in the row. Zero if it says nothing about quality.
     """
     message: str
     """
@@ -3224,7 +3225,7 @@ class TrialObject(Model):
     """
     is_waiting: bool
     """
-    Whether the trial is paused until the other trials have come as far.
+    Whether the trial is paused until the other trials catch up.
     """
     held_out_loss: float | None
     """
@@ -3247,7 +3248,7 @@ class UpdateEval(Model):
 
     metadata: dict[str, str] | None = None
     """
-    New pairs; null removes them.
+    New key-value pairs; null removes them.
     """
     name: str | None = None
     """
@@ -3269,7 +3270,7 @@ class UpdateKey(Model):
         | None
     ) = None
     """
-    New role of the key. Neither it nor the present role can have more permissions than the role of the key that changes it.
+    New role of the key. Neither the new nor the current role can have more permissions than the role of the key that changes it.
     """
     models: list[str] | None = None
     """
@@ -3297,7 +3298,7 @@ class UpdateProject(Model):
     limits: ProjectLimits | None = None
     name: str | None = None
     """
-    Present name of the project. Another name is refused, because the names of its models contain it.
+    Current name of the project. Another name is refused, because the names of its models contain it.
     """
 
 
@@ -3864,15 +3865,15 @@ class Advice(Model):
 
 class RowPair(Model):
     """
-    Two rows that are worth a look next to each other.
+    Two rows that are worth comparing.
 
         `similarity` is the share of words, or of characters in scripts without spaces, that the rows
         have in common in the same order, from 0 to 1, without punctuation and politeness. For
-        `contradiction`, only the questions count. In the texts, personal data that was found is
-        masked, and what is long is cut. The kinds `same_meaning`,
-        `meaning_contradiction`, and `meaning_overlap` come from an encoder: they have few words in
-        common, and `similarity` is that of the questions to the encoder. For `overlap` and
-        `meaning_overlap`, `line` refers to the validation file, and `other_line` to the training file.
+        `contradiction`, only the questions count. In the texts, personal data that was found is masked,
+        and long texts are cut. The kinds `same_meaning`, `meaning_contradiction`, and `meaning_overlap`
+        come from an encoder: they have few words in common, and `similarity` is that of the questions
+        to the encoder. For `overlap` and `meaning_overlap`, `line` refers to the validation file, and
+        `other_line` to the training file.
     """
 
     kind: Literal[
@@ -3896,8 +3897,8 @@ class Scores(Model):
     Quality scores of the rows, from 0 to 1.
 
         A score is 1, minus the weight of each kind of finding in the row, and at least 0. A broken row
-        has 0. `weights` has what the kinds of findings in this file take off. The bins of the
-        histogram are a tenth wide; the last one has the rows with a score of 1.
+        has 0. `weights` has the amount by which each kind of finding in this file lowers a score. The
+        bins of the histogram are a tenth wide; the last one has the rows with a score of 1.
     """
 
     mean: float
@@ -4064,7 +4065,7 @@ class ErrorDetail(Model):
 
 class ActorSession(Model):
     """
-    Where somebody acted without a valid API key.
+    Session of an actor without a valid API key.
     """
 
     ip_address: str | None
@@ -4197,7 +4198,7 @@ class AliasObject(Model):
 
 class Allowance(Model):
     """
-    Limits that apply to an API key or a project, and what is used of them.
+    Limits that apply to an API key or a project, and how much of them is used.
     """
 
     requests_per_minute: LimitUse
@@ -4208,7 +4209,7 @@ class Allowance(Model):
 
 class AuditActor(Model):
     """
-    Who did it: an API key, or somebody without one.
+    Actor of an event: an API key, or a session without one.
     """
 
     type: Literal["api_key", "session"]
@@ -4238,11 +4239,11 @@ class AuditLogObject(Model):
     actor: AuditActor
     objects: list[str]
     """
-    IDs of what was changed or read, and of what that belongs to; the first 100.
+    IDs of the objects that were changed or read, and of those that they belong to; at most 100.
     """
     counts: dict[str, int]
     """
-    Numbers, such as the bytes that were read, or the requests that are counted.
+    Counts, such as the number of bytes read or of requests.
     """
     request: AuditRequest
     result: AuditResult
@@ -4390,7 +4391,7 @@ class CleanRequest(Model):
     """
     possible_personal_data: bool = False
     """
-    Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number or a national ID, but no word before them says so. Only with `personal_data`: `mask` or `pseudonym`.
+    Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number or a national ID, but no word before them confirms it. Only with `personal_data`: `mask` or `pseudonym`.
     """
     unicode: Literal["keep", "NFC", "NFKC"] = "keep"
     """
@@ -4674,11 +4675,11 @@ class CreateGeneration(Model):
     """
     kinds: list[Literal["questions", "rewrites", "refusals"]] = ["questions"]
     """
-    Kinds of rows: `questions` that a passage answers, `rewrites` of such questions in other words, and `refusals`, which are questions that the documents do not answer. With other kinds, one passage in four has a refusal.
+    Kinds of rows: `questions` that a passage answers, `rewrites` of such questions in other words, and `refusals`, which are questions that the documents do not answer. Together with other kinds, one passage in four gets a refusal.
     """
     language: str | None = None
     """
-    BCP 47 tag of the language of the rows; null for that of each passage.
+    BCP 47 tag of the language of the rows; null for the language of each passage.
     """
     n: int = 100
     """
@@ -4895,7 +4896,7 @@ class ErasureObject(Model):
     """
     finished_at: int | None
     """
-    When it ended, as a Unix timestamp in seconds.
+    Time at which the erasure ended, as a Unix timestamp in seconds.
     """
     project_id: str
     """
@@ -4925,7 +4926,7 @@ class ErasureObject(Model):
     """
     unreadable_files: list[str]
     """
-    IDs of the files that could not be searched, for example because they are encrypted archives. Look at them yourself.
+    IDs of the files that could not be searched, for example because they are encrypted archives. Check them yourself.
     """
     error: ErasureError | None
     """
@@ -4969,11 +4970,11 @@ class ErasureReceiptObject(Model):
     """
     completed_at: int | None
     """
-    When nothing was left in storage, as a Unix timestamp in seconds.
+    Time from which nothing was left in storage, as a Unix timestamp in seconds.
     """
     folders: list[str]
     """
-    Folders in storage that are empty.
+    Folders in storage that were emptied.
     """
     objects: list[ErasedObjectEntry]
     """
@@ -4981,7 +4982,7 @@ class ErasureReceiptObject(Model):
     """
     is_inventory_complete: bool
     """
-    Whether `objects` has everything; false if storage was unavailable at the time of the deletion.
+    Whether `objects` is complete; false if storage was unavailable at the time of the deletion.
     """
     signature: ReceiptSignature | None
     """
@@ -5019,7 +5020,7 @@ class EstimateObject(Model):
     """
     tokens_at_once: int | None = None
     """
-    Number of tokens that would go through the model at once, as the memory of the worker allows. Null if no worker is online. Like the next two, it does not change the result.
+    Number of tokens that the model would process at once, as the worker's memory allows. Null if no worker is online. Like the next two, it does not change the result.
     """
     gradient_checkpointing: bool | None = None
     """
@@ -5027,7 +5028,7 @@ class EstimateObject(Model):
     """
     inputs_on_host: bool | None = None
     """
-    Whether the machine's memory would keep the inputs of layers, because that of the GPU would not suffice for the longest row. Null if no worker is online.
+    Whether the inputs of layers would be kept in the machine's memory, because the GPU's memory would not suffice for the longest row. Null if no worker is online.
     """
     memory: MemoryObject | None
     """
@@ -5057,11 +5058,11 @@ class EvalRunCriterionResult(Model):
     """
     failed: int
     """
-    Number of items that it did not pass.
+    Number of items that failed the grader.
     """
     errored: int
     """
-    Number of items that it could not grade.
+    Number of items that the grader could not grade.
     """
     mean_score: float | None
     """
@@ -5267,11 +5268,11 @@ class GraderRun(Model):
     """
     metadata: GraderRunMetadata
     """
-    Circumstances of the run.
+    Metadata of the run.
     """
     model_grader_token_usage_per_model: dict[str, int]
     """
-    Number of tokens by model that judged.
+    Number of tokens by judge.
     """
 
 
@@ -5407,7 +5408,8 @@ class KeyHolder(Model):
     """
     role: Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
     """
-    Role of a key: what it may do, in its project or, as `admin` and `auditor`, in all.
+    Role of a key. It determines what the key may do in its project and, for `admin` and
+    `auditor`, in the whole installation.
     """
     created_at: int
     """
@@ -5722,7 +5724,7 @@ class ModelObject(Model):
     """
     capabilities: list[Literal["tools", "reasoning"]] | None = None
     """
-    What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it thinks before it answers, and its thoughts are apart from the answer. Null for aliases, and if it is not known.
+    What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it thinks before it answers, and its thoughts are separate from the answer. Null for aliases, and if it is not known.
     """
     available: bool | None = None
     """
@@ -5758,7 +5760,8 @@ class NewKeyObject(Model):
     """
     role: Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
     """
-    Role of a key: what it may do, in its project or, as `admin` and `auditor`, in all.
+    Role of a key. It determines what the key may do in its project and, for `admin` and
+    `auditor`, in the whole installation.
     """
     models: list[str] | None
     """
@@ -6336,11 +6339,11 @@ class AdviceObject(Model):
     """
     expected_gain: ExpectedGain | None = None
     """
-    Expected gain of a training over the best prompt, by at least three earlier models; null if it is unknown.
+    Expected gain of a training over the best prompt, based on at least three earlier models; null if unknown.
     """
     retrieval: RetrievalSigns | None = None
     """
-    What a search would have found without a training.
+    Result of a keyword search, which needs no training.
     """
     findings: list[FindingObject] | None = None
     """
@@ -6383,7 +6386,7 @@ class CompletionsDataSource(Model):
     type: Literal["completions"]
     source: FileContentSource | FileIdSource
     """
-    Place of the items.
+    Source of the items.
     """
     model: str | None = None
     """
@@ -6420,7 +6423,7 @@ class DatasetGeneration(Model):
     """
     language: str | None
     """
-    BCP 47 tag of the language of the rows; null for that of each passage.
+    BCP 47 tag of the language of the rows; null for the language of each passage.
     """
     n: int
     """
@@ -6612,7 +6615,8 @@ class KeyObject(Model):
     """
     role: Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
     """
-    Role of a key: what it may do, in its project or, as `admin` and `auditor`, in all.
+    Role of a key. It determines what the key may do in its project and, for `admin` and
+    `auditor`, in the whole installation.
     """
     models: list[str] | None
     """
@@ -6705,7 +6709,7 @@ class OutputItemObject(Model):
 
     id: str
     """
-    Identifier: `outputitem_` and letters.
+    ID of the output item, prefixed with `outputitem_`.
     """
     object: Literal["eval.run.output_item"] = "eval.run.output_item"
     eval_id: str
@@ -6758,7 +6762,7 @@ class ReinforcementMethod(Model):
         | LabelGrader
     )
     """
-    Grader that scores the answers of the model. Higher scores are learned. `item` is the row without its messages and tools, and `sample` is the answer. OpenAI's types are `string_check`, `text_similarity`, `score_model`, `python` and `multi`.
+    Grader that scores the answers of the model. Training reinforces answers with higher scores. `item` is the row without its messages and tools, and `sample` is the answer. OpenAI's types are `string_check`, `text_similarity`, `score_model`, `python` and `multi`.
     """
     hyperparameters: ReinforcementHyperparameters | None = None
 
@@ -6771,7 +6775,7 @@ class ResponsesDataSource(Model):
     type: Literal["responses"]
     source: FileContentSource | FileIdSource
     """
-    Place of the items.
+    Source of the items.
     """
     model: str | None = None
     """
@@ -6840,7 +6844,7 @@ class ValidateGrader(Model):
 
 class ValidatedGrader(Model):
     """
-    Grader that is valid.
+    A valid grader.
     """
 
     grader: (
@@ -6857,7 +6861,7 @@ class ValidatedGrader(Model):
         | LabelGrader
     )
     """
-    Grader as it was given, with its defaults.
+    Grader as given, with its defaults filled in.
     """
 
 
@@ -6918,7 +6922,7 @@ class FileReport(Model):
 
 class CallerObject(Model):
     """
-    The API key that a request was sent with, its project, and what applies to both.
+    The API key that a request was sent with, its project, and the limits of both.
     """
 
     object: Literal["caller"] = "caller"
@@ -6934,11 +6938,11 @@ class CallerObject(Model):
     """
     project_storage: dict[str, int]
     """
-    Bytes that the project has in storage, by kind, such as `files` and `jobs`. `uploading` is what uploads and tasks in progress may write.
+    Bytes that the project has in storage, by kind, such as `files` and `jobs`. `uploading` is reserved for uploads and tasks in progress.
     """
     min_training_rows: int
     """
-    Fewest rows that a job's training file may have.
+    Minimum number of rows in the training file of a job.
     """
 
 
@@ -6966,7 +6970,7 @@ class CreateEval(Model):
     """
     metadata: dict[str, str] | None = None
     """
-    Up to 16 pairs of your own.
+    Key-value pairs of your own; up to 16.
     """
     name: str | None = None
     """
@@ -6985,7 +6989,7 @@ class CreateEvalRun(Model):
     """
     metadata: dict[str, str] | None = None
     """
-    Up to 16 pairs of your own.
+    Key-value pairs of your own; up to 16.
     """
     name: str | None = None
     """
@@ -7000,7 +7004,7 @@ class EvalObject(Model):
 
     id: str
     """
-    Identifier: `eval_` and letters.
+    ID of the eval, prefixed with `eval_`.
     """
     object: Literal["eval"] = "eval"
     created_at: int
@@ -7030,7 +7034,7 @@ class EvalObject(Model):
     """
     metadata: dict[str, str]
     """
-    Pairs of the project's own.
+    Key-value pairs that were set by the project.
     """
 
 
@@ -7042,7 +7046,7 @@ class EvalRunObject(Model):
 
     id: str
     """
-    Identifier: `evalrun_` and letters.
+    ID of the run, prefixed with `evalrun_`.
     """
     object: Literal["eval.run"] = "eval.run"
     eval_id: str
@@ -7088,7 +7092,7 @@ class EvalRunObject(Model):
     """
     metadata: dict[str, str]
     """
-    Pairs of the project's own.
+    Key-value pairs that were set by the project.
     """
     items: int | None
     """
@@ -7254,5 +7258,5 @@ class CreateSweep(Model):
     """
     stop_losers: bool = True
     """
-    Whether the worse half of the trials is stopped after a third of the training, and again after two thirds. Trials with another number of epochs are not compared.
+    Whether the worse half of the trials is stopped after a third of the training, and again after two thirds. Only trials with the same number of epochs are compared.
     """
