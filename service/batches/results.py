@@ -113,7 +113,9 @@ async def _written(
     files: Files, record: BatchRecord, kind: Kind, file_id: str, content: AsyncIterator[bytes]
 ) -> FileRecord:
     digest = hashlib.sha256()
-    async with await files.storage.writer(f"{record.project_id}/files/{file_id}/content") as writer:
+    key = f"{record.project_id}/files/{file_id}/content"
+    # The parts, which count towards the quota, are deleted then.
+    async with await files.storage.writer(key, is_limited=False) as writer:
         size = await write_stream(
             content, writer, [digest], max_bytes=_NO_LIMIT, too_large=_TOO_LARGE
         )

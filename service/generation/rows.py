@@ -125,7 +125,8 @@ async def write_file(
         format_=None,
     ).model_copy(update={"generation": record.id, "documents": record.documents})
     try:
-        await files.storage.put_bytes(file.content_key, data)
+        # The parts, which count towards the quota, are deleted then.
+        await files.storage.put_bytes(file.content_key, data, is_limited=False)
         await files.put_manifest(file)
     except BaseException:
         await files.discard(file.project_id, file.id)

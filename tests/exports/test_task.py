@@ -17,8 +17,9 @@ import pytest
 
 from service.core import outbox
 from service.core.storage import StorageFull
+from service.curation.scratch import scratch_folder
 from service.evaluation.examples import examples_of
-from service.exports import lifecycle
+from service.exports import archive, lifecycle
 from service.exports.child import ExportFailed
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import ExportStatus
@@ -36,6 +37,7 @@ from tests.exports.conftest import (
     train,
     until,
 )
+from tests.quota import leave_room
 
 
 def environment(api: Api) -> dict[str, str]:
@@ -184,3 +186,23 @@ def test_prompts_are_plain_text_at_even_distances():
     assert found[0] == ({"role": "user", "content": "Question 1"},)
     assert len(general_prompts(["ja", "de"])) == 4
     assert len(general_prompts(["xx"])) == 8
+
+
+async def test_an_archive_beyond_the_quota_fails_clearly_and_leaves_nothing(api: Api, tmp_path):
+    project_id = await register(api)
+    (tmp_path / "artifact").mkdir()
+    (tmp_path / "artifact" / "model.safetensors").write_bytes(bytes(100_000))
+    await leave_room(api, 50_000)
+
+    async def store() -> None:
+        key = f"{project_id}/exports/export-a/a1.tar"
+        with _full_disk_reported():
+            async with scratch_folder(tmp_path / "scratch"):
+                storage = api.app.state.storage
+                await archive.store(storage, key, tmp_path / "artifact", "export-a", 1)
+
+    with pytest.raises(ExportFailed) as failed:
+        await store()
+    assert failed.value.error.code == "quota_exceeded"
+    assert "storage quota" in failed.value.error.message
+    assert await api.app.state.storage.keys(f"{project_id}/exports") == []

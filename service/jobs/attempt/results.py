@@ -22,7 +22,10 @@ _REWARDS = {name: name for name in ("train_reward_mean", "valid_reward_mean")}
 
 
 async def write_results(job: JobRecord, jobs: Jobs, files: Files) -> FileRecord:
-    """Store the job's metrics as a file, or return that file if it already exists."""
+    """Store the job's metrics as a file, or return that file if it already exists.
+
+    The quota does not refuse it, because the job has its model already.
+    """
     file_id = ids.FILE + job.id.removeprefix(ids.JOB)
     known = await files.records.get(job.project_id, file_id)
     if known is not None:
@@ -38,7 +41,7 @@ async def write_results(job: JobRecord, jobs: Jobs, files: Files) -> FileRecord:
         sha256=hashlib.sha256(data).hexdigest(),
         status=FileStatus.PROCESSED,
     )
-    await files.storage.put_bytes(record.content_key, data)
+    await files.storage.put_bytes(record.content_key, data, is_limited=False)
     return await files.add(record)
 
 

@@ -18,6 +18,7 @@ from service.jobs.records import CheckpointRecord, JobRecord, Status
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
 from tests.metrics.samples import parsed, value
+from tests.quota import leave_room
 
 from .conftest import TUNED, ScriptedEngine, tuned_model
 
@@ -519,3 +520,12 @@ class TestRowsWithTools:
         assert "tool_call" not in found["figures"]
         comparison = (await http.get(f"{JOBS}/{evaluation.id}/evaluation/report")).json()
         assert "12 held-out rows use tools and were left out" in json.dumps(comparison["notes"])
+
+
+async def test_an_evaluation_beyond_the_quota_fails_clearly(http, api: Api, job, evaluation, work):
+    await leave_room(api, 1000)
+    async with work("cpu"):
+        found = await ended(http, job.id)
+        assert (found["status"], found["error"]["code"]) == ("failed", "quota_exceeded")
+        assert "storage quota" in found["error"]["message"]
+        assert (await http.get(f"/v1/models/{TUNED}")).status_code == 200
