@@ -52,6 +52,7 @@ from service.inference import api_processes
 from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.chat_reports import ChatReports
 from service.inference.gateway.checks import RequestRules
+from service.inference.gateway.express import GatewayExpress
 from service.inference.gateway.openapi_routes import router as inference_routes
 from service.inference.upstreams import Upstreams
 from service.jobs import routes as job_routes
@@ -106,8 +107,18 @@ class Api(FastAPI):
     gateway: Gateway | None = None
     """The inference gateway; set while the lifespan is active."""
 
+    express: GatewayExpress | None = None
+    """The short cut to the gateway; set while the lifespan is active, unless requests need more."""
+
     serve: ASGIApp | None = None
     """The ASGI application that handles requests instead of `answer`, which it wraps."""
+
+    def offer(self, gateway: Gateway | None) -> None:
+        """Serve the inference routes from now on, or no more."""
+        self.gateway = gateway
+        self.express = None
+        if gateway is not None and gateway.has_express and self.serve is None:
+            self.express = GatewayExpress(gateway)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI event."""
@@ -256,7 +267,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
         ):
             if reports:
                 await stack.enter_async_context(reports.publishing())
-            app.gateway = Gateway(
+            gateway = Gateway(
                 authenticator,
                 registry,
                 upstreams,
@@ -269,6 +280,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 reports=reports,
                 audited=ModelRequests.from_settings(redis, addresses, settings),
             )
+            app.offer(gateway)
             state = app.state
             state.capabilities, state.job_changes = capabilities, job_changes
             state.redis, state.storage, state.registry = redis, storage, registry
@@ -282,8 +294,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
             state.batches, state.generations = Batches(state.files), Generations(state.files)
             state.jobs_needing_file = _needing(state.jobs, state.batches, state.generations)
-            state.evaluations = Evaluations(redis)
-            state.advice_store = AdviceStore(redis)
+            state.evaluations, state.advice_store = Evaluations(redis), AdviceStore(redis)
             state.sweeps = Sweeps(state.jobs)
             state.exports = Exports(redis)
             state.dispatcher = Dispatcher(state.jobs, redis, settings)
@@ -298,7 +309,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.serves = upstreams.serves
             yield
     finally:
-        app.gateway = None
+        app.offer(None)
         await redis.aclose(close_connection_pool=True)
 
 

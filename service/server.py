@@ -18,7 +18,7 @@ from service.core.storage_check import require_storage
 from service.inference.gateway import PATHS
 from service.web.traced import Traced
 from service.web.wire.crowds import Crowds
-from service.web.wire.protocol import Protocol
+from service.web.wire.express import ExpressProtocol
 
 _KEEP_ALIVE_S = 75
 _GRACE_S = 30
@@ -32,9 +32,10 @@ def main() -> None:
     require_storage(settings.storage_url, settings.master_key)
     require_redis(settings.redis_url.get_secret_value(), settings.redis_check)
     tracing.start("api", __version__)
-    app: ASGIApp = create_app(settings, with_metrics_port=True)
+    api = create_app(settings, with_metrics_port=True)
+    app: ASGIApp = api
     if tracing.is_on():  # otherwise requests do not pass through this layer
-        app = Traced(app, routes=PATHS)
+        app = Traced(api, routes=PATHS)
     _reduce_garbage_collection()
     _allow_many_connections()
     uvicorn.run(
@@ -44,7 +45,11 @@ def main() -> None:
         ssl_certfile=settings.api_tls_cert,
         ssl_keyfile=settings.api_tls_key,
         loop="uvloop",
-        http=Protocol.with_limits(settings.client_timeout_s, _crowds(settings)),
+        http=ExpressProtocol.with_limits(
+            settings.client_timeout_s,
+            _crowds(settings),
+            application=None if tracing.is_on() else api,
+        ),
         ws="none",
         lifespan="on",
         access_log=False,

@@ -7,8 +7,8 @@ A `Group` declares metrics. The code gets the cell of a set of labels and update
     HTTP_SECONDS.cell("GET", route).observe(seconds)
 
 Cells are plain numbers, because a labeled `inc()` of prometheus-client takes a lock and a lookup,
-about 1 µs; frequent code keeps its cells. This is only correct for code of one event loop: a scrape
-can read from anywhere, but only the loop writes.
+about 1 µs; frequent code keeps its cells, and adds to their `value`. This is only correct for code
+of one event loop: a scrape can read from anywhere, but only the loop writes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from service.core import metrics
 from service.core.metric_types import Cell
@@ -14,8 +14,7 @@ CLIENT_GONE = 499  # nginx's status code for a client that disconnected
 _MAX_SERIES = 1024  # models that one key may use within a second before counting gets slower
 
 
-@dataclass(slots=True)
-class Served:
+class Served(msgspec.Struct):
     """Outcome of a request. `base_model` is empty if no model was found for it."""
 
     model: str
@@ -97,21 +96,21 @@ class Series:
         if cell is None:
             cell = metrics.SERVED_REQUESTS.cell(*self.labels, str(status))
             self.statuses[status] = cell
-        cell.inc()
+        cell.value += 1
         if status < 400 or status == CLIENT_GONE:
             counts.requests += 1
         else:
             counts.failed += 1
         if served.input_tokens:
             counts.input_tokens += served.input_tokens
-            self.tokens_in.inc(served.input_tokens)
+            self.tokens_in.value += served.input_tokens
         if served.cached_tokens:
             counts.cached_tokens += served.cached_tokens
-            self.tokens_cached.inc(served.cached_tokens)
+            self.tokens_cached.value += served.cached_tokens
         output_tokens = served.output_tokens
         if output_tokens:
             counts.output_tokens += output_tokens
-            self.tokens_out.inc(output_tokens)
+            self.tokens_out.value += output_tokens
         first_byte_s = served.first_byte_s
         if first_byte_s is None:
             return

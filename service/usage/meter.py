@@ -41,15 +41,13 @@ _IDLE_S = 180.0  # by then, buckets are empty and cached callers have expired
 _SWEEP_EVERY_S = 60.0
 _LAST_FLUSH_S = 5.0
 
-_NO_HEADERS: refusals.Headers = ()
-
 __all__ = ["Admission", "Meter", "Served"]
 
 
 class Admission:
-    """An admitted request. `headers` holds the `x-ratelimit-*` headers of its response."""
+    """An admitted request."""
 
-    __slots__ = ("account", "answers", "estimate", "headers", "prompt", "streamed")
+    __slots__ = ("account", "answers", "estimate", "header_lines", "prompt", "streamed")
 
     def __init__(
         self,
@@ -57,15 +55,21 @@ class Admission:
         answers: int,
         prompt: int,
         estimate: int,
-        headers: refusals.Headers,
+        header_lines: bytes,
         streamed: bool,
     ) -> None:
         self.account = account
         self.answers = answers
         self.prompt = prompt  # estimated prompt tokens
         self.estimate = estimate  # estimated tokens of prompt and completion
-        self.headers = headers
+        self.header_lines = header_lines
+        """The `x-ratelimit-*` headers of the response, one on each line."""
         self.streamed = streamed
+
+    @property
+    def headers(self) -> refusals.Headers:
+        """The `x-ratelimit-*` headers of the response."""
+        return refusals.headers(self.header_lines)
 
 
 class Meter:
@@ -148,21 +152,21 @@ class Meter:
         if account is None or account.caller is not caller:
             account = self._account(caller)
         key, project = account.key, account.project
-        prompt, estimate, headers = 0, 0, _NO_HEADERS
+        prompt, estimate, header_lines = 0, 0, b""
         if key.is_limited or project.is_limited:
             prompt = min(body_bytes // BYTES_PER_TOKEN, _MAX_PROMPT_ESTIMATE * answers)
             estimate = prompt
             if max_tokens is not None and max_tokens > 0:
                 estimate += min(max_tokens, _MAX_OUTPUT_ESTIMATE)
             self._take(account, answers, estimate, streamed=streamed)
-            headers = refusals.headers(key, project)
+            header_lines = refusals.header_lines(key, project)
         key.in_flight += answers
         project.in_flight += answers
         if streamed:
             key.streams += 1
             project.streams += 1
-        account.in_flight.inc()
-        return Admission(account, answers, prompt, estimate, headers, streamed)
+        account.in_flight.value += 1
+        return Admission(account, answers, prompt, estimate, header_lines, streamed)
 
     def done(self, admission: Admission, served: Served) -> None:
         """Account for an admitted request, whatever its outcome. Call exactly once."""
@@ -173,7 +177,7 @@ class Meter:
         if admission.streamed:
             key.streams -= 1
             project.streams -= 1
-        account.in_flight.inc(-1)
+        account.in_flight.value -= 1
         if key.tokens is not None or project.tokens is not None:
             _correct(admission, served)
         if not served.base_model:

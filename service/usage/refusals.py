@@ -42,15 +42,28 @@ def duration(seconds: float) -> str:
     return f"{ms // 60_000}m{ms % 60_000 // 1000}s"
 
 
-def headers(key: Subject, project: Subject) -> Headers:
-    """The rate limit headers of the key or the project, whichever has less allowance left."""
-    requests = _tighter(key.requests, project.requests)
-    tokens = _tighter(key.tokens, project.tokens)
+def header_lines(key: Subject, project: Subject) -> bytes:
+    """The rate limit headers of the key or the project, whichever has less allowance left.
+
+    They are lines of HTTP, the form in which most responses need them.
+    """
+    requests, tokens = key.requests, key.tokens
+    if project.requests is not None:
+        requests = _tighter(requests, project.requests)
+    if project.tokens is not None:
+        tokens = _tighter(tokens, project.tokens)
     if requests is None:
-        return () if tokens is None else _of_tokens(tokens)
+        return b"" if tokens is None else _of_tokens(tokens)
     if tokens is None:
         return _of_requests(requests)
     return _of_requests(requests) + _of_tokens(tokens)
+
+
+def headers(lines: bytes) -> Headers:
+    """Split lines into names and values."""
+    return tuple(
+        (name, value) for name, _, value in (line.partition(b": ") for line in lines.splitlines())
+    )
 
 
 def refuse(
@@ -60,7 +73,8 @@ def refuse(
     for bucket in (key.requests, key.tokens, project.requests, project.tokens):
         if bucket is not None:
             bucket.drain(now_s)
-    limit_headers = {name.decode(): value.decode() for name, value in headers(key, project)}
+    lines = header_lines(key, project)
+    limit_headers = {name.decode(): value.decode() for name, value in headers(lines)}
     if hit.startswith("too_"):
         error = RateLimited(
             f"Request too large for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: "
@@ -126,30 +140,36 @@ def _wait_s(subjects: Iterable[Subject], cost: RequestCost) -> float:
     return wait_s
 
 
-def _tighter(one: Bucket | None, other: Bucket | None) -> Bucket | None:
-    if one is None:
-        return other
-    if other is None or one.capacity - one.used <= other.capacity - other.used:
+def _tighter(one: Bucket | None, other: Bucket) -> Bucket:
+    if one is not None and one.capacity - one.used <= other.capacity - other.used:
         return one
     return other
 
 
 # Duplicated for speed: this runs on every limited request.
-def _of_requests(bucket: Bucket) -> Headers:
+def _of_requests(bucket: Bucket) -> bytes:
     used = bucket.used
     left = bucket.capacity - used
     return (
-        (b"x-ratelimit-limit-requests", bucket.capacity_text),
-        (b"x-ratelimit-remaining-requests", b"%d" % left if left > 0 else b"0"),
-        (b"x-ratelimit-reset-requests", duration(used / bucket.drain_per_s).encode()),
+        b"x-ratelimit-limit-requests: %b\r\n"
+        b"x-ratelimit-remaining-requests: %d\r\n"
+        b"x-ratelimit-reset-requests: %b\r\n"
+    ) % (
+        bucket.capacity_text,
+        left if left > 0 else 0,
+        duration(used / bucket.drain_per_s).encode(),
     )
 
 
-def _of_tokens(bucket: Bucket) -> Headers:
+def _of_tokens(bucket: Bucket) -> bytes:
     used = bucket.used
     left = bucket.capacity - used
     return (
-        (b"x-ratelimit-limit-tokens", bucket.capacity_text),
-        (b"x-ratelimit-remaining-tokens", b"%d" % left if left > 0 else b"0"),
-        (b"x-ratelimit-reset-tokens", duration(used / bucket.drain_per_s).encode()),
+        b"x-ratelimit-limit-tokens: %b\r\n"
+        b"x-ratelimit-remaining-tokens: %d\r\n"
+        b"x-ratelimit-reset-tokens: %b\r\n"
+    ) % (
+        bucket.capacity_text,
+        left if left > 0 else 0,
+        duration(used / bucket.drain_per_s).encode(),
     )

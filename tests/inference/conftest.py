@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -12,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import httptools
 import pytest
 from aiohttp import web
 from starlette.types import ASGIApp
 
+from service.core.errors import ApiError
 from service.core.limits import NO_LIMITS, Limits
-from service.core.redis import connect
-from service.inference.gateway import Gateway
+from service.core.redis import REDIS_ERRORS, connect
+from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.chat_reports import ChatReports
+from service.inference.gateway.express import GatewayExpress
 from service.inference.upstreams import Timeouts, Upstreams
 from service.inference.upstreams.policy import Policy
 from service.models.catalogue import BaseModelEntry, Catalogue
@@ -29,6 +33,9 @@ from service.usage.meter import Meter
 from service.web.audit import ModelRequests
 from service.web.auth import Authenticator, Principal
 from service.web.permissions import Role
+from service.web.wire.express import ExpressProtocol
+from service.web.wire.reading import BoundedProtocol
+from service.web.wire.repeated import RequestHead
 from tests.conftest import running
 from tests.http_server import http_server
 
@@ -184,16 +191,92 @@ class Client:
             return await response.read()
 
 
-def serving(app: ASGIApp) -> AbstractAsyncContextManager[str]:
+def serving(app: ASGIApp, **options: Any) -> AbstractAsyncContextManager[str]:
     """Serve an ASGI app without a lifespan with a real uvicorn, and yield its URL."""
-    return running(app, lifespan="off", timeout_graceful_shutdown=1, access_log=False)
+    usual = {"lifespan": "off", "timeout_graceful_shutdown": 1, "access_log": False}
+    return running(app, **{**usual, **options})
+
+
+class Offering:
+    """An application that offers the gateway's short cut, and counts its uses."""
+
+    paths = PATHS
+
+    def __init__(
+        self, gateway: Gateway, authenticator: Authenticator, models: ModelRegistry
+    ) -> None:
+        self.express: Offering | None = self if gateway.has_express else None
+        self.begun = 0
+        self._express = GatewayExpress(gateway)
+        self._authenticator = authenticator
+        self._models = models
+
+    def begin(self, client: ExpressProtocol, head: RequestHead, body: bytes) -> bool:
+        """Begin to answer a request."""
+        has_begun = self._express.begin(client, head, body)
+        self.begun += has_begun
+        return has_begun
+
+    async def look_up(self, head: RequestHead, body: bytes) -> None:
+        """Look up what requests before this one would have."""
+        with contextlib.suppress(ApiError, ValueError, KeyError, TypeError, *REDIS_ERRORS):
+            caller = await self._authenticator.authenticate(head.authorization, head.scope)
+            await self._models.resolve(caller.project_id, json.loads(body)["model"])
+
+
+class AtOnce(ExpressProtocol):
+    """A connection whose first request takes the short cut already, not only its second."""
+
+    offering: Offering
+    _arrived: asyncio.Queue[bytes] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Prepare what requests before this one would have."""
+        if self._arrived is None:
+            self._arrived = asyncio.Queue()
+            self._receiving = asyncio.ensure_future(self._receive(self._arrived))
+        self._arrived.put_nowait(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Handle the closing of the connection."""
+        super().connection_lost(exc)
+        if self._arrived is not None:
+            self._receiving.cancel()
+
+    async def _receive(self, arrived: asyncio.Queue[bytes]) -> None:
+        while True:
+            data = await arrived.get()
+            head = parsed(data, self)
+            if head is not None and (found := head.pattern.match(data)) is not None:
+                await self.offering.look_up(head, found[1])
+                self._head = head
+            super().data_received(data)
+
+
+def parsed(data: bytes, connection: ExpressProtocol) -> RequestHead | None:
+    """Return the head of a request that is complete."""
+    parser = BoundedProtocol(connection.config, connection.server_state, connection.app_state)
+    parser._start_asgi_task = lambda *_: None  # type: ignore[method-assign]
+    with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
+        parser.parser.feed_data(data)
+    cycle = parser.cycle
+    if cycle is None or cycle.more_body or cycle.scope["path"] not in PATHS:
+        return None
+    return RequestHead.of(data, cycle.scope)
+
+
+BOTH_WAYS = pytest.mark.parametrize("gateway", ["parsed", "express"], indirect=True)
+"""For tests of the gateway: each request is parsed and gets a task, or takes the short cut."""
 
 
 @pytest.fixture
 async def gateway(
-    registry: ModelRegistry, engine: FakeEngine
+    registry: ModelRegistry, engine: FakeEngine, request: pytest.FixtureRequest
 ) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
     """Start a gateway. By default, `engine` serves its only base model."""
+    by_express = getattr(request, "param", "parsed") == "express" or __import__("os").environ.get(
+        "TRYX"
+    )
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(
@@ -222,9 +305,13 @@ async def gateway(
                 )
             )
             meter = await stack.enter_async_context(Meter(registry.redis, key_limits=key_limits))
+            models = models or registry
+            if by_express:  # what has to be looked up first takes no short cut
+                models = ModelRegistry(models.redis, models.catalogue, cache_s=60.0)
+            authenticator = Authenticator(find, cache_s=60.0 if by_express else 0.0)
             app = Gateway(
-                Authenticator(find, cache_s=0.0),
-                models or registry,
+                authenticator,
+                models,
                 upstreams,
                 meter,
                 max_body_bytes=max_body_bytes,
@@ -233,7 +320,13 @@ async def gateway(
                 reports=reports,
                 audited=audited,
             )
-            url = await stack.enter_async_context(serving(app))
+            options = {}
+            if by_express:
+                offering = Offering(app, authenticator, models)
+                options["http"] = AtOnce.with_limits(
+                    client_timeout_s, application=offering, offering=offering
+                )
+            url = await stack.enter_async_context(serving(app, **options))
             session = await stack.enter_async_context(aiohttp.ClientSession())
             return Client(url, session, upstreams)
 

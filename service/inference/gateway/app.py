@@ -9,17 +9,19 @@ engine's, only those that describe the body.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
+from collections.abc import Awaitable, Mapping
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.core import metrics
 from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFound, Unavailable
 from service.core.metric_types import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS, why
 from service.inference.gateway import request_body
-from service.inference.gateway.cache_salt import cache_salts
+from service.inference.gateway.cache_salt import salt_members
 from service.inference.gateway.chat_reports import ChatReports
 from service.inference.gateway.checks import RequestRules, check_tools
 from service.inference.gateway.engine_errors import (
@@ -32,20 +34,22 @@ from service.inference.gateway.engine_errors import (
 )
 from service.inference.gateway.exchange import CLIENT_GONE, Exchange, Watch
 from service.inference.gateway.parameters import PATHS
+from service.inference.gateway.passage import Passage
 from service.inference.gateway.request_body import ClientGone
 from service.inference.gateway.request_types import Request
 from service.inference.gateway.response_end import name_end
 from service.inference.gateway.usage_tap import Usage, UsageTap
-from service.inference.upstreams import Upstreams
+from service.inference.upstreams import Answer, NotSent, Upstreams
+from service.inference.upstreams.answers import Sent
 from service.inference.upstreams.turns import Turn
-from service.models.records import ModelKind
-from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
+from service.models.registry import ModelRegistry, ResolvedModel
 from service.models.tools import ToolCallParsers
-from service.usage.meter import BYTES_PER_TOKEN, Admission, Meter, Served
+from service.usage.meter import Meter, Served
 from service.web.audit import ModelRequests
 from service.web.auth import Authenticator, Principal
 from service.web.openai_only import instead
 from service.web.permissions import Permission
+from service.web.wire.repeated import RequestHead
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +58,6 @@ _USAGE_OPTIONAL = frozenset({"/v1/chat/completions", "/v1/completions"})
 _RESPONSES = "/v1/responses"
 _FORWARDED = (b"traceparent", b"tracestate")
 _NO_USAGE = Usage(0, 0, 0)
-# Expected tokens of an answer that the request does not limit.
-_USUAL_TOKENS = 512
 
 
 class Gateway:
@@ -83,7 +85,7 @@ class Gateway:
         self._max_body_bytes = max_body_bytes
         self._client_timeout_s = client_timeout_s
         self._rules = rules or RequestRules()
-        self._salt_of = cache_salts(salt_secret)
+        self._salt_member = salt_members(salt_secret)
         self._tools = tools or ToolCallParsers()
         self._watch = Watch()
         self._reports = reports
@@ -92,8 +94,12 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Every failure has an error body in OpenAI's format."""
         exchange = Exchange(scope, receive, send, self._client_timeout_s)
+        await self._finish(exchange, self._answer(exchange, receive))
+
+    async def _finish(self, exchange: Exchange, answering: Awaitable[None]) -> None:
+        """Wait until a request is answered, and answer if that fails."""
         try:
-            await self._answer(exchange, receive)
+            await answering
         except ApiError as e:
             await exchange.fail(e)
         except ClientGone:
@@ -116,7 +122,74 @@ class Gateway:
                 )
             )
         finally:
-            _observe(exchange)
+            scope = exchange.scope
+            observe(scope["method"], scope["path"], exchange.status, exchange.seconds)
+
+    @property
+    def has_express(self) -> bool:
+        """Whether requests may be answered without a task, which nothing must wait for."""
+        return self._reports is None and self._audited is None
+
+    def admitted_at_once(self, head: RequestHead, body: bytes) -> Passage | None:
+        """Check and admit a request, or return None if that has to wait for something.
+
+        Raises ApiError.
+        """
+        caller = self._authenticator.remembered(head.authorization)
+        if caller is None or not caller.may_request_models or len(body) > self._max_body_bytes:
+            return None
+        request = self._rules.checked(head.path, body)
+        if not caller.sees(request.model):
+            raise model_not_found(request.model)
+        found = self._registry.remembered(caller.project_id, request.model)
+        if found is None:
+            return None
+        return self._admitted(caller, head.path, request, body, found)
+
+    def sent_at_once(self, passage: Passage, header_lines: str) -> Sent | None:
+        """Send an admitted request, or return None if that has to wait for something."""
+        model, adapter = passage.model, passage.adapter
+        turns = self._upstreams.turns(model.base_model, adapter)
+        if turns is None:
+            return None
+        passage.turn = turns.take_free(*passage.size)
+        if passage.turn is None:
+            return None
+        passage.sent = self._upstreams.begin(
+            model.base_model,
+            passage.path,
+            passage.body,
+            header_lines,
+            adapter=adapter,
+        )
+        return passage.sent
+
+    def continuing(self, passage: Passage, arrived: float, request_id: str) -> ASGIApp:
+        """Return an application that continues to answer an admitted request."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            exchange = self._continued(scope, receive, send, arrived, request_id)
+            await self._finish(exchange, self._serve(exchange, passage))
+
+        return app
+
+    def failing(self, error: Exception, arrived: float, request_id: str) -> ASGIApp:
+        """Return an application that answers with an error."""
+
+        async def fail() -> None:
+            raise error
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            exchange = self._continued(scope, receive, send, arrived, request_id)
+            await self._finish(exchange, fail())
+
+        return app
+
+    def _continued(
+        self, scope: Scope, receive: Receive, send: Send, arrived: float, request_id: str
+    ) -> Exchange:
+        timeout_s = self._client_timeout_s
+        return Exchange(scope, receive, send, timeout_s, arrived=arrived, request_id=request_id)
 
     async def _answer(self, exchange: Exchange, receive: Receive) -> None:
         if exchange.scope["path"] not in PATHS:
@@ -146,94 +219,118 @@ class Gateway:
         ) or await self._registry.resolve(caller.project_id, request.model)
         if found is None:
             raise model_not_found(request.model)
+        await self._serve(exchange, self._admitted(caller, path, request, body, found))
+
+    def _admitted(
+        self, caller: Principal, path: str, request: Request, body: bytes, found: ResolvedModel
+    ) -> Passage:
+        """Admit a request. Raises RateLimited, or BadRequest if the model cannot call tools."""
         if request.offers_tools:
             check_tools(found.model, self._registry.catalogue, self._tools)
-        tap = UsageTap(
-            strip=_hides_usage(request, path),
-            whole_events=_streams_response(request, path),
-            level=2 if _streams_response(request, path) else 1,
-        )
-        salt = self._salt_of(caller.project_id)
-        sent = _for_engine(body, request, found, salt, with_usage=tap.strips)
+        streamed, limit = request.streamed, request.output_limit
+        tap = _tap(request, path) if streamed else UsageTap(strip=False)
+        salt_member = self._salt_member(caller.project_id)
+        sent = _for_engine(body, request, found, salt_member, with_usage=tap.strips)
         admission = self._meter.admit(
             caller,
             body_bytes=len(body),
-            max_tokens=request.output_limit,
-            streamed=request.streamed,
+            max_tokens=limit,
+            streamed=streamed,
             answers=request.answers,
         )
-        turn = None
+        return Passage(caller, path, found.model, sent, tap, admission, output_limit=limit)
+
+    async def _serve(self, exchange: Exchange, passage: Passage) -> None:
+        """Get the engine's answer to an admitted request and relay it."""
         try:
             self._watch.begin(exchange)
             if self._reports:
                 self._reports.begin(exchange)
             if self._audited:
-                await self._audited.record(exchange.scope, caller, found.model.name)
-            turn = await self._turn(caller, found.model, request, len(sent))
-            await self._exchange(exchange, admission, found.model, sent, tap)
+                await self._audited.record(exchange.scope, passage.caller, passage.model.name)
+            if passage.turn is None:
+                passage.turn = await self._turn(passage)
+            await self._exchange(exchange, passage)
         except ApiError as e:
             await exchange.fail(e)
         finally:
-            if turn is not None:
-                turn.end()
             self._watch.end(exchange)
             if self._reports:
                 self._reports.end(exchange)
-            usage = _usage(tap, streamed=request.streamed)
-            self._meter.done(
-                admission, _served(exchange, found.model, usage, streamed=request.streamed)
+            self.settle(
+                passage, exchange.status or CLIENT_GONE, exchange.first_byte_s, exchange.seconds
             )
 
-    async def _turn(
-        self, caller: Principal, model: ServableModel, request: Request, body_bytes: int
-    ) -> Turn | None:
-        """Wait until the engine has room for the request. Raises RateLimited."""
-        turns = self._upstreams.turns(model.base_model, _adapter(model))
-        if turns is None:
-            return None
-        limit = request.output_limit
-        tokens = body_bytes // BYTES_PER_TOKEN + (_USUAL_TOKENS if limit is None else limit)
-        return await turns.take(
-            caller.project_id, tokens=tokens, answers=request.answers, body_bytes=body_bytes
-        )
-
-    async def _exchange(
+    def settle(
         self,
-        exchange: Exchange,
-        admission: Admission,
-        model: ServableModel,
-        body: bytes,
-        tap: UsageTap,
+        passage: Passage,
+        status: int,
+        first_byte_s: float | None,
+        seconds: float,
+        usage: Usage | None = None,
     ) -> None:
-        path = exchange.scope["path"]
-        answer = await self._upstreams.send(
-            model.base_model, path, body, _headers_for_engine(exchange), adapter=_adapter(model)
+        """Account for an admitted request. Call it once.
+
+        `usage` has the counts of a response that did not go through the passage's tap.
+        """
+        if passage.turn is not None:
+            passage.turn.end()
+        streamed = passage.streamed
+        if usage is None:
+            usage = _usage(passage.tap, streamed=streamed)
+        model = passage.model
+        served = Served(
+            model=model.name,
+            base_model=model.base_model,
+            kind=model.kind,
+            status=status,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cached_tokens=usage.cached_tokens,
+            first_byte_s=first_byte_s,
+            seconds=seconds,
+            streamed=streamed,
         )
+        self._meter.done(passage.admission, served)
+
+    async def _turn(self, passage: Passage) -> Turn | None:
+        """Wait until the engine has room for the request. Raises RateLimited."""
+        turns = self._upstreams.turns(passage.model.base_model, passage.adapter)
+        return None if turns is None else await turns.take(*passage.size)
+
+    async def _exchange(self, exchange: Exchange, passage: Passage) -> None:
+        answer = await self._answer_of_engine(exchange, passage)
         try:
-            request = EngineRequest(model.name, path, body)
+            request = EngineRequest(passage.model.name, passage.path, passage.body)
             if answer.status >= 300:
                 raise map_error(answer.status, await answer.read_all(MAX_ERROR_BYTES), request)
             chunk = answer.at_hand() or await answer.read()
             if error := leading_error(chunk, request):
                 raise error
             for_client = functools.partial(_for_client, request=request)
-            await exchange.relay(answer, chunk, tap, for_client, admission.headers)
+            headers = passage.admission.headers
+            await exchange.relay(answer, chunk, passage.tap, for_client, headers)
         finally:
             answer.close()
 
+    async def _answer_of_engine(self, exchange: Exchange, passage: Passage) -> Answer:
+        if passage.sent is not None:
+            with contextlib.suppress(NotSent):
+                return await passage.sent.answer()
+        return await self._upstreams.send(
+            passage.model.base_model,
+            passage.path,
+            passage.body,
+            {"x-request-id": exchange.request_id, **forwarded(exchange.headers)},
+            adapter=passage.adapter,
+        )
 
-def _adapter(model: ServableModel) -> str | None:
-    return model.name if model.kind == ModelKind.ADAPTER else None
 
-
-def _hides_usage(request: Request, path: str) -> bool:
-    """Return whether the gateway requests a usage event that the caller did not request."""
-    return request.streamed and path in _USAGE_OPTIONAL and not request.asks_for_usage
-
-
-def _streams_response(request: Request, path: str) -> bool:
-    """Return whether the answer is a stream whose last event has a copy of the whole response."""
-    return request.streamed and path == _RESPONSES
+def _tap(request: Request, path: str) -> UsageTap:
+    """Return the tap of a stream."""
+    if path == _RESPONSES:  # the last event has a copy of the whole response
+        return UsageTap(strip=False, whole_events=True, level=2)
+    return UsageTap(strip=path in _USAGE_OPTIONAL and not request.asks_for_usage)
 
 
 def _for_client(events: bytes, request: EngineRequest) -> bytes:
@@ -243,13 +340,16 @@ def _for_client(events: bytes, request: EngineRequest) -> bytes:
 
 
 def _for_engine(
-    body: bytes, request: Request, found: ResolvedModel, salt: str, *, with_usage: bool
+    body: bytes, request: Request, found: ResolvedModel, salt_member: bytes, *, with_usage: bool
 ) -> bytes:
-    fields: dict[str, object] = {"cache_salt": salt}  # replaces the caller's, if any
+    """Return the body with the salt, which replaces the caller's, and what else it needs."""
+    if found.alias is None and not request.streamed:
+        return request_body.with_members(body, salt_member)
+    fields = request.stream_fields(with_usage=with_usage)
     if found.alias is not None:
         fields["model"] = found.model.name
-    fields |= request.stream_fields(with_usage=with_usage)
-    return request_body.with_fields(body, fields)
+    added = salt_member + b"," + request_body.members(fields) if fields else salt_member
+    return request_body.with_members(body, added)
 
 
 def _usage(tap: UsageTap, *, streamed: bool) -> Usage:
@@ -257,27 +357,11 @@ def _usage(tap: UsageTap, *, streamed: bool) -> Usage:
     return tap.usage() or (Usage(0, tap.events, 0) if streamed else _NO_USAGE)
 
 
-def _headers_for_engine(exchange: Exchange) -> dict[str, str]:
-    headers = {"x-request-id": exchange.request_id}
-    for name in _FORWARDED:
-        if (value := exchange.headers.get(name)) is not None:
-            headers[name.decode()] = value.decode("latin-1")
-    return headers
-
-
-def _served(exchange: Exchange, model: ServableModel, usage: Usage, *, streamed: bool) -> Served:
-    return Served(
-        model=model.name,
-        base_model=model.base_model,
-        kind=model.kind,
-        status=exchange.status or CLIENT_GONE,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cached_tokens=usage.cached_tokens,
-        first_byte_s=exchange.first_byte_s,
-        seconds=exchange.seconds,
-        streamed=streamed,
-    )
+def forwarded(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Return the client's headers that the engine gets."""
+    return {
+        name.decode(): headers[name].decode("latin-1") for name in _FORWARDED if name in headers
+    }
 
 
 @functools.lru_cache(maxsize=1024)
@@ -288,11 +372,11 @@ def _cells(method: str, route: str, status: int) -> tuple[Cell, HistogramCell]:
     )
 
 
-def _observe(exchange: Exchange) -> None:
-    method, path = exchange.scope["method"], exchange.scope["path"]
+def observe(method: str, path: str, status: int, seconds: float) -> None:
+    """Count an answered request."""
     route = path if path in PATHS else "unmatched"
-    requests, seconds = _cells(method, route, exchange.status)
-    requests.inc()
-    seconds.observe(exchange.seconds)
-    if exchange.status >= 500:
-        log.warning("%s %s %d", method, route, exchange.status)
+    requests, histogram = _cells(method, route, status)
+    requests.value += 1
+    histogram.observe(seconds)
+    if status >= 500:
+        log.warning("%s %s %d", method, route, status)

@@ -28,3 +28,14 @@ def cache_salts(secret: str) -> Callable[[str], str]:
         return hmac.digest(key, f"cache_salt {project_id}".encode(), "sha256").hex()
 
     return salt_of
+
+
+def salt_members(secret: str) -> Callable[[str], bytes]:
+    """Return a function that maps a project ID to the member of a request that has its salt."""
+    salt_of = cache_salts(secret)
+
+    @functools.lru_cache(maxsize=_REMEMBERED)
+    def member_of(project_id: str) -> bytes:
+        return b'"cache_salt":"%b"' % salt_of(project_id).encode()
+
+    return member_of

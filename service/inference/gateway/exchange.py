@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -31,6 +31,12 @@ _REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
 Headers = Iterable[tuple[bytes, bytes]]
 
 
+def given_request_id(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the ID that the client gave its request, if it is one."""
+    given = headers.get(b"x-request-id")
+    return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else None
+
+
 class Exchange:
     """Progress of a response to the client. Create it in the task that answers the request."""
 
@@ -40,10 +46,19 @@ class Exchange:
         *("request_id", "scope", "status", "task"),
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, write_timeout_s: float) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        write_timeout_s: float,
+        *,
+        arrived: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
         self.scope = scope
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.arrived = time.perf_counter()
+        self.arrived = time.perf_counter() if arrived is None else arrived
         self.first_byte_s: float | None = None
         self.status = 0
         self.gave_up = False
@@ -56,11 +71,7 @@ class Exchange:
         self._at_event_start = True
         self._sending_since: float | None = None
         self._watch: asyncio.Task[None] | None = None
-        given = self.headers.get(b"x-request-id")
-        if given is not None and _REQUEST_ID.fullmatch(given):
-            self.request_id = given.decode()
-        else:
-            self.request_id = ids.request_id()
+        self.request_id = request_id or given_request_id(self.headers) or ids.request_id()
         logs.request_id.set(self.request_id)  # the server gives each request its own context
 
     @property

@@ -14,8 +14,9 @@ import msgspec
 from service.inference.gateway import refusals
 
 ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
+_ROLES: Final = frozenset(ROLES)
 _MAY_BE_EMPTY: Final = frozenset({"assistant", "function"})
-_STARTS: Final = frozenset(b'"[')
+_STARTS: Final = (b'"', b"[")
 _KINDS: Final = {
     ord("{"): "object",
     ord("t"): "bool",
@@ -36,16 +37,16 @@ def check_messages(messages: Sequence[ChatMessage]) -> None:
     if not messages:
         raise refusals.empty("messages")
     for number, message in enumerate(messages):
-        if message.role not in ROLES:
+        if message.role not in _ROLES:
             raise refusals.not_among(f"messages[{number}].role", message.role, ROLES)
-        content = memoryview(message.content)
-        if content and content[0] in _STARTS:
+        content = bytes(message.content)
+        if content.startswith(_STARTS):
             continue
         is_missing = not content
-        if message.role in _MAY_BE_EMPTY and (is_missing or bytes(content) == b"null"):
+        if message.role in _MAY_BE_EMPTY and (is_missing or content == b"null"):
             continue
         name = f"messages[{number}].content"
         if is_missing:
             raise refusals.missing(name)
-        kind = _KINDS.get(content[0], "float" if b"." in bytes(content) else "int")
+        kind = _KINDS.get(content[0], "float" if b"." in content else "int")
         raise refusals.wrong_type(name, "one of a string or array of objects", kind)

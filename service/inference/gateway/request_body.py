@@ -105,8 +105,18 @@ def with_fields(body: bytes, fields: Mapping[str, object]) -> bytes:
     The fields are appended, so they override earlier ones of the same name. `body` must be a JSON
     object with at least one field.
     """
+    return with_members(body, members(fields))
+
+
+def members(fields: Mapping[str, object]) -> bytes:
+    """Return fields as members of a JSON object, for `with_members`."""
+    return msgspec.json.encode(fields)[1:-1]
+
+
+def with_members(body: bytes, encoded: bytes) -> bytes:
+    """Return the body of a request with encoded fields appended, as `with_fields` does."""
     end = body.rindex(b"}")
-    return b"%b,%b%b" % (body[:end], msgspec.json.encode(fields)[1:-1], body[end:])
+    return b"%b,%b%b" % (body[:end], encoded, body[end:])
 
 
 def check_nesting(body: bytes) -> None:

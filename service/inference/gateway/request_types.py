@@ -29,7 +29,7 @@ _STRINGS = re.compile(rb'"[^"]*"')
 _OBJECTS = re.compile(rb"\{[^{}]*\}")
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 _BLANKS = b" \n\r\t"
-_ABSENT = msgspec.Raw(b"")
+_ABSENT = msgspec.Raw(b"")  # compared by identity, the cheapest way
 _OFF = frozenset({b"", b"null", b"false"})
 # Variables of chat templates that switch thinking. Others could change what the template writes in
 # ways that the model was not trained on.
@@ -127,7 +127,8 @@ class _Generated(Request):
 
     def check_constraints(self, max_repetitions: int) -> None:
         """Raise BadRequest if the engine takes long to compile what constrains the answer."""
-        check_constraint("structured_outputs", self.structured_outputs, max_repetitions)
+        if self.structured_outputs is not _ABSENT:
+            check_constraint("structured_outputs", self.structured_outputs, max_repetitions)
 
 
 class _Sampled(_Generated):
@@ -146,7 +147,8 @@ class _Sampled(_Generated):
     def check_constraints(self, max_repetitions: int) -> None:
         """Raise BadRequest if the engine takes long to compile what constrains the answer."""
         super().check_constraints(max_repetitions)
-        check_constraint("response_format", self.response_format, max_repetitions)
+        if self.response_format is not _ABSENT:
+            check_constraint("response_format", self.response_format, max_repetitions)
 
 
 class ChatRequest(_Sampled):
@@ -187,17 +189,20 @@ class ChatRequest(_Sampled):
         check_messages(self.messages)
         if self.top_logprobs is not None and not self.logprobs:
             raise refusals.only_with("top_logprobs", "logprobs")
-        if bytes(self.tools).translate(None, _BLANKS) == b"[]":
+        if self.tools is not _ABSENT and bytes(self.tools).translate(None, _BLANKS) == b"[]":
             raise refusals.empty("tools")
-        _check_tool_choice(self.tools, self.tool_choice)
-        _check_template(self.chat_template_kwargs)
+        if self.tool_choice is not _ABSENT:
+            _check_tool_choice(self.tools, self.tool_choice)
+        if self.chat_template_kwargs is not None:
+            _check_template(self.chat_template_kwargs)
 
     def check_constraints(self, max_repetitions: int) -> None:
         """Raise BadRequest if the engine takes long to compile what constrains the answer."""
         super().check_constraints(max_repetitions)
-        check_tools(
-            self.tools, self.tool_choice, max_repetitions, parallel=self.parallel_tool_calls
-        )
+        if self.tools is not _ABSENT:
+            check_tools(
+                self.tools, self.tool_choice, max_repetitions, parallel=self.parallel_tool_calls
+            )
 
 
 class CompletionRequest(_Sampled, dict=True):
@@ -292,9 +297,10 @@ class ResponseRequest(_Generated):
     def check_constraints(self, max_repetitions: int) -> None:
         """Raise BadRequest if the engine takes long to compile what constrains the answer."""
         super().check_constraints(max_repetitions)
-        check_tools(
-            self.tools, self.tool_choice, max_repetitions, parallel=self.parallel_tool_calls
-        )
+        if self.tools is not _ABSENT:
+            check_tools(
+                self.tools, self.tool_choice, max_repetitions, parallel=self.parallel_tool_calls
+            )
         check_constraint("text", self.text, max_repetitions)
 
 
@@ -320,6 +326,8 @@ def _is_off(value: msgspec.Raw) -> bool:
 
 
 def _offers(tools: msgspec.Raw, tool_choice: msgspec.Raw) -> bool:
+    if tools is _ABSENT:
+        return False
     listed = bytes(tools).strip(b"[] \n\r\t")
     return listed not in (b"", b"null") and bytes(tool_choice) != b'"none"'
 

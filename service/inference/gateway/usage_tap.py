@@ -63,6 +63,15 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 _EVENT = msgspec.json.Decoder(_Event)
 
 
+def usage_of(answer: bytes) -> Usage | None:
+    """Return the counts of a complete response that is not a stream, if it has any."""
+    try:
+        counts = _ANSWER.decode(answer).usage
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return _usage(counts) if counts else None
+
+
 class UsageTap:
     """Extracts the token counts from a response.
 
@@ -115,7 +124,7 @@ class UsageTap:
         """Return whether the chunk is the complete response; then the counts are known."""
         try:
             self._reported = _ANSWER.decode(chunk).usage
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return False
         return True
 

@@ -1,7 +1,7 @@
 """The gateway's view of the engines: replica selection and the HTTP client."""
 
 from service.inference.upstreams.answers import Answer
-from service.inference.upstreams.client import NotSent, Timeouts
+from service.inference.upstreams.client import NotSent, Timeouts, header_lines
 from service.inference.upstreams.upstreams import Upstreams
 
-__all__ = ["Answer", "NotSent", "Timeouts", "Upstreams"]
+__all__ = ["Answer", "NotSent", "Timeouts", "Upstreams", "header_lines"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from service.core.errors import ApiError, BadGateway, GatewayTimeout
-from service.inference.upstreams.client import EngineAnswer
+from service.inference.upstreams.client import EngineAnswer, NotSent, Posted, WholeAnswer
 from service.inference.upstreams.health import Fault
 from service.inference.upstreams.replicas import Replica, Replicas
 
@@ -86,3 +86,58 @@ class Answer:
 
     def _failed(self, fault: Fault) -> None:
         self._replicas.failed(self._replica, self._term, fault)
+
+
+class Sent:
+    """A request that is sent to a replica. Use its answer in one of two ways.
+
+    `await answer()`, or first `call_on_reply`, and then `whole_answer`, `answer` or `abandon`.
+    """
+
+    __slots__ = ("_posted", "_replica", "_replicas", "_term")
+
+    def __init__(self, posted: Posted, replicas: Replicas, replica: Replica) -> None:
+        self._posted = posted
+        self._replicas = replicas
+        self._replica = replica
+        self._term = replicas.take(replica)
+
+    def call_on_reply(self, reply: Callable[[], None]) -> None:
+        """Call `reply` once, when the response begins or cannot be received."""
+        posted = self._posted
+        posted.connection.call_on_reply(reply, posted.client.timeouts.first_byte_s)
+
+    def whole_answer(self) -> WholeAnswer | None:
+        """Return the response and end the exchange, if all of it has arrived with status 200."""
+        answer = self._posted.whole_answer()
+        if answer is not None:
+            self._replicas.succeeded(self._replica, self._term)
+            self._replicas.release(self._replica)
+        return answer
+
+    async def answer(self) -> Answer:
+        """Wait for the response. The caller must `close()` it. Raises what `answer_of` raises."""
+        return await answer_of(self._posted.answer(), self._replicas, self._replica, self._term)
+
+    def abandon(self) -> None:
+        """Stop the engine's work. Nobody waits for the response anymore."""
+        self._posted.abandon()
+        self._replicas.release(self._replica)
+
+
+async def answer_of(
+    answer: Awaitable[EngineAnswer], replicas: Replicas, replica: Replica, term: int
+) -> Answer:
+    """Wait for a replica's response, and report if it has none.
+
+    Raises NotSent, GatewayTimeout, Unavailable or BadGateway.
+    """
+    try:
+        return Answer(await answer, replicas, replica, term)
+    except BaseException as e:
+        replicas.release(replica)
+        if isinstance(e, NotSent):
+            replicas.refused(replica, term)
+        elif isinstance(e, ApiError):
+            replicas.failed(replica, term, fault_of(e))
+        raise

@@ -31,6 +31,14 @@ _TICK_S = 0.25
 _HEALTH_BYTES = 4096
 _FAILURES = (ConnectionLost, NotHttp, Silent)
 
+WholeAnswer = tuple[bytes, bytes, bytes]
+"""The content type, the length as it was sent, and the body of a response."""
+
+
+def header_lines(headers: Mapping[str, str]) -> str:
+    """Return the headers of a request to an engine as lines of HTTP."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
 
 class NotSent(Exception):
     """No byte of the request reached the engine, so another engine can be tried."""
@@ -108,11 +116,75 @@ class EngineAnswer:
             self.on_close()
 
 
+class Posted:
+    """A request that is sent, and whose response has not been read."""
+
+    __slots__ = ("_body", "_head", "_is_retried", "_pool", "client", "connection")
+
+    def __init__(
+        self,
+        client: EngineClient,
+        pool: _Pool,
+        connection: Connection,
+        head: bytes,
+        body: bytes,
+        *,
+        is_retried: bool = True,
+    ) -> None:
+        """`is_retried`: whether to send it again if the connection turns out to be closed."""
+        self.client = client
+        self._pool = pool
+        self.connection = connection
+        self._head = head
+        self._body = body
+        self._is_retried = is_retried
+
+    def whole_answer(self) -> WholeAnswer | None:
+        """Return the response and end the exchange, if all of it has arrived with status 200.
+
+        It must have a length.
+        """
+        connection = self.connection
+        headers = connection.headers
+        length = headers.get(b"content-length")
+        if length is None or (body := connection.whole()) is None:
+            return None
+        self._pool.put_back(connection)
+        return headers.get(b"content-type", b"application/json"), length, body
+
+    async def answer(self) -> EngineAnswer:
+        """Wait for the response. The caller must `close()` it.
+
+        Raises NotSent, GatewayTimeout, Unavailable or BadGateway.
+        """
+        t = self.client.timeouts
+        connection, pool = self.connection, self._pool
+        connection.ignore_reply()
+        try:
+            await connection.answered(t.first_byte_s)
+        except _FAILURES as e:
+            pool.drop(connection)
+            if not connection.is_unsent:
+                raise _failure(pool.url, e, t.first_byte_s) from e
+            if self._is_retried:
+                return await self.client.exchange(pool, self._head, self._body)
+            raise NotSent(type(e).__name__) from e
+        except BaseException:  # canceled: stop the engine's work
+            pool.drop(connection)
+            raise
+        return EngineAnswer(connection, pool, t)
+
+    def abandon(self) -> None:
+        """Close the connection. The engine notices and stops."""
+        self.connection.ignore_reply()
+        self._pool.drop(self.connection)
+
+
 class EngineClient:
     """Posts to engines over pooled connections. Use it as `async with EngineClient(…)`."""
 
     def __init__(self, timeouts: Timeouts, *, api_key: str | None = None) -> None:
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._headers = "content-type: application/json\r\naccept-encoding: identity\r\n"
         if api_key is not None:
             self._headers += f"authorization: Bearer {api_key}\r\n"
@@ -146,14 +218,28 @@ class EngineClient:
         Raises NotSent, GatewayTimeout, Unavailable or BadGateway.
         """
         pool = self._pool(url)
-        head = pool.heads.get(path)
-        if head is None:
-            head = f"POST {path} HTTP/1.1\r\nhost: {pool.host}\r\n{self._headers}"
-            pool.heads[path] = head
-        for name, value in headers.items():
-            head += f"{name}: {value}\r\n"
-        head += f"content-length: {len(body)}\r\n\r\n"
-        return self._exchange(pool, head.encode("latin-1"), body, self._timeouts)
+        head = self._head(pool, path, header_lines(headers), len(body))
+        return self.exchange(pool, head, body)
+
+    def begin(self, url: str, path: str, body: bytes, lines: str) -> Posted | None:
+        """Post the body on an idle connection, or return None if there is none.
+
+        `lines` are those of the headers.
+        """
+        pool = self._pool(url)
+        connection = pool.take()
+        if connection is None:
+            return None
+        head = self._head(pool, path, lines, len(body))
+        connection.begin(head, body)
+        return Posted(self, pool, connection, head, body)
+
+    def _head(self, pool: _Pool, path: str, lines: str, body_bytes: int) -> bytes:
+        start = pool.heads.get(path)
+        if start is None:
+            start = f"POST {path} HTTP/1.1\r\nhost: {pool.host}\r\n{self._headers}"
+            pool.heads[path] = start
+        return f"{start}{lines}content-length: {body_bytes}\r\n\r\n".encode("latin-1")
 
     async def is_healthy(self, url: str, *, timeout_s: float) -> bool:
         """Return whether the engine at `url` passes its health check in time."""
@@ -161,7 +247,7 @@ class EngineClient:
         head = f"GET /health HTTP/1.1\r\nhost: {pool.host}\r\n\r\n".encode("latin-1")
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await self._exchange(pool, head, b"", self._timeouts)
+                answer = await self.exchange(pool, head, b"")
                 try:
                     await answer.read_all(_HEALTH_BYTES)
                 finally:
@@ -170,22 +256,13 @@ class EngineClient:
             return False
         return answer.status == 200
 
-    async def _exchange(self, pool: _Pool, head: bytes, body: bytes, t: Timeouts) -> EngineAnswer:
+    async def exchange(self, pool: _Pool, head: bytes, body: bytes) -> EngineAnswer:
+        """Send a request to an engine, on a new connection if none is idle."""
         kept = pool.take()
-        connection = kept or await pool.connect(t.connect_s)
-        try:
-            await connection.start(head, body, t.first_byte_s)
-        except _FAILURES as e:
-            pool.drop(connection)
-            if not connection.is_unsent:
-                raise _failure(pool.url, e, t.first_byte_s) from e
-            if kept is None:
-                raise NotSent(type(e).__name__) from e
-            return await self._exchange(pool, head, body, t)  # the idle connection was closed
-        except BaseException:  # canceled: stop the engine's work
-            pool.drop(connection)
-            raise
-        return EngineAnswer(connection, pool, t)
+        connection = kept or await pool.connect(self.timeouts.connect_s)
+        connection.begin(head, body)
+        request = Posted(self, pool, connection, head, body, is_retried=kept is not None)
+        return await request.answer()
 
     def _pool(self, url: str) -> _Pool:
         pool = self._pools.get(url)
@@ -200,7 +277,7 @@ class EngineClient:
 
         One task serves all, because a timer per request would cost more than the key lookup.
         """
-        t = self._timeouts
+        t = self.timeouts
         tick_s = min(_TICK_S, min(t.first_byte_s, t.between_chunks_s) / 4)
         while True:
             await asyncio.sleep(tick_s)

@@ -15,6 +15,7 @@ from typing import cast
 import httptools
 
 from service.web.wire.outbox import Outbox
+from service.web.wire.repeated import HeadPattern
 
 MAX_HEADER_BYTES = 64 * 1024
 _PAUSE_BYTES = 256 * 1024  # unread body bytes at which TCP backpressure starts
@@ -43,8 +44,8 @@ _DONE = 3  # the response is complete
 class Connection(asyncio.Protocol):
     """A connection as its pool sees it. Not thread-safe: use it in one event loop.
 
-    Usage: `await start(request)`, then read `status` and `headers`, then `await read()` until it
-    returns b"". `reusable` says whether another exchange can follow.
+    Usage: `begin(request)` and `await answered()`, then read `status` and `headers`, then
+    `await read()` until it returns b"". `reusable` says whether another exchange can follow.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._state = _IDLE
         self._waiter: asyncio.Future[None] | None = None
+        self._on_reply: Callable[[], None] | None = None
         self._chunks: list[bytes] = []
         self._unread_bytes = 0
         self._paused = False
@@ -65,6 +67,8 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         self._header_bytes = 0
         self._until_close = False
+        self._pattern: HeadPattern | None = None
+        self._pattern_headers: dict[bytes, bytes] = {}
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.deadline = _NO_DEADLINE
@@ -85,12 +89,14 @@ class Connection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether the last response was read completely and the engine keeps the connection."""
+        transport = self._transport
         return (
             self._state == _DONE
             and self._keep_alive
             and self._error is None
             and not self._chunks
-            and self.is_open
+            and transport is not None
+            and not transport.is_closing()
         )
 
     @property
@@ -98,31 +104,57 @@ class Connection(asyncio.Protocol):
         """Whether all bytes of the response have been returned."""
         return self._state == _DONE and not self._chunks
 
-    async def start(self, head: bytes, body: bytes, timeout_s: float) -> None:
-        """Send a request and wait for the status and headers of the response.
-
-        Raises ConnectionLost, NotHttp or Silent. The connection is unusable afterwards.
-        """
+    def begin(self, head: bytes, body: bytes) -> None:
+        """Send a request. If that is not possible, `answered` raises the reason."""
         self._unsent = head + body
-        if not self.is_open:
-            raise ConnectionLost("the connection is closed")
         self._state = _HEAD
+        if not self.is_open:
+            self._error = ConnectionLost("the connection is closed")
+            return
         self._header_bytes = 0
         self._until_close = False
         self.status = 0
         self.headers = {}
         self._outbox.add(self._write)
+
+    def call_on_reply(self, reply: Callable[[], None], timeout_s: float) -> None:
+        """Call `reply` once the response begins, or the exchange fails, instead of `answered`."""
+        if self._error is not None:
+            self._loop.call_soon(reply)
+        else:
+            self._on_reply = reply
+            self.deadline = self._loop.time() + timeout_s
+
+    def ignore_reply(self) -> None:
+        """Do not call what was given to `call_on_reply`."""
+        self._on_reply = None
+        self.deadline = _NO_DEADLINE
+
+    async def answered(self, timeout_s: float) -> None:
+        """Wait for the status and headers of the response.
+
+        Raises ConnectionLost, NotHttp or Silent. The connection is unusable afterwards.
+        """
         while self._state == _HEAD:
             await self._wait(timeout_s)
 
     async def read(self, timeout_s: float) -> bytes:
         """Return the available bytes of the body, or wait for the next ones; b"" at the end.
 
-        Raises the same errors as `start`.
+        Raises the same errors as `answered`.
         """
         while not self._chunks and self._state != _DONE:
             await self._wait(timeout_s)
         return self.at_hand()
+
+    def whole(self) -> bytes | None:
+        """Return the body of a complete response with status 200, or None if it is another."""
+        if self._state != _DONE or self.status != 200 or self._error is not None:
+            return None
+        if self._paused or len(self._chunks) != 1:
+            return self.at_hand()
+        self._unread_bytes = 0
+        return self._chunks.pop()
 
     def at_hand(self) -> bytes:
         """Return the available bytes of the body; b"" if there are none."""
@@ -163,16 +195,22 @@ class Connection(asyncio.Protocol):
             self.abort()  # unsolicited data is not trusted
             return
         if self._state == _HEAD:
+            if self._repeats_head(data):
+                self._wake()
+                return
             self._header_bytes += len(data)
+        was_head = self._state == _HEAD
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as e:
             self._fail(NotHttp(type(e).__name__))
             self._wake()  # data after a complete response does not affect it
             return
+        if was_head and self._state == _DONE:
+            self._learn_head(data)
         if self._state == _HEAD and self._header_bytes > MAX_HEADER_BYTES:
             self._fail(NotHttp("its headers do not end"))
-        elif self._waiter is not None and (self._chunks or self._state != _HEAD):
+        elif self._state != _HEAD:
             self._wake()
         if self._unread_bytes > _PAUSE_BYTES and not self._paused:
             self._paused = True
@@ -228,11 +266,31 @@ class Connection(asyncio.Protocol):
 
     # ---
 
+    def _repeats_head(self, data: bytes) -> bool:
+        """Take a response whose head is the one before, which the parser then does not see."""
+        found = self._pattern and self._pattern.match(data)
+        if not found or self._header_bytes:
+            return False
+        length, body = found
+        self.status = 200
+        self.headers = {**self._pattern_headers, b"content-length": length}
+        self._chunks.append(body)
+        self._unread_bytes = len(body)
+        self._state = _DONE
+        return True
+
+    def _learn_head(self, data: bytes) -> None:
+        """Remember the head of a complete response, if the next one may repeat it."""
+        self._pattern = None
+        if self._keep_alive and self._error is None and data.startswith(b"HTTP/1.1 200 "):
+            self._pattern = HeadPattern.of(data, self.headers)
+            self._pattern_headers = self.headers
+
     def _write(self) -> None:
-        if self.is_open:
-            assert self._transport is not None
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
             unsent, self._unsent = self._unsent, b""
-            self._transport.write(unsent)
+            transport.write(unsent)
 
     async def _wait(self, timeout_s: float) -> None:
         if self._error is not None:
@@ -246,11 +304,17 @@ class Connection(asyncio.Protocol):
             self.deadline = _NO_DEADLINE
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if (reply := self._on_reply) is not None:
+            self._on_reply = None
+            self.deadline = _NO_DEADLINE
+            reply()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def _fail(self, error: Exception) -> None:
         self._error = error
         self.abort()
-        if self._waiter is not None and not self._waiter.done() and self._state != _DONE:
+        if self._on_reply is not None:
+            self._wake()
+        elif self._waiter is not None and not self._waiter.done() and self._state != _DONE:
             self._waiter.set_exception(error)

@@ -82,21 +82,34 @@ class Turns:
         """Number of requests that wait."""
         self._waiting_bytes = 0
 
-    async def take(self, name: str, *, tokens: int, answers: int, body_bytes: int) -> Turn:
+    def take_free(self, name: str, tokens: int, answers: int, body_bytes: int) -> Turn | None:
+        """Take a place for a project's request if none waits and the engine has room."""
+        if self._queues:
+            return None
+        turn = self._turn(name, tokens, answers, body_bytes)
+        if not self._has_room(turn):
+            self._forget(turn.project)
+            return None
+        self._start(turn)
+        return turn
+
+    async def take(self, name: str, tokens: int, answers: int, body_bytes: int) -> Turn:
         """Wait for a place for a project's request. Raises RateLimited.
 
         `tokens` is the size of the request and `answers` the number of places that it needs; one
         that needs more than there are gets all of them.
         """
+        turn = self.take_free(name, tokens, answers, body_bytes)
+        if turn is None:
+            turn = self._turn(name, tokens, answers, body_bytes)
+            await self._wait(turn)
+        return turn
+
+    def _turn(self, name: str, tokens: int, answers: int, body_bytes: int) -> Turn:
         project = self._projects.get(name)
         if project is None:
             project = self._projects[name] = _Project(name)
-        turn = Turn(self, project, tokens, answers, body_bytes)
-        if not self._queues and self._has_room(turn):
-            self._start(turn)
-        else:
-            await self._wait(turn)
-        return turn
+        return Turn(self, project, tokens, answers, body_bytes)
 
     def end(self, turn: Turn) -> None:
         """Free the place of a request that has ended."""

@@ -22,11 +22,11 @@ from typing import Self
 from urllib.parse import quote
 
 from service.config import Settings
-from service.core.errors import ApiError, Unavailable
+from service.core.errors import Unavailable
 from service.inference.api_processes import share
 from service.inference.headers import ADAPTER
-from service.inference.upstreams.answers import Answer, fault_of
-from service.inference.upstreams.client import EngineClient, NotSent, Timeouts
+from service.inference.upstreams.answers import Answer, Sent, answer_of
+from service.inference.upstreams.client import EngineClient, NotSent, Timeouts, header_lines
 from service.inference.upstreams.discovery import Discovery, Resolve, resolve
 from service.inference.upstreams.policy import Policy
 from service.inference.upstreams.probes import Probes
@@ -140,12 +140,34 @@ class Upstreams:
             code="engine_unavailable",
         )
 
+    def begin(
+        self, base: str, path: str, body: bytes, lines: str, *, adapter: str | None = None
+    ) -> Sent | None:
+        """Post the body like `send`, or return None if no connection to the engine is idle.
+
+        `lines` are those of the headers, as from `header_lines`.
+        """
+        candidates = self._candidates(base, adapter)
+        if not candidates:
+            return None
+        served, loaded = candidates[0]
+        replicas = served.replicas
+        replica = replicas.pick(loaded)
+        if replica is None:
+            return None
+        if loaded:
+            lines += _adapter_line(loaded)
+        posted = self._client.begin(replica.url, path, body, lines)
+        return None if posted is None else Sent(posted, replicas, replica)
+
     def _candidates(self, base: str, adapter: str | None) -> list[tuple[_Served, str | None]]:
         """Return the engines to try in order, each with the adapter it has to load."""
         of_base = self._served.get(base)
         own = None if adapter is None else self._served.get(adapter)
+        if own is None:
+            return [] if of_base is None else [(of_base, adapter)]
         candidates: list[tuple[_Served, str | None]] = []
-        if own is not None and (of_base is None or own.replicas.any_usable):
+        if of_base is None or own.replicas.any_usable:
             candidates.append((own, None))
         if of_base is not None:
             candidates.append((of_base, adapter))
@@ -216,16 +238,8 @@ class Upstreams:
         headers: Mapping[str, str],
     ) -> Answer:
         term = replicas.take(replica)
-        try:
-            answer = await self._client.post(replica.url, path, body, headers)
-        except BaseException as e:
-            replicas.release(replica)
-            if isinstance(e, NotSent):
-                replicas.refused(replica, term)
-            elif isinstance(e, ApiError):
-                replicas.failed(replica, term, fault_of(e))
-            raise
-        return Answer(answer, replicas, replica, term)
+        posting = self._client.post(replica.url, path, body, headers)
+        return await answer_of(posting, replicas, replica, term)
 
 
 class _Served:
@@ -278,3 +292,8 @@ class _Served:
 @functools.lru_cache(maxsize=4096)
 def _quoted(adapter: str) -> str:
     return quote(adapter, safe="")
+
+
+@functools.lru_cache(maxsize=4096)
+def _adapter_line(adapter: str) -> str:
+    return header_lines({ADAPTER: _quoted(adapter)})

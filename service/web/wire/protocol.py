@@ -8,7 +8,7 @@ request's cost.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -73,10 +73,12 @@ class Protocol(BoundedProtocol):
     _active_at = 0.0
 
     @classmethod
-    def with_limits(cls, client_timeout_s: float, crowds: Crowds | None = None) -> type[Protocol]:
+    def with_limits(
+        cls, client_timeout_s: float, crowds: Crowds | None = None, **attributes: object
+    ) -> type[Self]:
         """Return a protocol class that gives clients this long to send a request."""
         limits = {"client_timeout_s": client_timeout_s, "crowds": crowds}
-        return type(cls.__name__, (cls,), limits)
+        return type(cls.__name__, (cls,), {**limits, **attributes})
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Handle a new client connection."""

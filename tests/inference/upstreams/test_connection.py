@@ -55,7 +55,8 @@ async def receive(*parts: bytes, close: bool = True, timeout_s: float = 5.0) -> 
     answering = asyncio.create_task(engine())
     try:
         async with asyncio.timeout(timeout_s):
-            await connection.start(REQUEST, b"", timeout_s)
+            connection.begin(REQUEST, b"")
+            await connection.answered(timeout_s)
             outcome.status, outcome.headers = connection.status, connection.headers
             while chunk := await connection.read(timeout_s):
                 outcome.body += chunk
@@ -186,8 +187,9 @@ async def test_silence_is_a_failure_of_its_own():
     connection = Connection(loop, lambda _: None)
     await loop.create_connection(lambda: connection, sock=ours)
     loop.call_later(0.05, connection.expire)
+    connection.begin(REQUEST, b"")
     with theirs, pytest.raises(Silent):
-        await connection.start(REQUEST, b"", 60)
+        await connection.answered(60)
 
 
 @pytest.mark.parametrize(
@@ -221,8 +223,9 @@ async def test_bytes_on_an_idle_connection_close_it():
     with theirs:
         theirs.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil")
         await asyncio.wait_for(lost.wait(), 5)
+    connection.begin(REQUEST, b"")
     with pytest.raises(ConnectionLost):
-        await connection.start(REQUEST, b"", 5)
+        await connection.answered(5)
 
 
 async def test_a_slow_reader_holds_the_engine_back():
@@ -245,7 +248,8 @@ async def test_a_slow_reader_holds_the_engine_back():
             sent += len(block)
 
     task = asyncio.create_task(engine())
-    await connection.start(REQUEST, b"", 5)
+    connection.begin(REQUEST, b"")
+    await connection.answered(5)
     await asyncio.sleep(0.3)
     assert sent < 4 * 1024 * 1024
     received = 0
