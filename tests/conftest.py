@@ -33,7 +33,7 @@ from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
 from service.standalone.services import demo_model_wheel, free_port
 from service.standalone.up import DEMO_MODEL
-from service.web.wire.protocol import Protocol
+from service.web.wire.express import ExpressProtocol
 from tests import parallel
 from tests.cached import cache
 
@@ -268,8 +268,12 @@ async def running(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
     """Serve an app with uvicorn on a free loopback port. `options` are passed to its Config."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    usual: dict[str, Any] = {"http": Protocol, "log_config": None, "lifespan": "on", "ws": "none"}
-    usual["proxy_headers"] = False  # as in service/server.py
+    # As in service/server.py.
+    protocol = type(
+        "Usual", (ExpressProtocol,), {"application": app if hasattr(app, "express") else None}
+    )
+    usual: dict[str, Any] = {"http": protocol, "log_config": None, "lifespan": "on", "ws": "none"}
+    usual["proxy_headers"] = False
     server = _Server(uvicorn.Config(app, **{**usual, **options}))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:

@@ -172,6 +172,8 @@ class Client:
     url: str
     session: aiohttp.ClientSession
     upstreams: Upstreams
+    offering: Offering | None = None
+    """The short cut of a gateway whose requests take it."""
 
     def post(
         self,
@@ -274,9 +276,7 @@ async def gateway(
     registry: ModelRegistry, engine: FakeEngine, request: pytest.FixtureRequest
 ) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
     """Start a gateway. By default, `engine` serves its only base model."""
-    by_express = getattr(request, "param", "parsed") == "express" or __import__("os").environ.get(
-        "TRYX"
-    )
+    by_express = getattr(request, "param", "parsed") == "express"
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(
@@ -292,6 +292,7 @@ async def gateway(
             key_limits: Limits = NO_LIMITS,
             reports: ChatReports | None = None,
             audited: ModelRequests | None = None,
+            express: bool = by_express,
         ) -> Client:
             async def find(secret: str) -> Principal | None:
                 return PROJECTS.get(secret)
@@ -306,9 +307,9 @@ async def gateway(
             )
             meter = await stack.enter_async_context(Meter(registry.redis, key_limits=key_limits))
             models = models or registry
-            if by_express:  # what has to be looked up first takes no short cut
+            if express:  # what has to be looked up first takes no short cut
                 models = ModelRegistry(models.redis, models.catalogue, cache_s=60.0)
-            authenticator = Authenticator(find, cache_s=60.0 if by_express else 0.0)
+            authenticator = Authenticator(find, cache_s=60.0 if express else 0.0)
             app = Gateway(
                 authenticator,
                 models,
@@ -320,15 +321,15 @@ async def gateway(
                 reports=reports,
                 audited=audited,
             )
-            options = {}
-            if by_express:
+            options, offering = {}, None
+            if express:
                 offering = Offering(app, authenticator, models)
                 options["http"] = AtOnce.with_limits(
                     client_timeout_s, application=offering, offering=offering
                 )
             url = await stack.enter_async_context(serving(app, **options))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            return Client(url, session, upstreams)
+            return Client(url, session, upstreams, offering)
 
         yield start
 

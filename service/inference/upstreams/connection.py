@@ -312,7 +312,7 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _fail(self, error: Exception) -> None:
-        self._error = error
+        self._error = error = self._error or error  # closing the connection is no second failure
         self.abort()
         if self._on_reply is not None:
             self._wake()

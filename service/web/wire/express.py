@@ -130,7 +130,7 @@ class ExpressProtocol(protocol.Protocol):
             self._continue_reading()
 
     def hand_over(self, app: ASGIApp) -> None:
-        """Let an ASGI application answer. It gets no body, and is told if the client is gone."""
+        """Let an ASGI application answer. It receives no body, but the disconnect of the client."""
         assert self._head is not None
         self._answering = None
         self.cycle = Cycle(

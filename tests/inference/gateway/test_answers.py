@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from service.core.limits import Limits
+from tests.inference.conftest import BOTH_WAYS
 
 BASE = "tiny-base"
 CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
@@ -21,6 +22,7 @@ CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
         ("/v1/completions", {"prompt": [[1]] * 9, "n": 2}, "n", "integer_above_max_value"),
     ],
 )
+@BOTH_WAYS
 async def test_too_many_answers_never_reach_the_engine(gateway, engine, path, fields, param, code):
     client = await gateway()
     async with client.post(path, json={"model": BASE, **fields}) as response:
@@ -30,6 +32,7 @@ async def test_too_many_answers_never_reach_the_engine(gateway, engine, path, fi
     assert engine.seen == []
 
 
+@BOTH_WAYS
 async def test_answers_count_against_limits(gateway, engine):
     client = await gateway(key_limits=Limits(requests_per_minute=10, tokens_per_minute=1000))
     async with client.post(json={**CHAT, "n": 4, "max_tokens": 100}) as response:
@@ -43,6 +46,7 @@ async def test_answers_count_against_limits(gateway, engine):
     assert len(engine.seen) == 1
 
 
+@BOTH_WAYS
 async def test_answers_under_way_leave_room_for_others(gateway, engine):
     client = await gateway(key_limits=Limits(concurrent_requests=5))
     arrived, go_on = asyncio.Event(), asyncio.Event()

@@ -25,6 +25,7 @@ from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
 from service.standalone.services import free_port
 from tests.cached import ROOT
+from tests.inference.conftest import BOTH_WAYS
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +59,7 @@ async def endless(request: web.Request) -> web.StreamResponse:
         await response.write(b"data: " + b"x" * 65536 + b"\n\n")
 
 
+@BOTH_WAYS
 async def test_a_client_that_takes_nothing_is_let_go(gateway, engine):
     client = await gateway(client_timeout_s=1.0)
     engine.reply = endless
@@ -82,6 +84,7 @@ async def test_a_body_that_does_not_end_is_408(gateway, engine, begun):
     writer.close()
 
 
+@BOTH_WAYS
 async def test_a_client_that_closes_its_half_is_gone(gateway, engine):
     client = await gateway()
     engine.reply = endless
@@ -93,6 +96,7 @@ async def test_a_client_that_closes_its_half_is_gone(gateway, engine):
     writer.close()
 
 
+@BOTH_WAYS
 async def test_a_client_that_resets_its_connection_stops_the_engine(gateway, engine):
     client = await gateway()
     engine.reply = endless
@@ -130,6 +134,7 @@ async def test_a_model_deleted_in_mid_stream_ends_its_stream_and_takes_no_more(
         assert await response.content.read() == b"data: [DONE]\n\n"
 
 
+@BOTH_WAYS
 async def test_many_clients_that_leave_leave_nothing_behind(gateway, engine):
     client = await gateway()
     before = in_flight()  # of other tests, which may leave some

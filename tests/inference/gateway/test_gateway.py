@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.inference.conftest import BOTH_WAYS
 from tests.web.test_safe_headers import DEFAULTS, safe
 
 BASE = "tiny-base"
@@ -30,6 +31,7 @@ async def error_of(response) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"]
 )
+@BOTH_WAYS
 async def test_bytes_cross_as_they_are(gateway, engine, path):
     client = await gateway()
     given = {"/v1/chat/completions": b'"messages": [{"role":"user", "content":""}]'}
@@ -54,6 +56,7 @@ async def test_bytes_cross_as_they_are(gateway, engine, path):
     assert engine.seen[0].path == path
 
 
+@BOTH_WAYS
 async def test_headers_of_either_side_stay_there(gateway, engine):
     client = await gateway()
 
@@ -87,6 +90,7 @@ async def test_headers_of_either_side_stay_there(gateway, engine):
     assert engine.seen[0].path == "/v1/chat/completions"
 
 
+@BOTH_WAYS
 async def test_an_adapter_is_named_to_the_guard(gateway, engine, add_adapter):
     name = f"ft:{BASE}:acme:ภาษา:abc123"
     await add_adapter(name)
@@ -97,6 +101,7 @@ async def test_an_adapter_is_named_to_the_guard(gateway, engine, add_adapter):
     assert json.loads(engine.seen[0].body)["model"] == name
 
 
+@BOTH_WAYS
 async def test_chunks_come_one_by_one(gateway, engine):
     client = await gateway()
     go_on = asyncio.Event()
@@ -118,6 +123,7 @@ async def test_chunks_come_one_by_one(gateway, engine):
         assert await response.content.read() == b"data: [DONE]\n\n"
 
 
+@BOTH_WAYS
 async def test_a_client_that_leaves_stops_the_engine(gateway, engine):
     client = await gateway()
 
@@ -135,6 +141,7 @@ async def test_a_client_that_leaves_stops_the_engine(gateway, engine):
     await asyncio.wait_for(engine.dropped.wait(), 5)
 
 
+@BOTH_WAYS
 async def test_a_client_that_leaves_before_the_answer_stops_the_engine(gateway, engine):
     client = await gateway()
     arrived = asyncio.Event()
@@ -156,6 +163,7 @@ async def test_a_client_that_leaves_before_the_answer_stops_the_engine(gateway, 
     await asyncio.wait_for(engine.dropped.wait(), 5)
 
 
+@BOTH_WAYS
 async def test_a_slow_client_gets_everything(gateway, engine):
     client = await gateway()
     block = b"x" * 64 * 1024
@@ -173,6 +181,7 @@ async def test_a_slow_client_gets_everything(gateway, engine):
         assert len(await response.content.read()) == 200 * len(block)
 
 
+@BOTH_WAYS
 async def test_unknown_names_and_those_of_others_are_404(gateway, engine, add_adapter):
     await add_adapter(ADAPTER)
     client = await gateway()
@@ -204,6 +213,7 @@ async def test_a_deleted_model_is_404(gateway, engine, registry, add_adapter):
 
 
 @pytest.mark.parametrize("key", [None, "", "sk-ft-wrong"])
+@BOTH_WAYS
 async def test_no_key_no_answer(gateway, engine, key):
     client = await gateway()
     async with client.post(key=key, json=CHAT) as response:
@@ -212,6 +222,7 @@ async def test_no_key_no_answer(gateway, engine, key):
     assert engine.seen == []
 
 
+@BOTH_WAYS
 async def test_other_routes_of_the_engine_cannot_be_reached(gateway, engine):
     client = await gateway()
     for path in (
@@ -230,6 +241,7 @@ async def test_other_routes_of_the_engine_cannot_be_reached(gateway, engine):
     assert engine.seen == []
 
 
+@BOTH_WAYS
 async def test_a_large_body_crosses_whole(gateway, engine):
     client = await gateway(max_body_bytes=8 * 1024 * 1024)
     body = json.dumps({**CHAT, "user": "x" * 6_000_000}).encode()
@@ -239,6 +251,7 @@ async def test_a_large_body_crosses_whole(gateway, engine):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
+@BOTH_WAYS
 async def test_a_body_over_the_limit_is_413(gateway, engine, chunked):
     client = await gateway(max_body_bytes=10_000)
 
@@ -276,6 +289,7 @@ async def test_a_body_over_the_limit_is_413(gateway, engine, chunked):
         ),
     ],
 )
+@BOTH_WAYS
 async def test_what_is_no_request_is_400(gateway, engine, body, code, param):
     client = await gateway()
     async with client.post(data=body) as response:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from service.core import metrics
 from service.core.limits import Limits
+from tests.inference.conftest import BOTH_WAYS
 
 BASE = "tiny-base"
 CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
@@ -44,6 +45,7 @@ async def tokens_since(before: tuple[float, float]) -> tuple[float, float]:
         ("/v1/responses", {"max_output_tokens": 20.0}, "max_output_tokens"),
     ],
 )
+@BOTH_WAYS
 async def test_a_value_that_vllm_would_convert_is_400(gateway, engine, path, fields, param):
     client = await gateway()
     async with client.post(path, json={"model": BASE, **fields}) as response:
@@ -70,6 +72,7 @@ async def test_a_value_that_vllm_would_convert_is_400(gateway, engine, path, fie
     ],
 )
 @pytest.mark.parametrize("pieces", [1, 7])
+@BOTH_WAYS
 async def test_an_answer_that_says_usage_elsewhere_is_counted(
     gateway, engine, path, answer, pieces
 ):
@@ -91,6 +94,7 @@ async def test_an_answer_that_says_usage_elsewhere_is_counted(
     assert await tokens_since(before) == (24, 20)
 
 
+@BOTH_WAYS
 async def test_a_stream_of_responses_is_counted(gateway, engine):
     event = {"response": {"metadata": {"usage": "no"}, "usage": RESPONSE_USAGE, "user": "usage"}}
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from service.core import metrics
 from service.models.aliases.changes import Aliases
 from service.models.aliases.records import Target
+from tests.inference.conftest import BOTH_WAYS
 
 BASE = "tiny-base"
 ADAPTER = f"ft:{BASE}:acme:tone:abc123"
@@ -57,6 +58,7 @@ def counted(direction: str) -> float:
     )
 
 
+@BOTH_WAYS
 async def test_a_stream_is_counted_and_the_caller_sees_nothing_of_it(gateway, streaming):
     client = await gateway()
     before = counted("in"), counted("out")
@@ -68,6 +70,7 @@ async def test_a_stream_is_counted_and_the_caller_sees_nothing_of_it(gateway, st
 
 
 @pytest.mark.parametrize("options", [{"include_usage": True}, {"include_usage": True, "x": 1}])
+@BOTH_WAYS
 async def test_who_asks_for_usage_gets_it(gateway, streaming, options):
     client = await gateway()
     body = json.dumps(
@@ -79,6 +82,7 @@ async def test_who_asks_for_usage_gets_it(gateway, streaming, options):
     assert sent_to(streaming) == json.loads(body)
 
 
+@BOTH_WAYS
 async def test_other_stream_options_stay(gateway, streaming):
     client = await gateway()
     options = {"include_usage": False, "x": 1}
@@ -89,6 +93,7 @@ async def test_other_stream_options_stay(gateway, streaming):
     assert options == {"include_usage": True, "x": 1}
 
 
+@BOTH_WAYS
 async def test_events_are_not_made_of_many_tokens(gateway, streaming):
     """If the client of a stream disconnects, its events are counted."""
     client = await gateway()
@@ -98,6 +103,7 @@ async def test_events_are_not_made_of_many_tokens(gateway, streaming):
     assert sent_to(streaming) == body | options | {"stream_interval": None}
 
 
+@BOTH_WAYS
 async def test_a_response_stream_is_left_alone(gateway, streaming):
     client = await gateway()
     body = json.dumps({"model": BASE, "input": "hi", "stream": True}).encode()
@@ -106,6 +112,7 @@ async def test_a_response_stream_is_left_alone(gateway, streaming):
     assert sent_to(streaming) == json.loads(body)
 
 
+@BOTH_WAYS
 async def test_an_alias_reaches_the_engine_as_the_model_it_stands_for(
     gateway, engine, registry, add_adapter
 ):
@@ -137,6 +144,7 @@ def response_event(status: str, name: str) -> bytes:
     ("status", "name"),
     [("completed", "response.completed"), ("incomplete", "response.incomplete")],
 )
+@BOTH_WAYS
 async def test_a_stream_of_a_response_ends_as_openais_does(gateway, engine, status, name, pieces):
     created = b'event: response.created\ndata: {"response":{"status":"in_progress"}}\n\n'
 

@@ -15,7 +15,7 @@ from service.core.redis import connect
 from service.inference import api_processes
 from service.inference.upstreams import turns
 from service.inference.upstreams.policy import Policy
-from tests.inference.conftest import OTHER_KEY, Client
+from tests.inference.conftest import BOTH_WAYS, OTHER_KEY, Client
 
 BASE = "tiny-base"
 ONE_AT_ONCE = Policy(requests_at_once=1)
@@ -68,6 +68,7 @@ async def reached(engine, requests: int) -> None:
             await asyncio.sleep(0.01)
 
 
+@BOTH_WAYS
 async def test_a_project_with_many_requests_does_not_delay_another(gateway, engine, gate):
     client = await gateway(policy=ONE_AT_ONCE)
     tasks = [asyncio.create_task(client.ask(json=chat("many"))) for _ in range(6)]
@@ -83,6 +84,7 @@ async def test_a_project_with_many_requests_does_not_delay_another(gateway, engi
     await waiting(client, 0)
 
 
+@BOTH_WAYS
 async def test_processes_share_the_places(gateway, engine, gate, redis):
     client = await gateway(policy=Policy(requests_at_once=4))
     async with api_processes.counted(redis, every_s=0.02):
@@ -127,6 +129,7 @@ async def test_without_redis_the_last_number_of_processes_stays(closed_port, cap
     await redis.aclose(close_connection_pool=True)
 
 
+@BOTH_WAYS
 async def test_a_client_that_leaves_while_it_waits_frees_its_place(gateway, engine, gate):
     client = await gateway(policy=ONE_AT_ONCE)
     first, second = (asyncio.create_task(client.ask(json=chat(str(n)))) for n in range(2))
@@ -142,6 +145,7 @@ async def test_a_client_that_leaves_while_it_waits_frees_its_place(gateway, engi
     assert "gone" not in seen(engine)
 
 
+@BOTH_WAYS
 async def test_a_client_that_leaves_the_engine_frees_its_place(gateway, engine, gate):
     client = await gateway(policy=ONE_AT_ONCE)
     first = asyncio.create_task(client.ask(json=chat("first")))
@@ -155,6 +159,7 @@ async def test_a_client_that_leaves_the_engine_frees_its_place(gateway, engine, 
     assert await second == b'{"ok": true}'
 
 
+@BOTH_WAYS
 async def test_an_engine_that_fails_frees_its_place(gateway, engine):
     client = await gateway(policy=ONE_AT_ONCE)
 
@@ -167,6 +172,7 @@ async def test_an_engine_that_fails_frees_its_place(gateway, engine):
             assert response.status == 500
 
 
+@BOTH_WAYS
 async def test_a_full_queue_is_429(gateway, engine, gate, monkeypatch):
     monkeypatch.setattr(turns, "_MOST_WAITING", 2)
     client = await gateway(policy=ONE_AT_ONCE)
