@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from service.config import Settings
-from service.core import logs
+from service.core import logs, trail
+from service.core.audit_events import AuditEvent
 from service.core.redis import connect
+from service.core.trail import Actor, Trail
 from service.fleet.capacity import (
     Gpu,
     all_have_bf16,
@@ -33,6 +35,7 @@ from service.standalone.supervisor import Service, StartFailed, Supervisor
 
 DEMO_MODEL = "smollm2-135m-instruct"
 _PROJECT = "default"
+_OPERATOR = Actor("operator", "operator")
 _START_S = 30.0
 _ENGINE_START_S = 900.0  # a large model may load for minutes
 
@@ -211,8 +214,10 @@ async def _first_key(layout: DataLayout, redis_url: str) -> None:
     redis = connect(redis_url)
     try:
         projects = Projects(redis)
-        project = await projects.by_name(_PROJECT) or await projects.create(_PROJECT)
-        _, secret = await projects.create_key(project, "first admin key", Role.ADMIN)
+        with trail.following(Trail(AuditEvent.PROJECT_CREATED, _OPERATOR, project_id="")):
+            project = await projects.by_name(_PROJECT) or await projects.create(_PROJECT)
+        with trail.following(Trail(AuditEvent.API_KEY_CREATED, _OPERATOR, project_id=project.id)):
+            _, secret = await projects.create_key(project, "first admin key", Role.ADMIN)
         write_private(layout.api_key, secret)
     finally:
         await redis.aclose(close_connection_pool=True)

@@ -81,6 +81,9 @@ def test_the_service_runs_and_shows_the_model_as_unavailable(up, tmp_path: Path,
         chat = http.post("/chat/completions", json={"model": "gone", "messages": messages})
         assert chat.status_code == 503
         assert http.get("/files").status_code == 200
+        entries = http.get("/organization/audit_logs").json()["data"]
+        made = [(entry["type"], entry["actor"]["session"]["user"]["id"]) for entry in entries]
+        assert made == [("api_key.created", "operator"), ("project.created", "operator")]
 
     doctor = subprocess.run(
         [*cli("doctor", tmp_path, port), "--json"], capture_output=True, check=False, env=os.environ

@@ -1,4 +1,4 @@
-"""Tests of the commands for service accounts, admin keys, sharing and storage."""
+"""Tests of the commands for service accounts, admin keys, sharing, storage and erasures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import BASE_MODEL, Api
 
 pytestmark = pytest.mark.slow
 
-MODEL = f"ft:{BASE_MODEL}:acme:x:abc123def456"
+SHARED = f"ft:{BASE_MODEL}:acme:x:abc123def456"
 
 
 async def project_of(api: Api, name: str) -> str:
@@ -81,7 +81,7 @@ async def test_a_model_is_shared_with_a_project_by_its_id(api: Api, cli: Cli):
     owner, other = await project_of(api, "acme"), await project_of(api, "other")
     await api.app.state.registry.register(
         ModelRecord(
-            id=MODEL,
+            id=SHARED,
             project_id=owner,
             created_at=ids.now_s(),
             base_model=BASE_MODEL,
@@ -90,21 +90,21 @@ async def test_a_model_is_shared_with_a_project_by_its_id(api: Api, cli: Cli):
             step=1,
         )
     )
-    assert (await cli("models", "share", MODEL, other)).code == 3
+    assert (await cli("models", "share", SHARED, other)).code == 3
     user = {"FINETUNED_API_KEY": await api.key("other")}
     cli.env["FINETUNED_API_KEY"] = await api.key(role=Role.ADMIN)
-    assert (await cli("models", "share", MODEL, other)).out == f"{other}\n"
-    listed = await cli("models", "shared-with", MODEL)
+    assert (await cli("models", "share", SHARED, other)).out == f"{other}\n"
+    listed = await cli("models", "shared-with", SHARED)
     assert listed.out.startswith(f"{other}\tcp_")
-    assert MODEL in (await cli("models", "list", **user)).out
-    assert "owner       acme" in (await cli("models", "show", MODEL, **user)).out
+    assert SHARED in (await cli("models", "list", **user)).out
+    assert "owner       acme" in (await cli("models", "show", SHARED, **user)).out
 
-    assert (await cli("models", "unshare", MODEL, other)).out == f"{other}\n"
-    again = await cli("models", "unshare", MODEL, other)
+    assert (await cli("models", "unshare", SHARED, other)).out == f"{other}\n"
+    again = await cli("models", "unshare", SHARED, other)
     assert (again.code, "`finetuned models shared-with" in again.err) == (4, True)
-    assert (await cli("models", "shared-with", MODEL)).out == ""
-    assert MODEL not in (await cli("models", "list", **user)).out
-    assert (await cli("models", "share", MODEL, "proj_unknown")).code == 1
+    assert (await cli("models", "shared-with", SHARED)).out == ""
+    assert SHARED not in (await cli("models", "list", **user)).out
+    assert (await cli("models", "share", SHARED, "proj_unknown")).code == 1
 
 
 async def test_projects_show_their_storage_and_archived_ones(api: Api, cli: Cli):
@@ -135,6 +135,38 @@ async def test_a_key_is_shown_with_all_that_limits_it(api: Api, cli: Cli):
     limited = await cli("admin", "keys", "limit", project, key, "--tokens-per-minute", "900")
     assert limited.out == f"{key}  tokens per minute 900\n"
     await cli("admin", "keys", "rotate", project, key, "--to", "new-bot")
+    secret = (cli.folder / "new-bot").read_text().strip()
+    refused = await cli("whoami", FINETUNED_API_KEY=secret)
+    assert (refused.code, "finetuned login" in refused.err) == (3, False)
     shown = (await cli("admin", "keys", "show", project, key)).out
     for text in ("support", "192.0.2.0/24", "tokens per minute 900", "never", "old secret"):
         assert text in shown, text
+
+
+async def test_erase_says_what_it_did_and_fails_if_rows_are_left(api: Api, cli: Cli, work):
+    from tests.erasure.test_erasure import MODEL, trained
+
+    cli.env["FINETUNED_API_KEY"] = await api.key(role=Role.PROJECT_ADMIN)
+    row = '{"messages": [{"role": "user", "content": "%s"}, {"role": "assistant", "content": "A"}]}'
+    texts = [*(f"Q{n}" for n in range(12)), *("I am Tanaka.",) * 12]
+    (cli.folder / "chats.jsonl").write_text("\n".join(row % text for text in texts))
+    erase = ("erase", "-", "--by", "substring")
+    async with work("cpu"):
+        file_id = json.loads((await cli("files", "upload", "chats.jsonl", "--json")).out)["id"]
+        async with await api.client("acme", Role.PROJECT_ADMIN) as http:
+            await trained(api, http, file_id)
+        nobody = await cli(*erase, stdin="Sato")
+        assert (nobody.code, nobody.out, nobody.err) == (0, "", "no such rows were found\n")
+        found = await cli(*erase, stdin="Tanaka\n")
+        lines = ", ".join(map(str, range(13, 23)))
+        assert found.out == f"{file_id}  chats.jsonl: 12 rows (line {lines}, …)\n"
+
+        await cli("alias", "set", "helper", MODEL)
+        apply = (*erase, "--apply", "--cascade", "--yes")
+        kept = await cli(*apply, stdin="Tanaka")
+        assert kept.code == 5
+        assert "alias 'helper'" in kept.err
+        assert f"Not erased from {file_id}" in kept.err
+        await cli("alias", "delete", "helper", "--yes")
+        gone = await cli(*apply, stdin="Tanaka")
+        assert (gone.code, ", replaced by file-" in gone.out) == (0, True)

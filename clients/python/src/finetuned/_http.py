@@ -64,6 +64,11 @@ def parse(kind: type[T], answer: Answer) -> T:
         ) from e
 
 
+# The message of these says what to do, and the next step of their class would mislead: there is the
+# job without an evaluation, and the key is valid, but not from here or not for an archived project.
+_EXPLAINED = {"evaluation_not_found", "ip_not_authorized", "project_archived"}
+
+
 def error_of(answer: Answer) -> ApiError:
     """Return the error for a response with status 300 or above."""
     error: dict[str, Any] = {}
@@ -80,8 +85,7 @@ def error_of(answer: Answer) -> ApiError:
         param=error.get("param"),
         request_id=answer.headers.get("x-request-id"),
         retry_after_s=retry_after_s(answer.headers),
-        # There is the job; the message says why it has no evaluation.
-        next_step="" if error.get("code") == "evaluation_not_found" else None,
+        next_step="" if error.get("code") in _EXPLAINED else None,
     )
 
 

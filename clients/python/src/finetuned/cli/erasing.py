@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from finetuned.cli.failures import ErasureEnded
 from finetuned.cli.output import Json, Out
 from finetuned.cli.session import client, confirm
+from finetuned.types import ErasureFile, ErasureObject
 
 _SHOWN_LINES = 10
 
@@ -50,15 +52,41 @@ def erase(
         found = server.erasures.wait(made.id)
     if out.json:
         out.value(found)
-        return
+    else:
+        _show(out, found)
+    if found.error is not None:
+        raise ErasureEnded(found.error.message)
+    kept = [file.file_id for file in found.files if file.error is not None]
+    if kept:
+        raise ErasureEnded(
+            f"Not erased from {', '.join(kept)}.",
+            next_step="Remove the reason, and run the command again.",
+        )
+
+
+def _show(out: Out, found: ErasureObject) -> None:
     for model in found.models:
         out.say(f"{model} was trained on such rows")
     for file_id in found.unreadable_files:
         out.say(f"{file_id} could not be searched")
-    if found.error is not None:
-        out.say(found.error.message)
+    if not found.files:
+        out.say("no such rows were found")
     for file in found.files:
-        lines = ", ".join(map(str, file.lines[:_SHOWN_LINES]))
+        out.line(f"{file.file_id}  {file.filename}: {_place(file)}{_change(file)}")
         if file.error is not None:
             out.say(f"{file.file_id}: {file.error}")
-        out.line(f"{file.file_id}  {file.filename}: {f'line {lines}' if lines else 'as a whole'}")
+
+
+def _place(file: ErasureFile) -> str:
+    if not file.lines:
+        return "as a whole"
+    lines = ", ".join(map(str, file.lines[:_SHOWN_LINES]))
+    more = "" if len(file.lines) <= _SHOWN_LINES else ", …"
+    count = file.matches or len(file.lines)
+    return f"{count:,} {'row' if count == 1 else 'rows'} (line {lines}{more})"
+
+
+def _change(file: ErasureFile) -> str:
+    if not file.is_erased:
+        return ""
+    return f", replaced by {file.new_file}" if file.new_file else ", deleted"

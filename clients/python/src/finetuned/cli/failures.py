@@ -6,7 +6,7 @@
 3    no API key, or one without permission
 4    no such object
 5    the operation failed: a failed or canceled job, a rejected file, an evaluation without
-     verdict, a failed advice, export, generation or sweep, a refused adapter
+     verdict, a failed advice, export, generation or sweep, a refused adapter, rows not erased
 6    the server is unreachable or too slow, a limit was reached, or the evaluation is in progress
      (`eval --no-wait`): retry later
 130  interrupted
@@ -69,6 +69,10 @@ class SweepEnded(FinetunedError):
     """Raised when a watched sweep failed or was cancelled."""
 
 
+class ErasureEnded(FinetunedError):
+    """Raised when an erasure failed, or could not erase the rows of all files."""
+
+
 class EvaluationInProgress(FinetunedError):
     """Raised when an evaluation is in progress and the command does not wait for it."""
 
@@ -77,7 +81,10 @@ class GateFailed(FinetunedError):
     """Raised when an evaluation does not meet the gate of the command."""
 
 
-_ENDED = (JobEnded, EvaluationEnded, AdviceEnded, ExportEnded, GenerationEnded, SweepEnded)
+_ENDED = (
+    *(JobEnded, EvaluationEnded, AdviceEnded, ExportEnded, GenerationEnded, SweepEnded),
+    ErasureEnded,
+)
 
 
 def exit_code(error: FinetunedError) -> int:

@@ -95,9 +95,9 @@ def show_key(project_id: ProjectId, key_id: KeyId, as_json: Json = False) -> Non
             ("role", key.role),
             ("models", "all" if key.models is None else ", ".join(key.models)),
             ("addresses", "all" if key.allowed_ips is None else ", ".join(key.allowed_ips)),
-            ("limits", in_words(key.limits) or "the installation's"),
+            ("limits", in_words(key.limits) or "defaults"),
             ("secret", key.redacted_value),
-            ("until", when(key.expires_at) or "revoked"),
+            ("expires", when(key.expires_at) or "never"),
             *(
                 ("old secret", f"{old.redacted_value} until {when(old.expires_at)}")
                 for old in key.previous_secrets

@@ -67,7 +67,7 @@ def show_project(project_id: ProjectId, as_json: Json = False) -> None:
             ("project", f"{project.name} ({project.id})"),
             ("status", project.status),
             ("storage", _storage(project)),
-            ("limits", in_words(project.limits) or "the installation's"),
+            ("limits", in_words(project.limits) or "defaults"),
             ("created", when(project.created_at)),
             ("archived", when(project.archived_at)),
             ("objects left", project.objects_left),
