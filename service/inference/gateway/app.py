@@ -148,20 +148,13 @@ class Gateway:
 
     def sent_at_once(self, passage: Passage, header_lines: str) -> Sent | None:
         """Send an admitted request, or return None if that has to wait for something."""
-        model, adapter = passage.model, passage.adapter
-        turns = self._upstreams.turns(model.base_model, adapter)
-        if turns is None:
+        route = self._upstreams.route(passage.model.base_model, passage.adapter)
+        if route is None:
             return None
-        passage.turn = turns.take_free(*passage.size)
+        passage.turn = route[0].turns.take_free(*passage.size)
         if passage.turn is None:
             return None
-        passage.sent = self._upstreams.begin(
-            model.base_model,
-            passage.path,
-            passage.body,
-            header_lines,
-            adapter=adapter,
-        )
+        passage.sent = self._upstreams.begin(route, passage.path, passage.body, header_lines)
         return passage.sent
 
     def continuing(self, passage: Passage, arrived: float, request_id: str) -> ASGIApp:
@@ -295,8 +288,8 @@ class Gateway:
 
     async def _turn(self, passage: Passage) -> Turn | None:
         """Wait until the engine has room for the request. Raises RateLimited."""
-        turns = self._upstreams.turns(passage.model.base_model, passage.adapter)
-        return None if turns is None else await turns.take(*passage.size)
+        route = self._upstreams.route(passage.model.base_model, passage.adapter)
+        return None if route is None else await route[0].turns.take(*passage.size)
 
     async def _exchange(self, exchange: Exchange, passage: Passage) -> None:
         answer = await self._answer_of_engine(exchange, passage)

@@ -84,12 +84,9 @@ class Turns:
 
     def take_free(self, name: str, tokens: int, answers: int, body_bytes: int) -> Turn | None:
         """Take a place for a project's request if none waits and the engine has room."""
-        if self._queues:
+        if self._queues or not self._has_room(answers):
             return None
         turn = self._turn(name, tokens, answers, body_bytes)
-        if not self._has_room(turn):
-            self._forget(turn.project)
-            return None
         self._start(turn)
         return turn
 
@@ -121,8 +118,8 @@ class Turns:
         if self._queues:
             self._fill()
 
-    def _has_room(self, turn: Turn) -> bool:
-        return not self._taken or self._taken + turn.answers <= self._places()
+    def _has_room(self, answers: int) -> bool:
+        return not self._taken or self._taken + answers <= self._places()
 
     def _start(self, turn: Turn) -> None:
         project = turn.project
@@ -184,7 +181,7 @@ class Turns:
         while self._queues:
             project = min(self._queues.values(), key=_order)
             turn = project.waiting[0]
-            if not self._has_room(turn):
+            if not self._has_room(turn.answers):
                 return
             self._start(turn)
             self._leave(turn)

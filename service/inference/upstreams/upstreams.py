@@ -57,7 +57,7 @@ class Upstreams:
         self._client = EngineClient(self._timeouts, api_key=api_key)
         policy = policy or Policy()
         self._served = {
-            model: _Served(
+            model: ServedModel(
                 model,
                 Replicas(model, policy, others=base_of(model) in by_model),
                 urls,
@@ -106,10 +106,13 @@ class Upstreams:
     ) -> None:
         await self._open.aclose()
 
-    def turns(self, base: str, adapter: str | None) -> Turns | None:
-        """Return the turns at the engines that serve the model, if there are any."""
+    def route(self, base: str, adapter: str | None) -> Route | None:
+        """Return where requests of a model go first, or None if no engine serves it.
+
+        `adapter` is the name of the adapter that the requests need.
+        """
         candidates = self._candidates(base, adapter)
-        return candidates[0][0].turns if candidates else None
+        return candidates[0] if candidates else None
 
     async def send(
         self,
@@ -140,17 +143,12 @@ class Upstreams:
             code="engine_unavailable",
         )
 
-    def begin(
-        self, base: str, path: str, body: bytes, lines: str, *, adapter: str | None = None
-    ) -> Sent | None:
+    def begin(self, route: Route, path: str, body: bytes, lines: str) -> Sent | None:
         """Post the body like `send`, or return None if no connection to the engine is idle.
 
         `lines` are those of the headers, as from `header_lines`.
         """
-        candidates = self._candidates(base, adapter)
-        if not candidates:
-            return None
-        served, loaded = candidates[0]
+        served, loaded = route
         replicas = served.replicas
         replica = replicas.pick(loaded)
         if replica is None:
@@ -160,13 +158,13 @@ class Upstreams:
         posted = self._client.begin(replica.url, path, body, lines)
         return None if posted is None else Sent(posted, replicas, replica)
 
-    def _candidates(self, base: str, adapter: str | None) -> list[tuple[_Served, str | None]]:
+    def _candidates(self, base: str, adapter: str | None) -> list[Route]:
         """Return the engines to try in order, each with the adapter it has to load."""
         of_base = self._served.get(base)
         own = None if adapter is None else self._served.get(adapter)
         if own is None:
             return [] if of_base is None else [(of_base, adapter)]
-        candidates: list[tuple[_Served, str | None]] = []
+        candidates: list[Route] = []
         if of_base is None or own.replicas.any_usable:
             candidates.append((own, None))
         if of_base is not None:
@@ -175,7 +173,7 @@ class Upstreams:
 
     async def _try(
         self,
-        served: _Served,
+        served: ServedModel,
         path: str,
         body: bytes,
         headers: Mapping[str, str],
@@ -242,7 +240,7 @@ class Upstreams:
         return await answer_of(posting, replicas, replica, term)
 
 
-class _Served:
+class ServedModel:
     """A model with engines: its replicas and their health."""
 
     def __init__(
@@ -287,6 +285,10 @@ class _Served:
     def _on_change(self, urls: Sequence[str]) -> None:
         self.replicas.set_urls(urls)
         self._probes.follow(self.replicas.members)
+
+
+Route = tuple[ServedModel, str | None]
+"""A model with engines, and the adapter that its engine has to load."""
 
 
 @functools.lru_cache(maxsize=4096)

@@ -55,10 +55,10 @@ def seen(engine) -> list[str]:
 
 async def waiting(client: Client, requests: int) -> None:
     """Wait until this many requests wait for a place."""
-    line = client.upstreams.turns(BASE, None)
-    assert line is not None
+    route = client.upstreams.route(BASE, None)
+    assert route is not None
     async with asyncio.timeout(60):
-        while line.waiting != requests:
+        while route[0].turns.waiting != requests:
             await asyncio.sleep(0.01)
 
 
