@@ -168,7 +168,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
     )
     app.add_middleware(AuditTrail)
     app.add_middleware(RequestContext)
-    describe(app, schemas=task_schemas(), routes=inference_routes.routes)
+    describe(app, schemas=task_schemas, routes=inference_routes.routes)
     if settings.cors_origins:
         app.serve = for_pages_of(settings.cors_origins, app.answer)
     return app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import hashlib
 import io
@@ -197,11 +198,20 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
         "context_length: 2048, parameters: 135000000}\n",
         "utf-8",
     )
+    own = {
+        "redis_url": SecretStr(redis_url),
+        "storage_url": (tmp_path / "storage").as_uri(),
+        "data_dir": tmp_path,
+        "models_file": models_file,
+    }
+    variables = frozenset((k, v) for k, v in os.environ.items() if k.startswith("FINETUNED_"))
+    return _quick_settings(variables).model_copy(update=own)
+
+
+@functools.cache
+def _quick_settings(variables: frozenset[tuple[str, str]]) -> Settings:
+    """Settings for tests that wait little, made once for the same environment: in 5 ms."""
     return Settings(
-        redis_url=SecretStr(redis_url),
-        storage_url=(tmp_path / "storage").as_uri(),
-        data_dir=tmp_path,
-        models_file=models_file,
         lookup_cache_s=0,
         failed_authentications_per_minute=0,  # all tests come from one address
         lease_s=1.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,11 +28,13 @@ _OF_A_JSON_BODY = TooLarge.status
 _OF_A_PERMISSION = Forbidden.status
 
 
-def describe(app: FastAPI, *, schemas: Mapping[str, Any], routes: Sequence[BaseRoute]) -> None:
+def describe(
+    app: FastAPI, *, schemas: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute]
+) -> None:
     """Serve the complete document on `/openapi.json`.
 
-    `schemas` are the schemas that no pydantic model defines, and `routes` describe the operations
-    that bypass FastAPI.
+    `schemas` makes the schemas that no pydantic model defines, when somebody asks for the document.
+    `routes` describe the operations that bypass FastAPI.
     """
 
     def openapi() -> dict[str, Any]:
@@ -48,7 +50,7 @@ def describe(app: FastAPI, *, schemas: Mapping[str, Any], routes: Sequence[BaseR
                     tags=parts.TAGS,
                     routes=[*app.routes, *routes],
                 ),
-                schemas,
+                schemas(),
             )
         return app.openapi_schema
 
