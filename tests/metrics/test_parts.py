@@ -20,7 +20,7 @@ from service.fleet.capacity import own_gpus
 from service.inference.engine.adapter_cache import AdapterCache
 from service.jobs.attempt.timing import Phases
 from service.worker.gpu_metrics import GpuMetrics
-from tests.metrics.samples import Since, parsed, value
+from tests.metrics.samples import Since, current, value
 
 
 @pytest.fixture
@@ -86,14 +86,14 @@ def test_each_phase_ends_where_the_next_begins():
 
 def test_what_is_forgotten_is_not_scraped():
     metrics.TRAIN_LOSS.cell().set(1.5)
-    assert value(parsed(generate_latest().decode()), "train_loss") == 1.5
+    assert value(current(), "train_loss") == 1.5
     metrics.TRAIN_LOSS.clear()
-    assert value(parsed(generate_latest().decode()), "train_loss") is None
+    assert value(current(), "train_loss") is None
 
 
 async def test_gpus_of_this_machine_and_no_others():
     await GpuMetrics().observe()
-    found = parsed(generate_latest().decode())
+    found = current()
     for place in range(16):
         used = value(found, "gpu_memory_used_bytes", gpu=str(place))
         assert (used is not None) == (place < len(own_gpus()))
@@ -102,7 +102,7 @@ async def test_gpus_of_this_machine_and_no_others():
 @pytest.mark.gpu
 async def test_a_gpu_tells_memory_and_use():
     await GpuMetrics().observe()
-    found = parsed(generate_latest().decode())
+    found = current()
     whole = value(found, "gpu_memory_bytes", gpu="0")
     used = value(found, "gpu_memory_used_bytes", gpu="0")
     busy = value(found, "gpu_utilization_ratio", gpu="0")

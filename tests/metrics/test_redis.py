@@ -7,14 +7,13 @@ import time
 
 import pytest
 from arq.constants import in_progress_key_prefix
-from prometheus_client import generate_latest
 
 from service.core import queue
 from service.core.redis import connect
 from service.fleet import workers
 from service.fleet.redis_metrics import observe_redis
 from tests.core.conftest import Valkey
-from tests.metrics.samples import Since, parsed, value
+from tests.metrics.samples import Since, current, value
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +35,7 @@ async def redis(valkey):
 
 async def scraped(redis):
     await observe_redis(redis)
-    return parsed(generate_latest().decode())
+    return current()
 
 
 async def test_waiting_tasks_and_their_age_but_not_those_that_run(redis):

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiohttp import web
-from prometheus_client import generate_latest
 
 from service.core import outbox
 from service.core.leases import Leases
@@ -28,7 +27,7 @@ from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api
 from tests.http_server import http_server
 from tests.jobs.running import running_job
-from tests.metrics.samples import parsed, value
+from tests.metrics.samples import current, value
 
 pytestmark = pytest.mark.slow
 STATUSES = ("succeeded", "failed", "cancelled")
@@ -94,7 +93,7 @@ async def processed(redis: Client) -> None:
 async def scraped(redis: Client) -> dict[str, float | None]:
     """The number of ended jobs by status, as in a scrape of any process."""
     await observe_redis(redis)
-    found = parsed(generate_latest().decode())
+    found = current()
     return {status: value(found, "jobs_total", status=status) for status in STATUSES}
 
 
@@ -129,7 +128,7 @@ async def test_a_process_exports_no_number_that_it_has_not_read(redis):
     for metric, _ in COUNTED_BY.values():
         metric.clear()
         metric.begin()
-    found = parsed(generate_latest().decode())
+    found = current()
     assert value(found, "jobs_total", status="failed") is None
     assert await scraped(redis) == {"succeeded": 0, "failed": 5, "cancelled": 0}
 

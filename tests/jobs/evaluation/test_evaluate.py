@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client import generate_latest
 
 from service.core import ids, queue
 from service.evaluation.comparison import Comparison
@@ -17,7 +16,7 @@ from service.jobs.evaluation.records import Evaluations, EvaluationStatus, JobEv
 from service.jobs.records import CheckpointRecord, JobRecord, Status
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
-from tests.metrics.samples import parsed, value
+from tests.metrics.samples import current, value
 from tests.quota import leave_room
 
 from .conftest import TUNED, ScriptedEngine, tuned_model
@@ -315,7 +314,7 @@ async def test_unfinished_evaluations_are_counted(evaluation, engine, http, work
 
     async def counted(number: int) -> None:
         async with asyncio.timeout(60):
-            while value(parsed(generate_latest().decode()), "job_evaluations_unfinished") != number:
+            while value(current(), "job_evaluations_unfinished") != number:
                 await asyncio.sleep(0.05)
 
     async with work("cpu"):
