@@ -1342,6 +1342,9 @@ export interface paths {
          *     file without them, whose `derived_from` names the old one, and the old one is deleted with its
          *     bytes, reports and previews. With `cascade`, the models trained on it are deleted too.
          *
+         *     `places` lists other objects of the project that have the text, such as runs of evals, batches
+         *     and the metadata of jobs. They are not changed.
+         *
          *     What to find is stored only until the erasure has ended, and never logged.
          *
          *     Required permission: `data.erase`.
@@ -5267,7 +5270,7 @@ export interface components {
             file_id: string;
             /**
              * Filename
-             * @description Name of the file.
+             * @description Name of the file; its ID if the name has the text.
              */
             filename: string;
             /**
@@ -5393,12 +5396,45 @@ export interface components {
              */
             models: string[];
             /**
+             * Places
+             * @description Other objects of the project that have the text, as it was written: the first 1,000. They are not changed: delete them if they must be erased. Empty until all files are searched.
+             */
+            places: components["schemas"]["ErasurePlace"][];
+            /**
              * Unreadable Files
              * @description IDs of the files that could not be searched, for example because they are encrypted archives. Check them yourself.
              */
             unreadable_files: string[];
             /** @description Reason why the erasure failed. */
             error: components["schemas"]["ErasureError"] | null;
+        };
+        /**
+         * ErasurePlace
+         * @description Object of the project that has the text outside of the rows of files.
+         */
+        ErasurePlace: {
+            /**
+             * Object
+             * @description Kind of the object, such as `batch`, `eval.run` or `fine_tuning.job`.
+             * @example eval.run
+             */
+            object: string;
+            /**
+             * Id
+             * @description ID or name of the object; empty if the name itself has the text.
+             * @example evalrun_abc123
+             */
+            id: string;
+            /**
+             * Is In Records
+             * @description Whether its record has the text: its name, metadata, events or other fields.
+             */
+            is_in_records: boolean;
+            /**
+             * Is In Storage
+             * @description Whether what it has in storage contains the text: requests, answers, reports.
+             */
+            is_in_storage: boolean;
         };
         /**
          * ErasureProgress

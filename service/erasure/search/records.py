@@ -67,6 +67,15 @@ class FoundFile(Stored):
     error: str | None = None
 
 
+class FoundPlace(Stored):
+    """An object with the text, outside of the rows of files."""
+
+    object: str
+    id: str  # empty if the name itself has the text
+    is_in_records: bool
+    is_in_storage: bool
+
+
 class SearchRecord(AttemptedRecord):
     """A search for rows in all files of a project."""
 
@@ -80,6 +89,7 @@ class SearchRecord(AttemptedRecord):
     files_total: int = 0
     unreadable_files: tuple[str, ...] = ()
     found: tuple[FoundFile, ...] = ()
+    places: tuple[FoundPlace, ...] = ()
     error: SearchFailure | None = None
     finished_at: int | None = None
 

@@ -35,6 +35,9 @@ async def create_erasure(body: CreateErasure, caller: Caller, store: Store) -> E
     file without them, whose `derived_from` names the old one, and the old one is deleted with its
     bytes, reports and previews. With `cascade`, the models trained on it are deleted too.
 
+    `places` lists other objects of the project that have the text, such as runs of evals, batches
+    and the metadata of jobs. They are not changed.
+
     What to find is stored only until the erasure has ended, and never logged.
     """
     if body.apply:

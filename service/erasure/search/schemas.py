@@ -85,7 +85,7 @@ class ErasureFile(_Shown):
     """A file with rows that match."""
 
     file_id: str = Field(description="ID of the file.")
-    filename: str = Field(description="Name of the file.")
+    filename: str = Field(description="Name of the file; its ID if the name has the text.")
     purpose: str = Field(description="Purpose of the file.")
     rows: int | None = Field(
         description="Number of rows; null for files that are searched as raw text. Such files are "
@@ -103,6 +103,25 @@ class ErasureFile(_Shown):
     is_erased: bool = Field(description="Whether the file was deleted.")
     receipts: list[str] = Field(description="IDs of the receipts of the deletions.")
     error: str | None = Field(description="Reason why the file was not deleted.")
+
+
+class ErasurePlace(_Shown):
+    """Object of the project that has the text outside of the rows of files."""
+
+    object: str = Field(
+        description="Kind of the object, such as `batch`, `eval.run` or `fine_tuning.job`.",
+        examples=["eval.run"],
+    )
+    id: str = Field(
+        description="ID or name of the object; empty if the name itself has the text.",
+        examples=["evalrun_abc123"],
+    )
+    is_in_records: bool = Field(
+        description="Whether its record has the text: its name, metadata, events or other fields."
+    )
+    is_in_storage: bool = Field(
+        description="Whether what it has in storage contains the text: requests, answers, reports."
+    )
 
 
 class ErasureObject(_Shown):
@@ -125,6 +144,11 @@ class ErasureObject(_Shown):
         description="Names of all models that were trained on one of these files, deleted ones "
         "included."
     )
+    places: list[ErasurePlace] = Field(
+        description="Other objects of the project that have the text, as it was written: the first "
+        "1,000. They are not changed: delete them if they must be erased. Empty until all files "
+        "are searched."
+    )
     unreadable_files: list[str] = Field(
         description="IDs of the files that could not be searched, for example because they are "
         "encrypted archives. Check them yourself."
@@ -146,6 +170,7 @@ class ErasureObject(_Shown):
                 },
                 "files": [file.model_dump() for file in record.found],
                 "models": list(dict.fromkeys(names)),
+                "places": [place.model_dump() for place in record.places],
                 "unreadable_files": record.unreadable_files,
             }
         )

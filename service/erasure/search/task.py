@@ -28,6 +28,7 @@ from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult, CleanSpec, FoundRows, RowMatch, SearchSpec
 from service.datasets.facts import canonical_facts
 from service.erasure.eraser import Eraser
+from service.erasure.search.places import PlaceSearch
 from service.erasure.search.records import (
     FoundFile,
     Searches,
@@ -35,10 +36,12 @@ from service.erasure.search.records import (
     SearchRecord,
     SearchSuperseded,
 )
+from service.erasure.search.texts import Texts
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 
 log = logging.getLogger(__name__)
 MAX_LINES: Final = 1000  # that the search lists of a file
+MAX_PLACES: Final = 1000
 _ONLY_THESE: Final = CleanOptions(exact_duplicates=False)
 
 
@@ -52,6 +55,7 @@ class EraseRows:
         self._scratch = settings.scratch
         self._desk = Desk(settings)
         self._eraser = eraser
+        self._places = PlaceSearch(files.redis, files.storage)
 
     async def run(
         self, _ctx: dict[str, Any], project_id: str, search_id: str, attempt: int
@@ -73,6 +77,7 @@ class EraseRows:
                 await self._searches.end(record, SearchFailure(code="expired", message=message))
                 return
             await self._every_file(record, match)
+            await self._elsewhere(record, match)
             await self._searches.end(record)
         except (*REDIS_ERRORS, StorageError, Missing, SearchSuperseded):
             raise  # retried later, or no longer relevant
@@ -105,13 +110,19 @@ class EraseRows:
                 lambda now, done=done: now.model_copy(update={"files_done": done}),  # type: ignore[misc]
             )
 
+    async def _elsewhere(self, record: SearchRecord, match: RowMatch) -> None:
+        places = await self._places.find(record.project_id, match)
+        update = {"places": tuple(places[:MAX_PLACES])}
+        await self._searches.change(record, lambda now: now.model_copy(update=update))
+
     async def _one_file(self, record: SearchRecord, file: FileRecord, match: RowMatch) -> None:
         try:
             async with scratch_folder(self._scratch / f"{record.id}-{file.id}") as folder:
                 if file.purpose is Purpose.FINE_TUNE and file.status is FileStatus.PROCESSED:
                     await self._rows_of(record, file, match, folder)
                 elif await _contains(self._files.storage, file, match):
-                    found = FoundFile(file_id=file.id, filename=file.filename, purpose=file.purpose)
+                    name = _name_of(file, match)
+                    found = FoundFile(file_id=file.id, filename=name, purpose=file.purpose)
                     await self._note(record, found)
         except DeskFailed as e:
             log.warning("%s cannot be searched: %s", file.id, e.code)
@@ -134,7 +145,7 @@ class EraseRows:
             return
         found = FoundFile(
             file_id=file.id,
-            filename=file.filename,
+            filename=_name_of(file, match),
             purpose=file.purpose,
             rows=rows.rows,
             matches=len(rows.lines),
@@ -161,7 +172,7 @@ class EraseRows:
     ) -> None:
         if len(rows.lines) < rows.rows:
             cleaned = await self._cleaned(file, rows.lines, folder)
-            new = _new_version(file, cleaned)
+            new = _new_version(file, cleaned, found.filename)
             await self._files.begin(new.project_id, new.id)
             await self._files.storage.put_file(new.content_key, Path(cleaned.train.path))
             await self._files.put_manifest(new)
@@ -217,10 +228,10 @@ def _frozen(update: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in update.items()}
 
 
-def _new_version(file: FileRecord, cleaned: CleanResult) -> FileRecord:
+def _new_version(file: FileRecord, cleaned: CleanResult, name: str) -> FileRecord:
     """The file without the rows. Its rows are canonical, and already valid."""
     train, row_format = cleaned.train, cleaned.source.facts.row_format
-    stem = file.filename.split(".", 1)[0] or file.id
+    stem = name.split(".", 1)[0] or file.id
     return FileRecord(
         id=ids.new(ids.FILE),
         project_id=file.project_id,
@@ -240,17 +251,15 @@ def _new_version(file: FileRecord, cleaned: CleanResult) -> FileRecord:
 
 
 async def _contains(storage: Storage, file: FileRecord, match: RowMatch) -> bool:
-    """Whether the bytes of a file contain the text, also as JSON may write it."""
+    """Whether the bytes of a file contain the text."""
     if match.kind == "row_sha256":
         return False
-    forms = {match.value.encode(), json.dumps(match.value)[1:-1].encode()}
-    longest, rest = max(map(len, forms)), b""
     try:
-        async for chunk in await storage.stream(file.content_key):
-            window = rest + chunk
-            if any(form in window for form in forms):
-                return True
-            rest = window[-(longest - 1) :] if longest > 1 else b""
+        return await Texts(match).are_in_stream(await storage.stream(file.content_key))
     except StorageMissing:
         return False
-    return False
+
+
+def _name_of(file: FileRecord, match: RowMatch) -> str:
+    """The name of a file, or its ID if the name has the text."""
+    return file.id if Texts(match).are_in(file.filename.encode()) else file.filename

@@ -842,7 +842,7 @@ class ErasureFile(Model):
     """
     filename: str
     """
-    Name of the file.
+    Name of the file; its ID if the name has the text.
     """
     purpose: str
     """
@@ -895,6 +895,29 @@ class ErasureMatch(Model):
     hmac_sha256: str
     """
     HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The text itself is not stored.
+    """
+
+
+class ErasurePlace(Model):
+    """
+    Object of the project that has the text outside of the rows of files.
+    """
+
+    object: str
+    """
+    Kind of the object, such as `batch`, `eval.run` or `fine_tuning.job`.
+    """
+    id: str
+    """
+    ID or name of the object; empty if the name itself has the text.
+    """
+    is_in_records: bool
+    """
+    Whether its record has the text: its name, metadata, events or other fields.
+    """
+    is_in_storage: bool
+    """
+    Whether what it has in storage contains the text: requests, answers, reports.
     """
 
 
@@ -4923,6 +4946,10 @@ class ErasureObject(Model):
     models: list[str]
     """
     Names of all models that were trained on one of these files, deleted ones included.
+    """
+    places: list[ErasurePlace]
+    """
+    Other objects of the project that have the text, as it was written: the first 1,000. They are not changed: delete them if they must be erased. Empty until all files are searched.
     """
     unreadable_files: list[str]
     """

@@ -71,6 +71,8 @@ def _show(out: Out, found: ErasureObject) -> None:
         out.say(f"{file_id} could not be searched")
     if not found.files:
         out.say("no such rows were found")
+    for place in found.places:
+        out.say(f"{place.object} {place.id} has the text too. Delete it if it must be erased.")
     for file in found.files:
         out.line(f"{file.file_id}  {file.filename}: {_place(file)}{_change(file)}")
         if file.error is not None:

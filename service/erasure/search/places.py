@@ -1,0 +1,133 @@
+"""Where else than in the rows of files a project has a text: everything that it has is searched.
+
+All records of the project in Redis, and all its objects in storage: what batches, generations,
+evals and evaluations asked and were answered, reports and previews, parts of uploads, metadata,
+names and descriptions. Weights and states of trainings are left out: no text can be read in them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Final
+
+from service.core import ids
+from service.core.records import PREFIX
+from service.core.redis import Client, reply, text
+from service.core.storage import Storage, StorageMissing
+from service.datasets.contract import RowMatch
+from service.erasure.search.records import FoundPlace
+from service.erasure.search.texts import Texts
+
+_AT_ONCE: Final = 500
+_WEIGHTS: Final = (".safetensors", ".pt", ".pth", ".bin", ".gguf", ".tar")
+# What the search itself has, and what has digests and numbers only.
+_OTHERS: Final = ("erasure-match:", "erasure-searches", "erasures", "usage:", "storage-")
+_OBJECTS: Final = {
+    ids.FILE: "file",
+    ids.UPLOAD: "upload",
+    ids.JOB: "fine_tuning.job",
+    ids.ADVICE: "fine_tuning.advice",
+    ids.SWEEP: "fine_tuning.sweep",
+    ids.EVAL: "eval",
+    ids.EVAL_RUN: "eval.run",
+    ids.BATCH: "batch",
+    ids.GENERATION: "dataset.generation",
+    ids.EXPORT: "export",
+    ids.WEBHOOK: "webhook_endpoint",
+    ids.KEY: "api_key",
+    ids.SERVICE_ACCOUNT: "service_account",
+}
+_SCANS: Final = {"hash": "hscan_iter", "set": "sscan_iter", "zset": "zscan_iter"}
+_SEPARATORS: Final = re.compile("[:/]")
+
+
+class PlaceSearch:
+    """Searches all that a project has."""
+
+    def __init__(self, redis: Client, storage: Storage) -> None:
+        self._redis = redis
+        self._storage = storage
+
+    async def find(self, project_id: str, match: RowMatch) -> list[FoundPlace]:
+        """Return the objects of the project that have the text. A digest of a row is in none."""
+        if match.kind == "row_sha256":
+            return []
+        texts = Texts(match)
+        records = {place async for place in self._in_redis(project_id, texts)}
+        objects = {place async for place in self._in_storage(project_id, texts)}
+        return [
+            FoundPlace(
+                object=kind,
+                id="" if texts.are_in(name.encode()) else name,
+                is_in_records=(kind, name) in records,
+                is_in_storage=(kind, name) in objects,
+            )
+            for kind, name in sorted(records | objects)
+        ]
+
+    async def _in_redis(self, project_id: str, texts: Texts) -> AsyncIterator[tuple[str, str]]:
+        own = f"{PREFIX}:{project_id}:"
+        async for raw in self._redis.scan_iter(f"{own}*", count=_AT_ONCE):
+            key = text(raw).removeprefix(own)
+            if key.startswith(_OTHERS):
+                continue
+            if texts.are_in(raw) or await self._has(raw, texts):
+                yield _place(_SEPARATORS.split(key))
+
+    async def _has(self, key: bytes, texts: Texts) -> bool:
+        async for value in self._values(key):
+            if texts.are_in(value):
+                return True
+        return False
+
+    async def _values(self, key: bytes) -> AsyncIterator[bytes]:
+        """Yield all that a key of Redis has."""
+        redis: Any = self._redis
+        kind = text(await reply(redis.type(key)))
+        if kind == "string":
+            yield await redis.get(key) or b""
+        elif kind == "list":
+            for value in await redis.lrange(key, 0, -1):
+                yield value
+        elif kind == "stream":
+            async for value in self._values_of_stream(key):
+                yield value
+        elif kind in _SCANS:
+            async for member in getattr(redis, _SCANS[kind])(key, count=_AT_ONCE):
+                parts = member if isinstance(member, tuple) else (member,)
+                yield b"\n".join(part for part in parts if isinstance(part, bytes))
+
+    async def _values_of_stream(self, key: bytes) -> AsyncIterator[bytes]:
+        after = "-"
+        while entries := await self._redis.xrange(key, after, "+", count=_AT_ONCE):
+            for _, fields in entries:
+                yield b"\n".join(fields.values())
+            after = f"({text(entries[-1][0])}"
+
+    async def _in_storage(self, project_id: str, texts: Texts) -> AsyncIterator[tuple[str, str]]:
+        for stored in await self._storage.objects(f"{project_id}/"):
+            parts = stored.key.split("/")[1:]
+            if stored.key.endswith(_WEIGHTS) or _is_searched(parts):
+                continue
+            try:
+                if await texts.are_in_stream(await self._storage.stream(stored.key)):
+                    yield _place(parts)
+            except StorageMissing:
+                continue  # deleted meanwhile
+
+
+def _is_searched(parts: list[str]) -> bool:
+    """Whether an object is a file's own content, which is searched by rows."""
+    return parts[0] == "files" and len(parts) == 3
+
+
+def _place(parts: Iterable[str]) -> tuple[str, str]:
+    """Return the kind and the ID of the object that a key belongs to: the innermost one."""
+    kind, *rest = names = list(parts)
+    found = (kind, ":".join(rest))
+    for name in names:
+        for prefix, known in _OBJECTS.items():
+            if ids.is_valid(name, prefix):
+                found = (known, name)
+    return found
