@@ -113,6 +113,8 @@ async def test_projects_show_their_storage_and_archived_ones(api: Api, cli: Cli)
     upload = ("files", "upload", "note.json", "--purpose", "user_data", "--no-wait")
     sent = await cli(*upload, FINETUNED_API_KEY=await api.key("shop"))
     assert sent.code == 0, sent.err
+    mine = await cli("whoami", FINETUNED_API_KEY=await api.key("shop"))
+    assert re.search(r"storage +([0-9]+ B) \(files \1\)\n", mine.out), mine.out
     cli.env["FINETUNED_API_KEY"] = await api.key(role=Role.ADMIN)
     await cli("admin", "projects", "limit", project, "--storage-bytes", "1048576")
     shown = await cli("admin", "projects", "show", project)
@@ -170,3 +172,20 @@ async def test_erase_says_what_it_did_and_fails_if_rows_are_left(api: Api, cli: 
         await cli("alias", "delete", "helper", "--yes")
         gone = await cli(*apply, stdin="Tanaka")
         assert (gone.code, ", replaced by file-" in gone.out) == (0, True)
+
+
+async def test_the_audit_log_is_shown_between_two_times(api: Api, cli: Cli):
+    cli.env["FINETUNED_API_KEY"] = await api.key(role=Role.ADMIN)
+    project = (await cli("admin", "projects", "create", "shop")).out.strip()
+    audit = ("admin", "audit", "--event", "project.created")
+    for options, expected in (
+        ((), True),
+        (("--since", "2026-01-01"), True),
+        (("--until", "1h"), False),
+        (("--since", "2026-01-01", "--until", "2026-01-02"), False),
+    ):
+        done = await cli(*audit, *options)
+        assert (done.code, project in done.out) == (0, expected), options
+    for wrong in ("yesterday", "2026-02-30"):
+        refused = await cli(*audit, "--since", wrong)
+        assert (refused.code, wrong in refused.err) == (2, True)

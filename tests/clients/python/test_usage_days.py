@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from finetuned.cli.usage import minutes_of_the_day_before, rows_of, start_of_day
+from finetuned.cli.usage import minutes_of_the_day_before, rows_of, start_of, start_of_day
 from finetuned.types import UsageBucket
 
 
@@ -44,6 +45,16 @@ def test_a_day_in_tokyo_begins_at_15_utc():
     first = datetime.fromtimestamp(start_s, UTC)
     assert days(tokyo, first, 30) == [("2026-11-28", 24), ("2026-11-29", 6)]
     assert minutes_of_the_day_before(start_s, tokyo) == 0
+
+
+def test_a_period_may_begin_with_a_date_of_the_local_time_zone(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Bangkok")
+    time.tzset()
+    try:
+        assert start_of("2026-11-28") == datetime(2026, 11, 27, 17, tzinfo=UTC).timestamp()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_day_on_which_summer_time_ends_has_25_hours():

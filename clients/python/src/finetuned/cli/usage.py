@@ -30,7 +30,9 @@ Row = tuple[Any, ...]
 
 
 def usage(
-    since: Annotated[str, typer.Option(help="Start of the period: 90m, 12h or 7d ago.")] = "7d",
+    since: Annotated[
+        str, typer.Option(help="Start of the period: 90m, 12h or 7d ago, or a date.")
+    ] = "7d",
     by: Annotated[Literal["model", "project", "key"], typer.Option(help="Grouping.")] = "model",
     width: Annotated[
         Width, typer.Option(help="Time span of a row. Days are those of your time zone.")
@@ -136,7 +138,16 @@ def _local(seconds: int, zone: tzinfo | None) -> datetime:
 
 
 def start_of(period: str) -> int:
-    """Return when a period such as 90m, 12h or 7d began that ends now, in Unix seconds."""
+    """Return when a period began, in Unix seconds.
+
+    The period is one that ends now, such as 90m, 12h or 7d, or a date, such as 2026-11-01, which
+    begins at midnight in the local time zone.
+    """
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", period):
+        try:
+            return int(datetime.strptime(period, "%Y-%m-%d").astimezone().timestamp())
+        except ValueError as e:
+            raise WrongUsage(f"There is no day '{period}'.") from e
     return int(time.time()) - _seconds(period)
 
 
@@ -144,6 +155,7 @@ def _seconds(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,5})([mhd])", text)
     if match is None:
         raise WrongUsage(
-            f"'{text}' is not a valid duration.", next_step="Use a value such as 90m, 12h or 7d."
+            f"'{text}' is neither a duration nor a date.",
+            next_step="Use a value such as 90m, 12h, 7d or 2026-11-01.",
         )
     return int(match[1]) * _UNITS[match[2]]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from finetuned import config
-from finetuned.cli.output import Json, Out, plain
+from finetuned.cli.admin.limits import storage_in_words
+from finetuned.cli.output import Json, Out, plain, size
 from finetuned.cli.session import client, profile
-from finetuned.types import Allowance, LimitUse, ProjectAllowance
+from finetuned.types import Allowance, CallerObject, LimitUse, ProjectAllowance
 
 
 def whoami(as_json: Json = False) -> None:
@@ -26,7 +27,7 @@ def whoami(as_json: Json = False) -> None:
             ("key from", _source()),
             *_limits("key", found.api_key_limits),
             *_limits("project", found.project_limits),
-            ("storage", _storage(found.project_limits.storage_bytes)),
+            ("storage", _storage(found)),
         ]
     )
 
@@ -37,9 +38,11 @@ def _source() -> str:
     return f"profile {profile()}"
 
 
-def _storage(use: LimitUse) -> str:
-    most = "" if use.limit is None else f" of {use.limit:,}"
-    return f"{use.used:,}{most} bytes used"
+def _storage(found: CallerObject) -> str:
+    use = found.project_limits.storage_bytes
+    kinds = sorted(found.project_storage.items(), key=lambda kind: -kind[1])
+    shares = ", ".join(f"{name} {size(count)}" for name, count in kinds if count)
+    return storage_in_words(use.used, use.limit) + (f" ({shares})" if shares else "")
 
 
 def _limits(whose: str, allowance: Allowance | ProjectAllowance) -> list[tuple[str, str]]:

@@ -16,7 +16,12 @@ from finetuned.types import AuditLogObject
 
 
 def list_audit_logs(
-    since: Annotated[str, typer.Option(help="Start of the period: 90m, 12h or 7d ago.")] = "7d",
+    since: Annotated[
+        str, typer.Option(help="Start of the period: 90m, 12h or 7d ago, or a date.")
+    ] = "7d",
+    until: Annotated[
+        str | None, typer.Option(help="End of the period, in the same form. Defaults to now.")
+    ] = None,
     event: Annotated[
         list[str] | None,
         typer.Option(help="Only this type of event, such as file.deleted; repeatable."),
@@ -45,6 +50,7 @@ def list_audit_logs(
         logs = partial(
             server.admin.audit_logs.list,
             since=start_of(since),
+            until=None if until is None else start_of(until),
             event_types=event or (),
             project_ids=project or (),
             actor_ids=key or (),
