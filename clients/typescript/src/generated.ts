@@ -12642,6 +12642,16 @@ export interface operations {
                     "application/json": components["schemas"]["FileDeleted"];
                 };
             };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
@@ -14097,7 +14107,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-z0rlpegu3fecvp0lamzt6t40
+                 * @example file-18dx0fx3ccc8yw4my8522jea
                  */
                 file_id: string;
             };
@@ -14148,12 +14158,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-z0rlpegu3fecvp0lamzt6t40
+                 * @example file-18dx0fx3ccc8yw4my8522jea
                  */
                 file_id: string;
                 /**
                  * @description ID of an import of the file.
-                 * @example modelimport-l3tposuxn62icxqrukmpthh9
+                 * @example modelimport-m3dcqueri0f9d3ve5wuosz1c
                  */
                 import_id: string;
             };
@@ -15032,7 +15042,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of advice in the project.
-                 * @example ftadvice-bvud8e83tvcmzpbb9yn1v121
+                 * @example ftadvice-a7wrkp5373ss2wfw72duh4xa
                  */
                 advice_id: string;
             };
@@ -15194,7 +15204,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a sweep in the project.
-                 * @example ftsweep-ui53dpzez0al30dx94iyckho
+                 * @example ftsweep-om80pzk02akwr3rufd5pt7tx
                  */
                 sweep_id: string;
             };
@@ -15235,7 +15245,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a sweep in the project.
-                 * @example ftsweep-ui53dpzez0al30dx94iyckho
+                 * @example ftsweep-om80pzk02akwr3rufd5pt7tx
                  */
                 sweep_id: string;
             };
@@ -16574,7 +16584,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -16624,7 +16634,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -16689,7 +16699,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_unetehi16psfv5jem3zldlrj
+                 * @example proj_9i3o5dko4w0s3dr9dwdfdbf2
                  */
                 project_id: string;
             };
@@ -16750,7 +16760,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_unetehi16psfv5jem3zldlrj
+                 * @example proj_9i3o5dko4w0s3dr9dwdfdbf2
                  */
                 project_id: string;
             };
@@ -16819,7 +16829,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -16879,7 +16889,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -16955,12 +16965,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_y1nepnz9zllp7vdhawmvxseo
+                 * @example key_g4j94x60ey001ixz4vmwg90p
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -17010,12 +17020,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_y1nepnz9zllp7vdhawmvxseo
+                 * @example key_g4j94x60ey001ixz4vmwg90p
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -17080,12 +17090,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_y1nepnz9zllp7vdhawmvxseo
+                 * @example key_g4j94x60ey001ixz4vmwg90p
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -17135,12 +17145,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_y1nepnz9zllp7vdhawmvxseo
+                 * @example key_g4j94x60ey001ixz4vmwg90p
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -17213,7 +17223,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -17273,7 +17283,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -17326,6 +17336,17 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -17338,12 +17359,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a service account of the project.
-                 * @example svc_acct_ljijoj0aryj0qoyqa2e12fyy
+                 * @example svc_acct_iqkqaca5nu6nn2nnx1zmldxa
                  */
                 service_account_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -17393,12 +17414,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a service account of the project.
-                 * @example svc_acct_ljijoj0aryj0qoyqa2e12fyy
+                 * @example svc_acct_iqkqaca5nu6nn2nnx1zmldxa
                  */
                 service_account_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -17463,12 +17484,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a service account of the project.
-                 * @example svc_acct_ljijoj0aryj0qoyqa2e12fyy
+                 * @example svc_acct_iqkqaca5nu6nn2nnx1zmldxa
                  */
                 service_account_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
             };
@@ -17518,12 +17539,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_kf4y1w3lfkkn5c90ls5xc5d6
+                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
                  */
                 project_id: string;
                 /**
                  * @description ID of a service account of the project.
-                 * @example svc_acct_ljijoj0aryj0qoyqa2e12fyy
+                 * @example svc_acct_iqkqaca5nu6nn2nnx1zmldxa
                  */
                 service_account_id: string;
             };
@@ -17702,7 +17723,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_lyqtxawqi14cduug0ek33cdl
+                 * @example key_0ejh3ggrv3fg72orz5v6vot5
                  */
                 key_id: string;
             };
@@ -17752,7 +17773,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_lyqtxawqi14cduug0ek33cdl
+                 * @example key_0ejh3ggrv3fg72orz5v6vot5
                  */
                 key_id: string;
             };
@@ -17933,7 +17954,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_72f69lzxtha4j8vymzh5yiov
+                 * @example eval_4s1yleu0b7jed6mbhh20ebug
                  */
                 eval_id: string;
             };
@@ -17974,7 +17995,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_72f69lzxtha4j8vymzh5yiov
+                 * @example eval_4s1yleu0b7jed6mbhh20ebug
                  */
                 eval_id: string;
             };
@@ -18083,7 +18104,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_72f69lzxtha4j8vymzh5yiov
+                 * @example eval_4s1yleu0b7jed6mbhh20ebug
                  */
                 eval_id: string;
             };
@@ -18140,7 +18161,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_72f69lzxtha4j8vymzh5yiov
+                 * @example eval_4s1yleu0b7jed6mbhh20ebug
                  */
                 eval_id: string;
             };
@@ -18218,12 +18239,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_72f69lzxtha4j8vymzh5yiov
+                 * @example eval_4s1yleu0b7jed6mbhh20ebug
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_c8mpcbz2jfa5efoqanc84m5m
+                 * @example evalrun_zjgixgdr9ab1tsevcfih2h6m
                  */
                 run_id: string;
             };
@@ -18264,12 +18285,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_72f69lzxtha4j8vymzh5yiov
+                 * @example eval_4s1yleu0b7jed6mbhh20ebug
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_hfy3vt0bgl2mrb6gwcmjifz7
+                 * @example evalrun_hm96o662pscb3rc3myirzxnx
                  */
                 run_id: string;
             };
@@ -18367,12 +18388,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_72f69lzxtha4j8vymzh5yiov
+                 * @example eval_4s1yleu0b7jed6mbhh20ebug
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_l5whjl6v539odu1w02tjgc27
+                 * @example evalrun_jy8uoc8hb60gztqcnae3yc4v
                  */
                 run_id: string;
             };
@@ -18436,12 +18457,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_c8mpcbz2jfa5efoqanc84m5m
+                 * @example evalrun_zjgixgdr9ab1tsevcfih2h6m
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_72f69lzxtha4j8vymzh5yiov
+                 * @example eval_4s1yleu0b7jed6mbhh20ebug
                  */
                 eval_id: string;
             };
@@ -18492,17 +18513,17 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an output item of the run.
-                 * @example outputitem_c8mpcbz2jfa5efoqanc84m5m00001
+                 * @example outputitem_zjgixgdr9ab1tsevcfih2h6m00001
                  */
                 output_item_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_c8mpcbz2jfa5efoqanc84m5m
+                 * @example evalrun_zjgixgdr9ab1tsevcfih2h6m
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_72f69lzxtha4j8vymzh5yiov
+                 * @example eval_4s1yleu0b7jed6mbhh20ebug
                  */
                 eval_id: string;
             };
@@ -18664,7 +18685,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_q2xpxj4f35z4idi75h2pwboj
+                 * @example batch_hoxws58ojwqjk42tujer2hoa
                  */
                 batch_id: string;
             };
@@ -18705,7 +18726,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_2lm51tjfwusbd2wx2wt7cq6s
+                 * @example batch_hotf0gfusm1qgoi896a0gq0i
                  */
                 batch_id: string;
             };
@@ -18878,7 +18899,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_9s2dsi77rvxn4xxiywl5tav5
+                 * @example dsgen_b90wmkmk3czgudf1eoavxf4p
                  */
                 generation_id: string;
             };
@@ -18919,7 +18940,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_tmjfyydjam2v6djk7mvn2st3
+                 * @example dsgen_oef0jk069k4z0lb2debbitj7
                  */
                 generation_id: string;
             };
@@ -18971,7 +18992,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_z9h03jcoxverc10mdyhs4kll
+                 * @example dsgen_ihcdqsuqz78cl0ck5bwa28mt
                  */
                 generation_id: string;
             };
@@ -19093,7 +19114,7 @@ export interface operations {
             query?: {
                 /**
                  * @description Cursor for pagination: the `last_id` of the previous page.
-                 * @example audit_log-a9gsf0m64g6xxuqgyjchxrss
+                 * @example audit_log-dplmb2we2f9t0qsljlqqfrkl
                  */
                 after?: string | null;
                 /** @description Cursor for pagination: the `first_id` of a page, to get the one before. */
@@ -19125,7 +19146,7 @@ export interface operations {
                 /**
                  * @description Projects to filter by.
                  * @example [
-                 *       "proj_kf4y1w3lfkkn5c90ls5xc5d6"
+                 *       "proj_wgrvvvcmwbcw7ujjc1hts45j"
                  *     ]
                  */
                 project_ids?: string[];
@@ -19276,7 +19297,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_68c00nbf97iymz26q5xw2tlc
+                 * @example webhook_mhi7rhe445ggjzkxgnpe7ygo
                  */
                 webhook_endpoint_id: string;
             };
@@ -19317,7 +19338,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_68c00nbf97iymz26q5xw2tlc
+                 * @example webhook_mhi7rhe445ggjzkxgnpe7ygo
                  */
                 webhook_endpoint_id: string;
             };
@@ -19373,7 +19394,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_g5vlh3aqea2acksg52iqr1x1
+                 * @example webhook_gsgh1ntng4b4edhophug1pth
                  */
                 webhook_endpoint_id: string;
             };
@@ -19414,7 +19435,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_68c00nbf97iymz26q5xw2tlc
+                 * @example webhook_mhi7rhe445ggjzkxgnpe7ygo
                  */
                 webhook_endpoint_id: string;
             };
@@ -19470,7 +19491,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_68c00nbf97iymz26q5xw2tlc
+                 * @example webhook_mhi7rhe445ggjzkxgnpe7ygo
                  */
                 webhook_endpoint_id: string;
             };
@@ -19545,7 +19566,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_68c00nbf97iymz26q5xw2tlc
+                 * @example webhook_mhi7rhe445ggjzkxgnpe7ygo
                  */
                 webhook_endpoint_id: string;
             };

@@ -128,6 +128,8 @@ async def erase_rows(world: World, text: str) -> None:
 
 async def delete(world: World, files: Uploaded) -> None:
     """Delete a file."""
+    perhaps = {"cascade": "perhaps"}
+    await world.call("deleteFile", expect=400, path={"file_id": files.note}, query=perhaps)
     gone = await world.call("deleteFile", "deleted", path={"file_id": files.note})
     await world.call("deleteFile", expect=404, path={"file_id": files.note})
     await world.call("listErasureReceipts", "newest", query={"limit": 1})

@@ -52,7 +52,8 @@ async def _ended(world: World) -> None:
     made = await world.call("createProject", key="admin", json={"name": "old-shop"})
     path = {"project_id": made.json()["id"]}
     await world.call("archiveProject", "archived", key="admin", path=path)
-    await world.call("createApiKey", expect=409, key="admin", path=path, json={"name": "new"})
+    for operation in ("createApiKey", "createServiceAccount"):
+        await world.call(operation, expect=409, key="admin", path=path, json={"name": "new"})
     await world.call("deleteProject", "deleting", key="admin", path=path)
     own = (await world.call("retrieveCaller", key="admin", cut=_unused)).json()["project"]["id"]
     for operation in ("archiveProject", "deleteProject"):
