@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from typing import Final
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 _SECONDS: Final = int(os.environ.get("FINETUNED_FUZZ_SECONDS", "0"))
+
+# More examples take longer; a run of schemathesis begins and ends after these seconds.
+patient: Final = pytest.mark.timeout(300 + 3 * _SECONDS)
 
 
 def made_up(examples: int) -> settings:

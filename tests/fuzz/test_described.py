@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.mutations import patient
 from tests.fuzz.service import serving
 from tests.venvs import python_with
 
@@ -15,7 +16,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SECONDS = os.environ.get("FINETUNED_FUZZ_SECONDS")
 
-pytestmark = pytest.mark.skipif(not SECONDS, reason="takes minutes: make fuzz")
+pytestmark = [patient, pytest.mark.skipif(not SECONDS, reason="takes minutes: make fuzz")]
 
 
 async def test_made_up_requests_are_answered_as_described(

@@ -13,7 +13,9 @@ from service.datasets.contract import ConvertResult
 from service.datasets.errors import DatasetError
 from service.datasets.formats.convert import convert
 from tests.datasets.file_cases.cases import all_cases
-from tests.fuzz.mutations import made_up, mutated
+from tests.fuzz.mutations import made_up, mutated, patient
+
+pytestmark = patient
 
 
 def converted(source: Path, out: Path) -> ConvertResult | DatasetError:

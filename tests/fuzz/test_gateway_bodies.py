@@ -16,7 +16,9 @@ from service.core.errors import BadRequest
 from service.inference.gateway.checks import RequestRules
 from service.inference.gateway.request_body import with_fields
 from service.inference.gateway.request_types import Request
-from tests.fuzz.mutations import made_up, mutated
+from tests.fuzz.mutations import made_up, mutated, patient
+
+pytestmark = patient
 
 RULES = RequestRules()
 NAMES = ["model", "stream", "n", "max_tokens", "max_completion_tokens", "seed", "stream_options"]

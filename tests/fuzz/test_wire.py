@@ -14,7 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from service.web.wire.protocol import Protocol
 from tests.conftest import running
-from tests.fuzz.mutations import made_up, mutated
+from tests.fuzz.mutations import made_up, mutated, patient
+
+pytestmark = patient
 
 SOUND = b"POST /sound HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"
 ORIGINALS = [
