@@ -199,6 +199,20 @@ def following(trail: Trail) -> Iterator[Trail]:
 
 
 @contextlib.contextmanager
+def recorded_as(event: AuditEvent) -> Iterator[None]:
+    """Record what the block changes as another event than the rest of the request."""
+    trail = _current.get()
+    if trail is None:
+        yield
+        return
+    usual, trail.event = trail.event, event
+    try:
+        yield
+    finally:
+        trail.event = usual
+
+
+@contextlib.contextmanager
 def unrecorded() -> Iterator[None]:
     """Record nothing inside the block: it works for others than the caller."""
     token = _current.set(None)

@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 from fastapi import APIRouter, Body, Depends
 
-from service.core import ids
+from service.core import ids, trail
 from service.core.audit_events import AuditEvent
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
@@ -74,7 +74,8 @@ async def create_account(
         raise archived(project) from e
     key = None
     if not is_alone:
-        key = await _new_key(project, account, body.name, body.expires_in_seconds, store)
+        with trail.recorded_as(AuditEvent.API_KEY_CREATED):
+            key = await _new_key(project, account, body.name, body.expires_in_seconds, store)
     return NewServiceAccountObject(**ServiceAccountObject.of(account).model_dump(), api_key=key)
 
 

@@ -113,6 +113,18 @@ async def test_a_change_and_its_entry_are_written_in_one_transaction(api: Api):
     await redis.aclose(close_connection_pool=True)
 
 
+async def test_a_service_account_and_its_first_key_have_an_entry_each(api: Api):
+    async with await api.client("acme", Role.PROJECT_ADMIN) as admin:
+        project_id = (await admin.get("/v1/whoami")).json()["project"]["id"]
+        path = f"/v1/organization/projects/{project_id}/service_accounts"
+        made = (await admin.post(path, json={"name": "nightly"})).json()
+        entries = [(entry["type"], entry["objects"][0]) for entry in await logged(admin)]
+        assert entries == [
+            ("service_account.created", made["id"]),
+            ("api_key.created", made["api_key"]["id"]),
+        ]
+
+
 async def test_refused_requests_leave_few_entries_however_many_they_are(api: Api):
     async with (
         httpx.AsyncClient(base_url=api.base_url, verify=False) as stranger,
