@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from service.exporting.contract import ChatMessage
+from service.exporting.contract import ChatMessage, ExportFailure
+from service.training.data.rendering import Part, Templates, TemplateTooCostly
 
 
 class TorchModel:
@@ -18,6 +19,7 @@ class TorchModel:
     def __init__(self, folder: Path, *, base: Path | None = None) -> None:
         """Load a merged model, or with `base` an adapter on the base model there."""
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self._templates = Templates(self._apply)
         model: Any = AutoModelForCausalLM.from_pretrained(base or folder, dtype=torch.bfloat16)
         if base is not None:
             # Imported here, since merged models do not need it, and it loads bitsandbytes.
@@ -28,11 +30,20 @@ class TorchModel:
         self._model: Any = model.to(device).eval()
 
     def render(self, messages: Sequence[ChatMessage]) -> str:
+        part = Part(len(messages), prompt=True)
+        shown = [message.model_dump() for message in messages]
+        try:
+            text = self._templates.render(shown, (), [part])[part]
+        except TemplateTooCostly as error:
+            raise ExportFailure("invalid_model", f"The chat template {error}.") from error
+        if text is None:
+            raise ExportFailure("invalid_model", "The chat template refuses a conversation.")
+        return text
+
+    def _apply(self, messages: Sequence[Any], _tools: Sequence[Any], prompt: bool) -> str:
         return str(
             self._tokenizer.apply_chat_template(
-                [message.model_dump() for message in messages],
-                tokenize=False,
-                add_generation_prompt=True,
+                list(messages), tokenize=False, add_generation_prompt=prompt
             )
         )
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.datasets.rows.templates import is_bounded
+
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
 # Of models whose config.json leaves out what equals the default of their class in transformers.
 _IMPLIED_LENGTHS = {"gemma3_text": 131_072}
@@ -60,6 +62,11 @@ def inspect_folder(folder: Path, files: Sequence[Path] | None = None) -> ModelFa
         raise ModelRefused(
             f"{folder.name} has no chat template (chat_template.jinja, or chat_template in "
             "tokenizer_config.json): use the model's instruct or chat variant"
+        )
+    if not is_bounded(folder):
+        raise ModelRefused(
+            f"the chat template of {folder.name} needs more than 3 s or 512 MiB to write a short "
+            "conversation, and would stop trainings and engines: use the one of the model's author"
         )
     architectures = config.get("architectures") or ["?"]
     return ModelFacts(architectures[0], _context_length(config))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.datasets.rows.templates import takes_tools
+from service.datasets.rows.templates import is_bounded, takes_tools
 from tests.models.folders import with_template
 
 PLAIN = "{% for m in messages %}{{ m.role + ': ' + m.content + eos_token }}{% endfor %}"
@@ -68,6 +68,32 @@ def test_templates_of_real_models(name: str, takes: bool, tmp_path: Path) -> Non
 )
 def test_what_a_template_may_ask_for(template: str, takes: bool | None, tmp_path: Path) -> None:
     assert takes_tools(folder_of(tmp_path, template)) is takes
+
+
+@pytest.mark.parametrize(
+    ("template", "bounded"),
+    [
+        (PLAIN, True),
+        ("{% broken", True),
+        ("{% for i in range(10**9) %}{% endfor %}", True),  # refused by the sandbox
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", True),
+        ("{{ messages.__class__.__mro__[1].__subclasses__() }}", True),
+        ("{{ 'a' * 10**10 }}", False),
+        (
+            "{% set ns = namespace(s='a') %}"
+            "{% for i in range(40) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+            False,
+        ),
+        (
+            "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+            False,
+        ),
+    ],
+)
+def test_a_hostile_template_ends(template: str, bounded: bool, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, template)
+    assert is_bounded(folder) is bounded
+    assert takes_tools(folder) is (False if template == PLAIN else None)
 
 
 def test_a_template_of_its_own_for_tools_is_the_one_that_counts(tmp_path: Path) -> None:

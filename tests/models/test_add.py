@@ -76,6 +76,10 @@ def test_bad_ids_are_refused(folder, catalogue, name):
         (lambda f: (f / "model.safetensors").write_bytes(b"nothing"), "safetensors"),
         (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json"),
         (lambda f: (f / "chat_template.jinja").unlink(), "chat template"),
+        (
+            lambda f: (f / "chat_template.jinja").write_text("{{ 'a' * 10**10 }}"),
+            "needs more than 3 s or 512 MiB",
+        ),
     ],
 )
 def test_bad_folders_are_refused_with_the_reason(folder, catalogue, change, words):

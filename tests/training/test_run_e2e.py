@@ -253,6 +253,17 @@ def test_weights_that_are_cut_short_are_no_model(start, tiny_spec, tiny_model_pa
     assert failed.code == "invalid_model"
 
 
+def test_a_template_without_bounds_ends_the_run(start, tiny_spec, tiny_model_path, tmp_path):
+    folder = tmp_path / "hostile"
+    shutil.copytree(tiny_model_path, folder)
+    (folder / "chat_template.jinja").write_text("{{ 'a' * 10**12 }}")
+    trainer = start(tiny_spec.model_copy(update={"base_model_path": folder}))
+    assert trainer.wait() == 1
+    (failed,) = trainer.of(Failed)
+    assert (failed.code, failed.param) == ("invalid_model", "model")
+    assert "its chat template needs more than 1024 MiB for a text" in failed.message
+
+
 def test_modules_that_the_model_lacks(start, make_spec, tmp_path):
     trainer = start(make_spec(tmp_path / "out", lora={"target_modules": ["no_such_proj"]}))
     assert trainer.wait() == 1

@@ -3,94 +3,26 @@
 Many templates write only the content of a message. A row that calls a tool then becomes an
 empty answer, and a model trained on it learns to say nothing. To detect this, a tool call and
 its result are rendered with unique words, which are then searched for in the text. The same is
-done with what an assistant thought before its answer.
+done with what an assistant thought before its answer. A child process renders, with limits of time
+and memory (template_probe.py). What it found is kept by the content of the template.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime
+import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from jinja2 import TemplateError, TemplateSyntaxError, nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-NAME, VALUE, _RESULT = "probed_function", "probedvalue", "probedresult"
+NAME, VALUE = "probed_function", "probedvalue"
 THOUGHT = "probedthought"
-# Mistral's templates accept only IDs of nine letters and digits.
-_CALL_ID = "probe0001"
-_TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": NAME,
-            "description": "A function.",
-            "parameters": {
-                "type": "object",
-                "properties": {"word": {"type": "string", "description": "A word."}},
-                "required": ["word"],
-            },
-        },
-    }
-]
-_QUESTION: dict[str, Any] = {"role": "user", "content": "A question"}
-_ANSWER: dict[str, Any] = {"role": "assistant", "content": "An answer"}
-_CALL: dict[str, Any] = {
-    "role": "assistant",
-    "content": "",
-    "tool_calls": [
-        {
-            "id": _CALL_ID,
-            "type": "function",
-            "function": {"name": NAME, "arguments": {"word": VALUE}},
-        }
-    ],
-}
-_FOUND: dict[str, Any] = {
-    "role": "tool",
-    "tool_call_id": _CALL_ID,
-    "content": json.dumps({"word": _RESULT}),
-}
-# Templates read a thought under one of these names.
-_THINKING: dict[str, Any] = {
-    **_ANSWER,
-    "reasoning_content": THOUGHT,
-    "reasoning": THOUGHT,
-    "thinking": THOUGHT,
-}
 _TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
-_Render = Callable[..., str | None]
-# Errors that templates raise for an unsupported conversation, from their own raise_exception or
-# from operations on undefined values.
-_REFUSALS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
-
-
-def takes_tools(folder: Path) -> bool | None:
-    """Whether the chat template in a base model's folder writes tool calls and results.
-
-    Returns None if this cannot be determined.
-    """
-    render = _renderer(folder)
-    if render is None:
-        return None
-    if _with_call(render) is not None:
-        return True
-    # If the template rejects even a plain conversation, the result is unknown.
-    return None if render([_QUESTION, _ANSWER], None) is None else False
-
-
-def rendered_call(folder: Path) -> str | None:
-    """Return a conversation in which `NAME` is called with the argument `word`, `VALUE`.
-
-    It is written by the chat template in a base model's folder. Returns None if the template does
-    not write calls and results, or cannot be used.
-    """
-    render = _renderer(folder)
-    return None if render is None else _with_call(render)
+_TIMEOUT_S: Final = 60.0  # on a busy machine; the child's own limit is seconds of the processor
+# Nothing else of the environment, such as secrets, is for a template.
+_PASSED_ON: Final = ("PATH", "PYTHONPATH", "PYTHONSAFEPATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 class Thinking(NamedTuple):
@@ -107,63 +39,82 @@ class Thinking(NamedTuple):
     prompt: str
 
 
+class _Probed(NamedTuple):
+    """What a template writes. `is_bounded` is false if it exceeds the limits of the child."""
+
+    is_usable: bool = False
+    is_bounded: bool = True
+    takes_tools: bool | None = None
+    call: str | None = None
+    thought: str | None = None
+    answer: str = ""
+    history: str = ""
+    prompt: str = ""
+
+
+_UNUSABLE: Final = _Probed()
+
+
+def takes_tools(folder: Path) -> bool | None:
+    """Whether the chat template in a base model's folder writes tool calls and results.
+
+    Returns None if this cannot be determined.
+    """
+    return _probed(folder).takes_tools
+
+
+def rendered_call(folder: Path) -> str | None:
+    """Return a conversation in which `NAME` is called with the argument `word`, `VALUE`.
+
+    It is written by the chat template in a base model's folder. Returns None if the template does
+    not write calls and results, or cannot be used.
+    """
+    return _probed(folder).call
+
+
 def rendered_thinking(folder: Path) -> Thinking | None:
     """Return how the template in a base model's folder writes thoughts; None without a template."""
-    render = _renderer(folder)
-    if render is None:
+    found = _probed(folder)
+    if not found.is_usable:
         return None
-    thought = render([_QUESTION, _THINKING], None) or ""
-    return Thinking(
-        thought if THOUGHT in thought else None,
-        render([_QUESTION, _ANSWER], None) or "",
-        render([_QUESTION, _ANSWER, _QUESTION], None) or "",
-        render([_QUESTION], None, prompt=True) or "",
-    )
+    return Thinking(found.thought, found.answer, found.history, found.prompt)
 
 
-def _with_call(render: _Render) -> str | None:
-    named = {**_FOUND, "name": NAME}
-    for found in (_FOUND, named):
-        for after in ([_ANSWER], []):
-            rendered = render([_QUESTION, _CALL, found, *after], _TOOLS) or ""
-            if VALUE in rendered and _RESULT in rendered:
-                return rendered
-    return None
+def is_bounded(folder: Path) -> bool:
+    """Whether the chat template in a base model's folder writes short conversations as it should.
 
-
-def _renderer(folder: Path) -> _Render | None:
-    """Return a function that renders messages and tools, or None if there is no usable template.
-
-    The function returns None for a conversation that the template rejects.
+    One that does not takes more than 3 s of the processor or 512 MiB for them.
     """
+    return _probed(folder).is_bounded
+
+
+def _probed(folder: Path) -> _Probed:
     try:
         config = _config(folder)
         source = _template(folder, config)
         if source is None:
-            return None
-        template = _environment().from_string(source)
-    except (OSError, ValueError, TemplateSyntaxError):
-        return None
-    tokens = {name: _content(config.get(name)) for name in _TOKENS}
+            return _UNUSABLE
+        return _of_source(source, tuple((name, _content(config.get(name))) for name in _TOKENS))
+    except (OSError, ValueError):
+        return _UNUSABLE
 
-    def render(
-        messages: list[dict[str, Any]],
-        tools: list[dict[str, Any]] | None,
-        *,
-        prompt: bool = False,
-    ) -> str | None:
-        try:
-            return template.render(
-                messages=messages,
-                tools=tools,
-                documents=None,
-                add_generation_prompt=prompt,
-                **tokens,
-            )
-        except _REFUSALS:
-            return None
 
-    return render
+@functools.lru_cache(maxsize=64)
+def _of_source(source: str, tokens: tuple[tuple[str, str], ...]) -> _Probed:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "service.datasets.rows.template_probe"],
+            input=json.dumps({"template": source, "tokens": dict(tokens)}),
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # a traceback may have the template's text
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=True,
+        )
+        return _Probed(**json.loads(done.stdout))
+    except (subprocess.SubprocessError, ValueError):
+        return _Probed(is_bounded=False)
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -188,44 +139,3 @@ def _content(token: object) -> str:
     """Return the text of a special token, given as a string or as an object with `content`."""
     content = token.get("content") if isinstance(token, dict) else token
     return content if isinstance(content, str) else ""
-
-
-class _Generation(Extension):
-    """Supports `{% generation %}`, which marks assistant text, by rendering its content as is."""
-
-    tags = {"generation"}  # noqa: RUF012  # same type as in jinja2
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    """Create an environment that renders chat templates like transformers."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = datetime.now(UTC).strftime
-    return environment
-
-
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
-    )
-
-
-def _refuse(message: str) -> None:
-    raise TemplateError(message)

@@ -11,27 +11,17 @@ serving would have sent, followed by the turn.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Final, Protocol
 
-from jinja2 import TemplateError
-
 from service.training.contract.protocol import Purpose
 from service.training.data import thinking
 from service.training.data.chats import Chat, Message
+from service.training.data.rendering import Part, Templates, TemplateTooCostly
 
 IGNORED: Final = -100
-# Exceptions that templates raise for an unsupported conversation: their own raise_exception, and
-# operations on missing values.
-_TEMPLATE_ERRORS: Final = (
-    TemplateError,
-    TypeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-)
 
 
 class ChatTokenizer(Protocol):
@@ -178,11 +168,18 @@ class _Tokens:
     labels: list[int]
 
 
+def _around(place: int) -> tuple[Part, Part]:
+    """Return the prompt of the message at a place, and what ends with the message."""
+    return Part(place, prompt=True), Part(place + 1)
+
+
 class ChatEncoder:
     """Encodes chats with one tokenizer and its template, truncated at `max_length` tokens.
 
     `today` is the date that the template prints if it asks for one. Llama 3's template does, and a
     job that is resumed after midnight must render the same text. None means the current date (UTC).
+    Close it after use: another process renders. A method raises TemplateTooCostly if the template
+    exceeds the limits of that process.
     """
 
     def __init__(
@@ -191,6 +188,7 @@ class ChatEncoder:
         self._tokenizer = tokenizer
         self._max_length = max_length
         self._variables = {"strftime_now": (today or datetime.now(UTC).date()).strftime}
+        self._templates = Templates(self._apply)
         special = {
             token.content for token in tokenizer.added_tokens_decoder.values() if token.special
         }
@@ -205,11 +203,14 @@ class ChatEncoder:
         """
         if self._takes_thoughts:
             chat = replace(chat, messages=tuple(map(thinking.in_fields, chat.messages)))
-        try:
-            whole = self._render(chat, len(chat.messages))
-        except _TEMPLATE_ERRORS:
+        places = [place for place in chat.supervised if place]  # a request is never empty
+        everything = Part(len(chat.messages))
+        parts = [part for place in places for part in _around(place)]
+        texts = self._render(chat, [everything, *parts])
+        whole = texts[everything]
+        if whole is None:
             return Encoded(rendered=False)
-        found = [(chat.messages[place], self._turn(chat, place)) for place in chat.supervised]
+        found = [(chat.messages[place], self._turn(chat, place, texts)) for place in places]
         turns = [turn for _, turn in found if turn]
         if not all(_holds_calls(turn, message) for message, turn in found if turn):
             return Encoded(calls_rendered=False)
@@ -236,10 +237,11 @@ class ChatEncoder:
         """
         if self._takes_thoughts:
             chat = replace(chat, messages=tuple(map(thinking.in_fields, chat.messages)))
-        try:
-            ids = self._ids(self._render(chat, len(chat.messages), prompt=True))
-        except _TEMPLATE_ERRORS:
+        everything = Part(len(chat.messages), prompt=True)
+        text = self._render(chat, [everything])[everything]
+        if text is None:
             return Encoded(rendered=False)
+        ids = self._ids(text)
         if len(ids) > self._max_length:
             return Encoded(truncated=True)
         labels = array("i", [IGNORED]) * len(ids)
@@ -260,23 +262,29 @@ class ChatEncoder:
         # The first token of a sample is predicted by none.
         return Encoded(tuple(self._cut(_Tokens(part, part[:])) for part in parts if len(part) > 1))
 
-    def _render(self, chat: Chat, count: int, *, prompt: bool = False) -> str:
+    def close(self) -> None:
+        """End the process that renders."""
+        self._templates.close()
+
+    def _apply(self, messages: Sequence[Any], tools: Sequence[Any], prompt: bool) -> str:
         text: str = self._tokenizer.apply_chat_template(
-            list(chat.messages[:count]),
-            tools=list(chat.tools) or None,
+            list(messages),
+            tools=list(tools) or None,
             tokenize=False,
             add_generation_prompt=prompt,
             **self._variables,
         )
         return text
 
-    def _turn(self, chat: Chat, place: int) -> _Turn | None:
-        if place == 0:
-            return None  # a request is never empty
+    def _render(self, chat: Chat, parts: Sequence[Part]) -> dict[Part, str | None]:
         try:
-            prompt = self._render(chat, place, prompt=True)
-            through = self._render(chat, place + 1)
-        except _TEMPLATE_ERRORS:
+            return self._templates.render(chat.messages, chat.tools, tuple(dict.fromkeys(parts)))
+        except TemplateTooCostly as error:
+            raise TemplateTooCostly(f"{error} (row in line {chat.line})") from error
+
+    def _turn(self, chat: Chat, place: int, texts: Mapping[Part, str | None]) -> _Turn | None:
+        prompt, through = (texts[part] for part in _around(place))
+        if prompt is None or through is None:
             # No request could have produced this turn (for example, no user message precedes it).
             return None
         # The line feed after the end-of-turn token comes from the template, not from the model.
@@ -289,11 +297,9 @@ class ChatEncoder:
 
     def _writes_thoughts(self) -> bool:
         """Whether the template writes thoughts that messages have in fields of their own."""
-        try:
-            text = self._render(Chat(line=0, messages=thinking.PROBE, supervised=()), 2)
-        except _TEMPLATE_ERRORS:
-            return False
-        return thinking.PROBED in text
+        probe = Part(2)
+        text = self._render(Chat(line=0, messages=thinking.PROBE, supervised=()), [probe])[probe]
+        return text is not None and thinking.PROBED in text
 
     def _in_place(self, whole: str, turns: Sequence[_Turn]) -> _Tokens | None:
         """Supervise all turns in one sequence. Returns None if serving sees something else."""

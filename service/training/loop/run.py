@@ -6,7 +6,7 @@ import logging
 import math
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from typing import Any, Final
 import datasets
 import torch
 import transformers
-from transformers import PreTrainedModel, PrinterCallback, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from service.training.contract.channel import Channel, StopFlag
 from service.training.contract.inbox import Inbox
@@ -26,6 +26,7 @@ from service.training.data.label_weights import LabelWeights, weigh_labels
 from service.training.data.layout import Rows, choose_packing
 from service.training.data.load import Data, load_data
 from service.training.data.order import checkpoint_steps, pause_step
+from service.training.data.rendering import TemplateTooCostly
 from service.training.data.tokens import ChatEncoder
 from service.training.loop.checkpoints import Seal, identify, open_checkpoint, sealed_packing
 from service.training.loop.half import settle_dtype
@@ -52,6 +53,7 @@ from service.training.model.adapters import (
     save_adapter,
 )
 from service.training.model.attention import can_join, keeps_apart, may_join
+from service.training.model.folder import invalid_model
 from service.training.model.host_inputs import keep_inputs_on_host
 from service.training.model.models import Place, choose_place, load_base, load_tokenizer
 from service.training.model.pause_points import add_pause_points
@@ -90,8 +92,7 @@ def run(
     _check_base_of_warm_start(spec, channel)
     tokenizer = load_tokenizer(spec)
     enter("tokenizing the data")
-    encoder = ChatEncoder(tokenizer, spec.longest_row, spec.template_date)
-    data = load_data(spec, encoder, channel)
+    data = _encoded(spec, tokenizer, channel)
     packing = _choose_packing(spec, place, data, channel)
     first_epoch = data.training.first_epoch(spec.seed)
     weights = weigh_labels(spec, first_epoch)
@@ -153,6 +154,14 @@ def run(
 
     enter("saving the adapter")
     return _succeeded(trainer, step, channel)
+
+
+def _encoded(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, channel: Channel) -> Data:
+    try:
+        with closing(ChatEncoder(tokenizer, spec.longest_row, spec.template_date)) as encoder:
+            return load_data(spec, encoder, channel)
+    except TemplateTooCostly as error:
+        raise invalid_model(spec, f"its chat template {error}") from error
 
 
 def _pacer(
