@@ -37,7 +37,7 @@ class _Notes:
 
 
 class GatewayExpress:
-    """Short cut of the gateway for requests that repeat the head of the one before."""
+    """Short cut of the gateway for requests that arrive complete."""
 
     paths = PATHS
 

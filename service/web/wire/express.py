@@ -1,16 +1,18 @@
 """Client connections whose most frequent requests take a short cut.
 
 uvicorn parses each request, and starts a task for it with an object for each side. An application
-may answer a complete request that repeats the head of the one before it without all this, by
-callbacks. At any point until the answer begins, it can continue as if there were no short cut.
+may answer requests that arrive complete without a task, by callbacks. At any point until the answer
+begins, it can continue as if there were no short cut. A request that repeats the head of the one
+before it on the connection is not even parsed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.web.wire import protocol
 from service.web.wire.protocol import Cycle
@@ -19,6 +21,7 @@ from service.web.wire.repeated import RequestHead
 
 _IDLE = Stage.IDLE
 _OK = b"HTTP/1.1 200 OK\r\n"
+_MAX_BODY_BYTES = 64 * 1024  # uvicorn stops reading beyond, until the application takes some
 
 
 class Answering(Protocol):
@@ -60,6 +63,10 @@ class ExpressProtocol(protocol.Protocol):
     application: ClassVar[HasExpress | None] = None
 
     _head: RequestHead | None = None
+    """Head of the latest request, if it can take the short cut."""
+    _is_parsing = False
+    _parsed: tuple[RequestResponseCycle, Any] | None = None
+    """The request in the packet that is being parsed, and its application."""
     _answering: Answering | None = None
     _early = b""
     """What the client sent while its request was being answered."""
@@ -72,16 +79,28 @@ class ExpressProtocol(protocol.Protocol):
             self._early += data
             self.flow.pause_reading()
             return
-        was_idle = self._stage is _IDLE
+        is_fresh = self._stage is _IDLE
         head = self._head
-        if head is not None and was_idle and (found := head.pattern.match(data)) is not None:
+        if head is not None and is_fresh and (found := head.pattern.match(data)) is not None:
             if not self._begin(head, found[1]):
                 super().data_received(data)
             return
         previous = self.cycle
+        self._is_parsing = True
         super().data_received(data)
-        if was_idle and self._stage is _IDLE and self.cycle is not previous:
-            self._learn(data)
+        self._is_parsing = False
+        if self._parsed is None:
+            return
+        (cycle, app), self._parsed = self._parsed, None
+        if is_fresh and self._stage is _IDLE and self._takes_short_cut(data, cycle, previous):
+            return
+        super()._start_asgi_task(cycle, app)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self._is_parsing:
+            self._parsed = cycle, app  # until it is known whether all of the request is there
+        else:
+            super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Handle the closing of the connection."""
@@ -167,11 +186,21 @@ class ExpressProtocol(protocol.Protocol):
         self._active_at = self.loop.time()
         return express.begin(self, head, body)
 
-    def _learn(self, data: bytes) -> None:
-        cycle = self.cycle
+    def _takes_short_cut(
+        self, data: bytes, cycle: RequestResponseCycle, previous: RequestResponseCycle | None
+    ) -> bool:
+        """Offer a request to the application that was parsed, if the packet had nothing else."""
         express = None if self.application is None else self.application.express
-        if express is not None and cycle.scope["path"] in express.paths and not self.pipeline:
-            self._head = RequestHead.of(data, cycle.scope) if cycle.keep_alive else None
+        if express is None or cycle.scope["path"] not in express.paths or cycle is not self.cycle:
+            return False
+        self._head = head = RequestHead.of(data, cycle.scope) if cycle.keep_alive else None
+        if head is None or len(cycle.body) > _MAX_BODY_BYTES:
+            return False
+        self.cycle = previous  # type: ignore[assignment] # None before the first request
+        if self._begin(head, bytes(cycle.body)):
+            return True
+        self.cycle = cycle
+        return False
 
     def _continue_reading(self) -> None:
         early, self._early = self._early, b""

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from service.web.wire.express import ExpressProtocol
+from service.web.wire.repeated import RequestHead
 from tests.conftest import running
 
 PATH = "/v1/chat/completions"
+of = RequestHead.of
 
 
 def request(body: bytes, path: str = PATH, extra: bytes = b"") -> bytes:
@@ -43,6 +45,12 @@ class Application:
         client.expect(self)
         asyncio.get_running_loop().create_task(self.answer(client, body))
         return True
+
+    async def took(self, requests: int) -> None:
+        """Wait until this many requests took the short cut."""
+        async with asyncio.timeout(60):
+            while len(self.taken) < requests:
+                await asyncio.sleep(0.01)
 
     async def answer(self, client, body) -> None:
         await self.waits.wait()
@@ -109,36 +117,48 @@ async def connected(app: Application, **options) -> AsyncIterator[Client]:
             yield client
 
 
-async def test_the_second_request_takes_the_short_cut():
+async def test_a_complete_request_takes_the_short_cut():
     app = Application()
     async with connected(app) as client:
-        assert await client.ask(b"one") == b"parsed one"
+        assert await client.ask(b"one") == b"one"
         assert await client.ask(b"second") == b"second"
         assert await client.ask(b"no") == b"parsed no"  # it did not want this one
+        assert await client.ask(b"no", extra=b"x-a: b\r\n") == b"parsed no"
         assert await client.ask(b"third") == b"third"
-    assert app.taken == [b"second", b"no", b"third"]
+    assert app.taken == [b"one", b"second", b"no", b"no", b"third"]
 
 
-async def test_another_head_is_parsed():
+async def test_a_repeated_head_is_not_parsed(monkeypatch):
+    parsed = []
+
+    def counted(data: bytes, scope: Scope) -> RequestHead | None:
+        parsed.append(data)
+        return of(data, scope)
+
+    monkeypatch.setattr(RequestHead, "of", counted)
     app = Application()
     async with connected(app) as client:
-        await client.ask(b"one")
-        assert await client.ask(b"two", extra=b"x-a: b\r\n") == b"parsed two"
-        assert await client.ask(b"three", extra=b"x-a: b\r\n") == b"three"
-        assert await client.ask(b"four", path="/elsewhere") == b"parsed four"
-        assert await client.ask(b"five", extra=b"x-a: b\r\n") == b"five"
-    assert app.taken == [b"three", b"five"]
+        assert await client.ask(b"one") == b"one"
+        assert await client.ask(b"second") == b"second"
+        assert await client.ask(b"third", extra=b"x-a: b\r\n") == b"third"
+        assert await client.ask(b"fourth", extra=b"x-a: b\r\n") == b"fourth"
+    assert len(parsed) == 2
 
 
-async def test_a_request_in_two_packets_is_parsed():
+async def test_other_paths_and_unusual_requests_take_no_short_cut():
     app = Application()
     async with connected(app) as client:
-        await client.ask(b"one")
-        whole = request(b"two")
+        assert await client.ask(b"one", path="/elsewhere") == b"parsed one"
+        assert await client.ask(b"two", extra=b"te: trailers\r\n") == b"parsed two"
+        big = b"x" * 65_537
+        assert await client.ask(big) == b"parsed " + big
+        client.writer.write(request(b"three") + request(b"four"))
+        assert [await client.read(), await client.read()] == [b"parsed three", b"parsed four"]
+        whole = request(b"five")
         client.writer.write(whole[:-1])
         await asyncio.sleep(0.05)
         client.writer.write(whole[-1:])
-        assert await client.read() == b"parsed two"
+        assert await client.read() == b"parsed five"
     assert app.taken == []
 
 
@@ -154,12 +174,10 @@ async def test_an_application_without_a_short_cut_gets_requests_as_usual():
 async def test_requests_sent_before_the_answer_are_answered_in_order(hands_over):
     app = Application()
     async with connected(app) as client:
-        await client.ask(b"one")
         app.hands_over = hands_over
         app.waits.clear()
         client.writer.write(request(b"two"))
-        while not app.taken:
-            await asyncio.sleep(0.01)
+        await app.took(1)
         client.writer.write(request(b"three"))
         await asyncio.sleep(0.05)
         client.writer.write(request(b"four") + request(b"five"))
@@ -188,8 +206,7 @@ async def test_a_client_that_leaves_is_reported():
         await client.ask(b"one")
         app.waits.clear()
         client.writer.write(request(b"two"))
-        while not app.taken:
-            await asyncio.sleep(0.01)
+        await app.took(2)
         client.writer.transport.abort()
         await asyncio.wait_for(app.gone.wait(), 60)
         app.waits.set()
@@ -202,8 +219,7 @@ async def test_a_client_that_leaves_after_the_hand_over_is_reported():
         await client.ask(b"one")
         app.hands_over = True
         client.writer.write(request(b"two"))
-        while not app.taken:
-            await asyncio.sleep(0.01)
+        await app.took(2)
         client.writer.transport.abort()
         await asyncio.wait_for(app.disconnected.wait(), 60)
     assert not app.gone.is_set()
@@ -219,8 +235,7 @@ async def test_a_stopping_server_answers_first():
         await client.ask(b"one")
         app.waits.clear()
         client.writer.write(request(b"two"))
-        while not app.taken:
-            await asyncio.sleep(0.01)
+        await app.took(2)
         stopping = asyncio.create_task(stack.aclose())
         await asyncio.sleep(0.2)
         app.waits.set()
