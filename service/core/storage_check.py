@@ -58,7 +58,8 @@ async def _use(url: str, master_key: MasterKey | None) -> None:
         storage = Storage.from_url(url, master_key=master_key)
         await storage.check()
         if storage.keyring is not None:
-            await storage.sealer(f"{INSTALLATION}/check")  # makes its data key, or unwraps it
+            # This makes the data key of the installation, or unwraps it.
+            await storage.cipher.sealer(f"{INSTALLATION}/check")
         elif await storage.keys(f"{FOLDER}/"):
             raise StorageRefused(
                 "its objects are encrypted: set FINETUNED_ENCRYPTION_KEY_FILE, or the other "

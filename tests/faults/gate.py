@@ -11,7 +11,7 @@ import asyncio
 import re
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -31,7 +31,7 @@ from redis.exceptions import (
 )
 
 from service.core import redis as core_redis
-from service.core import storage as core_storage
+from service.core.storage import calls, cipher, objects, wrapped_keys, writer
 
 AWAY_FOR = 8
 """Operations that fail one after another where a part is away: more than any caller tries again."""
@@ -48,6 +48,7 @@ _READ: Final = re.compile(
     "ZREVRANGE|ZREVRANK|ZSCORE"
 )
 _WITHOUT_OBSTORE: Final = frozenset({"join", "sync"})
+_OF_STORAGE: Final = (cipher, objects, wrapped_keys, writer)
 _STORAGE_READS: Final = frozenset({"get_async", "get_range_async", "head_async", "list"})
 
 
@@ -259,9 +260,11 @@ def installed() -> Iterator[None]:
         mock.patch.object(pipeline, "_send_command_parse_response", _command(pipeline)),
         mock.patch.object(pipeline, "_execute_transaction", _batch(pipeline, "transaction")),
         mock.patch.object(pipeline, "_execute_pipeline", _batch(pipeline, "pipeline")),
-        mock.patch.object(core_storage, "obstore", _Obstore()),
-        mock.patch.object(core_storage, "_guard", _guarding(core_storage._guard)),
+        ExitStack() as stack,
     ):
+        for module in _OF_STORAGE:
+            stack.enter_context(mock.patch.object(module, "obstore", _Obstore()))
+            stack.enter_context(mock.patch.object(module, "guard", _guarding(calls.guard)))
         try:
             yield
         finally:
@@ -375,7 +378,7 @@ class _Writer:
 
 
 def _guarding(real: Any) -> Any:
-    """Return storage's `_guard`, with the gate in front of what it does without obstore."""
+    """Return storage's `guard`, with the gate in front of what it does without obstore."""
 
     async def guard(name: str, work: Any, key: str) -> Any:
         if name in _WITHOUT_OBSTORE and is_behind():

@@ -14,8 +14,8 @@ from service.core.storage import (
     StorageError,
     StorageFull,
     StorageMissing,
-    _ours,
 )
+from service.core.storage.calls import converted
 from service.fleet.capacity import own_gpus
 from service.inference.engine.adapter_cache import AdapterCache
 from service.jobs.attempt.timing import Phases
@@ -44,7 +44,7 @@ async def test_storage_counts_operations_and_failures_by_kind(storage, tmp_path)
     assert since.grown("storage_errors_total", operation="get", kind="missing") == 1
     assert since.grown("storage_errors_total", operation="put", kind="away") == 1
     assert since.grown("storage_errors_total", operation="read", kind="corrupt") == 1
-    error, kind = _ours(OSError(28, "No space left on device"), "a")
+    error, kind = converted(OSError(28, "No space left on device"), "a")
     assert (type(error), kind) == (StorageFull, "full")
 
 

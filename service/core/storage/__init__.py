@@ -1,0 +1,41 @@
+"""Artifact storage in a folder or on S3, behind a small interface over obstore.
+
+A folder of artifacts is written file by file, and its `manifest.json` last, with the size and
+sha256 of each file. A folder without a manifest does not exist for readers, so they never see an
+incomplete upload, neither on a file system nor on S3.
+
+A write that returns survives a power failure: a file and its folders are synced to the disk.
+
+With a master key, objects are encrypted as they are written and decrypted as they are read
+(`service/core/encryption`), whoever reads them. Objects that are not encrypted yet stay readable.
+Sizes of objects are those in storage.
+"""
+
+from service.core.storage.artifacts import MANIFEST, FileEntry, Manifest, StoredObject
+from service.core.storage.errors import (
+    QUOTA,
+    QuotaExceeded,
+    StorageCorrupt,
+    StorageError,
+    StorageFull,
+    StorageMissing,
+    StorageRefused,
+)
+from service.core.storage.objects import Storage
+from service.core.storage.writer import Writer
+
+__all__ = [
+    "MANIFEST",
+    "QUOTA",
+    "FileEntry",
+    "Manifest",
+    "QuotaExceeded",
+    "Storage",
+    "StorageCorrupt",
+    "StorageError",
+    "StorageFull",
+    "StorageMissing",
+    "StorageRefused",
+    "StoredObject",
+    "Writer",
+]

@@ -1,0 +1,394 @@
+"""The storage: reads and writes files and folders of artifacts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import obstore
+from obstore.store import LocalStore, ObjectStore
+
+from service.core import local_files
+from service.core.encryption.keyring import Keyring, name_of
+from service.core.encryption.master import MasterKey
+from service.core.object_store import open_store, refusal
+from service.core.storage.artifacts import (
+    MANIFEST,
+    FileEntry,
+    Manifest,
+    StoredObject,
+    stored_object,
+)
+from service.core.storage.calls import guard, patient
+from service.core.storage.cipher import READ_BYTES, ObjectCipher, keys_explained
+from service.core.storage.errors import StorageError, StorageMissing, StorageRefused, corrupt
+from service.core.storage.room import Room
+from service.core.storage.wrapped_keys import WrappedKeys
+from service.core.storage.writer import Writer
+from service.core.storage_use import StorageUse
+
+_HEALTH = ".health"
+_CHUNK_BYTES = 1024 * 1024
+
+
+class Storage:
+    """Reads and writes files and folders of artifacts.
+
+    `patience_s`: how long an outage may last before an operation on one object gives up. A worker
+    waits, because hours of training depend on it; a request does not.
+
+    `use`: counts the bytes of projects and enforces their quotas. `reserve_bytes`: what has to stay
+    free on the disk of a folder; by default 1% of the disk, at most 1 GiB.
+
+    `master_key`: encrypts what is written. `only_encrypted` refuses to read anything else, which
+    somebody who can write to the storage could have put in the place of an encrypted object.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        patience_s: float = 0.0,
+        use: StorageUse | None = None,
+        reserve_bytes: int | None = None,
+        master_key: MasterKey | None = None,
+        only_encrypted: bool = False,
+    ) -> None:
+        self.store = store
+        self.patience_s = patience_s
+        self.use = use
+        self.room = Room(self.folder, use, reserve_bytes)
+        self.keyring = None if master_key is None else Keyring(master_key, WrappedKeys(self))
+        self.cipher = ObjectCipher(
+            store, self.keyring, only_encrypted=only_encrypted, patience_s=patience_s
+        )
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        patience_s: float = 0.0,
+        use: StorageUse | None = None,
+        reserve_bytes: int | None = None,
+        master_key: MasterKey | None = None,
+        only_encrypted: bool = False,
+    ) -> Storage:
+        """Open the storage at a `file:///…` or `s3://…` URL. Raises StorageRefused if it cannot."""
+        try:
+            return cls(
+                open_store(url),
+                patience_s=patience_s,
+                use=use,
+                reserve_bytes=reserve_bytes,
+                master_key=master_key,
+                only_encrypted=only_encrypted,
+            )
+        except obstore.exceptions.BaseError as e:
+            raise StorageRefused(refusal(e) or str(e).partition("\n")[0]) from e
+
+    async def writer(self, key: str, *, expected_bytes: int = 0, is_limited: bool = True) -> Writer:
+        """Return a writer for one object, which becomes visible when the writer is closed.
+
+        `expected_bytes` is what it will write at least. Raises StorageFull, and QuotaExceeded
+        unless `is_limited` is False.
+        """
+        writer = Writer(self, key, is_limited=is_limited)
+        await writer.expect(expected_bytes)
+        return writer
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the objects, or None if they are on S3."""
+        return self.store.prefix if isinstance(self.store, LocalStore) else None
+
+    @patient
+    async def put_bytes(self, key: str, data: bytes, *, is_limited: bool = True) -> None:
+        """Write a small object, which counts toward the quota unless `is_limited` is False."""
+        async with self.room.of(key, len(data), is_limited=is_limited):
+            stored = await self.cipher.sealed(key, data)
+            await guard("put", obstore.put_async(self.store, key, stored), key)
+            await self.sync(key)
+
+    async def sync(self, key: str) -> None:
+        """Write an object in a folder to the disk, so that it survives a power failure.
+
+        An object on S3 does so once it is written. Whatever cannot be synced is removed.
+        """
+        if (folder := self.folder) is None:
+            return
+        path = folder / key
+        try:
+            await guard("sync", asyncio.to_thread(local_files.sync, folder, path), key)
+        except StorageMissing as e:
+            # It was just written: the folder is away, which is worth another try.
+            raise StorageError(f"storage lost {key} while it was written") from e
+        except StorageError:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+            raise
+
+    @patient
+    async def get_bytes(self, key: str) -> bytes:
+        """Read a small object."""
+        result = await guard("get", obstore.get_async(self.store, key), key)
+        return await self.cipher.opened(key, bytes(await guard("read", result.bytes_async(), key)))
+
+    @patient
+    async def put_file(self, key: str, path: Path) -> FileEntry:
+        """Write a local file as one object, in chunks. It appears completely or not at all."""
+        digest, size = hashlib.sha256(), 0
+        expected_bytes = (await asyncio.to_thread(path.stat)).st_size
+        async with await self.writer(key, expected_bytes=expected_bytes) as writer:
+            with path.open("rb") as source:
+                while chunk := await asyncio.to_thread(source.read, _CHUNK_BYTES):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    await writer.write(chunk)
+        return FileEntry(path=path.name, size=size, sha256=digest.hexdigest())
+
+    async def stream(
+        self, key: str, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield the bytes of one object in chunks, from `start` up to `end`, which is excluded.
+
+        Raises StorageMissing before the first.
+        """
+        size = (await guard("head", obstore.head_async(self.store, key), key))["size"]
+        opener = await self.cipher.opener(key, size)
+        if opener is not None:
+            last = opener.size if end is None else min(end, opener.size)
+            return self.cipher.ranges(key, opener, start, last)
+        return self._ranges(key, start, size if end is None else min(end, size))
+
+    async def is_encrypted(self, key: str) -> bool:
+        """Return whether an object is encrypted. Raises StorageMissing."""
+        return await self.cipher.is_encrypted(key, (await self.stat(key)).size)
+
+    async def erase_key(self, owner: str) -> None:
+        """Delete the data key of a project, without which nothing of it can be read any more."""
+        await self.delete(name_of(owner))
+
+    async def rewrap(self, owner: str) -> bool:
+        """Wrap a data key with the present master key. Returns False if it is so already."""
+        if self.keyring is None:
+            return False
+        with keys_explained(name_of(owner)):
+            return await self.keyring.rewrap(owner)
+
+    @property
+    def joins_in_place(self) -> bool:
+        """Whether `join` can be used: not on S3, and not if objects are encrypted."""
+        return self.folder is not None and self.keyring is None
+
+    async def _ranges(self, key: str, first: int, end: int) -> AsyncIterator[bytes]:
+        # obstore streams a local file in pieces of 8 KiB, which takes ten times as long.
+        for start in range(first, end, READ_BYTES):
+            length = min(READ_BYTES, end - start)
+            read = obstore.get_range_async(self.store, key, start=start, length=length)
+            yield bytes(await guard("read", read, key))
+
+    @patient
+    async def get_file(self, key: str, target: Path) -> str:
+        """Download one object to a local file and return its sha256."""
+        digest = hashlib.sha256()
+        with target.open("wb") as sink:
+            async for chunk in await self.stream(key):
+                digest.update(chunk)
+                await asyncio.to_thread(sink.write, chunk)
+        return digest.hexdigest()
+
+    async def put_folder(
+        self,
+        prefix: str,
+        path: Path,
+        *,
+        meta: dict[str, Any] | None = None,
+        only: Callable[[str], bool] = lambda _: True,
+    ) -> Manifest:
+        """Write the files below `path` whose names `only` accepts, then the manifest.
+
+        Symbolic links are skipped, because they could point to a file outside the folder.
+        """
+        entries = []
+        for file in sorted(path.rglob("*")):
+            if file.is_symlink() or not file.is_file() or file.name == MANIFEST:
+                continue
+            name = file.relative_to(path).as_posix()
+            if not only(name):
+                continue
+            entry = await self.put_file(f"{prefix}/{name}", file)
+            entries.append(FileEntry(path=name, size=entry.size, sha256=entry.sha256))
+        manifest = Manifest(files=entries, meta=meta or {})
+        await self.put_bytes(f"{prefix}/{MANIFEST}", msgspec.json.encode(manifest))
+        return manifest
+
+    async def manifest(self, prefix: str) -> Manifest:
+        """Return the manifest of a folder artifact. Raises StorageMissing if there is none."""
+        raw = await self.get_bytes(f"{prefix}/{MANIFEST}")
+        try:
+            return msgspec.json.decode(raw, type=Manifest)
+        except msgspec.DecodeError as e:
+            raise corrupt(f"the manifest of {prefix} cannot be read") from e
+
+    async def get_folder(self, prefix: str, target: Path) -> Manifest:
+        """Download a folder artifact to `target`, which appears completely or not at all.
+
+        Raises StorageMissing if there is no manifest, and StorageCorrupt if a digest differs.
+        """
+        manifest = await self.manifest(prefix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            for entry in manifest.files:
+                local = part / entry.path
+                if part not in local.resolve().parents:
+                    raise corrupt(f"the manifest of {prefix} names a path outside it")
+                local.parent.mkdir(parents=True, exist_ok=True)
+                if await self.get_file(f"{prefix}/{entry.path}", local) != entry.sha256:
+                    raise corrupt(f"{prefix}/{entry.path} does not match what was written")
+            _replace_folder(part, target)
+        except BaseException:
+            await asyncio.to_thread(shutil.rmtree, part, ignore_errors=True)
+            raise
+        return manifest
+
+    @patient
+    async def copy(self, source: str, target: str, *, is_limited: bool = True) -> None:
+        """Copy one object within the storage. Raises StorageMissing if it does not exist."""
+        size = (await self.stat(source)).size if self.use or self.folder else 0
+        if self.keyring is not None:
+            await self._copy_encrypted(source, target, size, is_limited=is_limited)
+            return
+        async with self.room.of(target, size, is_limited=is_limited):
+            await guard("copy", obstore.copy_async(self.store, source, target), source)
+            await self.sync(target)
+
+    async def _copy_encrypted(
+        self, source: str, target: str, size: int, *, is_limited: bool
+    ) -> None:
+        """Read and write an object, because its name is part of its encryption."""
+        chunks = await self.stream(source)
+        async with await self.writer(target, expected_bytes=size, is_limited=is_limited) as writer:
+            async for chunk in chunks:
+                await writer.write(chunk)
+
+    async def join(
+        self, sources: Sequence[str], target: str, digests: Sequence[local_files.Digest]
+    ) -> int:
+        """Join objects in a folder to one, and return its size. Hashes them meanwhile.
+
+        They are expected to be deleted then, so quotas do not apply. Raises StorageMissing if one
+        of them does not exist, and ValueError unless `joins_in_place`.
+        """
+        if (folder := self.folder) is None or self.keyring is not None:
+            raise ValueError("objects on S3 and encrypted ones cannot be joined")
+        paths = [folder / source for source in sources]
+        total = await guard("stat", asyncio.to_thread(_size_of, paths), target)
+        async with self.room.of(target, total, is_limited=False):
+            joining = asyncio.to_thread(local_files.join, paths, folder / target)
+            hashing = (asyncio.to_thread(local_files.update, digest, paths) for digest in digests)
+            size, *_ = await guard("join", _all_ended(joining, *hashing), target)
+            await self.sync(target)
+        return int(size)
+
+    @patient
+    async def delete(self, key: str) -> None:
+        """Remove one object. A missing object is not an error."""
+        try:
+            size = (await self.stat(key)).size if self.use else 0
+            await guard("delete", obstore.delete_async(self.store, key), key)
+        except StorageMissing:
+            return
+        if self.use:
+            await self.use.freed(key, size)
+
+    @patient
+    async def written_at(self, key: str) -> int:
+        """Return when an object was written, in UTC seconds. Raises StorageMissing."""
+        head = await guard("head", obstore.head_async(self.store, key), key)
+        return int(head["last_modified"].timestamp())
+
+    @patient
+    async def keys(self, prefix: str) -> list[str]:
+        """Return the keys of all objects under a prefix, or of all objects if it is empty."""
+        listing = obstore.list(self.store, prefix=prefix or None)
+        return [item["path"] for item in await guard("list", listing.collect_async(), prefix)]
+
+    @patient
+    async def folders(self, prefix: str) -> list[str]:
+        """Return the names of the folders directly under a prefix, in their order."""
+        listing = obstore.list_with_delimiter_async(self.store, prefix)
+        found = await guard("list", listing, prefix)
+        return sorted(str(path).rpartition("/")[2] for path in found["common_prefixes"])
+
+    @patient
+    async def objects(self, prefix: str = "") -> list[StoredObject]:
+        """Return all objects under a prefix, or all if it is empty, except `.health`."""
+        listing = obstore.list(self.store, prefix=prefix or None)
+        found = await guard("list", listing.collect_async(), prefix)
+        return [stored_object(item) for item in found if item["path"] != _HEALTH]
+
+    @patient
+    async def stat(self, key: str) -> StoredObject:
+        """Return the size and tag of one object. Raises StorageMissing."""
+        return stored_object(await guard("head", obstore.head_async(self.store, key), key))
+
+    async def delete_prefix(self, prefix: str) -> None:
+        """Remove all objects under a prefix, the manifest first."""
+        await self.delete(f"{prefix}/{MANIFEST}")
+        freed = 0
+        try:
+            for found in await self.objects(prefix):
+                await self._delete_listed(found.key)
+                freed += found.size
+        finally:
+            if self.use:
+                await self.use.freed(f"{prefix}/", freed)
+        if self.folder is not None:
+            # Listings do not include files that a killed process had staged.
+            staged = self.folder / prefix
+            await asyncio.to_thread(shutil.rmtree, staged, ignore_errors=True)
+
+    @patient
+    async def _delete_listed(self, key: str) -> None:
+        with contextlib.suppress(StorageMissing):
+            await guard("delete", obstore.delete_async(self.store, key), key)
+
+    async def check(self) -> None:
+        """Raise StorageError if storage is not writable and readable."""
+        await guard("put", obstore.put_async(self.store, _HEALTH, b"ok"), _HEALTH)
+        await self.get_bytes(_HEALTH)
+
+
+def _size_of(paths: Sequence[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
+
+
+async def _all_ended(*threads: Awaitable[Any]) -> list[Any]:
+    """Wait until all threads have ended, even if this task is canceled, and return their results.
+
+    A thread that outlived its request would write an object that nobody deletes.
+    """
+    running = asyncio.gather(*threads, return_exceptions=True)
+    try:
+        results = await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+def _replace_folder(part: Path, target: Path) -> None:
+    if target.exists():
+        shutil.rmtree(target)
+    part.rename(target)

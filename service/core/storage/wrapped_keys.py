@@ -1,0 +1,43 @@
+"""Where wrapped data keys are: in the storage whose objects they encrypt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import obstore
+
+from service.core.storage.calls import guard
+from service.core.storage.errors import StorageError, StorageMissing
+
+if TYPE_CHECKING:
+    from service.core.storage.objects import Storage
+
+
+class WrappedKeys:
+    """The wrapped data keys in storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def read(self, name: str) -> bytes | None:
+        """Return an object, or None if there is none."""
+        try:
+            return await self._storage.get_bytes(name)
+        except StorageMissing:
+            return None
+
+    async def create(self, name: str, data: bytes) -> bool:
+        """Write an object unless it exists: also if another process does so at the same time."""
+        store = self._storage.store
+        try:
+            await guard("put", obstore.put_async(store, name, data, mode="create"), name)
+        except StorageError as e:
+            if isinstance(e.__cause__, obstore.exceptions.AlreadyExistsError):
+                return False
+            raise
+        await self._storage.sync(name)
+        return True
+
+    async def replace(self, name: str, data: bytes) -> None:
+        """Write an object."""
+        await self._storage.put_bytes(name, data)
