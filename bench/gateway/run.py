@@ -1,12 +1,16 @@
 """Gateway benchmark: requests per second and time to first token, side by side in one run.
 
     python bench/gateway/run.py [--router FOLDER] [--litellm FOLDER] [--seconds 2] [--rounds 9]
+        [--request-ids]
 
 `--router` and `--litellm` are virtual environments with `vllm-router` and `litellm[proxy]`
 installed. Every proxy has core 0 to itself; the load generator (wrk), the fake engine and the
 store share core 1. Our gateway checks the key, looks up the adapter, enforces limits and records
 usage; the others only forward requests. All proxies are started once and then take turns. The
 result is the median of the rounds.
+
+With `--request-ids`, each request has an ID of its own in its headers, as some proxies add them.
+Otherwise, all requests of a connection have the same headers, like those of OpenAI's SDKs.
 """
 
 from __future__ import annotations
@@ -61,6 +65,8 @@ class Contestant:
     model: str = MODEL
     env: dict[str, str] = field(default_factory=dict)
     start_s: float = 30.0
+    script: str = ""
+    """More of wrk's script."""
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -104,6 +110,16 @@ class Contestant:
         raise SystemExit(f"{self.name} does not answer: {why}")
 
 
+_WITH_IDS = """
+local number = 0
+request = function()
+  number = number + 1
+  wrk.headers["x-request-id"] = "request-" .. number
+  return wrk.format()
+end
+"""
+
+
 def wrk(c: Contestant, connections: int, seconds: int, work: Path) -> tuple[float, float]:
     """Return requests per second and the 99th percentile in ms. Every response must be 200."""
     body = json.dumps({"model": c.model, "messages": [{"role": "user", "content": "hi " * 40}]})
@@ -111,7 +127,7 @@ def wrk(c: Contestant, connections: int, seconds: int, work: Path) -> tuple[floa
     script.write_text(
         f'wrk.method = "POST"\nwrk.body = [[{body}]]\n'
         'wrk.headers["content-type"] = "application/json"\n'
-        f'wrk.headers["authorization"] = "Bearer {c.key}"\n'
+        f'wrk.headers["authorization"] = "Bearer {c.key}"\n{c.script}'
     )
     url = f"http://127.0.0.1:{c.port}/v1/chat/completions"
     done = subprocess.run(
@@ -235,6 +251,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--request-ids", action="store_true")
     given = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is needed: apt-get install wrk")
@@ -251,6 +268,7 @@ def main() -> None:
         url = f"redis://{store.host}:{store.port}/0"
         taking_part = contestants(given, engine, url, work)
         for c in taking_part:
+            c.script = _WITH_IDS if given.request_ids else ""
             stack.enter_context(c.running())
             wrk(c, 16, 2, work)  # warm-up
         for number in range(given.rounds):

@@ -49,7 +49,6 @@ from service.web.audit import ModelRequests
 from service.web.auth import Authenticator, Principal
 from service.web.openai_only import instead
 from service.web.permissions import Permission
-from service.web.wire.repeated import RequestHead
 
 log = logging.getLogger(__name__)
 
@@ -130,21 +129,21 @@ class Gateway:
         """Whether requests may be answered without a task, which nothing must wait for."""
         return self._reports is None and self._audited is None
 
-    def admitted_at_once(self, head: RequestHead, body: bytes) -> Passage | None:
+    def admitted_at_once(self, authorization: str, path: str, body: bytes) -> Passage | None:
         """Check and admit a request, or return None if that has to wait for something.
 
         Raises ApiError.
         """
-        caller = self._authenticator.remembered(head.authorization)
+        caller = self._authenticator.remembered(authorization)
         if caller is None or not caller.may_request_models or len(body) > self._max_body_bytes:
             return None
-        request = self._rules.checked(head.path, body)
+        request = self._rules.checked(path, body)
         if not caller.sees(request.model):
             raise model_not_found(request.model)
         found = self._registry.remembered(caller.project_id, request.model)
         if found is None:
             return None
-        return self._admitted(caller, head.path, request, body, found)
+        return self._admitted(caller, path, request, body, found)
 
     def sent_at_once(self, passage: Passage, header_lines: str) -> Sent | None:
         """Send an admitted request, or return None if that has to wait for something."""

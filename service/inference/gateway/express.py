@@ -7,7 +7,8 @@ longer, such as a stream, an error or a lost connection, continues in a task, in
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from service.core import ids
 from service.inference.gateway.app import Gateway, forwarded, observe
@@ -24,16 +25,22 @@ from service.web.wire.repeated import RequestHead
 _SAFE: Final = b"".join(b"%b: %b\r\n" % header for header in safe_headers.SAFE)
 
 
-class _Notes:
+class _Notes(NamedTuple):
     """What the requests with the same head have in common."""
 
-    __slots__ = ("forwarded", "request_id")
+    authorization: str
+    lines: str
+    """Of the headers that the engine gets."""
+    request_id: str | None
+    """The ID that the client gave them."""
 
-    def __init__(self, head: RequestHead) -> None:
-        headers = dict(head.scope["headers"])
-        self.forwarded = header_lines(forwarded(headers))
-        """Lines of headers for the engine."""
-        self.request_id = given_request_id(headers)
+    @classmethod
+    def of(cls, headers: Mapping[bytes, bytes]) -> _Notes:
+        return cls(
+            headers.get(b"authorization", b"").decode("latin-1"),
+            header_lines(forwarded(headers)),
+            given_request_id(headers),
+        )
 
 
 class GatewayExpress:
@@ -50,16 +57,16 @@ class GatewayExpress:
         gateway = self._gateway
         notes = head.notes
         if notes is None:
-            notes = head.notes = _Notes(head)
+            notes = head.notes = _Notes.of(head.headers)
         request_id = notes.request_id or ids.request_id()
         try:
-            passage = gateway.admitted_at_once(head, body)
+            passage = gateway.admitted_at_once(notes.authorization, head.path, body)
         except Exception as e:  # noqa: BLE001 — answered like the errors of any other request
             client.hand_over(gateway.failing(e, arrived, request_id))
             return True
         if passage is None:
             return False
-        lines = f"x-request-id: {request_id}\r\n{notes.forwarded}"
+        lines = f"x-request-id: {request_id}\r\n{notes.lines}"
         sent = gateway.sent_at_once(passage, lines)
         if sent is None:
             client.hand_over(gateway.continuing(passage, arrived, request_id))

@@ -29,9 +29,9 @@ router = APIRouter(prefix="/v1", tags=["Inference"], dependencies=[Depends(princ
 
 _PASSED_ON = (
     "`model` is the ID of a base model, a trained model or an alias in the project. The service "
-    "forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and "
-    "vLLM's parameters of sampling, including those not listed here; any other answers 400 with "
-    "the code `unknown_parameter`."
+    "forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and "
+    "vLLM's sampling parameters, including those not listed here, and answers any other parameter "
+    "with 400 and the code `unknown_parameter`."
 )
 _STREAMED = (
     "If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON "
@@ -40,7 +40,7 @@ _STREAMED = (
 _UNTIL_DONE = _STREAMED.format(end="then `data: [DONE]`")
 _UNTIL_COMPLETED = _STREAMED.format(
     end="preceded by an `event:` line with the event's type; the last is `response.completed`, or "
-    "`response.incomplete` if the limit of tokens cut the answer off"
+    "`response.incomplete` if the answer reached the token limit"
 )
 
 _Responses = dict[int | str, dict[str, Any]]

@@ -113,7 +113,7 @@ class ChatMessage(_Open):
     )
     reasoning: str | Absent | None = Field(
         default=None,
-        description="What a model that thinks wrote before its answer, in an assistant message.",
+        description="The model's reasoning before its answer, in an assistant message.",
     )
     tool_call_id: str | Absent = Field(
         default=None, description="ID of the tool call that a tool message answers."

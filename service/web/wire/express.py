@@ -153,7 +153,7 @@ class ExpressProtocol(protocol.Protocol):
         assert self._head is not None
         self._answering = None
         self.cycle = Cycle(
-            scope={**self._head.scope, "state": self.app_state.copy()},  # type: ignore[typeddict-item]
+            scope=self._head.scope(self.app_state.copy()),  # type: ignore[arg-type]
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,

@@ -60,18 +60,18 @@ class HeadPattern:
 class RequestHead:
     """The head of a request that was parsed and checked."""
 
-    __slots__ = ("authorization", "notes", "path", "pattern", "scope")
+    __slots__ = ("_scope", "headers", "notes", "path", "pattern")
 
-    def __init__(self, pattern: HeadPattern, scope: Mapping[str, Any]) -> None:
+    def __init__(
+        self, pattern: HeadPattern, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]
+    ) -> None:
         self.pattern = pattern
         self.path: str = scope["path"]
-        headers = [header for header in scope["headers"] if header[0] != b"content-length"]
-        self.authorization: str = dict(headers).get(b"authorization", b"").decode("latin-1")
+        self.headers = headers
+        """Headers by name in lower case, without the body's length."""
         self.notes: Any = None
         """What the application found out about the head, so that it does so once."""
-        self.scope: dict[str, Any] = {**scope, "headers": headers}
-        """ASGI scope of the request without its `content-length` and `state`."""
-        del self.scope["state"]
+        self._scope = scope
 
     @classmethod
     def of(cls, data: bytes, scope: Mapping[str, Any]) -> RequestHead | None:
@@ -80,15 +80,21 @@ class RequestHead:
         `data` are bytes that the parser accepted, and `scope` is the ASGI scope of the latest
         request in them. Returns None unless they are exactly one POST request with nothing special.
         """
-        names = [name for name, _ in scope["headers"]]
         headers = dict(scope["headers"])
         if (
             not data.startswith(b"POST /")
             or scope["http_version"] != "1.1"
-            or len(headers) != len(names)
-            or not _SPECIAL.isdisjoint(names)
+            or len(headers) != len(scope["headers"])
+            or not _SPECIAL.isdisjoint(headers)
             or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
         ):
             return None
         pattern = HeadPattern.of(data, headers)
-        return None if pattern is None else cls(pattern, scope)
+        if pattern is None:
+            return None
+        del headers[b"content-length"]
+        return cls(pattern, scope, headers)
+
+    def scope(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Return the ASGI scope of a request with this head, and with a `state`."""
+        return {**self._scope, "headers": list(self.headers.items()), "state": state}
