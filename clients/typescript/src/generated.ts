@@ -2532,7 +2532,7 @@ export interface paths {
         put?: never;
         /**
          * Create a chat completion
-         * @description Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and vLLM's parameters of sampling, including those not listed here; any other answers 400 with the code `unknown_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
+         * @description Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
          *
          *     Required permission: `model.request`.
          */
@@ -2554,7 +2554,7 @@ export interface paths {
         put?: never;
         /**
          * Create a completion
-         * @description Continues a text without applying a chat template. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and vLLM's parameters of sampling, including those not listed here; any other answers 400 with the code `unknown_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
+         * @description Continues a text without applying a chat template. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
          *
          *     Required permission: `model.request`.
          */
@@ -2576,7 +2576,7 @@ export interface paths {
         put?: never;
         /**
          * Create a response
-         * @description Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and vLLM's parameters of sampling, including those not listed here; any other answers 400 with the code `unknown_parameter`. Responses are not stored, so `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is `response.completed`, or `response.incomplete` if the limit of tokens cut the answer off. A failure during the stream is sent as an event with the body `Error`.
+         * @description Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. Responses are not stored, so `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is `response.completed`, or `response.incomplete` if the answer reached the token limit. A failure during the stream is sent as an event with the body `Error`.
          *
          *     Required permission: `model.request`.
          */
@@ -2598,7 +2598,7 @@ export interface paths {
         put?: never;
         /**
          * Create embeddings
-         * @description Converts texts to embedding vectors. The base model must be an embedding model; others answer 400 with the code `unsupported_model`. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's reference are known, and vLLM's parameters of sampling, including those not listed here; any other answers 400 with the code `unknown_parameter`.
+         * @description Converts texts to embedding vectors. The base model must be an embedding model; others answer 400 with the code `unsupported_model`. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`.
          *
          *     Required permission: `model.request`.
          */
@@ -3593,7 +3593,7 @@ export interface components {
             }[];
             /**
              * Reasoning
-             * @description What a model that thinks wrote before its answer, in an assistant message.
+             * @description The model's reasoning before its answer, in an assistant message.
              */
             reasoning?: string | null;
             /**

@@ -346,7 +346,7 @@ class ChatMessage(Model):
     """
     reasoning: str | None = None
     """
-    What a model that thinks wrote before its answer, in an assistant message.
+    The model's reasoning before its answer, in an assistant message.
     """
     tool_call_id: str | None = None
     """
