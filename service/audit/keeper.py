@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Final
 
 from service.audit import requests
 from service.audit.checkpoints import BadCheckpoint
-from service.audit.sealing import Overtaken, Sealer
+from service.audit.sealing import WITNESSED, Overtaken, Sealer
 from service.audit.witness import Witness
 from service.config import Settings
-from service.core import ids, metrics
+from service.core import clock, ids, metrics
 from service.core.leases import Held, Leases
 from service.core.redis import REDIS_ERRORS, Client, why
 from service.core.signing import InstallationKey, SigningKeyError
@@ -58,6 +59,8 @@ class Keeper:
                 log.warning("the audit log is not sealed: %s", e)
             except REDIS_ERRORS as e:
                 log.warning("Redis is unavailable, the audit log is late: %s", why(e))
+            with contextlib.suppress(*REDIS_ERRORS):
+                await self._observe()  # whoever seals, and also if nobody can
             await asyncio.sleep(_PAUSE_S)
 
     def sealer(self) -> Sealer:
@@ -80,8 +83,22 @@ class Keeper:
                 pass
             while await sealer.seal():
                 pass
-            metrics.AUDIT_UNSEALED.cell().set(await self._redis.xlen(STREAM))
             if self._witness is not None:
                 await self._witness.send()
+            await self._observe()
             await asyncio.sleep(_PAUSE_S)
-        metrics.AUDIT_UNSEALED.cell().set(0)
+
+    async def _observe(self) -> None:
+        """Update the metrics. Raises REDIS_ERRORS."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.xlen(STREAM)
+            pipe.xrange(STREAM, count=1)
+            pipe.llen(WITNESSED)
+            unsealed, oldest, waiting = await pipe.execute()
+        overdue_s = 0.0
+        for entry_id, _ in oldest:
+            written_s = int(entry_id.partition(b"-")[0]) / 1000  # by the clock of Redis
+            overdue_s = max(0.0, clock.now() - written_s - self._settings.audit_seal_every_s)
+        metrics.AUDIT_UNSEALED.cell().set(unsealed)
+        metrics.AUDIT_OVERDUE.cell().set(overdue_s)
+        metrics.AUDIT_TO_WITNESS.cell().set(waiting)

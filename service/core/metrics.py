@@ -419,6 +419,15 @@ AUDIT_UNSEALED = _ALL_AUDITS.gauge(
     "finetuned_audit_unsealed_entries",
     "Entries of the audit log that are not sealed in storage yet.",
 )
+AUDIT_OVERDUE = _ALL_AUDITS.gauge(
+    "finetuned_audit_overdue_seconds",
+    "Time for which the oldest entry of the audit log should have been sealed in storage. 0: none "
+    "is late.",
+)
+AUDIT_TO_WITNESS = _ALL_AUDITS.gauge(
+    "finetuned_audit_checkpoints_waiting",
+    "Checkpoints of the audit log that its witness has not taken yet.",
+)
 
 LOOKUPS_STALE = _LOOKUPS.counter(
     "finetuned_lookups_stale_total",

@@ -20,15 +20,15 @@ from service.audit.log import AuditLog
 from service.audit.merkle import Edge
 from service.audit.places import ROOM
 from service.audit.query import Filters
-from service.audit.sealing import HEAD, Overtaken, Sealer
+from service.audit.sealing import HEAD, WITNESSED, Overtaken, Sealer
 from service.audit.verify import Findings, verify
 from service.audit.witness import Witness
 from service.cli import key_tasks
 from service.cli.app import app as cli
 from service.config import Settings
-from service.core import clock, tasks, trail
+from service.core import clock, metrics, tasks, trail
 from service.core.audit_events import AuditEvent
-from service.core.redis import Client, connect
+from service.core.redis import Client, connect, reply
 from service.core.signing import InstallationKey
 from service.core.storage import Storage, StorageError
 from service.core.trail import Actor, Entry
@@ -396,6 +396,29 @@ async def test_commands(log: Log, settings: Settings, folder: Path, monkeypatch,
     assert [json.loads(line)["objects"] for line in lines[:2]] == [["file-0"], ["file-1"]]
     _segments(folder)[0].unlink()
     assert (await asyncio.to_thread(run, "verify")).exit_code == 5
+
+
+async def test_what_is_not_sealed_is_told_although_nobody_can_seal_it(
+    log: Log, redis: Client, storage: Storage, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    await log.write(2)
+    await reply(redis.rpush(WITNESSED, "a checkpoint"))
+
+    async def full(*_: object) -> None:
+        raise StorageError("no space left in storage")
+
+    monkeypatch.setattr(storage, "put_bytes", full)
+    late = settings.model_copy(update={"audit_seal_every_s": -60.0})
+    for metric in (metrics.AUDIT_UNSEALED, metrics.AUDIT_OVERDUE, metrics.AUDIT_TO_WITNESS):
+        metric.cell().set(0)
+    keeping = asyncio.create_task(Keeper(redis, storage, late).run())
+    async with asyncio.timeout(60):
+        while metrics.AUDIT_OVERDUE.cell().value < 60:
+            await asyncio.sleep(0.01)
+    await tasks.end(keeping)
+    assert metrics.AUDIT_UNSEALED.cell().value == 2
+    assert metrics.AUDIT_TO_WITNESS.cell().value == 1
+    assert 60 <= metrics.AUDIT_OVERDUE.cell().value < 3600
 
 
 async def test_the_worker_seals_and_keys_made_on_the_server_are_recorded(
