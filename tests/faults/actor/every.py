@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from tests.faults.actor.audit import AUDIT
 from tests.faults.actor.base import Actor
+from tests.faults.actor.expiry import EXPIRY
 from tests.faults.actor.files import CURATION, FILES
 from tests.faults.actor.jobs import JOBS, TRAINING
 from tests.faults.actor.others import EVALS, MODELS
 from tests.faults.actor.uploads import UPLOADS
 
 _AREAS: Mapping[str, tuple[Actor, ...]] = {
-    "files": FILES,
+    "files": (*FILES, *EXPIRY),
     "uploads": UPLOADS,
     "curation": CURATION,
     "jobs": JOBS,
