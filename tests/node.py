@@ -109,7 +109,7 @@ def built(folder: Path) -> Path:
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text("ascii") != digest:
-            npm("run", "build", cwd=folder)
+            npm("run", "build", "--", "--noCheck", cwd=folder)  # the types are another test
             stamp.write_text(digest, "ascii")
     return folder
 
