@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import contextlib
 import csv
+import functools
 import gzip
 import io
 import json
@@ -96,7 +97,16 @@ def run(
 
 ROWS = [list(pair) for pair in PAIRS]
 RECORDS = [{"prompt": p, "completion": c} for p, c in PAIRS]
-CASES: list[tuple[str, bytes, str, str]] = [
+Data = bytes | Callable[[], bytes]
+"""What would take every process time or memory to collect the tests is made when it is used."""
+
+
+@functools.cache
+def made(data: Data) -> bytes:
+    return data if isinstance(data, bytes) else data()
+
+
+CASES: list[tuple[str, Data, str, str]] = [
     ("jsonl chat", jsonl(chats(PAIRS)), "jsonl", "chat"),
     ("json array", json.dumps(chats(PAIRS)).encode(), "json", "chat"),
     ("printed array", json.dumps(RECORDS, indent=2).encode(), "json", "prompt_completion"),
@@ -129,9 +139,14 @@ CASES: list[tuple[str, bytes, str, str]] = [
         "jsonl",
         "sharegpt",
     ),
-    ("parquet", parquet(RECORDS), "parquet", "prompt_completion"),
-    ("parquet chat", parquet(chats(PAIRS)), "parquet", "chat"),
-    ("xlsx", workbook([["prompt", "completion"], *ROWS]), "xlsx", "prompt_completion"),
+    ("parquet", lambda: parquet(RECORDS), "parquet", "prompt_completion"),
+    ("parquet chat", lambda: parquet(chats(PAIRS)), "parquet", "chat"),
+    (
+        "xlsx",
+        lambda: workbook([["prompt", "completion"], *ROWS]),
+        "xlsx",
+        "prompt_completion",
+    ),
     (
         "json in csv",
         table(
@@ -153,9 +168,9 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
     ("data", "container", "shape"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
 def test_each_format_becomes_the_same_chats(
-    tmp_path: Path, data: bytes, container: str, shape: str, packer: str
+    tmp_path: Path, data: Data, container: str, shape: str, packer: str
 ) -> None:
-    rows, result = run(tmp_path, PACKERS[packer](data))
+    rows, result = run(tmp_path, PACKERS[packer](made(data)))
     assert rows == chats(PAIRS)
     assert (result.facts.container, result.facts.shape) == (container, shape)
     assert result.facts.compression == (None if packer == "plain" else packer)
@@ -319,7 +334,9 @@ def bomb(kind: str) -> bytes:
 
 
 # Bombs are made when a test needs them: each process collects all tests.
-REFUSED: list[tuple[str, bytes | Callable[[], bytes], FormatOptions, str]] = [
+HEADER = ["prompt", "completion"]
+OPEN_QUOTE = b'prompt,completion\na,"'
+REFUSED: list[tuple[str, Data, FormatOptions, str]] = [
     ("empty", b"", FormatOptions(), "empty_file"),
     ("blank", b" \n\n", FormatOptions(), "empty_file"),
     ("gzip bomb", lambda: bomb("gzip"), FormatOptions(), "unpacks_too_far"),
@@ -337,18 +354,18 @@ REFUSED: list[tuple[str, bytes | Callable[[], bytes], FormatOptions, str]] = [
     ("pdf", b"%PDF-1.7 1 0 obj", FormatOptions(), "unknown_format"),
     ("zip", b"PK\x03\x04nonsense", FormatOptions(), "unknown_format"),
     ("broken parquet", b"PAR1nonsensePAR1", FormatOptions(), "damaged_parquet"),
-    ("parquet columns", parquet([{"a": 1, "b": 2}]), FormatOptions(), "unknown_columns"),
+    ("parquet columns", lambda: parquet([{"a": 1, "b": 2}]), FormatOptions(), "unknown_columns"),
     ("no prompt", b'{"q1": 1, "chosen": "b", "rejected": "c"}', FormatOptions(), "unknown_columns"),
     ("csv columns", b"alpha,beta\n1,2\n", FormatOptions(), "unknown_columns"),
     ("same names", b"prompt,prompt\n1,2\n", FormatOptions(), "duplicate_column"),
-    ("open quote", b'prompt,completion\na,"' + b"b\n" * 10**7, FormatOptions(), "unclosed_quote"),
+    ("open quote", lambda: OPEN_QUOTE + b"b\n" * 10**7, FormatOptions(), "unclosed_quote"),
     ("mapping", b"a,b\n1,2\n", FormatOptions(columns={"prompt": "x"}), "missing_column"),
     ("brackets", b'[{"prompt": "a"}]}', FormatOptions(), "unmatched_brackets"),
     ("open array", b'[{"prompt": "a", "completion": ["b"}', FormatOptions(), "unmatched_brackets"),
     ("long element", b'[{"a": "' + b"x" * 5_000_000 + b'"}]', FormatOptions(), "element_too_long"),
     ("encoding", b"a,b\n", FormatOptions(encoding="klingon"), "unknown_encoding"),
     ("half utf-16", b"\xff\xfe{", FormatOptions(), "wrong_encoding"),
-    ("sheet", workbook([["prompt", "completion"]]), FormatOptions(sheet="x"), "unknown_sheet"),
+    ("sheet", lambda: workbook([HEADER]), FormatOptions(sheet="x"), "unknown_sheet"),
 ]  # fmt: skip
 
 
@@ -362,10 +379,10 @@ def test_no_code_is_in_two_tables() -> None:
     ("data", "options", "code"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED]
 )
 def test_what_cannot_be_read_is_refused_with_a_reason(
-    tmp_path: Path, data: bytes | Callable[[], bytes], options: FormatOptions, code: str
+    tmp_path: Path, data: Data, options: FormatOptions, code: str
 ) -> None:
     source = tmp_path / "source"
-    source.write_bytes(data if isinstance(data, bytes) else data())
+    source.write_bytes(made(data))
     with pytest.raises(DatasetError) as caught:
         convert(source, tmp_path / "out", options)
     assert caught.value.issue.code == code
@@ -430,11 +447,11 @@ def damaged(data: bytes, damage: list[tuple[float, str, int]]) -> bytes:
 )
 @given(case=st.sampled_from(CASES), damage=_damage, packer=st.sampled_from(sorted(PACKERS)))
 def test_no_damage_crashes_a_parser(
-    tmp_path: Path, case: tuple[str, bytes, str, str], damage: list[Any], packer: str
+    tmp_path: Path, case: tuple[str, Data, str, str], damage: list[Any], packer: str
 ) -> None:
     """The file is either refused with a reason or yields canonical rows."""
     source, out, again = (tmp_path / name for name in ("source", "out", "again"))
-    source.write_bytes(damaged(PACKERS[packer](case[1]), damage))
+    source.write_bytes(damaged(PACKERS[packer](made(case[1])), damage))
     try:
         result = convert(source, out)
     except DatasetError:

@@ -14,7 +14,8 @@ from scripts.audit import pinned as pinned_packages
 from scripts.locks import CONSTRAINTS, FOLDER, installed_before, locks, pins, read
 from tests.image.test_dockerfile import DOCKERFILE, instructions
 
-NAMES = sorted(locks())
+LOCKS = locks()
+NAMES = sorted(LOCKS)
 
 
 def version(requirement: Requirement) -> str:
@@ -41,12 +42,12 @@ def test_each_line_has_one_version_and_hashes(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_project_asks_for_is_in_the_lock(name):
     have = installed_before(name) | read(name)
-    for wanted in map(Requirement, locks()[name].wanted):
+    for wanted in map(Requirement, LOCKS[name].wanted):
         pin = have[canonicalize_name(wanted.name)]
         assert wanted.specifier.contains(version(pin.requirement)), wanted
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if locks()[name].with_dependencies])
+@pytest.mark.parametrize("name", [name for name in NAMES if LOCKS[name].with_dependencies])
 def test_what_a_package_needs_is_in_the_lock_too(name):
     """pip resolves the same versions here. Packages that are not installed here are left out."""
     have = installed_before(name) | read(name)
