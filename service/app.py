@@ -16,6 +16,8 @@ from service.audit import routes as audit_routes
 from service.audit.log import AuditLog
 from service.batches import routes as batch_routes
 from service.batches.records import Batches
+from service.capture import routes as capture_routes
+from service.capture.recorder import recording
 from service.config import Settings
 from service.core import clock_sync, metrics
 from service.core.invalidation import Invalidations
@@ -125,8 +127,16 @@ class Api(FastAPI):
         await (self.serve or self.answer)(scope, receive, send)
 
     def answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Dispatch the gateway's routes to the gateway and all others to FastAPI."""
-        if scope["type"] == "http" and scope["path"] in PATHS and self.gateway is not None:
+        """Dispatch the gateway's routes to the gateway and all others to FastAPI.
+
+        Of the gateway's paths, that of chats is also the list of those that are stored.
+        """
+        if (
+            scope["type"] == "http"
+            and scope["path"] in PATHS
+            and self.gateway is not None
+            and (scope["method"] == "POST" or not capture_routes.answers(scope))
+        ):
             return self.gateway(scope, receive, send)
         return super().__call__(scope, receive, send)
 
@@ -206,6 +216,7 @@ def _routes() -> list[BaseRoute]:
         usage_routes,
         audit_routes,
         webhook_routes,
+        capture_routes,
         health,
         reference_routes,
     ):
@@ -267,6 +278,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
         ):
             if reports:
                 await stack.enter_async_context(reports.publishing())
+            recorder = await stack.enter_async_context(recording(redis, storage, projects))
             gateway = Gateway(
                 authenticator,
                 registry,
@@ -295,15 +307,14 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.batches, state.generations = Batches(state.files), Generations(state.files)
             state.jobs_needing_file = _needing(state.jobs, state.batches, state.generations)
             state.evaluations, state.advice_store = Evaluations(redis), AdviceStore(redis)
-            state.sweeps = Sweeps(state.jobs)
-            state.exports = Exports(redis)
+            state.sweeps, state.evals = Sweeps(state.jobs), Evals(redis)
+            state.exports, state.captures = Exports(redis), recorder.captures
             state.dispatcher = Dispatcher(state.jobs, redis, settings)
             state.uploads = Uploads(redis, state.files)
             state.curation = Tasks(redis)
             state.recognizers, state.webhooks = Recognizers(redis), Webhooks(redis)
             state.upload_slots = upload_slots(settings.max_uploads_at_once)
             state.running_graders = graders_routes.running_graders()
-            state.evals = Evals(redis)
             _add_erasure(app, settings)
             state.probes = _probes(app, settings, upstreams)
             state.serves = upstreams.serves
@@ -363,6 +374,7 @@ def find_principal(
             networks=None if key.allowed_ips is None else tuple(map(network, key.allowed_ips)),
             key_limits=key.limits,
             project_limits=project.limits,
+            capture=project.capture,
             is_archived=project.archived_at is not None,
         )
 

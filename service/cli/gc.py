@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from service.batches.records import Batches
+from service.capture.records import Captures
 from service.core import ids
 from service.core.records import Unreadable
 from service.core.redis import Client
@@ -57,6 +58,7 @@ class Collector:
             "exports": Exports(redis).records.get,
             "batches": Batches(files).records.get,
             "generations": Generations(files).records.get,
+            "captures": Captures(redis, storage).records.get,
         }
 
     async def find(self, *, older_than_s: int) -> Garbage:

@@ -53,6 +53,13 @@ class AuditEvent(StrEnum):
 
     ROWS_ERASED = "organization.erasure.created"
 
+    # Stored chat completions.
+    STORED_CHATS_READ = "chat.completions.read"
+    STORED_CHATS_DELETED = "chat.completions.deleted"
+    STORED_CHAT_READ = "chat.completion.read"
+    STORED_CHAT_UPDATED = "chat.completion.updated"
+    STORED_CHAT_DELETED = "chat.completion.deleted"
+
     # Fine-tuning.
     JOB_CREATED = "fine_tuning.job.created"
     JOB_CANCELLED = "fine_tuning.job.cancelled"

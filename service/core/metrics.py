@@ -23,6 +23,7 @@ _SHARED = "same in each: use the max"
 _PROCESSES = Group("Processes", _EVERY)
 _HTTP = Group("HTTP", (_API,))
 _GATEWAY = Group("Inference gateway", (_API, _WORKER), note="in workers, evaluations")
+_CAPTURE = Group("Inference gateway", (_API,))
 _UPSTREAMS = Group("Engines, as seen by their callers", (_API, _WORKER))
 _ADAPTERS = Group("Adapters of an engine", (_ENGINE,))
 _ENDED_JOBS = Group("Jobs and training", (_API, _WORKER), note=_SHARED)
@@ -114,6 +115,16 @@ LIMITED = _GATEWAY.counter(
     "Requests refused with 429, by the limit that was exceeded and its scope (key or project).",
     ["limit", "scope", "project"],
 )
+CAPTURES = _CAPTURE.counter(
+    "finetuned_captures_total",
+    "Chats that were to be stored, by outcome: stored, or dropped: buffer_full, too_large, "
+    "quota_exceeded, storage_full, project_full (it has the maximum number of chats), unavailable "
+    "(Redis or storage is), unsupported (not only text, or the answer is incomplete), duplicate "
+    "(the ID exists), switched_off (meanwhile), shut_down, failed.",
+    ["outcome"],
+    from_zero=[("stored",), ("buffer_full",), ("unavailable",), ("failed",)],
+)
+
 USAGE_ROWS_DROPPED = _GATEWAY.counter(
     "finetuned_usage_rows_dropped_total",
     "Usage rows dropped because the buffer was full while Redis was unavailable; minute rows are "

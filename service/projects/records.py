@@ -21,6 +21,7 @@ from functools import partial
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, invalidation
+from service.core.capture import Capture
 from service.core.limits import (
     NO_LIMITS,
     NO_PROJECT_LIMITS,
@@ -54,6 +55,8 @@ class Project(Record):
     archived_at: int | None = None
     """When its keys became invalid for good; also set if it is being deleted."""
     deleting_since: int | None = None
+    capture: Capture | None = None
+    """Which of its chats are stored; None if none are."""
 
 
 class OldSecret(Stored):
@@ -211,11 +214,18 @@ class Projects:
         project_id = await reply(self.redis.hget(NAMES, name))
         return None if project_id is None else await self.get(text(project_id))
 
-    async def limit(self, project_id: str, change: ProjectLimits) -> Project:
-        """Update the limits given in `change`, effective on all replicas. Raises Missing."""
+    async def limit(
+        self, project_id: str, change: ProjectLimits, **more: Capture | None
+    ) -> Project:
+        """Update the limits given in `change`, effective on all replicas. Raises Missing.
+
+        `capture=…` also switches the storage of chats on or off.
+        """
         return await self._change(
             project_id,
-            lambda project: project.model_copy(update={"limits": project.limits.changed(change)}),
+            lambda project: project.model_copy(
+                update={"limits": project.limits.changed(change), **more}
+            ),
         )
 
     async def archive(self, project_id: str) -> Project:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
 from service.core.audit_events import AuditEvent
+from service.core.capture import Capture
 from service.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
 from service.core.storage_use import StorageUse
@@ -165,15 +166,15 @@ async def retrieve_project(project: Existing, store: Store, use: InStorage) -> P
 @router.post(
     "/{project_id}",
     operation_id="updateProject",
-    summary="Update a project's limits",
+    summary="Update a project",
     openapi_extra=needs(Permission.ORGANIZATION_WRITE, AuditEvent.PROJECT_UPDATED),
 )
 async def update_project(
     project: Existing, body: UpdateProject, store: Store, use: InStorage
 ) -> ProjectObject:
-    """Update the project's limits, which apply across all of its keys. Changes take effect within
-    seconds. A storage quota below what the project has deletes nothing, and refuses what would
-    need more.
+    """Update the project's limits, which apply across all of its keys, or the storage of its chats.
+    Changes take effect within seconds. A storage quota below what the project has deletes nothing,
+    and refuses what would need more.
 
     An omitted limit stays unchanged, `null` restores the installation's default, and
     `"unlimited"` removes the limit.
@@ -185,7 +186,11 @@ async def update_project(
             param="name",
             code="invalid_value",
         )
-    return await _described(await store.limit(project.id, body.limits), store, use)
+    more: dict[str, Capture | None] = {}
+    if "capture" in body.model_fields_set:
+        given = body.capture
+        more["capture"] = None if given is None else Capture.model_validate(given.model_dump())
+    return await _described(await store.limit(project.id, body.limits, **more), store, use)
 
 
 @router.post(
@@ -215,7 +220,8 @@ async def delete_project(
     project: Existing, store: Store, use: InStorage, caller: Caller
 ) -> ProjectObject:
     """Delete a project with all that it has: jobs, which end, files, uploads, models, aliases,
-    exports, evals, batches, generations, webhooks, recognizers and keys. This cannot be undone.
+    exports, evals, batches, generations, stored chats, webhooks, recognizers and keys. This cannot
+    be undone.
 
     Keys are refused within seconds. The rest is deleted in the background: the status is
     `deleting`, and `objects_left` falls until the project no longer exists. Its usage is kept for

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from service.core import ids
+from service.core.capture import Capture
 from service.core.limits import NO_LIMITS, NO_PROJECT_LIMITS, Limits, ProjectLimits
 from service.core.networks import network
 from service.projects.records import ApiKey, OldSecret, Project, Role
@@ -40,12 +41,50 @@ class CreateProject(BaseModel):
     limits: ProjectLimits = NO_PROJECT_LIMITS
 
 
+class CaptureSettings(BaseModel):
+    """Which chats of a project are stored, with personal data replaced, to train on them later.
+
+    A request with `"store": false` is never stored, and one with `"store": true` always is.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    sampling: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=1.0,
+        description="Share of the chats without `store` that are stored. With 0, only those with "
+        '`"store": true` are.',
+    )
+    expires_after_days: int = Field(
+        default=30, ge=1, le=3650, description="Days after which a stored chat is deleted."
+    )
+    redaction: Literal["mask", "pseudonym"] = Field(
+        default="mask",
+        description="Form in which personal data is replaced. `mask` writes `[EMAIL]`; "
+        "`pseudonym` writes `[EMAIL_1]`, with one number per value in a chat.",
+    )
+    possible_personal_data: bool = Field(
+        default=False,
+        description="Whether to replace also numbers that have the form of personal data, but "
+        "that no word announces.",
+    )
+    models: ModelNames | None = Field(
+        default=None,
+        description="The only models whose chats are stored: names of base models, trained models "
+        "or aliases. `null` for all.",
+    )
+
+
 class UpdateProject(BaseModel):
-    """Request to update the limits of a project. Omitted limits stay unchanged."""
+    """Request to update a project. Omitted fields and limits stay unchanged."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     limits: ProjectLimits = NO_PROJECT_LIMITS
+    capture: CaptureSettings | None = Field(
+        default=None,
+        description="New settings of the storage of chats. `null` stores no more chats; those that "
+        "are stored stay until they expire or are deleted.",
+    )
     name: str | None = Field(
         default=None,
         description="Current name of the project. Another name is refused, because the names of "
@@ -73,6 +112,9 @@ class ProjectObject(BaseModel):
         "others, and until they are counted."
     )
     limits: ProjectLimits = Field(description="Limits set for the project.")
+    capture: CaptureSettings | None = Field(
+        default=None, description="Settings of the storage of chats, or null if none are stored."
+    )
     storage_bytes_used: int = Field(
         description="Bytes that the project has in storage, with those of uploads in progress."
     )
@@ -88,8 +130,17 @@ class ProjectObject(BaseModel):
             name=project.name,
             created_at=project.created_at,
             limits=project.limits,
+            capture=_shown_capture(project.capture),
             storage_bytes_used=storage_bytes,
         )
+
+
+def _shown_capture(capture: Capture | None) -> CaptureSettings | None:
+    if capture is None:
+        return None
+    fields = capture.model_dump(include=set(CaptureSettings.model_fields))
+    models = None if capture.models is None else list(capture.models)
+    return CaptureSettings.model_validate(fields | {"models": models})
 
 
 def _status(project: Project) -> Literal["active", "archived", "deleting"]:

@@ -103,6 +103,7 @@ class Tokens:
             expires_at=verified.expires_at,
             project_limits=project.limits,
             is_archived=project.archived_at is not None,
+            capture=project.capture,
             token_subject=verified.subject,
             token_issued_at=verified.issued_at,
         )

@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from service.core import clock
 from service.core.cache import LookupCache
+from service.core.capture import Capture
 from service.core.errors import NO_RETRY, ApiError, RateLimited, Unauthenticated
 from service.core.invalidation import InvalidationKind, Invalidations
 from service.core.limits import NO_LIMITS, Limits
@@ -45,6 +46,8 @@ class Principal:
     token_subject: str | None = None
     """The bearer of a token of an identity provider, which has no key; None for a key."""
     token_issued_at: int = 0
+    capture: Capture | None = None
+    """Which chats of the project are stored; None if none are."""
 
     @cached_property
     def is_conditional(self) -> bool:

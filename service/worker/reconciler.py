@@ -9,11 +9,11 @@ worker therefore compares records with queues and leases:
 - Trials of sweeps that have waited for each other continue or are cancelled.
 - What projects have that are to be deleted is deleted.
 - What the storage has of a project is counted again if that is uncertain, and once a day.
-- Expired files, advice and exports are deleted, as are the parts of uploads that have ended, the
-  outputs of cleanings that were not finished, files that were never registered, the states of
-  jobs that have ended, metrics of old jobs in their events, and what deleted files, models, evals,
-  runs and exports have in storage, and the parts of ended batches and generations. Receipts of
-  erasures are signed once nothing is left.
+- Expired files, advice, exports and stored chats are deleted, as are the parts of uploads that
+  have ended, the outputs of cleanings that were not finished, files that were never registered, the
+  states of jobs that have ended, metrics of old jobs in their events, and what deleted files,
+  models, evals, runs and exports have in storage, and the parts of ended batches and generations.
+  Receipts of erasures are signed once nothing is left.
 - Work that was taken but has had no lease for half the lease duration is considered lost and
   continues under the next attempt number. It fails after several lost attempts, because what kills
   a worker takes down everything that this worker does.
@@ -35,6 +35,7 @@ from typing import Any
 from service.backup import moments
 from service.batches.lifecycle import BatchSuperseded
 from service.batches.records import Batches
+from service.capture.records import Captures
 from service.config import Settings
 from service.core import ids, metrics, queue, scratch
 from service.core.leases import Held, Leases
@@ -139,6 +140,7 @@ class Reconciler:
         self._batches = Batches(files)
         self._generations = Generations(files)
         self._erasing = erasing
+        self._captures = Captures(redis, files.storage)
         self._leases = leases
         self._projects = Projects(redis)
         self._sharing = Sharing(redis)
@@ -229,6 +231,7 @@ class Reconciler:
             self._sweep_exports,
             self._sweep_batches,
             self._sweep_generations,
+            self._sweep_captures,
             self._finish_erasures,
             self._delete_projects,
             self._count_storage,
@@ -300,6 +303,7 @@ class Reconciler:
     async def _delete_expired(self) -> None:
         await self._advices.delete_expired(ids.now_s())
         await self._erasing.expiry.sweep(ids.now_s())
+        await self._captures.delete_expired(ids.now_s())
 
     async def _sweep_files(self) -> None:
         await self._files.sweep(self._leases, ids.now_s())
@@ -338,6 +342,9 @@ class Reconciler:
 
     async def _sweep_generations(self) -> None:
         await self._generations.sweep(self._leases, ids.now_s())
+
+    async def _sweep_captures(self) -> None:
+        await self._captures.sweep(ids.now_s())
 
     async def _delete_projects(self) -> None:
         for project_id in await self._deletions.all():

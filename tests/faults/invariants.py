@@ -38,6 +38,8 @@ _UNFINISHED = (
     "batches-leftover",
     "generations-unfinished",
     "generations-leftover",
+    "captures-leftover",
+    "captures-expiring",
     "webhook-outbox",
 )
 JOBS = "/v1/fine_tuning/jobs"
@@ -230,7 +232,7 @@ async def _delete_everything(world: World) -> None:
             await world.http.post(f"/v1/uploads/{upload.id}/cancel")
     for alias in await listed(world, "/v1/aliases"):
         await world.http.delete(f"/v1/aliases/{alias['id']}")
-    paths = ("exports", "evals", "files", "datasets/generations")
+    paths = ("exports", "evals", "files", "datasets/generations", "chat/completions")
     names = [name for path in paths for name in await _names(world, path)]
     for name in names + [f"models/{model}" for model in await _models(world)]:
         answer = await world.http.delete(f"/v1/{name}")

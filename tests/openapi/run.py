@@ -38,6 +38,7 @@ from tests.openapi.scenario import (
     models,
     projects,
     service,
+    stored_chats,
     sweeps,
     uploads,
     webhooks,
@@ -117,6 +118,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     generated = await generations.create(world, DEMO_MODEL)
     async with _worker(settings):
         await generations.look(world, generated, state.generations, acme.id)
+    await stored_chats.all_of(world, state.captures, acme.id, DEMO_MODEL)
     imported = await imports.create(world, made, base, DEMO_MODEL)
     async with _worker(settings):
         await imports.look(world, imported)

@@ -24,9 +24,13 @@ OPENAI = {
     *("createEval", "listEvals", "getEval", "updateEval", "deleteEval"),
     *("createEvalRun", "getEvalRuns", "getEvalRun", "cancelEvalRun", "deleteEvalRun"),
     *("getEvalRunOutputItems", "getEvalRunOutputItem"),
+    # Its published document has these without an operationId; ours are in the same style.
+    *("listChatCompletions", "getChatCompletion", "updateChatCompletion"),
+    *("deleteChatCompletion", "getChatCompletionMessages"),
     *("createBatch", "listBatches", "retrieveBatch", "cancelBatch"),
 }
 OURS = {
+    *("deleteChatCompletions", "createStoredChatFile"),
     *("createDatasetGeneration", "listDatasetGenerations", "retrieveDatasetGeneration"),
     *("cancelDatasetGeneration", "deleteDatasetGeneration"),
     *("retrieveFineTuningJobEvaluation", "restartFineTuningJobEvaluation"),

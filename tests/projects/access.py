@@ -37,6 +37,7 @@ _OPERATIONS: Final = {
     # Training data, answers and weights.
     (*_TRAIN, "reader"): (
         *("downloadFile", "createFilePreview", "retrieveFileReport", "listFileRows"),
+        *("listChatCompletions", "getChatCompletion", "getChatCompletionMessages"),
         *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "retrieveRecognizer"),
         *("retrieveFineTuningJobEvaluation", "retrieveFineTuningJobEvaluationReport"),
         *("getEvalRuns", "getEvalRun", "getEvalRunOutputItems", "getEvalRunOutputItem"),
@@ -45,6 +46,7 @@ _OPERATIONS: Final = {
     _TRAIN: (
         *("createFile", "deleteFile"),
         *("createUpload", "addUploadPart", "completeUpload", "cancelUpload"),
+        *("updateChatCompletion", "deleteChatCompletion", "createStoredChatFile"),
         *("createFileCleaning", "createFileMerge", "setRecognizer", "deleteRecognizer"),
         *("createDatasetGeneration", "cancelDatasetGeneration", "deleteDatasetGeneration"),
         *("createFineTuningJob", "cancelFineTuningJob"),
@@ -66,7 +68,7 @@ _OPERATIONS: Final = {
         *("createApiKey", "updateApiKey", "rotateApiKey", "deleteApiKey"),
         *("createServiceAccount", "updateServiceAccount", "deleteServiceAccount"),
         "createServiceAccountApiKey",
-        *("createErasure", "retrieveErasure"),
+        *("createErasure", "retrieveErasure", "deleteChatCompletions"),
     ),
     ("admin", "project_admin", "auditor"): (
         *("retrieveProject", "listApiKeys", "retrieveApiKey", "listAuditLogs"),

@@ -22,6 +22,7 @@ from service.jobs.advice.records import AdviceRecord
 from service.jobs.records import CheckpointRecord
 from service.models.records import ModelRecord
 from service.projects.records import Role
+from tests.capture.support import store_chat
 from tests.conftest import BASE_MODEL, Api
 from tests.projects.access import ROLES_OF
 
@@ -100,6 +101,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "batch": await batched(api, project_id, file_id),
         "generation": await generated(api, project_id, file_id),
         "receipt": await erased(api, chats(3)),
+        "completion": (await store_chat(api.app.state.captures, project_id, 1)).id,
         **evaluated,
     }
 
@@ -300,6 +302,10 @@ ROUTES = [
     ("GET", "/v1/datasets/generations/{generation}"),
     ("POST", "/v1/datasets/generations/{generation}/cancel"),
     ("DELETE", "/v1/datasets/generations/{generation}"),
+    ("GET", "/v1/chat/completions/{completion}"),
+    ("POST", "/v1/chat/completions/{completion}"),
+    ("DELETE", "/v1/chat/completions/{completion}"),
+    ("GET", "/v1/chat/completions/{completion}/messages"),
     ("GET", "/v1/models/{model}"),
     ("DELETE", "/v1/models/{model}"),
     ("GET", "/v1/aliases/{name}"),
@@ -328,7 +334,7 @@ ROUTES = [
 ]
 WITH_ID = (
     "file|job|advice|sweep|export|batch|generation|upload|cleaning|merge|import|webhook_endpoint|eval|run"
-    "|output_item|receipt"
+    "|output_item|receipt|completion"
 )
 # For keys that see all projects; `test_access.py` shows that no others may use them.
 OF_ALL_PROJECTS = ("/v1/organization", "/v1/fine_tuning/checkpoints")
@@ -358,6 +364,7 @@ def unknown_ids() -> dict[str, str]:
         batch="batch_" + "z" * 24,
         generation="dsgen_" + "z" * 24,
         receipt="erasure-" + "z" * 24,
+        completion="chatcmpl-" + "z" * 24,
         model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
         upload="upload_" + "z" * 24,
         cleaning="fileclean-" + "z" * 24,

@@ -32,7 +32,7 @@ METHODS = {"OPTIONS", "PATCH", "PUT", "DELETE", "POST", "GET"}
         ("GET", "/v1/files?limit=x", 400),
         ("GET", "/v1/files?limit=0", 400),
         ("GET", "/v1/files?after=file-unknown", 400),
-        ("GET", "/v1/chat/completions", 405),
+        ("PUT", "/v1/chat/completions", 405),
     ],
 )
 async def test_errors_have_four_keys_and_a_request_id(http, method, path, status):

@@ -1334,13 +1334,14 @@ export interface paths {
         put?: never;
         /**
          * Find and erase rows
-         * @description Find the rows of all files of the key's project that match, for example everything about one
-         *     person, and list the files, the lines and the models trained on them. Poll the erasure until it
-         *     is `completed`.
+         * @description Find the rows of all files and the stored chats of the key's project that match, for example
+         *     everything about one person, and list the files, the lines and the models trained on them. Poll
+         *     the erasure until it is `completed`.
          *
          *     Without `apply`, nothing is changed. With `apply`, each file with such rows is replaced by a new
          *     file without them, whose `derived_from` names the old one, and the old one is deleted with its
-         *     bytes, reports and previews. With `cascade`, the models trained on it are deleted too.
+         *     bytes, reports and previews; stored chats are deleted. With `cascade`, the models trained on the
+         *     file are deleted too.
          *
          *     `places` lists other objects of the project that have the text, such as runs of evals, batches
          *     and the metadata of jobs. They are not changed.
@@ -1533,10 +1534,10 @@ export interface paths {
         get: operations["retrieveProject"];
         put?: never;
         /**
-         * Update a project's limits
-         * @description Update the project's limits, which apply across all of its keys. Changes take effect within
-         *     seconds. A storage quota below what the project has deletes nothing, and refuses what would
-         *     need more.
+         * Update a project
+         * @description Update the project's limits, which apply across all of its keys, or the storage of its chats.
+         *     Changes take effect within seconds. A storage quota below what the project has deletes nothing,
+         *     and refuses what would need more.
          *
          *     An omitted limit stays unchanged, `null` restores the installation's default, and
          *     `"unlimited"` removes the limit.
@@ -1547,7 +1548,8 @@ export interface paths {
         /**
          * Delete a project
          * @description Delete a project with all that it has: jobs, which end, files, uploads, models, aliases,
-         *     exports, evals, batches, generations, webhooks, recognizers and keys. This cannot be undone.
+         *     exports, evals, batches, generations, stored chats, webhooks, recognizers and keys. This cannot
+         *     be undone.
          *
          *     Keys are refused within seconds. The rest is deleted in the background: the status is
          *     `deleting`, and `objects_left` falls until the project no longer exists. Its usage is kept for
@@ -2445,6 +2447,121 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/chat/completions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List stored chat completions
+         * @description List the stored chat completions of the project, oldest first by default. Personal data in
+         *     them was replaced before they were stored.
+         *
+         *     Required permission: `data.read`.
+         */
+        get: operations["listChatCompletions"];
+        put?: never;
+        /**
+         * Create a chat completion
+         * @description Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
+         *
+         *     Required permission: `model.request`.
+         */
+        post: operations["createChatCompletion"];
+        /**
+         * Delete all stored chat completions
+         * @description Delete all stored chat completions of the project, or those of a model, with their bytes.
+         *     Training files that were made of them stay.
+         *
+         *     Required permission: `data.erase`.
+         */
+        delete: operations["deleteChatCompletions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/chat/completions/{completion_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve a stored chat completion
+         * @description Retrieve a stored chat completion. It is stored within seconds after its answer.
+         *
+         *     Required permission: `data.read`.
+         */
+        get: operations["getChatCompletion"];
+        put?: never;
+        /**
+         * Update a stored chat completion
+         * @description Replace the metadata of a stored chat completion, for example to mark good answers.
+         *
+         *     Required permission: `files.write`.
+         */
+        post: operations["updateChatCompletion"];
+        /**
+         * Delete a stored chat completion
+         * @description Delete a stored chat completion with its bytes.
+         *
+         *     Required permission: `files.write`.
+         */
+        delete: operations["deleteChatCompletion"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/chat/completions/{completion_id}/messages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the messages of a stored chat completion
+         * @description List the messages of the request of a stored chat completion, oldest first by default.
+         *
+         *     Required permission: `data.read`.
+         */
+        get: operations["getChatCompletionMessages"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/chat_completions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a training file of stored chat completions
+         * @description Write stored chat completions to a file with the purpose `fine-tune`, one row for each, and
+         *     check it like an upload. Answers that the limit of tokens cut off are left out.
+         *
+         *     Required permission: `files.write`.
+         */
+        post: operations["createStoredChatFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -2515,28 +2632,6 @@ export interface paths {
          *     Required permission: `fine_tuning.read`.
          */
         post: operations["estimateFineTuningJob"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/chat/completions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Create a chat completion
-         * @description Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
-         *
-         *     Required permission: `model.request`.
-         */
-        post: operations["createChatCompletion"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3523,6 +3618,44 @@ export interface components {
             min_training_rows: number;
         };
         /**
+         * CaptureSettings
+         * @description Which chats of a project are stored, with personal data replaced, to train on them later.
+         *
+         *     A request with `"store": false` is never stored, and one with `"store": true` always is.
+         */
+        CaptureSettings: {
+            /**
+             * Sampling
+             * @description Share of the chats without `store` that are stored. With 0, only those with `"store": true` are.
+             * @default 1
+             */
+            sampling?: number;
+            /**
+             * Expires After Days
+             * @description Days after which a stored chat is deleted.
+             * @default 30
+             */
+            expires_after_days?: number;
+            /**
+             * Redaction
+             * @description Form in which personal data is replaced. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one number per value in a chat.
+             * @default mask
+             * @enum {string}
+             */
+            redaction?: "mask" | "pseudonym";
+            /**
+             * Possible Personal Data
+             * @description Whether to replace also numbers that have the form of personal data, but that no word announces.
+             * @default false
+             */
+            possible_personal_data?: boolean;
+            /**
+             * Models
+             * @description The only models whose chats are stored: names of base models, trained models or aliases. `null` for all.
+             */
+            models?: string[] | null;
+        };
+        /**
          * ChatCompletion
          * @description Chat completion, as in the OpenAI API.
          */
@@ -4309,13 +4442,13 @@ export interface components {
         };
         /**
          * CreateErasure
-         * @description Request to find rows in all files of the project, and to erase them.
+         * @description Request to find rows in all files and stored chats of the project, and to erase them.
          */
         CreateErasure: {
             match: components["schemas"]["RowMatchFields"];
             /**
              * Apply
-             * @description Whether to replace each file by one without the rows. Otherwise, the rows are only listed.
+             * @description Whether to replace each file by one without the rows, and to delete the stored chats. Otherwise, they are only listed.
              * @default false
              */
             apply?: boolean;
@@ -4672,6 +4805,48 @@ export interface components {
              * @description Seconds until the key expires, up to ten years. `null`: never.
              */
             expires_in_seconds?: number | null;
+        };
+        /**
+         * CreateStoredChatFile
+         * @description Request to make a training file of stored chat completions.
+         */
+        CreateStoredChatFile: {
+            /**
+             * Model
+             * @description Model whose answers to take; null for those of all models.
+             */
+            model?: string | null;
+            /**
+             * Created After
+             * @description Earliest time of a chat, as a Unix timestamp in seconds.
+             */
+            created_after?: number | null;
+            /**
+             * Created Before
+             * @description Latest time of a chat, as a Unix timestamp in seconds.
+             */
+            created_before?: number | null;
+            /**
+             * Metadata
+             * @description Metadata that a chat must have, all of it.
+             */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Limit
+             * @description Maximum number of rows. If there are more chats, the newest are taken.
+             * @default 10000
+             */
+            limit?: number;
+            /**
+             * Filename
+             * @description Name of the file.
+             * @default stored-chats.jsonl
+             */
+            filename?: string;
+            /** @description When the file expires; null for never. */
+            expires_after?: components["schemas"]["FileExpiry"] | null;
         };
         /**
          * CreateSweep
@@ -5342,7 +5517,7 @@ export interface components {
         };
         /**
          * ErasureObject
-         * @description A search for rows in all files of a project, and their erasure.
+         * @description A search for rows in all files and stored chats of a project, and their erasure.
          */
         ErasureObject: {
             /**
@@ -5390,6 +5565,8 @@ export interface components {
              * @description Files with rows that match.
              */
             files: components["schemas"]["ErasureFile"][];
+            /** @description Stored chats that match; null until they are searched. */
+            stored_chats?: components["schemas"]["ErasureStoredChats"] | null;
             /**
              * Models
              * @description Names of all models that were trained on one of these files, deleted ones included.
@@ -5522,6 +5699,32 @@ export interface components {
             is_inventory_complete: boolean;
             /** @description Signature of the receipt; null until it is completed. */
             signature: components["schemas"]["ReceiptSignature"] | null;
+        };
+        /**
+         * ErasureStoredChats
+         * @description Stored chats that match.
+         */
+        ErasureStoredChats: {
+            /**
+             * Matches
+             * @description Number of chats that match.
+             */
+            matches: number;
+            /**
+             * Ids
+             * @description IDs of the first 1,000 chats that match.
+             */
+            ids: string[];
+            /**
+             * Is Erased
+             * @description Whether the chats were deleted.
+             */
+            is_erased: boolean;
+            /**
+             * Error
+             * @description Reason why the chats could not be searched.
+             */
+            error: string | null;
         };
         /**
          * EstimateObject
@@ -6344,6 +6547,23 @@ export interface components {
              * @default []
              */
             receipts?: string[];
+        };
+        /**
+         * FileExpiry
+         * @description Time after which a file expires.
+         */
+        FileExpiry: {
+            /**
+             * Anchor
+             * @description Time from which the seconds count.
+             * @constant
+             */
+            anchor: "created_at";
+            /**
+             * Seconds
+             * @description Seconds until the file expires.
+             */
+            seconds: number;
         };
         /**
          * FileIdSource
@@ -8303,6 +8523,46 @@ export interface components {
              */
             last_id?: string | null;
         };
+        /** ListOf[StoredChatMessage] */
+        ListOf_StoredChatMessage_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["StoredChatMessage"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
+        /** ListOf[StoredChatObject] */
+        ListOf_StoredChatObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["StoredChatObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
         /** ListOf[SweepObject] */
         ListOf_SweepObject_: {
             /**
@@ -9654,6 +9914,8 @@ export interface components {
             objects_left: number | null;
             /** @description Limits set for the project. */
             limits: components["schemas"]["ProjectLimits"];
+            /** @description Settings of the storage of chats, or null if none are stored. */
+            capture?: components["schemas"]["CaptureSettings"] | null;
             /**
              * Storage Bytes Used
              * @description Bytes that the project has in storage, with those of uploads in progress.
@@ -10566,6 +10828,228 @@ export interface components {
          */
         Status: "validating_files" | "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
         /**
+         * StoredChatAnswer
+         * @description The answer in a stored chat completion.
+         */
+        StoredChatAnswer: {
+            /**
+             * Role
+             * @default assistant
+             * @constant
+             */
+            role?: "assistant";
+            /**
+             * Content
+             * @description Text of the answer, redacted.
+             */
+            content: string | null;
+            /**
+             * Refusal
+             * @description Always null.
+             */
+            refusal?: null;
+            /**
+             * Reasoning Content
+             * @description What the model thought before it answered, redacted.
+             */
+            reasoning_content?: string | null;
+            /**
+             * Tool Calls
+             * @description Calls of tools, redacted.
+             */
+            tool_calls?: {
+                [key: string]: unknown;
+            }[] | null;
+        };
+        /**
+         * StoredChatChoice
+         * @description A choice of a stored chat completion.
+         */
+        StoredChatChoice: {
+            /**
+             * Index
+             * @default 0
+             * @constant
+             */
+            index?: 0;
+            /**
+             * Finish Reason
+             * @description Reason generation ended.
+             */
+            finish_reason: string;
+            message: components["schemas"]["StoredChatAnswer"];
+            /**
+             * Logprobs
+             * @description Always null: they are not stored.
+             */
+            logprobs?: null;
+        };
+        /**
+         * StoredChatDeleted
+         * @description Response to deleting a stored chat completion.
+         */
+        StoredChatDeleted: {
+            /**
+             * Id
+             * @description ID of the chat completion.
+             */
+            id: string;
+            /**
+             * Object
+             * @default chat.completion.deleted
+             * @constant
+             */
+            object?: "chat.completion.deleted";
+            /**
+             * Deleted
+             * @default true
+             * @constant
+             */
+            deleted?: true;
+        };
+        /**
+         * StoredChatMessage
+         * @description A message of the request of a stored chat completion, as in the OpenAI API.
+         */
+        StoredChatMessage: {
+            /**
+             * Id
+             * @description ID of the message: that of the chat completion and a number.
+             */
+            id: string;
+            /**
+             * Role
+             * @description Role of the message's author.
+             */
+            role: string;
+            /**
+             * Content
+             * @description Text of the message, redacted.
+             */
+            content: string | null;
+            /**
+             * Content Parts
+             * @description Always null: parts are joined.
+             */
+            content_parts?: null;
+            /**
+             * Refusal
+             * @description Always null.
+             */
+            refusal?: null;
+            /**
+             * Name
+             * @description Name of the author, redacted.
+             */
+            name?: string | null;
+            /**
+             * Tool Calls
+             * @description Calls of tools, redacted.
+             */
+            tool_calls?: {
+                [key: string]: unknown;
+            }[] | null;
+            /**
+             * Tool Call Id
+             * @description ID of the tool call that the message answers.
+             */
+            tool_call_id?: string | null;
+        };
+        /**
+         * StoredChatObject
+         * @description A stored chat completion, as in the OpenAI API. Only its first choice is stored.
+         */
+        StoredChatObject: {
+            /**
+             * Id
+             * @description ID of the chat completion, prefixed with `chatcmpl-`.
+             */
+            id: string;
+            /**
+             * Object
+             * @default chat.completion
+             * @constant
+             */
+            object?: "chat.completion";
+            /**
+             * Created
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created: number;
+            /**
+             * Model
+             * @description Model that generated the answer.
+             */
+            model: string;
+            /** Choices */
+            choices: components["schemas"]["StoredChatChoice"][];
+            /**
+             * Usage
+             * @description Numbers of tokens; null for streams that did not ask for them.
+             */
+            usage: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Metadata
+             * @description Metadata of the request, redacted.
+             */
+            metadata: {
+                [key: string]: string;
+            };
+            /**
+             * Tools
+             * @description Tools of the request, redacted.
+             */
+            tools: {
+                [key: string]: unknown;
+            }[] | null;
+            /**
+             * Temperature
+             * @description Temperature of the request.
+             */
+            temperature: number | null;
+            /**
+             * Top P
+             * @description Nucleus sampling probability of the request.
+             */
+            top_p: number | null;
+            /**
+             * Seed
+             * @description Seed of the request.
+             */
+            seed: number | null;
+            /**
+             * Expires At
+             * @description Time at which the chat is deleted, as a Unix timestamp in seconds.
+             */
+            expires_at: number;
+            /**
+             * Redactions
+             * @description Number of values of each kind of personal data that were replaced.
+             */
+            redactions: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * StoredChatsDeleted
+         * @description Response to deleting stored chat completions.
+         */
+        StoredChatsDeleted: {
+            /**
+             * Object
+             * @default chat.completions.deleted
+             * @constant
+             */
+            object?: "chat.completions.deleted";
+            /**
+             * Deleted
+             * @description Number of chat completions that were deleted.
+             */
+            deleted: number;
+        };
+        /**
          * StreamOptions
          * @description Options for streaming responses.
          */
@@ -11038,11 +11522,13 @@ export interface components {
         };
         /**
          * UpdateProject
-         * @description Request to update the limits of a project. Omitted limits stay unchanged.
+         * @description Request to update a project. Omitted fields and limits stay unchanged.
          */
         UpdateProject: {
             /** @default {} */
             limits?: components["schemas"]["ProjectLimits"];
+            /** @description New settings of the storage of chats. `null` stores no more chats; those that are stored stay until they expire or are deleted. */
+            capture?: components["schemas"]["CaptureSettings"] | null;
             /**
              * Name
              * @description Current name of the project. Another name is refused, because the names of its models contain it.
@@ -11064,6 +11550,19 @@ export interface components {
              * @description New role of the account. All of its keys get the role `project_admin` (`owner`) or `member`.
              */
             role?: ("owner" | "member") | null;
+        };
+        /**
+         * UpdateStoredChat
+         * @description Request to replace the metadata of a stored chat completion.
+         */
+        UpdateStoredChat: {
+            /**
+             * Metadata
+             * @description New metadata, which is stored as it is. `null` removes all.
+             */
+            metadata: {
+                [key: string]: string;
+            } | null;
         };
         /**
          * UpdateWebhookEndpoint
@@ -19635,79 +20134,39 @@ export interface operations {
             503: components["responses"]["Error503"];
         };
     };
-    livez: {
+    listChatCompletions: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 1
+                 */
+                limit?: number;
+                /** @description Sort order by creation time. `desc` returns the newest first. */
+                order?: "asc" | "desc";
+                /** @description Model to filter by. */
+                model?: string | null;
+                /** @description Metadata to filter by, as `metadata[key]=value`. */
+                metadata?: {
+                    [key: string]: string;
+                };
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description `Alive`. */
+            /** @description A page of `StoredChatObject`. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Alive"];
-                };
-            };
-        };
-    };
-    readyz: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description `Ready`. */
-            200: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Ready"];
-                };
-            };
-            /** @description A required part does not respond. */
-            503: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Ready"];
-                };
-            };
-        };
-    };
-    estimateFineTuningJob: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CreateJob"];
-            };
-        };
-        responses: {
-            /** @description `EstimateObject`. */
-            200: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["EstimateObject"];
+                    "application/json": components["schemas"]["ListOf_StoredChatObject_"];
                 };
             };
             /** @description The request is malformed or cannot be fulfilled. */
@@ -19722,29 +20181,6 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -19882,6 +20318,384 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+        };
+    };
+    deleteChatCompletions: {
+        parameters: {
+            query?: {
+                /** @description Model to filter by. */
+                model?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `StoredChatsDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredChatsDeleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    getChatCompletion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a stored chat completion of the project.
+                 * @example chatcmpl-1
+                 */
+                completion_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `StoredChatObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredChatObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    updateChatCompletion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a stored chat completion of the project.
+                 * @example chatcmpl-1
+                 */
+                completion_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateStoredChat"];
+            };
+        };
+        responses: {
+            /** @description `StoredChatObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredChatObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteChatCompletion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a stored chat completion of the project.
+                 * @example chatcmpl-1
+                 */
+                completion_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `StoredChatDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredChatDeleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    getChatCompletionMessages: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /** @description Maximum number of objects per page. */
+                limit?: number;
+                /** @description Sort order by creation time. `desc` returns the newest first. */
+                order?: "asc" | "desc";
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a stored chat completion of the project.
+                 * @example chatcmpl-1
+                 */
+                completion_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `StoredChatMessage`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_StoredChatMessage_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    createStoredChatFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateStoredChatFile"];
+            };
+        };
+        responses: {
+            /** @description `FileObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    livez: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `Alive`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alive"];
+                };
+            };
+        };
+    };
+    readyz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `Ready`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ready"];
+                };
+            };
+            /** @description A required part does not respond. */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ready"];
+                };
+            };
+        };
+    };
+    estimateFineTuningJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateJob"];
+            };
+        };
+        responses: {
+            /** @description `EstimateObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EstimateObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            429: components["responses"]["Error429"];
+            503: components["responses"]["Error503"];
         };
     };
     createCompletion: {

@@ -97,6 +97,7 @@ export {
   setRecognizer,
 } from "./recognizers.js";
 export type { Uploadable, UploadSource } from "./source.js";
+export { createStoredChatFile, deleteStoredChats } from "./storedChats.js";
 export {
   type CreateSweepOptions,
   cancelSweep,

@@ -31,6 +31,7 @@ export type AliasObject = Schemas["AliasObject"];
 export type AliasChange = Schemas["AliasChange"];
 export type CreateExport = Schemas["CreateExport"];
 export type ExportObject = Schemas["ExportObject"];
+export type CreateStoredChatFile = Partial<Schemas["CreateStoredChatFile"]>;
 export type CreateGeneration = Schemas["CreateGeneration"];
 export type DatasetGeneration = Schemas["DatasetGeneration"];
 export type CreateModelImport = Schemas["CreateModelImport"];

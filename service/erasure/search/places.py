@@ -21,8 +21,10 @@ from service.erasure.search.texts import Texts
 
 _AT_ONCE: Final = 500
 _WEIGHTS: Final = (".safetensors", ".pt", ".pth", ".bin", ".gguf", ".tar")
-# What the search itself has, and what has digests and numbers only.
-_OTHERS: Final = ("erasure-match:", "erasure-searches", "erasures", "usage:", "storage-")
+# What the search itself has, what has digests and numbers only, and stored chats.
+_OTHERS: Final = (
+    *("erasure-match:", "erasure-searches", "erasures", "usage:", "storage-", "captures"),
+)
 _OBJECTS: Final = {
     ids.FILE: "file",
     ids.UPLOAD: "upload",
@@ -118,8 +120,8 @@ class PlaceSearch:
 
 
 def _is_searched(parts: list[str]) -> bool:
-    """Whether an object is a file's own content, which is searched by rows."""
-    return parts[0] == "files" and len(parts) == 3
+    """Whether an object is a file's own content or a stored chat, which are searched by rows."""
+    return parts[0] == "captures" or (parts[0] == "files" and len(parts) == 3)
 
 
 def _place(parts: Iterable[str]) -> tuple[str, str]:

@@ -76,8 +76,17 @@ class FoundPlace(Stored):
     is_in_storage: bool
 
 
+class FoundChats(Stored):
+    """Stored chats that match, and what was done about them."""
+
+    matches: int
+    ids: tuple[str, ...] = ()
+    is_erased: bool = False
+    error: str | None = None
+
+
 class SearchRecord(AttemptedRecord):
-    """A search for rows in all files of a project."""
+    """A search for rows in all files and stored chats of a project."""
 
     key_id: str  # which asked for it
     match_kind: str
@@ -90,6 +99,7 @@ class SearchRecord(AttemptedRecord):
     unreadable_files: tuple[str, ...] = ()
     found: tuple[FoundFile, ...] = ()
     places: tuple[FoundPlace, ...] = ()
+    chats: FoundChats | None = None  # None until they are searched
     error: SearchFailure | None = None
     finished_at: int | None = None
 

@@ -27,13 +27,14 @@ Store = Annotated[Searches, Depends(resource("erasure_searches"))]
     openapi_extra=needs(Permission.DATA_ERASE, AuditEvent.ROWS_ERASED),
 )
 async def create_erasure(body: CreateErasure, caller: Caller, store: Store) -> ErasureObject:
-    """Find the rows of all files of the key's project that match, for example everything about one
-    person, and list the files, the lines and the models trained on them. Poll the erasure until it
-    is `completed`.
+    """Find the rows of all files and the stored chats of the key's project that match, for example
+    everything about one person, and list the files, the lines and the models trained on them. Poll
+    the erasure until it is `completed`.
 
     Without `apply`, nothing is changed. With `apply`, each file with such rows is replaced by a new
     file without them, whose `derived_from` names the old one, and the old one is deleted with its
-    bytes, reports and previews. With `cascade`, the models trained on it are deleted too.
+    bytes, reports and previews; stored chats are deleted. With `cascade`, the models trained on the
+    file are deleted too.
 
     `places` lists other objects of the project that have the text, such as runs of evals, batches
     and the metadata of jobs. They are not changed.

@@ -36,15 +36,15 @@ class RowMatchFields(BaseModel):
 
 
 class CreateErasure(BaseModel):
-    """Request to find rows in all files of the project, and to erase them."""
+    """Request to find rows in all files and stored chats of the project, and to erase them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     match: RowMatchFields
     apply: bool = Field(
         default=False,
-        description="Whether to replace each file by one without the rows. Otherwise, the rows "
-        "are only listed.",
+        description="Whether to replace each file by one without the rows, and to delete the "
+        "stored chats. Otherwise, they are only listed.",
     )
     cascade: bool = Field(
         default=False,
@@ -124,8 +124,17 @@ class ErasurePlace(_Shown):
     )
 
 
+class ErasureStoredChats(_Shown):
+    """Stored chats that match."""
+
+    matches: int = Field(description="Number of chats that match.")
+    ids: list[str] = Field(description="IDs of the first 1,000 chats that match.")
+    is_erased: bool = Field(description="Whether the chats were deleted.")
+    error: str | None = Field(description="Reason why the chats could not be searched.")
+
+
 class ErasureObject(_Shown):
-    """A search for rows in all files of a project, and their erasure."""
+    """A search for rows in all files and stored chats of a project, and their erasure."""
 
     id: str = Field(description="ID of the erasure, prefixed with `erasuresearch-`.")
     object: Literal["organization.erasure"] = "organization.erasure"
@@ -140,6 +149,9 @@ class ErasureObject(_Shown):
     cascade: bool = Field(description="Whether models are deleted too.")
     progress: ErasureProgress
     files: list[ErasureFile] = Field(description="Files with rows that match.")
+    stored_chats: ErasureStoredChats | None = Field(
+        default=None, description="Stored chats that match; null until they are searched."
+    )
     models: list[str] = Field(
         description="Names of all models that were trained on one of these files, deleted ones "
         "included."
@@ -169,6 +181,7 @@ class ErasureObject(_Shown):
                     "files_total": record.files_total,
                 },
                 "files": [file.model_dump() for file in record.found],
+                "stored_chats": record.chats and record.chats.model_dump(),
                 "models": list(dict.fromkeys(names)),
                 "places": [place.model_dump() for place in record.places],
                 "unreadable_files": record.unreadable_files,

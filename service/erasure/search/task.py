@@ -1,4 +1,4 @@
-"""The `erase_rows` task: finds rows in all files of a project, and replaces the files if asked.
+"""The `erase_rows` task: finds rows in all files and stored chats of a project, and erases them.
 
 A file with rows to erase is replaced by a new file without them, as a cleaning would make it, and
 is then deleted. A new file is registered in the transaction that notes it in the search, so a task
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from service.capture.records import Captures
 from service.config import Settings
 from service.core import ids
 from service.core.errors import Conflict
@@ -30,12 +31,14 @@ from service.datasets.facts import canonical_facts
 from service.erasure.eraser import Eraser
 from service.erasure.search.places import PlaceSearch
 from service.erasure.search.records import (
+    FoundChats,
     FoundFile,
     Searches,
     SearchFailure,
     SearchRecord,
     SearchSuperseded,
 )
+from service.erasure.search.stored_chats import StoredChats
 from service.erasure.search.texts import Texts
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 
@@ -56,6 +59,8 @@ class EraseRows:
         self._desk = Desk(settings)
         self._eraser = eraser
         self._places = PlaceSearch(files.redis, files.storage)
+        captures = Captures(files.redis, files.storage)
+        self._chats = StoredChats(captures, self._desk, self._scratch)
 
     async def run(
         self, _ctx: dict[str, Any], project_id: str, search_id: str, attempt: int
@@ -95,6 +100,7 @@ class EraseRows:
         todo = [file_id for file_id in file_ids if file_id not in ours]
         begun = {"found": replaced, "files_total": len(todo), "files_done": 0}
         await self._searches.change(record, lambda now: now.model_copy(update=begun))
+        await self._every_chat(record, match)
         for found in replaced:
             if not found.is_erased:
                 await self._erase(record, found)
@@ -114,6 +120,25 @@ class EraseRows:
         places = await self._places.find(record.project_id, match)
         update = {"places": tuple(places[:MAX_PLACES])}
         await self._searches.change(record, lambda now: now.model_copy(update=update))
+
+    async def _every_chat(self, record: SearchRecord, match: RowMatch) -> None:
+        """Find stored chats. They are noted before they are deleted, for an attempt after this."""
+        before = record.chats or FoundChats(matches=0)
+        try:
+            chats = await self._chats.find(record.project_id, record.id, match)
+        except DeskFailed as e:
+            log.warning("stored chats cannot be searched: %s", e.code)
+            await self._note_chats(record, before.model_copy(update={"error": e.message}))
+            return
+        every = (*dict.fromkeys((*before.ids, *(chat.id for chat in chats))),)
+        found = FoundChats(matches=max(before.matches, len(every)), ids=every[:MAX_LINES])
+        await self._note_chats(record, found)
+        if record.apply and found.matches:
+            await self._chats.delete(record.project_id, [chat.id for chat in chats])
+            await self._note_chats(record, found.model_copy(update={"is_erased": True}))
+
+    async def _note_chats(self, record: SearchRecord, found: FoundChats) -> None:
+        await self._searches.change(record, lambda now: now.model_copy(update={"chats": found}))
 
     async def _one_file(self, record: SearchRecord, file: FileRecord, match: RowMatch) -> None:
         try:

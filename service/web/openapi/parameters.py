@@ -26,6 +26,10 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "project_id": _id("proj_", "ID of a project in this installation."),
     "webhook_endpoint_id": _id("webhook_", "Identifier of a webhook endpoint of the project."),
     "eval_id": _id("eval_", "ID of an eval in the project."),
+    "completion_id": (
+        "ID of a stored chat completion of the project.",
+        {"pattern": "^chatcmpl-[0-9A-Za-z._-]{1,100}$"},
+    ),
     "batch_id": _id("batch_", "ID of a batch in the project."),
     "generation_id": _id("dsgen_", "ID of a generation in the project."),
     "run_id": _id("evalrun_", "ID of a run of the eval."),

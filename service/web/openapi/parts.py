@@ -52,6 +52,10 @@ TAGS = [
         "generation of training rows from documents.",
     },
     {"name": "Fine-tuning", "description": "Jobs that fine-tune a base model on your data."},
+    {
+        "name": "Stored chats",
+        "description": "Chats that a project stored, with personal data replaced, to train on.",
+    },
     {"name": "Graders", "description": "Runs and validations of graders, which score an answer."},
     {
         "name": "Evals",

@@ -15,6 +15,7 @@ import typer.main
 from finetuned.cli.app import app
 
 from service.projects.records import Role
+from tests.capture.support import store_chat
 from tests.conftest import BASE_MODEL, Api
 from tests.projects.test_isolation import swept
 
@@ -39,6 +40,11 @@ USED = (
     "files delete {file} --yes",
     "receipts list",
     "receipts show {receipt}",
+    "stored-chats list",
+    "stored-chats show chatcmpl-1",
+    "stored-chats to-file",
+    "stored-chats delete chatcmpl-1 --yes",
+    "stored-chats delete --all --yes",
     "recognizers set customer --terms terms.txt",
     "recognizers list",
     "recognizers delete customer",
@@ -59,6 +65,7 @@ USED = (
     "admin projects create shop",
     "admin projects show {project}",
     "admin projects limit {project} --requests-per-minute 9",
+    "admin projects capture {project} --sampling 0.1",
     "admin audit --event project.created",
     "admin keys create {project} --to api-key",
     "admin keys list {project}",
@@ -154,6 +161,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def test_with_json_stdout_is_json_and_stderr_is_empty(api: Api, cli, story, folder):
+    await store_chat(api.app.state.captures, story.job.project_id, 1)
     cli.env["FINETUNED_API_KEY"] = await api.key(role=Role.ADMIN)
     names = {"model": BASE_MODEL, "job": story.job.id}
     for line in USED:

@@ -10,6 +10,7 @@ from tests.faults.actor.expiry import EXPIRY
 from tests.faults.actor.files import CURATION, FILES
 from tests.faults.actor.jobs import JOBS, TRAINING
 from tests.faults.actor.others import EVALS, MODELS
+from tests.faults.actor.stored_chats import STORED_CHATS
 from tests.faults.actor.uploads import UPLOADS
 
 _AREAS: Mapping[str, tuple[Actor, ...]] = {
@@ -19,7 +20,7 @@ _AREAS: Mapping[str, tuple[Actor, ...]] = {
     "jobs": JOBS,
     "training": TRAINING,
     "models": (*MODELS, *AUDIT),
-    "evals": EVALS,
+    "evals": (*EVALS, *STORED_CHATS),
 }
 NAMES: Mapping[str, list[str]] = {
     area: [actor.name for actor in actors] for area, actors in _AREAS.items()

@@ -20,6 +20,7 @@ NO_SWEEP = "ftsweep-" + "0" * 24
 NO_EXPORT = "export-" + "0" * 24
 NO_BATCH = "batch_" + "0" * 24
 NO_GENERATION = "dsgen_" + "0" * 24
+NO_CHAT = "chatcmpl-" + "z" * 24
 NO_PROJECT = "proj_" + "0" * 24
 NO_WEBHOOK = "webhook_" + "0" * 24
 NO_KEY = "key_" + "0" * 24

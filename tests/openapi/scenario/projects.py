@@ -35,6 +35,14 @@ async def projects(world: World) -> str:
         path=path,
         json=limits,
     )
+    await world.call(
+        "updateProject",
+        "capture",
+        "Store one chat in ten for a week, with personal data replaced",
+        key="admin",
+        path=path,
+        json={"capture": {"sampling": 0.1, "expires_after_days": 7}},
+    )
     wrong = {"limits": {"requests_per_minute": 0}}
     await world.call("updateProject", expect=400, key="admin", path=path, json=wrong)
     renamed = {"name": "other"}

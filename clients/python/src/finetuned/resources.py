@@ -16,6 +16,7 @@ from finetuned._flows import (
     models,
     receipts,
     recognizers,
+    stored_chats,
     sweeps,
     uploads,
     usage,
@@ -323,6 +324,20 @@ class AsyncUsage(AsyncResource):
     whoami = async_method(usage.whoami)
 
 
+class StoredChats(Resource):
+    """Stored chats, as far as OpenAI's client does not have them."""
+
+    make_file = method(stored_chats.make_file)
+    delete_all = method(stored_chats.delete_all)
+
+
+class AsyncStoredChats(AsyncResource):
+    """Stored chats, as far as OpenAI's client does not have them."""
+
+    make_file = async_method(stored_chats.make_file)
+    delete_all = async_method(stored_chats.delete_all)
+
+
 class Projects(Resource):
     """All projects of the installation."""
 
@@ -330,6 +345,7 @@ class Projects(Resource):
     create = method(admin.create_project)
     retrieve = method(admin.retrieve_project)
     limit = method(admin.limit_project)
+    capture = method(admin.capture_chats)
     archive = method(admin.archive_project)
     delete = method(admin.delete_project)
 
@@ -341,6 +357,7 @@ class AsyncProjects(AsyncResource):
     create = async_method(admin.create_project)
     retrieve = async_method(admin.retrieve_project)
     limit = async_method(admin.limit_project)
+    capture = async_method(admin.capture_chats)
     archive = async_method(admin.archive_project)
     delete = async_method(admin.delete_project)
 

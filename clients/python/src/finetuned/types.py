@@ -327,6 +327,35 @@ class BatchUsage(Model):
     """
 
 
+class CaptureSettings(Model):
+    """
+    Which chats of a project are stored, with personal data replaced, to train on them later.
+
+    A request with `"store": false` is never stored, and one with `"store": true` always is.
+    """
+
+    sampling: float = 1.0
+    """
+    Share of the chats without `store` that are stored. With 0, only those with `"store": true` are.
+    """
+    expires_after_days: int = 30
+    """
+    Days after which a stored chat is deleted.
+    """
+    redaction: Literal["mask", "pseudonym"] = "mask"
+    """
+    Form in which personal data is replaced. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one number per value in a chat.
+    """
+    possible_personal_data: bool = False
+    """
+    Whether to replace also numbers that have the form of personal data, but that no word announces.
+    """
+    models: list[str] | None = None
+    """
+    The only models whose chats are stored: names of base models, trained models or aliases. `null` for all.
+    """
+
+
 class ChatMessage(Model):
     """
     A message in a conversation.
@@ -936,6 +965,29 @@ class ErasureProgress(Model):
     """
 
 
+class ErasureStoredChats(Model):
+    """
+    Stored chats that match.
+    """
+
+    matches: int
+    """
+    Number of chats that match.
+    """
+    ids: list[str]
+    """
+    IDs of the first 1,000 chats that match.
+    """
+    is_erased: bool
+    """
+    Whether the chats were deleted.
+    """
+    error: str | None
+    """
+    Reason why the chats could not be searched.
+    """
+
+
 class EvalDeleted(Model):
     """
     Confirmation that an eval was deleted.
@@ -1321,6 +1373,21 @@ class FileDeleted(Model):
     receipts: list[str] = []
     """
     IDs of the receipts of the erasure: of the file, then of each deleted model.
+    """
+
+
+class FileExpiry(Model):
+    """
+    Time after which a file expires.
+    """
+
+    anchor: Literal["created_at"]
+    """
+    Time from which the seconds count.
+    """
+    seconds: int
+    """
+    Seconds until the file expires.
     """
 
 
@@ -2490,6 +2557,10 @@ class ProjectObject(Model):
     """
     Limits set for the project.
     """
+    capture: CaptureSettings | None = None
+    """
+    Settings of the storage of chats, or null if none are stored.
+    """
     storage_bytes_used: int
     """
     Bytes that the project has in storage, with those of uploads in progress.
@@ -3008,6 +3079,164 @@ class StandardHyperparameters(Model):
     """
 
 
+class StoredChatAnswer(Model):
+    """
+    The answer in a stored chat completion.
+    """
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    """
+    Text of the answer, redacted.
+    """
+    refusal: Annotated[None, Field(None)] = None
+    """
+    Always null.
+    """
+    reasoning_content: str | None = None
+    """
+    What the model thought before it answered, redacted.
+    """
+    tool_calls: list[dict[str, Any]] | None = None
+    """
+    Calls of tools, redacted.
+    """
+
+
+class StoredChatChoice(Model):
+    """
+    A choice of a stored chat completion.
+    """
+
+    index: Literal[0] = 0
+    finish_reason: str
+    """
+    Reason generation ended.
+    """
+    message: StoredChatAnswer
+    logprobs: Annotated[None, Field(None)] = None
+    """
+    Always null: they are not stored.
+    """
+
+
+class StoredChatDeleted(Model):
+    """
+    Response to deleting a stored chat completion.
+    """
+
+    id: str
+    """
+    ID of the chat completion.
+    """
+    object: Literal["chat.completion.deleted"] = "chat.completion.deleted"
+    deleted: Literal[True] = True
+
+
+class StoredChatMessage(Model):
+    """
+    A message of the request of a stored chat completion, as in the OpenAI API.
+    """
+
+    id: str
+    """
+    ID of the message: that of the chat completion and a number.
+    """
+    role: str
+    """
+    Role of the message's author.
+    """
+    content: str | None
+    """
+    Text of the message, redacted.
+    """
+    content_parts: Annotated[None, Field(None)] = None
+    """
+    Always null: parts are joined.
+    """
+    refusal: Annotated[None, Field(None)] = None
+    """
+    Always null.
+    """
+    name: str | None = None
+    """
+    Name of the author, redacted.
+    """
+    tool_calls: list[dict[str, Any]] | None = None
+    """
+    Calls of tools, redacted.
+    """
+    tool_call_id: str | None = None
+    """
+    ID of the tool call that the message answers.
+    """
+
+
+class StoredChatObject(Model):
+    """
+    A stored chat completion, as in the OpenAI API. Only its first choice is stored.
+    """
+
+    id: str
+    """
+    ID of the chat completion, prefixed with `chatcmpl-`.
+    """
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    model: str
+    """
+    Model that generated the answer.
+    """
+    choices: list[StoredChatChoice]
+    usage: dict[str, Any] | None
+    """
+    Numbers of tokens; null for streams that did not ask for them.
+    """
+    metadata: dict[str, str]
+    """
+    Metadata of the request, redacted.
+    """
+    tools: list[dict[str, Any]] | None
+    """
+    Tools of the request, redacted.
+    """
+    temperature: float | None
+    """
+    Temperature of the request.
+    """
+    top_p: float | None
+    """
+    Nucleus sampling probability of the request.
+    """
+    seed: int | None
+    """
+    Seed of the request.
+    """
+    expires_at: int
+    """
+    Time at which the chat is deleted, as a Unix timestamp in seconds.
+    """
+    redactions: dict[str, int]
+    """
+    Number of values of each kind of personal data that were replaced.
+    """
+
+
+class StoredChatsDeleted(Model):
+    """
+    Response to deleting stored chat completions.
+    """
+
+    object: Literal["chat.completions.deleted"] = "chat.completions.deleted"
+    deleted: int
+    """
+    Number of chat completions that were deleted.
+    """
+
+
 class StreamOptions(Model):
     """
     Options for streaming responses.
@@ -3315,10 +3544,14 @@ class UpdateKey(Model):
 
 class UpdateProject(Model):
     """
-    Request to update the limits of a project. Omitted limits stay unchanged.
+    Request to update a project. Omitted fields and limits stay unchanged.
     """
 
     limits: ProjectLimits | None = None
+    capture: CaptureSettings | None = None
+    """
+    New settings of the storage of chats. `null` stores no more chats; those that are stored stay until they expire or are deleted.
+    """
     name: str | None = None
     """
     Current name of the project. Another name is refused, because the names of its models contain it.
@@ -3337,6 +3570,17 @@ class UpdateServiceAccount(Model):
     role: Literal["owner", "member"] | None = None
     """
     New role of the account. All of its keys get the role `project_admin` (`owner`) or `member`.
+    """
+
+
+class UpdateStoredChat(Model):
+    """
+    Request to replace the metadata of a stored chat completion.
+    """
+
+    metadata: dict[str, str] | None
+    """
+    New metadata, which is stored as it is. `null` removes all.
     """
 
 
@@ -4669,13 +4913,13 @@ class CreateCompletion(Model):
 
 class CreateErasure(Model):
     """
-    Request to find rows in all files of the project, and to erase them.
+    Request to find rows in all files and stored chats of the project, and to erase them.
     """
 
     match: RowMatchFields
     apply: bool = False
     """
-    Whether to replace each file by one without the rows. Otherwise, the rows are only listed.
+    Whether to replace each file by one without the rows, and to delete the stored chats. Otherwise, they are only listed.
     """
     cascade: bool = False
     """
@@ -4798,6 +5042,41 @@ class CreateResponse(Model):
     chat_template_kwargs: ThinkingSwitches | None = None
 
 
+class CreateStoredChatFile(Model):
+    """
+    Request to make a training file of stored chat completions.
+    """
+
+    model: str | None = None
+    """
+    Model whose answers to take; null for those of all models.
+    """
+    created_after: int | None = None
+    """
+    Earliest time of a chat, as a Unix timestamp in seconds.
+    """
+    created_before: int | None = None
+    """
+    Latest time of a chat, as a Unix timestamp in seconds.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Metadata that a chat must have, all of it.
+    """
+    limit: int = 10000
+    """
+    Maximum number of rows. If there are more chats, the newest are taken.
+    """
+    filename: str = "stored-chats.jsonl"
+    """
+    Name of the file.
+    """
+    expires_after: FileExpiry | None = None
+    """
+    When the file expires; null for never.
+    """
+
+
 class CreateWebhookEndpoint(Model):
     """
     Request to create a webhook endpoint.
@@ -4905,7 +5184,7 @@ class DpoMethod(Model):
 
 class ErasureObject(Model):
     """
-    A search for rows in all files of a project, and their erasure.
+    A search for rows in all files and stored chats of a project, and their erasure.
     """
 
     id: str
@@ -4942,6 +5221,10 @@ class ErasureObject(Model):
     files: list[ErasureFile]
     """
     Files with rows that match.
+    """
+    stored_chats: ErasureStoredChats | None = None
+    """
+    Stored chats that match; null until they are searched.
     """
     models: list[str]
     """

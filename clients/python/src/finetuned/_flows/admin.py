@@ -15,6 +15,7 @@ from finetuned._http import Request, body_of
 from finetuned._steps import Flow, Items, fetch
 from finetuned.types import (
     AuditLogObject,
+    CaptureSettings,
     Deleted,
     KeyObject,
     Limits,
@@ -55,6 +56,18 @@ def limit_project(project_id: str, limits: Wanted) -> Flow[ProjectObject]:
     request = Request(
         "POST", at(*_PROJECTS, project_id), json=body_of(limits=limits), repeatable=True
     )
+    return fetch(ProjectObject, request)
+
+
+def capture_chats(
+    project_id: str, capture: CaptureSettings | Mapping[str, Any] | None
+) -> Flow[ProjectObject]:
+    """Store chats of a project from now on, with personal data replaced. None stops it.
+
+    Chats that are stored stay until they expire or are deleted.
+    """
+    sent = capture.model_dump() if isinstance(capture, CaptureSettings) else capture
+    request = Request("POST", at(*_PROJECTS, project_id), json={"capture": sent}, repeatable=True)
     return fetch(ProjectObject, request)
 
 

@@ -28,6 +28,7 @@ from finetuned.cli import (
     models,
     receipts,
     recognizers,
+    stored_chats,
     sweeps,
     train,
     usage,
@@ -52,6 +53,7 @@ app.command()(whoami.whoami)
 app.add_typer(files.app, name="files")
 app.add_typer(recognizers.app, name="recognizers")
 app.add_typer(receipts.app, name="receipts")
+app.add_typer(stored_chats.app, name="stored-chats")
 app.command()(erasing.erase)
 app.command()(generating.generate)
 app.command()(advising.advise)

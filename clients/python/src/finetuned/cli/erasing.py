@@ -33,7 +33,11 @@ def erase(
         ),
     ] = "text",
     apply: Annotated[
-        bool, typer.Option("--apply", help="Replace each file by one without the rows.")
+        bool,
+        typer.Option(
+            "--apply",
+            help="Replace each file by one without the rows, and delete the stored chats.",
+        ),
     ] = False,
     cascade: Annotated[
         bool, typer.Option("--cascade", help="Also delete the models trained on the files.")
@@ -41,7 +45,7 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Find the rows with a text in all files of the project. With --apply, remove them."""
+    """Find what has a text in all files and stored chats of the project. --apply removes it."""
     out = Out(as_json)
     value = sys.stdin.read().strip("\n") if text == "-" else text
     if apply:
@@ -69,8 +73,11 @@ def _show(out: Out, found: ErasureObject) -> None:
         out.say(f"{model} was trained on such rows")
     for file_id in found.unreadable_files:
         out.say(f"{file_id} could not be searched")
-    if not found.files:
+    chats = found.stored_chats.ids if found.stored_chats else []
+    if not found.files and not chats:
         out.say("no such rows were found")
+    for chat_id in chats:
+        out.line(f"{chat_id}: stored chat")
     for place in found.places:
         out.say(f"{place.object} {place.id} has the text too. Delete it if it must be erased.")
     for file in found.files:

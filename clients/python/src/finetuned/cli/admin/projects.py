@@ -68,6 +68,7 @@ def show_project(project_id: ProjectId, as_json: Json = False) -> None:
             ("status", project.status),
             ("storage", _storage(project)),
             ("limits", in_words(project.limits) or "defaults"),
+            ("stored chats", _capture(project)),
             ("created", when(project.created_at)),
             ("archived", when(project.archived_at)),
             ("objects left", project.objects_left),
@@ -117,6 +118,42 @@ def limit_project(
         out.line(f"{project.id}  {in_words(project.limits)}")
 
 
+@app.command("capture")
+def capture_chats(
+    project_id: ProjectId,
+    off: Annotated[bool, typer.Option("--off", help="Store no more chats.")] = False,
+    sampling: Annotated[
+        float, typer.Option(help="Share of the chats to store.", min=0, max=1)
+    ] = 1.0,
+    days: Annotated[int, typer.Option(help="Days until a chat is deleted.", min=1)] = 30,
+    pseudonyms: Annotated[
+        bool, typer.Option("--pseudonyms", help="Number the replaced values of a chat.")
+    ] = False,
+    possible: Annotated[
+        bool, typer.Option("--possible", help="Also replace what may be personal data.")
+    ] = False,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only chats with this model. Repeat it for more.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Store chats of a project, with personal data replaced, to train on them later."""
+    out = Out(as_json)
+    capture = {
+        "sampling": sampling,
+        "expires_after_days": days,
+        "redaction": "pseudonym" if pseudonyms else "mask",
+        "possible_personal_data": possible,
+        "models": model or None,
+    }
+    with client() as server:
+        project = server.admin.projects.capture(project_id, None if off else capture)
+    if out.json:
+        out.value(project)
+    else:
+        out.line(f"{project.id}  {_capture(project) or 'no chats are stored'}")
+
+
 @app.command("archive")
 def archive_project(project_id: ProjectId, yes: Yes = False, as_json: Json = False) -> None:
     """Archive a project for good: its keys are refused. Its data is kept."""
@@ -135,6 +172,14 @@ def delete_project(project_id: ProjectId, yes: Yes = False, as_json: Json = Fals
 
 def _storage(project: ProjectObject) -> str:
     return storage_in_words(project.storage_bytes_used, project.limits.storage_bytes)
+
+
+def _capture(project: ProjectObject) -> str:
+    capture = project.capture
+    if capture is None:
+        return ""
+    models = f" of {', '.join(capture.models)}" if capture.models else ""
+    return f"{capture.sampling:.0%} of chats{models}, for {capture.expires_after_days} days"
 
 
 def _show_status(project: ProjectObject, out: Out) -> None:

@@ -1,0 +1,11 @@
+import { expect, test } from "vitest";
+import { BadRequestError, createStoredChatFile, deleteStoredChats } from "../src/index.js";
+import { service } from "./support.js";
+
+test("without stored chats of a model there is no training file, and nothing to delete", async () => {
+  const client = service();
+  const made = createStoredChatFile(client, { model: "unknown", limit: 10 });
+  await expect(made).rejects.toThrow(BadRequestError);
+  await expect(made).rejects.toThrow(/No stored chat completion/);
+  expect(await deleteStoredChats(client, { model: "unknown" })).toBe(0);
+});

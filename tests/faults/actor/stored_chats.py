@@ -1,0 +1,79 @@
+"""Handlers of stored chats, and their storage by a process of the API."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from service.capture.records import Captures
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import StorageError
+from tests.capture.support import store_chat
+from tests.faults.actor.base import Actor, answered, both, requests, send
+from tests.faults.invariants import listed
+from tests.faults.world import World
+
+_CHATS = "/v1/chat/completions"
+_ONE = f"{_CHATS}/chatcmpl-1"
+
+
+def _captures(world: World) -> Captures:
+    captures: Captures = world.app.state.captures
+    return captures
+
+
+async def _store(world: World) -> None:
+    """Store a chat. One that cannot be stored is dropped."""
+    with contextlib.suppress(*REDIS_ERRORS, StorageError, AssertionError):
+        await store_chat(_captures(world), world.notes["project"], 1)
+
+
+async def _stored(world: World) -> None:
+    await store_chat(_captures(world), world.notes["project"], 1)
+
+
+async def _chats(world: World) -> int:
+    return len(await listed(world, _CHATS))
+
+
+async def _each_can_be_read(world: World) -> AsyncIterator[str]:
+    """A list leaves out chats whose bytes are missing."""
+    records = await _captures(world).every(world.notes["project"])
+    if len(records) != await _chats(world):
+        yield "a stored chat has not its bytes"
+
+
+async def _update(world: World) -> None:
+    await send(world, "POST", _ONE, json={"metadata": {"quality": "good"}})
+
+
+async def _delete(world: World) -> None:
+    await send(world, "DELETE", _ONE)
+
+
+async def _delete_all(world: World) -> None:
+    await send(world, "DELETE", _CHATS)
+
+
+async def _gone(world: World) -> AsyncIterator[str]:
+    if await _chats(world):
+        yield "a deleted chat is listed"
+
+
+async def _make_file(world: World) -> None:
+    await send(world, "POST", "/v1/datasets/chat_completions", json={})
+
+
+async def _files(world: World) -> int:
+    return len(await listed(world, "/v1/files"))
+
+
+STORED_CHATS = (
+    Actor("store-chat", _store, again=_store, check=both(_each_can_be_read)),
+    requests("updateChatCompletion", _update, arrange=_stored, acts={"delete": _delete}),
+    requests(
+        "deleteChatCompletion", _delete, arrange=_stored, check=both(_gone, answered(200, 404))
+    ),
+    requests("deleteChatCompletions", _delete_all, arrange=_stored, check=_gone),
+    requests("createStoredChatFile", _make_file, arrange=_stored, check=_each_can_be_read),
+)

@@ -1,0 +1,44 @@
+"""Stored chats: listed, read, labeled, made a training file of, and deleted."""
+
+from __future__ import annotations
+
+from service.capture.records import Captures
+from tests.capture.support import store_chat
+from tests.openapi.scenario.data import NO_CHAT
+from tests.openapi.world import World
+
+_GET, _MESSAGES = "getChatCompletion", "getChatCompletionMessages"
+_UPDATE, _DELETE, _FILE = "updateChatCompletion", "deleteChatCompletion", "createStoredChatFile"
+
+
+async def all_of(world: World, captures: Captures, project_id: str, model: str) -> None:
+    """Do everything with chats that a process of the API stored."""
+    for number in range(3):
+        metadata = {"channel": "web" if number else "phone"}
+        await store_chat(captures, project_id, number, model=model, metadata=metadata)
+    await world.call(
+        "listChatCompletions",
+        "web",
+        "Stored chats of one channel",
+        query={"metadata[channel]": "web", "limit": 1},
+    )
+    await world.call("listChatCompletions", expect=400, query={"after": NO_CHAT})
+    one = {"completion_id": "chatcmpl-1"}
+    await world.call(_GET, "one", path=one)
+    await world.call(_MESSAGES, "one", path=one)
+    await world.call(_MESSAGES, expect=400, path=one, query={"after": "chatcmpl-2-0"})
+    good = {"metadata": {"quality": "good"}}
+    await world.call(_UPDATE, "good", "Mark a good answer", path=one, json=good)
+    await world.call(_UPDATE, expect=400, path=one, json={"metadata": {"quality": 1}})
+    await world.call(
+        _FILE,
+        "good",
+        "Training file of the good answers",
+        json={"model": model, "metadata": good["metadata"], "filename": "good.jsonl"},
+    )
+    await world.call(_FILE, expect=400, json={"model": "unknown"})
+    await world.call(_DELETE, "one", path=one)
+    for operation in (_GET, _MESSAGES, _DELETE):
+        await world.call(operation, expect=404, path={"completion_id": NO_CHAT})
+    await world.call(_UPDATE, expect=404, path={"completion_id": NO_CHAT}, json=good)
+    await world.call("deleteChatCompletions", "all", key="project_admin")
