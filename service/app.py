@@ -291,6 +291,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 tools=capabilities.tools,
                 reports=reports,
                 audited=ModelRequests.from_settings(redis, addresses, settings),
+                copies=recorder,
             )
             app.offer(gateway)
             state = app.state

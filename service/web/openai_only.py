@@ -15,7 +15,6 @@ _MEDIA: Final = "This service creates no images, videos or speech, and transcrib
 _SAFETY: Final = "This service does not examine contents for OpenAI's safety systems."
 
 _INSTEAD: Final = (
-    ("chat/completions", "Chat completions are not stored here: keep them in your program."),
     ("responses/compact", _NOT_STORED),
     ("responses/input_tokens", "Tokens are counted with the answer, in its 'usage'."),
     ("responses/", _NOT_STORED),

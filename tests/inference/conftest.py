@@ -23,6 +23,7 @@ from service.core.limits import NO_LIMITS, Limits
 from service.core.redis import REDIS_ERRORS, connect
 from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.chat_reports import ChatReports
+from service.inference.gateway.copies import ChatCopies
 from service.inference.gateway.express import GatewayExpress
 from service.inference.upstreams import Timeouts, Upstreams
 from service.inference.upstreams.policy import Policy
@@ -278,6 +279,7 @@ async def gateway(
             key_limits: Limits = NO_LIMITS,
             reports: ChatReports | None = None,
             audited: ModelRequests | None = None,
+            copies: ChatCopies | None = None,
             express: bool = by_express,
         ) -> Client:
             async def find(secret: str) -> Principal | None:
@@ -306,6 +308,7 @@ async def gateway(
                 client_timeout_s=client_timeout_s,
                 reports=reports,
                 audited=audited,
+                copies=copies,
             )
             options, offering = {}, None
             if express:

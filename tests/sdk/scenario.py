@@ -165,6 +165,26 @@ class Scenario:
             chat.create(model=model, messages=HELLO, tools=[TOOL])
         assert refused.value.code == "unsupported_tools"
 
+    def stored_chats(self) -> None:
+        """Have the project store a chat, and list, read, label and delete it."""
+        chats, projects = self.sdk.chat.completions, self.sdk.admin.organization.projects
+        own = self.sdk.get("/whoami", cast_to=dict)["project"]["id"]
+        projects.update(own, extra_body={"capture": {"sampling": 0}})
+        run = {"run": str(time.time_ns())}
+
+        def stored() -> list[str]:
+            chats.create(model=self.model, messages=HELLO, max_tokens=4, store=True, metadata=run)
+            return [chat.id for chat in chats.list(metadata=run, limit=1)]
+
+        chat = wait_for(stored, 120, "the storage of a chat")[0]
+        assert chats.retrieve(chat).choices[0].message.content
+        assert [message.content for message in chats.messages.list(chat)] == ["Say hello."]
+        assert chats.update(chat, metadata={"quality": "good"}).id == chat
+        assert chats.delete(chat).deleted
+        with pytest.raises(openai.NotFoundError):
+            chats.retrieve(chat)
+        projects.update(own, extra_body={"capture": None})
+
     def completions(self) -> None:
         """Complete a text, streamed and not."""
         create, model = self.sdk.completions.create, self.model

@@ -42,16 +42,28 @@ DIFFERS: Final = {
     "admin.organization.projects.service_accounts.list": "",
     "admin.organization.projects.service_accounts.retrieve": "",
     "admin.organization.projects.service_accounts.update": "changes the role of all of its keys",
-    "admin.organization.projects.update": "changes limits; another `name` is refused",
+    "admin.organization.projects.update": (
+        "changes limits and [capture](capture.md); another `name` is refused"
+    ),
     "admin.organization.usage.completions": "includes embeddings; `group_by` also takes `batch`",
     "batches.cancel": "",
     "batches.create": "for chats, completions, responses and embeddings; one model per batch",
     "batches.list": "",
     "batches.retrieve": "",
     "beta.responses.create": "like `responses.create`",
-    "chat.completions.create": (f"{_TOOLS}; `store` has no effect; `logprobs` have no `refusal`"),
+    "chat.completions.create": (
+        f"{_TOOLS}; `store` has an effect only if the project's [capture](capture.md) is on; "
+        "`logprobs` have no `refusal`"
+    ),
+    "chat.completions.delete": "",
+    "chat.completions.list": (
+        f"chats of projects whose [capture](capture.md) is on, with personal data replaced; {_ALSO}"
+    ),
+    "chat.completions.messages.list": "parts of a message are joined",
     "chat.completions.parse": "the schema is enforced while the answer is written",
+    "chat.completions.retrieve": "only the first choice; see `list`",
     "chat.completions.stream": _HELPER,
+    "chat.completions.update": "the metadata is stored as it is",
     "completions.create": "",
     "embeddings.create": "needs a model that embeds; others answer 400 `unsupported_model`",
     "evals.create": "",
@@ -136,6 +148,9 @@ NODE_ONLY: Final = {"chat.completions.run_tools": f"{_HELPER}; see `create`"}
 WEBSOCKETS: Final = "There are no WebSockets here: stream the answer with `create`."
 
 NOT_AS_DECLARED: Final[tuple[dict[str, str | None], ...]] = (
+    # The messages of a request are OpenAI's too, although the SDKs declare only assistants'.
+    {"method": "chat.completions.messages.", "field": "role", "value": "user"},
+    {"method": "chat.completions.messages.", "field": "role", "value": "system"},
     # Null at OpenAI too, as its documentation shows, although the SDKs declare no null.
     {"method": "completions.create", "field": "finish_reason", "value": None},  # of most chunks
     {"method": "evals.runs.", "field": "error", "value": None},

@@ -24,6 +24,7 @@ from service.inference.gateway import request_body
 from service.inference.gateway.cache_salt import salt_members
 from service.inference.gateway.chat_reports import ChatReports
 from service.inference.gateway.checks import RequestRules, check_tools
+from service.inference.gateway.copies import ChatCopies
 from service.inference.gateway.engine_errors import (
     MAX_ERROR_BYTES,
     EngineRequest,
@@ -55,6 +56,7 @@ log = logging.getLogger(__name__)
 # Routes whose streams send the usage event only on request. The others always send it.
 _USAGE_OPTIONAL = frozenset({"/v1/chat/completions", "/v1/completions"})
 _RESPONSES = "/v1/responses"
+_ALLOWED = {"/v1/chat/completions": "DELETE, GET, POST"}  # of chats that are stored
 _FORWARDED = (b"traceparent", b"tracestate")
 _NO_USAGE = Usage(0, 0, 0)
 
@@ -76,6 +78,7 @@ class Gateway:
         tools: ToolCallParsers | None = None,
         reports: ChatReports | None = None,
         audited: ModelRequests | None = None,
+        copies: ChatCopies | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._registry = registry
@@ -89,6 +92,7 @@ class Gateway:
         self._watch = Watch()
         self._reports = reports
         self._audited = audited
+        self._copies = copies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Every failure has an error body in OpenAI's format."""
@@ -121,6 +125,7 @@ class Gateway:
                 )
             )
         finally:
+            exchange.end_copy()
             scope = exchange.scope
             observe(scope["method"], scope["path"], exchange.status, exchange.seconds)
 
@@ -136,6 +141,8 @@ class Gateway:
         """
         caller = self._authenticator.remembered(authorization)
         if caller is None or not caller.may_request_models or len(body) > self._max_body_bytes:
+            return None
+        if caller.capture is not None:
             return None
         request = self._rules.checked(path, body)
         if not caller.sees(request.model):
@@ -184,14 +191,8 @@ class Gateway:
         return Exchange(scope, receive, send, timeout_s, arrived=arrived, request_id=request_id)
 
     async def _answer(self, exchange: Exchange, receive: Receive) -> None:
-        if exchange.scope["path"] not in PATHS:
-            raise NotFound("Unknown request URL.", code="unknown_url")
-        if exchange.scope["method"] != "POST":
-            what = instead(exchange.scope["path"].removeprefix("/v1/"))
-            raise MethodNotAllowed(
-                f"Method {exchange.scope['method']} is not allowed here; use POST. {what}".rstrip(),
-                headers={"allow": "POST"},
-            )
+        if exchange.scope["path"] not in PATHS or exchange.scope["method"] != "POST":
+            raise _not_served(exchange.scope)
         headers = exchange.headers
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         caller = self._authenticator.remembered(
@@ -211,6 +212,8 @@ class Gateway:
         ) or await self._registry.resolve(caller.project_id, request.model)
         if found is None:
             raise model_not_found(request.model)
+        if caller.capture is not None:
+            self._copy(exchange, caller, (request.model, found.model.name), body)
         await self._serve(exchange, self._admitted(caller, path, request, body, found))
 
     def _admitted(
@@ -252,6 +255,15 @@ class Gateway:
             self.settle(
                 passage, exchange.status or CLIENT_GONE, exchange.first_byte_s, exchange.seconds
             )
+
+    def _copy(
+        self, exchange: Exchange, caller: Principal, names: tuple[str, str], body: bytes
+    ) -> None:
+        """Begin the copy of a chat whose project stores some of its chats."""
+        if self._copies is not None:
+            copy = self._copies.begin(caller, exchange.scope["path"], names, body)
+            if copy is not None:
+                exchange.copy_to(copy)
 
     def settle(
         self,
@@ -316,6 +328,18 @@ class Gateway:
             {"x-request-id": exchange.request_id, **forwarded(exchange.headers)},
             adapter=passage.adapter,
         )
+
+
+def _not_served(scope: Scope) -> ApiError:
+    """Return the error of a request that is not for the gateway."""
+    method, path = scope["method"], scope["path"]
+    if path not in PATHS:
+        return NotFound("Unknown request URL.", code="unknown_url")
+    what = instead(path.removeprefix("/v1/"))
+    return MethodNotAllowed(
+        f"Method {method} is not allowed here; use POST. {what}".rstrip(),
+        headers={"allow": _ALLOWED.get(path, "POST")},
+    )
 
 
 def _tap(request: Request, path: str) -> UsageTap:

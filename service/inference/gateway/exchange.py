@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from service.core import ids, logs
 from service.core.errors import ApiError
+from service.inference.gateway.copies import ChatCopy
 from service.inference.gateway.usage_tap import UsageTap
 from service.inference.upstreams import Answer
 from service.web import safe_headers
@@ -42,7 +43,7 @@ class Exchange:
 
     __slots__ = (
         *("_at_event_start", "_is_stream", "_receive", "_send", "_sending_since", "_watch"),
-        *("_write_timeout_s", "arrived", "first_byte_s", "gave_up", "headers"),
+        *("_copy", "_write_timeout_s", "arrived", "first_byte_s", "gave_up", "headers"),
         *("request_id", "scope", "status", "task"),
     )
 
@@ -71,6 +72,7 @@ class Exchange:
         self._at_event_start = True
         self._sending_since: float | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._copy: ChatCopy | None = None
         self.request_id = request_id or given_request_id(self.headers) or ids.request_id()
         logs.request_id.set(self.request_id)  # the server gives each request its own context
 
@@ -110,6 +112,22 @@ class Exchange:
         return since is not None and time.perf_counter() - since > self._write_timeout_s
 
     # --- the response
+
+    def copy_to(self, copy: ChatCopy) -> None:
+        """Also give a copy what the client gets. Call it before the response begins."""
+        self._copy, send = copy, self._send
+
+        async def send_and_keep(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                copy.keep(message.get("body", b""))
+            await send(message)
+
+        self._send = send_and_keep
+
+    def end_copy(self) -> None:
+        """End the copy of a chat, if there is one."""
+        if self._copy is not None:
+            self._copy.end(self.status)
 
     async def relay(
         self,

@@ -178,6 +178,28 @@ async function chats() {
   await assert.rejects(runner.finalContent(), BadRequestError);
 }
 
+async function storedChats() {
+  const { completions } = client.chat;
+  const { projects } = client.admin.organization;
+  const { project } = await real.get<{ project: { id: string } }>("/whoami");
+  const update = (capture: object | null) => projects.update(project.id, { capture } as object);
+  await update({ sampling: 0 });
+  const metadata = { run: `${Date.now()}` };
+  let id: string | undefined;
+  for (let tries = 0; !id && tries < 600; tries += 1) {
+    await completions.create({ ...chat, store: true, metadata });
+    await sleep(200);
+    id = (await list(completions.list({ metadata, limit: 1 })))[0]?.id;
+  }
+  assert(id);
+  assert((await completions.retrieve(id)).choices[0]?.message.content);
+  assert.equal((await list(completions.messages.list(id))).length, chat.messages.length);
+  assert.equal((await completions.update(id, { metadata: { quality: "good" } })).id, id);
+  assert((await completions.delete(id)).deleted);
+  await assert.rejects(completions.retrieve(id), NotFoundError);
+  await update(null);
+}
+
 async function completions() {
   const { completions } = client;
   const ask = { model, prompt: "One, two,", max_tokens: 4 };
@@ -374,6 +396,7 @@ await jobs(file);
 await graders();
 await models();
 await chats();
+await storedChats();
 await completions();
 await responses();
 await embeddings();
