@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from service.core import ids
 from service.core.records import PREFIX
-from service.core.redis import Client, reply, text
+from service.core.redis import Client, text
 from service.core.storage import Storage, StorageMissing
 from service.datasets.contract import RowMatch
 from service.erasure.search.records import FoundPlace
 from service.erasure.search.texts import Texts
 
-_AT_ONCE: Final = 500
+_SCANNED_AT_ONCE: Final = 500
+_READ_AT_ONCE: Final = 100
 _WEIGHTS: Final = (".safetensors", ".pt", ".pth", ".bin", ".gguf", ".tar")
 # What the search itself has, what has digests and numbers only, and stored chats.
 _OTHERS: Final = (
@@ -70,39 +71,53 @@ class PlaceSearch:
 
     async def _in_redis(self, project_id: str, texts: Texts) -> AsyncIterator[tuple[str, str]]:
         own = f"{PREFIX}:{project_id}:"
-        async for raw in self._redis.scan_iter(f"{own}*", count=_AT_ONCE):
-            key = text(raw).removeprefix(own)
-            if key.startswith(_OTHERS):
-                continue
-            if texts.are_in(raw) or await self._has(raw, texts):
-                yield _place(_SEPARATORS.split(key))
+        async for keys in self._keys(own):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.type(key)
+                kinds = [text(kind) for kind in await pipe.execute()]
+            strings = [key for key, kind in zip(keys, kinds, strict=True) if kind == "string"]
+            values = await self._redis.mget(strings) if strings else []
+            records = dict(zip(strings, values, strict=True))
+            for key, kind in zip(keys, kinds, strict=True):
+                has_it = texts.are_in(key) or texts.are_in(records.get(key) or b"")
+                if has_it or await self._has(key, kind, texts):
+                    yield _place(_SEPARATORS.split(text(key).removeprefix(own)))
 
-    async def _has(self, key: bytes, texts: Texts) -> bool:
-        async for value in self._values(key):
+    async def _keys(self, own: str) -> AsyncIterator[list[bytes]]:
+        """Yield the project's keys, some at a time."""
+        some: list[bytes] = []
+        async for key in self._redis.scan_iter(f"{own}*", count=_SCANNED_AT_ONCE):
+            if not text(key).removeprefix(own).startswith(_OTHERS):
+                some.append(key)
+            if len(some) == _READ_AT_ONCE:
+                yield some
+                some = []
+        yield some
+
+    async def _has(self, key: bytes, kind: str, texts: Texts) -> bool:
+        async for value in self._values(key, kind):
             if texts.are_in(value):
                 return True
         return False
 
-    async def _values(self, key: bytes) -> AsyncIterator[bytes]:
-        """Yield all that a key of Redis has."""
+    async def _values(self, key: bytes, kind: str) -> AsyncIterator[bytes]:
+        """Yield all that a key of Redis has that is no string."""
         redis: Any = self._redis
-        kind = text(await reply(redis.type(key)))
-        if kind == "string":
-            yield await redis.get(key) or b""
-        elif kind == "list":
+        if kind == "list":
             for value in await redis.lrange(key, 0, -1):
                 yield value
         elif kind == "stream":
             async for value in self._values_of_stream(key):
                 yield value
         elif kind in _SCANS:
-            async for member in getattr(redis, _SCANS[kind])(key, count=_AT_ONCE):
+            async for member in getattr(redis, _SCANS[kind])(key, count=_SCANNED_AT_ONCE):
                 parts = member if isinstance(member, tuple) else (member,)
                 yield b"\n".join(part for part in parts if isinstance(part, bytes))
 
     async def _values_of_stream(self, key: bytes) -> AsyncIterator[bytes]:
         after = "-"
-        while entries := await self._redis.xrange(key, after, "+", count=_AT_ONCE):
+        while entries := await self._redis.xrange(key, after, "+", count=_SCANNED_AT_ONCE):
             for _, fields in entries:
                 yield b"\n".join(fields.values())
             after = f"({text(entries[-1][0])}"
