@@ -9,9 +9,10 @@ from typing import Final
 from service.backup.restore import require_alone
 from service.cli.connections import opened_storage, running_or_alone, stopped
 from service.cli.recorded import recorded
+from service.config import Settings
 from service.core.audit_events import AuditEvent
 from service.core.encryption.keyring import FOLDER, owner_of
-from service.core.storage import Storage
+from service.core.encryption.master import MasterKeyError
 
 _REPORT_EVERY: Final = 1000
 _CHECK_EVERY: Final = 100  # objects, whether a process was started meanwhile
@@ -31,9 +32,10 @@ async def encrypt(data_dir: Path | None) -> AsyncIterator[str]:
     Raises InUse or AlreadyRunning while the API or a worker runs; StorageError; BackupError without
     Redis, and ValueError without a master key.
     """
-    storage = _encrypting(data_dir)
+    _require_key()
     done = seen = 0
     async with stopped(data_dir) as redis, recorded(redis, AuditEvent.STORAGE_ENCRYPTED) as chore:
+        storage = opened_storage(data_dir, patience_s=_PATIENCE_S)
         for key in await storage.keys(""):
             if owner_of(key) is None:
                 continue
@@ -51,12 +53,13 @@ async def encrypt(data_dir: Path | None) -> AsyncIterator[str]:
 
 async def rotate(data_dir: Path | None) -> AsyncIterator[str]:
     """Wrap all data keys with the first master key, and yield a line for the operator."""
-    storage = _encrypting(data_dir)
-    assert storage.keyring is not None
+    _require_key()
     async with (
         running_or_alone(data_dir) as redis,
         recorded(redis, AuditEvent.MASTER_KEY_ROTATED) as chore,
     ):
+        storage = opened_storage(data_dir, patience_s=_PATIENCE_S)
+        assert storage.keyring is not None  # there is a key
         keys = await storage.keys(f"{FOLDER}/")
         owners = [key.removeprefix(f"{FOLDER}/").removesuffix(".json") for key in keys]
         done = sum([await storage.rewrap(owner) for owner in owners])
@@ -64,8 +67,11 @@ async def rotate(data_dir: Path | None) -> AsyncIterator[str]:
     yield f"wrapped {done:,} of {len(owners):,} data keys with {storage.keyring.master.id}"
 
 
-def _encrypting(data_dir: Path | None) -> Storage:
-    storage = opened_storage(data_dir, patience_s=_PATIENCE_S)
-    if storage.keyring is None:
+def _require_key() -> None:
+    """Raise ValueError without a master key, before anything is started or made."""
+    try:
+        key = Settings().master_key()
+    except MasterKeyError as e:
+        raise ValueError(str(e)) from e
+    if key is None:
         raise ValueError(_NO_KEY)
-    return storage

@@ -108,6 +108,9 @@ async def test_existing_objects_are_encrypted_by_a_command_that_can_be_repeated(
     old, new = new_key(), (await _in_thread(run, app, ["new-master-key"])).output.strip()
     key_file.write_text(old)
     monkeypatch.setenv("FINETUNED_ENCRYPTION_KEY_FILE", str(key_file))
+    for command in ("encrypt", "rotate-master-key"):
+        elsewhere = await _in_thread(run, app, [command, "--data-dir", str(tmp_path / "none")])
+        assert (elsewhere.exit_code, "has run on" in elsewhere.output) == (1, True)
     done = await _in_thread(run, app, ["encrypt"])
     assert (done.exit_code, "encrypted 4 of 4" in done.output) == (0, True), done.output
     await plain.put_bytes(names[0], WORDS)
