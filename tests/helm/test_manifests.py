@@ -38,13 +38,21 @@ KEDA = {"enabled": True, "maxReplicas": 2}
 EVERYTHING: dict[str, Any] = {
     "models": [{**MODEL, "image": {"repository": "m", "tag": "1"}, "engine": {"keda": KEDA}}],
     "worker": {"gpuPools": [{"name": "a", "gpu": {"count": 2, "product": "L4"}, "keda": KEDA}]},
-    "api": {"autoscaling": {"enabled": True}},
+    "api": {"autoscaling": {"enabled": True}, "tls": {"existingSecret": "t"}},
     "ray": {"gpus": 2, "cluster": {"enabled": True}},
     "exports": {"signingKey": {"existingSecret": "s"}},
     "caCertificates": {"existingSecret": "c"},
     "encryption": {"existingSecret": "s"},
     "mlflow": {"trackingUris": ["https://mlflow.example"], "existingSecret": "t"},
-    "networkPolicy": {"mlflowEgress": [{"ports": [{"port": 443}]}]},
+    "networkPolicy": {
+        "mlflowEgress": [{"ports": [{"port": 443}]}],
+        "witnessEgress": [{"ports": [{"port": 443}]}],
+        "auditExportEgress": [{"ports": [{"port": 443}]}],
+    },
+    "audit": {
+        "witness": {"url": "https://witness.example"},
+        "export": {"enabled": True, "endpoint": "https://otlp.example", "existingSecret": "o"},
+    },
     "backup": {"enabled": True},
     "ingress": {"enabled": True, "hosts": ["a.example"], "tls": [{"secretName": "t"}]},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "g"}], "timeouts": {"request": "0s"}},

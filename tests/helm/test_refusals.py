@@ -79,6 +79,17 @@ TOGETHER = [
         {"mlflow": {"trackingUris": ["https://mlflow.example"]}},
         "networkPolicy.mlflowEgress: allow egress to the MLflow servers",
     ),
+    (
+        {"audit": {"witness": {"url": "https://witness.example"}}},
+        "networkPolicy.witnessEgress: allow egress to the witness",
+    ),
+    (
+        {"audit": {"export": {"enabled": True, "endpoint": "https://collector.example"}}},
+        "networkPolicy.auditExportEgress: allow egress to the collector",
+    ),
+    ({"audit": {"export": {"enabled": True}}}, "audit.export.endpoint: audit.export is enabled"),
+    ({"settings": {"API_TLS_CERT": "a"}}, "API_TLS_CERT is set from other"),
+    ({"settings": {"AUDIT_WITNESS_URL": "a"}}, "AUDIT_WITNESS_URL is set from other"),
     ({"settings": {"MLFLOW_TRACKING_TOKEN": "a"}}, "MLFLOW_TRACKING_TOKEN is set from other"),
     ({"settings": {"WEBHOOK_ALLOWED_HOSTS": "a"}}, "WEBHOOK_ALLOWED_HOSTS is set from other"),
     (

@@ -10,7 +10,7 @@
 {{- if and $v.valkey.password.existingSecret $v.valkey.password.value -}}
 {{- fail "valkey.password: set existingSecret or value, not both" -}}
 {{- end -}}
-{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "ENCRYPTION_KEY" "GPU_SHARING" "TRAIN_SLO_MS" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" "MLFLOW_TRACKING_URIS" "MLFLOW_TRACKING_TOKEN" "MLFLOW_TRACKING_USERNAME" "MLFLOW_TRACKING_PASSWORD" "RAY_ADDRESS" "RAY_DEVICE" -}}
+{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "ENCRYPTION_KEY" "GPU_SHARING" "TRAIN_SLO_MS" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" "MLFLOW_TRACKING_URIS" "MLFLOW_TRACKING_TOKEN" "MLFLOW_TRACKING_USERNAME" "MLFLOW_TRACKING_PASSWORD" "RAY_ADDRESS" "RAY_DEVICE" "API_TLS_CERT" "API_TLS_KEY" "AUDIT_WITNESS_URL" -}}
 {{- range $name, $_ := $v.settings -}}
 {{- if hasPrefix "FINETUNED_" $name -}}
 {{- fail (printf "settings: write %s without the prefix FINETUNED_" $name) -}}
@@ -31,12 +31,26 @@
 {{- if and $v.mlflow.trackingUris $v.networkPolicy.enabled (not $v.networkPolicy.mlflowEgress) -}}
 {{- fail "networkPolicy.mlflowEgress: allow egress to the MLflow servers, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
 {{- end -}}
+{{- include "finetuned.checkAudit" . -}}
 {{- include "finetuned.checkModels" . -}}
 {{- include "finetuned.checkKeda" . -}}
 {{- include "finetuned.checkRay" . -}}
 {{- include "finetuned.checkNodes" . -}}
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.parentRefs: name the Gateway that the route belongs to" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "finetuned.checkAudit" -}}
+{{- $v := .Values -}}
+{{- if and $v.audit.export.enabled (not $v.audit.export.endpoint) -}}
+{{- fail "audit.export.endpoint: audit.export is enabled, so set the URL of the collector" -}}
+{{- end -}}
+{{- if and $v.audit.witness.url $v.networkPolicy.enabled (not $v.networkPolicy.witnessEgress) -}}
+{{- fail "networkPolicy.witnessEgress: allow egress to the witness, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
+{{- end -}}
+{{- if and $v.audit.export.enabled $v.networkPolicy.enabled (not $v.networkPolicy.auditExportEgress) -}}
+{{- fail "networkPolicy.auditExportEgress: allow egress to the collector, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 4318}]}], or set networkPolicy.enabled=false" -}}
 {{- end -}}
 {{- end }}
 

@@ -27,6 +27,9 @@ FINETUNED_WEBHOOK_ALLOWED_HOSTS: {{ join "," . | quote }}
 {{- with $values.mlflow.trackingUris }}
 FINETUNED_MLFLOW_TRACKING_URIS: {{ join "," . | quote }}
 {{- end }}
+{{- with $values.audit.witness.url }}
+FINETUNED_AUDIT_WITNESS_URL: {{ . | quote }}
+{{- end }}
 {{- range $name, $value := $values.settings }}
 FINETUNED_{{ $name }}: {{ include "finetuned.plain" $value | quote }}
 {{- end }}
