@@ -24,6 +24,7 @@ export {
   type SetAliasOptions,
   setAlias,
 } from "./aliases.js";
+export { createStoredChatFile, deleteStoredChats } from "./chats.js";
 export { type ClientOptions, Finetuned, type SendInit, unwrap } from "./client.js";
 export {
   clean,
@@ -97,7 +98,6 @@ export {
   setRecognizer,
 } from "./recognizers.js";
 export type { Uploadable, UploadSource } from "./source.js";
-export { createStoredChatFile, deleteStoredChats } from "./storedChats.js";
 export {
   type CreateSweepOptions,
   cancelSweep,

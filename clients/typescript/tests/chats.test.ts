@@ -7,5 +7,6 @@ test("without stored chats of a model there is no training file, and nothing to 
   const made = createStoredChatFile(client, { model: "unknown", limit: 10 });
   await expect(made).rejects.toThrow(BadRequestError);
   await expect(made).rejects.toThrow(/No stored chat completion/);
-  expect(await deleteStoredChats(client, { model: "unknown" })).toBe(0);
+  const admin = service({ apiKey: process.env.FINETUNED_TEST_ADMIN_KEY ?? "" });
+  expect(await deleteStoredChats(admin, { model: "unknown" })).toBe(0);
 });
