@@ -14606,7 +14606,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-18dx0fx3ccc8yw4my8522jea
+                 * @example file-9r7foyewmv0n96klpomkejqv
                  */
                 file_id: string;
             };
@@ -14657,12 +14657,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-18dx0fx3ccc8yw4my8522jea
+                 * @example file-9r7foyewmv0n96klpomkejqv
                  */
                 file_id: string;
                 /**
                  * @description ID of an import of the file.
-                 * @example modelimport-m3dcqueri0f9d3ve5wuosz1c
+                 * @example modelimport-tzpg21d4x97p7b4xgsd7ytps
                  */
                 import_id: string;
             };
@@ -15541,7 +15541,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of advice in the project.
-                 * @example ftadvice-a7wrkp5373ss2wfw72duh4xa
+                 * @example ftadvice-1xq0sp0rialceaucfan22wjs
                  */
                 advice_id: string;
             };
@@ -15703,7 +15703,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a sweep in the project.
-                 * @example ftsweep-om80pzk02akwr3rufd5pt7tx
+                 * @example ftsweep-1sn71lgiwbi864pp6l8bl8f6
                  */
                 sweep_id: string;
             };
@@ -15744,7 +15744,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a sweep in the project.
-                 * @example ftsweep-om80pzk02akwr3rufd5pt7tx
+                 * @example ftsweep-1sn71lgiwbi864pp6l8bl8f6
                  */
                 sweep_id: string;
             };
@@ -19613,7 +19613,7 @@ export interface operations {
             query?: {
                 /**
                  * @description Cursor for pagination: the `last_id` of the previous page.
-                 * @example audit_log-dplmb2we2f9t0qsljlqqfrkl
+                 * @example audit_log-fc4vc73l6f26p8br0qq1syaq
                  */
                 after?: string | null;
                 /** @description Cursor for pagination: the `first_id` of a page, to get the one before. */
