@@ -20,6 +20,7 @@ from service.datasets.facts import canonical_facts
 from service.datasets.output import OutputFile
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from tests.conftest import Api
+from tests.files_below import files_below
 from tests.lossy import Road, road_to
 
 PROJECT = "proj_a"
@@ -141,4 +142,4 @@ async def test_one_that_cannot_be_stored_leaves_nothing(api: Api, cleaning, task
 
 async def left(api: Api) -> list[str]:
     storage = Path(api.settings.storage_url.removeprefix("file://"))
-    return [str(p) for p in (storage / PROJECT).rglob("*") if p.is_file()]
+    return [str(path) for path in files_below(storage / PROJECT)]

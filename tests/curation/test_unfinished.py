@@ -21,6 +21,7 @@ from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
 from service.worker.reconciler import Reconciler
 from tests.conftest import Api
+from tests.files_below import files_below
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +89,7 @@ def reconciler(api: Api, leases: Leases) -> Reconciler:
 
 def stored(api: Api) -> list[str]:
     folder = Path(api.settings.storage_url.removeprefix("file://")) / PROJECT
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    return [str(path.relative_to(folder)) for path in files_below(folder)]
 
 
 def of(outputs: list[Output]) -> list[str]:

@@ -22,6 +22,7 @@ from service.models.records import ModelRecord, checkpoint_name
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, checked, upload
 from tests.exports.conftest import succeeded
+from tests.files_below import files_below
 
 pytestmark = pytest.mark.slow
 MODEL = f"ft:{BASE_MODEL}:acme:helper:abc123def456"
@@ -60,7 +61,7 @@ async def public_key(api: Api) -> PublicKey:
 
 def stored(api: Api) -> list[Path]:
     root = api.settings.data_dir / "storage"
-    return [path for path in root.rglob("*") if path.is_file() and path.name != ".health"]
+    return [path for path in files_below(root) if path.name != ".health"]
 
 
 async def test_a_deleted_file_leaves_a_receipt_and_no_bytes(api: Api, http, work):

@@ -36,6 +36,7 @@ from service.worker.main import WorkerProcess
 from tests.adapters import base_folder
 from tests.conftest import BASE_MODEL
 from tests.faults import children, gate
+from tests.files_below import files_below
 
 _MOST_ROUNDS = 12
 _MOST_TRIES = 4  # of tasks that put themselves back into their queue, in a round
@@ -174,7 +175,7 @@ class World:
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return [str(path.relative_to(folder)) for path in files_below(folder)]
 
 
 def _worker(settings: Settings, redis: Client, queues: Sequence[str]) -> WorkerProcess:

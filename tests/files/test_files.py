@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Api, checked, upload
+from tests.files_below import files_below
 
 pytestmark = pytest.mark.slow
 
@@ -244,4 +245,4 @@ async def test_unknown_file_is_404(http, file_id):
 
 def _files_below(folder: Path) -> list[Path]:
     # .health is the probe's own object.
-    return [p for p in folder.rglob("*") if p.is_file() and p.name != ".health"]
+    return [path for path in files_below(folder) if path.name != ".health"]

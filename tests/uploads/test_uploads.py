@@ -17,6 +17,7 @@ from service.core import ids
 from service.files.records import Purpose
 from service.uploads.records import MAX_PARTS, UploadRecord, Uploads
 from tests.conftest import Api, checked
+from tests.files_below import files_below
 
 MIB = 1024 * 1024
 
@@ -62,7 +63,7 @@ async def content(http: httpx.AsyncClient, file_id: str) -> bytes:
 def stored(api: Api) -> list[str]:
     """Return all objects in storage including staged files, except the probe's .health."""
     folder = api.settings.data_dir / "storage"
-    names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    names = (path.relative_to(folder).as_posix() for path in files_below(folder))
     return [n for n in names if n != ".health"]
 
 

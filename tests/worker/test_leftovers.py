@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 def stored(api: Api) -> list[str]:
     """All files in storage, also those that are staged and not listed."""
     root = api.settings.data_dir / "storage"
-    return sorted(str(f.relative_to(root)) for f in root.rglob("*") if f.is_file())
+    return [str(path.relative_to(root)) for path in files_below(root)]
 
 
 async def upload(http, data: bytes = b"x", purpose: str = "user_data"):
@@ -220,6 +220,7 @@ def test_the_parts_of_a_task_id():
 HOLDS = """
 import asyncio, sys
 from pathlib import Path
+from tests.files_below import files_below
 from service.core import scratch
 
 async def main():
