@@ -25,6 +25,7 @@ from service.jobs.records import CheckpointRecord, JobFailure, JobRecord
 from service.models.records import ModelRecord
 from service.worker.reconciler import Reconciler
 from tests.conftest import Api
+from tests.files_below import files_below
 
 pytestmark = pytest.mark.slow
 
@@ -220,7 +221,6 @@ def test_the_parts_of_a_task_id():
 HOLDS = """
 import asyncio, sys
 from pathlib import Path
-from tests.files_below import files_below
 from service.core import scratch
 
 async def main():
