@@ -60,7 +60,7 @@ class Keeper:
             except REDIS_ERRORS as e:
                 log.warning("Redis is unavailable, the audit log is late: %s", why(e))
             with contextlib.suppress(*REDIS_ERRORS):
-                await self._observe()  # whoever seals, and also if nobody can
+                await self._observe()  # no matter which process seals, and even if none can
             await asyncio.sleep(_PAUSE_S)
 
     def sealer(self) -> Sealer:

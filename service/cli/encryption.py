@@ -15,7 +15,7 @@ from service.core.encryption.keyring import FOLDER, owner_of
 from service.core.encryption.master import MasterKeyError
 
 _REPORT_EVERY: Final = 1000
-_CHECK_EVERY: Final = 100  # objects, whether a process was started meanwhile
+_CHECK_EVERY: Final = 100  # objects between checks for processes that have started
 _PATIENCE_S: Final = 60.0
 _NO_KEY: Final = (
     "no master key is set: make one with 'finetuned-server new-master-key', and set "

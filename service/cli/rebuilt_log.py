@@ -1,6 +1,6 @@
 """What a `rebuild` says about the audit log: what is left of it, and what is not.
 
-The entry that it leaves in the log has the same figures, so that whoever reads the log later knows
+The entry that it leaves in the log has the same figures, so that later readers of the log know
 between which times entries may be missing.
 """
 

@@ -1,4 +1,4 @@
-"""Tokens of an identity provider (OpenID Connect), beside API keys."""
+"""Tokens of an identity provider (OpenID Connect), in addition to API keys."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class OidcGrant(BaseModel):
 
 
 class TokenSettings(BaseModel):
-    """Tokens of an identity provider (OpenID Connect), beside API keys."""
+    """Tokens of an identity provider (OpenID Connect), in addition to API keys."""
 
     oidc_issuer: str | None = Field(
         default=None,
-        description="`iss` of the tokens of an identity provider that are accepted beside API "
-        "keys. Needs all of the next ones.",
+        description="`iss` of the tokens of an identity provider that are accepted in addition "
+        "to API keys. Needs all of the next ones.",
     )
     oidc_audience: str | None = Field(default=None, description="`aud` of these tokens.")
     oidc_jwks: str | None = Field(

@@ -120,7 +120,7 @@ CAPTURES = _CAPTURE.counter(
     "Chats that were to be stored, by outcome: stored, or dropped: buffer_full, too_large, "
     "quota_exceeded, storage_full, project_full (it has the maximum number of chats), unavailable "
     "(Redis or storage is), unsupported (not only text, or the answer is incomplete), duplicate "
-    "(the ID exists), switched_off (meanwhile), shut_down, failed.",
+    "(the ID exists), switched_off (since the chat), shut_down, failed.",
     ["outcome"],
     from_zero=[("stored",), ("buffer_full",), ("unavailable",), ("failed",)],
 )

@@ -1,4 +1,4 @@
-"""Bearer tokens (JWT) of an identity provider, by OpenID Connect, beside API keys.
+"""Bearer tokens (JWT) of an identity provider, by OpenID Connect, in addition to API keys.
 
 A token must be signed by one of the provider's keys with an asymmetric algorithm, and name issuer
 and audience. The first grant whose claim it has says which project and role its bearer gets. What

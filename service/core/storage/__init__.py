@@ -7,8 +7,8 @@ incomplete upload, neither on a file system nor on S3.
 A write that returns survives a power failure: a file and its folders are synced to the disk.
 
 With a master key, objects are encrypted as they are written and decrypted as they are read
-(`service/core/encryption`), whoever reads them. Objects that are not encrypted yet stay readable.
-Sizes of objects are those in storage.
+(`service/core/encryption`), no matter by which process. Objects that are not encrypted yet
+stay readable. Sizes of objects are those in storage.
 """
 
 from service.core.storage.artifacts import MANIFEST, FileEntry, Manifest, StoredObject

@@ -282,7 +282,7 @@ class Storage:
     async def join(
         self, sources: Sequence[str], target: str, digests: Sequence[local_files.Digest]
     ) -> int:
-        """Join objects in a folder to one, and return its size. Hashes them meanwhile.
+        """Join objects in a folder to one, hash them on the way, and return its size.
 
         They are expected to be deleted then, so quotas do not apply. Raises StorageMissing if one
         of them does not exist, and ValueError unless `joins_in_place`.

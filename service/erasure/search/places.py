@@ -131,7 +131,7 @@ class PlaceSearch:
                 if await texts.are_in_stream(await self._storage.stream(stored.key)):
                     yield _place(parts)
             except StorageMissing:
-                continue  # deleted meanwhile
+                continue  # deleted during the search
 
 
 def _is_searched(parts: list[str]) -> bool:

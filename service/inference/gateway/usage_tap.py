@@ -65,11 +65,8 @@ _EVENT = msgspec.json.Decoder(_Event)
 
 def usage_of(answer: bytes) -> Usage | None:
     """Return the counts of a complete response that is not a stream, if it has any."""
-    try:
-        counts = _ANSWER.decode(answer).usage
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return _usage(counts) if counts else None
+    decoded = _whole(answer)
+    return _usage(decoded.usage) if decoded and decoded.usage else None
 
 
 class UsageTap:
@@ -122,10 +119,10 @@ class UsageTap:
 
     def _is_whole(self, chunk: bytes) -> bool:
         """Return whether the chunk is the complete response; then the counts are known."""
-        try:
-            self._reported = _ANSWER.decode(chunk).usage
-        except (msgspec.DecodeError, RecursionError):
+        decoded = _whole(chunk)
+        if decoded is None:
             return False
+        self._reported = decoded.usage
         return True
 
     def _complete_events(self, chunk: bytes) -> bytes:
@@ -192,6 +189,14 @@ class _CountsFinder:
         self._depth += outside.count(b"{") + outside.count(b"[")
         self._depth -= outside.count(b"}") + outside.count(b"]")
         return half
+
+
+def _whole(answer: bytes) -> _Answer | None:
+    """Decode a complete response. Returns None if it is incomplete, or a stream."""
+    try:
+        return _ANSWER.decode(answer)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _decoded(value: bytes) -> _Counts | None:
