@@ -42,14 +42,13 @@ def read_chat(body: bytes, answer: bytes) -> Chat:
     """Read a chat from a request's body and the body of its answer. Raises NotAChat."""
     try:
         request = _decode(body)
-        whole = _joined(answer) if answer.lstrip().startswith((b"data:", b":")) else _whole(answer)
-        return _chat(request, whole)
+        return _chat(request, _joined(answer) if is_stream(answer) else _whole(answer))
     except (msgspec.DecodeError, LookupError, TypeError, AttributeError) as e:
         raise NotAChat from e
 
 
 def _chat(request: dict[str, Any], answer: dict[str, Any]) -> Chat:
-    if not answer.get("finish_reason"):
+    if not answer.get("finish_reason") or request.get("continue_final_message"):
         raise NotAChat
     row = {"messages": [*request["messages"], answer["message"]]}
     row |= {name: request[name] for name in _CONTEXT if request.get(name) is not None}
@@ -60,9 +59,33 @@ def _chat(request: dict[str, Any], answer: dict[str, Any]) -> Chat:
         created=answer["created"],
         finish_reason=answer["finish_reason"],
         usage=answer["usage"],
-        sampling={name: request[name] for name in _SAMPLING if _is_number(request.get(name))},
-        metadata=_metadata(request.get("metadata")),
+        sampling=sampling_of(request),
+        metadata=metadata_of(request.get("metadata")),
     )
+
+
+def is_stream(answer: bytes) -> bool:
+    """Whether the body of an answer is a stream of events."""
+    return answer.lstrip().startswith((b"data:", b"event:", b":"))
+
+
+def event_data(stream: bytes) -> Iterator[bytes]:
+    """Yield the data of the events of a stream."""
+    for line in stream.splitlines():
+        if line.startswith(b"data:"):
+            yield line[5:].strip()
+
+
+def sampling_of(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of sampling in a request."""
+    return {name: request[name] for name in _SAMPLING if _is_number(request.get(name))}
+
+
+def metadata_of(given: Any) -> dict[str, str]:
+    """Return the pairs of a request's metadata that OpenAI's limits allow."""
+    pairs = given.items() if isinstance(given, dict) else ()
+    allowed = {k: v for k, v in pairs if isinstance(v, str) and 0 < len(k) <= 64 and len(v) <= 512}
+    return dict(list(allowed.items())[:16])
 
 
 def _whole(answer: bytes) -> dict[str, Any]:
@@ -96,12 +119,10 @@ def _joined(stream: bytes) -> dict[str, Any]:
 
 def _events(stream: bytes) -> Iterator[dict[str, Any]]:
     is_done = False
-    for line in stream.splitlines():
-        if line.startswith(b"data:"):
-            data = line[5:].strip()
-            is_done = data == b"[DONE]"
-            if not is_done:
-                yield _decode(data)
+    for data in event_data(stream):
+        is_done = data == b"[DONE]"
+        if not is_done:
+            yield _decode(data)
     if not is_done:
         raise NotAChat
 
@@ -140,10 +161,3 @@ def _message(given: dict[str, Any]) -> dict[str, Any]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _metadata(given: Any) -> dict[str, str]:
-    """Return the pairs that OpenAI's limits allow."""
-    pairs = given.items() if isinstance(given, dict) else ()
-    allowed = {k: v for k, v in pairs if isinstance(v, str) and 0 < len(k) <= 64 and len(v) <= 512}
-    return dict(list(allowed.items())[:16])

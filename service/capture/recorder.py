@@ -1,5 +1,7 @@
 """Capture in a process of the API: chats are copied as they pass, redacted, and then stored.
 
+Responses of `/v1/responses` are chats, too.
+
 No chat waits for any of this, or fails because of it. What is held in memory is bounded; what does
 not fit, or cannot be stored soon, is dropped and counted.
 """
@@ -19,7 +21,7 @@ from typing import Final
 import msgspec
 
 from service.capture.records import CaptureRecord, Captures, Full, is_id
-from service.capture.redaction import Recorded, Redacted, StoredChat
+from service.capture.redaction import CHATS, RESPONSES, Recorded, Redacted, StoredChat
 from service.core import ids, metrics, tasks
 from service.core.capture import Capture
 from service.core.child import Child, environment
@@ -31,7 +33,7 @@ from service.web.auth import Principal
 
 log = logging.getLogger(__name__)
 
-PATH: Final = "/v1/chat/completions"
+PATHS: Final = frozenset({CHATS, RESPONSES})
 MAX_CHAT_BYTES: Final = 1024 * 1024  # of a request and its answer together
 MAX_HELD_BYTES: Final = 32 * 1024 * 1024
 MAX_WAITING: Final = 256
@@ -51,12 +53,13 @@ _wishes = msgspec.json.Decoder(_Wishes).decode
 class Recording:
     """The copy of one chat in progress."""
 
-    __slots__ = ("_answer", "_recorder", "body", "dropped", "project_id", "size")
+    __slots__ = ("_answer", "_recorder", "body", "dropped", "path", "project_id", "size")
 
-    def __init__(self, recorder: Recorder, project_id: str, body: bytes) -> None:
+    def __init__(self, recorder: Recorder, project_id: str, path: str, body: bytes) -> None:
         self._recorder = recorder
         self._answer: list[bytes] = []
         self.project_id = project_id
+        self.path = path
         self.body = body
         self.size = len(body)
         self.dropped: str | None = None
@@ -114,9 +117,9 @@ class Recorder:
         `names` are the name of the model in the request, and its own name.
         """
         capture = caller.capture
-        if capture is None or path != PATH or not _is_chosen(capture, names, body):
+        if capture is None or path not in PATHS or not _is_chosen(capture, names, body):
             return None
-        recording = Recording(self, caller.project_id, body)
+        recording = Recording(self, caller.project_id, path, body)
         self.hold(recording, recording.size)
         return recording
 
@@ -205,6 +208,7 @@ class Recorder:
         capture = project.capture
         answer = await self._redacted(
             Recorded(
+                path=recording.path,
                 body=recording.body,
                 answer=recording.answer,
                 redaction=capture.redaction,

@@ -5,7 +5,7 @@
 
 Storage has one object per chat, `{project}/captures/{id}/chat.json`. It is noted in `leftovers`
 before it is written, until the record is, and with the deletion of the record, until it is gone.
-A chat has the ID of its completion.
+A chat has the ID of its completion or response.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 EXPIRING: Final = f"{PREFIX}:captures-expiring"
 MAX_PER_PROJECT: Final = 100_000
-_ID: Final = re.compile(r"chatcmpl-[0-9A-Za-z._-]{1,100}")
+_ID: Final = re.compile(r"(?:chatcmpl-|resp_)[0-9A-Za-z._-]{1,100}")
 _WRITTEN_IN_S: Final = 3600  # a chat whose record is not written by then never will be
 _AT_ONCE: Final = 16
 _REMOVED_AT_ONCE: Final = 200
@@ -44,7 +44,7 @@ _REMOVE_S: Final = 20.0  # of a request; what is left then is swept
 
 
 class CaptureRecord(Record):
-    """A captured chat. Its ID is that of the completion."""
+    """A captured chat. Its ID is that of the completion or response."""
 
     model: str
     finish_reason: str
@@ -74,7 +74,7 @@ class Full(Exception):
 
 
 def is_id(value: str) -> bool:
-    """Return whether a text has the form of a completion's ID."""
+    """Return whether a text has the form of the ID of a completion or a response."""
     return _ID.fullmatch(value) is not None
 
 

@@ -12,16 +12,20 @@ import os
 import sys
 from collections import Counter
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from service.capture.chats import Chat, NotAChat, read_chat
+from service.capture.responses import read_response
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.recognizer import Recognizer
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.personal_data.redact_row import learn_row, redact_row
 from service.datasets.rows.canonical import canonical_line
+
+CHATS: Final = "/v1/chat/completions"
+RESPONSES: Final = "/v1/responses"
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -32,6 +36,8 @@ class Recorded(msgspec.Struct, frozen=True):
     redaction: Literal["mask", "pseudonym"]
     possible_personal_data: bool = False
     recognizers: tuple[Recognizer, ...] = ()
+    path: str = CHATS
+    """The route that answered."""
 
 
 class StoredChat(msgspec.Struct, frozen=True):
@@ -64,7 +70,8 @@ class Redacted(msgspec.Struct, frozen=True):
 def redacted(recorded: Recorded) -> StoredChat | Refused:
     """Return what may be stored of a chat."""
     try:
-        chat = read_chat(recorded.body, recorded.answer)
+        read = read_response if recorded.path == RESPONSES else read_chat
+        chat = read(recorded.body, recorded.answer)
         line, issue = canonical_line(msgspec.json.encode(chat.row), 1, "chat")
     except NotAChat:
         return Refused("unsupported")

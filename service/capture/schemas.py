@@ -108,7 +108,9 @@ class StoredChatChoice(_Shown):
 class StoredChatObject(_Shown):
     """A stored chat completion, as in the OpenAI API. Only its first choice is stored."""
 
-    id: str = Field(description="ID of the chat completion, prefixed with `chatcmpl-`.")
+    id: str = Field(
+        description="ID of the chat completion or response, prefixed with `chatcmpl-` or `resp_`."
+    )
     object: Literal["chat.completion"] = "chat.completion"
     created: int = Field(description="Creation time, as a Unix timestamp in seconds.")
     model: str = Field(description="Model that generated the answer.")

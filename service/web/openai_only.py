@@ -9,7 +9,10 @@ _ACCESS: Final = (
     "Access to this service is managed with keys, their roles and limits, in projects; it has no "
     "users, groups, certificates, prices or spending limits of OpenAI's organizations."
 )
-_NOT_STORED: Final = "Responses are not stored here: send the whole conversation in 'input'."
+_NOT_STORED: Final = (
+    "Responses are not kept here to continue them: send the whole conversation in 'input'. Those "
+    "that a project's capture stores are chats, at 'chat/completions'."
+)
 _VOICE: Final = "Conversations by voice are not possible here: stream chat completions of text."
 _MEDIA: Final = "This service creates no images, videos or speech, and transcribes none."
 _SAFETY: Final = "This service does not examine contents for OpenAI's safety systems."

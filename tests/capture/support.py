@@ -44,6 +44,51 @@ def stream(*deltas: dict[str, Any], chat: str = "1", is_complete: bool = True) -
     return events
 
 
+def response(
+    *output: dict[str, Any], chat: str = "1", status: str = "completed", **fields: Any
+) -> dict[str, Any]:
+    """Return a response of `/v1/responses` as vLLM writes it, with some items as its output."""
+    usage = {"input_tokens": 5, "output_tokens": 3, "total_tokens": 8}
+    found: dict[str, Any] = {"id": f"resp_{chat}", "created_at": 1_700_000_000}
+    found |= {"model": MODEL, "status": status, "incomplete_details": None, "error": None}
+    found |= {"output": list(output), "usage": usage, "instructions": None, "metadata": None}
+    found |= {"object": "response", "parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+    return found | fields
+
+
+def said(text: str) -> dict[str, Any]:
+    """Return an item of a response's output that has a text."""
+    part: dict[str, Any] = {
+        "type": "output_text",
+        "text": text,
+        "annotations": [],
+        "logprobs": None,
+    }
+    message = {"type": "message", "role": "assistant", "status": "completed"}
+    return {"id": "msg_1", **message, "content": [part]}
+
+
+def response_stream(whole: dict[str, Any]) -> list[bytes]:
+    """Return the main events of the stream of a response that has a text."""
+    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    item: dict[str, Any] = whole["output"][0]
+    part: dict[str, Any] = item["content"][0]
+    at = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    empty = {**item, "status": "in_progress", "content": []}
+    events: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("response.created", {"response": begun}),
+        ("response.output_item.added", {"output_index": 0, "item": empty}),
+        ("response.content_part.added", {**at, "part": {**part, "text": ""}}),
+        ("response.output_text.delta", {**at, "delta": part["text"], "logprobs": []}),
+        (f"response.{whole['status']}", {"response": whole}),
+    )
+    return [
+        b"event: %b\ndata: %b\n\n"
+        % (name.encode(), json.dumps({"type": name, "sequence_number": n, **fields}).encode())
+        for n, (name, fields) in enumerate(events)
+    ]
+
+
 def _event(chat: str, **fields: Any) -> bytes:
     found = _described(chat, object="chat.completion.chunk", **fields)
     return b"data: " + json.dumps(found).encode() + b"\n\n"

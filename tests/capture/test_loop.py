@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -13,7 +14,7 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from service.config import Settings
 from service.projects.records import Role
-from tests.capture.support import answer, stream
+from tests.capture.support import answer, response, response_stream, said, stream
 from tests.conftest import BASE_MODEL, Api
 from tests.http_server import http_server
 
@@ -32,11 +33,17 @@ async def engine() -> AsyncIterator[str]:
         if request.path == "/health":
             return web.Response()
         body, chat = await request.json(), request.headers["x-request-id"]
+        if request.path == "/v1/responses":
+            found = response(said(REPLY), chat=chat)
+            whole, events = json.dumps(found).encode(), response_stream(found)
+        else:
+            whole = answer(REPLY, chat=chat)
+            events = stream({"content": REPLY[:9]}, {"content": REPLY[9:]}, chat=chat)
         if not body.get("stream"):
-            return web.Response(body=answer(REPLY, chat=chat), content_type="application/json")
+            return web.Response(body=whole, content_type="application/json")
         streamed = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await streamed.prepare(request)
-        for event in stream({"content": REPLY[:9]}, {"content": REPLY[9:]}, chat=chat):
+        for event in events:
             await streamed.write(event)
         return streamed
 
@@ -100,6 +107,44 @@ async def test_chats_are_stored_only_while_the_project_captures(api: Api, caplog
     logged = [r.getMessage() for r in caplog.records if r.name.startswith("service")]
     assert logged
     assert not [line for line in logged if "@example" in line or "[EMAIL]" in line]
+
+
+async def test_responses_are_stored_as_chats(api: Api):
+    key = await api.key("acme", Role.ADMIN)
+    project = await api.app.state.projects.by_name("acme")
+    async with openai.AsyncOpenAI(
+        api_key=key, admin_api_key=key, base_url=f"{api.base_url}/v1"
+    ) as sdk:
+        chats = sdk.chat.completions
+        await sdk.admin.organization.projects.update(project.id, extra_body={"capture": {}})
+        refused = await sdk.responses.create(model=BASE_MODEL, input=QUESTION, store=False)
+        whole = await sdk.responses.create(
+            model=BASE_MODEL, input=QUESTION, instructions="Be kind.", metadata={"channel": "web"}
+        )
+        async with sdk.responses.stream(model=BASE_MODEL, input=QUESTION) as events:
+            streamed = await events.get_final_response()
+        assert whole.output_text == streamed.output_text == REPLY  # the client's is not redacted
+
+        async def are_stored() -> bool:
+            return len([chat async for chat in chats.list()]) == 2
+
+        await until(are_stored)
+        [marked] = [chat async for chat in chats.list(metadata={"channel": "web"})]
+        assert marked.id == whole.id
+        for response_id, roles in ((whole.id, ["system", "user"]), (streamed.id, ["user"])):
+            chat = await chats.retrieve(response_id)
+            assert (chat.choices[0].message.content or "").startswith("Dear [EMAIL],")
+            messages = [message async for message in chats.messages.list(response_id)]
+            assert [message.role for message in messages] == roles
+            assert messages[-1].content == "I am [EMAIL]. When do you open?"
+        with pytest.raises(openai.NotFoundError):
+            await chats.retrieve(refused.id)
+        file = await sdk.post("/datasets/chat_completions", body={}, cast_to=dict[str, object])
+        rows = (await sdk.files.content(str(file["id"]))).text.splitlines()
+        assert [len(json.loads(row)["messages"]) for row in rows] == [3, 2]
+        assert (await chats.delete(whole.id)).deleted
+        with pytest.raises(openai.NotFoundError):
+            await chats.retrieve(whole.id)
 
 
 async def test_the_path_of_chats_names_all_its_methods(api: Api):

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from service.capture import recorder as recording
-from service.capture.recorder import PATH, Recorder
+from service.capture.recorder import Recorder
 from service.capture.records import EXPIRING, CaptureRecord, Captures
+from service.capture.redaction import CHATS, RESPONSES
 from service.config import Settings
 from service.core import ids, metrics
 from service.core.capture import Capture
@@ -79,7 +80,7 @@ async def chat(
 
     async def pass_by(expected: str, *chunks: bytes, request: bytes = HI) -> None:
         before = outcome(expected)
-        found = recorder.begin(caller(project), PATH, (MODEL, MODEL), request)
+        found = recorder.begin(caller(project), CHATS, (MODEL, MODEL), request)
         assert found is not None
         for chunk in chunks or (answer("Hello ann@example.com"),):
             found.keep(chunk)
@@ -120,7 +121,7 @@ async def test_a_chat_is_stored_redacted_and_counts_in_the_quota(
 async def test_which_chats_are_chosen(captures, projects, project):
     recorder = Recorder(captures, projects)
 
-    def chosen(capture: Capture | None, request: bytes = HI, path: str = PATH, **names: str):
+    def chosen(capture: Capture | None, request: bytes = HI, path: str = CHATS, **names: str):
         asked = names.get("asked", MODEL)
         found = recorder.begin(caller(project, capture), path, (asked, MODEL), request)
         if found is not None:
@@ -130,6 +131,7 @@ async def test_which_chats_are_chosen(captures, projects, project):
     never, some = ON.model_copy(update={"sampling": 0}), ON.model_copy(update={"models": ("bot",)})
     assert chosen(ON)
     assert not chosen(None)
+    assert chosen(ON, path=RESPONSES)
     assert not chosen(ON, path="/v1/completions")
     assert not chosen(ON, body(("user", "Hi"), store=False))
     assert not chosen(never)
@@ -151,7 +153,7 @@ async def test_a_full_buffer_drops_chats(captures, projects, project, monkeypatc
     recorder = Recorder(captures, projects)  # nothing takes what it gets
 
     def pass_by(request: bytes = HI, reply: bytes = b"") -> None:
-        if found := recorder.begin(caller(project), PATH, (MODEL, MODEL), request):
+        if found := recorder.begin(caller(project), CHATS, (MODEL, MODEL), request):
             found.keep(reply)
             found.end(200)
 
@@ -177,7 +179,7 @@ async def test_a_full_buffer_drops_chats(captures, projects, project, monkeypatc
 async def test_an_answer_that_failed_is_not_stored(captures, projects, project):
     recorder = Recorder(captures, projects)
     async with recorder.writing():
-        found = recorder.begin(caller(project), PATH, (MODEL, MODEL), HI)
+        found = recorder.begin(caller(project), CHATS, (MODEL, MODEL), HI)
         assert found is not None
         found.keep(b"data: {}\n\n")
         found.end(499)
@@ -211,7 +213,7 @@ async def test_a_child_process_that_dies_loses_one_chat(captures, projects, proj
     async with recorder.writing():
         for number, expected in enumerate(("stored", "failed", "stored")):
             before = outcome(expected)
-            found = recorder.begin(caller(project), PATH, (MODEL, MODEL), HI)
+            found = recorder.begin(caller(project), CHATS, (MODEL, MODEL), HI)
             assert found is not None
             found.keep(answer("Hi", chat=str(number)))
             if expected == "failed":

@@ -123,6 +123,11 @@ def test_calls_of_tools_and_thoughts_of_a_stream():
         pytest.param(
             body(("user", "Hi")), b"".join(stream({"content": "Hel"}, is_complete=False)), id="cut"
         ),
+        pytest.param(
+            body(("user", "Hi"), ("assistant", "Hel"), continue_final_message=True),
+            answer("lo"),
+            id="a continued message",
+        ),
         pytest.param(body(("user", "Hi")), b'{"choices": []}', id="no choice"),
         pytest.param(body(("user", "Hi")), b"<html>", id="no JSON"),
     ],

@@ -109,8 +109,8 @@ DIFFERS: Final = {
     "models.list": _BASE,
     "models.retrieve": f"{_BASE}; {_ALSO}",
     "responses.create": (
-        f"{_TOOLS}; nothing is stored, so `previous_response_id` is refused; without an error, "
-        "there is no `error`"
+        f"{_TOOLS}; `previous_response_id` is refused; `store` has an effect only if the project's "
+        "[capture](capture.md) is on; without an error, there is no `error`"
     ),
     "responses.parse": "the schema is enforced while the answer is written",
     "responses.stream": _HELPER,

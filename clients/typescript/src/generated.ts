@@ -2671,7 +2671,7 @@ export interface paths {
         put?: never;
         /**
          * Create a response
-         * @description Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. Responses are not stored, so `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is `response.completed`, or `response.incomplete` if the answer reached the token limit. A failure during the stream is sent as an event with the body `Error`.
+         * @description Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. A response cannot be continued by its ID: `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is `response.completed`, or `response.incomplete` if the answer reached the token limit. A failure during the stream is sent as an event with the body `Error`.
          *
          *     Required permission: `model.request`.
          */
@@ -10962,7 +10962,7 @@ export interface components {
         StoredChatObject: {
             /**
              * Id
-             * @description ID of the chat completion, prefixed with `chatcmpl-`.
+             * @description ID of the chat completion or response, prefixed with `chatcmpl-` or `resp_`.
              */
             id: string;
             /**

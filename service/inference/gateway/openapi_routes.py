@@ -82,8 +82,8 @@ async def create_completion(_: CreateCompletion) -> Completion:
     "/responses",
     operation_id="createResponse",
     summary="Create a response",
-    description=f"Generates a response with OpenAI's Responses API. {_PASSED_ON} Responses are "
-    f"not stored, so `previous_response_id` finds none. {_UNTIL_COMPLETED}",
+    description=f"Generates a response with OpenAI's Responses API. {_PASSED_ON} A response "
+    f"cannot be continued by its ID: `previous_response_id` finds none. {_UNTIL_COMPLETED}",
     responses=_STREAM_OR_WHOLE,
     openapi_extra=needs(Permission.MODEL_REQUEST, AuditEvent.MODEL_REQUESTED),
 )

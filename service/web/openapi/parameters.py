@@ -28,7 +28,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "eval_id": _id("eval_", "ID of an eval in the project."),
     "completion_id": (
         "ID of a stored chat completion of the project.",
-        {"pattern": "^chatcmpl-[0-9A-Za-z._-]{1,100}$"},
+        {"pattern": "^(chatcmpl-|resp_)[0-9A-Za-z._-]{1,100}$"},
     ),
     "batch_id": _id("batch_", "ID of a batch in the project."),
     "generation_id": _id("dsgen_", "ID of a generation in the project."),

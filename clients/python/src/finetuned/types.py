@@ -3179,7 +3179,7 @@ class StoredChatObject(Model):
 
     id: str
     """
-    ID of the chat completion, prefixed with `chatcmpl-`.
+    ID of the chat completion or response, prefixed with `chatcmpl-` or `resp_`.
     """
     object: Literal["chat.completion"] = "chat.completion"
     created: int
