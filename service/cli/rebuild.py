@@ -24,12 +24,13 @@ from service.evaluation.comparison import Comparison
 from service.files.records import FileRecord, Files
 from service.jobs.evaluation.records import FORMS
 from service.jobs.evaluation.results import figures_by_model
-from service.models import figures, ranks
+from service.models import figures
 from service.models.adapter_check import CONFIG
 from service.models.catalogue import Catalogue
 from service.models.records import NAME, ModelRecord
 from service.models.registry import ModelRegistry
 from service.projects.records import NameTaken, Projects
+from service.training.contract.lora import highest_rank
 
 log = logging.getLogger(__name__)
 _FILE = re.compile(rf"(?P<project>[^/]+)/files/(?P<id>[^/]+)/{re.escape(MANIFEST)}")
@@ -142,7 +143,7 @@ class Rebuild:
 
     async def _model(self, record: ModelRecord) -> None:
         config = json.loads(await self._storage.get_bytes(f"{record.artifact}/{CONFIG}"))
-        await self._registry.register(record, rank=ranks.rank_in(config))
+        await self._registry.register(record, rank=highest_rank(config))
         self.restored["checkpoints" if record.checkpoint else "models"] += 1
 
     async def _evaluation(self, project_id: str, artifact: str, key: str) -> None:

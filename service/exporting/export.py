@@ -40,6 +40,7 @@ from service.exporting.proof import LoadedArtifact, check_bounds, prove
 from service.exporting.readme import readme
 from service.exporting.signature import sign
 from service.imports import quick_imports
+from service.training.contract.lora import highest_rank
 
 Send = Callable[[Progress], None]
 During = Callable[[Step], Callable[[int, int], None]]
@@ -185,7 +186,7 @@ def _check_packages(spec: ExportSpec) -> None:
 
 def _rank(adapter: Path) -> int:
     try:
-        return int(json.loads((adapter / "adapter_config.json").read_bytes())["r"])
+        return highest_rank(json.loads((adapter / "adapter_config.json").read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
         raise ExportFailure(
             "invalid_adapter", "The adapter has no readable adapter_config.json with its rank r."

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from service.exporting.contract import ExportSpec
+from service.training.contract.lora import RANKS
 
 _ADAPTER: Final = """\
 # {name}
@@ -106,19 +108,18 @@ _TEXTS: Final = {
 def readme(spec: ExportSpec, *, rank: int, file: str) -> str:
     """Return the title and the commands in Markdown.
 
-    `rank` is the adapter's, and `file` the name of the GGUF file, if there is one.
+    `rank` is the adapter's highest, and `file` the name of the GGUF file, if there is one.
     """
     return _TEXTS[spec.format].format(
         name=spec.name,
         base_model=spec.base_model,
-        rank=rank,
+        # vLLM refuses values in between, such as 4 and 12.
+        rank=next(accepted for accepted in RANKS if accepted >= rank),
         file=file,
         served_name=served_name(spec.name),
     )
 
 
 def served_name(name: str) -> str:
-    """Reduce a model's name to lowercase letters, digits, dots and hyphens, safe in any shell."""
-    kept = [character if character.isalnum() else "-" for character in name.lower()]
-    words = "".join(kept if name.isascii() else [c for c in kept if c.isascii()]).split("-")
-    return "-".join(word for word in words if word)[:100] or "tuned"
+    """Reduce a model's name to lowercase letters, digits and hyphens, safe in any shell."""
+    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:100] or "tuned"

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from redis.asyncio.client import Pipeline
 
 from service.core.records import PREFIX
 from service.core.redis import Client
 from service.models.adapter_check import CONFIG
+from service.training.contract.lora import highest_rank
 
 _HIGHEST = f"{PREFIX}:highest-lora-rank"  # sorted set: base model by rank
 
 
 def rank_of(adapter: Path) -> int:
     """The highest rank in the folder of an adapter that was already checked."""
-    return rank_in(json.loads((adapter / CONFIG).read_text("utf-8")))
-
-
-def rank_in(config: dict[str, Any]) -> int:
-    """The highest rank in an adapter's configuration."""
-    return int(max([config["r"], *(config.get("rank_pattern") or {}).values()]))
+    return highest_rank(json.loads((adapter / CONFIG).read_text("utf-8")))
 
 
 def note(pipe: Pipeline, base_model: str, rank: int) -> None:

@@ -14,7 +14,7 @@ from service.exporting import Evaluation, ExportSpec, Format, Proof
 from service.exporting.card import model_card
 from service.exporting.contract import MergedOnto
 from service.exporting.licenses import duties
-from service.exporting.readme import readme
+from service.exporting.readme import readme, served_name
 
 SECRET = "The till code is 4711."
 PASSPORT = {
@@ -46,7 +46,7 @@ PROOF = Proof(
 def card(tmp_path: Path) -> Callable[..., str]:
     """Make the card of an export; the arguments replace fields of its spec."""
 
-    def make(passport: dict[str, Any] = PASSPORT, **fields: Any) -> str:
+    def make(passport: dict[str, Any] = PASSPORT, *, rank: int = 8, **fields: Any) -> str:
         (tmp_path / "passport.json").write_text(json.dumps(passport))
         message = {"role": "user", "content": SECRET}
         reference = {
@@ -66,7 +66,7 @@ def card(tmp_path: Path) -> Callable[..., str]:
             "references": [reference],
             **fields,
         })  # fmt: skip
-        return model_card(spec, readme(spec, rank=8, file="model.gguf"), PROOF)
+        return model_card(spec, readme(spec, rank=rank, file="model.gguf"), PROOF)
 
     return make
 
@@ -128,6 +128,26 @@ def test_an_imported_adapter_of_an_unknown_license_has_a_card(card: Callable[...
     assert "it was imported" in text
     assert "The model was not evaluated." in text
     assert 'Read the license "acme-eula"' in text
+
+
+@pytest.mark.parametrize(("rank", "option"), [(1, 1), (4, 8), (12, 16), (64, 64), (400, 512)])
+def test_the_command_for_vllm_has_a_rank_that_vllm_accepts(
+    card: Callable[..., str], rank: int, option: int
+) -> None:
+    text = card(format="adapter", rank=rank)
+    assert f"--max-lora-rank {option} --lora-modules bakery-helper=." in text
+
+
+@pytest.mark.parametrize(
+    ("name", "served"),
+    [
+        ("ft:Qwen2.5-7B:acme:voice:ab12", "ft-qwen2-5-7b-acme-voice-ab12"),
+        ("ft:qwen3-8b:ร้านชา:เสียง:ab12", "ft-qwen3-8b-ab12"),
+        ("ร้านชา", "tuned"),
+    ],
+)
+def test_the_commands_name_the_model_as_a_shell_can(name: str, served: str) -> None:
+    assert served_name(name) == served
 
 
 def test_duties_depend_on_the_license() -> None:

@@ -31,7 +31,11 @@ pytestmark = pytest.mark.slow  # imports torch
 def test_an_adapter_is_exported_with_what_it_needs(
     spec: Callable[..., ExportSpec], tuned: Tuned, tmp_path: Path
 ) -> None:
-    result = export(spec(format="adapter"))
+    adapter = shutil.copytree(tuned.adapter, tmp_path / "adapter")
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    config |= {"r": 1, "rank_pattern": dict.fromkeys(config["target_modules"], config["r"])}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    result = export(spec(format="adapter", adapter_path=adapter))
     names = {file.path for file in result.files}
     assert names >= {
         "README.md",
@@ -44,6 +48,7 @@ def test_an_adapter_is_exported_with_what_it_needs(
     assert result.proof.same_answers == result.proof.answers == len(tuned.references)
     assert result.proof.largest_logprob_difference < 0.05
     text = (tmp_path / "out" / "README.md").read_text()
+    # The highest rank, which is not `r` here.
     assert "--max-lora-rank 8 --lora-modules bakery-helper=." in text
 
 

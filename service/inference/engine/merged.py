@@ -25,11 +25,11 @@ from service.config import Settings
 from service.core.local_files import sync_tree
 from service.core.redis import REDIS_ERRORS, connect
 from service.core.storage import Storage, StorageError
-from service.inference.engine.sizing import RANKS
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.registry import ModelRegistry, ServableModel
 from service.models.signatures import fault, verifier
+from service.training.contract.lora import RANKS
 
 log = logging.getLogger(__name__)
 

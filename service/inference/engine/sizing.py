@@ -15,9 +15,7 @@ from typing import Literal
 
 from service.config import GIB, MIB, Settings
 from service.inference.engine.vllm_options import ONE_GPU, Parallel
-
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""Values that vLLM accepts for --max-lora-rank."""
+from service.training.contract.lora import RANKS
 
 # GPU fractions for engine and trainer together, and for an engine alone. The rest is for the
 # driver, CUDA graphs and other programs.

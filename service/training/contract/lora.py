@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Annotated, Final, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +14,8 @@ EMBEDDING_NAMES: Final = frozenset(
     {"lm_head", "embed_tokens", "embed_in", "embed_out", "wte", "wpe", "output_layer"}
 )
 _DEFAULT_RANK: Final = 16
+RANKS: Final = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Values that vLLM accepts for --max-lora-rank."""
 _Modules = Annotated[tuple[str, ...], Field(strict=False)]  # a list is no tuple
 
 
@@ -84,6 +86,11 @@ class LoraShape(BaseModel):
     target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     use_dora: bool = False
     use_rslora: bool = False
+
+
+def highest_rank(config: Mapping[str, Any]) -> int:
+    """Return the highest rank in an adapter's configuration (adapter_config.json)."""
+    return int(max([config["r"], *(config.get("rank_pattern") or {}).values()]))
 
 
 def check_modules(names: Iterable[str]) -> None:
