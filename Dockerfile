@@ -11,6 +11,8 @@ ARG VLLM_IMAGE=vllm/vllm-openai:v0.32.0
 ARG VLLM_DIGEST=
 # More extras of the workers, such as "ray" for trainings on several machines.
 ARG EXTRAS=
+# The wheel of the api: "wheel" needs no C compiler, and its gateway is slower.
+ARG API_WHEEL=compiled-wheel
 
 
 # --- Build stages ------------------------------------------------------------------------------
@@ -33,17 +35,35 @@ COPY requirements requirements
 COPY scripts/sbom.py scripts/seal.py scripts/
 
 # Our own wheel. It changes most often, so it is built separately from the dependencies.
-FROM builder AS wheel
+FROM builder AS wheel-builder
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python -m pip install --quiet --require-hashes --requirement requirements/locks/build.txt
+
+FROM wheel-builder AS wheel
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
 RUN python -m pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /wheels .
 
+# The same for the api, with the gateway compiled for this Python (pyproject.toml). Any C compiler
+# serves, so it is not pinned.
+FROM wheel-builder AS compiled-wheel
+# hadolint ignore=DL3008
+RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python -m pip install --quiet --require-hashes --requirement requirements/locks/compile.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY service service
+RUN HATCH_BUILD_HOOKS_ENABLE=1 python -m pip wheel --quiet --no-index --no-deps \
+    --no-build-isolation --wheel-dir /wheels .
+
+# hadolint ignore=DL3006
+FROM ${API_WHEEL} AS api-wheel
+
 FROM builder AS api-environment
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python -m pip install --quiet --require-hashes --requirement requirements/locks/core.txt
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+RUN --mount=type=bind,from=api-wheel,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py \
     && python scripts/sbom.py > /opt/finetuned/sbom.json
 

@@ -68,10 +68,12 @@ class Pin:
 
 def locks() -> dict[str, Lock]:
     """Return what each lock is for, in the order in which they are written."""
-    build = tomllib.loads(PYPROJECT.read_text("utf-8"))["build-system"]["requires"]
+    project = tomllib.loads(PYPROJECT.read_text("utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     return {
         "pip": Lock(["pip"]),
-        "build": Lock(build),
+        "build": Lock(project["build-system"]["requires"]),
+        "compile": Lock(wheel["hooks"]["mypyc"]["dependencies"], after=["build"]),
         "core": Lock(dependencies([])),
         "torch": Lock(["torch"]),
         "torchvision": Lock(["torchvision"], after=["torch"]),

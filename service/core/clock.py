@@ -7,12 +7,13 @@ processes use one clock, and measure how far their host's clock is from it (cloc
 from __future__ import annotations
 
 import time
+from typing import ClassVar
 
 
 class _Difference:
     """The difference between the clock of Redis and that of this host, in seconds."""
 
-    seconds = 0.0
+    seconds: ClassVar[float] = 0.0
 
 
 def now() -> float:

@@ -45,7 +45,7 @@ class Cell:
     __slots__ = ("value",)
 
     def __init__(self) -> None:
-        self.value: float = 0
+        self.value: float = 0.0
 
     def inc(self, by: float = 1) -> None:
         """Add to the number."""

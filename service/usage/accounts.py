@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from service.core import metrics
 from service.core.metric_types import Cell
 from service.usage.counts import Counts
+from service.usage.served import CLIENT_GONE, Served
 from service.usage.subjects import Subject
 from service.web.auth import Principal
 
-CLIENT_GONE = 499  # nginx's status code for a client that disconnected
 _MAX_SERIES = 1024  # models that one key may use within a second before counting gets slower
-
-
-class Served(msgspec.Struct):
-    """Outcome of a request. `base_model` is empty if no model was found for it."""
-
-    model: str
-    base_model: str
-    kind: str
-    status: int
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    first_byte_s: float | None
-    seconds: float
-    streamed: bool
-    batch: bool = False
 
 
 class Account:

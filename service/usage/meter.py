@@ -24,9 +24,10 @@ from service.core.clock import now
 from service.core.limits import NO_LIMITS, Limits
 from service.core.metric_types import BoundedLabel
 from service.usage import refusals
-from service.usage.accounts import CLIENT_GONE, Account, Series, Served
+from service.usage.accounts import Account, Series
 from service.usage.counts import Counts
 from service.usage.exchange import UsageExchange
+from service.usage.served import CLIENT_GONE, Served
 from service.usage.subjects import Scope, Subject
 from service.web.auth import Principal
 
@@ -40,8 +41,6 @@ _MAX_OUTPUT_ESTIMATE = 1 << 24
 _IDLE_S = 180.0  # by then, buckets are empty and cached callers have expired
 _SWEEP_EVERY_S = 60.0
 _LAST_FLUSH_S = 5.0
-
-__all__ = ["Admission", "Meter", "Served"]
 
 
 class Admission:

@@ -33,7 +33,7 @@ from service.inference.gateway.engine_errors import (
     map_events,
     model_not_found,
 )
-from service.inference.gateway.exchange import CLIENT_GONE, Exchange, Watch
+from service.inference.gateway.exchange import Exchange, Watch
 from service.inference.gateway.parameters import PATHS
 from service.inference.gateway.passage import Passage
 from service.inference.gateway.request_body import ClientGone
@@ -45,7 +45,8 @@ from service.inference.upstreams.answers import Sent
 from service.inference.upstreams.turns import Turn
 from service.models.registry import ModelRegistry, ResolvedModel
 from service.models.tools import ToolCallParsers
-from service.usage.meter import Meter, Served
+from service.usage.meter import Meter
+from service.usage.served import CLIENT_GONE, Served
 from service.web.audit import ModelRequests
 from service.web.auth import Authenticator, Principal
 from service.web.openai_only import instead

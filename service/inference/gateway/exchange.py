@@ -19,11 +19,9 @@ from service.core.errors import ApiError
 from service.inference.gateway.copies import ChatCopy
 from service.inference.gateway.usage_tap import UsageTap
 from service.inference.upstreams import Answer
+from service.usage.served import CLIENT_GONE
 from service.web import safe_headers
 from service.web.wire.protocol import BODY_FOLLOWS
-
-CLIENT_GONE = 499
-"""Status for a disconnected client, as in nginx. Used only in metrics."""
 
 _WATCH_AFTER_S = 0.02
 _STALL_CHECK_S = 1.0

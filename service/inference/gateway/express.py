@@ -12,12 +12,13 @@ from typing import Final, NamedTuple
 
 from service.core import ids
 from service.inference.gateway.app import Gateway, forwarded, observe
-from service.inference.gateway.exchange import CLIENT_GONE, given_request_id
+from service.inference.gateway.exchange import given_request_id
 from service.inference.gateway.parameters import PATHS
 from service.inference.gateway.passage import Passage
 from service.inference.gateway.usage_tap import usage_of
 from service.inference.upstreams import header_lines
 from service.inference.upstreams.answers import Sent
+from service.usage.served import CLIENT_GONE
 from service.web import safe_headers
 from service.web.wire.express import ExpressProtocol
 from service.web.wire.repeated import RequestHead

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.config import Settings
+from service.inference.upstreams.turns import MAX_WAITING
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Policy:
     dns_every_s: float = 5.0
     requests_at_once: int = 256
     """Answers that all API processes let an engine work on at once. Further requests wait."""
+    max_waiting: int = MAX_WAITING
+    """Maximum number of requests that wait for the engines of a model in this process."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Policy:

@@ -23,9 +23,9 @@ from service.core.errors import RateLimited
 WAIT_S: Final = 60.0
 # Tokens that a project with requests in progress may have used less than those that wait.
 _MAX_CREDIT: Final = 8192
-_MOST_WAITING: Final = 1024
+MAX_WAITING: Final = 1024
 # Each waiting request holds its body.
-_MOST_WAITING_BYTES: Final = 128 * 1024 * 1024
+MAX_WAITING_BYTES: Final = 128 * 1024 * 1024
 
 
 class Turn:
@@ -65,14 +65,25 @@ class _Project:
 class Turns:
     """The requests of this process at the engines of one model, and those that wait.
 
-    `places` returns the number of answers that the engines may work on at once. Use it in one event
-    loop.
+    `places` returns the number of answers that the engines may work on at once. At most
+    `max_waiting` requests wait, with at most `max_waiting_bytes` in their bodies; a project may use
+    half of each. Use it in one event loop.
     """
 
-    def __init__(self, model: str, places: Callable[[], int], *, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self,
+        model: str,
+        places: Callable[[], int],
+        *,
+        wait_s: float = WAIT_S,
+        max_waiting: int = MAX_WAITING,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+    ) -> None:
         self._queue_length = metrics.ENGINE_WAITING_REQUESTS.cell(model)
         self._places = places
         self._wait_s = wait_s
+        self._max_waiting = max_waiting
+        self._max_waiting_bytes = max_waiting_bytes
         self._projects: dict[str, _Project] = {}
         self._queues: dict[str, _Project] = {}  # those that wait
         self._queue_number = 0
@@ -170,10 +181,11 @@ class Turns:
         """Return whether the queue is full, or half of it has requests of the same project."""
         own = turn.project.waiting
         return (
-            self.waiting >= _MOST_WAITING
-            or len(own) >= _MOST_WAITING // 2
-            or self._waiting_bytes + turn.body_bytes > _MOST_WAITING_BYTES
-            or sum(other.body_bytes for other in own) + turn.body_bytes > _MOST_WAITING_BYTES // 2
+            self.waiting >= self._max_waiting
+            or len(own) >= self._max_waiting // 2
+            or self._waiting_bytes + turn.body_bytes > self._max_waiting_bytes
+            or sum(other.body_bytes for other in own) + turn.body_bytes
+            > self._max_waiting_bytes // 2
         )
 
     def _fill(self) -> None:

@@ -253,7 +253,11 @@ class ServedModel:
         resolve: Resolve,
     ) -> None:
         self.replicas = replicas
-        self.turns = Turns(model, lambda: share(max(1, replicas.usable) * policy.requests_at_once))
+        self.turns = Turns(
+            model,
+            lambda: share(max(1, replicas.usable) * policy.requests_at_once),
+            max_waiting=policy.max_waiting,
+        )
         self._probes = Probes(
             self.replicas,
             functools.partial(client.is_healthy, timeout_s=policy.probe_timeout_s),

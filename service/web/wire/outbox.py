@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import ClassVar
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ _TURNS_ALONE = 2  # for a write with no others waiting
 class Outbox:
     """The pending writes of one event loop."""
 
-    _all: dict[asyncio.AbstractEventLoop, Outbox] = {}  # noqa: RUF012 — shared by the process
+    _all: ClassVar[dict[asyncio.AbstractEventLoop, Outbox]] = {}
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

@@ -13,7 +13,6 @@ from service.core import clock
 from service.core.redis import Client as RedisClient
 from service.core.redis import connect
 from service.inference import api_processes
-from service.inference.upstreams import turns
 from service.inference.upstreams.policy import Policy
 from tests.inference.conftest import BOTH_WAYS, OTHER_KEY, Client
 
@@ -173,9 +172,8 @@ async def test_an_engine_that_fails_frees_its_place(gateway, engine):
 
 
 @BOTH_WAYS
-async def test_a_full_queue_is_429(gateway, engine, gate, monkeypatch):
-    monkeypatch.setattr(turns, "_MOST_WAITING", 2)
-    client = await gateway(policy=ONE_AT_ONCE)
+async def test_a_full_queue_is_429(gateway, engine, gate):
+    client = await gateway(policy=Policy(requests_at_once=1, max_waiting=2))
     tasks = [asyncio.create_task(client.ask(json=chat("many"))) for _ in range(2)]
     await waiting(client, 1)
     async with client.post(json=chat("many")) as response:

@@ -8,16 +8,15 @@ import contextlib
 import pytest
 
 from service.core.errors import RateLimited
-from service.inference.upstreams import turns as module
 from service.inference.upstreams.turns import Turn, Turns
 
 
 class Line:
     """Requests of projects at an engine with a number of places."""
 
-    def __init__(self, places: int, wait_s: float = 60) -> None:
+    def __init__(self, places: int, wait_s: float = 60, **limits: int) -> None:
         self.places = places
-        self.turns = Turns("m", lambda: self.places, wait_s=wait_s)
+        self.turns = Turns("m", lambda: self.places, wait_s=wait_s, **limits)
         self.served: list[str] = []
         self.held: list[Turn] = []
 
@@ -190,10 +189,8 @@ async def test_who_waits_too_long_is_refused():
 
 
 @pytest.mark.parametrize(("body_bytes", "limit"), [(0, 4), (25, 4)])
-async def test_a_project_fills_at_most_half_of_the_queue(monkeypatch, body_bytes, limit):
-    monkeypatch.setattr(module, "_MOST_WAITING", 8)
-    monkeypatch.setattr(module, "_MOST_WAITING_BYTES", 200)
-    line = Line(1)
+async def test_a_project_fills_at_most_half_of_the_queue(body_bytes, limit):
+    line = Line(1, max_waiting=8, max_waiting_bytes=200)
     line.ask("a")
     tasks = [line.ask("a", body_bytes=body_bytes) for _ in range(limit)]
     await line.settle()

@@ -1,0 +1,74 @@
+"""Makes a copy of this checkout that is compiled like the image of the API.
+
+    python -m scripts.compiled FOLDER
+
+The folder has the files that git knows, and the extension modules next to their sources, where
+Python prefers them. Put it first in PYTHONPATH to run it. It needs a C compiler.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parent.parent
+
+
+def missing() -> str | None:
+    """Return what this machine lacks to compile; None if nothing is missing."""
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    if shutil.which(compiler) is None:
+        return f"no C compiler: {compiler}"
+    return None if headers.is_file() else "Python was installed without its C headers"
+
+
+def modules() -> list[str]:
+    """Return the names of the modules that are compiled, from pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    return [
+        file.removesuffix(".py").replace("/", ".") for file in wheel["hooks"]["mypyc"]["include"]
+    ]
+
+
+def compile_to(folder: Path) -> None:
+    """Copy the checkout to an empty or missing folder and compile it there.
+
+    Raises CalledProcessError, after printing what the compiler says.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        source, copy = ROOT / name, folder / name
+        if source.is_file():  # deleted files are listed until they are committed
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel"],
+        cwd=folder,
+        env=os.environ | {"HATCH_BUILD_HOOKS_ENABLE": "1", "PYTHONPATH": ""},
+        check=True,
+    )
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return an environment in which Python imports the compiled copy."""
+    return os.environ | {"PYTHONPATH": f"{folder}:{folder / 'clients/python/src'}"}
+
+
+if __name__ == "__main__":
+    if why := missing():
+        raise SystemExit(why)
+    compile_to(Path(sys.argv[1]).absolute())
