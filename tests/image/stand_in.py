@@ -65,6 +65,7 @@ def _put_python(rootfs: Path) -> None:
     )
     shutil.copytree(ours / "lib" / name, there / "lib" / name, ignore=skipped)
     (there / "lib" / name / "site-packages").mkdir()
+    shutil.copytree(ours / "include" / name, there / "include" / name)
     shutil.copy(ours / "bin" / name, there / "bin")
     for library in (ours / "lib").glob("libpython3.11.so*"):
         shutil.copy(library, there / "lib", follow_symlinks=False)

@@ -27,13 +27,23 @@ def instructions() -> list[tuple[str, str]]:
     return [(instruction, arguments) for instruction, arguments in parts]
 
 
+def base_and_name(words: str) -> tuple[str, str]:
+    """Return the base and the name of a stage. An argument that is a whole base has its default."""
+    base, _, name = words.partition(" AS ")
+    if argument := re.fullmatch(r"\$\{(\w+)\}", base):
+        start = f"{argument[1]}="
+        arguments = [value for each, value in instructions() if each == "ARG"]
+        base = next(a.removeprefix(start) for a in arguments if a.startswith(start))
+    return base, name
+
+
 def stages() -> dict[str, list[tuple[str, str]]]:
     """Return the instructions of each stage, after those of the stages that it is based on."""
     found: dict[str, list[tuple[str, str]]] = {}
     current: list[tuple[str, str]] = []
     for name, words in instructions():
         if name == "FROM":
-            base, _, stage = words.partition(" AS ")
+            base, stage = base_and_name(words)
             current = found[stage] = [*found.get(base, []), (name, words)]
         else:
             current.append((name, words))
@@ -54,9 +64,22 @@ def test_hadolint_finds_nothing():
 def test_what_is_not_ours_comes_by_arguments_that_take_a_digest():
     known = set(stages())
     for name, words in instructions():
-        if name == "FROM" and (base := words.partition(" AS ")[0]) not in known:
+        if name == "FROM" and (base := base_and_name(words)[0]) not in known:
             assert re.fullmatch(r"\$\{(\w+)_IMAGE\}\$\{\1_DIGEST:\+@\}\$\{\1_DIGEST\}", base)
         assert name != "ADD"
+
+
+def test_the_wheel_of_the_api_is_compiled_and_the_others_run_on_any_python():
+    compiling = [
+        stage for stage, found in stages().items() if "HATCH_BUILD_HOOKS_ENABLE" in str(found)
+    ]
+    assert compiling == ["compiled-wheel", "api-wheel"]
+    mounted = {
+        stage: re.findall("from=([a-z-]+),source=/wheels", str(found))
+        for stage, found in stages().items()
+    }
+    assert mounted.pop("api-environment") == ["api-wheel"]
+    assert {wheel for wheels in mounted.values() for wheel in wheels} == {"wheel"}
 
 
 def test_no_version_of_torch_is_pinned():
