@@ -19,6 +19,9 @@ class AuditEvent(StrEnum):
     # Projects and keys.
     PROJECT_CREATED = "project.created"
     PROJECT_UPDATED = "project.updated"
+    CAPTURE_ENABLED = "project.capture.enabled"
+    CAPTURE_DISABLED = "project.capture.disabled"
+    CAPTURE_DELEGATED = "project.capture.delegated"
     PROJECT_ARCHIVED = "project.archived"
     PROJECT_DELETED = "project.deleted"
     SERVICE_ACCOUNT_CREATED = "service_account.created"

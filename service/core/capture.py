@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from service.core.records import Stored
+
+CaptureManager: TypeAlias = Literal["organization", "project"]
+"""Whose administrators may switch the capture of a project on. The project's may always end it."""
 
 
 class Capture(Stored):

@@ -21,7 +21,7 @@ from functools import partial
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, invalidation
-from service.core.capture import Capture
+from service.core.capture import Capture, CaptureManager
 from service.core.limits import (
     NO_LIMITS,
     NO_PROJECT_LIMITS,
@@ -57,6 +57,7 @@ class Project(Record):
     deleting_since: int | None = None
     capture: Capture | None = None
     """Which of its chats are stored; None if none are."""
+    capture_managed_by: CaptureManager = "organization"
 
 
 class OldSecret(Stored):
@@ -221,7 +222,7 @@ class Projects:
 
         `capture=…` also switches the storage of chats on or off.
         """
-        return await self._change(
+        return await self.change(
             project_id,
             lambda project: project.model_copy(
                 update={"limits": project.limits.changed(change), **more}
@@ -230,7 +231,7 @@ class Projects:
 
     async def archive(self, project_id: str) -> Project:
         """Make all keys of a project invalid for good, on all replicas. Raises Missing."""
-        return await self._change(project_id, _archived)
+        return await self.change(project_id, _archived)
 
     async def begin_deletion(self, project_id: str) -> Project:
         """Archive a project, and have the reconciler delete all that it has. Raises Missing."""
@@ -239,7 +240,7 @@ class Projects:
             since = project.deleting_since or ids.now_s()
             return _archived(project).model_copy(update={"deleting_since": since})
 
-        return await self._change(
+        return await self.change(
             project_id, deleting, lambda pipe: pipe.hsetnx(DELETING, project_id, "")
         )
 
@@ -248,13 +249,16 @@ class Projects:
         left = await reply(self.redis.hget(DELETING, project_id))
         return int(left) if left else None
 
-    async def _change(
+    async def change(
         self,
         project_id: str,
         change: Callable[[Project], Project],
         more: Callable[[Pipeline], object] = lambda _: None,
     ) -> Project:
-        """Change a project, effective on all replicas. Raises Missing."""
+        """Change a project atomically, effective on all replicas. `change` may raise to cancel.
+
+        `more` adds writes to the transaction. Raises Missing.
+        """
 
         def also(pipe: Pipeline, _: Project) -> None:
             more(pipe)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
 
-from service.core import ids
+from service.core import ids, trail
 from service.core.audit_events import AuditEvent
 from service.core.capture import Capture
 from service.core.errors import BadRequest, Conflict, Forbidden, NotFound
@@ -25,6 +25,7 @@ from service.projects.records import (
     TooManySecrets,
 )
 from service.projects.schemas import (
+    CaptureSettings,
     CreateKey,
     CreateProject,
     Deleted,
@@ -42,7 +43,7 @@ from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
-
+_FIELDS_OF_PROJECT_ADMINS: Final = frozenset({"capture"})
 
 Store = Annotated[Projects, Depends(resource("projects"))]
 Uses = Annotated[KeyUses, Depends(resource("key_uses"))]
@@ -167,10 +168,10 @@ async def retrieve_project(project: Existing, store: Store, use: InStorage) -> P
     "/{project_id}",
     operation_id="updateProject",
     summary="Update a project",
-    openapi_extra=needs(Permission.ORGANIZATION_WRITE, AuditEvent.PROJECT_UPDATED),
+    openapi_extra=needs(Permission.PROJECT_WRITE, AuditEvent.PROJECT_UPDATED),
 )
 async def update_project(
-    project: Existing, body: UpdateProject, store: Store, use: InStorage
+    project: Existing, body: UpdateProject, store: Store, use: InStorage, caller: Caller
 ) -> ProjectObject:
     """Update the project's limits, which apply across all of its keys, or the storage of its chats.
     Changes take effect within seconds. A storage quota below what the project has deletes nothing,
@@ -178,7 +179,12 @@ async def update_project(
 
     An omitted limit stays unchanged, `null` restores the installation's default, and
     `"unlimited"` removes the limit.
+
+    A key with the role `project_admin` may change `capture` and nothing else: it may always set
+    `null`, and other values if `capture_managed_by` of the project is `project`.
     """
+    if body.model_fields_set - _FIELDS_OF_PROJECT_ADMINS:
+        caller.require(Permission.ORGANIZATION_WRITE)
     if body.name not in (None, project.name):
         raise BadRequest(
             f"The name of a project cannot change, because the names of its models contain it. "
@@ -186,11 +192,43 @@ async def update_project(
             param="name",
             code="invalid_value",
         )
-    more: dict[str, Capture | None] = {}
+    with trail.recorded_as(_event(body)):
+        project = await store.change(project.id, partial(_updated_project, caller, body))
+    return await _described(project, store, use)
+
+
+def _event(body: UpdateProject) -> AuditEvent:
     if "capture" in body.model_fields_set:
-        given = body.capture
-        more["capture"] = None if given is None else Capture.model_validate(given.model_dump())
-    return await _described(await store.limit(project.id, body.limits, **more), store, use)
+        is_off = body.capture is None
+        return AuditEvent.CAPTURE_DISABLED if is_off else AuditEvent.CAPTURE_ENABLED
+    if body.capture_managed_by is not None:
+        return AuditEvent.CAPTURE_DELEGATED
+    return AuditEvent.PROJECT_UPDATED
+
+
+def _updated_project(caller: Principal, body: UpdateProject, project: Project) -> Project:
+    """The project after an update. Raises Forbidden."""
+    change: dict[str, Any] = {"limits": project.limits.changed(body.limits)}
+    if body.capture_managed_by is not None:
+        change["capture_managed_by"] = body.capture_managed_by
+    if "capture" in body.model_fields_set:
+        change["capture"] = _capture(caller, body.capture, project)
+    return project.model_copy(update=change)
+
+
+def _capture(caller: Principal, wanted: CaptureSettings | None, project: Project) -> Capture | None:
+    """The settings of a project's capture. Raises Forbidden for a caller who may only end it."""
+    if wanted is None:
+        return None
+    is_delegated = project.capture_managed_by == "project"
+    if not (is_delegated or caller.may(Permission.ORGANIZATION_WRITE)):
+        raise Forbidden(
+            f"The API key has the role '{caller.role}' and can only switch off the storage of "
+            "chats of this project, with null. To let it choose the settings, have a key with the "
+            "role 'admin' set 'capture_managed_by' of the project to 'project'.",
+            param="capture",
+        )
+    return Capture.model_validate(wanted.model_dump())
 
 
 @router.post(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from service.core import ids
-from service.core.capture import Capture
+from service.core.capture import Capture, CaptureManager
 from service.core.limits import NO_LIMITS, NO_PROJECT_LIMITS, Limits, ProjectLimits
 from service.core.networks import network
 from service.projects.records import ApiKey, OldSecret, Project, Role
@@ -85,6 +85,12 @@ class UpdateProject(BaseModel):
         description="New settings of the storage of chats. `null` stores no more chats; those that "
         "are stored stay until they expire or are deleted.",
     )
+    capture_managed_by: CaptureManager | None = Field(
+        default=None,
+        description="Whose administrators may switch the storage of chats on: with "
+        "`organization`, only keys with the role `admin`; with `project`, also those of the "
+        "project with the role `project_admin`. `null` changes nothing.",
+    )
     name: str | None = Field(
         default=None,
         description="Current name of the project. Another name is refused, because the names of "
@@ -115,6 +121,11 @@ class ProjectObject(BaseModel):
     capture: CaptureSettings | None = Field(
         default=None, description="Settings of the storage of chats, or null if none are stored."
     )
+    capture_managed_by: CaptureManager = Field(
+        default="organization",
+        description="Whose administrators may switch the storage of chats on. Those of the project "
+        "may always switch it off.",
+    )
     storage_bytes_used: int = Field(
         description="Bytes that the project has in storage, with those of uploads in progress."
     )
@@ -131,6 +142,7 @@ class ProjectObject(BaseModel):
             created_at=project.created_at,
             limits=project.limits,
             capture=_shown_capture(project.capture),
+            capture_managed_by=project.capture_managed_by,
             storage_bytes_used=storage_bytes,
         )
 

@@ -65,6 +65,7 @@ class Permission(StrEnum):
     WEBHOOKS_WRITE = "webhooks.write"
     USAGE_READ = "usage.read"
     PROJECT_READ = "project.read"
+    PROJECT_WRITE = "project.write"  # end the storage of chats; begin it if that is delegated
     API_KEYS_READ = "api_keys.read"  # without their secrets
     API_KEYS_WRITE = "api_keys.write"
     AUDIT_LOGS_READ = "audit_logs.read"
@@ -84,7 +85,8 @@ _TRAINER = (
 )
 _MEMBER = _TRAINER | {_P.MODEL_WRITE, _P.ALIASES_WRITE, _P.EXPORTS_WRITE, _P.WEBHOOKS_WRITE}
 _PROJECT_ADMIN = _MEMBER | {
-    *(_P.PROJECT_READ, _P.API_KEYS_READ, _P.API_KEYS_WRITE, _P.AUDIT_LOGS_READ, _P.DATA_ERASE)
+    *(_P.PROJECT_READ, _P.PROJECT_WRITE, _P.API_KEYS_READ, _P.API_KEYS_WRITE),
+    *(_P.AUDIT_LOGS_READ, _P.DATA_ERASE),
 }
 
 PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(

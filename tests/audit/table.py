@@ -23,6 +23,9 @@ _BEGIN, _END = "| event | operations |\n|---|---|\n", "\n\n"
 OTHERS: Final = {
     AuditEvent.LOGIN_FAILED: "all, with a key that is missing, unknown, expired or misplaced",
     AuditEvent.ACCESS_DENIED: "all, with a key whose role lacks the permission",
+    AuditEvent.CAPTURE_ENABLED: "`updateProject` with settings of `capture`",
+    AuditEvent.CAPTURE_DISABLED: "`updateProject` with `null` as `capture`",
+    AuditEvent.CAPTURE_DELEGATED: "`updateProject` with `capture_managed_by`, but no `capture`",
     AuditEvent.BASE_MODEL_ADDED: "`finetuned-server models add`",
     AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`",
     AuditEvent.MODEL_MERGED: "`finetuned-server models merge`",

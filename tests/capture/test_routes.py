@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
@@ -42,6 +43,12 @@ def captures_of(api: Api) -> Captures:
 
 async def project_id(api: Api) -> str:
     return str((await api.app.state.projects.by_name("acme")).id)
+
+
+async def own_project(api: Api) -> str:
+    """The ID of the project acme, which is created."""
+    await api.key("acme")
+    return await project_id(api)
 
 
 @contextlib.asynccontextmanager
@@ -225,6 +232,58 @@ async def test_a_project_switches_capture_on_and_off(api: Api):
             assert (await admin.post(path, json={"capture": wrong})).status_code == 400
         off = (await admin.post(path, json={"capture": None})).json()
         assert (off["capture"], off["limits"]["storage_bytes"]) == (None, 1000)
+
+
+async def test_a_project_admin_ends_capture_and_begins_it_if_that_is_delegated(api: Api):
+    path = f"{PROJECTS}/{await own_project(api)}"
+    on, off = {"capture": {"sampling": 0.5}}, {"capture": None}
+    async with (
+        await api.client("root", Role.ADMIN) as admin,
+        await api.client("acme", Role.PROJECT_ADMIN) as owner,
+        await api.client("acme", Role.MEMBER) as member,
+        await api.client("other", Role.PROJECT_ADMIN) as stranger,
+    ):
+
+        async def asks(http: httpx.AsyncClient, body: dict[str, Any]) -> Any:
+            answer = await http.post(path, json=body)
+            return answer.json() if answer.status_code == 200 else answer.status_code
+
+        refused = await owner.post(path, json=on)
+        assert refused.status_code == 403
+        assert refused.json()["error"]["param"] == "capture"
+        assert "capture_managed_by" in refused.json()["error"]["message"]
+        assert (await asks(admin, on))["capture_managed_by"] == "organization"
+        assert (await asks(owner, off))["capture"] is None
+        assert await asks(owner, on) == 403
+        await asks(admin, {"capture_managed_by": "project"})
+        assert (await asks(owner, on))["capture"]["sampling"] == 0.5
+        assert (await owner.get(path)).json()["capture_managed_by"] == "project"
+        # Everything else of the project stays with the organization.
+        others: list[dict[str, Any]] = [
+            {"limits": {}},
+            {"capture_managed_by": "project"},
+            {"name": "acme"},
+        ]
+        for more in others:
+            assert await asks(owner, more) == 403
+            assert await asks(owner, {**off, **more}) == 403
+        assert (await asks(member, off), await asks(stranger, off)) == (403, 404)
+        taken_back = await asks(admin, {"capture_managed_by": "organization"})
+        assert taken_back["capture"]["sampling"] == 0.5
+        assert await asks(owner, on) == 403
+    raw = [e[b"entry"] for _, e in await captures_of(api).redis.xrange(trail.STREAM)]
+    entries = [trail.decode(entry) for entry in raw]
+    assert [
+        (entry.actor.role, entry.type.removeprefix("project."))
+        for entry in entries
+        if entry.type.startswith("project.") and entry.outcome == "applied"
+    ] == [
+        ("admin", "capture.enabled"),
+        ("project_admin", "capture.disabled"),
+        ("admin", "capture.delegated"),
+        ("project_admin", "capture.enabled"),
+        ("admin", "capture.delegated"),
+    ]
 
 
 async def test_a_deleted_project_has_no_chats(api: Api, add: Add, settings: Settings):

@@ -69,6 +69,7 @@ _OPERATIONS: Final = {
         *("createServiceAccount", "updateServiceAccount", "deleteServiceAccount"),
         "createServiceAccountApiKey",
         *("createErasure", "retrieveErasure", "deleteChatCompletions"),
+        "updateProject",  # of which project admins may use the field `capture` only
     ),
     ("admin", "project_admin", "auditor"): (
         *("retrieveProject", "listApiKeys", "retrieveApiKey", "listAuditLogs"),
@@ -79,7 +80,7 @@ _OPERATIONS: Final = {
         "listFineTuningCheckpointPermissions",
     ),
     ("admin",): (
-        *("createProject", "updateProject", "archiveProject", "deleteProject"),
+        *("createProject", "archiveProject", "deleteProject"),
         *("createAdminApiKey", "deleteAdminApiKey"),
         *("createFineTuningCheckpointPermission", "deleteFineTuningCheckpointPermission"),
     ),

@@ -1542,7 +1542,10 @@ export interface paths {
          *     An omitted limit stays unchanged, `null` restores the installation's default, and
          *     `"unlimited"` removes the limit.
          *
-         *     Required permission: `organization.write`.
+         *     A key with the role `project_admin` may change `capture` and nothing else: it may always set
+         *     `null`, and other values if `capture_managed_by` of the project is `project`.
+         *
+         *     Required permission: `project.write`.
          */
         post: operations["updateProject"];
         /**
@@ -9917,6 +9920,13 @@ export interface components {
             /** @description Settings of the storage of chats, or null if none are stored. */
             capture?: components["schemas"]["CaptureSettings"] | null;
             /**
+             * Capture Managed By
+             * @description Whose administrators may switch the storage of chats on. Those of the project may always switch it off.
+             * @default organization
+             * @enum {string}
+             */
+            capture_managed_by?: "organization" | "project";
+            /**
              * Storage Bytes Used
              * @description Bytes that the project has in storage, with those of uploads in progress.
              */
@@ -11529,6 +11539,11 @@ export interface components {
             limits?: components["schemas"]["ProjectLimits"];
             /** @description New settings of the storage of chats. `null` stores no more chats; those that are stored stay until they expire or are deleted. */
             capture?: components["schemas"]["CaptureSettings"] | null;
+            /**
+             * Capture Managed By
+             * @description Whose administrators may switch the storage of chats on: with `organization`, only keys with the role `admin`; with `project`, also those of the project with the role `project_admin`. `null` changes nothing.
+             */
+            capture_managed_by?: ("organization" | "project") | null;
             /**
              * Name
              * @description Current name of the project. Another name is refused, because the names of its models contain it.

@@ -43,6 +43,14 @@ async def projects(world: World) -> str:
         path=path,
         json={"capture": {"sampling": 0.1, "expires_after_days": 7}},
     )
+    await world.call(
+        "updateProject",
+        "delegated",
+        "Let the project's own administrators choose which of its chats are stored",
+        key="admin",
+        path=path,
+        json={"capture_managed_by": "project"},
+    )
     wrong = {"limits": {"requests_per_minute": 0}}
     await world.call("updateProject", expect=400, key="admin", path=path, json=wrong)
     renamed = {"name": "other"}

@@ -346,6 +346,7 @@ class Projects(Resource):
     retrieve = method(admin.retrieve_project)
     limit = method(admin.limit_project)
     capture = method(admin.capture_chats)
+    delegate_capture = method(admin.delegate_capture)
     archive = method(admin.archive_project)
     delete = method(admin.delete_project)
 
@@ -358,6 +359,7 @@ class AsyncProjects(AsyncResource):
     retrieve = async_method(admin.retrieve_project)
     limit = async_method(admin.limit_project)
     capture = async_method(admin.capture_chats)
+    delegate_capture = async_method(admin.delegate_capture)
     archive = async_method(admin.archive_project)
     delete = async_method(admin.delete_project)
 

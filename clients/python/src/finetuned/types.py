@@ -2561,6 +2561,10 @@ class ProjectObject(Model):
     """
     Settings of the storage of chats, or null if none are stored.
     """
+    capture_managed_by: Literal["organization", "project"] = "organization"
+    """
+    Whose administrators may switch the storage of chats on. Those of the project may always switch it off.
+    """
     storage_bytes_used: int
     """
     Bytes that the project has in storage, with those of uploads in progress.
@@ -3551,6 +3555,10 @@ class UpdateProject(Model):
     capture: CaptureSettings | None = None
     """
     New settings of the storage of chats. `null` stores no more chats; those that are stored stay until they expire or are deleted.
+    """
+    capture_managed_by: Literal["organization", "project"] | None = None
+    """
+    Whose administrators may switch the storage of chats on: with `organization`, only keys with the role `admin`; with `project`, also those of the project with the role `project_admin`. `null` changes nothing.
     """
     name: str | None = None
     """

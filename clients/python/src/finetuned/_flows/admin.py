@@ -71,6 +71,18 @@ def capture_chats(
     return fetch(ProjectObject, request)
 
 
+def delegate_capture(
+    project_id: str, to: Literal["organization", "project"]
+) -> Flow[ProjectObject]:
+    """Let the admins of a project store its chats (`project`), or only you (`organization`).
+
+    Keys with the role `project_admin` may always stop the storage.
+    """
+    body = {"capture_managed_by": to}
+    request = Request("POST", at(*_PROJECTS, project_id), json=body, repeatable=True)
+    return fetch(ProjectObject, request)
+
+
 def archive_project(project_id: str) -> Flow[ProjectObject]:
     """Archive a project for good: its keys are refused. Its data is kept."""
     request = Request("POST", at(*_PROJECTS, project_id, "archive"), repeatable=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -69,6 +69,7 @@ def show_project(project_id: ProjectId, as_json: Json = False) -> None:
             ("storage", _storage(project)),
             ("limits", in_words(project.limits) or "defaults"),
             ("stored chats", _capture(project)),
+            ("chats managed by", f"the {project.capture_managed_by}"),
             ("created", when(project.created_at)),
             ("archived", when(project.archived_at)),
             ("objects left", project.objects_left),
@@ -152,6 +153,28 @@ def capture_chats(
         out.value(project)
     else:
         out.line(f"{project.id}  {_capture(project) or 'no chats are stored'}")
+
+
+@app.command("delegate-capture")
+def delegate_capture(
+    project_id: ProjectId,
+    to: Annotated[
+        Literal["organization", "project"],
+        typer.Option(help="Whose admins may switch the storage of chats on.", show_default=False),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Let the admins of a project store its chats, or take that back.
+
+    Keys with the role `project_admin` may always stop the storage of their project's chats.
+    """
+    out = Out(as_json)
+    with client() as server:
+        project = server.admin.projects.delegate_capture(project_id, to)
+    if out.json:
+        out.value(project)
+    else:
+        out.line(f"{project.id}  stored chats are managed by the {project.capture_managed_by}")
 
 
 @app.command("archive")
