@@ -16,14 +16,11 @@ from collections.abc import Awaitable, Mapping
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.core import metrics
 from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFound, Unavailable
-from service.core.metric_types import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS, why
 from service.inference.gateway import request_body
-from service.inference.gateway.cache_salt import salt_members
 from service.inference.gateway.chat_reports import ChatReports
-from service.inference.gateway.checks import RequestRules, check_tools
+from service.inference.gateway.checks import RequestRules
 from service.inference.gateway.copies import ChatCopies
 from service.inference.gateway.engine_errors import (
     MAX_ERROR_BYTES,
@@ -34,19 +31,18 @@ from service.inference.gateway.engine_errors import (
     model_not_found,
 )
 from service.inference.gateway.exchange import Exchange, Watch
+from service.inference.gateway.http_metrics import observe
 from service.inference.gateway.parameters import PATHS
 from service.inference.gateway.passage import Passage
+from service.inference.gateway.passages import RESPONSES, Passages
 from service.inference.gateway.request_body import ClientGone
-from service.inference.gateway.request_types import Request
 from service.inference.gateway.response_end import name_end
-from service.inference.gateway.usage_tap import Usage, UsageTap
 from service.inference.upstreams import Answer, NotSent, Upstreams
-from service.inference.upstreams.answers import Sent
 from service.inference.upstreams.turns import Turn
-from service.models.registry import ModelRegistry, ResolvedModel
+from service.models.registry import ModelRegistry
 from service.models.tools import ToolCallParsers
 from service.usage.meter import Meter
-from service.usage.served import CLIENT_GONE, Served
+from service.usage.served import CLIENT_GONE
 from service.web.audit import ModelRequests
 from service.web.auth import Authenticator, Principal
 from service.web.openai_only import instead
@@ -54,12 +50,8 @@ from service.web.permissions import Permission
 
 log = logging.getLogger(__name__)
 
-# Routes whose streams send the usage event only on request. The others always send it.
-_USAGE_OPTIONAL = frozenset({"/v1/chat/completions", "/v1/completions"})
-_RESPONSES = "/v1/responses"
 _ALLOWED = {"/v1/chat/completions": "DELETE, GET, POST"}  # of chats that are stored
 _FORWARDED = (b"traceparent", b"tracestate")
-_NO_USAGE = Usage(0, 0, 0)
 
 
 class Gateway:
@@ -84,12 +76,19 @@ class Gateway:
         self._authenticator = authenticator
         self._registry = registry
         self._upstreams = upstreams
-        self._meter = meter
         self._max_body_bytes = max_body_bytes
         self._client_timeout_s = client_timeout_s
         self._rules = rules or RequestRules()
-        self._salt_member = salt_members(salt_secret)
-        self._tools = tools or ToolCallParsers()
+        self.passages = Passages(
+            authenticator,
+            registry,
+            upstreams,
+            meter,
+            self._rules,
+            tools or ToolCallParsers(),
+            salt_secret=salt_secret,
+            max_body_bytes=max_body_bytes,
+        )
         self._watch = Watch()
         self._reports = reports
         self._audited = audited
@@ -134,35 +133,6 @@ class Gateway:
     def has_express(self) -> bool:
         """Whether requests may be answered without a task, which nothing must wait for."""
         return self._reports is None and self._audited is None
-
-    def admitted_at_once(self, authorization: str, path: str, body: bytes) -> Passage | None:
-        """Check and admit a request, or return None if that has to wait for something.
-
-        Raises ApiError.
-        """
-        caller = self._authenticator.remembered(authorization)
-        if caller is None or not caller.may_request_models or len(body) > self._max_body_bytes:
-            return None
-        if caller.capture is not None:
-            return None
-        request = self._rules.checked(path, body)
-        if not caller.sees(request.model):
-            raise model_not_found(request.model)
-        found = self._registry.remembered(caller.project_id, request.model)
-        if found is None:
-            return None
-        return self._admitted(caller, path, request, body, found)
-
-    def sent_at_once(self, passage: Passage, header_lines: str) -> Sent | None:
-        """Send an admitted request, or return None if that has to wait for something."""
-        route = self._upstreams.route(passage.model.base_model, passage.adapter)
-        if route is None:
-            return None
-        passage.turn = route[0].turns.take_free(*passage.size)
-        if passage.turn is None:
-            return None
-        passage.sent = self._upstreams.begin(route, passage.path, passage.body, header_lines)
-        return passage.sent
 
     def continuing(self, passage: Passage, arrived: float, request_id: str) -> ASGIApp:
         """Return an application that continues to answer an admitted request."""
@@ -215,26 +185,7 @@ class Gateway:
             raise model_not_found(request.model)
         if caller.capture is not None:
             self._copy(exchange, caller, (request.model, found.model.name), body)
-        await self._serve(exchange, self._admitted(caller, path, request, body, found))
-
-    def _admitted(
-        self, caller: Principal, path: str, request: Request, body: bytes, found: ResolvedModel
-    ) -> Passage:
-        """Admit a request. Raises RateLimited, or BadRequest if the model cannot call tools."""
-        if request.offers_tools:
-            check_tools(found.model, self._registry.catalogue, self._tools)
-        streamed, limit = request.streamed, request.output_limit
-        tap = _tap(request, path) if streamed else UsageTap(strip=False)
-        salt_member = self._salt_member(caller.project_id)
-        sent = _for_engine(body, request, found, salt_member, with_usage=tap.strips)
-        admission = self._meter.admit(
-            caller,
-            body_bytes=len(body),
-            max_tokens=limit,
-            streamed=streamed,
-            answers=request.answers,
-        )
-        return Passage(caller, path, found.model, sent, tap, admission, output_limit=limit)
+        await self._serve(exchange, self.passages.begin(caller, path, request, body, found))
 
     async def _serve(self, exchange: Exchange, passage: Passage) -> None:
         """Get the engine's answer to an admitted request and relay it."""
@@ -253,7 +204,7 @@ class Gateway:
             self._watch.end(exchange)
             if self._reports:
                 self._reports.end(exchange)
-            self.settle(
+            self.passages.end(
                 passage, exchange.status or CLIENT_GONE, exchange.first_byte_s, exchange.seconds
             )
 
@@ -265,38 +216,6 @@ class Gateway:
             copy = self._copies.begin(caller, exchange.scope["path"], names, body)
             if copy is not None:
                 exchange.copy_to(copy)
-
-    def settle(
-        self,
-        passage: Passage,
-        status: int,
-        first_byte_s: float | None,
-        seconds: float,
-        usage: Usage | None = None,
-    ) -> None:
-        """Account for an admitted request. Call it once.
-
-        `usage` has the counts of a response that did not go through the passage's tap.
-        """
-        if passage.turn is not None:
-            passage.turn.end()
-        streamed = passage.streamed
-        if usage is None:
-            usage = _usage(passage.tap, streamed=streamed)
-        model = passage.model
-        served = Served(
-            model=model.name,
-            base_model=model.base_model,
-            kind=model.kind,
-            status=status,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cached_tokens=usage.cached_tokens,
-            first_byte_s=first_byte_s,
-            seconds=seconds,
-            streamed=streamed,
-        )
-        self._meter.done(passage.admission, served)
 
     async def _turn(self, passage: Passage) -> Turn | None:
         """Wait until the engine has room for the request. Raises RateLimited."""
@@ -343,35 +262,10 @@ def _not_served(scope: Scope) -> ApiError:
     )
 
 
-def _tap(request: Request, path: str) -> UsageTap:
-    """Return the tap of a stream."""
-    if path == _RESPONSES:  # the last event has a copy of the whole response
-        return UsageTap(strip=False, whole_events=True, level=2)
-    return UsageTap(strip=path in _USAGE_OPTIONAL and not request.asks_for_usage)
-
-
 def _for_client(events: bytes, request: EngineRequest) -> bytes:
     """Change what the engine's events say in its own words."""
     events = map_events(events, request)
-    return name_end(events) if request.path == _RESPONSES else events
-
-
-def _for_engine(
-    body: bytes, request: Request, found: ResolvedModel, salt_member: bytes, *, with_usage: bool
-) -> bytes:
-    """Return the body with the salt, which replaces the caller's, and what else it needs."""
-    if found.alias is None and not request.streamed:
-        return request_body.with_members(body, salt_member)
-    fields = request.stream_fields(with_usage=with_usage)
-    if found.alias is not None:
-        fields["model"] = found.model.name
-    added = salt_member + b"," + request_body.members(fields) if fields else salt_member
-    return request_body.with_members(body, added)
-
-
-def _usage(tap: UsageTap, *, streamed: bool) -> Usage:
-    """Return the reported counts. For an interrupted stream, events approximate output tokens."""
-    return tap.usage() or (Usage(0, tap.events, 0) if streamed else _NO_USAGE)
+    return name_end(events) if request.path == RESPONSES else events
 
 
 def forwarded(headers: Mapping[bytes, bytes]) -> dict[str, str]:
@@ -379,21 +273,3 @@ def forwarded(headers: Mapping[bytes, bytes]) -> dict[str, str]:
     return {
         name.decode(): headers[name].decode("latin-1") for name in _FORWARDED if name in headers
     }
-
-
-@functools.lru_cache(maxsize=1024)
-def _cells(method: str, route: str, status: int) -> tuple[Cell, HistogramCell]:
-    return (
-        metrics.HTTP_REQUESTS.cell(method, route, str(status)),
-        metrics.HTTP_SECONDS.cell(method, route),
-    )
-
-
-def observe(method: str, path: str, status: int, seconds: float) -> None:
-    """Count an answered request."""
-    route = path if path in PATHS else "unmatched"
-    requests, histogram = _cells(method, route, status)
-    requests.value += 1
-    histogram.observe(seconds)
-    if status >= 500:
-        log.warning("%s %s %d", method, route, status)

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from service.core import ids
-from service.inference.gateway.app import Gateway, forwarded, observe
+from service.inference.gateway.app import Gateway, forwarded
 from service.inference.gateway.exchange import given_request_id
+from service.inference.gateway.http_metrics import observe
 from service.inference.gateway.parameters import PATHS
 from service.inference.gateway.passage import Passage
 from service.inference.gateway.usage_tap import usage_of
@@ -61,14 +62,14 @@ class GatewayExpress:
             notes = head.notes = _Notes.of(head.headers)
         request_id = notes.request_id or ids.request_id()
         try:
-            passage = gateway.admitted_at_once(notes.authorization, head.path, body)
+            passage = gateway.passages.begin_at_once(notes.authorization, head.path, body)
         except Exception as e:  # noqa: BLE001 — answered like the errors of any other request
             client.hand_over(gateway.failing(e, arrived, request_id))
             return True
         if passage is None:
             return False
         lines = f"x-request-id: {request_id}\r\n{notes.lines}"
-        sent = gateway.sent_at_once(passage, lines)
+        sent = gateway.passages.send_at_once(passage, lines)
         if sent is None:
             client.hand_over(gateway.continuing(passage, arrived, request_id))
             return True
@@ -118,12 +119,12 @@ class _Answer:
             passage.admission.header_lines,
         )
         client.respond(headers, body)
-        gateway.settle(passage, 200, first_byte_s, first_byte_s, usage_of(body))
+        gateway.passages.end(passage, 200, first_byte_s, first_byte_s, usage_of(body))
         observe("POST", passage.path, 200, first_byte_s)
 
     def client_gone(self) -> None:
         """Stop the engine's work."""
         self._sent.abandon()
         seconds = time.perf_counter() - self._arrived
-        self._gateway.settle(self._passage, CLIENT_GONE, None, seconds)
+        self._gateway.passages.end(self._passage, CLIENT_GONE, None, seconds)
         observe("POST", self._passage.path, CLIENT_GONE, seconds)
