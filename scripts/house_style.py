@@ -55,6 +55,14 @@ PHRASES: Final = {
     r"\b(?:is|are) ill\b|\bill (?:engine|replica)s?\b": "unhealthy",
     r"\blearnt\b": "learned",
     r"\bcatalogue\b(?!\.|_|/)": "catalog",
+    r"\bmeanwhile\b": "during it, in between, since",
+    r"\bwhoever\b": "anyone who, the process that",
+    r"\bany more\b(?=[.,;:)]|$)": "no longer",
+    r"\banew\b": "again, from scratch",
+    r"\bin the place of\b": "instead of",
+    r"\b(?:is|are|was|were) away\b": "is unavailable, is down",
+    r"\b(?:is|are|was|were) none of the(?:m|se)?\b": "is not one of",
+    r"\bin other words than\b": "with different words from",
 }
 SKIPPED: Final = (
     "docs/openapi/",

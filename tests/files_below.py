@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return all files below a folder. `Path.rglob` raises if a folder is removed meanwhile."""
+    """Return all files below a folder. `Path.rglob` raises if one is removed while it runs."""
     return sorted(Path(place, name) for place, _, names in os.walk(folder) for name in names)

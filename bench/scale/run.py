@@ -5,9 +5,9 @@ the default limits allow. It is measured twice: when all files and jobs are unfi
 worst case for the reconciler, and when all have ended.
 
 For each list call, the table has the median and the 99th percentile of the response time, the
-longest response time of `/livez` meanwhile, the api's CPU time and the number of Redis commands per
-call. Each figure is the best of several series. CPU times and commands hardly depend on what else
-the machine does.
+longest response time of `/livez` during the calls, the api's CPU time and the number of Redis
+commands per call. Each figure is the best of several series. CPU times and commands hardly depend
+on the other load of the machine.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ async def unfinished(site: Site, fill: Fill, count: int) -> None:
 
 
 HEAD = (
-    "| call | median, ms | p99, ms | longest `/livez` meanwhile, ms | CPU, ms | Redis commands |\n"
+    "| call | median, ms | p99, ms | longest `/livez`, ms | CPU, ms | Redis commands |\n"
     "|---|---:|---:|---:|---:|---:|"
 )
 

@@ -1,7 +1,7 @@
 """Memory of uploads that stop half-way: `python -m bench.scale.silent_uploads`.
 
 Starts its own Valkey and api. Each client sends the first bytes of a file, and then nothing. The
-table has the api's memory before and meanwhile, and the number of uploads that it refused.
+table has the api's memory before and during the uploads, and the number of uploads that it refused.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ async def main() -> None:
         sending = (send_half(site, options.mib * MIB) for _ in range(options.uploads))
         clients = await asyncio.gather(*sending)
         await asyncio.sleep(2)
-        meanwhile = site.api.memory_info().rss
+        during = site.api.memory_info().rss
         refused = await count_refused([reader for reader, _ in clients], within_s=35)
         for _, writer in clients:
             writer.close()
-        print("| uploads | api's MiB before | meanwhile | refused |\n|---:|---:|---:|---:|")
-        print(f"| {options.uploads} | {before // MIB} | {meanwhile // MIB} | {refused} |")
+        print("| uploads | api's MiB before | during | refused |\n|---:|---:|---:|---:|")
+        print(f"| {options.uploads} | {before // MIB} | {during // MIB} | {refused} |")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Cost of idle event streams: `python -m bench.scale.streams`. Starts its own Valkey and api.
 
-Opens many event streams of jobs that wait, and lets them idle. The table has the api's memory, its
-CPU time and Redis's commands meanwhile, the time of `/livez`, and how long it takes until an event
-that another process writes has reached all streams of its job.
+Opens many event streams of waiting jobs, and lets them idle. The table has the api's memory, its
+CPU time and the Redis commands while they are open, the response time of `/livez`, and how long an
+event that another process writes takes to reach all streams of its job.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ async def entries(storage: Storage, redis: Client, filters: Filters) -> AsyncGen
 
     Raises REDIS_ERRORS and StorageError.
     """
-    # Redis first: what is sealed meanwhile is then found twice, and nothing is missed.
+    # Redis first: an entry that is sealed in between is then found twice, and none is missed.
     unsealed = [fields[FIELD.encode()] for _, fields in await redis.xrange(STREAM)]
     recent: set[str] = set()
     for day in await storage.folders(ROOM):

@@ -58,7 +58,7 @@ class Keeper:
             except StorageError as e:
                 log.warning("the audit log is not sealed: %s", e)
             except REDIS_ERRORS as e:
-                log.warning("Redis is unavailable, the audit log is late: %s", why(e))
+                log.warning("Redis is unavailable, so the audit log is delayed: %s", why(e))
             with contextlib.suppress(*REDIS_ERRORS):
                 await self._observe()  # no matter which process seals, and even if none can
             await asyncio.sleep(_PAUSE_S)

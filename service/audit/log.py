@@ -29,7 +29,7 @@ class AuditLog:
         oldest, newest = span(filters, after, before)
 
         async def chunks() -> AsyncIterator[Iterable[Entry]]:
-            # Redis first: what is sealed meanwhile is then found twice, and nothing is missed.
+            # Redis first: an entry that is sealed in between is found twice, and none is missed.
             async for lines in self._in_redis(oldest, newest):
                 yield decoded(lines, filters, after, before)
             async for data in self._in_storage(oldest, newest):
@@ -62,7 +62,7 @@ class AuditLog:
                 for name in place.segments:
                     try:
                         yield await self._storage.get_bytes(place.key(name))
-                    except StorageMissing:  # deleted meanwhile, because it is old
+                    except StorageMissing:  # deleted since it was listed, because it is old
                         continue
                 if day < first:
                     return

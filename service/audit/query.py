@@ -20,7 +20,7 @@ class Filters:
     since: float = 0.0
     """The earliest time of an entry, in UTC seconds."""
     until: float = float("inf")
-    """The earliest time that an entry may not have any more."""
+    """The end of the period, in UTC seconds. An entry at this time is not included."""
     project_ids: frozenset[str] | None = None
     event_types: frozenset[str] | None = None
     actor_ids: frozenset[str] | None = None

@@ -19,7 +19,7 @@ _CLOCKS_DIFFER_S: Final = 600.0
 
 @dataclass(frozen=True)
 class Survived:
-    """What is left of the log after a loss of Redis."""
+    """The part of the log that survived a loss of Redis."""
 
     sealed: int
     """Number of entries that are sealed in storage."""
@@ -28,7 +28,7 @@ class Survived:
     newest_at: float
     """Time of the newest of all these entries; 0 if there are none."""
     is_signed_with: bool
-    """Whether the given key signed what is sealed; true if nothing is."""
+    """Whether the given key signed the sealed entries; true if there are none."""
 
 
 async def recently_sealed(

@@ -5,7 +5,7 @@
 
 The entries are written to storage first. Then one transaction removes them from the stream and
 replaces the checkpoint, if it is still the one before, and if no other worker has taken over. So
-each entry is sealed once, whichever process dies and when.
+each entry is sealed once, no matter which process dies, or when.
 
 After a loss of Redis, the newest checkpoint in storage continues the log. What an older state of
 Redis still has in the stream, although it was sealed, is then recognized by its ID.
@@ -77,7 +77,7 @@ class Sealer:
         Raises BadCheckpoint, REDIS_ERRORS, StorageError and SigningKeyError.
         """
         key = (await self._key.get()).public
-        await self._redis.set(_SEALER, self._token)  # first: nobody else replaces the head any more
+        await self._redis.set(_SEALER, self._token)  # first: now nobody else replaces the head
         places, _ = places_in(await self._storage.keys(ROOM))
         with_checkpoint = [place for place in places if CHECKPOINT in place.names]
         note = text(await reply(self._redis.get(HEAD)) or "")
@@ -96,7 +96,7 @@ class Sealer:
             self._sealed = await recently_sealed(self._redis, self._storage, places)
 
     async def _complete(self, head: Checkpoint, places: Sequence[Place]) -> None:
-        """Write the head to storage if its worker was killed before, and remove what is unused."""
+        """Write the head to storage if its worker was killed first, and remove unused files."""
         for place in places:
             is_head = head.segment in place.names
             if is_head:

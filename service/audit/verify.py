@@ -1,4 +1,4 @@
-"""Verification: is the log in storage what was sealed, whole and in its order?"""
+"""Verification that the log in storage is the one that was sealed, complete and in order."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class _Walk:
             return
         before = self.found.newest
         if before is not None and checkpoint.origin != before.origin:
-            self._problem(place, f"is of another log, {checkpoint.origin}")
+            self._problem(place, f"belongs to another log, {checkpoint.origin}")
         if before is not None and checkpoint.time < before.time:
-            self._problem(place, "is older than what is before it")
+            self._problem(place, "is older than the one before it")
         if place.number != self._edge.size:
             first, last = sorted((place.number, self._edge.size))
-            self.found.problems.append(f"entries {first} to {last - 1} are missing or there twice")
+            self.found.problems.append(f"entries {first} to {last - 1} are missing or duplicated")
         await self._read(place, checkpoint)
         self.found.newest = checkpoint
         self.roots[checkpoint.size] = checkpoint.root
@@ -80,7 +80,7 @@ class _Walk:
         """Compare the entries of a folder with its checkpoint."""
         for name in place.segments:
             if name != checkpoint.segment:
-                self._problem(place, f"has a file that is no part of the log: {name}")
+                self._problem(place, f"has a file that is not part of the log: {name}")
         if checkpoint.segment not in place.names:
             self._lacks.append((place.number, checkpoint.size))
             return
@@ -91,7 +91,7 @@ class _Walk:
             return
         self.found.segments += 1
         if hashlib.sha256(data).hexdigest() != checkpoint.sha256:
-            self._problem(place, "has other entries than those that were sealed")
+            self._problem(place, "does not have the entries that were sealed")
             return
         lines = data.split(b"\n")[:-1]
         self._edge.add(lines)
@@ -107,7 +107,7 @@ class _Walk:
             self._problem(place, "has an entry that cannot be read")
             return
         if entry.id in self._ids:
-            self._problem(place, f"has the entry {entry.id} for the second time")
+            self._problem(place, f"has the entry {entry.id} twice")
         self._ids.add(entry.id)
         if entry.type == AuditEvent.PRUNED and entry.actor.kind == "system":
             self._may_lack = max(self._may_lack, entry.counts.get("entries", 0))
@@ -137,7 +137,7 @@ async def verify(
     walk = _Walk(storage, keys)
     await walk.through(places)
     found = walk.found
-    found.problems += [f"{key} is no part of the log" for key in unknown]
+    found.problems += [f"{key} is not part of the log" for key in unknown]
     for note in known:
         try:
             checkpoint = Checkpoint.parse(note)
@@ -152,6 +152,6 @@ async def verify(
             )
         elif root != checkpoint.root:
             found.problems.append(
-                f"the log of {checkpoint.size} entries was another one, as a checkpoint says"
+                f"the log of {checkpoint.size} entries differs from the one of a known checkpoint"
             )
     return found

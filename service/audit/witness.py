@@ -39,12 +39,12 @@ class Witness:
         return cls(redis, settings.audit_witness_url, settings.audit_witness_command)
 
     async def send(self) -> None:
-        """Send what was not sent yet. If the witness is away, it waits. Raises REDIS_ERRORS."""
+        """Send what was not sent yet. While the witness is down, it waits. Raises REDIS_ERRORS."""
         while (note := await reply(self._redis.lindex(WITNESSED, 0))) is not None:
             problem = await self._deliver(text(note).encode())
             if problem is not None:
                 if not self._is_away:
-                    log.warning("the witness of the audit log takes no checkpoint: %s", problem)
+                    log.warning("the witness of the audit log refuses a checkpoint: %s", problem)
                 self._is_away = True
                 return
             self._is_away = False

@@ -40,7 +40,7 @@ class Copier:
     async def copy(self, objects: Iterable[StoredObject]) -> None:
         """Copy objects whose present version is not in the target.
 
-        Objects that are deleted meanwhile are left out. Raises BackupError and StorageError.
+        Skips objects that are deleted while it runs. Raises BackupError and StorageError.
         """
         await each([found for found in objects if not self._is_saved(found)], self._copy)
 

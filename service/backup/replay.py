@@ -84,4 +84,4 @@ def _choose(journals: dict[str, Found], installation: str | None) -> Found:
             "the storage has the journals of several installations, because a worker ran on an "
             f"empty Redis: {listed}. Choose one with --journal"
         )
-    raise BackupError(f"the storage has no journal of {installation}, but these: {listed}")
+    raise BackupError(f"the storage has no journal of {installation}, only of {listed}")

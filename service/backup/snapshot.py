@@ -4,12 +4,12 @@ The records are what Redis held between two commands, so whatever a transaction 
 in the snapshot together or not at all. A restored installation is as if all its processes had been
 killed at that moment, which the service is built to survive.
 
-Reading all keys in one transaction would give the same, but Redis would answer nothing else
-meanwhile: for 250,000 records longer than the 2 s after which the service treats it as hanging.
-Therefore the keys are read in batches while Redis reports which keys are changed
-(`CLIENT TRACKING`). Changed keys are read again, until nothing is changed while they are read. If
-that does not happen soon, writes are paused when few changed keys are left (`CLIENT PAUSE`),
-usually for a few milliseconds and never longer than a second, and the last changed keys are read.
+Reading all keys in one transaction would give the same, but would block Redis: with 250,000
+records, for longer than the 2 s after which the service treats it as hanging. Therefore the keys
+are read in batches while Redis reports which keys are changed (`CLIENT TRACKING`). Changed keys are
+read again, until nothing is changed while they are read. If that does not happen soon, writes are
+paused when few changed keys are left (`CLIENT PAUSE`), usually for a few milliseconds and never
+longer than a second, and the last changed keys are read.
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ class _Reading:
         self._snapshot = snapshot
 
     async def run(self) -> None:
-        """Read all keys, then those that changed meanwhile, until none is left."""
+        """Read all keys, then those that changed in the meantime, until none is left."""
         await self._read_all()
         await self.catch_up()
 

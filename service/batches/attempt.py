@@ -87,7 +87,7 @@ class Attempt:
         return self._record.is_final
 
     async def run(self, requests_at_once: int) -> None:
-        """Do what is left to do of the batch, and end it unless stopped.
+        """Process the rest of the batch, and end it unless stopped.
 
         Raises BatchSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk is
         full.
@@ -246,7 +246,7 @@ class Attempt:
 
 
 def _end_of(record: BatchRecord) -> tuple[BatchStatus, int]:
-    """Return how a batch ends on which no worker works any more, and the time."""
+    """Return how a batch that no worker processes ends, and the time."""
     is_whole = record.tally.done == record.total
     return BatchStatus.COMPLETED if is_whole else BatchStatus.EXPIRED, ids.now_s()
 

@@ -145,7 +145,7 @@ class Captures:
         )
 
     async def read(self, record: CaptureRecord) -> StoredChat | None:
-        """Return what is stored of a chat, or None if that is gone. Raises StorageError."""
+        """Return the stored form of a chat, or None if it is gone. Raises StorageError."""
         try:
             return msgspec.json.decode(await self.storage.get_bytes(record.key), type=StoredChat)
         except StorageMissing:
@@ -191,7 +191,7 @@ class Captures:
             await self.storage.delete_prefix(record.folder)
             await self._leftovers.removed(_member(record))
         except (*REDIS_ERRORS, StorageError) as e:
-            log.warning("a deleted chat is left in storage for now: %s", type(e).__name__)
+            log.warning("a deleted chat cannot be removed from storage yet: %s", type(e).__name__)
 
     async def every(
         self, project_id: str, *, model: str | None = None, where: Where = lambda _: True

@@ -41,7 +41,7 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class StoredChat(msgspec.Struct, frozen=True):
-    """What is stored of a chat. `row` is a canonical training row, whose last message answers."""
+    """The stored form of a chat. `row` is a canonical training row, whose last message answers."""
 
     id: str
     model: str
@@ -120,7 +120,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         try:
             found = redacted(decode(line))
-        except Exception:  # noqa: BLE001 - nothing of the chat may be in a traceback
+        except Exception:  # noqa: BLE001 - a traceback must not contain any of the chat
             found = Refused("failed")
         answer = Redacted(chat=found) if isinstance(found, StoredChat) else Redacted(refused=found)
         sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")

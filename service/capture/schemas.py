@@ -48,7 +48,7 @@ class CreateStoredChatFile(BaseModel):
         default=None, ge=0, description="Latest time of a chat, as a Unix timestamp in seconds."
     )
     metadata: Metadata | None = Field(
-        default=None, description="Metadata that a chat must have, all of it."
+        default=None, description="Metadata that a chat must have. All pairs must match."
     )
     limit: int = Field(
         default=10_000,
@@ -132,7 +132,7 @@ class StoredChatObject(_Shown):
 
     @classmethod
     def of(cls, record: CaptureRecord, chat: StoredChat) -> Self:
-        """The API object for a record and what is stored of the chat."""
+        """The API object for a record and the stored chat."""
         answer = chat.row["messages"][-1]
         thought, content = take_out(answer.get("content") or "")
         message = StoredChatAnswer(

@@ -31,7 +31,7 @@ async def make_file(
 ) -> FileRecord:
     """Write the rows of some chats to a new file. It is checked like any other.
 
-    Raises BadRequest if none of them is there any more, TooLarge over the project's quota, and
+    Raises BadRequest if none of them exists, TooLarge over the project's quota, and
     InsufficientStorage if the disk is full. In each case, no file is left.
     """
     file_id = ids.new(ids.FILE)

@@ -70,8 +70,8 @@ def _version(
 def main(argv: Any = None) -> NoReturn:
     """Entry point of `finetuned-server`.
 
-    It leaves without finalizing the interpreter: a thread of obstore that releases a Python object
-    meanwhile aborts the process, which happened after 3% of rebuilds on a busy machine.
+    It exits without finalizing the interpreter: if a thread of obstore releases a Python object at
+    that time, the process aborts, which happened after 3% of rebuilds on a busy machine.
     """
     offline.apply(os.environ)
     collect_seldom()

@@ -88,8 +88,9 @@ def examine_egress(data_dir: Path, seconds: float) -> list[Finding]:
     """Watch where the service's processes on this machine connect to, for some seconds."""
     seen = egress.watch(data_dir, seconds)
     if not seen.processes:
-        how = "start the service, send it work, and run this meanwhile"
-        return [Finding("missing", "processes", "none of the service runs on this machine", how)]
+        how = "start the service, and run this while it is working"
+        found = "no process of the service runs on this machine"
+        return [Finding("missing", "processes", found, how)]
     names = ", ".join(sorted(seen.processes.values()))
     watched = Finding("ok", "processes", f"watched for {seconds:g} s: {names}")
     return [watched, *_seen_outside(seen), *_not_offline(seen)]
@@ -103,7 +104,7 @@ def _seen_outside(seen: egress.Watched) -> list[Finding]:
         return [Finding("missing", "connections", found, how)]
     if outside := seen.outside(allowed):
         found = f"to other machines: {'; '.join(map(str, outside))}"
-        how = "no setting of this command's environment names them: allow or explain each"
+        how = "no setting in this command's environment names them: allow or explain each one"
         return [Finding("missing", "connections", found, how)]
     named = sorted(
         {
@@ -117,13 +118,13 @@ def _seen_outside(seen: egress.Watched) -> list[Finding]:
 
 
 def _not_offline(seen: egress.Watched) -> list[Finding]:
-    """Report processes whose libraries were not told to stay offline."""
+    """Report processes whose libraries are not set to stay offline."""
     ours = {name: unset for name, unset in seen.unset.items() if not _needs_no_variables(name)}
     if not ours:
-        return [Finding("ok", "libraries", "told to stay offline in all processes")]
+        return [Finding("ok", "libraries", "set to stay offline in all processes")]
     found = "; ".join(f"{name}: {', '.join(sorted(unset))}" for name, unset in sorted(ours.items()))
     how = "set these variables, and start the process with 'finetuned-server'"
-    return [Finding("missing", "libraries", f"not told to stay offline: {found}", how)]
+    return [Finding("missing", "libraries", f"not set to stay offline: {found}", how)]
 
 
 def _needs_no_variables(process: str) -> bool:

@@ -74,7 +74,7 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
         with changes_recorded(AuditEvent.PROJECT_CREATED, ""):
             return await projects.by_name(name) or await projects.create(name)
     except NameTaken as e:
-        raise ValueError(f"the project {name} was deleted, and names are never used again") from e
+        raise ValueError(f"the project {name} was deleted, and names are never reused") from e
 
 
 @asynccontextmanager

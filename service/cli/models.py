@@ -165,7 +165,7 @@ def add_encoder(
     ] = "",
     data_dir: DataDir = None,
 ) -> None:
-    """Add a text encoder to the catalog, with which reports compare what rows mean."""
+    """Add a text encoder to the catalog, with which reports compare rows by meaning."""
     from service.cli import operator
 
     try:

@@ -76,9 +76,9 @@ def add_model(
         serving_path=serving_path,
     )
     parser = ToolCallParsers(Settings().tool_call_parser).of(entry)
-    tools = f"tool calls read by '{parser}'" if parser else "no tool calls"
+    tools = f"tool calls parsed by '{parser}'" if parser else "no tool calls"
     thoughts = ReasoningParsers(Settings().reasoning_parser).of(entry)
-    thinking = f", thoughts read by '{thoughts}'" if thoughts else ""
+    thinking = f", thoughts parsed by '{thoughts}'" if thoughts else ""
     return (
         f"added {entry.id}: {entry.parameters or 0:,} parameters, license {entry.license}, context "
         f"{entry.context_length}, {tools}{thinking}. Start its engine with "
@@ -108,7 +108,7 @@ def add_encoder(
         license_id=license_id,
         prompt=prompt,
     )
-    return f"added {entry.id}: reports with encoder={entry.id} compare what rows mean."
+    return f"added {entry.id}: reports with encoder={entry.id} compare rows by meaning."
 
 
 async def merge_model(data_dir: Path | None, name: str) -> str:

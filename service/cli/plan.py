@@ -35,10 +35,10 @@ def parse_gpus(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         match = _GPUS.fullmatch(part.strip())
         if match is None or not 0 < float(match[2]) <= 1024:
-            raise BadGpus(f"'{text}' is no list of GPUs: give it as 4x24GiB, or 24GiB,2x80GiB")
+            raise BadGpus(f"'{text}' is not a list of GPUs: write it as 4x24GiB, or 24GiB,2x80GiB")
         found += [int(float(match[2]) * GIB)] * int(match[1] or "1")
         if not 0 < len(found) <= _MOST_GPUS:
-            raise BadGpus(f"'{text}' is no list of GPUs: give 1 to {_MOST_GPUS}")
+            raise BadGpus(f"'{text}' is not a list of GPUs: give 1 to {_MOST_GPUS}")
     return tuple(found)
 
 

@@ -14,7 +14,7 @@ from service.cli.common import DataDir, fail
 def rebuild(
     journal: Annotated[
         str | None,
-        typer.Option(help="Which journal to restore, if storage has those of several Redis."),
+        typer.Option(help="Journal to restore, if storage has those of several Redis servers."),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -28,7 +28,7 @@ def gc(
     data_dir: DataDir = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what is found.")] = False,
     older_than: Annotated[
-        int, typer.Option(help="Age in hours. Younger data may be in the making.", min=0)
+        int, typer.Option(help="Age in hours. Newer data may belong to unfinished work.", min=0)
     ] = 24,
 ) -> None:
     """Remove data from storage that no record refers to."""

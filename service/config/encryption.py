@@ -19,11 +19,11 @@ class EncryptionSettings(BaseModel):
         description="File with the master key, under which objects in storage are encrypted.",
     )
     encryption_key: SecretStr | None = Field(
-        default=None, description="The master key itself, in the place of a file."
+        default=None, description="The master key itself, instead of a file."
     )
     encryption_vault_address: str | None = Field(
         default=None,
-        description="Address of a Vault whose transit engine has the master key, in the place of a "
+        description="Address of a Vault whose transit engine has the master key, instead of a "
         "file.",
     )
     encryption_vault_key: str = "finetuned"

@@ -39,7 +39,7 @@ class TokenSettings(BaseModel):
     oidc_issuer: str | None = Field(
         default=None,
         description="`iss` of the tokens of an identity provider that are accepted in addition "
-        "to API keys. Needs all of the next ones.",
+        "to API keys. Requires all of the following settings.",
     )
     oidc_audience: str | None = Field(default=None, description="`aud` of these tokens.")
     oidc_jwks: str | None = Field(
@@ -48,15 +48,15 @@ class TokenSettings(BaseModel):
     )
     oidc_grants: tuple[OidcGrant, ...] = Field(
         default=(),
-        description="Which claim of a token gives which role in which project, as a JSON list. The "
-        "first that matches counts.",
+        description="JSON list that maps claims of tokens to roles in projects. The first match "
+        "applies.",
     )
     oidc_algorithms: CommaSeparated = Field(
         default=("RS256", "PS256", "ES256", "EdDSA"),
         description="Algorithms that may sign tokens, separated by commas. All are asymmetric.",
     )
     oidc_leeway_s: int = Field(
-        default=30, ge=0, le=300, description="How much the provider's clock may differ."
+        default=30, ge=0, le=300, description="Tolerated difference of the provider's clock."
     )
 
     @model_validator(mode="after")
@@ -64,7 +64,7 @@ class TokenSettings(BaseModel):
         parts = (self.oidc_issuer, self.oidc_audience, self.oidc_jwks, self.oidc_grants)
         if any(parts) and not all(parts):
             raise ValueError(
-                "oidc_issuer, oidc_audience, oidc_jwks and oidc_grants need each other: set all"
+                "oidc_issuer, oidc_audience, oidc_jwks and oidc_grants must be set together"
             )
         unknown = set(self.oidc_algorithms) - ASYMMETRIC
         if unknown or not self.oidc_algorithms:

@@ -52,8 +52,8 @@ class TrainerSettings(BaseModel):
         ge=0,
         le=600_000,
         description="Latency budget of chats next to a training that shares their device "
-        "(gpu_sharing share): the 95th percentile of the time until the first byte. Trainings rest "
-        "to keep it. 0: they do not.",
+        "(gpu_sharing share): the 95th percentile of the time until the first byte. Trainings "
+        "pause to stay within it. 0 turns this off.",
     )
 
     @field_validator("ray_address")

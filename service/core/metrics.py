@@ -479,7 +479,7 @@ STORAGE_SECONDS = _STORAGE.histogram(
 STORAGE_ERRORS = _STORAGE.counter(
     "finetuned_storage_errors_total",
     "Failed storage operations, by reason: missing (no such object; often not an error), full, "
-    "corrupt, refused (wrong credentials or bucket), away (everything else).",
+    "corrupt, refused (wrong credentials or bucket), away (unavailable: everything else).",
     ["operation", "kind"],
     from_zero=[("put", "full"), ("write", "full"), ("commit", "full"), ("read", "corrupt")],
 )

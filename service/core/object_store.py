@@ -29,7 +29,7 @@ _CODE = re.compile(r"""(?:<Code>|\bcode: ")(?P<code>\w{1,64})(?:</Code>|")""")
 _CHECK_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _REMEDIES = {
     "SignatureDoesNotMatch": "the secret is wrong: check AWS_SECRET_ACCESS_KEY and AWS_REGION",
-    "InvalidAccessKeyId": "S3 does not know the key: check AWS_ACCESS_KEY_ID",
+    "InvalidAccessKeyId": "S3 does not recognize the key: check AWS_ACCESS_KEY_ID",
     "AccessDenied": "the key lacks permission: allow it to read, write, list and delete in the "
     "bucket",
     "NoSuchBucket": "the bucket does not exist: create it, or fix FINETUNED_STORAGE_URL",

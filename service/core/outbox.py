@@ -5,7 +5,7 @@
 
 An event is added in the same transaction as the change that it reports. Later, one script removes
 it, counts it, and writes what its readers want to be done, such as deliveries of webhooks. So each
-event is counted and handed to each reader exactly once, whichever process dies and when.
+event is counted and handed to each reader exactly once, no matter which process dies, or when.
 
 An event that this version cannot parse, because a newer one wrote it, stays for a newer worker.
 """

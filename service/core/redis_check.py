@@ -71,7 +71,7 @@ def require_redis(url: str, check: Literal["refuse", "warn"]) -> None:
         raise SystemExit(f"finetuned-server: {e}") from None
     if restoring is not None:
         raise SystemExit(
-            f"finetuned-server: Redis is not complete. If nothing restores it now, "
+            f"finetuned-server: Redis is incomplete. Unless it is being restored now, "
             f"{unfinished(restoring)}."
         )
     for loss in found:

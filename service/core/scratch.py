@@ -46,7 +46,7 @@ def sweep(root: Path, settled_s: float = _SETTLED_S) -> list[str]:
     """Delete the folders below `root` whose processes have died, and return their names."""
     swept = []
     for claim in root.glob(f"*/{_CLAIM}"):
-        with contextlib.suppress(OSError):  # it was deleted meanwhile
+        with contextlib.suppress(OSError):  # deleted since it was listed
             if time.time() - claim.stat().st_mtime >= settled_s and _is_free(claim):
                 shutil.rmtree(claim.parent, ignore_errors=True)
                 swept.append(claim.parent.name)

@@ -1,11 +1,11 @@
-"""The signing key of the installation: Ed25519 signatures that outlive what they are about.
+"""The signing key of the installation: Ed25519 signatures that outlive the objects they describe.
 
 Erasure receipts and checkpoints of the audit log are signed with it. A signature covers the purpose
-too, so that what was signed for one purpose is worth nothing for another.
+too, so that a signature for one purpose is not valid for another.
 
     finetuned:signing-key   the private key as PEM, unless FINETUNED_SIGNING_KEY_FILE names a file
 
-All processes of an installation share the key, so whoever needs it first makes it.
+All processes of an installation share the key. The first one that needs it makes it.
 """
 
 from __future__ import annotations

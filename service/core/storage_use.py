@@ -12,8 +12,8 @@ few MiB at a time. So concurrent writes never exceed a quota together. What a ki
 reserved is given back after an hour.
 
 Bytes are counted as they are written and deleted, without a listing. A process that dies in
-between, or a Redis that is away, leaves a wrong sum: then, and once a day, the reconciler lists the
-objects. While Redis is away, nothing is refused.
+between, or an unavailable Redis leaves a wrong sum: then, and once a day, the reconciler lists the
+objects. While Redis is down, nothing is refused.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ redis.call('ZADD', KEYS[4], dead_at, member)
 redis.call('INCR', KEYS[3])
 return -1
 """
-# Ends a reservation, and counts what was written. Without a reservation, because Redis was away or
+# Ends a reservation, and counts what was written. Without a reservation, because Redis was down or
 # the script ran before and its answer was lost, the project is counted again.
 _SETTLE = f"""
 local reserved = redis.call('HDEL', KEYS[2], ARGV[1])
@@ -74,7 +74,7 @@ if left > 0 then redis.call('HSET', KEYS[1], ARGV[1], left)
 else redis.call('HDEL', KEYS[1], ARGV[1]) end
 redis.call('INCR', KEYS[3])
 """
-# Replaces the counts by those of a listing, unless something was written or deleted meanwhile.
+# Replaces the counts by those of a listing, unless something was written or deleted since.
 _REPLACE = """
 if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 1 then
   return 0
@@ -144,7 +144,7 @@ class StorageUse:
         return [used + reserved for used, reserved in zip(sizes[::2], sizes[1::2], strict=True)]
 
     async def recount(self, storage: Storage, project_ids: Iterable[str]) -> None:
-        """Count what is uncertain, or was not counted for a day, from listings of the storage."""
+        """Count projects whose sum is uncertain, or a day old, from listings of the storage."""
         for member in await self._leftovers.due(clock.now()):
             project_id, _, write = member.partition("/")
             await reply(self._redis.sadd(_RECOUNT, project_id))
@@ -208,7 +208,7 @@ class StorageUse:
     async def _counted(
         self, project_id: str, script: Any, more_keys: list[str], *args: str | float
     ) -> int | None:
-        """Run a script. If Redis is away, the project is counted again later."""
+        """Run a script. If Redis is down, the project is counted again later."""
         try:
             result = await script(keys=[*_keys(project_id), *more_keys], args=args)
             if self._unsure:
@@ -262,7 +262,7 @@ class Write:
         await self._use.settle(self, size)
 
     async def undone(self) -> None:
-        """Give back what was reserved, because nothing was written."""
+        """Release the reservation, because nothing was written."""
         if self._reserved:
             await self._use.settle(self, 0)
 

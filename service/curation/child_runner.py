@@ -114,7 +114,7 @@ async def _last_line(child: Child) -> bytes:
 
 
 def failure(last: bytes, code: int, log: bytes) -> DeskFailed:
-    """Describe how a child process ended, given its last message and what it wrote to stderr."""
+    """Describe how a child process ended, given its last message and its stderr."""
     failed = _failed(last)
     if (failed is None or failed.code == "worker_died") and _ALLOCATION_FAILED.search(log):
         issue = make_issue("out_of_memory")

@@ -1,6 +1,6 @@
 """The end of an erasure: nothing is left in storage, and the receipt is signed.
 
-The API tries it in the request. What it cannot finish, because storage is away or a worker still
+The API tries it in the request. What it cannot finish, because storage is down or a worker still
 writes, the reconciler of a worker finishes.
 """
 
@@ -43,7 +43,7 @@ class Completion:
         try:
             return await self._erasures.sign(record, completed_at, signature)
         except Missing:
-            return record  # its project was deleted meanwhile
+            return record  # its project has been deleted
 
     async def sweep(self) -> None:
         """Finish all erasures that can be finished."""

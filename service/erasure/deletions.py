@@ -55,4 +55,4 @@ class Deletions:
         try:
             await self._completion.complete(erasure)
         except (*REDIS_ERRORS, StorageError, SigningKeyError) as e:
-            log.warning("the receipt %s is signed later: %s", erasure.id, e)
+            log.warning("the receipt %s will be signed later: %s", erasure.id, e)

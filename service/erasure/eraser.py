@@ -60,7 +60,7 @@ class Eraser:
         await self.check(record, cascade=True)
         for job in found.jobs:
             await self._cancel(job)
-        found = await self._descendants(record)  # a checkpoint may have been stored meanwhile
+        found = await self._descendants(record)  # a job may have stored another checkpoint
         receipts = [
             await self.erase_model(record.project_id, model, key_id) for model in found.models
         ]
@@ -145,7 +145,7 @@ class Eraser:
             await self._registry.leftovers.removed(record.artifact)
         except (*REDIS_ERRORS, StorageError) as e:
             # The model is already gone for all callers; only its files remain, and they are swept.
-            log.warning("files of a deleted model are left in storage for now: %s", e)
+            log.warning("files of a deleted model cannot be removed from storage yet: %s", e)
 
     async def _descendants(self, record: FileRecord) -> Descendants:
         return await descendants(
@@ -170,7 +170,7 @@ class Eraser:
     async def _cancel(self, job: JobRecord) -> None:
         if job.status in FINAL:
             return
-        with contextlib.suppress(lifecycle.NotAllowed, Missing):  # it has ended meanwhile
+        with contextlib.suppress(lifecycle.NotAllowed, Missing):  # it has just ended
             await self._jobs.change(
                 job.project_id,
                 job.id,

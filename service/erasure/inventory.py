@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Inventory:
-    """The objects of some folders. It is not complete if storage was away."""
+    """The objects of some folders. It is not complete if storage was down."""
 
     objects: tuple[ErasedObject, ...]
     is_complete: bool = True
@@ -49,7 +49,7 @@ async def digests_of_folder(storage: Storage, folder: str) -> dict[str, str]:
 
 
 async def _digest(storage: Storage, key: str) -> str | None:
-    """Return the SHA-256 of an object, or None if it was removed meanwhile."""
+    """Return the SHA-256 of an object, or None if it no longer exists."""
     digest = hashlib.sha256()
     try:
         async for chunk in await storage.stream(key):

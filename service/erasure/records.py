@@ -21,7 +21,7 @@ from service.core.unfinished import read_unfinished
 
 UNFINISHED: Final = f"{PREFIX}:erasures-unfinished"
 EXPIRED: Final = "expires_after"
-"""In the place of the API key that asked for an erasure, if the object expired."""
+"""Instead of the API key that asked for an erasure, if the object expired."""
 
 
 class Subject(StrEnum):
@@ -60,7 +60,7 @@ class ErasureRecord(Record):
     folders: tuple[str, ...]  # in storage, of which nothing is left
     leases: tuple[str, ...] = ()  # of work that may still write there
     objects: tuple[ErasedObject, ...] = ()
-    is_inventory_complete: bool = True  # not if storage was away when the object was deleted
+    is_inventory_complete: bool = True  # not if storage was down when the object was deleted
     completed_at: int | None = None
     signature: ErasureSignature | None = None
 

@@ -179,7 +179,7 @@ class LabelConfusion(BaseModel):
     labels: list[str] = Field(description="Labels that were expected or given.")
     counts: dict[str, dict[str, int]] = Field(
         description="Number of items by expected label and, within it, given label. `(other)` "
-        "counts answers that are none of the labels.",
+        "counts answers that are not any of the labels.",
         examples=[{"good": {"good": 17, "bad": 3}, "bad": {"good": 5, "bad": 15}}],
     )
     n: int = Field(description="Number of items with both labels.")

@@ -113,7 +113,7 @@ def read_config(base: Path) -> dict[str, Any]:
     if "auto_map" in config:
         raise _invalid_model("it needs its own code, which is never run")
     if "quantization_config" in config:
-        raise _invalid_model("its weights are stored quantized, so that nothing can be added")
+        raise _invalid_model("its weights are stored quantized, so no adapter can be merged")
     return config
 
 

@@ -11,7 +11,7 @@ from service.exports.records import Exports
 
 
 async def sweep(exports: Exports, storage: Storage, member: str) -> None:
-    """Remove what is left of the export with this name in the set."""
+    """Remove the remains of the export with this name in the set."""
     project_id, export_id = member.split("/", 1)
     record = await exports.records.get(project_id, export_id)
     if record is None or (record.is_final and record.key is None):

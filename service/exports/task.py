@@ -192,7 +192,7 @@ class ExportModel(CancelableTask[ExportRecord]):
         )
 
     async def _held_out(self, record: ExportRecord, folder: Path) -> list[references.Prompt]:
-        """Return prompts of the job's held-out rows; none if there are none any more."""
+        """Return prompts of the job's held-out rows; none if they no longer exist."""
         if record.job_id is None:
             return []
         job = await self._jobs.get(record.project_id, record.job_id)

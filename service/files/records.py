@@ -205,7 +205,7 @@ class Files:
         return noted is not None and noted <= ids.now_s()
 
     async def discard(self, project_id: str, file_id: str) -> None:
-        """Remove what was written of a file that was not added. What cannot be removed is swept."""
+        """Remove the bytes of a file that was not added. If that fails, they are swept later."""
         with contextlib.suppress(*REDIS_ERRORS, StorageError):
             await self._remove(project_id, file_id, f"{project_id}/{file_id}")
 
@@ -351,10 +351,10 @@ class Files:
         try:
             await self.storage.delete_prefix(record.folder)
         except StorageError as e:
-            log.warning("the bytes of a deleted file are left in storage for now: %s", e)
+            log.warning("the bytes of a deleted file cannot be removed from storage yet: %s", e)
 
     async def sweep(self, leases: Leases, now_s: int) -> None:
-        """Remove what is left of deleted files, and of files that were never added.
+        """Remove the remains of deleted files, and of files that were never added.
 
         A check of a deleted file, or a task on it, may still write. The file waits for its lease.
         """

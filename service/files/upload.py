@@ -44,7 +44,7 @@ async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) 
     """Stream the body's file into storage and register it.
 
     Raises BadRequest for an invalid form, TooLarge over `max_bytes` or the project's quota, and
-    InsufficientStorage if the disk is full. In each case, nothing of the file is kept or listed.
+    InsufficientStorage if the disk is full. In each case, the file is neither kept nor listed.
     """
     file_id = ids.new(ids.FILE)
     await files.begin(project_id, file_id)

@@ -21,7 +21,7 @@ def lacks_ray(settings: Settings) -> bool:
 def require_ray(settings: Settings) -> None:
     """Exit this process if it cannot use the Ray cluster of its settings.
 
-    A cluster that is away passes: each training waits for it.
+    A cluster that is down passes: each training waits for it.
     """
     if lacks_ray(settings):
         sys.exit(

@@ -122,7 +122,7 @@ class Presence:
             await self._change(busy=self._leaving, task=None)
 
     async def stop_taking(self) -> None:
-        """Mark the worker as busy until it exits, after it was told to stop."""
+        """Mark the worker as busy until it exits, after it was asked to stop."""
         self._leaving = True
         await self._change(busy=True, task=self._worker.task)
 

@@ -75,7 +75,7 @@ class Attempt:
         return self._record.is_final
 
     async def run(self, passages_at_once: int) -> None:
-        """Do what is left to do of the generation, and end it unless stopped.
+        """Process the rest of the generation, and end it unless stopped.
 
         Raises GenerationSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk
         is full.

@@ -68,7 +68,7 @@ class Outcome:
 
 @dataclass
 class _Progress:
-    """What was done about a passage."""
+    """The result for a passage."""
 
     task: Task
     requests: int = 0
@@ -112,7 +112,7 @@ class PassageWork:
         self._indexing = asyncio.Lock()
 
     async def outcome(self, task: Task) -> Outcome:
-        """Return the rows about a passage: those so far if the tokens are used up meanwhile.
+        """Return the rows about a passage. If the token budget runs out, return those so far.
 
         Raises GenerationFailed if the model is gone or no engine answers.
         """

@@ -17,7 +17,7 @@ _PASSAGES_A_REFUSAL: Final = 4
 
 
 class Task(NamedTuple):
-    """What is asked about a passage: questions, with or without rewrites, and a refusal."""
+    """The requests about a passage: questions, with or without rewrites, and a refusal."""
 
     number: int
     passage: Passage

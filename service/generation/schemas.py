@@ -70,7 +70,7 @@ class CreateGeneration(BaseModel):
         "the model. Requests in progress may exceed it.",
     )
     seed: int = Field(
-        default=0, ge=0, le=2**31 - 1, description="Seed of the choice and order of passages."
+        default=0, ge=0, le=2**31 - 1, description="Random seed for choosing and ordering passages."
     )
     metadata: Metadata | None = Field(
         default=None, description="Key-value pairs attached to the generation; up to 16."
@@ -132,7 +132,7 @@ class DatasetGeneration(BaseModel):
     max_tokens_total: int | None = Field(
         description="Number of tokens after which no more requests are sent, or null."
     )
-    seed: int = Field(description="Seed of the choice and order of passages.")
+    seed: int = Field(description="Random seed for choosing and ordering passages.")
     status: GenerationStatus = Field(description="Status of the generation.")
     error: GenerationError | None = Field(description="Reason why the generation failed, or null.")
     incomplete_details: GenerationIncompleteDetails | None = Field(

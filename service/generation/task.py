@@ -16,7 +16,7 @@ from service.inference.background.calls import BATCH_PRIORITY, EngineCalls
 from service.inference.background.engine_task import Resources
 from service.inference.background.parted_task import PartedTask
 
-_PATIENCE_S: Final = 24 * 3600.0  # as long as a batch waits for an engine that is away
+_PATIENCE_S: Final = 24 * 3600.0  # as long as a batch waits for an engine that is down
 
 
 class GenerateRows(PartedTask[GenerationRecord]):

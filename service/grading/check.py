@@ -135,7 +135,7 @@ def _check_reference(grader: LabelGrader | LanguageGrader | ToolCallGrader) -> N
         elif isinstance(grader, ToolCallGrader):
             tool_call.parse_calls(grader.reference)
         elif labels is not None and label.normalize_label(grader.reference) not in labels:
-            raise GraderInvalid("reference", "The reference is none of the labels.")
+            raise GraderInvalid("reference", "The reference is not one of the labels.")
     except (language.TagInvalid, tool_call.CallsInvalid) as error:
         raise GraderInvalid("reference", str(error)) from error
 

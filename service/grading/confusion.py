@@ -10,7 +10,7 @@ from typing import Final
 from service.grading.results import LabelPair
 
 OTHER: Final = "(other)"
-"""Column of answers that are none of the labels."""
+"""Column of answers that are not any of the labels."""
 
 Counts = Mapping[str, Mapping[str, int]]
 """Number of items by expected label and given label."""

@@ -92,7 +92,7 @@ def _check(node: ast.expr, names: set[str], depth: int) -> None:
         case ast.Name(id=name):
             if name not in names:
                 raise FormulaInvalid(
-                    f"The formula refers to {name!r}, which is no grader. Graders: "
+                    f"The formula refers to {name!r}, which is not a grader. Graders: "
                     f"{', '.join(sorted(names))}."
                 )
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
@@ -114,7 +114,7 @@ def _check(node: ast.expr, names: set[str], depth: int) -> None:
 
 def _check_count(name: str, count: int) -> None:
     if name in _UNARY and count != 1:
-        raise FormulaInvalid(f"The function {name} takes one argument, and has {count}.")
+        raise FormulaInvalid(f"The function {name} takes one argument, but has {count}.")
     if name in _VARIADIC and count < 2:
         raise FormulaInvalid(f"The function {name} takes at least two arguments.")
 

@@ -26,7 +26,7 @@ def parse(grader: LabelModelGrader | ScoreModelGrader, text: str) -> str | None:
         known = {normalize_label(label): label for label in grader.labels}
         if (label := known.get(normalize_label(written))) is not None:
             return label
-        raise ItemFailed("other_error", "The human label is none of the grader's labels.")
+        raise ItemFailed("other_error", "The human label is not one of the grader's labels.")
     return _OUTCOMES.get(written.casefold()) or outcome(grader, _score(grader, written))
 
 

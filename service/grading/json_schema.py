@@ -59,4 +59,4 @@ async def score(schema: Mapping[str, Any], text: str, runner: PythonRunner) -> f
 
 
 def _refuse(uri: str) -> Any:
-    raise ValueError(f"{uri} is another document; copy it into '$defs'")
+    raise ValueError(f"{uri} is a reference to another document; copy that into '$defs'")

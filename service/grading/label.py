@@ -25,5 +25,5 @@ def compare(text: str, reference: str, labels: Sequence[str] | None) -> LabelPai
         return LabelPair(expected, given or None)
     known = {normalize_label(label): label for label in labels}
     if expected not in known:
-        raise ItemFailed("other_error", "The reference is none of the grader's labels.")
+        raise ItemFailed("other_error", "The reference is not one of the grader's labels.")
     return LabelPair(known[expected], known.get(given))

@@ -43,15 +43,15 @@ def score(text: str, expected: str) -> float:
     """Return 1.0 if the text is in the expected language, else 0.0. Raises ItemFailed.
 
     A text too short to identify passes, because nothing shows that its language is wrong. An empty
-    text does not. Languages that cannot be told apart reliably, such as Danish and Norwegian, count
-    as equal.
+    text does not. Languages that are hard to distinguish, such as Danish and Norwegian, count as
+    equal.
     """
     from service.datasets.text.languages import UNKNOWN, detect
 
     try:
         wanted = normalize_tag(expected)
     except TagInvalid as error:
-        raise ItemFailed("other_error", f"The reference is no language. {error}") from error
+        raise ItemFailed("other_error", f"The reference is not a language tag. {error}") from error
     if not text.strip():
         return 0.0
     found = detect(text).code

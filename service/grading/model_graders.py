@@ -174,7 +174,9 @@ def _parse_label(text: str, labels: Sequence[str]) -> str:
     result = _result(text)
     given = normalize_label(result if isinstance(result, str) else _answer(text))
     if given not in known:
-        raise JudgeFailed("model_grader_parse_error", "The judge answered none of the labels.")
+        raise JudgeFailed(
+            "model_grader_parse_error", "The judge's answer is not one of the labels."
+        )
     return known[given]
 
 

@@ -45,7 +45,7 @@ def score(text: str, reference: str) -> float:
     try:
         expected = parse_calls(reference)
     except CallsInvalid as error:
-        raise ItemFailed("other_error", f"The reference is no tool call. {error}") from error
+        raise ItemFailed("other_error", f"The reference is not a tool call. {error}") from error
     try:
         given = parse_calls(text)
     except CallsInvalid:

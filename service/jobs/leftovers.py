@@ -1,6 +1,6 @@
 """Removal of what a job that has ended leaves in storage: all but the adapters that are served.
 
-States to resume from are of no use any more. An attempt that was killed, or that lost the job while
+States to resume from are no longer needed. An attempt that was killed, or that lost the job while
 it was storing a checkpoint, leaves folders that no record names.
 """
 
@@ -17,7 +17,7 @@ _FOLDER = re.compile(r"(?P<folder>.+/a\d+(?:-\w+)?/(?:(?:step-|rounds/)\d+/)?(?:
 
 
 async def sweep(jobs: Jobs, storage: Storage, leases: Leases, now_s: int) -> None:
-    """Remove the leftovers of every job that has ended and that no worker holds any more."""
+    """Remove the leftovers of every job that has ended and that no worker still holds."""
     leftovers = Leftovers(jobs.redis, "jobs")
     for member in await leftovers.due(now_s):
         project_id, job_id = member.split("/", 1)

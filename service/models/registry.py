@@ -153,7 +153,7 @@ class ModelRegistry:
         for name, owner in sorted((text(n), text(o)) for n, o in owners.items()):
             record = await self.get(owner, name)
             if record is not None and record.signature is None:
-                with contextlib.suppress(Missing):  # deleted meanwhile
+                with contextlib.suppress(Missing):  # it was just deleted
                     await self.models.update(owner, name, self.signed)
                     yield name
 

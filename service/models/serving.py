@@ -41,7 +41,7 @@ def serving_fault(entry: BaseModelEntry) -> str | None:
         )
     if different := [name for name in _DIMENSIONS if _of(stored, name) != _of(served, name)]:
         return (
-            f"serving_path ({entry.serving_path}) is another model than path: its config.json "
+            f"serving_path ({entry.serving_path}) is a different model from path: its config.json "
             f"differs in {', '.join(different)}"
         )
     return None

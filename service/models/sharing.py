@@ -3,8 +3,8 @@
     finetuned:{owner}:model-permissions:{id}   a permission
     finetuned:{project}:shared-models          hash from the name of a model to "owner permission"
 
-The hash belongs to the project that may use the model, so that a request needs one lookup. Whoever
-changes it in another process is known within the caches' lifetime.
+The hash belongs to the project that may use the model, so that a request needs one lookup. A
+change by another process takes effect within the lifetime of the caches.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Sharing:
         return await self.records.delete(permission.project_id, permission.id, also=also)
 
     async def revoke_all(self, project_id: str) -> None:
-        """Revoke what a project grants, and what it was granted."""
+        """Revoke all permissions that a project has granted or received."""
         for permission in await self._of(project_id):
             await self.revoke(permission)
         granted = await reply(self._redis.hvals(_shared(project_id)))

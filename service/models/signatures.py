@@ -1,8 +1,8 @@
 """Signatures of adapters: who registered the weights of a name.
 
 Digests in Redis show whether an adapter in storage was changed. A signature also shows whether its
-registration was: whoever can write to Redis and to storage, but does not have the key of the
-workers, cannot make engines load other weights. So it is worth something only with a key in a file
+registration was: without the workers' key, write access to Redis and storage is not enough to make
+engines load other weights. This protects only if the key is in a file
 (`FINETUNED_SIGNING_KEY_FILE`) that only workers have.
 """
 
@@ -17,7 +17,7 @@ _PURPOSE: Final = "adapter"
 UNSIGNED: Final = (
     "its registration has no signature: run 'finetuned-server models sign' if it is yours"
 )
-FORGED: Final = "the signature of its registration is not one of this installation's key"
+FORGED: Final = "the signature of its registration was not made with this installation's key"
 
 
 def signer(key_file: Path | None) -> SigningKey | None:

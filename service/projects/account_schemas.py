@@ -137,7 +137,7 @@ class AdminKeyObject(BaseModel):
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
     last_used_at: int | None = Field(
         description="Time of the last request with the key, as a Unix timestamp in seconds, or "
-        "null if there was none. It is up to a minute late."
+        "null if there was none. Updated within a minute."
     )
     expires_at: int | None = Field(
         description="Time at which the key expires, as a Unix timestamp in seconds, or null."

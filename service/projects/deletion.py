@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 500
 _ROUND_S: Final = 10.0  # a round with many objects leaves the rest to the next one
-# Keys with nothing of the project, and those that keep it: usage and the audit log.
+# Keys without data of the project, and those that outlive it: usage and the audit log.
 _OTHERS: Final = (f"{PREFIX}:proj_", f"{PREFIX}:written:", f"{PREFIX}:usage:", f"{PREFIX}:audit")
 
 

@@ -59,7 +59,7 @@ class ProviderKeys:
         if self._keys is None:
             raise Unavailable(
                 "The keys of the identity provider cannot be read. Try again in a few seconds, or "
-                "use an API key. The operator has to look at FINETUNED_OIDC_JWKS.",
+                "use an API key. The operator should check FINETUNED_OIDC_JWKS.",
                 code="identity_provider_unavailable",
             )
         return self._keys if self._has(kid) else None

@@ -19,7 +19,7 @@ def storage_quotas(projects: Projects, default: ProjectLimits, *, cache_s: float
     async def quota(project_id: str) -> int | None:
         project = await cache.get(project_id)
         if project is None or project.deleting_since is not None:
-            raise QuotaReached(f"The project {project_id} was deleted: it can store nothing more.")
+            raise QuotaReached(f"The project {project_id} was deleted: it cannot store anything.")
         own = project.limits.storage_bytes
         return ceiling(default.storage_bytes if own is None else own)
 

@@ -42,7 +42,7 @@ SECRET_PREFIX = "sk-ft-"  # noqa: S105 - prefix shared by all keys
 MAX_OLD_SECRETS = 10
 NAME_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 NAMES = f"{PREFIX}:project-names"
-NAMES_GONE = f"{PREFIX}:project-names-gone"  # of deleted projects: names are never used twice
+NAMES_GONE = f"{PREFIX}:project-names-gone"  # of deleted projects: names are never reused
 DELETING = f"{PREFIX}:projects-deleting"
 _REVOKED = f"{PREFIX}:key-digests-revoked"  # kept forever: a chosen secret may be sent again
 
@@ -74,7 +74,7 @@ class ApiKey(Record):
     name: str
     role: Role
     digest: str
-    hint: str  # the secret's last four characters, to tell keys apart
+    hint: str  # the secret's last four characters, to distinguish keys
     limits: StoredLimits = NO_LIMITS
     models: tuple[str, ...] | None = None
     """The only names that the key may request models by, with the role `inference`."""
@@ -118,10 +118,10 @@ class ApiKey(Record):
 
 
 class ProjectArchived(ValueError):
-    """The project is archived, so it gets no more keys."""
+    """The project is archived, so it cannot get new keys."""
 
     def __init__(self) -> None:
-        super().__init__("the project is archived, so it gets no more keys")
+        super().__init__("the project is archived, so it cannot get new keys")
 
 
 class NameTaken(Exception):

@@ -81,7 +81,7 @@ def require_rights(caller: Principal, role: Role, doing: str) -> None:
 def archived(project: Project) -> Conflict:
     """The error of a request for a key of an archived project."""
     return Conflict(
-        f"The project '{project.name}' is archived, so it gets no more keys. Create another "
+        f"The project '{project.name}' is archived, so it cannot get new keys. Create another "
         "project.",
         param="project_id",
         code="project_archived",
@@ -112,7 +112,7 @@ async def create_project(body: CreateProject, store: Store, _: Caller) -> Projec
         return ProjectObject.of(await store.create(body.name, body.limits), 0)
     except NameTaken as e:
         raise Conflict(
-            f"The project name '{body.name}' is taken; names are never used twice.",
+            f"The project name '{body.name}' is taken; names are never reused.",
             param="name",
             code="project_name_taken",
         ) from e

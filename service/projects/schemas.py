@@ -64,8 +64,8 @@ class CaptureSettings(BaseModel):
     )
     possible_personal_data: bool = Field(
         default=False,
-        description="Whether to replace also numbers that have the form of personal data, but "
-        "that no word announces.",
+        description="Whether to also replace numbers that have the form of personal data, but "
+        "no word before them that confirms it.",
     )
     models: ModelNames | None = Field(
         default=None,
@@ -114,8 +114,8 @@ class ProjectObject(BaseModel):
         "null."
     )
     objects_left: int | None = Field(
-        description="Objects in storage that a project still has that is being deleted. Null for "
-        "others, and until they are counted."
+        description="Number of objects that a project being deleted still has in storage. Null "
+        "for other projects, and until they are counted."
     )
     limits: ProjectLimits = Field(description="Limits set for the project.")
     capture: CaptureSettings | None = Field(
@@ -278,7 +278,7 @@ class KeyObject(BaseModel):
     )
     last_used_at: int | None = Field(
         description="Time of the last request with the key, as a Unix timestamp in seconds, or "
-        "null if there was none. It is up to a minute late."
+        "null if there was none. Updated within a minute."
     )
     allowed_ips: list[str] | None = Field(
         description="IP addresses and CIDR ranges that requests may come from, or null for all."

@@ -91,7 +91,7 @@ class Tokens:
         if project is None:
             raise Unauthenticated(
                 f"The token grants access to the project '{verified.grant.project}', which does "
-                "not exist. The operator has to create it, or to correct FINETUNED_OIDC_GRANTS.",
+                "not exist. The operator must create it, or correct FINETUNED_OIDC_GRANTS.",
                 code="unknown_project",
             )
         return Principal(
@@ -133,7 +133,7 @@ class Tokens:
                 f"{', '.join(self._algorithms)}"
             )
         if kid is not None and not isinstance(kid, str):
-            raise _invalid("names no key: 'kid' in its header is no text")
+            raise _invalid("names no key: 'kid' in its header is not a string")
         keys = await self._keys.having(kid)
         if keys is None:
             raise _invalid(
@@ -180,8 +180,8 @@ class Tokens:
                 return grant
         names = ", ".join(sorted({f"'{grant.claim}'" for grant in self._grants}))
         raise Unauthenticated(
-            f"The token grants access to no project: FINETUNED_OIDC_GRANTS has no entry for what "
-            f"it says in {names}.",
+            f"The token grants access to no project: FINETUNED_OIDC_GRANTS has no entry for the "
+            f"values of {names}.",
             code="no_project",
         )
 
@@ -192,7 +192,7 @@ def _header(token: str) -> dict[str, Any]:
         raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
         return msgspec.json.decode(raw, type=dict[str, Any])
     except (binascii.Error, ValueError, msgspec.DecodeError) as e:
-        raise _invalid("cannot be read: it is no JWT") from e
+        raise _invalid("cannot be read: it is not a JWT") from e
 
 
 def _values(claims: Mapping[str, Any], path: str) -> list[str]:
@@ -211,5 +211,5 @@ def _invalid(what: str) -> Unauthenticated:
 
 
 def _id_of(issuer: str, subject: str) -> str:
-    """Return the ID of a bearer, which usage and limits have in the place of a key."""
+    """Return the ID of a bearer, which usage and limits record instead of a key's."""
     return f"oidc_{hashlib.sha256(f'{issuer} {subject}'.encode()).hexdigest()[:24]}"

@@ -46,7 +46,7 @@ class KeyUses:
         return [None if score is None else int(score) for score in scores]
 
     async def flush(self) -> None:
-        """Write what was noted. What a failure keeps from being written stays noted.
+        """Write the noted uses. Those that a failure keeps from being written stay noted.
 
         Raises REDIS_ERRORS.
         """

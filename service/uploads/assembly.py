@@ -34,7 +34,7 @@ async def take_part(
 ) -> PartRecord:
     """Stream one part into storage and register it.
 
-    Raises BadRequest, TooLarge or InsufficientStorage. In each case, nothing of it is kept.
+    Raises BadRequest, TooLarge or InsufficientStorage. In each case, nothing is kept.
     """
     must_be_pending(upload)
     most_bytes = 2 * upload.bytes + max_part_bytes

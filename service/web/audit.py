@@ -179,7 +179,7 @@ async def _recorded(scope: Scope, status: int, bytes_: int | None = None) -> Una
 
 
 def _unavailable(error: BaseException) -> Unavailable:
-    log.warning("an answer is withheld, the audit log takes no entry: %s", why(error))
+    log.warning("an answer is withheld, because the audit log cannot record it: %s", why(error))
     return Unavailable(
         "The audit log cannot record the request, so it is not answered. Try again in a few "
         "seconds.",

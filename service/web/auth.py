@@ -202,7 +202,7 @@ class Authenticator:
         if address is None or not is_in(address, principal.networks):
             error = Unauthenticated(
                 f"The API key may not be used from the address {address or '(unknown)'}. If the "
-                "request passed a reverse proxy, the operator has to list the proxy in "
+                "request came through a reverse proxy, the operator must list the proxy in "
                 "FINETUNED_TRUSTED_PROXIES.",
                 code="ip_not_authorized",
             )

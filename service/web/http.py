@@ -231,7 +231,7 @@ async def long_list(
 ) -> Response:
     """Build a list response with up to thousands of objects, as `list_of` does for few.
 
-    `shown` makes the API object of each. Other requests are served meanwhile.
+    `shown` makes the API object of each. Yields to other requests between batches.
     """
     objects: list[bytes] = []
     ids_: list[str] = []

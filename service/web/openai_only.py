@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-_AGENTS: Final = "Agents do not run here: run them in your program, on chat completions with tools."
+_AGENTS: Final = (
+    "Agents are not supported: run them in your program, on chat completions with tools."
+)
 _ACCESS: Final = (
     "Access to this service is managed with keys, their roles and limits, in projects; it has no "
     "users, groups, certificates, prices or spending limits of OpenAI's organizations."
@@ -13,8 +15,10 @@ _NOT_STORED: Final = (
     "Responses are not kept here to continue them: send the whole conversation in 'input'. Those "
     "that a project's capture stores are chats, at 'chat/completions'."
 )
-_VOICE: Final = "Conversations by voice are not possible here: stream chat completions of text."
-_MEDIA: Final = "This service creates no images, videos or speech, and transcribes none."
+_VOICE: Final = "Voice conversations are not supported: stream text chat completions."
+_MEDIA: Final = (
+    "This service does not create images, videos or speech, and does not transcribe audio."
+)
 _SAFETY: Final = "This service does not examine contents for OpenAI's safety systems."
 
 _INSTEAD: Final = (
@@ -34,11 +38,11 @@ _INSTEAD: Final = (
     ("videos", _MEDIA),
     ("realtime", _VOICE),
     ("live", _VOICE),
-    ("vector_stores", "Vectors are not stored here: keep those of /v1/embeddings in a database."),
-    ("moderations", "Texts are not moderated here: train a model to classify yours."),
+    ("vector_stores", "There are no vector stores here: keep your embeddings in a database."),
+    ("moderations", "There is no moderation here: train a model to classify your texts."),
     ("content_provenance_checks", _SAFETY),
     ("safety", _SAFETY),
-    ("decisions", "Questions are answered by chat completions here, as JSON of your schema."),
+    ("decisions", "Use chat completions, with answers in JSON that follow your schema."),
     ("organization/usage/", "Usage is counted in tokens and requests, at 'usage/completions'."),
     ("organization/", _ACCESS),
     ("projects/", _ACCESS),

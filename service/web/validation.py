@@ -77,7 +77,7 @@ def _place(error: Mapping[str, Any], body: object) -> str:
 
 
 def _inside(value: object, part: str | int) -> tuple[object] | None:
-    """Return what is at a part of a place, in a tuple, or None if nothing is."""
+    """Return the value at a part of a place, in a tuple, or None if there is none."""
     if isinstance(value, dict) and part in value:
         return (value[part],)
     if isinstance(value, list) and isinstance(part, int) and part < len(value):

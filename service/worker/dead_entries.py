@@ -1,7 +1,7 @@
-"""Queue entries of workers that died with work that nobody waits for any more.
+"""Queue entries of workers that died with work that nobody is waiting for.
 
 A running task keeps its entry, and the mark that a worker took it, for as long as it runs. If its
-worker is killed and the work is cancelled or deleted meanwhile, no record leads to the entry. arq
+worker is killed and the work is then cancelled or deleted, no record leads to the entry. arq
 looks at the first entries of a queue only, so enough of them would block it.
 """
 

@@ -399,7 +399,7 @@ async def _unending(loop: str, run: Callable[[], Awaitable[None]]) -> None:
 
 
 def main(queues: Sequence[str]) -> None:
-    """Run a worker on the given queues until it is told to stop."""
+    """Run a worker on the given queues until it is asked to stop."""
     settings = Settings()
     logs.configure("worker", settings.log_level)
     logging.getLogger("arq").setLevel(logging.WARNING)

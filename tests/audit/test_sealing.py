@@ -217,7 +217,7 @@ async def test_a_verification_finds_any_change(log: Log, folder: Path, how: str)
 
 
 async def test_a_witness_finds_another_log(log: Log, redis: Client, folder: Path, storage: Storage):
-    """Whoever has the key can write another log, but not the one that the witness saw."""
+    """With the key, someone can write another log, but not the one that the witness saw."""
     await log.seal(2)
     seen = (await redis.get(HEAD)).decode()
     assert (await log.verify(seen)).problems == []

@@ -127,7 +127,7 @@ async def test_a_backup_while_files_are_uploaded_and_deleted_has_all_its_files(a
                     await asyncio.sleep(0.05)
             before = sum(counts)
             await site.back_up()
-            assert sum(counts) > before, "nothing changed meanwhile"
+            assert sum(counts) > before, "nothing changed during the backup"
         finally:
             stop.set()
             await asyncio.gather(*changing)

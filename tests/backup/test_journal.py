@@ -195,7 +195,7 @@ async def test_the_journal_of_an_emptied_redis_does_not_replace_the_one_before(a
     async with client(api.base_url, key) as http:
         assert (await http.get("/v1/files")).status_code == 200
     assert (await rebuild())[0].endswith("run this again")
-    async with journaling(site) as written:  # continues in the place of the first
+    async with journaling(site) as written:  # takes over from the first
         await written()
         await written()  # after the removal of the first epoch
     after = {each.installation for each in await journal.find(storage)}

@@ -53,7 +53,7 @@ async def test_what_a_transaction_writes_is_in_a_snapshot_together(redis, redis_
             found = await snapshot.take(redis_url, spool)
         finally:
             stop.set()
-        assert sum(await asyncio.gather(*moving)) > WRITERS, "nothing changed meanwhile"
+        assert sum(await asyncio.gather(*moving)) > WRITERS, "nothing changed during the backup"
         await redis.flushdb()
         async with redis.pipeline(transaction=False) as pipe:
             for saved in found:

@@ -98,7 +98,7 @@ def test_the_plan_explains_how_a_latency_budget_shares_a_gpu(data_dir, monkeypat
 
 @pytest.mark.parametrize("text", ["", "x", "4x", "0x24GiB", "4x0GiB", "65x24GiB", "-1x24"])
 def test_gpus_that_cannot_be_read_are_refused(text):
-    with pytest.raises(BadGpus, match="no list of GPUs"):
+    with pytest.raises(BadGpus, match="not a list of GPUs"):
         parse_gpus(text)
 
 

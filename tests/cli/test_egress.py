@@ -119,5 +119,5 @@ def test_a_machine_without_the_service_proves_nothing(tmp_path: Path, monkeypatc
     found = findings(tmp_path)["processes"]
     assert (found["level"], found["found"]) == (
         "missing",
-        "none of the service runs on this machine",
+        "no process of the service runs on this machine",
     )

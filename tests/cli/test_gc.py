@@ -45,7 +45,7 @@ async def test_it_lists_then_removes_what_no_record_refers_to(api: Api, http, co
     await redis.delete(f"finetuned:{project_id}:files:{lost}")
     before = sorted(await storage.keys(""))
 
-    assert command().startswith("removed 0 folders"), "all may be in the making"
+    assert command().startswith("removed 0 folders"), "all may belong to unfinished work"
     listed = command("--dry-run", "--older-than", "0")
     assert listed.splitlines() == [
         f"would remove {project_id}/exports/export-a: 1 objects, 5 bytes",

@@ -187,7 +187,7 @@ async def test_what_is_known_stays_and_what_was_deleted_too(api: Api, http, comm
     await put_adapter(api, tmp_path / "made", project.id, 1, 9)
     assert command().startswith("rebuilt: 0 projects, 0 files, 1 models")
     assert command().startswith("rebuilt: 0 projects, 0 files, 0 models")
-    # Its bytes stay behind, as when storage is away while the model is deleted.
+    # Its bytes stay behind, as when storage is unavailable while the model is deleted.
     await api.app.state.registry.delete(project.id, MODEL)
     assert command().startswith("rebuilt: 0 projects, 0 files, 0 models")
     assert (await http.get(f"/v1/files/{kept['id']}")).json() == kept

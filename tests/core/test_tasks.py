@@ -1,4 +1,4 @@
-"""Tests that background tasks end and that no cancellation is lost meanwhile."""
+"""Tests that background tasks end and that no cancellation is lost while they do."""
 
 from __future__ import annotations
 

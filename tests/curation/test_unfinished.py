@@ -1,4 +1,4 @@
-"""Work that was cut off leaves no bytes in storage: killed workers, files deleted meanwhile."""
+"""Work that was cut off leaves no bytes in storage: killed workers, files deleted during it."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def test_another_base_model_is_reported_by_its_name_only(unpack: Unpack) -> None
     found = unpack(zip_of(adapter(base_model_name_or_path="/home/ann/models/Other-7B/")))
     message = found.findings[0].message
     assert found.findings[0].code == "base_name_differs"
-    assert "trained on Other-7B, and is imported for tiny-base" in message
+    assert "trained on Other-7B, but it is imported for tiny-base" in message
 
 
 def test_many_headers_before_a_file_do_not_recurse_forever(unpack: Unpack) -> None:

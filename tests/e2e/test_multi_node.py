@@ -144,7 +144,7 @@ def test_killed_node_comes_back_and_the_job_resumes(ray_sdk, file_id, cluster, a
     cluster.other.start()
     job = wait_for_success(ray_sdk, job_id)
     told = messages(ray_sdk, job_id)
-    assert any("a node of it was lost" in message for message in told), told
+    assert any("one of its nodes was lost" in message for message in told), told
     resumed = [int(m.split("resuming at step ")[1].split(",")[0]) for m in told if "resuming" in m]
     assert len(resumed) == 1
     assert step <= resumed[0] < STEPS

@@ -78,7 +78,7 @@ Reply = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Engine:
-    """An HTTP server in the place of vLLM: answers "A" and the last word of the prompt."""
+    """An HTTP server instead of vLLM: answers "A" and the last word of the prompt."""
 
     url: str = ""
     seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)

@@ -35,7 +35,7 @@ def _set_event() -> asyncio.Event:
 
 @dataclass
 class Engine:
-    """An HTTP server in the place of vLLM. Requests wait until `go` is set."""
+    """An HTTP server instead of vLLM. Requests wait until `go` is set."""
 
     url: str = ""
     model: Answering | None = None

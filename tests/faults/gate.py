@@ -34,7 +34,7 @@ from service.core import redis as core_redis
 from service.core.storage import calls, cipher, objects, wrapped_keys, writer
 
 AWAY_FOR = 8
-"""Operations that fail one after another where a part is away: more than any caller tries again."""
+"""Operations that fail in a row while a part is unavailable: more than any caller retries."""
 
 _LAST_S = 1.0
 
@@ -401,7 +401,7 @@ async def _stored(name: str, key: Any, do: Callable[[], Awaitable[Any]]) -> Any:
         return await do()
 
     async def cut() -> Exception:
-        return GenericError("the storage is away")
+        return GenericError("the storage is unavailable")
 
     words = f"{name.removesuffix('_async')} {_ID.sub('*', str(key))}"
     return await gate.passing(Operation("storage", words, name not in _STORAGE_READS), do, cut)

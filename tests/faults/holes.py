@@ -1,6 +1,6 @@
 """Known holes: what is wrong after some faults until it is repaired. A repair removes its entry.
 
-An entry of which no case fails any more is an error, so that it is removed with the repair.
+An entry with no failing case is an error, so that it is removed with the repair.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class World:
         self.http.headers["authorization"] = f"Bearer {secret}"
 
     async def restart_worker(self) -> None:
-        """Put a new worker in the place of one that was killed."""
+        """Replace a worker that was killed with a new one."""
         for claim in self.scratch.glob("*/.claimed"):
             claim.unlink()  # the lock of a dead process is released
             claim.touch()

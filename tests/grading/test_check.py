@@ -43,7 +43,7 @@ def test_good_graders_pass(body: dict[str, Any]) -> None:
         ),
         ({**LABEL, "labels": ["good", "bad", "Good."]}, "labels", "differ only"),
         ({**LABELS, "labels": ["a", "A"]}, "labels", "differ only"),
-        ({**LABELS, "reference": "c"}, "reference", "none of the labels"),
+        ({**LABELS, "reference": "c"}, "reference", "not one of the labels"),
         ({**LANGUAGE, "reference": "Japanese!"}, "reference", "BCP 47"),
         ({**TOOL, "reference": "weather"}, "reference", "list of such calls"),
         ({**MULTI, "calculate_output": "exact + fuzzy"}, "calculate_output", "'fuzzy'"),

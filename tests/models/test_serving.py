@@ -62,7 +62,11 @@ def test_a_quantized_folder_is_served_in_place_of_the_one_for_trainings(add, tmp
     ("config", "choice", "fault"),
     [
         ({}, "nf4", "quantized already: leave out --serving-quantization"),
-        ({"hidden_size": 64}, "auto", "another model than path: its config.json differs in hidden"),
+        (
+            {"hidden_size": 64},
+            "auto",
+            "a different model from path: its config.json differs in hidden",
+        ),
         ({"quantization_config": None}, "auto", "are not quantized: remove it from the catalog"),
     ],
 )

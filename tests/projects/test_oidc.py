@@ -164,7 +164,7 @@ REFUSED = {
     "issuer": (lambda p: p.token(iss="https://evil.example"), "invalid_token", "'iss'"),
     "no grant": (lambda p: p.token(groups=["staff"]), "no_project", "'groups'"),
     "no project": (lambda p: p.token(groups=["lost"]), "unknown_project", "'nowhere'"),
-    "no JWT": (lambda _: "eyJ.e.e", "invalid_token", "no JWT"),
+    "not a JWT": (lambda _: "eyJ.e.e", "invalid_token", "not a JWT"),
 }
 
 
@@ -254,7 +254,7 @@ async def test_keys_of_a_file_are_read_again_when_it_changes(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"oidc_audience": None}, "need each other"),
+        ({"oidc_audience": None}, "must be set together"),
         ({"oidc_algorithms": "HS256"}, "HS256 cannot be used"),
         ({"oidc_algorithms": "none"}, "none cannot be used"),
         ({"oidc_jwks": "http://login.bank.example/jwks"}, "https://"),

@@ -167,7 +167,7 @@ def test_actor_reads_what_its_rank_says_and_kills_it(host, tiny_spec: TrainSpec)
     assert output.code == EXIT_FAILED
     assert output.failed is not None, host.log_tail().decode()
     assert output.failed.code == "invalid_model"
-    host.send(encode(StopCommand()))  # nobody reads it any more
+    host.send(encode(StopCommand()))  # nobody reads it now
     host.end()
 
     host.start(spec.model_dump_json(), place.model_dump_json(), "cpu", LOOPBACK, 1)

@@ -237,7 +237,7 @@ def test_experts_are_counted_in_16_bits_without_adapters(experts_path):
     assert {layer.name for layer in shape.linears} == linear
     adapted = [layer.name for layer in shape.adapted("all-linear")]
     assert sorted(adapters.adaptable_layers(model)) == adapted
-    assert 0 < len(adapted) < len(linear)  # without the MLP in the place of a mixture
+    assert 0 < len(adapted) < len(linear)  # without the MLP that replaces a mixture
     assert shape.parameters == sum(p.numel() for p in model.parameters())
     assert (shape.intermediate, shape.experts_per_token) == (64, 2)
     found = loaded_bytes(shape, "nf4")

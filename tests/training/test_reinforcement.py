@@ -531,7 +531,7 @@ def test_a_warm_start_is_its_own_reference(whole_rl, start, make_rl, tmp_path):
     ("reward", "code", "words"),
     [
         (lambda a: None if a.index else 1.0, "grading_failed", "9 of 12 answers at step 1"),
-        (None, "internal_error", "not as they must be. 12 of 12 answers are missing."),
+        (None, "internal_error", "are invalid. 12 of 12 answers are missing."),
     ],
 )
 def test_samples_that_teach_nothing_end_the_run(start, make_rl, tmp_path, reward, code, words):

@@ -308,7 +308,7 @@ async def test_no_request_fails_while_a_release_replaces_another(env, tmp_path, 
         print(f"requests: {dict(traffic.counts)}, failed: {traffic.failed}")
     assert traffic.failed == []
     assert new.errors() == []
-    print(*old.errors(), sep="\n")  # bugs of a release cannot be repaired any more
+    print(*old.errors(), sep="\n")  # bugs of a release can no longer be fixed
     assert min(traffic.counts.values()) > 50
 
 

@@ -209,7 +209,7 @@ async def test_a_batch_whose_answer_was_lost_counts_once(replica, redis, proxy, 
     with pytest.raises(RedisError):
         await one.flush()
     assert proxy.lost == [b":1\r\n"]  # it was applied
-    one.serve(who)  # meanwhile
+    one.serve(who)  # before the next flush
     await one.flush()
     assert (await sums(redis))["key_a ft:m"] == [3, 0, 30, 0, 15]
     assert float(await redis.hget(keys.limits("proj_acme"), "requests_used")) == 3

@@ -2835,7 +2835,7 @@ export interface components {
             created_at: number;
             /**
              * Last Used At
-             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute.
              */
             last_used_at: number | null;
             /**
@@ -3648,7 +3648,7 @@ export interface components {
             redaction?: "mask" | "pseudonym";
             /**
              * Possible Personal Data
-             * @description Whether to replace also numbers that have the form of personal data, but that no word announces.
+             * @description Whether to also replace numbers that have the form of personal data, but no word before them that confirms it.
              * @default false
              */
             possible_personal_data?: boolean;
@@ -4577,7 +4577,7 @@ export interface components {
             max_tokens_total?: number | null;
             /**
              * Seed
-             * @description Seed of the choice and order of passages.
+             * @description Random seed for choosing and ordering passages.
              * @default 0
              */
             seed?: number;
@@ -4831,7 +4831,7 @@ export interface components {
             created_before?: number | null;
             /**
              * Metadata
-             * @description Metadata that a chat must have, all of it.
+             * @description Metadata that a chat must have. All pairs must match.
              */
             metadata?: {
                 [key: string]: string;
@@ -5061,7 +5061,7 @@ export interface components {
             max_tokens_total: number | null;
             /**
              * Seed
-             * @description Seed of the choice and order of passages.
+             * @description Random seed for choosing and ordering passages.
              */
             seed: number;
             /** @description Status of the generation. */
@@ -7660,7 +7660,7 @@ export interface components {
             expires_at: number | null;
             /**
              * Last Used At
-             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute.
              */
             last_used_at: number | null;
             /**
@@ -7828,7 +7828,7 @@ export interface components {
             labels: string[];
             /**
              * Counts
-             * @description Number of items by expected label and, within it, given label. `(other)` counts answers that are none of the labels.
+             * @description Number of items by expected label and, within it, given label. `(other)` counts answers that are not any of the labels.
              * @example {
              *       "bad": {
              *         "bad": 15,
@@ -8857,7 +8857,7 @@ export interface components {
             balance?: "none" | "files" | "languages";
             /**
              * Seed
-             * @description Random seed of the choice of rows.
+             * @description Random seed for choosing rows.
              * @default 0
              */
             seed?: number;
@@ -9308,7 +9308,7 @@ export interface components {
             created_at: number;
             /**
              * Last Used At
-             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute.
              */
             last_used_at: number | null;
             /**
@@ -9372,7 +9372,7 @@ export interface components {
             expires_at: number | null;
             /**
              * Last Used At
-             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute.
              */
             last_used_at: number | null;
             /**
@@ -9912,7 +9912,7 @@ export interface components {
             archived_at: number | null;
             /**
              * Objects Left
-             * @description Objects in storage that a project still has that is being deleted. Null for others, and until they are counted.
+             * @description Number of objects that a project being deleted still has in storage. Null for other projects, and until they are counted.
              */
             objects_left: number | null;
             /** @description Limits set for the project. */
@@ -10533,7 +10533,7 @@ export interface components {
         RowMatchFields: {
             /**
              * Type
-             * @description `text`: a message has these words, whatever its case, spacing, width, punctuation and politeness. `substring`: the row contains exactly these characters. `row_sha256`: the SHA-256 digest of the row, as the API returns rows in JSON Lines.
+             * @description `text`: a message has these words, ignoring case, spacing, width, punctuation and politeness. `substring`: the row contains exactly these characters. `row_sha256`: the SHA-256 digest of the row, as the API returns rows in JSON Lines.
              * @enum {string}
              */
             type: "text" | "substring" | "row_sha256";
@@ -10802,7 +10802,7 @@ export interface components {
             pattern?: string | null;
             /**
              * Terms
-             * @description Words and phrases, such as the names of customers or projects. They are found as whole words, in either case and any width.
+             * @description Words and phrases, such as the names of customers or projects. They are found as whole words, regardless of case and width.
              * @default []
              */
             terms?: string[];

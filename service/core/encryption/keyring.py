@@ -3,8 +3,8 @@
     keys/{owner}.json     the wrapped data key of a project, or of the `installation`
 
 They are in storage, where backups find them with the objects that they encrypt, and where engines
-read them without Redis. Whoever writes the first object of a project makes its key, exactly once.
-Without its data key, nothing of a project can be read any more, wherever copies may be.
+read them without Redis. The process that writes the first object of a project makes its key,
+exactly once. Without its data key, a project's objects and all copies of them are unreadable.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ P = ParamSpec("P")
 
 
 class _Patient(Protocol):
-    """What has methods that are repeated."""
+    """An object whose methods are retried."""
 
     patience_s: float
 

@@ -48,7 +48,7 @@ class Storage:
     free on the disk of a folder; by default 1% of the disk, at most 1 GiB.
 
     `master_key`: encrypts what is written. `only_encrypted` refuses to read anything else, which
-    somebody who can write to the storage could have put in the place of an encrypted object.
+    somebody who can write to the storage could have substituted for an encrypted object.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Storage:
     async def writer(self, key: str, *, expected_bytes: int = 0, is_limited: bool = True) -> Writer:
         """Return a writer for one object, which becomes visible when the writer is closed.
 
-        `expected_bytes` is what it will write at least. Raises StorageFull, and QuotaExceeded
+        `expected_bytes` is the least that it will write. Raises StorageFull, and QuotaExceeded
         unless `is_limited` is False.
         """
         writer = Writer(self, key, is_limited=is_limited)
@@ -128,7 +128,7 @@ class Storage:
         try:
             await guard("sync", asyncio.to_thread(local_files.sync, folder, path), key)
         except StorageMissing as e:
-            # It was just written: the folder is away, which is worth another try.
+            # It was just written: the folder is unavailable, which is worth another try.
             raise StorageError(f"storage lost {key} while it was written") from e
         except StorageError:
             await asyncio.to_thread(path.unlink, missing_ok=True)
@@ -172,7 +172,7 @@ class Storage:
         return await self.cipher.is_encrypted(key, (await self.stat(key)).size)
 
     async def erase_key(self, owner: str) -> None:
-        """Delete the data key of a project, without which nothing of it can be read any more."""
+        """Delete the data key of a project, without which none of it can be read."""
         await self.delete(name_of(owner))
 
     async def rewrap(self, owner: str) -> bool:

@@ -61,7 +61,7 @@ async def reserved(write: Write, size: int, ahead: int = 0) -> int:
 
 
 def _free_bytes(folder: Path, reserve_bytes: int | None) -> int | None:
-    """Return what is free on a folder's disk beyond the reserve; None if it cannot be known."""
+    """Return the free space on a folder's disk beyond the reserve; None if unknown."""
     try:
         disk = shutil.disk_usage(folder)
     except OSError:

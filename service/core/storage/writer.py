@@ -56,7 +56,7 @@ class Writer:
         self._written = written
 
     async def _sealed(self, chunk: bytes) -> bytes:
-        """Return what is to be written of a chunk, and of earlier ones that were held back."""
+        """Return the bytes to write now: of a chunk, and of earlier ones that were held back."""
         if self._sealer is None and self._written == 0:
             self._sealer = await self._storage.cipher.sealer(self._key)
         return chunk if self._sealer is None else self._sealer.update(chunk)

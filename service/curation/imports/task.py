@@ -153,7 +153,7 @@ class ImportAdapter:
 
 
 def _meta(task: Task, options: ImportOptions, origin: ModelOrigin) -> dict[str, Any]:
-    """Return what is needed to rebuild the model's record from storage alone."""
+    """Return the data needed to rebuild the model's record from storage alone."""
     return {
         "model": options.model,
         "base_model": options.base_model,

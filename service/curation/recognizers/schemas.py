@@ -46,7 +46,7 @@ class SetRecognizer(BaseModel):
         default=[],
         max_length=MAX_TERMS,
         description="Words and phrases, such as the names of customers or projects. They are found "
-        "as whole words, in either case and any width.",
+        "as whole words, regardless of case and width.",
     )
 
     @model_validator(mode="after")

@@ -81,6 +81,6 @@ class MakeDiff:
             return None
         try:
             await fetch(self._files.storage, diff, path)
-        except DeskFailed:  # deleted meanwhile
+        except DeskFailed:  # it was just deleted
             return None
         return Lineage(path, is_validation=cleaning.result.get("validation_file") == other.id)

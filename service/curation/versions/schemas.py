@@ -90,7 +90,7 @@ class MergeRequest(BaseModel):
         default=_DEFAULTS.seed,
         ge=0,
         le=2147483647,
-        description="Random seed of the choice of rows.",
+        description="Random seed for choosing rows.",
     )
 
     @model_validator(mode="after")

@@ -103,7 +103,7 @@ class _Bounded:
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= _MAX_READ_BYTES:
-            raise tarfile.ReadError("a header of this size is no header")
+            raise tarfile.ReadError("a header of this size is not valid")
         return self._source.read(size)
 
 

@@ -44,7 +44,7 @@ def check_weights(file: Path) -> None:
             raise refuse("adapter_weights_type", dtype=tensor.dtype[:16])
         first, last = tensor.data_offsets
         if first != end or last - first != math.prod(tensor.shape) * _BYTES_OF[tensor.dtype]:
-            _invalid("the places of its tensors do not match their shapes")
+            _invalid("the offsets of its tensors do not match their shapes")
         end = last
     whole = _LENGTH_BYTES + length + end
     if size != whole:

@@ -17,7 +17,7 @@ class OrderFinding(NamedTuple):
 
 
 def check_order(roles: Sequence[str], *, ends_with_assistant: bool = True) -> list[OrderFinding]:
-    """Return what is unusual in the order of roles. No finding makes a row invalid."""
+    """Return findings about the order of roles. None of them makes a row invalid."""
     found: list[OrderFinding] = []
     before = ""
     for index, role in enumerate(roles):

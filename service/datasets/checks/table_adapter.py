@@ -96,7 +96,8 @@ ADAPTER: dict[str, Check] = {
     ),
     "base_name_differs": Check(
         "warning",
-        "The adapter says that it was trained on {given}, and is imported for {base}.",
+        "According to its configuration, the adapter was trained on {given}, but it is imported "
+        "for {base}.",
         "If these are different models, delete the import and import it for the right one: an "
         "adapter for another model of the same size loads, but answers badly.",
     ),
@@ -109,8 +110,8 @@ ADAPTER: dict[str, Check] = {
     "template_differs": Check(
         "warning",
         "The adapter's chat template differs from the base model's.",
-        "The base model's template is used. Compare answers with those of the place where the "
-        "adapter was trained; if they differ, train with the base model's template.",
+        "The base model's template is used. Compare answers with those of the software that "
+        "trained the adapter; if they differ, train with the base model's template.",
     ),
     "tokenizer_not_compared": Check(
         "info",

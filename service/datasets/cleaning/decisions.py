@@ -42,7 +42,7 @@ class Decisions:
 
     @property
     def protected(self) -> Collection[int]:
-        """Lines of rows that must not be dropped for what they have in common with others."""
+        """Lines of rows that must not be dropped as duplicates or contradictions."""
         return self._kept | self.edited.keys()
 
     def check(self, valid: Iterable[int], broken: Collection[int]) -> None:

@@ -22,7 +22,7 @@ class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     may differ only in case, spacing, punctuation, and politeness.
     `contradictions` selects the answer to keep if a question has several, or the label to keep
     if the same answer has both. `possible_personal_data` also redacts numbers that have the form
-    of personal data, but that no word announces. Repairs of the text are off by default. For
+    of personal data, but that no word confirms. Repairs of the text are off by default. For
     `unicode`, NFKC also folds full-width letters and similar characters, which changes what the
     model writes. `validation_share` is the share of rows, 0 to 0.5, to write to a second file.
     """

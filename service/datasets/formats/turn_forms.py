@@ -35,7 +35,7 @@ def role_in(turn: Mapping[str, Any]) -> Any:
 
 
 def content_in(turn: Mapping[str, Any]) -> Any:
-    """Return what is said in a turn, under any of the usual names."""
+    """Return the text of a turn, under any of the usual names."""
     found = next((turn[name] for name in _TEXT_FIELDS if turn.get(name) is not None), None)
     return plain_text(found)
 

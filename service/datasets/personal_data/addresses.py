@@ -1,7 +1,7 @@
 """Postal addresses, by the words and the order in which each country writes them.
 
 An address counts with a number and at least a street, or a district, that is named as one. The name
-of a city or street by itself is no address.
+of a city or street alone is not an address.
 """
 
 from __future__ import annotations

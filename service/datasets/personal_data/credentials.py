@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-# Keys that their prefix gives away. Each ends where its alphabet ends.
+# Keys that are recognizable by their prefix. Each ends where its alphabet ends.
 _PREFIXED: Final = re.compile(
     r"(?<![A-Za-z0-9])(?:"
     r"(?:AKIA|ASIA)[A-Z0-9]{16}"

@@ -1,7 +1,7 @@
 """Detection of personal data in a text, with the kind and position of each finding.
 
 A number is judged by its check digits or numbering plan, by the words before it (`clues`), and by
-the language around it. What none of them confirms is reported apart, as possible.
+the language around it. What none of them confirms is reported separately, as possible.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Found(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """What is personal data in a text, and what only may be: numbers that no word announces."""
+    """The personal data in a text, and possible personal data: numbers that no word confirms."""
 
     certain: list[Found]
     possible: list[Found]

@@ -19,7 +19,7 @@ from service.datasets.personal_data.name_patterns import name_signs
 NUMBER_SIGNS: Final = r"\d(?:[ \-().]{0,3}\d){6}|[A-Z](?:[A-Z]{4}\d{4}[A-Z]|\d{6} ?\(?A)"
 """A group of seven digits or more, or a number that contains letters."""
 # If the automaton has no room for a single state, it finds nothing, without an error. Long texts
-# make it start anew, but all signs together fit in a hundredth of this.
+# make it start over, but all signs together fit in a hundredth of this.
 _AUTOMATON_BYTES: Final = 256 * 1024 * 1024
 
 

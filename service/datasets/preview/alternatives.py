@@ -72,7 +72,7 @@ def _where(reading: Reading, find: Callable[[Reading], list[T]]) -> list[T]:
 
 
 def _unless_used(choices: list[T], used: Callable[[T], bool]) -> list[T]:
-    """Return the choices, or none if the only one is what was used."""
+    """Return the choices, or none if there is only the one that was used."""
     return [] if all(used(choice) for choice in choices) else choices
 
 

@@ -29,7 +29,7 @@ NONE: Final = Weight(0, "The finding says nothing about how good the row is.")
 
 WEIGHTS: Final[Mapping[str, Weight]] = MappingProxyType(
     {
-        # What the row teaches is wrong, whatever the application is.
+        # What the row teaches is wrong in any application.
         "null_text": Weight(8, "There is no text to learn from."),
         "same_outputs": Weight(8, "There is no preference to learn."),
         "placeholder": Weight(6, "Users of the model would see the placeholder."),
@@ -59,7 +59,7 @@ WEIGHTS: Final[Mapping[str, Weight]] = MappingProxyType(
         "unanswered_tool_call": Weight(2, "The result of the tool is missing."),
         "undeclared_tool": Weight(2, "The model learns to call a tool that it is not given."),
         "mixed_encoding": Weight(2, "The letters may be wrong."),
-        # Unusual, which is no fault by itself.
+        # Unusual, which is not wrong by itself.
         "very_short_answer": Weight(1, "A short answer may be complete."),
         "very_long_row": Weight(1, "A long row may be good, and takes more memory."),
         "system_not_first": Weight(1, "Some chat templates refuse this order."),

@@ -223,7 +223,7 @@ class Report(msgspec.Struct, frozen=True):
     same_form: GroupStats = GroupStats(0, 0, 0, [])
     pairs: list[RowPair] = msgspec.field(default_factory=list)
     possible_personal_data: list[PersonalData] = []
-    """Numbers that no word announces. Reports of earlier versions have none."""
+    """Numbers that no word confirms as personal data. Reports of earlier versions have none."""
     scores: Scores | None = None
     """Null in reports of earlier versions, and without rows."""
     meaning: MeaningStats | None = None

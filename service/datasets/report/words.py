@@ -8,7 +8,7 @@ _NAMED = {
     "null_text": "missing value written as text",
     "html": "HTML",
     "broken_json": "broken JSON",
-    "invalid_json": "line that is no JSON",
+    "invalid_json": "line that is not JSON",
     "wrong_language": "row in a rare language",
     "same_form": "same form, different facts",
     "iban": "IBAN",

@@ -18,7 +18,7 @@ class RowMatchFields(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     type: Literal["text", "substring", "row_sha256"] = Field(
-        description="`text`: a message has these words, whatever its case, spacing, width, "
+        description="`text`: a message has these words, ignoring case, spacing, width, "
         "punctuation and politeness. `substring`: the row contains exactly these characters. "
         "`row_sha256`: the SHA-256 digest of the row, as the API returns rows in JSON Lines."
     )

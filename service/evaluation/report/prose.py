@@ -97,7 +97,7 @@ def memorization_text(found: Memorization) -> list[str]:
     planted = f" and {counted(found.canaries_planted, 'planted canary')}"
     planted = planted if found.canaries_planted else ""
     if not found.returned and not found.personal:
-        return [f"None of {probed}{planted} came back, given their beginnings."]
+        return [f"None of {probed}{planted} was returned when the model was given the beginning."]
     paragraphs = [
         f"Given the beginnings of {probed}{planted}, the tuned model returned {memorized(found)}."
     ]
@@ -107,7 +107,7 @@ def memorization_text(found: Memorization) -> list[str]:
         paragraphs.append(f"Nearly verbatim: {_lines(found.near_lines)}.")
     if found.personal:
         places = [f"line {row.line} ({name(', '.join(row.kinds))})" for row in found.personal]
-        paragraphs.append(f"Personal data came back of {_listed(places)}.")
+        paragraphs.append(f"Personal data was returned from {_listed(places)}.")
     return paragraphs
 
 

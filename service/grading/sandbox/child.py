@@ -1,7 +1,7 @@
 """The child process that runs one source. The parent is `sandbox.py`.
 
 The first line of stdin is the setup; every further line is an item. Each gets one JSON line on
-stdout. Nothing of the source runs before the process is locked down, and the kernel enforces the
+stdout. None of the source runs before the process is locked down, and the kernel enforces the
 lock: Python code that reaches `os` or `ctypes` can do no more than any other.
 """
 
@@ -121,7 +121,7 @@ def _reply(message: dict[str, Any]) -> None:
 
 
 class _Discarded(io.TextIOBase):
-    """A text file that discards what is written to it."""
+    """A text file that discards its input."""
 
     def write(self, text: str) -> int:
         return len(text)

@@ -47,7 +47,7 @@ class EngineAccess:
     ) -> EngineCalls:
         """Return the requests of one piece of work, which count as usage of the key.
 
-        `patience_s` is how long they wait for an engine that is away, as configured by default.
+        `patience_s` is how long they wait for an engine that is down, as configured by default.
         `is_batch` counts them as usage of batches.
         """
         return EngineCalls(

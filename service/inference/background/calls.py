@@ -1,6 +1,6 @@
 """Requests of workers to engines, routed, limited and counted like the gateway's, at low priority.
 
-A request waits while the project is over its limits or the engine is away, and then fails for its
+A request waits while the project is over its limits or the engine is down, and then fails for its
 item alone. A model that no longer exists may fail the whole work.
 """
 
@@ -92,7 +92,7 @@ class Answered:
 
 
 class Patience:
-    """Time for which items wait for an engine that is away, counted from its last answer."""
+    """Time for which items wait for an engine that is down, counted from its last answer."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds

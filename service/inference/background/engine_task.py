@@ -1,4 +1,4 @@
-"""Base of the tasks that ask engines: what they use, and the signal to stop."""
+"""Base of the tasks that ask engines: their dependencies, and the signal to stop."""
 
 from __future__ import annotations
 

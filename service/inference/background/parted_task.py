@@ -28,7 +28,7 @@ class Attempt(Protocol):
         """Whether the work has a final status."""
 
     async def run(self, at_once: int, /) -> None:
-        """Do what is left to do, with `at_once` requests at a time, unless stopped."""
+        """Do the rest of the work, with `at_once` requests at a time, unless stopped."""
 
     def stop(self) -> None:
         """Stop early. What is finished is still stored."""
@@ -52,7 +52,7 @@ class PartedTask(EngineTask[R]):
 
     @abstractmethod
     def _attempt(self, record: R) -> AbstractAsyncContextManager[Attempt]:
-        """Provide an attempt at the record's work, and what it needs."""
+        """Provide an attempt at the record's work, with its dependencies."""
 
     @staticmethod
     @abstractmethod

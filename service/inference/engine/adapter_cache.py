@@ -170,7 +170,7 @@ class AdapterCache:
     async def _remove(self, key: str, entry: _Entry) -> None:
         del self._entries[key]
         self.on_removal(entry.name)
-        # Renamed in the same step, so that a later request for the adapter downloads it anew.
+        # Renamed in the same step, so that a later request for the adapter downloads it again.
         doomed = entry.path.rename(entry.path.with_name(f".{key}-{next(self._removals)}-old"))
         _sidecar(entry.path).unlink(missing_ok=True)
         metrics.ADAPTER_REMOVALS.cell().inc()

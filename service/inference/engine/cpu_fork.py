@@ -1,10 +1,10 @@
 """Faster start of an engine on a CPU: only the API server imports vLLM.
 
-On a CPU, vLLM 0.32 starts both of its child processes anew, and each imports vLLM again. On a GPU
-it forks them from the API server. The core schedules and computes nothing, so it can be forked here
-as well. So can the worker if it computes on one CPU core: then it is enough to restrict the process
-to this core. With several, the worker is started anew, because its OpenMP library reads which
-thread belongs on which core when it is loaded.
+On a CPU, vLLM 0.32 spawns both of its child processes, and each imports vLLM again. On a GPU, it
+forks them from the API server. The core schedules and computes nothing, so it can be forked here
+too. So can the worker if it computes on one CPU core: restricting the process to this core is then
+enough. With several, the worker is spawned, because its OpenMP library reads which thread belongs
+on which core when it is loaded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BINDING = "VLLM_CPU_OMP_THREADS_BIND"
 class _Core(ForkProcess):
     """A forked process that ends with its parent.
 
-    vLLM loads its plugins, which see to that, only in processes that it starts anew.
+    vLLM loads its plugins, which do that, only in processes that it spawns.
     """
 
     def run(self) -> None:

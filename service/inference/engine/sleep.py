@@ -64,7 +64,7 @@ class Sleeper:
     async def sleep(self, engine: Engine, holder: str, lease_s: float) -> bool:
         """Sleep for `holder` for `lease_s` seconds, or longer if it asks again.
 
-        Returns True once the memory is free, and False if the holder woke the engine meanwhile.
+        Returns True once the memory is free, and False if the holder woke the engine first.
         """
         if holder not in self._until and len(self._until) >= _MAX_HOLDERS:
             raise ValueError("too many clients request sleep")

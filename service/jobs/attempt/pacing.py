@@ -63,7 +63,7 @@ class Pacing:
         metrics.TRAIN_RESTED_SECONDS.cell().inc(rested_s)
 
     def summary(self) -> tuple[str, dict[str, float | int | str | None]]:
-        """Return what was given to chats so far, as the message and data of an event."""
+        """Return the time given to chats so far, as the message and data of an event."""
         seconds = max(time.monotonic() - self._began, self._rested_s, 0.001)
         share, p95_ms = self._rested_s / seconds, self._load.p95_since(self._began)
         chats = "no chats" if p95_ms is None else f"their p95 latency was {p95_ms:,.0f} ms"

@@ -226,7 +226,7 @@ class Ledger:
         self._evaluations.add(pipe, self._evaluation)
 
     async def _evaluate(self) -> None:
-        """Enqueue the evaluation. If Redis is away, the reconciler does so later."""
+        """Enqueue the evaluation. If Redis is down, the reconciler does so later."""
         if self._evaluation is not None:
             with contextlib.suppress(*REDIS_ERRORS):
                 await self._evaluations.enqueue(self._evaluation)

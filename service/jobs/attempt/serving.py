@@ -67,8 +67,8 @@ class Serving:
         text += (
             f". But the loss of the served model is {parity.tuned_cost:.3f} nats per token higher "
             f"than that of the trained one (without the adapter: {parity.base_cost:+.3f}), because "
-            "the engine has the base model's weights in another form than the training. The same "
-            "form, or one with more bits, would serve it better"
+            "the engine has the base model's weights in a different form from the training. The "
+            "same form, or one with more bits, would serve it better"
         )
         await self._ledger.event(text, "warn", data)
 

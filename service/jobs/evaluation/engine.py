@@ -46,7 +46,7 @@ class EngineAway(Exception):
 
 
 class EngineRefused(Exception):
-    """The engine answered, but not with what was asked for. `code` is the reason."""
+    """The engine answered, but not as requested. `code` is the reason."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -100,7 +100,7 @@ class EvaluationEngine:
     async def reads_tool_calls(self) -> bool:
         """Return whether tool calls can be read from answers.
 
-        The engine reads them if it has a parser. Otherwise, it is told to leave them in the text,
+        The engine reads them if it has a parser. Otherwise, it is asked to leave them in the text,
         which can be read if the chat template writes calls as JSON.
         """
         body = {"messages": [_QUESTION], "tools": [_TOOL], "max_tokens": 1, "temperature": 0}
@@ -192,7 +192,7 @@ class EvaluationEngine:
             start = await self._tokens([_QUESTION], [_TOOL])
             scores = await self._scores(self.base, [_QUESTION, called], [_TOOL])
         except EngineRefused as e:
-            log.info("the engine takes no tools: %s", e)
+            log.info("the engine does not accept tools: %s", e)
             return False
         entries = [_only_entry(entry) for entry in scores[start:] if entry]
         written = written_calls("".join(entry.get("decoded_token") or "" for entry in entries))

@@ -236,7 +236,7 @@ def _serving_notes(parity: Mapping[str, float] | None) -> list[str]:
     note = (
         f"As served, the model's loss is {parity['tuned_cost']:.2f} nats per token higher than as "
         f"trained, and the base model's {parity['base_cost']:+.2f}: the engine has the weights in "
-        "another form than the training. All answers and losses here are those of the engine."
+        "a different form from the training. All answers and losses here are those of the engine."
     )
     return [note]
 

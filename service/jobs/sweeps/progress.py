@@ -44,7 +44,7 @@ async def _decided(
 
 
 async def _apply(sweeps: Sweeps, record: SweepRecord, jobs: Mapping[str, JobRecord]) -> bool:
-    """Do what was decided. Returns whether a job was changed."""
+    """Carry out the decisions. Returns whether a job was changed."""
     is_changed = False
     for trial in record.trials:
         job = jobs[trial.job_id]

@@ -21,9 +21,9 @@ def requested_run(
         param = f"integrations[{number}]"
         if isinstance(integration, WandbIntegration):
             raise BadRequest(
-                "The integration 'wandb' is not supported, because Weights & Biases documents no "
-                "HTTP API to send metrics to. Use the integration 'mlflow', or log the events of "
-                "the job from your own program, with Weights & Biases' SDK.",
+                "The integration 'wandb' is not supported, because Weights & Biases does not "
+                "document an HTTP API for metrics. Use the integration 'mlflow', or log the events "
+                "of the job from your own program, with Weights & Biases' SDK.",
                 param=f"{param}.type",
                 code="unsupported_integration",
             )
@@ -48,7 +48,7 @@ def _allowed_uri(asked: MlflowSettings, param: str, allowed_uris: Sequence[str])
     uri = allowed_uris[0] if asked.tracking_uri is None else asked.tracking_uri.rstrip("/")
     if uri not in allowed_uris:
         raise BadRequest(
-            f"This server does not allow metrics to the tracking_uri. Use {allowed_uris[0]}, or "
+            f"This server does not allow the tracking_uri. Use {allowed_uris[0]}, or "
             f"omit it; or ask the operator to add yours to {_SETTING}.",
             param=f"{param}.tracking_uri",
             code="host_not_allowed",

@@ -42,12 +42,12 @@ _PROBLEMS = {
     "unavailable": "The MLflow server is unavailable",
     "unauthorized": "The MLflow server refuses the operator's credentials",
     "rejected": "The MLflow server rejects the run",
-    "not_mlflow": "The server at the tracking URI does not answer as MLflow does",
+    "not_mlflow": "The server at the tracking URI does not respond like an MLflow server",
 }
 
 
 class Tracker:
-    """Sends what is new of all tracked jobs to their MLflow servers."""
+    """Sends new metrics of all tracked jobs to their MLflow servers."""
 
     def __init__(
         self,
@@ -204,7 +204,7 @@ class Tracker:
         text = f"{_PROBLEMS[failure.problem]} ({failure.detail})."
         if job.finished_at is not None and ids.now_s() > job.finished_at + _GIVE_UP_S:
             await self._runs.remove(job.project_id, job.id)
-            await self._report(job, f"{text} The rest of the metrics is not sent.", failure)
+            await self._report(job, f"{text} The rest of the metrics will not be sent.", failure)
             return
         known = {*run.reported, failure.problem}
         after = {"failures": run.failures + 1, "reported": tuple(sorted(known))}
@@ -213,7 +213,7 @@ class Tracker:
         jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
         await self._runs.postpone(job.project_id, job.id, delay_s * jitter)
         if failure.problem not in run.reported:
-            what = "The metrics are kept and sent later; the training is not affected."
+            what = "The metrics are kept and will be sent later; the training is not affected."
             await self._report(job, f"{text} {what}", failure)
 
     async def _report(self, job: JobRecord, message: str, failure: MlflowFailed) -> None:

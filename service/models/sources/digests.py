@@ -40,14 +40,14 @@ class Checksum:
             self._git.update(chunk)
 
     def checked(self, path: str, where: str) -> str:
-        """Return the SHA-256 digest. Raises ModelRefused if size or digest is another one."""
+        """Return the SHA-256 digest. Raises ModelRefused if size or digest differs."""
         found = self._sha256.hexdigest()
         same = self._known in (None, found if self._git is None else self._git.hexdigest())
         if self._read != self._size or not same:
             what = f"{self._read:,} bytes instead of {self._size:,}"
             raise ModelRefused(
                 f"{path} in {where} is damaged: it has "
-                f"{'another digest than it should' if self._read == self._size else what}. "
+                f"{'the wrong digest' if self._read == self._size else what}. "
                 "Copy or download it again"
             )
         return found

@@ -45,7 +45,7 @@ class FoundModel:
     card_folder: Path
 
     def in_words(self, verb: str) -> str:
-        """Return what is being done with the model, and what is not."""
+        """Return a line about what is done with the model, and which files are left out."""
         size = sum(file.size for file in self.files) / 1e9
         done = f"{verb} {len(self.files)} files of {self.name}, {size:,.1f} GB"
         return f"{done}, without {listed(self.left_out)}" if self.left_out else done

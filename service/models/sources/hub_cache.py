@@ -111,11 +111,11 @@ def _file(snapshot: Path, path: str, repository: Path, name: str) -> FoundFile:
     blob = link.resolve()
     if not link.is_symlink():
         raise ModelRefused(
-            f"{path} of {name} is a copy, and no link to a blob, so its digest is not known: copy "
-            f"{snapshot} to a folder of its own, and use that folder"
+            f"{path} of {name} is a copy instead of a link to a blob, so its digest is not known: "
+            f"copy {snapshot} to a folder of its own, and use that folder"
         )
     if blob.parent != (repository / "blobs").resolve() or not is_digest(blob.name):
-        raise ModelRefused(f"{path} of {name} links to {blob}, which is no blob of its cache")
+        raise ModelRefused(f"{path} of {name} links to {blob}, which is not a blob of its cache")
     if not blob.is_file():
         raise ModelRefused(
             f"{path} of {name} is not in the cache, because its download did not end: repeat "

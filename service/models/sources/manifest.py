@@ -80,7 +80,7 @@ def parse(content: bytes, where: str) -> Manifest:
     for file in manifest.files:
         if not belongs(file.path):
             raise ModelRefused(
-                f"{MANIFEST} of {where} lists {file.path}, which is no file of a model: only "
+                f"{MANIFEST} of {where} lists {file.path}, which is not a model file: only "
                 "safetensors, JSON, tokenizers, chat templates and texts are taken, never pickles "
                 "or code"
             )

@@ -93,6 +93,6 @@ def require_size(path: str, size: int, where: str) -> None:
     """Raise ModelRefused for a file that is too large to be what its name says."""
     if size > MAX_TEXT_BYTES and not path.endswith(WEIGHTS):
         raise ModelRefused(
-            f"{path} in {where} has {size:,} bytes; a file other than weights may have "
+            f"{path} in {where} has {size:,} bytes; the limit for files other than weights is "
             f"{MAX_TEXT_BYTES:,}"
         )

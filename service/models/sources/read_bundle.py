@@ -28,7 +28,7 @@ def unpack_bundle(file: Path, folder: Path, report: Report) -> Manifest:
         for entry in found:
             listed = missing.pop(str(entry.path), None)
             if listed is None or not entry.is_file:
-                what = "does not list" if entry.is_file else "cannot contain: it is no plain file"
+                what = "does not list" if entry.is_file else "cannot contain: not a regular file"
                 raise ModelRefused(
                     f"{file.name} contains {str(entry.path)[:100]!r}, which its manifest {what}. "
                     "It was changed after it was made: make it again"

@@ -61,7 +61,7 @@ def entries(source: io.BufferedReader[Any], where: str) -> Iterator[Iterator[Ent
             yield _entries(tar, where)
     except _DAMAGED as e:
         raise ModelRefused(
-            f"{where} is no tar archive, or it is damaged or cut off: copy it again"
+            f"{where} is not a tar archive, or is damaged or cut off: copy it again"
         ) from e
 
 
@@ -104,14 +104,14 @@ class _Forward:
 
     def seek(self, position: int) -> None:
         if position < self._at:
-            raise tarfile.ReadError("an entry begins in another one")
+            raise tarfile.ReadError("an entry begins inside another one")
         while self._at < position:
             if not self.read(min(position - self._at, _MAX_READ_BYTES)):
                 return
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= _MAX_READ_BYTES:
-            raise tarfile.ReadError("a header of this size is no header")
+            raise tarfile.ReadError("a header of this size is not valid")
         found = self._source.read(size)
         while len(found) < size and (more := self._source.read(size - len(found))):
             found += more

@@ -64,7 +64,7 @@ _NO_PACKAGE: Final = "No module named"
 
 
 class _ClusterLost(Exception):
-    """The cluster does not answer any more. The next attempt may find it again."""
+    """The cluster stopped responding. The next attempt may find it again."""
 
 
 def supervise_on(
@@ -96,7 +96,7 @@ def supervise_on(
         return EXIT_STOPPED
     except (_ClusterLost, ConnectionError) as error:
         log.error("%s: %s", type(error).__name__, str(error)[:500])
-        text = "The Ray cluster does not answer any more, or a node of it was lost"
+        text = "The Ray cluster stopped responding, or one of its nodes was lost"
         channel.send(Warned(code="node_lost", message=text))
         return EXIT_FAILED
     flag.finish()
@@ -225,7 +225,7 @@ class Run:
         return verdict
 
     def end(self) -> None:
-        """End all ranks and delete their files. A cluster that is away does so by itself."""
+        """End all ranks and delete their files. A cluster that is down does so on its own."""
         ray = self._ray
         with contextlib.suppress(Exception):
             alive = [rank.host for rank in self._ranks if not rank.lost]

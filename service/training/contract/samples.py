@@ -20,7 +20,7 @@ _MAX_LINE_BYTES: Final = 64 * 2**20
 
 
 class SamplesError(ValueError):
-    """A file of requests or answers is not what it has to be. The text never includes a line."""
+    """A file of requests or answers is not valid. The text never includes a line."""
 
 
 class _Line(BaseModel):

@@ -35,7 +35,7 @@ class Traffic:
 
     @property
     def newest(self) -> TrafficCommand | None:
-        """The newest report, or None if there is none of the last seconds."""
+        """The newest report, or None if none arrived in the last seconds."""
         with self._changed:
             return self._newest if self._clock() - self._at <= _FRESH_S else None
 

@@ -27,7 +27,7 @@ class Data:
 
 
 def load_data(spec: TrainSpec, encoder: ChatEncoder, channel: Channel) -> Data:
-    """Read and encode the files of `spec`, and report what was dropped or held out.
+    """Read and encode the files of `spec`, and report dropped and held-out rows.
 
     Raises `TrainingFailure` (invalid_training_file).
     """

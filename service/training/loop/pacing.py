@@ -61,7 +61,7 @@ class Share:
 class Pacer:
     """Lets a training rest at its pause points, so that it computes only its share of the time.
 
-    `finish` waits until the device has done what it was given; without it, a GPU would compute
+    `finish` waits until the device has done its pending work; without it, a GPU would compute
     while the training rests.
     """
 

@@ -1,7 +1,7 @@
 """Tokens that go through the model at once, by the memory that is free once it is loaded.
 
 The spec has the number that was planned for the whole GPU. If other processes use a part of it,
-this finds the number that fits what is left, by the same arithmetic.
+this finds the number that fits the rest, by the same arithmetic.
 """
 
 from __future__ import annotations

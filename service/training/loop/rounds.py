@@ -155,7 +155,7 @@ class Rounds:
         except SamplesError as error:
             log.error("samples of round %d: %s", number, error)
             raise TrainingFailure(
-                "internal_error", f"The samples of step {number} are not as they must be. {error}"
+                "internal_error", f"The samples of step {number} are invalid. {error}"
             ) from error
         answers = [answer for group in groups for answer in group]
         failed = sum(answer.reward is None for answer in answers)

@@ -183,7 +183,7 @@ def _log_rests(pacer: Pacer | None, ranks: Ranks) -> None:
 
 
 def _nothing() -> None:
-    """A CPU has always done what it was given."""
+    """A CPU has no queue of pending work."""
 
 
 def _silence_libraries() -> None:
@@ -201,7 +201,8 @@ def _check_base_of_warm_start(spec: TrainSpec, channel: Channel) -> None:
             Warned(
                 code="warm_start_base_differs",
                 message="The adapter to start from names a base model other than "
-                f"'{spec.base_model}'. It is not useful on other weights than its own.",
+                f"'{spec.base_model}'. An adapter is useful only with the weights that it was "
+                "trained on.",
             )
         )
 
@@ -291,7 +292,7 @@ def _note_experts(base: PreTrainedModel, channel: Channel) -> None:
 
 
 def _save_draft(model: Any, plan: Plan) -> Path:
-    """Save the adapter as it is before the first step, to be checked by whoever started the run."""
+    """Save the adapter as it is before the first step, so that the parent process can check it."""
     draft = plan.spec.output_dir / "draft"
     if plan.ranks.is_first:
         save_adapter(model, draft)

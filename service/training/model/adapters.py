@@ -112,7 +112,7 @@ def _check_targets(
     if differing := sorted(set(chosen_layers(model, spec, requested)) ^ adapted):
         raise TrainingFailure(
             "invalid_spec",
-            f"The adapter to start from covers other layers than the run requests "
+            f"The adapter to start from covers different layers than the run requests "
             f"({len(differing)} differ, {differing[0]} is one). Leave lora.target_modules out, or "
             f"start from the base model alone.",
             param="lora.target_modules",

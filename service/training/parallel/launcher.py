@@ -107,7 +107,7 @@ def supervise(
 
 @dataclass
 class RankOutput:
-    """What one rank has reported: its failure, and the exit code that it ended with by itself."""
+    """The outcome of one rank: its failure, and its exit code if it ended on its own."""
 
     index: int
     code: int | None = None

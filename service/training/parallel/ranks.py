@@ -125,7 +125,7 @@ class _AgreedFlag(StopFlag):
         self._ranks = ranks
 
     def is_set(self) -> bool:
-        """Whether any rank was told to stop. Communicates with all of them."""
+        """Whether any rank was asked to stop. Communicates with all of them."""
         (requested,) = self._ranks.totals([float(self._own.is_set())])
         return requested > 0
 

@@ -1,1 +1,1 @@
-"""The pages of the API: what it is, and its reference."""
+"""The pages of the API: an overview, and its reference."""

@@ -262,7 +262,7 @@ def test_an_unknown_field_is_named(tmp_path):
     [
         ("a: [", "is not YAML"),
         ("- a\n", "has no fields"),
-        ("model: x\n", "of none of these trainers: LLaMA-Factory, Axolotl, Unsloth"),
+        ("model: x\n", "of any of these trainers: LLaMA-Factory, Axolotl, Unsloth"),
         (LLAMA_FACTORY.replace("finetuning_type: lora", "finetuning_type: full"), "LoRA adapters"),
         (LLAMA_FACTORY.replace("stage: sft", "stage: ppo"), "stage is 'ppo'"),
         (DPO.replace("sigmoid", "orpo"), "pref_loss is 'orpo'"),

@@ -180,7 +180,7 @@ async def test_the_rest_is_recorded_after_evals_have_been_shut_down(
 
 
 async def test_an_unknown_key_is_named(record):
-    with pytest.raises(errors.NotAuthenticated, match="does not know the key"):
+    with pytest.raises(errors.NotAuthenticated, match="rejects the key"):
         await record(key="sk-wrong")
 
 

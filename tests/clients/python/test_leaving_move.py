@@ -201,7 +201,7 @@ async def test_a_damaged_or_unfinished_archive_is_refused(source, tmp_path):
     (source.folder / "manifest.json").unlink()
     with pytest.raises(errors.BadRequest, match="is not complete"):
         Source.open(source.folder)
-    with pytest.raises(errors.BadRequest, match="is no archive"):
+    with pytest.raises(errors.BadRequest, match="is not an archive"):
         Source.open(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 

@@ -47,7 +47,7 @@ async def _each_entry_is_there_once(world: World) -> AsyncIterator[str]:
     key = (await InstallationKey(world.redis, None).get()).public
     head = await world.redis.get(HEAD)
     for problem in (await verify(storage, [key], [head.decode()])).problems:
-        yield f"the audit log is not whole: {problem}"
+        yield f"the audit log is incomplete: {problem}"
 
 
 AUDIT = (Actor("seal-audit", _seal, _half_is_sealed, again=_seal, check=_each_entry_is_there_once),)

@@ -252,7 +252,7 @@ async def _other_is_going(world: World) -> AsyncIterator[str]:
 
 
 async def _other_is_deleted(world: World) -> None:
-    """Have the deletion begin so long ago that nothing works for the project any more."""
+    """Have the deletion begin so long ago that nothing still works for the project."""
     await _used_project(world)
     projects = world.app.state.projects
     await projects.begin_deletion(world.notes["other"])

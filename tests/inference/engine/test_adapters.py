@@ -90,7 +90,7 @@ async def test_a_registered_one_is_here(adapters, put):
 
 
 async def test_with_a_key_only_signed_ones_are_loaded(make_adapters, put, registry):
-    """Whoever can write records, but has no key of a worker, cannot make an engine load others."""
+    """Without a worker's key, nobody can make an engine load others by writing records."""
     ours, theirs = SigningKey.generate(), SigningKey.generate()
     adapters = make_adapters(key=ours.public)
     await put()
@@ -103,7 +103,7 @@ async def test_with_a_key_only_signed_ones_are_loaded(make_adapters, put, regist
         if loads:
             assert await held(adapters)
         else:
-            with pytest.raises(AdapterBroken, match="not one of this installation's key"):
+            with pytest.raises(AdapterBroken, match="not made with this installation's key"):
                 await held(adapters)
     # The signature holds for one name and one digest only.
     await put("ft:tiny-base:acme:other:abc124")
@@ -113,7 +113,7 @@ async def test_with_a_key_only_signed_ones_are_loaded(make_adapters, put, regist
         return record.model_copy(update={"signature": signature})
 
     await registry.models.update("proj_acme", "ft:tiny-base:acme:other:abc124", forged)
-    with pytest.raises(AdapterBroken, match="not one of this"):
+    with pytest.raises(AdapterBroken, match="not made with this"):
         await held(make_adapters(key=ours.public), "ft:tiny-base:acme:other:abc124")
 
 

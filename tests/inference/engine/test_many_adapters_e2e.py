@@ -163,7 +163,7 @@ async def through_gateway(engine_site: EngineSite, gateway) -> None:
 
 @pytest.mark.gpu
 async def test_asleep_it_lets_go_of_the_gpu(engine_site, ask, turn):
-    """With the CUDA build, others can use most of the engine's memory meanwhile."""
+    """With the CUDA build, others can use most of the engine's memory while it sleeps."""
     import torch
 
     said = text(await ask(engine_site.names[0]))

@@ -49,7 +49,7 @@ async def test_it_is_made_once_and_found_again(world, tmp_path):
     assert [f.name for f in (tmp_path / "home").iterdir()] == ["model"]
     assert {f.name for f in made.path.iterdir()} >= {f.name for f in entry.path.iterdir()}
     stamp = (made.path / "model.safetensors").stat().st_mtime_ns
-    shutil.rmtree(tmp_path / "storage")  # not needed any more
+    shutil.rmtree(tmp_path / "storage")  # no longer needed
     again = await prepare(settings, entry, NAME, tmp_path / "home")
     assert (again.path / "model.safetensors").stat().st_mtime_ns == stamp
 

@@ -172,7 +172,7 @@ async def test_a_week_after_the_end_of_the_job_it_gives_up(site: Site, server: M
     await site.turn()
     first, last = await site.events("warn")
     assert "sent later" in first.message
-    assert "is not sent" in last.message
+    assert "will not be sent" in last.message
     assert await site.left() == []
 
 

@@ -203,7 +203,7 @@ def indexed(text: str) -> Change:
         (described(digest="sha512:" + "0" * 128), "only SHA-256"),
         (described(digest="sha256:../../../etc/passwd"), "only SHA-256"),
         (described(size=1), "bytes instead of 1"),
-        (described(size=2**40), "may have"),
+        (described(size=2**40), "files other than weights"),
         (described(annotations={TITLE: "../outside.json"}), "not plainly inside"),
         (described(annotations={TITLE: "/etc/outside.json"}), "not plainly inside"),
         (indexed("{}"), "names no image"),

@@ -156,7 +156,7 @@ def _write(targets: dict[str, Target]) -> Path:
         name: {"base_url": target.base_url, "api_key": target.api_key}
         for name, target in targets.items()
     }
-    # Earlier versions, which know no profiles, read the default one at the top.
+    # Earlier versions have no profiles, and read the default one at the top.
     body: dict[str, object] = dict(bodies.pop(DEFAULT_PROFILE, {}))
     if bodies:
         body[_PROFILES] = bodies

@@ -348,7 +348,7 @@ class CaptureSettings(Model):
     """
     possible_personal_data: bool = False
     """
-    Whether to replace also numbers that have the form of personal data, but that no word announces.
+    Whether to also replace numbers that have the form of personal data, but no word before them that confirms it.
     """
     models: list[str] | None = None
     """
@@ -1852,7 +1852,7 @@ class LabelConfusion(Model):
     """
     counts: dict[str, dict[str, int]]
     """
-    Number of items by expected label and, within it, given label. `(other)` counts answers that are none of the labels.
+    Number of items by expected label and, within it, given label. `(other)` counts answers that are not any of the labels.
     """
     n: int
     """
@@ -2047,7 +2047,7 @@ class MergeRequest(Model):
     """
     seed: int = 0
     """
-    Random seed of the choice of rows.
+    Random seed for choosing rows.
     """
 
 
@@ -2232,7 +2232,7 @@ class NewAdminKeyObject(Model):
     """
     last_used_at: int | None
     """
-    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute.
     """
     expires_at: int | None
     """
@@ -2551,7 +2551,7 @@ class ProjectObject(Model):
     """
     objects_left: int | None
     """
-    Objects in storage that a project still has that is being deleted. Null for others, and until they are counted.
+    Number of objects that a project being deleted still has in storage. Null for other projects, and until they are counted.
     """
     limits: ProjectLimits
     """
@@ -2947,7 +2947,7 @@ class RowMatchFields(Model):
 
     type: Literal["text", "substring", "row_sha256"]
     """
-    `text`: a message has these words, whatever its case, spacing, width, punctuation and politeness. `substring`: the row contains exactly these characters. `row_sha256`: the SHA-256 digest of the row, as the API returns rows in JSON Lines.
+    `text`: a message has these words, ignoring case, spacing, width, punctuation and politeness. `substring`: the row contains exactly these characters. `row_sha256`: the SHA-256 digest of the row, as the API returns rows in JSON Lines.
     """
     value: str
     """
@@ -3060,7 +3060,7 @@ class SetRecognizer(Model):
     """
     terms: list[str] = []
     """
-    Words and phrases, such as the names of customers or projects. They are found as whole words, in either case and any width.
+    Words and phrases, such as the names of customers or projects. They are found as whole words, regardless of case and width.
     """
 
 
@@ -4374,7 +4374,7 @@ class AdminKeyObject(Model):
     """
     last_used_at: int | None
     """
-    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute.
     """
     expires_at: int | None
     """
@@ -4966,7 +4966,7 @@ class CreateGeneration(Model):
     """
     seed: int = 0
     """
-    Seed of the choice and order of passages.
+    Random seed for choosing and ordering passages.
     """
     metadata: dict[str, str] | None = None
     """
@@ -5069,7 +5069,7 @@ class CreateStoredChatFile(Model):
     """
     metadata: dict[str, str] | None = None
     """
-    Metadata that a chat must have, all of it.
+    Metadata that a chat must have. All pairs must match.
     """
     limit: int = 10000
     """
@@ -6099,7 +6099,7 @@ class NewKeyObject(Model):
     """
     last_used_at: int | None
     """
-    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute.
     """
     allowed_ips: list[str] | None
     """
@@ -6753,7 +6753,7 @@ class DatasetGeneration(Model):
     """
     seed: int
     """
-    Seed of the choice and order of passages.
+    Random seed for choosing and ordering passages.
     """
     status: Literal["queued", "in_progress", "completed", "failed", "cancelling", "cancelled"]
     """
@@ -6954,7 +6954,7 @@ class KeyObject(Model):
     """
     last_used_at: int | None
     """
-    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. It is up to a minute late.
+    Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute.
     """
     allowed_ips: list[str] | None
     """

@@ -37,5 +37,5 @@ def bare_name_signs(languages: Iterable[str]) -> str:
 
 
 def may_hold_bare_name(text: str) -> bool:
-    """Whether a text contains what is a name in one of the languages."""
+    """Whether a text contains a name in one of the languages."""
     return any(next(find(text), None) for find in dict.fromkeys(_BY_LANGUAGE.values()))

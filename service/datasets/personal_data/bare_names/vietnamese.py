@@ -1,7 +1,7 @@
 """Vietnamese names: a family name, and syllables of which given names are made.
 
 Each word of a name starts with a capital letter, so a name is a run of such words. Streets,
-schools and companies are also named after people. They are told apart by the word before them,
+schools and companies are also named after people. The word before them distinguishes them,
 and by a list of the persons after whom streets are named.
 """
 

@@ -84,7 +84,7 @@ class Rounds:
             raise self._error
 
     def begin(self, message: SamplesWanted) -> None:
-        """Start a round. The trainer waits for its end, unless it is told to stop."""
+        """Start a round. The trainer waits for its end, unless it is asked to stop."""
         self._running = asyncio.create_task(self._round(message), name="round")
 
     async def _round(self, message: SamplesWanted) -> None:

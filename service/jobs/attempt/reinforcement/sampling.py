@@ -138,7 +138,7 @@ def _check(response: Any, count: int) -> None:
     except (KeyError, TypeError) as e:
         raise EngineRefused("its answer has no tokens") from e
     if not whole:
-        raise EngineRefused("its answer is not whole")
+        raise EngineRefused("its answer is incomplete")
 
 
 def _answer(request: SampleRequest, index: int, choice: dict[str, Any]) -> Answer:

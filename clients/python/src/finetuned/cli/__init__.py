@@ -14,7 +14,7 @@ def main() -> None:
         from finetuned.cli.app import run
     except ModuleNotFoundError as e:
         if e.name in ("rich", "typer"):
-            sys.exit("finetuned: the command line needs: pip install 'finetuned-client[cli]'")
+            sys.exit("finetuned: the command line requires: pip install 'finetuned-client[cli]'")
         raise
     gc.freeze()
     gc.enable()

@@ -28,8 +28,8 @@ def erase(
     by: Annotated[
         Literal["text", "substring", "row_sha256"],
         typer.Option(
-            help="How to compare: the words whatever their case, spacing and punctuation; exactly "
-            "these characters; or the digest of a row."
+            help="How to compare: by words, ignoring case, spacing and punctuation; by exact "
+            "characters; or by the digest of a row."
         ),
     ] = "text",
     apply: Annotated[

@@ -44,9 +44,12 @@ def generate(
         str | None, typer.Option(help="Language of the rows, such as de; that of the text if none.")
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(help="Tokens after which the model is not asked again.", min=1)
+        int | None,
+        typer.Option(help="Total number of tokens that may be used.", min=1),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the choice of passages.", min=0)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed for choosing passages.", min=0)
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait until the rows are written.")] = True,
     as_json: Json = False,
 ) -> None:

@@ -96,4 +96,4 @@ def profiles(as_json: Json = False) -> None:
         empty="no profiles yet: `finetuned login --profile NAME`",
     )
     if variables := config.set_variables():
-        out.say(f"set, and goes before profiles: {' and '.join(variables)}", "yellow")
+        out.say(f"set, and takes precedence over profiles: {' and '.join(variables)}", "yellow")

@@ -83,7 +83,7 @@ def merge(
     duplicates: Annotated[
         bool, typer.Option("--duplicates", help="Keep all copies of identical rows.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Random seed of the choice.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed for choosing rows.", min=0)] = None,
     as_json: Json = False,
 ) -> None:
     """Merge files into a new file. The files are not changed.

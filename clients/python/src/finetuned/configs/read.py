@@ -45,7 +45,7 @@ def read_config(path: str | os.PathLike[str]) -> ImportedConfig:
                 ) from e
     names = ", ".join(kind.name for kind in _KINDS)
     raise BadRequest(
-        f"{path} is a configuration of none of these trainers: {names}.",
+        f"{path} is not a configuration of any of these trainers: {names}.",
         next_step="Pass the YAML that you gave to the trainer, with its model and its settings.",
     )
 
@@ -55,7 +55,7 @@ def _fields(path: Path) -> dict[str, Any]:
 
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise BadRequest(f"{path} has more than {_MAX_BYTES} bytes, too many for settings.")
+            raise BadRequest(f"{path} has more than {_MAX_BYTES} bytes: too large for settings.")
         content = yaml.safe_load(path.read_text("utf-8-sig"))
     except OSError as e:
         raise BadRequest(

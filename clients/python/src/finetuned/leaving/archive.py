@@ -39,15 +39,15 @@ class Archive:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, head: dict[str, Any]) -> None:
-        """Write `archive.json`, or check that the archive was begun with the same settings.
+        """Write `archive.json`, or check that the archive was started with the same settings.
 
-        Raises BadRequest if it was begun with others.
+        Raises BadRequest if it was started with others.
         """
         found = self.read("archive.json")
         if found is not None and found != head:
             differing = ", ".join(sorted(k for k in head if head[k] != found.get(k)))
             raise BadRequest(
-                f"The archive {self.folder} was begun with other settings: {differing}.",
+                f"The archive {self.folder} was started with other settings: {differing}.",
                 next_step="Continue with the same settings, or name another folder.",
             )
         (self.folder / MANIFEST).unlink(missing_ok=True)
@@ -57,7 +57,7 @@ class Archive:
         """Return the path of an object, given its folder and IDs. Raises UnexpectedAnswer."""
         for part in parts[1:]:
             if not _ID.fullmatch(part.removesuffix(".json")):
-                raise UnexpectedAnswer(f"The server sent an ID that is none: {part[:40]!r}.")
+                raise UnexpectedAnswer(f"The server sent an invalid ID: {part[:40]!r}.")
         path = self.folder.joinpath(*parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path

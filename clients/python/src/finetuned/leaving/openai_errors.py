@@ -25,7 +25,7 @@ def errors_of(what: str, *, refusals: bool = True) -> Iterator[None]:
         yield
     except openai.AuthenticationError as e:
         raise NotAuthenticated(
-            "OpenAI does not know the key.", next_step="Set OPENAI_API_KEY to a key of the account."
+            "OpenAI rejects the key.", next_step="Set OPENAI_API_KEY to a key of the account."
         ) from e
     except openai.PermissionDeniedError as e:
         if not refusals:

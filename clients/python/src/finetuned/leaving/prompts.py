@@ -59,7 +59,7 @@ def _chat(line: bytes, number: int) -> tuple[list[dict[str, Any]], str | None]:
             raise ValueError
     except (ValueError, KeyError, TypeError, IndexError) as e:
         raise BadRequest(
-            f"Line {number} of the prompts is no chat that ends with a question.",
+            f"Line {number} of the prompts is not a chat that ends with a question.",
             next_step='Write lines such as {"messages": [{"role": "user", "content": "…"}]}.',
         ) from e
     return list(messages), expected

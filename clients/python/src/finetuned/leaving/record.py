@@ -146,7 +146,7 @@ class Recorder:
             except openai.APIStatusError as e:
                 if e.status_code not in _GONE:
                     raise
-                self._say("The server has no evals any more: none are recorded.")
+                self._say("The server no longer has evals, so none are recorded.")
                 return []
 
     def _runs(self, eval_id: str) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ _GRADED = (
     "have other names. Create a job with `finetuned train --method reinforcement --grader`."
 )
 _IMAGES = (
-    "{count} of {rows} rows have images, and trainings here are of text. Train on the other rows "
-    "yourself with `finetuned train`."
+    "{count} of {rows} rows have images, but this service trains on text only. Train on the other "
+    "rows yourself with `finetuned train`."
 )
 _MOST_EPOCHS = 50
 _MOST_SEED = 2**31 - 1
@@ -79,5 +79,5 @@ def differences(model: OldModel, source: Source, profile: Profile) -> list[str]:
     if validation and source.path(validation) is None:
         found.append(f"The archive does not have its validation file {validation}.")
     if "gpt-4o" in model.base or "gpt-4.1" in model.base:
-        found.append("Images in prompts: the old base model takes them, models here may not.")
+        found.append("Images in prompts: the old base model accepts them; models here may not.")
     return found

@@ -85,7 +85,7 @@ class Source:
         """Open an archive. Raises BadRequest if it is none, or differs from its manifest."""
         if not (Path(folder) / "archive.json").is_file():
             raise BadRequest(
-                f"{folder} is no archive of `finetuned leave-openai record`.",
+                f"{folder} is not an archive of `finetuned leave-openai record`.",
                 next_step="Name its folder. Unpack it first if it was packed.",
             )
         archive = Archive(folder)

@@ -22,7 +22,7 @@ _RETRIES = 8
 def record(
     folder: Annotated[Path, typer.Argument(metavar="ARCHIVE", show_default=False)],
     prompts: Annotated[
-        Path | None, typer.Option(help="JSON Lines of chats that the old models are asked.")
+        Path | None, typer.Option(help="JSON Lines file with the prompts for the old models.")
     ] = None,
     most: Annotated[
         int | None, typer.Option("--max-prompts", help="Ask only the first N prompts.", min=1)
@@ -30,9 +30,9 @@ def record(
     model: Annotated[
         list[str] | None, typer.Option(help="Fine-tuned model to ask; repeatable. Default: all.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)] = 512,
+    max_tokens: Annotated[int, typer.Option(help="Maximum tokens per answer.", min=1)] = 512,
     requests_per_minute: Annotated[
-        float, typer.Option(help="Most requests in a minute.", min=0.1)
+        float, typer.Option(help="Maximum requests per minute.", min=0.1)
     ] = 60,
     price: Annotated[
         tuple[float, float] | None,
@@ -40,7 +40,7 @@ def record(
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Default: OpenAI's.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what there is and its cost; store nothing.")
+        bool, typer.Option("--dry-run", help="Only show what would be recorded, and its cost.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation.")] = False,
     as_json: Json = False,
@@ -73,7 +73,7 @@ def _client(base_url: str | None) -> openai.OpenAI:
 
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
-        raise WrongUsage("There is no key of the OpenAI account.", next_step="Set OPENAI_API_KEY.")
+        raise WrongUsage("No OpenAI API key was given.", next_step="Set OPENAI_API_KEY.")
     return openai.OpenAI(api_key=key, base_url=base_url, max_retries=_RETRIES)
 
 

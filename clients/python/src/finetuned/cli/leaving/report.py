@@ -107,7 +107,7 @@ def _graders(source: Source, file: Path | None, eval_id: str | None) -> list[dic
         except ValueError as e:
             raise WrongUsage(f"{file} is not JSON: {e}.") from e
         if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-            raise WrongUsage(f"{file} is no list of graders.")
+            raise WrongUsage(f"{file} is not a list of graders.")
         found += given
     return found
 
