@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import venv
-from pathlib import Path
 
 import pytest
 import yaml
@@ -37,16 +36,16 @@ REASONS = {
 
 
 @pytest.fixture(scope="session")
-def checkov() -> Path:
-    """The checkov executable."""
+def checkov() -> list[str]:
+    """The command that runs checkov."""
     with cache(CHECKOV.replace("==", "-")) as place:
-        program = place / "bin" / "checkov"
+        # Its script names the interpreter by a path that changes if the checkout is moved.
+        python, program = str(place / "bin" / "python"), place / "bin" / "checkov"
         if not program.exists():
             venv.create(place, with_pip=True, clear=True)
             quiet = ["--quiet", "--disable-pip-version-check"]
-            pip = [str(place / "bin" / "python"), "-m", "pip", "install", *quiet, CHECKOV]
-            subprocess.run(pip, check=True, timeout=600)
-    return program
+            subprocess.run([python, "-m", "pip", "install", *quiet, CHECKOV], check=True, timeout=600)
+    return [python, str(program)]
 
 
 @pytest.mark.timeout(900)
@@ -55,7 +54,7 @@ def test_what_fails_is_named_with_its_reason(render, checkov, tmp_path):
     for profile in (None, *PROFILES):
         rendered = render({} if profile else {"models": [MODEL]}, profile=profile)
         (tmp_path / f"{profile or 'default'}.yaml").write_text(yaml.safe_dump_all(rendered.objects))
-    command = [str(checkov), "--framework", "kubernetes", "--directory", str(tmp_path)]
+    command = [*checkov, "--framework", "kubernetes", "--directory", str(tmp_path)]
     done = subprocess.run(
         [*command, "--output", "json", "--compact", "--quiet", "--skip-download"],
         capture_output=True,
