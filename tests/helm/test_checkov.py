@@ -44,7 +44,8 @@ def checkov() -> list[str]:
         if not program.exists():
             venv.create(place, with_pip=True, clear=True)
             quiet = ["--quiet", "--disable-pip-version-check"]
-            subprocess.run([python, "-m", "pip", "install", *quiet, CHECKOV], check=True, timeout=600)
+            pip = [python, "-m", "pip", "install", *quiet, CHECKOV]
+            subprocess.run(pip, check=True, timeout=600)
     return [python, str(program)]
 
 
