@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from pathlib import Path
 
 from redis.asyncio.client import Pipeline
 
@@ -129,20 +129,16 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         if job.grader is not None:
             return await self._evaluate_rewards(evaluation, job, parse_grader(job.grader), progress)
         folder = self._settings.scratch / f"evaluation-{job.id}"
-        try:
+        with _ended_without_data():
             async with scratch_folder(folder):
-                data = await self._data(job, folder)
-        except DeskFailed as e:
-            raise _failed(e.code, e.message) from e
-        except TrainingFailure as e:
-            raise _failed(e.code, e.message) from e
+                data = await fetch_data(job, self._files, folder)
         engine = EvaluationEngine(
             self._access.calls(job.project_id, job.key_id),
             job.model,
             concurrency=self._settings.eval_requests_at_once,
             answers_at_once=answers_at_once(self._settings, entry, data),
         )
-        try:
+        with _ended_without_engine(job.model):
             uses_tools = any(example.uses_tools for example in data.held_out)
             if not uses_tools or not await engine.reads_tool_calls():
                 data = data.without_tools()
@@ -166,11 +162,6 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
                     progress=progress,
                 )
                 comparison = await evaluator.compare(await self._parity(job))
-        except EngineAway as e:
-            message = f"The engine of {job.model} gave no answers: {e}."
-            raise _failed("engine_unavailable", message) from e
-        except ModelGone as e:
-            raise _skipped(e.code, e.message) from e
         await self._served(evaluation, job)  # nothing is stored for a model that was deleted
         return await store(self._storage, evaluation, comparison, job.gate)
 
@@ -179,15 +170,11 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
     ) -> Conclusion:
         """Measure by the job's own grader, judge and store. Raises _Ended."""
         folder = self._settings.scratch / f"evaluation-{job.id}"
-        try:
+        with _ended_without_data():
             async with scratch_folder(folder):
                 files = await fetch_files(job, self._files, folder)
                 share = job.hyperparameters.validation_share
                 prompts = await asyncio.to_thread(read_prompts, files, share, job.seed)
-        except FileGone as e:
-            raise _failed("file_not_found", f"The file {e.file_id} was deleted.") from e
-        except (DeskFailed, TrainingFailure) as e:
-            raise _failed(e.code, e.message) from e
         calls = self._access.calls(job.project_id, job.key_id)
         engine = EvaluationEngine(
             calls, job.model, concurrency=self._settings.eval_requests_at_once
@@ -195,7 +182,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         rows = sample(prompts.examples, self._settings.evaluation_rows, job.seed)
         if not rows:
             raise _skipped("no_held_out_rows", "The job held out no rows.")
-        try:
+        with _ended_without_engine(job.model):
             if any(row.tools for row in rows):
                 await engine.reads_tool_calls()
             evaluation = await progress.begin(len(rows))
@@ -223,11 +210,6 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
                 comparison = await evaluator.compare(
                     is_base=is_base(parity), parity=parity is not None
                 )
-        except EngineAway as e:
-            message = f"The engine of {job.model} gave no answers: {e}."
-            raise _failed("engine_unavailable", message) from e
-        except ModelGone as e:
-            raise _skipped(e.code, e.message) from e
         await self._served(evaluation, job)
         return await store(self._storage, evaluation, comparison, job.gate)
 
@@ -259,12 +241,6 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
             most=self._settings.evaluation_checkpoints,
         )
 
-    async def _data(self, job: JobRecord, folder: Path) -> Data:
-        try:
-            return await fetch_data(job, self._files, folder)
-        except FileGone as e:
-            raise _failed("file_not_found", f"The file {e.file_id} was deleted.") from e
-
     async def _parity(self, job: JobRecord) -> dict[str, float] | None:
         """Return the figures of the comparison of engine and trainer, if it was made."""
         events, _ = await self._jobs.events_before(job.project_id, job.id, None, _NEWEST_EVENTS)
@@ -287,6 +263,29 @@ def _nothing_to_ask(data: Data, model: str) -> str:
             "`tool_call_parser` of its base model in the catalog."
         )
     return "None of the held-out rows is a chat with an answer."
+
+
+@contextmanager
+def _ended_without_data() -> Iterator[None]:
+    """Raise _Ended if the job's rows cannot be read."""
+    try:
+        yield
+    except FileGone as e:
+        raise _failed("file_not_found", f"The file {e.file_id} was deleted.") from e
+    except (DeskFailed, TrainingFailure) as e:
+        raise _failed(e.code, e.message) from e
+
+
+@contextmanager
+def _ended_without_engine(model: str) -> Iterator[None]:
+    """Raise _Ended if the engine gives no answers, or the tuned model is deleted."""
+    try:
+        yield
+    except EngineAway as e:
+        message = f"The engine of {model} gave no answers: {e}."
+        raise _failed("engine_unavailable", message) from e
+    except ModelGone as e:
+        raise _skipped(e.code, e.message) from e
 
 
 def _skipped(code: str, message: str) -> _Ended:
