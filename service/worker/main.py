@@ -11,16 +11,12 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
-
-from arq.worker import func
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from service import __version__
 from service.audit.keeper import Keeper
 from service.backup.journal import Journal
-from service.batches.records import FUNCTION as RUN_BATCH
-from service.batches.task import RunBatch
 from service.config import Settings
 from service.core import clock_sync, logs, metrics, queue, tasks, tracing
 from service.core.leases import Leases
@@ -30,41 +26,18 @@ from service.core.redis_check import require_redis
 from service.core.storage import Storage
 from service.core.storage_check import require_storage
 from service.core.storage_use import StorageUse
-from service.curation.check import CheckFile
-from service.curation.cleaning import MakeCleaning
-from service.curation.curate import Curate
-from service.curation.imports.task import ImportAdapter
-from service.curation.measure import MakeMeasure
-from service.curation.preview import MakePreview
-from service.curation.records import FUNCTION, TaskKind
-from service.curation.report import MakeReport
-from service.curation.versions.diff import MakeDiff
-from service.curation.versions.merge import MakeMerge
 from service.erasure.erasing import Erasing
-from service.erasure.search.records import FUNCTION as ERASE_ROWS
-from service.erasure.search.task import EraseRows
-from service.evals.records import FUNCTION as RUN_EVAL
-from service.evals.run import RunEval
 from service.exporting import missing_packages
-from service.exports.records import FUNCTION as EXPORT_MODEL
-from service.exports.task import ExportModel
 from service.files.records import Files
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.fleet.ray_cluster import require_ray
-from service.generation.records import FUNCTION as GENERATE_ROWS
-from service.generation.task import GenerateRows
 from service.inference.background.access import EngineAccess
 from service.inference.background.engine_task import Resources
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
-from service.jobs.advice import records as advice_records
-from service.jobs.advice.task import AdviseTraining
 from service.jobs.attempt.pacing import chat_budget_ms
 from service.jobs.attempt.process import Train
-from service.jobs.evaluation import records as evaluations
-from service.jobs.evaluation.task import EvaluateJob
-from service.jobs.planning.prepare import PrepareJob
 from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.tracking.tracker import Tracker
@@ -83,10 +56,8 @@ from service.worker.gpu_share import for_training, with_budget
 from service.worker.outbox_reader import OutboxReader
 from service.worker.probes import serve_probes
 from service.worker.pulse import Pulse
+from service.worker.queue_tasks import QueueTasks
 from service.worker.reconciler import Reconciler
-
-if TYPE_CHECKING:
-    from arq.typing import WorkerCoroutine
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +68,6 @@ _REDIS_TIMEOUT_S = 5.0
 _FAREWELL_S = 2.0
 # A loop may wait for unavailable storage, and up to two minutes for Redis.
 _STALLED_AFTER_S = 300.0
-_PREPARE_TRIES = 1_000_000  # it is retried while a file is being checked
 
 
 class WorkerProcess:
@@ -133,23 +103,7 @@ class WorkerProcess:
         registry = ModelRegistry(
             self._redis, catalogue, cache_s=0, signer=signer(settings.signing_key_file)
         )
-        self._check_file = CheckFile(files, leases, settings)
-        self._curate = Curate(
-            files,
-            leases,
-            settings,
-            {
-                TaskKind.REPORT: MakeReport(files, catalogue, settings),
-                TaskKind.PREVIEW: MakePreview(files, settings),
-                TaskKind.CLEANING: MakeCleaning(files, settings),
-                TaskKind.DIFF: MakeDiff(files, settings),
-                TaskKind.MERGE: MakeMerge(files, settings),
-                TaskKind.MEASURE: MakeMeasure(files, catalogue, settings),
-                TaskKind.IMPORT: ImportAdapter(files, registry, settings),
-            },
-        )
         erasing = Erasing(files, jobs, registry, settings.signing_key_file)
-        self._erase_rows = EraseRows(files, leases, settings, erasing.eraser)
         self._dispatcher = Dispatcher(jobs, self._redis, settings)
         self._presence = workers.Presence(
             self._redis,
@@ -160,7 +114,6 @@ class WorkerProcess:
                 **for_training(machine, settings).model_dump(),
             ),
         )
-        self._prepare_job = PrepareJob(jobs, files, catalogue, leases, settings, self._dispatcher)
         self._upstreams = Upstreams.from_settings(settings)
         self._meter = Meter.from_settings(self._redis, settings)
         access = EngineAccess(
@@ -170,11 +123,8 @@ class WorkerProcess:
             meter=self._meter,
             settings=settings,
         )
-        resources = Resources(files, registry, storage, leases, settings, access)
-        self._evaluate_job = EvaluateJob(jobs, resources)
-        self._advise_training = AdviseTraining(resources)
         self._chats = ChatLoad()
-        self._train = Train(
+        train = Train(
             jobs=jobs,
             files=files,
             registry=registry,
@@ -188,10 +138,13 @@ class WorkerProcess:
             access=access,
             chats=self._chats,
         )
-        self._run_eval = RunEval(resources)
-        self._export_model = ExportModel(jobs, resources)
-        self._run_batch = RunBatch(resources)
-        self._generate_rows = GenerateRows(resources)
+        self._tasks = QueueTasks(
+            Resources(files, registry, storage, leases, settings, access),
+            jobs,
+            train=train,
+            eraser=erasing.eraser,
+            dispatcher=self._dispatcher,
+        )
         self._pulse = Pulse(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
         self._reconciler = Reconciler(
             self._redis,
@@ -248,20 +201,6 @@ class WorkerProcess:
             for name, workers_ in queue.WORKERS_OF.items()
             if workers_ in self._queues
         }
-        loops = {f"queue {name}": worker.run_forever for name, worker in arq_workers.items()}
-        loops |= {"reconciler": self._reconciler.run, "presence": self._announce}
-        if "gpu" in self._queues and chat_budget_ms(self._settings):
-            loops["reports of chats"] = lambda: self._chats.listen(self._redis)
-        if "cpu" in self._queues:
-            loops |= {
-                "outbox": self._outbox.run,
-                "webhooks": self._webhooks.run,
-                "warm-ups": self._warm_ups.run,
-                "tracking": self._tracker.run,
-                "audit log": self._audit.run,
-            }
-            if self._settings.journal_every_s:
-                loops["journal"] = self._journal.run
         async with (
             serve_probes(self._redis, self._settings, self._pulse),
             self._upstreams,
@@ -270,7 +209,8 @@ class WorkerProcess:
             asyncio.TaskGroup() as group,
         ):
             background = [
-                group.create_task(_unending(loop, run), name=loop) for loop, run in loops.items()
+                group.create_task(_unending(loop, run), name=loop)
+                for loop, run in self._loops(arq_workers).items()
             ]
             log.info(
                 "worker %s takes: %s",
@@ -288,30 +228,29 @@ class WorkerProcess:
         await _farewell(workers.leave(self._redis, self._settings.worker_name))
         await self._redis.aclose(close_connection_pool=True)
 
-    def _arq_worker(self, name: str) -> QueueWorker:
-        functions = {
-            "cpu": [
-                func(_coroutine(self._check_file.run), name="check_file", max_tries=1),
-                func(_coroutine(self._curate.run), name=FUNCTION, max_tries=1),
-                func(_coroutine(self._erase_rows.run), name=ERASE_ROWS, max_tries=1),
-                func(
-                    _coroutine(self._prepare_job.run), name="prepare_job", max_tries=_PREPARE_TRIES
-                ),
-            ],
-            "gpu": [func(_coroutine(self._train.run), name="train", max_tries=1)],
-            "evals": [
-                func(_coroutine(self._run_eval.run), name=RUN_EVAL, max_tries=1),
-                func(_coroutine(self._evaluate_job.run), name=evaluations.FUNCTION, max_tries=1),
-                func(
-                    _coroutine(self._advise_training.run), name=advice_records.FUNCTION, max_tries=1
-                ),
-                func(_coroutine(self._export_model.run), name=EXPORT_MODEL, max_tries=1),
-            ],
-            "batches": [
-                func(_coroutine(self._run_batch.run), name=RUN_BATCH, max_tries=1),
-                func(_coroutine(self._generate_rows.run), name=GENERATE_ROWS, max_tries=1),
-            ],
+    def _loops(
+        self, arq_workers: Mapping[str, QueueWorker]
+    ) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return the background loops of the worker's queues, by name."""
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            f"queue {name}": worker.run_forever for name, worker in arq_workers.items()
         }
+        loops |= {"reconciler": self._reconciler.run, "presence": self._announce}
+        if "gpu" in self._queues and chat_budget_ms(self._settings):
+            loops["reports of chats"] = lambda: self._chats.listen(self._redis)
+        if "cpu" in self._queues:
+            loops |= {
+                "outbox": self._outbox.run,
+                "webhooks": self._webhooks.run,
+                "warm-ups": self._warm_ups.run,
+                "tracking": self._tracker.run,
+                "audit log": self._audit.run,
+            }
+            if self._settings.journal_every_s:
+                loops["journal"] = self._journal.run
+        return loops
+
+    def _arq_worker(self, name: str) -> QueueWorker:
         slots = {
             "cpu": self._settings.cpu_tasks,
             "gpu": 1,
@@ -320,10 +259,10 @@ class WorkerProcess:
         }
         return QueueWorker(
             on_poll=lambda: self._pulse.beat(f"queue {name}"),
-            functions=functions[name],
+            functions=self._tasks.of(name),
             queue_name=queue.QUEUES[name],
             redis_pool=self._redis,
-            may_take=self._train.can_run if name == "gpu" else None,
+            may_take=self._tasks.train.can_run if name == "gpu" else None,
             handle_signals=False,
             max_jobs=slots[name],
             job_timeout=queue.TASK_TIMEOUT_S,
@@ -351,13 +290,7 @@ class WorkerProcess:
         self.stop()
 
     async def _drain(self, arq_workers: Sequence[QueueWorker]) -> None:
-        self._train.draining.set()
-        self._run_eval.draining.set()
-        self._evaluate_job.draining.set()
-        self._advise_training.draining.set()
-        self._export_model.draining.set()
-        self._run_batch.draining.set()
-        self._generate_rows.draining.set()
+        self._tasks.drain()
         for worker in arq_workers:
             worker.allow_pick_jobs = False
         await _farewell(self._presence.stop_taking())
@@ -378,11 +311,6 @@ class WorkerProcess:
 
 def _running(arq_workers: Iterable[QueueWorker]) -> list[asyncio.Task[Any]]:
     return [t for worker in arq_workers for t in worker.tasks.values() if not t.done()]
-
-
-def _coroutine(run: Callable[..., Awaitable[None]]) -> WorkerCoroutine:
-    """Cast a bound method to arq's protocol, which it satisfies except for its type annotations."""
-    return cast("WorkerCoroutine", run)
 
 
 async def _farewell(notification: Awaitable[None]) -> None:

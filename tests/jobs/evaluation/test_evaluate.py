@@ -328,7 +328,7 @@ async def test_an_attempt_that_was_given_up_ends(evaluation, engine, api: Api, w
     """The engine holds all requests back, and another worker takes over."""
     engine.go.clear()
     async with asyncio.timeout(60), work("gpu") as worker:  # takes no evaluations by itself
-        run = worker._evaluate_job.run({}, evaluation.project_id, evaluation.subject, 1)
+        run = worker._tasks.evaluate_job.run({}, evaluation.project_id, evaluation.subject, 1)
         task = asyncio.create_task(run)
         while not engine.waiting:
             await asyncio.sleep(0.005)
@@ -343,7 +343,7 @@ async def test_a_continued_evaluation_asks_for_missing_columns_alone(
 ):
     """The task is cut off once the tuned model has answered; another worker continues."""
     async with work("gpu") as worker:  # takes no evaluations by itself
-        run = worker._evaluate_job.run
+        run = worker._tasks.evaluate_job.run
         await run({}, evaluation.project_id, evaluation.subject, 2)
         assert engine.seen == []  # nobody started this attempt
         task = asyncio.create_task(run({}, evaluation.project_id, evaluation.subject, 1))

@@ -1,0 +1,133 @@
+"""The tasks that a worker takes from each queue."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, cast
+
+from arq.worker import Function, func
+
+from service.batches.records import FUNCTION as RUN_BATCH
+from service.batches.task import RunBatch
+from service.curation.check import CheckFile
+from service.curation.cleaning import MakeCleaning
+from service.curation.curate import Curate
+from service.curation.imports.task import ImportAdapter
+from service.curation.measure import MakeMeasure
+from service.curation.preview import MakePreview
+from service.curation.records import FUNCTION as CURATE_FILE
+from service.curation.records import TaskKind
+from service.curation.report import MakeReport
+from service.curation.versions.diff import MakeDiff
+from service.curation.versions.merge import MakeMerge
+from service.erasure.eraser import Eraser
+from service.erasure.search.records import FUNCTION as ERASE_ROWS
+from service.erasure.search.task import EraseRows
+from service.evals.records import FUNCTION as RUN_EVAL
+from service.evals.run import RunEval
+from service.exports.records import FUNCTION as EXPORT_MODEL
+from service.exports.task import ExportModel
+from service.files.records import FUNCTION as CHECK_FILE
+from service.generation.records import FUNCTION as GENERATE_ROWS
+from service.generation.task import GenerateRows
+from service.inference.background.engine_task import Resources
+from service.jobs.advice.records import FUNCTION as ADVISE_TRAINING
+from service.jobs.advice.task import AdviseTraining
+from service.jobs.attempt.process import Train
+from service.jobs.evaluation.records import FUNCTION as EVALUATE_JOB
+from service.jobs.evaluation.task import EvaluateJob
+from service.jobs.planning.prepare import PrepareJob
+from service.jobs.records import Jobs
+from service.jobs.scheduling.dispatch import Dispatcher
+
+if TYPE_CHECKING:
+    from arq.typing import WorkerCoroutine
+
+_PREPARE_TRIES = 1_000_000  # it is retried while a file is being checked
+
+
+class QueueTasks:
+    """All tasks of a worker, by the queue that they come from."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        jobs: Jobs,
+        *,
+        train: Train,
+        eraser: Eraser,
+        dispatcher: Dispatcher,
+    ) -> None:
+        files, leases, settings = resources.files, resources.leases, resources.settings
+        catalogue = resources.registry.catalogue
+        self.train = train
+        self.evaluate_job = EvaluateJob(jobs, resources)
+        check_file = CheckFile(files, leases, settings)
+        erase_rows = EraseRows(files, leases, settings, eraser)
+        prepare_job = PrepareJob(jobs, files, catalogue, leases, settings, dispatcher)
+        run_eval = RunEval(resources)
+        advise_training = AdviseTraining(resources)
+        export_model = ExportModel(jobs, resources)
+        run_batch = RunBatch(resources)
+        generate_rows = GenerateRows(resources)
+        self._functions = {
+            "cpu": [
+                _function(CHECK_FILE, check_file.run),
+                _function(CURATE_FILE, _curate(resources).run),
+                _function(ERASE_ROWS, erase_rows.run),
+                _function("prepare_job", prepare_job.run, max_tries=_PREPARE_TRIES),
+            ],
+            "gpu": [_function("train", train.run)],
+            "evals": [
+                _function(RUN_EVAL, run_eval.run),
+                _function(EVALUATE_JOB, self.evaluate_job.run),
+                _function(ADVISE_TRAINING, advise_training.run),
+                _function(EXPORT_MODEL, export_model.run),
+            ],
+            "batches": [
+                _function(RUN_BATCH, run_batch.run),
+                _function(GENERATE_ROWS, generate_rows.run),
+            ],
+        }
+        self._handing_back = (
+            train,
+            run_eval,
+            self.evaluate_job,
+            advise_training,
+            export_model,
+            run_batch,
+            generate_rows,
+        )
+
+    def of(self, queue: str) -> Sequence[Function]:
+        """Return the functions that arq calls for a queue."""
+        return self._functions[queue]
+
+    def drain(self) -> None:
+        """Have long tasks stop, and return their work to the queue."""
+        for task in self._handing_back:
+            task.draining.set()
+
+
+def _curate(resources: Resources) -> Curate:
+    files, settings, registry = resources.files, resources.settings, resources.registry
+    catalogue = registry.catalogue
+    return Curate(
+        files,
+        resources.leases,
+        settings,
+        {
+            TaskKind.REPORT: MakeReport(files, catalogue, settings),
+            TaskKind.PREVIEW: MakePreview(files, settings),
+            TaskKind.CLEANING: MakeCleaning(files, settings),
+            TaskKind.DIFF: MakeDiff(files, settings),
+            TaskKind.MERGE: MakeMerge(files, settings),
+            TaskKind.MEASURE: MakeMeasure(files, catalogue, settings),
+            TaskKind.IMPORT: ImportAdapter(files, registry, settings),
+        },
+    )
+
+
+def _function(name: str, run: Callable[..., Awaitable[None]], *, max_tries: int = 1) -> Function:
+    # A bound method satisfies arq's protocol, except for its type annotations.
+    return func(cast("WorkerCoroutine", run), name=name, max_tries=max_tries)
