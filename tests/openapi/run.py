@@ -17,6 +17,7 @@ from service.app import create_app
 from service.config import Settings
 from service.core import ids
 from service.files.upload import upload_slots
+from service.jobs.evaluation.records import EvaluationStatus, JobEvaluation
 from service.models.records import ModelRecord
 from service.projects.records import Role
 from service.standalone.services import free_port
@@ -97,6 +98,8 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     trained = await _trained(api, waiting)
     await models.shared(world, trained[0])
     await models.aliases(world, trained)
+    await _evaluated(api, waiting[0], trained[0])
+    await jobs.unknown_format(world, waiting[0])
     await data_sets.recognizers(world)
     await _exports(world, api, trained[0])
     await models.models(world, DEMO_MODEL, trained)
@@ -259,6 +262,20 @@ async def _trained(api: Api, waiting: list[str]) -> list[str]:
         await api.app.state.registry.register(record)
         names.append(name)
     return names
+
+
+async def _evaluated(api: Api, job_id: str, model: str) -> None:
+    """Store the evaluation of a job, without its report."""
+    project = await api.app.state.projects.by_name("acme")
+    record = JobEvaluation(
+        id=job_id,
+        project_id=project.id,
+        created_at=ids.now_s(),
+        model=model,
+        artifact=f"{project.id}/jobs/{job_id}/a1/adapter",
+        status=EvaluationStatus.COMPLETED,
+    )
+    await api.app.state.evaluations.records.create(record)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import pytest
 from service.app import create_app
 from service.config import Settings
 from service.core.errors import BY_STATUS
-from tests.openapi.description import FILE, Operation, operations, resolved
+from tests.openapi.description import FILE, Operation, faults, operations, resolved
 
 # OpenAI's own operationIds for the routes that it has too; ours differ where a reason is given.
 OPENAI = {
@@ -72,6 +72,7 @@ OURS = {
     *("livez", "readyz"),
 }
 OPEN = {"livez", "readyz"}
+_IMPROBABLE = "\N{SNOWMAN}" * 9999  # text that no limit of a parameter allows
 
 each_operation = pytest.mark.parametrize(
     "operation", operations().values(), ids=lambda operation: operation.id
@@ -107,6 +108,13 @@ def test_operation_tells_of_keys_and_of_what_fails_everywhere(operation: Operati
         assert {"401", "429", "503"} <= answers
     if operation.method == "post" and "{" in operation.path:
         assert "404" in answers
+
+
+@each_operation
+def test_operation_tells_that_a_query_may_be_invalid(operation: Operation):
+    queries = [p for p in operation.described.get("parameters", ()) if p["in"] == "query"]
+    if any(faults(_IMPROBABLE, query["schema"]) for query in queries):
+        assert "400" in operation.described["responses"]
 
 
 @each_operation

@@ -15405,6 +15405,16 @@ export interface operations {
                     "text/markdown": string;
                 };
             };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             /** @description The object does not exist in the project. */
@@ -20355,6 +20365,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StoredChatsDeleted"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             401: components["responses"]["Error401"];

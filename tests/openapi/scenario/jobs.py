@@ -99,6 +99,12 @@ async def look(world: World, jobs: list[str]) -> None:
         await world.call(operation, expect=404, path=path)
 
 
+async def unknown_format(world: World, job_id: str) -> None:
+    """Ask for the report of an evaluation in a format that does not exist."""
+    report = "retrieveFineTuningJobEvaluationReport"
+    await world.call(report, expect=400, path={"job_id": job_id}, query={"format": "pdf"})
+
+
 async def _events(world: World, path: dict[str, str]) -> None:
     listed = await world.call(
         "listFineTuningEvents",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from service.capture.records import Captures
 from tests.capture.support import store_chat
 from tests.openapi.scenario.data import NO_CHAT
@@ -41,4 +43,6 @@ async def all_of(world: World, captures: Captures, project_id: str, model: str) 
     for operation in (_GET, _MESSAGES, _DELETE):
         await world.call(operation, expect=404, path={"completion_id": NO_CHAT})
     await world.call(_UPDATE, expect=404, path={"completion_id": NO_CHAT}, json=good)
-    await world.call("deleteChatCompletions", "all", key="project_admin")
+    delete_all = partial(world.call, "deleteChatCompletions", key="project_admin")
+    await delete_all(expect=400, query={"model": "m" * 513})
+    await delete_all("all")
