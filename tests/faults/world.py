@@ -250,7 +250,7 @@ async def _world(redis_url: str, folder: Path) -> AsyncIterator[World]:
     # A command is tried twice without a pause.
     redis.connection_pool.connection_kwargs["retry"] = PatientRetry(NoBackoff(), 1, 60)
     app = create_app(settings)
-    with mock.patch("service.app.connect", return_value=redis):
+    with mock.patch("service.lifespan.connect", return_value=redis):
         lifespan = app.router.lifespan_context(app)
         await lifespan.__aenter__()
     try:

@@ -1,0 +1,230 @@
+"""The resources of an API process, which are open while its app lives."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from pydantic import SecretStr
+from starlette.datastructures import State
+
+from service import __version__
+from service.audit.log import AuditLog
+from service.batches.records import Batches
+from service.capture.recorder import recording
+from service.config import Settings
+from service.core import clock_sync, metrics
+from service.core.invalidation import Invalidations
+from service.core.metric_types import Process
+from service.core.networks import network
+from service.core.redis import Client, Confirmation, connect
+from service.core.redis_check import is_complete
+from service.core.storage import Storage
+from service.core.storage_use import StorageUse
+from service.curation.recognizers.records import Recognizers
+from service.curation.records import Tasks
+from service.erasure.erasing import Erasing
+from service.erasure.records import Erasures
+from service.erasure.search.records import Searches
+from service.evals import graders_routes
+from service.evals.records import Evals
+from service.exports.records import Exports
+from service.files.records import Files
+from service.files.upload import upload_slots
+from service.fleet import workers
+from service.generation.records import Generations
+from service.inference import api_processes
+from service.inference.gateway import Gateway
+from service.inference.gateway.chat_reports import ChatReports
+from service.inference.gateway.checks import RequestRules
+from service.inference.upstreams import Upstreams
+from service.jobs.advice.records import AdviceStore
+from service.jobs.changes import JobChanges
+from service.jobs.evaluation.records import Evaluations
+from service.jobs.records import Jobs
+from service.jobs.scheduling.dispatch import Dispatcher
+from service.jobs.sweeps.records import Sweeps
+from service.models.aliases.changes import Aliases
+from service.models.capabilities import Capabilities
+from service.models.catalogue import Catalogue
+from service.models.registry import ModelRegistry
+from service.projects.principals import find_principal
+from service.projects.quota import storage_quotas
+from service.projects.records import Projects
+from service.projects.service_accounts import ServiceAccounts
+from service.projects.tokens import MAX_TOKEN_CHARS, Tokens
+from service.projects.uses import KeyUses
+from service.uploads.records import Uploads
+from service.usage.meter import Meter
+from service.web.addresses import ClientAddresses
+from service.web.audit import ModelRequests
+from service.web.auth import Authenticator
+from service.web.probing import Probe
+from service.web.refusals import Refusals
+from service.web.throttle import FailureThrottle
+from service.webhooks.records import Webhooks
+
+
+@asynccontextmanager
+async def opened(
+    state: State, settings: Settings, offer: Callable[[Gateway | None], None]
+) -> AsyncIterator[None]:
+    """Open the resources of an API process, and put them into `state` for its routes.
+
+    `offer` is called with the gateway once it can serve, and with None at the end.
+    """
+    metrics.begin(Process.API, __version__)
+    redis = connect(
+        settings.redis_url.get_secret_value(),
+        confirmation=Confirmation(settings.redis_wait_replicas, settings.redis_wait_aof),
+        process="api",
+    )
+    projects = Projects(redis)
+    storage_use, storage = _storage(redis, projects, settings)
+    registry = ModelRegistry(
+        redis, Catalogue(settings.models_file), cache_s=settings.lookup_cache_s
+    )
+    capabilities = Capabilities.from_settings(settings)
+    key_uses = KeyUses(redis)
+    addresses = ClientAddresses(map(network, settings.trusted_proxies))
+    refusals = Refusals(redis, addresses)
+    authenticator = Authenticator(
+        find_principal(projects, Tokens.from_settings(settings, projects)),
+        cache_s=settings.lookup_cache_s,
+        max_chars=MAX_TOKEN_CHARS,
+        addresses=addresses,
+        throttle=FailureThrottle(settings.failed_authentications_per_minute),
+        note_use=key_uses.note,
+        note_failure=refusals.note,
+    )
+    invalidations, job_changes = Invalidations(redis), JobChanges()
+    for informed in (registry, authenticator, job_changes):
+        informed.listen(invalidations)
+    reports = ChatReports(redis) if settings.train_slo_ms else None
+    try:
+        async with (
+            Upstreams.from_settings(settings) as upstreams,
+            Meter.from_settings(redis, settings) as meter,
+            invalidations.listening(),
+            key_uses.writing(),
+            refusals.writing(),
+            clock_sync.following(redis),
+            api_processes.counted(redis),
+            AsyncExitStack() as stack,
+        ):
+            if reports:
+                await stack.enter_async_context(reports.publishing())
+            recorder = await stack.enter_async_context(recording(redis, storage, projects))
+            offer(
+                Gateway(
+                    authenticator,
+                    registry,
+                    upstreams,
+                    meter,
+                    max_body_bytes=settings.max_inference_body_bytes,
+                    client_timeout_s=settings.client_timeout_s,
+                    rules=RequestRules.from_settings(settings),
+                    salt_secret=_secret(settings.upstream_api_key),
+                    tools=capabilities.tools,
+                    reports=reports,
+                    audited=ModelRequests.from_settings(redis, addresses, settings),
+                    copies=recorder,
+                )
+            )
+            state.capabilities, state.job_changes = capabilities, job_changes
+            state.redis, state.storage, state.registry = redis, storage, registry
+            state.projects, state.storage_use = projects, storage_use
+            state.authenticator, state.key_uses = authenticator, key_uses
+            state.client_addresses, state.captures = addresses, recorder.captures
+            state.serves = upstreams.serves
+            _add_records(state, settings)
+            _add_erasure(state, settings)
+            state.probes = _probes(state, settings, upstreams)
+            yield
+    finally:
+        offer(None)
+        await redis.aclose(close_connection_pool=True)
+
+
+def _storage(redis: Client, projects: Projects, settings: Settings) -> tuple[StorageUse, Storage]:
+    quotas = storage_quotas(
+        projects, settings.default_project_limits, cache_s=settings.lookup_cache_s
+    )
+    storage_use = StorageUse(redis, quotas)
+    storage = Storage.from_url(
+        settings.storage_url,
+        use=storage_use,
+        reserve_bytes=settings.storage_reserve_bytes,
+        master_key=settings.master_key(),
+        only_encrypted=settings.encryption_required,
+    )
+    return storage_use, storage
+
+
+def _add_records(state: State, settings: Settings) -> None:
+    """Add the collections of records that routes use."""
+    redis = state.redis
+    state.service_accounts = ServiceAccounts(state.projects)
+    state.audit_log = AuditLog(redis, state.storage)
+    state.aliases = Aliases(redis, state.registry, max_per_project=settings.max_aliases_per_project)
+    state.files, state.jobs = Files(redis, state.storage), Jobs(redis)
+    state.batches, state.generations = Batches(state.files), Generations(state.files)
+    state.jobs_needing_file = _needing(state.jobs, state.batches, state.generations)
+    state.evaluations, state.advice_store = Evaluations(redis), AdviceStore(redis)
+    state.sweeps, state.evals, state.exports = Sweeps(state.jobs), Evals(redis), Exports(redis)
+    state.dispatcher = Dispatcher(state.jobs, redis, settings)
+    state.uploads, state.curation = Uploads(redis, state.files), Tasks(redis)
+    state.recognizers, state.webhooks = Recognizers(redis), Webhooks(redis)
+    state.upload_slots = upload_slots(settings.max_uploads_at_once)
+    state.running_graders = graders_routes.running_graders()
+
+
+def _add_erasure(state: State, settings: Settings) -> None:
+    state.erasures, state.erasure_searches = Erasures(state.redis), Searches(state.redis)
+    erasing = Erasing(state.files, state.jobs, state.registry, settings.signing_key_file)
+    state.erase_file, state.erase_model = erasing.eraser.erase_file, erasing.eraser.erase_model
+    state.erase_export = erasing.results.erase_export
+    state.erase_eval, state.erase_run = erasing.results.erase_eval, erasing.results.erase_run
+    state.erasing = erasing
+
+
+def _needing(
+    jobs: Jobs, batches: Batches, generations: Generations
+) -> Callable[[str, str], Awaitable[list[str]]]:
+    """A function that returns the unfinished work of a project that reads a file."""
+
+    async def needing(project_id: str, file_id: str) -> list[str]:
+        of_batches = await batches.needing(project_id, file_id)
+        of_generations = await generations.needing(project_id, file_id)
+        return await jobs.needing(project_id, file_id) + of_batches + of_generations
+
+    return needing
+
+
+def _secret(value: SecretStr | None) -> str:
+    return "" if value is None else value.get_secret_value()
+
+
+def _probes(state: State, settings: Settings, upstreams: Upstreams) -> dict[str, Probe]:
+    redis, storage = state.redis, state.storage
+
+    async def redis_answers() -> bool:
+        return await is_complete(redis)
+
+    async def storage_answers() -> bool:
+        await storage.check()
+        return True
+
+    async def worker_answers() -> bool:
+        return bool(await workers.alive(redis))
+
+    async def engines_answer() -> dict[str, bool]:
+        return await upstreams.ready_bases()
+
+    every: dict[str, Probe] = {
+        "redis": redis_answers,
+        "storage": storage_answers,
+        "worker": worker_answers,
+        "inference": engines_answer,
+    }
+    return {name: probe for name, probe in every.items() if name in settings.ready_parts}
