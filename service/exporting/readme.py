@@ -73,7 +73,12 @@ _GGUF_ADAPTER: Final = """\
 # {name}
 
 A LoRA adapter for the base model `{base_model}` as a GGUF file. It is used together with a GGUF
-file of the base model, which is `BASE_MODEL.gguf` below.
+file of the base model, which is `BASE_MODEL.gguf` below. If you only have the base model's folder,
+make the file with the converter in llama.cpp's repository:
+
+```sh
+python convert_hf_to_gguf.py BASE_MODEL --outfile BASE_MODEL.gguf
+```
 
 Serve it with llama.cpp:
 

@@ -14,6 +14,8 @@ import pytest
 
 from service.exporting import ExportSpec, Succeeded, missing_packages
 from service.exporting.contract import ExportFailure
+from service.exporting.gguf.convert import convert_model
+from service.exporting.gguf.quantize import quantize
 from service.exporting.proof import prove
 from tests.conftest import TINY_CONFIG, make_tiny_model
 from tests.exporting.conftest import (
@@ -27,6 +29,7 @@ from tests.exporting.conftest import (
 from tests.exporting.exports import export, failure_of, isolation, run
 from tests.lazy import Lazy
 
+gguf = Lazy("gguf")
 llama = Lazy("service.exporting.gguf.llama_model")
 
 pytestmark = [
@@ -107,6 +110,16 @@ def test_a_template_changed_by_one_character_fails_with_both_texts(
     failure = caught.value.failure
     assert failure.code == "wrong_template"
     assert (failure.expected_prompt, failure.rendered_prompt) == (other, text)
+
+
+def test_rows_that_q5_k_cannot_have_are_in_q5_0(tuned: Tuned, tmp_path: Path) -> None:
+    """llama.cpp would take Q5_1 for them."""
+    whole, quantized = tmp_path / "f16.gguf", tmp_path / "q5_k_m.gguf"
+    convert_model(tuned.base, whole)
+    quantize(whole, quantized, "q5_k_m", 1)
+    types = [tensor.tensor_type.name for tensor in gguf.GGUFReader(quantized).tensors]
+    assert types.count("Q5_0") > types.count("Q8_0") > 0
+    assert "Q5_1" not in types
 
 
 def test_an_adapter_is_converted(spec: Callable[..., ExportSpec]) -> None:
