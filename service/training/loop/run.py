@@ -28,7 +28,13 @@ from service.training.data.load import Data, load_data
 from service.training.data.order import checkpoint_steps, pause_step
 from service.training.data.rendering import TemplateTooCostly
 from service.training.data.tokens import ChatEncoder
-from service.training.loop.checkpoints import Seal, identify, open_checkpoint, sealed_packing
+from service.training.loop.checkpoints import (
+    RunIdentity,
+    Seal,
+    identify,
+    open_checkpoint,
+    sealed_packing,
+)
 from service.training.loop.half import settle_dtype
 from service.training.loop.memory import (
     conversion_errors,
@@ -93,20 +99,7 @@ def run(
     tokenizer = load_tokenizer(spec)
     enter("tokenizing the data")
     data = _encoded(spec, tokenizer, channel)
-    packing = _choose_packing(spec, place, data, channel)
-    first_epoch = data.training.first_epoch(spec.seed)
-    weights = weigh_labels(spec, first_epoch)
-    if weights:
-        channel.send(weights.note())
-    identity = identify(
-        spec,
-        lora=shape,
-        packing=packing,
-        data=data.training.digest(),
-        total_steps=total_steps(spec, len(first_epoch)),
-        weights=weights,
-        portions=data.training.portions,
-    )
+    identity, weights = _identified(spec, place, shape, data, channel)
     sealed = open_checkpoint(spec.resume_from, identity) if spec.resume_from else None
     pause_at = pause_step(identity.total_steps, spec.n_checkpoints, spec.pause_after)
     if sealed and pause_at is not None and sealed.step >= pause_at:
@@ -121,7 +114,7 @@ def run(
         run=identity,
         training=data.training.samples,
         validation=data.validation.samples,
-        rows=_rows(model, spec, channel) if packing else "padded",
+        rows=_rows(model, spec, channel) if identity.packing else "padded",
         place=place,
         ranks=ranks,
         portions=data.training.portions,
@@ -162,6 +155,27 @@ def _encoded(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, channel: Chann
             return load_data(spec, encoder, channel)
     except TemplateTooCostly as error:
         raise invalid_model(spec, f"its chat template {error}") from error
+
+
+def _identified(
+    spec: TrainSpec, place: Place, shape: LoraShape, data: Data, channel: Channel
+) -> tuple[RunIdentity, LabelWeights | None]:
+    """Settle what a checkpoint must agree with. Also returns the labels' weights, if any."""
+    packing = _choose_packing(spec, place, data, channel)
+    first_epoch = data.training.first_epoch(spec.seed)
+    weights = weigh_labels(spec, first_epoch)
+    if weights:
+        channel.send(weights.note())
+    identity = identify(
+        spec,
+        lora=shape,
+        packing=packing,
+        data=data.training.digest(),
+        total_steps=total_steps(spec, len(first_epoch)),
+        weights=weights,
+        portions=data.training.portions,
+    )
+    return identity, weights
 
 
 def _pacer(
