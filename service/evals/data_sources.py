@@ -11,9 +11,9 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from service.grading.schemas import GraderMessage, ModelName
 
-NOT_STORED: Final = (
-    "completions and responses are not stored here, so none can be evaluated: upload a file with "
-    "the purpose 'evals' and use the source 'file_id', or 'file_content'"
+NO_STORED_SOURCES: Final = (
+    "stored completions, responses and logs cannot be evaluated: upload a file with the purpose "
+    "'evals' and use the source 'file_id', or 'file_content'"
 )
 DEFAULT_TEMPERATURE: Final = 1.0
 DEFAULT_TOP_P: Final = 1.0
@@ -183,5 +183,5 @@ def refuse_stored(data_source: Any) -> Any:
     """Refuse a source of stored completions with an explanation. Raises ValueError."""
     source = data_source.get("source") if isinstance(data_source, dict) else None
     if isinstance(source, dict) and source.get("type") in _STORED:
-        raise ValueError(NOT_STORED)
+        raise ValueError(NO_STORED_SOURCES)
     return data_source

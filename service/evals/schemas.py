@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from service.core import ids
 from service.evals import lifecycle
-from service.evals.data_sources import NOT_STORED, DataSource, refuse_stored
+from service.evals.data_sources import NO_STORED_SOURCES, DataSource, refuse_stored
 from service.evals.item_schema import wrapped
 from service.evals.records import (
     EvalRecord,
@@ -62,7 +62,7 @@ class CreateEval(_Strict):
     def _custom(cls, body: Any) -> Any:
         config = body.get("data_source_config") if isinstance(body, dict) else None
         if isinstance(config, dict) and config.get("type") in ("logs", "stored_completions"):
-            raise ValueError(NOT_STORED)
+            raise ValueError(NO_STORED_SOURCES)
         return body
 
 
