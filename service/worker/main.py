@@ -336,7 +336,10 @@ def main(queues: Sequence[str]) -> None:
         require_ray(settings)
     require_storage(settings.storage_url, settings.master_key)
     require_redis(settings.redis_url.get_secret_value(), settings.redis_check)
-    asyncio.run(_main(settings, queues))
+    runner = asyncio.Runner()
+    runner.run(_main(settings, queues))
+    # Not closed, because that waits for the remaining tasks. They never end without Redis, since
+    # arq first removes them from their queues. The caller exits next, and the trainers with it.
 
 
 async def _main(settings: Settings, queues: Sequence[str]) -> None:
