@@ -9,8 +9,8 @@ whatever transformers does with it, so its texts are the same; another program's
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import pickle
 import resource
 import select
 import signal
@@ -94,7 +94,7 @@ class Templates:
         """
         if self._end is None:
             self._fork()
-        request = pickle.dumps((messages, tools, parts), pickle.HIGHEST_PROTOCOL)
+        request = json.dumps((messages, tools, parts)).encode()  # rows come from JSON
         try:
             self._send(_LENGTH.pack(len(request)) + request)
             return {part: self._text() for part in parts}
@@ -191,8 +191,8 @@ def _serve(apply: Apply, requests: int, answers: int) -> None:
     with open(requests, "rb") as incoming, open(answers, "wb", _AT_ONCE) as outgoing:
         while head := incoming.read(_LENGTH.size):
             request = incoming.read(_LENGTH.unpack(head)[0])
-            messages, tools, parts = pickle.loads(request)  # noqa: S301 - of the parent
-            for status, text in _rendered(apply, messages, tools, parts):
+            messages, tools, parts = json.loads(request)
+            for status, text in _rendered(apply, messages, tools, [Part(*part) for part in parts]):
                 outgoing.write(_HEAD.pack(status, len(text)) + text)
             outgoing.flush()
 
