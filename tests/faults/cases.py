@@ -129,9 +129,7 @@ async def _failure(world: World, case: Case) -> Failure | None:
 
 
 async def _run(world: World, actor: Actor, gate: Gate, afterwards: Sequence[Gate]) -> list[str]:
-    await world.begin()
-    await actor.arrange(world)
-    world.notes.pop("answer", None)
+    await world.begin(actor.arrange)
     if Fault.FULL in gate.faults.values():
         world.notes["failed"] = True  # the user learns that the operator has to free space
     found = []
@@ -152,9 +150,8 @@ async def _run(world: World, actor: Actor, gate: Gate, afterwards: Sequence[Gate
     except (AssertionError, Unsettled) as e:
         found.append(f"{type(e).__name__}: {e}")
     finally:
-        for one in (gate, *afterwards, *world.graves):
+        for one in (gate, *afterwards):
             await one.bury()
-        world.graves.clear()
     return found
 
 

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Self
 from unittest import mock
@@ -26,6 +27,8 @@ from tests.adapters import adapter
 
 STEPS = 2
 _SLOW_S = 0.2
+Trained = tuple[list[tuple[str, int]], AbstractSet[str]]
+"""The starts of trainers, and the jobs whose steps take long."""
 _METRICS: Mapping[str, float] = {"train_loss": 1.0, "train_mean_token_accuracy": 0.5}
 
 
@@ -71,6 +74,19 @@ class ScriptedTrainer:
         self._spec, self._out = spec, Path(spec["output_dir"])
         self._told_to_stop = self._killed = False
         self._step = 0
+
+    @classmethod
+    def known(cls, jobs: AbstractSet[str]) -> Trained:
+        """Return what is known of jobs."""
+        return [start for start in cls.starts if start[0] in jobs], cls.slow & jobs
+
+    @classmethod
+    def know_only(cls, jobs: AbstractSet[str], trained: Trained) -> None:
+        """Forget everything about jobs that has happened since."""
+        starts, slow = trained
+        cls.starts[:] = [*(start for start in cls.starts if start[0] not in jobs), *starts]
+        cls.slow.difference_update(jobs - slow)
+        cls.slow.update(slow)
 
     @classmethod
     async def start(cls, argv: Sequence[str], *, env: Mapping[str, str], stderr: Path) -> Self:

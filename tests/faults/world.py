@@ -11,7 +11,8 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -36,8 +37,17 @@ from service.worker.main import WorkerProcess
 from tests.adapters import base_folder
 from tests.conftest import BASE_MODEL
 from tests.faults import children, gate
+from tests.faults.snapshot import Snapshot
 from tests.files_below import files_below
 
+Step = Callable[["World"], Awaitable[None]]
+
+
+async def nothing(_: World) -> None:
+    """Leave an installation empty."""
+
+
+_FRESH_S = 300
 _MOST_ROUNDS = 12
 _MOST_TRIES = 4  # of tasks that put themselves back into their queue, in a round
 # Returns a digest of all keys, except what a round may write without having changed anything.
@@ -68,6 +78,24 @@ class Unsettled(AssertionError):
     """Rounds without faults still change something."""
 
 
+@dataclass(frozen=True)
+class _Arranged:
+    """What an installation is like after `by`, which it ran at `at_s`."""
+
+    by: Step
+    at_s: float
+    snapshot: Snapshot
+    notes: Mapping[str, Any]
+    deleted: frozenset[str]
+    errors: Sequence[str]
+    queues: Sequence[str]
+    trained: children.Trained
+
+    def is_by(self, arrange: Step) -> bool:
+        """Return whether `arrange` made it, and not so long ago that something has expired."""
+        return self.by is arrange and time.monotonic() - self.at_s < _FRESH_S
+
+
 @dataclass
 class World:
     """An installation."""
@@ -82,17 +110,50 @@ class World:
     deleted: set[str] = field(default_factory=set)
     notes: dict[str, Any] = field(default_factory=dict)
     graves: list[gate.Gate] = field(default_factory=list)
-    """The gates of processes that were killed before the case."""
+    """The gates of processes that were killed while the case was arranged."""
     queues: Sequence[str] = ("cpu",)
     sent: int = 0
     """Requests so far."""
+    _arranged: _Arranged | None = None
 
     @property
     def scratch(self) -> Path:
         """The folder of running tasks."""
         return self.settings.scratch
 
-    async def begin(self) -> None:
+    async def begin(self, arrange: Step = nothing) -> None:
+        """Make the installation what it is after `arrange`, which runs once for many cases."""
+        if self._arranged is None or not self._arranged.is_by(arrange):
+            await self._empty()
+            await arrange(self)
+            self._arranged = await self._saved(arrange)
+            for killed in self.graves:
+                await killed.bury()
+        await self._restore(self._arranged)
+
+    async def _saved(self, arrange: Step) -> _Arranged:
+        folders, place = (self.storage, self.scratch), self.settings.data_dir / "arranged"
+        snapshot = await Snapshot.take(self.redis, folders, place)
+        self.notes.pop("answer", None)
+        return _Arranged(
+            arrange,
+            time.monotonic(),
+            snapshot,
+            dict(self.notes),
+            frozenset(self.deleted),
+            tuple(self.errors),
+            self.queues,
+            children.ScriptedTrainer.known(_jobs(snapshot)),
+        )
+
+    async def _restore(self, arranged: _Arranged) -> None:
+        await arranged.snapshot.restore(self.redis)
+        self.notes, self.deleted = dict(arranged.notes), set(arranged.deleted)
+        self.errors[:], self.queues, self.graves = arranged.errors, arranged.queues, []
+        children.ScriptedTrainer.know_only(_jobs(arranged.snapshot), arranged.trained)
+        await self.restart_worker()
+
+    async def _empty(self) -> None:
         """Make the installation empty, with a project and a worker that does not train."""
         await self.redis.flushdb()
         for folder in (self.storage, self.scratch):
@@ -172,6 +233,11 @@ class World:
     def scraps(self) -> list[str]:
         """Return the files in the scratch folder."""
         return _files(self.scratch)
+
+
+def _jobs(snapshot: Snapshot) -> frozenset[str]:
+    names = [name.decode() for name, _, _ in snapshot.keys]
+    return frozenset(name.rpartition(":")[2] for name in names if ":jobs:" in name)
 
 
 def _files(folder: Path) -> list[str]:

@@ -12,16 +12,11 @@ import httpx
 from service.core.redis import REDIS_ERRORS
 from tests.conftest import chat_line
 from tests.faults.gate import is_acting
-from tests.faults.world import World
+from tests.faults.world import Step, World, nothing
 
 ROWS = "\n".join(chat_line(f"Question {i}?", f"Answer {i}.") for i in range(12)).encode()
 
-Step = Callable[[World], Awaitable[None]]
 Check = Callable[[World], AsyncIterator[str]]
-
-
-async def _nothing(_: World) -> None:
-    return
 
 
 async def _no_checks(_: World) -> AsyncIterator[str]:
@@ -39,8 +34,8 @@ class Actor:
 
     name: str
     run: Step
-    arrange: Step = _nothing
-    again: Step = _nothing
+    arrange: Step = nothing
+    again: Step = nothing
     acts: Mapping[str, Step] = field(default_factory=dict)
     check: Check = _no_checks
 
