@@ -46,7 +46,7 @@ upgrade: install  ## Run the previous release and this one side by side under tr
 	@FINETUNED_UPGRADE=1 FINETUNED_UPGRADE_FROM=$(FROM) $(PYTEST) -s tests/upgrade/test_side_by_side.py
 
 .PHONY: faults
-faults: install  ## Let each operation of each actor fail in each way (ONLY=case, or PAIRS=1000 SEED=1)
+faults: install  ## Let each operation of each actor fail in each way (ONLY=actor or case, or PAIRS=1000 SEED=1)
 	@FINETUNED_FAULTS=all FINETUNED_FAULTS_ONLY=$(ONLY) FINETUNED_FAULTS_PAIRS=$(PAIRS) \
 	  FINETUNED_FAULTS_SEED=$(SEED) $(PYTEST) -rP --show-capture=stdout -n $(WORKERS) tests/faults
 

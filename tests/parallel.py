@@ -9,6 +9,7 @@ xdist's own `loadgroup` finds no groups under pytest 9.2, which keeps a test's i
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -73,6 +74,8 @@ _LONG_FILES: Final = (
     "tests/clients/test_typescript.py",
 )
 _FIRST: Final = (*GROUPS, *_LONG_FILES)
+# Each test of `make faults` takes up to half an hour, and none shares a fixture of its file.
+_ALONE: Final = ("tests/faults/",) if os.environ.get("FINETUNED_FAULTS") == "all" else ()
 
 
 def _fixture_of(group: str) -> str:
@@ -85,6 +88,8 @@ _FIXTURES: Final = {_fixture_of(group) for group in GROUPS}
 
 def group_of(nodeid: str) -> str:
     """Return the group of a test, given its id."""
+    if nodeid.startswith(_ALONE):
+        return nodeid
     file = nodeid.partition("::")[0]
     return next((name for name, places in GROUPS.items() if file.startswith(places)), file)
 

@@ -21,7 +21,8 @@ from tests.faults.gate import Operation
 from tests.faults.world import worlds
 
 ALL = os.environ.get("FINETUNED_FAULTS") == "all"
-_ONLY = os.environ.get("FINETUNED_FAULTS_ONLY", "")
+_ONLY = os.environ.get("FINETUNED_FAULTS_ONLY", "")  # an actor, or one case of it
+_REPEATED = "/" in _ONLY
 _PAIRS = int(os.environ.get("FINETUNED_FAULTS_PAIRS") or 0)
 _SEED = int(os.environ.get("FINETUNED_FAULTS_SEED") or 1)
 _BOUND = 3  # cases of an actor in a test run, besides two of each known hole
@@ -47,7 +48,7 @@ async def enumerate_faults(name: str, redis_url: str, folder: Path) -> None:
         f"{name}: {len(found)} operations, {len(chosen)} cases, {len(failures)} with known holes, "
         f"{seconds:.1f} s, {cpu_s:.1f} s of CPU"
     )
-    if _ONLY:
+    if _REPEATED:
         assert not failures, _report(failures)
     unknown = holes.unexplained(failures)
     assert not unknown, _report(unknown)
@@ -68,7 +69,7 @@ def collect_killed() -> None:
 
 def _chosen(actor: Actor, found: Sequence[Operation]) -> list[Case]:
     every = cases.cases_of(actor, found)
-    if _ONLY:
+    if _REPEATED:
         return [Case.parse(_ONLY)]
     if _PAIRS:
         return cases.pairs_of(every, max(1, _PAIRS // len(BY_NAME)), _SEED)
