@@ -44,8 +44,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY service service
 RUN python -m pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /wheels .
 
-# The same for the api, with the gateway compiled for this Python (pyproject.toml). Any C compiler
-# serves, so it is not pinned.
+# The wheel of the api, whose gateway is compiled for this Python (see pyproject.toml). The compiler
+# is not pinned, because Debian keeps only the newest version.
 FROM wheel-builder AS compiled-wheel
 # hadolint ignore=DL3008
 RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends gcc libc6-dev \

@@ -1,9 +1,9 @@
-"""Makes a copy of this checkout that is compiled like the image of the API.
+"""Copies this checkout and compiles the gateway there, as in the image of the API.
 
     python -m scripts.compiled FOLDER
 
-The folder has the files that git knows, and the extension modules next to their sources, where
-Python prefers them. Put it first in PYTHONPATH to run it. It needs a C compiler.
+The copy has the files that git knows, and extension modules next to their sources, which Python
+imports instead. Put the folder first in PYTHONPATH to run it. This needs a C compiler.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tomllib
 from pathlib import Path
 from typing import Final
+
+from scripts.dependencies import mypyc_hook
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -31,11 +32,7 @@ def missing() -> str | None:
 
 def modules() -> list[str]:
     """Return the names of the modules that are compiled, from pyproject.toml."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-    return [
-        file.removesuffix(".py").replace("/", ".") for file in wheel["hooks"]["mypyc"]["include"]
-    ]
+    return [file.removesuffix(".py").replace("/", ".") for file in mypyc_hook()["include"]]
 
 
 def compile_to(folder: Path) -> None:
@@ -58,7 +55,7 @@ def compile_to(folder: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "--target", "wheel"],
         cwd=folder,
-        env=os.environ | {"HATCH_BUILD_HOOKS_ENABLE": "1", "PYTHONPATH": ""},
+        env=os.environ | {"HATCH_BUILD_HOOKS_ENABLE": "1"},
         check=True,
     )
 

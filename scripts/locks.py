@@ -24,7 +24,7 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scripts.dependencies import PYPROJECT, dependencies
+from scripts.dependencies import PYPROJECT, dependencies, mypyc_hook
 
 ROOT: Final = Path(__file__).parent.parent
 FOLDER: Final = ROOT / "requirements" / "locks"
@@ -68,12 +68,11 @@ class Pin:
 
 def locks() -> dict[str, Lock]:
     """Return what each lock is for, in the order in which they are written."""
-    project = tomllib.loads(PYPROJECT.read_text("utf-8"))
-    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    build = tomllib.loads(PYPROJECT.read_text("utf-8"))["build-system"]["requires"]
     return {
         "pip": Lock(["pip"]),
-        "build": Lock(project["build-system"]["requires"]),
-        "compile": Lock(wheel["hooks"]["mypyc"]["dependencies"], after=["build"]),
+        "build": Lock(build),
+        "compile": Lock(mypyc_hook()["dependencies"], after=["build"]),
         "core": Lock(dependencies([])),
         "torch": Lock(["torch"]),
         "torchvision": Lock(["torchvision"], after=["torch"]),
