@@ -6,6 +6,7 @@ annotations at run time. So the tests of these modules run again, on the compile
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -39,6 +40,20 @@ SOME = [
     "tests/web/wire/test_outbox.py",
     "tests/web/wire/test_repeated.py",
 ]
+
+
+@pytest.mark.parametrize("module", compiled.modules())
+def test_nothing_waits_while_an_exception_is_handled(module):
+    """mypyc would show the exception to all other tasks, as the one that they handle."""
+    tree = ast.parse((compiled.ROOT / f"{module.replace('.', '/')}.py").read_text("utf-8"))
+    handlers = [
+        node.body if isinstance(node, ast.ExceptHandler) else node.finalbody
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler | ast.Try)
+    ]
+    waits = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield)
+    inside = [node for body in handlers for part in body for node in ast.walk(part)]
+    assert [node.lineno for node in inside if isinstance(node, waits)] == []
 
 
 @pytest.fixture(scope="module")

@@ -166,13 +166,14 @@ class Posted:
             pool.drop(connection)
             if not connection.is_unsent:
                 raise _failure(pool.url, e, t.first_byte_s) from e
-            if self._is_retried:
-                return await self.client.exchange(pool, self._head, self._body)
-            raise NotSent(type(e).__name__) from e
+            if not self._is_retried:
+                raise NotSent(type(e).__name__) from e
         except BaseException:  # canceled: stop the engine's work
             pool.drop(connection)
             raise
-        return EngineAnswer(connection, pool, t)
+        else:
+            return EngineAnswer(connection, pool, t)
+        return await self.client.exchange(pool, self._head, self._body)
 
     def abandon(self) -> None:
         """Close the connection. The engine notices and stops."""

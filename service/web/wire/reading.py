@@ -140,7 +140,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Check a complete head."""
-        if self._held_bytes + self._fed_bytes > head.MAX_HEAD_BYTES:
+        began_earlier = not self._is_fresh
+        if began_earlier or self._fed_bytes > head.MAX_HEAD_BYTES:
             head.check_size(self.url, self.headers)
         head.check_headers(self.headers, self.parser)
         self._previous = self.cycle

@@ -95,6 +95,19 @@ async def test_headers_over_the_limit_are_431(app, headers):
     assert app.bodies == []
 
 
+@pytest.mark.parametrize("first", [1, 100, 20_000, 65_000, 65_536, -5, -2, -1])
+async def test_headers_over_the_limit_in_two_packets_are_431(app, first):
+    whole = HEAD % b"" + REFUSED["whole in one packet"]
+    async with connected(app) as (reader, writer):
+        writer.write(whole[:first])
+        await asyncio.sleep(0.05)  # sent alone
+        writer.write(whole[first:])
+        status, body = await answered(reader)
+    assert status == 431
+    assert_error(body, "headers_too_large")
+    assert app.bodies == []
+
+
 async def test_headers_below_the_limit_pass(app):
     async with connected(app) as (reader, writer):
         writer.write(HEAD % b"" + b"connection: close\r\nx: ")
