@@ -2,8 +2,8 @@
 
 The gateway is plain ASGI because a framework would cost more than the work on this path. The
 engine gets the body as received, with a few fields appended. The client gets the response chunk by
-chunk, and nothing is stored. Of the client's headers, only trace IDs are forwarded; of the
-engine's, only those that describe the body.
+chunk. Nothing is stored, except chats of projects that capture them (copies.py). Of the client's
+headers, only trace IDs are forwarded; of the engine's, only those that describe the body.
 """
 
 from __future__ import annotations

@@ -272,18 +272,18 @@ class ResponseRequest(_Generated):
         return self.max_output_tokens
 
     def check(self, max_answers: int) -> None:
-        """Raise BadRequest for a value that no engine accepts, or for what is not stored here."""
+        """Raise BadRequest for what no engine accepts, or what needs an earlier response."""
         super().check(max_answers)
         if self.previous_response_id is not None:
             raise BadRequest(
                 f"Previous response with id '{self.previous_response_id[:80]}' not found: "
-                "responses are not stored here. Send the earlier messages in 'input'.",
+                "responses cannot be continued by their ID. Send the earlier messages in 'input'.",
                 param="previous_response_id",
                 code="previous_response_not_found",
             )
         if not _is_off(self.conversation):
             raise refusals.unsupported(
-                "conversation", "Nothing is stored: send the earlier messages in 'input'."
+                "conversation", "No conversation is kept: send the earlier messages in 'input'."
             )
         if self.background:
             raise refusals.unsupported("background", "Stream the response instead.")

@@ -230,16 +230,16 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str, str]] = [
     (
         RESPONSES,
         {"input": "a", "previous_response_id": "resp_1"},
-        "Previous response with id 'resp_1' not found: responses are not stored here. Send the "
-        "earlier messages in 'input'.",
+        "Previous response with id 'resp_1' not found: responses cannot be continued by "
+        "their ID. Send the earlier messages in 'input'.",
         "previous_response_id",
         "previous_response_not_found",
     ),
     (
         RESPONSES,
         {"input": "a", "conversation": "conv_1"},
-        "Unsupported parameter: 'conversation' is not supported here. Nothing is stored: send the "
-        "earlier messages in 'input'.",
+        "Unsupported parameter: 'conversation' is not supported here. No conversation is "
+        "kept: send the earlier messages in 'input'.",
         "conversation",
         "unsupported_parameter",
     ),
