@@ -115,13 +115,13 @@ def losses(sdk: openai.OpenAI, job: openai.types.fine_tuning.FineTuningJob) -> d
 def wait_for_checkpoint(sdk: openai.OpenAI, job_id: str) -> int:
     """Wait until a checkpoint is stored, and return its step."""
     jobs = sdk.fine_tuning.jobs
-    found = wait_for(lambda: jobs.checkpoints.list(job_id, limit=1).data, 180, "a checkpoint")
+    found = wait_for(lambda: jobs.checkpoints.list(job_id, limit=1).data, 400, "a checkpoint")
     return found[0].step_number
 
 
 def test_two_nodes_train_as_one_process_does(ray_stack, ray_sdk, file_id, cluster, alone):
     job_id = start_job(ray_sdk, file_id)
-    wait_for_message(ray_sdk, job_id, "Step 2/")
+    wait_for_message(ray_sdk, job_id, "Step 2/", timeout_s=400)
     assert [len(node.ranks()) for node in cluster.nodes] == [1, 1]
     job = wait_for_success(ray_sdk, job_id)
     told = messages(ray_sdk, job_id)
@@ -155,7 +155,7 @@ def test_killed_node_comes_back_and_the_job_resumes(ray_sdk, file_id, cluster, a
 
 def test_paused_job_leaves_the_cluster_and_continues(ray_sdk, file_id, cluster, alone):
     job_id = start_job(ray_sdk, file_id)
-    wait_for_message(ray_sdk, job_id, "Step 2/")
+    wait_for_message(ray_sdk, job_id, "Step 2/", timeout_s=400)
     ray_sdk.fine_tuning.jobs.pause(job_id)
     wait_for(status_of(ray_sdk, job_id, "paused"), 120, "the pause")
     until_empty(cluster)
@@ -171,7 +171,7 @@ def status_of(sdk: openai.OpenAI, job_id: str, status: str) -> Callable[[], bool
 
 def test_cancelled_job_leaves_no_process(ray_stack, ray_sdk, file_id, cluster):
     job_id = start_job(ray_sdk, file_id)
-    wait_for_message(ray_sdk, job_id, "Step 2/")
+    wait_for_message(ray_sdk, job_id, "Step 2/", timeout_s=400)
     ray_sdk.fine_tuning.jobs.cancel(job_id)
     until_empty(cluster)
     actors = [actor for node in cluster.nodes for actor in node.processes("RankHost")]
