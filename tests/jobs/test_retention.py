@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from service.core import ids
+from service.core.leases import Leases
+from service.files.records import FileRecord
 from service.jobs import lifecycle, retention
 from service.jobs.attempt.results import write_results
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent
 from service.training.contract.protocol import StepDone
 from tests.conftest import Api
+from tests.files_below import files_below
 from tests.jobs.running import running_job
 
 pytestmark = pytest.mark.slow
@@ -52,6 +56,22 @@ async def end(jobs: Jobs, job: JobRecord, how: str) -> None:
         "cancelled": lambda j: lifecycle.cancel(j, ids.now_s()),
     }
     await jobs.change(job.project_id, job.id, changes[how])
+
+
+async def test_results_that_a_canceled_attempt_did_not_add_are_swept(
+    api: Api, job: JobRecord, monkeypatch: pytest.MonkeyPatch
+):
+    files, redis = api.app.state.files, api.app.state.redis
+
+    async def canceled(record: FileRecord) -> None:
+        assert await files.storage.get_bytes(record.content_key)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(files, "put_manifest", canceled)
+    with pytest.raises(asyncio.CancelledError):
+        await write_results(job, api.app.state.jobs, files)
+    await files.sweep(Leases(redis, "w1", lease_s=30), ids.now_s() + 48 * 3600)
+    assert not files_below(Path(api.settings.data_dir, "storage", job.project_id, "files"))
 
 
 @pytest.mark.parametrize("how", ["failed", "cancelled"])

@@ -41,6 +41,7 @@ async def write_results(job: JobRecord, jobs: Jobs, files: Files) -> FileRecord:
         sha256=hashlib.sha256(data).hexdigest(),
         status=FileStatus.PROCESSED,
     )
+    await files.begin(job.project_id, file_id)  # the job may be canceled before it is added
     await files.storage.put_bytes(record.content_key, data, is_limited=False)
     return await files.add(record)
 
