@@ -101,6 +101,7 @@ async def test_sets_of_adapters_that_ran_together_do_not_add_up_in_the_metrics(e
         aiohttp.ClientSession(base_url=engine_site.engine.url) as http,
     ):
         while not series:  # for a moment, while the engine replaces one
+            await ask(engine_site.names[0])
             async with http.get("/metrics") as answer:
                 lines = (await answer.text()).splitlines()
             series = [line for line in lines if line.startswith("vllm:lora_requests_info{")]
