@@ -35,10 +35,11 @@ def modules() -> list[str]:
     return [file.removesuffix(".py").replace("/", ".") for file in mypyc_hook()["include"]]
 
 
-def compile_to(folder: Path) -> None:
+def compile_to(folder: Path, *, optimize: bool = True) -> None:
     """Copy the checkout to an empty or missing folder and compile it there.
 
-    Raises CalledProcessError, after printing what the compiler says.
+    Without `optimize`, compiling takes half the time. Raises CalledProcessError, after printing
+    what the compiler says.
     """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -52,6 +53,10 @@ def compile_to(folder: Path) -> None:
         if source.is_file():  # deleted files are listed until they are committed
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
+    if not optimize:
+        project = folder / "pyproject.toml"
+        text = project.read_text("utf-8")
+        project.write_text(text.replace('opt_level = "2"', 'opt_level = "0"'), "utf-8")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "--target", "wheel"],
         cwd=folder,
