@@ -17,11 +17,7 @@ import pytest
 from scripts import compiled
 
 RUNS_ALL = os.environ.get("FINETUNED_COMPILED") == "1"
-WHY_NOT = compiled.missing()
-pytestmark = [
-    pytest.mark.timeout(3600),
-    pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)),
-]
+pytestmark = pytest.mark.timeout(3600)
 ALL = ["tests/core/test_cache.py", "tests/inference/gateway", "tests/inference/upstreams"]
 ALL += ["tests/usage", "tests/web/wire"]
 SOME = [
@@ -59,6 +55,8 @@ def test_nothing_waits_while_an_exception_is_handled(module):
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
     """A compiled copy of the checkout."""
+    if why := compiled.missing():
+        pytest.skip(why)
     folder = tmp_path_factory.mktemp("compiled")
     compiled.compile_to(folder, optimize=RUNS_ALL)
     return folder

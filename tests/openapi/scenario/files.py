@@ -93,7 +93,7 @@ async def look(world: World, files: Uploaded) -> None:
     for name, (summary, file_id) in shown.items():
         await world.call("retrieveFile", name, summary, path={"file_id": file_id})
     await world.call("retrieveFile", expect=404, path={"file_id": NO_FILE})
-    # The newest ones may or may not be those of a cleaning that is still running.
+    # A cleaning that is still running may add newer ones.
     oldest = {"purpose": "fine-tune", "limit": 2, "order": "asc"}
     await world.call("listFiles", "oldest", query=oldest)
     await world.call("listFiles", "next_page", query={"after": files.table, "order": "desc"})
