@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from service.core.errors import BadRequest, HeadersTooLarge
+from service.core.errors import BadRequest, HeadersTooLarge, HttpVersionNotSupported
 
 MAX_HEAD_BYTES = 64 * 1024
+_VERSIONS = frozenset({"1.0", "1.1"})
 _CREDENTIALS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -33,17 +34,20 @@ class Parser(Protocol):
 def check_headers(headers: Headers, parser: Parser) -> None:
     """Raise BadRequest for invalid headers.
 
-    Invalid are a missing or repeated Host, repeated credentials, and a body with an upgrade. Names
-    must be in lower case. This runs for every request, so it is fast for the most common case: no
+    Invalid are a missing or repeated Host, repeated credentials, and a body with an upgrade. Another
+    version than HTTP/1.0 and 1.1 raises HttpVersionNotSupported. Names must be in lower case. This runs for every request, so it is fast for the most common case: no
     repeated name, and a Host.
     """
+    version = parser.get_http_version()
+    if version not in _VERSIONS:
+        raise unsupported_version()
     found = dict(headers)
     if len(found) != len(headers):
         names = [name for name, _ in headers]
         for name in (b"host", b"authorization"):
             if names.count(name) > 1:
                 raise _repeated(name)
-    if b"host" not in found and parser.get_http_version() not in ("0.9", "1.0"):
+    if b"host" not in found and version != "1.0":
         raise BadRequest("The request has no Host header. Send one.", code="invalid_request")
     if b"upgrade" in found and parser.should_upgrade() and not _BODY_HEADERS.isdisjoint(found):
         # The parser would skip the body and then read its bytes as another request.
@@ -81,9 +85,16 @@ def too_large() -> HeadersTooLarge:
     )
 
 
-def malformed() -> BadRequest:
-    """Build the error for bytes that are not HTTP."""
+def malformed(reason: str) -> BadRequest | HttpVersionNotSupported:
+    """Build the error for bytes that are not HTTP/1.1, for the parser's reason."""
+    if reason == "Invalid HTTP version":
+        return unsupported_version()
     return BadRequest("The request is not valid HTTP/1.1.", code="invalid_request")
+
+
+def unsupported_version() -> HttpVersionNotSupported:
+    """Build the error for a version that the parser may know, but this server does not."""
+    return HttpVersionNotSupported("The request's version of HTTP is not supported. Use HTTP/1.1.")
 
 
 def _repeated(name: bytes) -> BadRequest:

@@ -264,6 +264,19 @@ async def test_what_is_malformed_or_ambiguous_is_400(app, request_bytes):
     assert app.bodies == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [b"GET / HTTP/2.0", b"GET / HTTP/1.2", b"GET / HTTP/3.0", b"GET / HTTP/0.9", b"GET /"],
+)
+async def test_other_versions_of_http_are_505(app, line):
+    async with connected(app) as (reader, writer):
+        writer.write(line + b"\r\nhost: a\r\n\r\n")
+        status, body = await answered(reader)
+    assert status == 505
+    assert_error(body, "http_version_not_supported")
+    assert app.bodies == []
+
+
 async def test_http_1_0_needs_no_host(app):
     async with connected(app) as (reader, writer):
         writer.write(b"GET / HTTP/1.0\r\n\r\n")
