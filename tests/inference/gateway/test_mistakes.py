@@ -297,6 +297,26 @@ def test_what_follows_a_value_out_of_bounds_is_no_internal_error(path, name, val
     assert caught.value.code == "invalid_json"
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 5000])
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        (
+            CHAT,
+            '"messages": [{"role": "user", "content": "a"}], "tools": [{"function": %s}], '
+            '"tool_choice": "required"',
+        ),
+        (CHAT, '"messages": [{"role": "user", "content": "a"}], "response_format": {"a": %s}'),
+        (COMPLETIONS, '"prompt": "a", "structured_outputs": {"regex": %s}'),
+        (RESPONSES, '"input": "a", "text": {"format": {"schema": {"minLength": %s}}}'),
+    ],
+)
+def test_a_number_out_of_range_in_a_constraint_is_named(path, field, number):
+    request = parse(path, f'{{"model": "a", {field % number}}}'.encode())
+    with pytest.raises(BadRequest, match="out of range"):
+        request.check_constraints(500)
+
+
 @pytest.mark.parametrize("tokens", ["[true]", "[1, false]", "[[1], [true]]", "[1.0]", "[null]"])
 @pytest.mark.parametrize(("path", "name"), [(COMPLETIONS, "prompt"), (EMBEDDINGS, "input")])
 def test_token_ids_are_integers(path, name, tokens):
@@ -308,7 +328,10 @@ def test_token_ids_are_integers(path, name, tokens):
 @pytest.mark.parametrize(
     ("path", "field"),
     [
-        *((CHAT, f'"{name}": true') for name in ("max_tokens", "n", "seed", "top_k", "top_logprobs")),
+        *(
+            (CHAT, f'"{name}": true')
+            for name in ("max_tokens", "n", "seed", "top_k", "top_logprobs")
+        ),
         *((CHAT, f'"{name}": [true]') for name in ("stop_token_ids", "allowed_token_ids")),
         (CHAT, '"repetition_detection": {"max_pattern_size": true}'),
         (CHAT, '"temperature": false'),
