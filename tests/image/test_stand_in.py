@@ -1,4 +1,4 @@
-"""The mirror of the stand-in image comes from the machine, and no file names a registry's address."""
+"""The mirror of the stand-in image is the machine's, and no file names a registry's address."""
 
 from __future__ import annotations
 

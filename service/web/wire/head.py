@@ -34,9 +34,9 @@ class Parser(Protocol):
 def check_headers(headers: Headers, parser: Parser) -> None:
     """Raise BadRequest for invalid headers.
 
-    Invalid are a missing or repeated Host, repeated credentials, and a body with an upgrade. Another
-    version than HTTP/1.0 and 1.1 raises HttpVersionNotSupported. Names must be in lower case. This runs for every request, so it is fast for the most common case: no
-    repeated name, and a Host.
+    Invalid are a missing or repeated Host, repeated credentials, and a body with an upgrade. Names
+    must be in lower case. Raises HttpVersionNotSupported for other versions than 1.0 and 1.1. This
+    runs for every request, so it is fast for the most common case: no repeated name, and a Host.
     """
     version = parser.get_http_version()
     if version not in _VERSIONS:
