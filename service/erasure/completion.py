@@ -1,15 +1,18 @@
-"""The end of an erasure: nothing is left in storage, and the receipt is signed.
+"""The end of an erasure: nothing is left in storage and Redis' files, and the receipt is signed.
 
-The API tries it in the request. What it cannot finish, because storage is down or a worker still
-writes, the reconciler of a worker finishes.
+The API empties storage in the request. The reconciler of a worker does the rest, and what the API
+could not do because storage was down or a worker still wrote.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from service.core import ids
+from service.core.claims import forget_answers
 from service.core.records import Missing
+from service.core.rewriting import Rewriter
 from service.core.signing import InstallationKey
 from service.core.storage import Storage
 from service.erasure.receipts import signature_of
@@ -21,13 +24,18 @@ log = logging.getLogger(__name__)
 class Completion:
     """Finishes erasures."""
 
-    def __init__(self, erasures: Erasures, storage: Storage, key: InstallationKey) -> None:
+    def __init__(
+        self, erasures: Erasures, storage: Storage, rewriter: Rewriter, key: InstallationKey
+    ) -> None:
         self._erasures = erasures
+        self._rewriter = rewriter
         self._storage = storage
         self._key = key
 
     async def complete(self, record: ErasureRecord) -> ErasureRecord:
-        """Remove what is left and sign the receipt, unless work that may write still runs.
+        """Remove what is left, and sign the receipt if Redis' files are rewritten.
+
+        Nothing is done while work that may write still runs.
 
         Raises StorageError, SigningKeyError and REDIS_ERRORS.
         """
@@ -38,16 +46,30 @@ class Completion:
                 await self._storage.delete_prefix(folder)
             if await self._storage.keys(folder):
                 return record
+        rewrite = await self._rewriter.covering(record.created_at)
+        if rewrite is None:
+            return record
         completed_at = ids.now_s()
-        signature = signature_of(record, completed_at, await self._key.get())
+        signature = signature_of(record, completed_at, rewrite, await self._key.get())
         try:
-            return await self._erasures.sign(record, completed_at, signature)
+            return await self._erasures.sign(record, completed_at, rewrite, signature)
         except Missing:
             return record  # its project has been deleted
 
     async def sweep(self) -> None:
-        """Finish all erasures that can be finished."""
-        for record in await self._erasures.unfinished():
+        """Rewrite Redis' files if that is requested, and finish all erasures that can be."""
+        unfinished = await self._erasures.unfinished()
+        await forget_answers(self._erasures.redis, _subjects(unfinished))
+        await self._rewriter.advance()
+        for record in unfinished:
             after = await self.complete(record)
             if after.is_complete:
                 log.info("erasure %s is complete", record.id)
+
+
+def _subjects(erasures: Iterable[ErasureRecord]) -> dict[str, set[str]]:
+    """Return the IDs of what was deleted, by project."""
+    found: dict[str, set[str]] = {}
+    for record in erasures:
+        found.setdefault(record.project_id, set()).add(record.subject_id)
+    return found
