@@ -65,7 +65,7 @@ _PLACE: Final = re.compile(
     rf"{ROOM}/(?P<installation>\w+)/(?P<epoch>[\w.]+-\w+)/(?P<number>\d{{8}})\.gz"
 )
 _LEFT_OUT: Final = re.compile(
-    rb"finetuned:(?:(?:proj_\w+:)?(?:webhook|erasure-match:)|(?:signing|erasure-match)-key$)"
+    rb"finetuned:(?:(?:proj_\w+:)?webhook|(?:signing|erasure-match)-key$)"
 )
 _URGENT: Final = re.compile(
     rb"finetuned:(?:[^:]+:(?:aliases|keys|models|projects)(?::|$)|(?:restricted-)?key-digests|model-owners$)"

@@ -87,7 +87,7 @@ class ErasureReceiptObject(_Shown):
     rewrite: ErasureRewrite | None = Field(
         default=None,
         description="Rewrite of the files of Redis after the deletion; null until the receipt is "
-        "completed, and in receipts of versions up to 0.2.",
+        "completed, and in receipts of versions up to 0.2, whose signature does not cover it.",
     )
     signature: ReceiptSignature | None = Field(
         description="Signature of the receipt; null until it is completed."
