@@ -33,8 +33,9 @@ JOURNAL: Final = "journal"
 JOURNALED: Final = f"{PREFIX}:journal-rewritten"
 _REQUESTED: Final = f"{PREFIX}:rewrites-requested"
 _REWRITTEN: Final = f"{PREFIX}:rewritten"
-_WAIT_S, _POLL_S = 2.0, 0.05
+_WAIT_S, _POLL_S = 2.0, 0.02
 _REST: Final = 10
+_AFTER_FAILURE_S: Final = 60.0
 _LATE_S: Final = 120
 """How long after the time in its record a deletion may be stored: Redis may be retried."""
 
@@ -88,8 +89,11 @@ async def requests(redis: Client) -> int:
 
 
 def rest_s(took_s: float) -> float:
-    """Return how long to rest after a rewrite: not at all if it took less than a second."""
-    return _REST * took_s if took_s >= 1 else 0.0
+    """Return how long to rest after a rewrite: not at all if it took less than two seconds.
+
+    Redis counts in whole seconds: one of 10 ms takes a second if a second ends in between.
+    """
+    return _REST * took_s if took_s >= 2 else 0.0
 
 
 class Rewriter:
@@ -118,7 +122,7 @@ class Rewriter:
         """
         requested = await requests(self._redis)
         last = await self._last()
-        if last is not None and last.requests >= requested:
+        if requested <= (0 if last is None else last.requests):
             return
         if self._running is None and time.monotonic() >= self._rests_until:
             self._running = await self._begin(requested)
@@ -136,10 +140,9 @@ class Rewriter:
             try:
                 await reply(self._redis.execute_command("BGREWRITEAOF"))
             except ResponseError as e:
-                if "in progress" in str(e):
-                    return None
                 if not (isinstance(e, NoPermissionError) or "unknown command" in str(e)):
-                    raise
+                    log.warning("Redis cannot rewrite its append-only file now: %s", e)
+                    return None
                 log.warning("Redis does not permit BGREWRITEAOF: deleted records stay in its file")
                 file = AppendOnlyFile.NOT_PERMITTED
         return _Running(requested, began_at, str(info.get("run_id")), file)
@@ -154,10 +157,12 @@ class Rewriter:
                 info = await self._info()
             if _is_rewriting(info):
                 return
-            is_same = str(info.get("run_id")) == running.server
-            if not is_same or info.get("aof_last_bgrewrite_status") != "ok":
-                log.warning("the append-only file was not rewritten: it is tried again")
-                self._running, self._rests_until = None, until
+            if str(info.get("run_id")) != running.server:  # a rewrite does not outlive its server
+                self._running = None
+                return
+            if info.get("aof_last_bgrewrite_status") != "ok":
+                log.warning("Redis could not rewrite its append-only file: its log has the reason")
+                self._running, self._rests_until = None, time.monotonic() + _AFTER_FAILURE_S
                 return
         journal = await self._journal(running.requests)
         if journal is None:

@@ -29,6 +29,8 @@ class Completion:
     ) -> None:
         self._erasures = erasures
         self._rewriter = rewriter
+        self._known: set[str] = set()
+        """IDs of unfinished erasures whose stored answers are removed."""
         self._storage = storage
         self._key = key
 
@@ -59,7 +61,9 @@ class Completion:
     async def sweep(self) -> None:
         """Rewrite Redis' files if that is requested, and finish all erasures that can be."""
         unfinished = await self._erasures.unfinished()
-        await forget_answers(self._erasures.redis, _subjects(unfinished))
+        new = (record for record in unfinished if record.id not in self._known)
+        await forget_answers(self._erasures.redis, _subjects(new))
+        self._known = {record.id for record in unfinished}
         await self._rewriter.advance()
         for record in unfinished:
             after = await self.complete(record)

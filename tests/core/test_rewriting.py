@@ -61,9 +61,9 @@ async def test_many_deletions_are_in_no_file_after_one_rewrite(redis, rewriter, 
     token, kept = token_hex(32), token_hex(32)
     await redis.mset({f"finetuned:{n}": f"{token} {n}" for n in range(5)} | {"finetuned:k": kept})
     await redis.execute_command("BGREWRITEAOF")  # so that the base has it too
-    await rewritten(rewriter, ids.now_s())
+    await rewritten(rewriter, await delete(redis, "finetuned:none"))
     await redis.set("finetuned:5", token)
-    assert len(files_with(tmp_path, token)) == 2
+    assert len(files_with(tmp_path, token)) == 2  # in the base, and in what came later
     before = await count(redis)
     times = [await delete(redis, f"finetuned:{n}") for n in range(6)]
     assert await rewriter.covering(times[0]) is None
@@ -119,6 +119,6 @@ async def test_without_the_permission_or_the_file_the_rewrite_says_so(
     assert found.append_only_file is AppendOnlyFile.OFF
 
 
-@pytest.mark.parametrize(("took_s", "rests_s"), [(0.2, 0), (1, 10), (30, 300)])
+@pytest.mark.parametrize(("took_s", "rests_s"), [(0.2, 0), (1, 0), (2, 20), (30, 300)])
 def test_rewrites_take_little_of_the_time(took_s, rests_s):
     assert rewriting.rest_s(took_s) == rests_s
