@@ -87,7 +87,9 @@ class ErasureFile(_Shown):
     """A file with rows that match."""
 
     file_id: str = Field(description="ID of the file.")
-    filename: str = Field(description="Name of the file; its ID if the name has the text.")
+    filename: str = Field(
+        description="Name of the file; its ID if the name has the text, or if the file was deleted."
+    )
     purpose: str = Field(description="Purpose of the file.")
     rows: int | None = Field(
         description="Number of rows; null for files that are searched as raw text. Such files are "
