@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -96,7 +97,7 @@ def test_what_is_erased_is_in_no_file(stack: Stack, sdk: openai.OpenAI) -> None:
             return answer if answer["status"] == "completed" else None
 
         for receipt in receipts:
-            rewrite = wait_for(lambda r=receipt: signed(r), 120, "the receipt")["rewrite"]
+            rewrite = wait_for(partial(signed, receipt), 120, "the receipt")["rewrite"]
             assert rewrite["append_only_file"] == rewrite["journal"] == "rewritten"
         tokens = (person, name, chat, criterion, item)
         assert files_with(stack.data_dir, *tokens) == {token: [] for token in tokens}

@@ -429,10 +429,12 @@ async def test_only_these_roles_reach_objects_of_other_projects(api: Api, owned)
                 method, path = routes[operation]
                 project = await projects.create(f"{role}-{number}".replace("_", "-"))
                 known = {"project_id": project.id, "model": owned["model"]}
+                for name, value in known.items():
+                    path = path.replace(f"{{{name}}}", value)
                 names = OF_OTHER_BODIES.get(operation)
                 answer = await http.request(
                     method,
-                    re.sub(r"\{(\w+)\}", lambda found, k=known: k.get(found[1], "unknown"), path),
+                    re.sub(r"\{\w+_id\}", "unknown", path),
                     json=None if names is None else {name: sent[name] for name in names},
                 )
                 error = answer.json().get("error", {})
