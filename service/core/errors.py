@@ -224,14 +224,6 @@ class GatewayTimeout(ApiError):
     default_code = "gateway_timeout"
 
 
-class HttpVersionNotSupported(ApiError):
-    """The request is not in HTTP/1.1."""
-
-    status = 505
-    type = "invalid_request_error"
-    default_code = "http_version_not_supported"
-
-
 class InsufficientStorage(ApiError):
     """The artifact storage is full. Retries do not help until the operator frees space."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from service.core.errors import BadRequest, HeadersTooLarge, HttpVersionNotSupported
+from service.core.errors import BadRequest, HeadersTooLarge
 
 MAX_HEAD_BYTES = 64 * 1024
 _VERSIONS = frozenset({"1.0", "1.1"})
@@ -34,13 +34,13 @@ class Parser(Protocol):
 def check_headers(headers: Headers, parser: Parser) -> None:
     """Raise BadRequest for invalid headers.
 
-    Invalid are a missing or repeated Host, repeated credentials, and a body with an upgrade. Names
-    must be in lower case. Raises HttpVersionNotSupported for other versions than 1.0 and 1.1. This
-    runs for every request, so it is fast for the most common case: no repeated name, and a Host.
+    Invalid are a missing or repeated Host, repeated credentials, a body with an upgrade, and other
+    versions than 1.0 and 1.1. Names must be in lower case. This runs for every request, so it is
+    fast for the most common case: no repeated name, and a Host.
     """
     version = parser.get_http_version()
     if version not in _VERSIONS:
-        raise unsupported_version()
+        raise malformed()
     found = dict(headers)
     if len(found) != len(headers):
         names = [name for name, _ in headers]
@@ -85,16 +85,12 @@ def too_large() -> HeadersTooLarge:
     )
 
 
-def malformed(reason: str) -> BadRequest | HttpVersionNotSupported:
-    """Build the error for bytes that are not HTTP/1.1, for the parser's reason."""
-    if reason == "Invalid HTTP version":
-        return unsupported_version()
+def malformed() -> BadRequest:
+    """Build the error for bytes that are not HTTP/1.1, such as those of another version.
+
+    RFC 9110 has 505 for these, but they are no failure of the server, which alerts count.
+    """
     return BadRequest("The request is not valid HTTP/1.1.", code="invalid_request")
-
-
-def unsupported_version() -> HttpVersionNotSupported:
-    """Build the error for a version that the parser may know, but this server does not."""
-    return HttpVersionNotSupported("The request's version of HTTP is not supported. Use HTTP/1.1.")
 
 
 def _repeated(name: bytes) -> BadRequest:

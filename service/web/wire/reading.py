@@ -112,7 +112,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unsupported_upgrade_warning()
         except httptools.HttpParserError as e:
             cause = e.__context__
-            self._refuse(cause if isinstance(cause, ApiError) else head.malformed(str(e)))
+            self._refuse(cause if isinstance(cause, ApiError) else head.malformed())
             return
         if self._stage is not _IDLE:
             self._wait_for_more()
