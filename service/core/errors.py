@@ -225,7 +225,7 @@ class GatewayTimeout(ApiError):
 
 
 class InsufficientStorage(ApiError):
-    """The artifact storage is full. Retries do not help until the operator frees space."""
+    """The storage or Redis is full. Retries do not help until the operator frees space."""
 
     status = 507
     default_code = "insufficient_storage"

@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
+from redis.exceptions import OutOfMemoryError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +26,7 @@ from service.core.errors import (
     BY_STATUS,
     ApiError,
     BadRequest,
+    InsufficientStorage,
     InternalError,
     MethodNotAllowed,
     NotFound,
@@ -131,6 +133,17 @@ def install_error_handlers(app: FastAPI) -> None:
         log.warning("a backing service is unavailable: %s", why(error))
         return answer(
             Unavailable("A backing service is temporarily unavailable. Try again in a few seconds.")
+        )
+
+    @app.exception_handler(OutOfMemoryError)
+    async def out_of_memory(_: Request, error: Exception) -> JSONResponse:
+        log.error("the memory of Redis is full: %s", why(error))
+        return answer(
+            InsufficientStorage(
+                "The memory of Redis is full, so nothing was changed. Objects can be read and "
+                "deleted. The operator must free or add memory.",
+                code="redis_full",
+            )
         )
 
     for kind in (*REDIS_ERRORS, StorageError):

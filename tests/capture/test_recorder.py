@@ -21,7 +21,7 @@ from service.core.redis import Client, connect
 from service.core.storage import Storage
 from service.core.storage_use import StorageUse
 from service.curation.recognizers.records import Recognizers
-from service.projects.quota import storage_quotas
+from service.projects.quota import Quotas
 from service.projects.records import Project, Projects
 from service.web.auth import Principal
 from service.web.permissions import Role
@@ -52,8 +52,8 @@ async def project(projects: Projects) -> Project:
 
 @pytest.fixture
 def captures(redis: Client, projects: Projects, settings: Settings) -> Captures:
-    quotas = storage_quotas(projects, settings.default_project_limits, cache_s=0)
-    storage = Storage.from_url(settings.storage_url, use=StorageUse(redis, quotas))
+    quotas = Quotas(projects, settings.default_project_limits, cache_s=0)
+    storage = Storage.from_url(settings.storage_url, use=StorageUse(redis, quotas.storage))
     return Captures(redis, storage)
 
 
