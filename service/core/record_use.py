@@ -43,6 +43,7 @@ _COUNTED_EVERY_S: Final = 3600
 _RECOUNTED_AFTER_S: Final = 60  # a count reads the names of all keys
 _MEMORY_KNOWN_S: Final = 1.0
 _AT_ONCE: Final = 500
+_MORE_BYTES: Final = 512  # of list entries and events beside the objects of a request
 
 # Returns the sizes of keys: triples of hash, field and bytes.
 _SIZES: Final = f"""{MEASURE}
@@ -127,8 +128,8 @@ class RecordUse:
         has_room = not is_new or memory.has_room(used)
         if has_room and not (isinstance(limit, int) and used + size > limit):
             return
-        if is_new and size <= await self._stored(commands):
-            return  # it makes an object smaller
+        if is_new and await self._shrinks(size, commands):
+            return
         if not has_room:
             metrics.RECORDS_REFUSED.cell("memory").inc()
             raise memory.full()
@@ -142,15 +143,15 @@ class RecordUse:
             "are kept for an Idempotency-Key count too, and expire after a day."
         )
 
-    async def _stored(self, commands: Sequence[Any]) -> int:
-        """Return the bytes of the objects that the commands replace."""
-        return sum(
-            [
-                await reply(self._redis.strlen(key))
-                for _, key, command in own_keys(commands)
-                if command[0] == "SET"
-            ]
-        )
+    async def _shrinks(self, size: int, commands: Sequence[Any]) -> bool:
+        """Return whether the commands only make existing objects smaller, or no larger."""
+        for _, key, command in own_keys(commands):
+            if command[0] == "SET":
+                new = _size(command[2])
+                size -= new
+                if new > await reply(self._redis.strlen(key)):
+                    return False
+        return size < _MORE_BYTES
 
     async def memory(self) -> Memory:
         """Return the memory of Redis, as of a second ago."""
@@ -165,6 +166,11 @@ class RecordUse:
             for project_id in project_ids:
                 pipe.hgetall(_key(project_id))
             return [total(found, clock.now()) for found in await pipe.execute()]
+
+    async def largest(self, project_ids: Sequence[str], most: int) -> list[tuple[str, int]]:
+        """Return the projects that use the most, with their bytes."""
+        sizes = zip(project_ids, await self.totals(project_ids), strict=True)
+        return sorted(sizes, key=lambda pair: -pair[1])[:most]
 
     async def recount(self) -> None:
         """Count all bytes again if that is due. What is written meanwhile may be missed."""

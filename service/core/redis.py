@@ -149,6 +149,18 @@ class Client(ArqRedis):
 
 
 class _Pipeline(Pipeline):
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """Execute the commands. A transaction that watches no keys may use the reserve."""
+        commands, may_repeat = list(self.command_stack), self.is_transaction and not self.watching
+        try:
+            return await super().execute(raise_on_error)
+        except OutOfMemoryError:
+            if not may_repeat or purpose() is not Purpose.RELEASE:
+                raise
+        self.command_stack = commands
+        beyond_limit(self)
+        return await super().execute(raise_on_error)
+
     def annotate_exception(
         self, exception: Exception, number: int, command: Iterable[object]
     ) -> None:

@@ -190,9 +190,9 @@ async def test_an_answer_that_failed_is_not_stored(captures, projects, project):
 async def test_failures_of_redis_and_storage_drop_chats(
     chat, captures, projects, project, redis, monkeypatch
 ):
-    await redis.config_set("maxmemory", 1)
+    await redis.config_set("min-replicas-to-write", 1)
     await chat("unavailable")
-    await redis.config_set("maxmemory", 0)
+    await redis.config_set("min-replicas-to-write", 0)
     await projects.limit(project.id, ProjectLimits(storage_bytes=10))
     await chat("quota_exceeded")
     await projects.limit(project.id, ProjectLimits(storage_bytes="unlimited"))

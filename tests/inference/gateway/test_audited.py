@@ -33,9 +33,9 @@ async def test_no_engine_gets_a_request_that_cannot_be_recorded(
     await client.ask(json=CHAT)
     asked = len(engine.seen)
     monkeypatch.setattr(redis, "patience_s", 0)
-    await redis.config_set("maxmemory", 1)
+    await redis.config_set("min-replicas-to-write", 1)
     async with client.post(json=CHAT) as answer:
         assert answer.status == 503
         assert (await answer.json())["error"]["code"] == "audit_log_unavailable"
-    await redis.config_set("maxmemory", 0)
+    await redis.config_set("min-replicas-to-write", 0)
     assert len(engine.seen) == asked
