@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from service.core import clock, metrics
@@ -100,22 +100,37 @@ class RecordUse:
         self._limit_of = limit_of
         self._memory = Memory(0, 0)
         self._memory_at_s = float("-inf")
+        self._since_asked = 0
+        self._held: Counter[str] = Counter()  # bytes of transactions that are being made
 
-    async def require(self, commands: Sequence[Any]) -> None:
-        """Raise unless there is room for the commands of a transaction.
+    @contextlib.asynccontextmanager
+    async def room(self, commands: Sequence[Any]) -> AsyncIterator[None]:
+        """Hold the room for the commands of a transaction, which is made in the block.
 
-        TooLarge if an object is, QuotaExceeded and RedisFull. Only for the purposes CREATE and
-        EXTEND. Transactions at the same time can exceed the limits by their size.
+        For the purposes CREATE and EXTEND, raises TooLarge if an object is, QuotaExceeded and
+        RedisFull. Transactions of other processes at the same time can exceed the limits by their
+        size.
         """
-        if (why := purpose()) not in {Purpose.CREATE, Purpose.EXTEND}:
-            return
-        more: dict[str, int] = defaultdict(int)
-        for project_id, _, command in own_keys(commands):
-            more[project_id] += sum(map(_size, command))
-            if why is Purpose.CREATE:
-                _require_size(command)
-        for project_id, size in more.items():
-            await self._require(project_id, size, commands, is_new=why is Purpose.CREATE)
+        is_new, more = purpose() is Purpose.CREATE, Counter[str]()
+        if is_new or purpose() is Purpose.EXTEND:
+            for project_id, _, command in own_keys(commands):
+                more[project_id] += sum(map(_size, command))
+                if is_new:
+                    _require_size(command)
+        self._held.update(more)
+        try:
+            for project_id, size in more.items():
+                await self._require(project_id, size, commands, is_new=is_new)
+            self._since_asked += more.total()
+            yield
+        finally:
+            self._held.subtract(more)
+            self._held += Counter()  # without those at 0
+
+    async def require(self, project_id: str) -> None:
+        """Raise QuotaExceeded or RedisFull unless the project may create something."""
+        if purpose() is Purpose.CREATE:
+            await self._require(project_id, 1, (), is_new=True)
 
     async def _require(
         self, project_id: str, size: int, commands: Sequence[Any], *, is_new: bool
@@ -126,9 +141,10 @@ class RecordUse:
         if limit is None and memory.limit:
             limit = int(PROJECT_SHARE * memory.limit)
         has_room = not is_new or memory.has_room(used)
-        if has_room and not (isinstance(limit, int) and used + size > limit):
+        wanted = max(size, self._held[project_id])
+        if has_room and not (isinstance(limit, int) and used + wanted > limit):
             return
-        if is_new and await self._shrinks(size, commands):
+        if is_new and commands and await self._shrinks(size, commands):
             return
         if not has_room:
             metrics.RECORDS_REFUSED.cell("memory").inc()
@@ -154,11 +170,11 @@ class RecordUse:
         return size < _MORE_BYTES
 
     async def memory(self) -> Memory:
-        """Return the memory of Redis, as of a second ago."""
+        """Return the memory of Redis as of a second ago, with what was created since."""
         if time.monotonic() - self._memory_at_s > _MEMORY_KNOWN_S:
-            self._memory = Memory.of(await self._redis.info("memory"))
+            self._memory, self._since_asked = Memory.of(await self._redis.info("memory")), 0
             self._memory_at_s = time.monotonic()
-        return self._memory
+        return replace(self._memory, used=self._memory.used + self._since_asked)
 
     async def totals(self, project_ids: Sequence[str]) -> list[int]:
         """Return the bytes of projects."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, Generic, TypeVar
 
 from redis.asyncio import Redis
@@ -162,16 +163,20 @@ class _Attempts(Generic[T]):
         pipe.multi()  # type: ignore[no-untyped-call]
         self._recorded.append(_write(pipe, write))
         pipe.set(self.mark, len(self._results), ex=_MARK_LIFETIME_S)
-        self._results.append(result)
-        if isinstance(self._redis, Client) and (use := self._redis.record_use) is not None:
-            await use.require(pipe.command_stack)
-        counted = record_bytes.counted_keys(pipe.command_stack)
-        if self.is_beyond_limit:
-            beyond_limit(pipe)
-        record_bytes.count(pipe, counted)
-        await pipe.execute()
+        async with self._room(pipe):
+            self._results.append(result)
+            counted = record_bytes.counted_keys(pipe.command_stack)
+            if self.is_beyond_limit:
+                beyond_limit(pipe)
+            record_bytes.count(pipe, counted)
+            await pipe.execute()
         self.is_applied = True
         return self._result(len(self._results) - 1)
+
+    def _room(self, pipe: Pipeline) -> AbstractAsyncContextManager[None]:
+        use = self._redis.record_use if isinstance(self._redis, Client) else None
+        # An attempt whose answer was lost may have been applied, so that only the first is refused.
+        return nullcontext() if use is None or self._results else use.room(pipe.command_stack)
 
     def _result(self, number: int) -> T:
         """Return the result of the attempt that was applied."""
