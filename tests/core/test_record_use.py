@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,6 +25,14 @@ KIB, MIB = 2**10, 2**20
 ROOT = "/v1/organization/projects"
 ROWS = "\n".join(chat_line(f"q{n}", f"a{n}") for n in range(12)).encode()
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+
+
+UPLOAD = {
+    "filename": "a.jsonl",
+    "bytes": len(ROWS),
+    "mime_type": "application/jsonl",
+    "purpose": "fine-tune",
+}
 
 
 def an_eval(chars: int, graders: int = 1) -> dict[str, Any]:
@@ -140,14 +149,7 @@ async def test_a_project_cannot_exceed_its_quota(api: Api, http, redis, use):
     assert str(quota) in message
     assert "record_bytes" in message
     assert await used(api, use) < quota
-    large = {"k" * 60 + str(n): "v" * 512 for n in range(16)}
-    for path, body in (
-        ("/v1/webhook_endpoints", {"url": "https://127.0.0.1/x", "events": []}),
-        (f"/v1/evals/{made['id']}", {"metadata": large}),
-    ):
-        await api.app.state.projects.limit(project.id, ProjectLimits(record_bytes=1))
-        answer = await http.post(path, json=body)
-        assert answer.status_code in {400, 413}, answer.text
+    await api.app.state.projects.limit(project.id, ProjectLimits(record_bytes=1))
     # What exists can be read, made smaller and deleted, and another project notices nothing.
     assert (await http.get(f"/v1/files/{file_id}/content")).status_code == 200
     assert (await http.post(f"/v1/evals/{made['id']}", json={"metadata": {}})).status_code == 200
@@ -157,6 +159,44 @@ async def test_a_project_cannot_exceed_its_quota(api: Api, http, redis, use):
     assert (await http.delete(f"/v1/evals/{made['id']}")).status_code == 200
     await api.app.state.projects.limit(project.id, ProjectLimits(record_bytes=quota))
     assert (await post_eval(http, 15 * KIB)).status_code == 200
+
+
+CREATING: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/v1/evals", an_eval(9)),
+    ("POST", "/v1/evals/{eval}", {"metadata": {"k": "v" * 512}}),
+    ("POST", "/v1/uploads", UPLOAD),
+    (
+        "POST",
+        "/v1/webhook_endpoints",
+        {"url": "http://127.0.0.1:9/", "event_types": ["eval.run.failed"], "name": "w"},
+    ),
+    ("POST", "/v1/fine_tuning/jobs", {"model": BASE_MODEL, "training_file": "{file}"}),
+    ("PUT", "/v1/recognizers/customer", {"terms": ["Acme Trading"]}),
+    ("PUT", "/v1/aliases/prod", {"model": BASE_MODEL}),
+    ("POST", f"{ROOT}/{{project}}/api_keys", {"name": "k"}),
+    ("POST", f"{ROOT}/{{project}}/service_accounts", {"name": "s"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CREATING)
+async def test_whatever_is_created_counts(api: Api, use, method, path, body):
+    settings = {"webhook_allowed_hosts": ("127.0.0.1:9",)}
+    api.app.state.settings = api.settings.model_copy(update=settings)
+    async with await api.client("acme", Role.PROJECT_ADMIN) as http:
+        places = {
+            "file": (await upload(http, ROWS)).json()["id"],
+            "eval": (await post_eval(http, 9)).json()["id"],
+            "project": await of(api),
+        }
+        body = json.loads(json.dumps(body).replace("{file}", places["file"]))
+        projects, before = api.app.state.projects, await used(api, use)
+        await projects.limit(places["project"], ProjectLimits(record_bytes=before + 50))
+        refused(await http.request(method, path.format(**places), json=body), 413, "quota_exceeded")
+        assert await used(api, use) < before + 50
+        await projects.limit(places["project"], ProjectLimits(record_bytes=before + 100 * KIB))
+        answer = await http.request(method, path.format(**places), json=body)
+        assert answer.is_success, answer.text
+        assert await used(api, use) > before + 50
 
 
 async def test_an_object_is_limited_as_a_whole(api: Api, http):
