@@ -215,6 +215,7 @@ class Unavailable(ApiError):
     status = 503
     default_code = "service_unavailable"
     default_headers: ClassVar[Mapping[str, str]] = {"retry-after": "2"}
+    other_headers = tuple(NO_RETRY)
 
 
 class GatewayTimeout(ApiError):
@@ -225,7 +226,7 @@ class GatewayTimeout(ApiError):
 
 
 class InsufficientStorage(ApiError):
-    """The storage or Redis is full. Retries do not help until the operator frees space."""
+    """The artifact storage is full. Retries do not help until the operator frees space."""
 
     status = 507
     default_code = "insufficient_storage"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.core.errors import NO_RETRY, ApiError, InsufficientStorage, TooLarge
+from service.core.errors import NO_RETRY, ApiError, InsufficientStorage, TooLarge, Unavailable
 from service.core.storage import QUOTA, QuotaExceeded, RedisFull, StorageFull
 
 
@@ -11,8 +11,13 @@ def no_room(error: StorageFull) -> ApiError:
     if isinstance(error, QuotaExceeded):
         return TooLarge(str(error), code=QUOTA, headers=NO_RETRY)
     if isinstance(error, RedisFull):
-        return InsufficientStorage(str(error), code="redis_full")
+        return redis_full(str(error))
     return InsufficientStorage(
         "The service's storage is full, so the data was not saved. The operator must free space or "
         "enlarge the volume."
     )
+
+
+def redis_full(message: str) -> ApiError:
+    """Return the error of a request that writes what the memory of Redis has no room for."""
+    return Unavailable(message, code="redis_full", headers={"retry-after": "60", **NO_RETRY})

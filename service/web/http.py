@@ -26,7 +26,6 @@ from service.core.errors import (
     BY_STATUS,
     ApiError,
     BadRequest,
-    InsufficientStorage,
     InternalError,
     MethodNotAllowed,
     NotFound,
@@ -35,7 +34,7 @@ from service.core.errors import (
 from service.core.metric_types import OTHER
 from service.core.redis import REDIS_ERRORS, Unconfirmed, batched, why
 from service.core.storage import StorageError, StorageFull
-from service.core.storage_errors import no_room
+from service.core.storage_errors import no_room, redis_full
 from service.web import safe_headers
 from service.web.allowed_methods import allowed_methods
 from service.web.openai_only import instead
@@ -139,10 +138,9 @@ def install_error_handlers(app: FastAPI) -> None:
     async def out_of_memory(_: Request, error: Exception) -> JSONResponse:
         log.error("the memory of Redis is full: %s", why(error))
         return answer(
-            InsufficientStorage(
+            redis_full(
                 "The memory of Redis is full, so nothing was changed. Objects can be read and "
-                "deleted. The operator must free or add memory.",
-                code="redis_full",
+                "deleted. The operator must free or add memory."
             )
         )
 

@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from service.app import create_app
+from service.cli import doctor
+from service.cli.key_tasks import create_key
 from service.core import clock
 from service.core.limits import ProjectLimits
 from service.core.record_use import RecordUse
@@ -262,13 +264,13 @@ async def test_the_reserve_is_not_for_new_objects(api: Api, http, redis, memory)
     small = await post_eval(http, KIB)
     await api.app.state.projects.limit(project_id, ProjectLimits(record_bytes="unlimited"))
     await redis.hset(f"finetuned:{project_id}:record-bytes", "kept", 4 * MIB)
-    message = refused(await post_eval(http, KIB), 507, "redis_full")
+    message = refused(await post_eval(http, KIB), 503, "redis_full")
     assert small.status_code == 200
     assert "memory" in message
     await redis.hset(f"finetuned:{project_id}:record-bytes", "kept", 0)
     await memory(0, share=0.95)  # nobody
-    refused(await post_eval(http, KIB), 507, "redis_full")
-    refused(await upload(http, ROWS), 507, "redis_full")
+    refused(await post_eval(http, KIB), 503, "redis_full")
+    refused(await upload(http, ROWS), 503, "redis_full")
     assert (await http.get(f"/v1/files/{file_id}/content")).status_code == 200
     assert (await http.delete(f"/v1/evals/{eval_id}")).status_code == 200
     assert (await http.delete(f"/v1/files/{file_id}")).status_code == 200
@@ -291,7 +293,7 @@ async def test_what_releases_memory_works_when_there_is_none(api: Api, redis, me
             await redis.set("finetuned:filler", "x")
         assert await redis.exists("finetuned:filler") == 0  # it is really full
 
-        refused(await post_eval(other, KIB), 507, "redis_full")
+        refused(await post_eval(other, KIB), 503, "redis_full")
         assert (await other.get(f"/v1/files/{file_id}/content")).status_code == 200
         assert (await greedy.delete(f"/v1/evals/{eval_id}")).status_code == 200
         path = f"/v1/fine_tuning/jobs/{job['id']}/cancel"
@@ -304,6 +306,29 @@ async def test_what_releases_memory_works_when_there_is_none(api: Api, redis, me
         assert (await admin.post(f"{ROOT}/{other_id}", json=limits)).status_code == 200
         assert (await admin.delete(f"{ROOT}/{greedy_id}")).status_code in {200, 202}
         await _deleted(settings, admin, greedy_id)
+
+
+async def test_the_operator_is_told_and_can_act(api: Api, http, redis, monkeypatch, settings):
+    url = settings.redis_url.get_secret_value()
+    monkeypatch.setenv("FINETUNED_REDIS_URL", url)
+    await post_eval(http, 60 * KIB)
+    [finding] = await doctor._redis_memory(url)
+    assert (finding.level, finding.how.split(" ")[0]) == ("note", "set")
+    await redis.config_set("maxmemory", 1)
+    try:
+        secret = await create_key(None, "acme", "operator's", "admin", None, None)
+        [finding] = await doctor._redis_memory(url)
+        await redis.config_set("min-replicas-to-write", 1)
+        with pytest.raises(ValueError, match=r"Redis refuses a command \(.*NOREPLICAS\)"):
+            await create_key(None, "acme", "operator's", "admin", None, None)
+    finally:
+        await redis.config_set("min-replicas-to-write", 0)
+        await redis.config_set("maxmemory", 0)
+    assert finding.level == "missing"
+    assert "acme 0.1 MiB" in finding.found
+    assert "record_bytes" in finding.how
+    headers = {"authorization": f"Bearer {secret}"}
+    assert (await http.get("/v1/whoami", headers=headers)).status_code == 200
 
 
 def test_every_deletion_may_use_the_reserve(settings):
