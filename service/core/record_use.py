@@ -189,7 +189,7 @@ class RecordUse:
         return sorted(sizes, key=lambda pair: -pair[1])[:most]
 
     async def recount(self) -> None:
-        """Count all bytes again if that is due. What is written meanwhile may be missed."""
+        """Count all bytes again if that is due. Writes in between may be missed."""
         left_s = await self._redis.ttl(_COUNTED)
         age_s = _COUNTED_EVERY_S - left_s if left_s >= 0 else _COUNTED_EVERY_S
         is_wanted = age_s >= _RECOUNTED_AFTER_S and await self._redis.exists(_RECOUNT)

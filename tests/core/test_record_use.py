@@ -1,4 +1,4 @@
-"""Tests of what a full Redis means: which project fills it, what is refused, and what goes on."""
+"""Tests of what a full Redis means: which project fills it, what is refused, and what continues."""
 
 from __future__ import annotations
 
