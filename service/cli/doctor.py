@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from service.cli import egress
 from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
-from service.core.record_use import LIMITED_AT, RecordUse
+from service.core.record_use import LIMITED_AT, Memory, RecordUse
 from service.core.redis import REDIS_ERRORS, connect
 from service.core.storage import StorageRefused
 from service.core.storage_check import storage_fault
@@ -188,7 +188,7 @@ async def _redis_memory(url: str) -> list[Finding]:
     redis = connect(url, retries=0)
     use, projects = RecordUse(redis), Projects(redis)
     try:
-        memory = await use.memory()
+        memory = Memory.of(await redis.info("memory"))
         sizes = await use.largest(await projects.kept_ids(), _MOST_PROJECTS)
         names = [(project, await projects.get(project), size) for project, size in sizes]
     except REDIS_ERRORS:

@@ -46,14 +46,14 @@ local function measure(keys)
 end
 """
 # Removes the sizes of keys from the counts, before a transaction changes the keys.
-_BEFORE: Final = f"""{BEYOND_LIMIT}{MEASURE}
+BEFORE: Final = f"""{BEYOND_LIMIT}{MEASURE}
 for count, sizes in pairs(measure(KEYS)) do
   for field, size in pairs(sizes) do redis.call('HINCRBY', count, field, -size) end
 end
 """
 # Adds them again afterwards, and removes what has expired. A count below 0, after writes that were
 # not counted, is 0.
-_AFTER: Final = f"""{BEYOND_LIMIT}{MEASURE}
+AFTER: Final = f"""{BEYOND_LIMIT}{MEASURE}
 local hour = redis.call('TIME')[1] / {HOUR_S}
 for count, sizes in pairs(measure(KEYS)) do
   for field, size in pairs(sizes) do redis.call('HINCRBY', count, field, size) end
@@ -73,8 +73,8 @@ end
 def count(pipe: Pipeline, keys: Sequence[str]) -> None:
     """Add the counting of these keys to a transaction, whose commands are complete."""
     if keys:
-        pipe.command_stack.insert(0, (("EVAL", _BEFORE, len(keys), *keys), {}))
-        pipe.command_stack.append((("EVAL", _AFTER, len(keys), *keys), {}))
+        pipe.command_stack.insert(0, (("EVAL", BEFORE, len(keys), *keys), {}))
+        pipe.command_stack.append((("EVAL", AFTER, len(keys), *keys), {}))
 
 
 def counted_keys(commands: Iterable[Any]) -> list[str]:

@@ -14,10 +14,9 @@ deleted or expired without being counted keeps nobody out for long.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from service.core import clock, metrics
@@ -41,7 +40,6 @@ _RECOUNT: Final = "finetuned:record-recount"
 _COUNTED: Final = "finetuned:record-counted"
 _COUNTED_EVERY_S: Final = 3600
 _RECOUNTED_AFTER_S: Final = 60  # a count reads the names of all keys
-_MEMORY_KNOWN_S: Final = 1.0
 _AT_ONCE: Final = 500
 _MORE_BYTES: Final = 512  # of list entries and events beside the objects of a request
 
@@ -72,9 +70,9 @@ class Memory:
     limit: int
 
     @classmethod
-    def of(cls, info: Mapping[str, Any]) -> Memory:
-        """Return what `INFO memory` says."""
-        return cls(info["used_memory"], info.get("maxmemory", 0))
+    def of(cls, info: Mapping[str, Any], more: int = 0) -> Memory:
+        """Return what `INFO memory` says, with some bytes more in use."""
+        return cls(info["used_memory"] + more, info.get("maxmemory", 0))
 
     def has_room(self, project_bytes: int) -> bool:
         """Return whether a project that uses this much may create something."""
@@ -98,9 +96,6 @@ class RecordUse:
     def __init__(self, redis: Client, limit_of: LimitOf = _default) -> None:
         self._redis = redis
         self._limit_of = limit_of
-        self._memory = Memory(0, 0)
-        self._memory_at_s = float("-inf")
-        self._since_asked = 0
         self._held: Counter[str] = Counter()  # bytes of transactions that are being made
 
     @contextlib.asynccontextmanager
@@ -121,7 +116,6 @@ class RecordUse:
         try:
             for project_id, size in more.items():
                 await self._require(project_id, size, commands, is_new=is_new)
-            self._since_asked += more.total()
             yield
         finally:
             self._held.subtract(more)
@@ -135,8 +129,11 @@ class RecordUse:
     async def _require(
         self, project_id: str, size: int, commands: Sequence[Any], *, is_new: bool
     ) -> None:
-        used = total(await reply(self._redis.hgetall(_key(project_id))), clock.now())
-        memory = await self.memory()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(_key(project_id))
+            pipe.info("memory")
+            count, info = await pipe.execute()
+        used, memory = total(count, clock.now()), Memory.of(info, self._held.total())
         limit = await self._limit_of(project_id)
         if limit is None and memory.limit:
             limit = int(PROJECT_SHARE * memory.limit)
@@ -168,13 +165,6 @@ class RecordUse:
                 if new > await reply(self._redis.strlen(key)):
                     return False
         return size < _MORE_BYTES
-
-    async def memory(self) -> Memory:
-        """Return the memory of Redis as of a second ago, with what was created since."""
-        if time.monotonic() - self._memory_at_s > _MEMORY_KNOWN_S:
-            self._memory, self._since_asked = Memory.of(await self._redis.info("memory")), 0
-            self._memory_at_s = time.monotonic()
-        return replace(self._memory, used=self._memory.used + self._since_asked)
 
     async def totals(self, project_ids: Sequence[str]) -> list[int]:
         """Return the bytes of projects."""

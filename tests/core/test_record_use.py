@@ -84,9 +84,8 @@ async def used(api: Api, use: RecordUse, name: str = "acme") -> int:
 
 
 @pytest.fixture
-async def memory(redis: Client, use: RecordUse, monkeypatch) -> AsyncIterator[Any]:
+async def memory(redis: Client, monkeypatch) -> AsyncIterator[Any]:
     """Set how much memory Redis has beyond what it uses, or end that with None."""
-    monkeypatch.setattr("service.core.record_use._MEMORY_KNOWN_S", -1)
     monkeypatch.setattr(redis, "patience_s", 0)
 
     async def beyond(more: float, share: float = 0.0) -> int:
