@@ -54,12 +54,12 @@ end
 # Adds them again afterwards, and removes what has expired. A count below 0, after writes that were
 # not counted, is 0.
 AFTER: Final = f"""{BEYOND_LIMIT}{MEASURE}
-local hour = redis.call('TIME')[1] / {HOUR_S}
+local hour, counts = redis.call('TIME')[1] / {HOUR_S}, {{}}
 for count, sizes in pairs(measure(KEYS)) do
   for field, size in pairs(sizes) do redis.call('HINCRBY', count, field, size) end
 end
-for _, key in ipairs(KEYS) do
-  local count = string.match(key, '^finetuned:[^:]+:') .. '{NAME}'
+for _, key in ipairs(KEYS) do counts[string.match(key, '^finetuned:[^:]+:') .. '{NAME}'] = true end
+for count in pairs(counts) do
   local found = redis.call('HGETALL', count)
   for i = 1, #found, 2 do
     if tonumber(found[i + 1]) <= 0 or (tonumber(found[i]) or hour) < hour then

@@ -218,7 +218,7 @@ def _require_size(command: Sequence[Any]) -> None:
 
 
 def _size(value: Any) -> int:
-    return len(value) if isinstance(value, bytes | str) else len(str(value))
+    return len(value if isinstance(value, bytes) else str(value).encode())
 
 
 def _key(project_id: str) -> str:

@@ -58,7 +58,8 @@ def losses(info: Mapping[str, Any]) -> Iterator[str]:
 def lacks(info: Mapping[str, Any]) -> str | None:
     """Return what a Redis, from its INFO, cannot do; None if it can do all."""
     version = str(info.get("redis_version", ""))
-    if version[:2] in {f"{major}." for major in range(2, 7)}:
+    major = version.partition(".")[0]
+    if major.isdigit() and int(major) < 7:
         return f"Redis {version} is too old. Use Redis 7 or later, or Valkey."
     return None
 
