@@ -136,7 +136,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(OutOfMemoryError)
     async def out_of_memory(_: Request, error: Exception) -> JSONResponse:
-        log.error("the memory of Redis is full: %s", why(error))
+        log.warning("the memory of Redis is full: %s", why(error))
         return answer(
             redis_full(
                 "The memory of Redis is full, so nothing was changed. Objects can be read and "
