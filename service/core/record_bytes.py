@@ -73,8 +73,8 @@ end
 def count(pipe: Pipeline, keys: Sequence[str]) -> None:
     """Add the counting of these keys to a transaction, whose commands are complete."""
     if keys:
-        pipe.command_stack.insert(0, (("EVAL", BEFORE, len(keys), *keys), {}))
-        pipe.command_stack.append((("EVAL", AFTER, len(keys), *keys), {}))
+        pipe.command_stack.insert(0, (("EVAL", BEFORE, str(len(keys)), *keys), {}))
+        pipe.command_stack.append((("EVAL", AFTER, str(len(keys)), *keys), {}))
 
 
 def counted_keys(commands: Iterable[Any]) -> list[str]:

@@ -193,11 +193,11 @@ class RecordUse:
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.delete(key)
                 if key in sizes:
-                    pipe.hset(key, mapping=sizes[key])
+                    pipe.hset(key, mapping=dict(sizes[key]))
                 await pipe.execute()
 
-    async def _sizes(self) -> dict[str, dict[str | bytes, str | int]]:
-        found: dict[str, dict[str | bytes, str | int]] = defaultdict(lambda: defaultdict(int))
+    async def _sizes(self) -> dict[str, Counter[str]]:
+        found: dict[str, Counter[str]] = defaultdict(Counter)
         keys = [key async for key in self._redis.scan_iter("finetuned:proj_*", count=_AT_ONCE)]
         counted = [key for key in set(map(text, keys)) if is_counted(key)]
         for some in batched(counted, _AT_ONCE):

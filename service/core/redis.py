@@ -135,13 +135,12 @@ class Client(ArqRedis):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command; one that releases something, even if the memory is full."""
         try:
-            return await super().execute_command(*args, **options)
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except OutOfMemoryError:
             if purpose() is not Purpose.RELEASE:
                 raise
-        if args[0] == "EVAL":
-            return await super().execute_command("EVAL", BEYOND_LIMIT + args[1], *args[2:])
-        return await super().execute_command("EVAL", _RUN, 0, len(args), *args)
+        script = (BEYOND_LIMIT + args[1], *args[2:]) if args[0] == "EVAL" else _run([args])
+        return await super().execute_command("EVAL", *script)  # type: ignore[no-untyped-call]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return redis-py's pipeline."""
@@ -172,8 +171,12 @@ class _Pipeline(Pipeline):
 
 def beyond_limit(pipe: Pipeline) -> None:
     """Let a transaction, whose commands are complete, be made although the memory is full."""
-    flat = [part for args, _ in pipe.command_stack for part in (len(args), *args)]
-    pipe.command_stack[:] = [(("EVAL", _RUN, 0, *flat), {})]
+    pipe.command_stack[:] = [(("EVAL", *_run(args for args, _ in pipe.command_stack)), {})]
+
+
+def _run(commands: Iterable[Sequence[Any]]) -> tuple[Any, ...]:
+    """Return the arguments of an EVAL that runs the commands."""
+    return (_RUN, 0, *(part for args in commands for part in (len(args), *args)))
 
 
 def is_refusal(error: ResponseError) -> bool:
