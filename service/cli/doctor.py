@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
+from service.audit.witness import NO_WITNESS
 from service.cli import egress
 from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
@@ -79,6 +80,7 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
         _bf16(gpus),
         _port(port),
         *_storage(Settings().storage_url),
+        *_witness(Settings()),
         *_ray(Settings()),
         *_engines(data_dir, gpus),
     ]
@@ -176,6 +178,14 @@ def _storage(url: str) -> list[Finding]:
         return [Finding("ok", "storage", f"{url} is readable and writable")]
     how = "" if isinstance(fault, StorageRefused) else "check AWS_ENDPOINT_URL and the network"
     return [Finding("missing", "storage", f"{url}: {fault}", how)]
+
+
+def _witness(settings: Settings) -> list[Finding]:
+    """Report that nothing outside of the installation keeps the checkpoints of its audit log."""
+    if settings.audit_witness_url is not None or settings.audit_witness_command:
+        return []
+    found, _, how = NO_WITNESS.partition(": ")
+    return [Finding("note", "audit log", found, how)]
 
 
 def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:

@@ -180,7 +180,7 @@ class Reconciler:
         """
         await self._run(self._repairs())
         await self._run(self._cleanups())
-        await self._sweep_scratch()
+        await self._run(self._own_steps())
 
     async def take_turns(self) -> None:
         """Run the parts of a round that no other worker runs, or has run a moment ago.
@@ -197,7 +197,7 @@ class Reconciler:
         with contextlib.suppress(Held):
             async with self._turns.take("cleanups"):
                 await self._run(self._cleanups())
-        await self._sweep_scratch()
+        await self._run(self._own_steps())
 
     async def _run(self, steps: Iterable[tuple[str, Step]]) -> None:
         for what, step in steps:
@@ -232,10 +232,14 @@ class Reconciler:
             self._sweep_batches,
             self._sweep_generations,
             self._sweep_captures,
-            self._finish_erasures,
             self._delete_projects,
             self._count_storage,
         ):
+            yield step.__name__, step
+
+    def _own_steps(self) -> Iterator[tuple[str, Step]]:
+        """What depends on this worker: its machine, and whether it has the signing key."""
+        for step in (self._sweep_scratch, self._finish_erasures):
             yield step.__name__, step
 
     @contextlib.contextmanager
