@@ -10,8 +10,8 @@ checkpoint in Redis, if no other worker has taken over. So each entry is sealed 
 which process dies, or when.
 
 The signed checkpoint with the highest number continues the log, wherever it is: in Redis, among the
-heads or beside its entries. So a log that was rolled back in one of these places goes on after what
-is missing, which verifications then find. What Redis still has in the stream, although it was
+heads or beside its entries. So a log that was rolled back in one of these places continues after
+what is missing, which verifications then find. What Redis still has in the stream, although it was
 sealed, is recognized by its ID.
 """
 
@@ -52,6 +52,7 @@ _EARLIER_KEY: Final = f"{PREFIX}:signing-key"
 WITNESSED: Final = f"{PREFIX}:audit-to-witness"
 _MOST_WAITING: Final = 10_000
 _AT_ONCE: Final = 5000
+_LATE_HEADS: Final = 100
 _ENOUGH: Final = 2000
 DAY_S: Final = 24 * 3600
 
@@ -118,6 +119,7 @@ class Sealer:
             for name in place.segments
         ]
         if head is not None:
+            await self._restore_heads(places, keys, heads[-1] if heads else 0)
             await self._complete(head, places)
             self._sealed = await recently_sealed(self._redis, self._storage, places)
         if heads:
@@ -156,6 +158,20 @@ class Sealer:
             counts = {"days_before": head.kept_days, "days": self._kept_days}
             found.append(_event(AuditEvent.RETENTION_UPDATED, counts=counts))
         return found
+
+    async def _restore_heads(
+        self, places: Sequence[Place], keys: Sequence[PublicKey], newest: int
+    ) -> None:
+        """Write heads that a backup lacks, because they were written after it had listed heads."""
+        for place in [place for place in places if CHECKPOINT in place.names][:-_LATE_HEADS:-1]:
+            note = (await self._storage.get_bytes(place.key(CHECKPOINT))).decode("utf-8", "replace")
+            try:
+                checkpoint = verified_by_any(note, keys)
+            except BadCheckpoint:
+                return
+            if checkpoint.number <= newest:
+                return
+            await self._storage.create_bytes(head_key(checkpoint.number), note.encode())
 
     async def _complete(self, head: Checkpoint, places: Sequence[Place]) -> None:
         """Write what the worker that sealed the head has not written, and remove unused files."""

@@ -301,7 +301,7 @@ async def verify(
     walk = _Walk(storage, keys, least_days=least_days, unstated_days=unstated_days)
     await walk.through(places, heads)
     await walk.newest_head(heads)
-    heads, not_heads = heads_in(await storage.keys(HEADS))  # and of what was sealed meanwhile
+    heads, not_heads = heads_in(await storage.keys(HEADS))  # and what was sealed since
     walk.gaps(heads)
     unknown += not_heads
     found = walk.found

@@ -191,6 +191,7 @@ def _headers(texts: list[str]) -> dict[str, str]:
 
 def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]]) -> T:
     from service.cli.connections import opened_redis, opened_storage
+    from service.core.encryption.master import MasterKeyError
     from service.core.storage import StorageError
 
     async def run() -> T:
@@ -201,4 +202,4 @@ def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]])
     try:
         return asyncio.run(run())
     except (ValueError, OSError, StorageError) as e:
-        fail(str(e))
+        fail(str(e), code=_NO_KEY if isinstance(e.__cause__, MasterKeyError) else 1)
