@@ -52,7 +52,7 @@ _EARLIER_KEY: Final = f"{PREFIX}:signing-key"
 WITNESSED: Final = f"{PREFIX}:audit-to-witness"
 _MOST_WAITING: Final = 10_000
 _AT_ONCE: Final = 5000
-_LATE_HEADS: Final = 100
+_MOST_HEADS: Final = 100
 _ENOUGH: Final = 2000
 DAY_S: Final = 24 * 3600
 
@@ -100,13 +100,16 @@ class Sealer:
         await self._redis.set(_SEALER, self._token)  # first: now nobody else replaces the head
         places, _ = places_in(await self._storage.keys(ROOM))
         heads, _ = heads_in(await self._storage.keys(HEADS))
-        notes = await self._notes(places, heads)
+        in_redis = (await reply(self._redis.get(HEAD)) or b"").decode("utf-8", "replace")
         self._earlier = None if heads else await self._key_in_redis()
-        keys = await self._keys(is_new=not notes or self._earlier is not None)
+        keys = self._keys(is_new=self._earlier is not None or not (in_redis or heads or places))
+        notes = [in_redis, await self._newest_head(heads, keys)]
+        with_checkpoint = [place for place in places if CHECKPOINT in place.names]
+        notes += [await self._note_at(place.key(CHECKPOINT)) for place in with_checkpoint[-1:]]
         self._note, self._head = _newest(notes, keys)
         head = self._head
         self._origin = head.origin if head else f"finetuned-audit-{ids.random_part(12)}"
-        if self._note != (notes[0] if notes else ""):
+        if self._note != in_redis:
             async with self._redis.pipeline() as pipe:
                 self._publish(pipe, self._note)
                 await pipe.execute()
@@ -119,26 +122,31 @@ class Sealer:
             for name in place.segments
         ]
         if head is not None:
-            await self._restore_heads(places, keys, heads[-1] if heads else 0)
+            await self._restore_heads(with_checkpoint, keys, heads[-1] if heads else 0)
             await self._complete(head, places)
             self._sealed = await recently_sealed(self._redis, self._storage, places)
         if heads:
             await self._redis.delete(_EARLIER_KEY)
 
-    async def _notes(self, places: Sequence[Place], heads: Sequence[int]) -> list[str]:
-        """The newest checkpoints in Redis, among the heads and beside the entries, if any."""
-        keys = [head_key(number) for number in heads[-1:]]
-        keys += [place.key(CHECKPOINT) for place in places if CHECKPOINT in place.names][-1:]
-        raw = [await reply(self._redis.get(HEAD)) or b""]
-        raw += [await self._storage.get_bytes(key) for key in keys]
-        return [note.decode("utf-8", "replace") for note in raw] if any(raw) else []
+    async def _note_at(self, key: str) -> str:
+        return (await self._storage.get_bytes(key)).decode("utf-8", "replace")
+
+    async def _newest_head(self, heads: Sequence[int], keys: Sequence[PublicKey]) -> str:
+        """The newest head. What another program has written under a later number is passed over."""
+        newest = ""
+        for number in heads[:-_MOST_HEADS:-1]:
+            note = await self._note_at(head_key(number))
+            newest = newest or note
+            if _is_head(note, number, keys):
+                return note
+        return newest
 
     async def _key_in_redis(self) -> PublicKey | None:
         """The public key of an earlier version. All processes could read the private one."""
         pem = await reply(self._redis.get(_EARLIER_KEY))
         return None if pem is None else SigningKey.from_pem(pem).public
 
-    async def _keys(self, *, is_new: bool) -> list[PublicKey]:
+    def _keys(self, *, is_new: bool) -> list[PublicKey]:
         """The keys that may have signed the newest checkpoint, that of the installation first.
 
         Only a new log gets a new key. Otherwise, this worker lacks the key that the others have.
@@ -163,8 +171,8 @@ class Sealer:
         self, places: Sequence[Place], keys: Sequence[PublicKey], newest: int
     ) -> None:
         """Write heads that a backup lacks, because they were written after it had listed heads."""
-        for place in [place for place in places if CHECKPOINT in place.names][:-_LATE_HEADS:-1]:
-            note = (await self._storage.get_bytes(place.key(CHECKPOINT))).decode("utf-8", "replace")
+        for place in places[:-_MOST_HEADS:-1]:
+            note = await self._note_at(place.key(CHECKPOINT))
             try:
                 checkpoint = verified_by_any(note, keys)
             except BadCheckpoint:
@@ -277,16 +285,15 @@ class Sealer:
         key = head_key(number)
         if await self._storage.create_bytes(key, note.encode()):
             return
-        there = (await self._storage.get_bytes(key)).decode("utf-8", "replace")
+        there = await self._note_at(key)
         if there == note:
             return  # storage took it, and the answer was lost
-        try:
-            verified_by_any(there, [self._key.get().public])
-        except BadCheckpoint as e:
+        if not _is_head(there, number, [self._key.get().public]):
             raise BadCheckpoint(
-                f"{key} is not a checkpoint of this log: {e}. Run 'finetuned-server audit verify', "
-                "and remove it if another program has written it"
-            ) from e
+                f"{key} is not the checkpoint {number} of this log. Run 'finetuned-server audit "
+                "verify', and remove it if another program has written it"
+            )
+        log.warning("another worker has written %s", key)
         raise Overtaken
 
     async def _replace(self, note: str, stream_ids: list[bytes]) -> None:
@@ -336,8 +343,7 @@ class Sealer:
         return old, newest.size
 
     async def _checkpoint_in(self, place: Place) -> Checkpoint:
-        raw = await self._storage.get_bytes(place.key(CHECKPOINT))
-        return Checkpoint.parse(raw.decode("utf-8", "replace"))
+        return Checkpoint.parse(await self._note_at(place.key(CHECKPOINT)))
 
 
 def _event(
@@ -354,6 +360,14 @@ def _event(
         objects=objects,
         counts=counts or {},
     )
+
+
+def _is_head(note: str, number: int, keys: Sequence[PublicKey]) -> bool:
+    """Whether one of these keys has signed a checkpoint with this number."""
+    try:
+        return verified_by_any(note, keys).number == number
+    except BadCheckpoint:
+        return False
 
 
 def _newest(notes: Sequence[str], keys: Sequence[PublicKey]) -> tuple[str, Checkpoint | None]:

@@ -124,7 +124,9 @@ class _Walk:
         except BadCheckpoint as e:
             self.found.problems.append(f"{key} is not valid: {e}")
             return
-        if newest is None or head.number > newest.number:
+        if head.number != numbers[-1]:
+            self.found.problems.append(f"{key} is the checkpoint {head.number}")
+        elif newest is None or head.number > newest.number:
             self.found.problems.append(
                 f"entries {self.found.entries} to {head.size - 1} are missing: {key} has sealed "
                 f"{head.size} entries"

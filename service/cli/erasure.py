@@ -84,5 +84,5 @@ async def _own_keys(data_dir: Path | None) -> list[PublicKey]:
     key = public_key(data_dir)
     try:
         return [key, *await earlier_keys(opened_storage(data_dir), [key])]
-    except StorageError:
+    except (OSError, StorageError, ValueError):
         return [key]  # which signed all receipts of a newer installation

@@ -366,6 +366,7 @@ async def test_old_entries_are_deleted_and_the_proof_stays(aged: Log, folder: Pa
     assert await aged.numbers() == [5, 6, 7]
     found = await aged.verify()
     assert (found.problems, found.deleted) == ([], 5)
+    assert found.newest is not None
     assert (found.newest.pruned, found.newest.kept_days) == (5, 400)
     _segments(folder)[0].unlink()
     assert "entries 5 to 6 are missing" in "\n".join((await aged.verify()).problems)
@@ -525,18 +526,34 @@ async def test_a_missing_number_is_noticed(log: Log, folder: Path):
     assert f"{HEADS}/{2:012}" in problem
 
 
-async def test_a_head_of_another_program_is_not_replaced(log: Log, folder: Path):
+@pytest.mark.parametrize("what", ["nothing", "the head before"])
+async def test_a_head_of_another_program_is_not_replaced(log: Log, folder: Path, what: str):
     await log.seal(1)
     await log.write(1)
-    (folder.with_name(HEADS) / f"{2:012}").write_text("x")
+    first, other = (folder.with_name(HEADS) / f"{number:012}" for number in (1, 2))
+    other.write_text("x" if what == "nothing" else first.read_text("utf-8"), "utf-8")
     with pytest.raises(BadCheckpoint, match="remove it if another program"):
         await (await log.sealer()).seal(now=True)
     assert (await log.verify()).problems != []
     assert await log.numbers() == [0, 1]
     assert len(_segments(folder)) == 1
-    (folder.with_name(HEADS) / f"{2:012}").unlink()
+    other.unlink()
     await log.seal(1)
     assert (await log.verify()).problems == []
+
+
+async def test_a_later_number_does_not_hide_the_newest_head(
+    log: Log, redis: Client, folder: Path, caplog: pytest.LogCaptureFixture
+):
+    await log.seal(2)
+    older = await redis.get(HEAD)
+    await log.seal(2)
+    (folder.with_name(HEADS) / f"{9:012}").write_text("x")
+    _roll_back(folder, {"entries"})
+    await redis.set(HEAD, older)
+    await log.seal(1)
+    assert "was rolled back" in caplog.text
+    assert (await log.verify()).problems != []
 
 
 async def test_a_file_with_the_name_of_the_newest_changes_no_older_checkpoint(
@@ -561,7 +578,9 @@ async def test_a_forged_checkpoint_in_redis_is_not_continued(log: Log, redis: Cl
     await redis.set(HEAD, signed(forged, SigningKey.generate()))
     await log.seal(1)
     found = await log.verify()
-    assert (found.problems, found.entries, found.newest.number) == ([], 3, 2)
+    assert (found.problems, found.entries) == ([], 3)
+    assert found.newest is not None
+    assert found.newest.number == 2
 
 
 class Older:
@@ -784,7 +803,11 @@ async def test_what_is_not_sealed_is_told_although_nobody_can_seal_it(
 
 
 async def test_the_worker_seals_and_keys_made_on_the_server_are_recorded(
-    redis: Client, storage: Storage, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    redis: Client,
+    storage: Storage,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     monkeypatch.setenv("FINETUNED_REDIS_URL", settings.redis_url.get_secret_value())
     await key_tasks.create_key(None, "clinic", "pipeline", "trainer")
@@ -794,6 +817,7 @@ async def test_the_worker_seals_and_keys_made_on_the_server_are_recorded(
         while await redis.get(HEAD) is None:
             await asyncio.sleep(0.01)
     await tasks.end(keeping)
+    assert caplog.text.count("set FINETUNED_AUDIT_WITNESS_URL") == 1
     found = await AuditLog(redis, storage).find(Filters(), after=None, before=None, limit=9)
     created = [(entry.type, entry.actor.kind) for entry in found.entries]
     assert created == [("api_key.created", "operator"), ("project.created", "operator")]
