@@ -50,7 +50,9 @@ class Completion:
             return record  # its project has been deleted
 
     async def sweep(self) -> None:
-        """Finish all erasures that can be finished."""
+        """Finish all erasures that can be finished, if this process has the signing key."""
+        if self._key is None or not self._key.exists:
+            return
         for record in await self._erasures.unfinished():
             after = await self.complete(record)
             if after.is_complete:

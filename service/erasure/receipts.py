@@ -9,7 +9,7 @@ from service.core.signing import PublicKey, SigningKey
 from service.erasure.records import ErasureRecord, ErasureSignature
 
 PURPOSE: Final = "erasure receipt 1"
-_SIGNED: Final = (
+SIGNED: Final = (
     *("id", "project_id", "subject", "subject_id", "requested_by", "requested_at"),
     *("completed_at", "folders", "objects", "is_inventory_complete"),
 )
@@ -61,10 +61,10 @@ def verify(receipt: dict[str, Any], *keys: PublicKey) -> None:
             f"the receipt is signed with the key {signature.get('key_id')}, not with {ids}: "
             "give the key of the installation that signed it with --key"
         )
-    missing = [name for name in _SIGNED if name not in receipt]
+    missing = [name for name in SIGNED if name not in receipt]
     if missing:
         raise NotVerified(f"the receipt lacks {', '.join(missing)}")
-    content = {name: receipt[name] for name in _SIGNED}
+    content = {name: receipt[name] for name in SIGNED}
     if not key.verifies(PURPOSE, content, str(signature.get("value"))):
         raise NotVerified("the receipt was changed after it was signed")
 

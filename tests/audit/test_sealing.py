@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from typer.testing import CliRunner
@@ -39,6 +40,7 @@ from service.core.signing import InstallationKey, SigningKey, SigningKeyError
 from service.core.storage import Storage, StorageError
 from service.core.trail import SYSTEM, Actor, Entry
 from service.core.transactions import write_once
+from service.erasure.receipts import PURPOSE, SIGNED
 from service.standalone.services import free_port
 
 
@@ -633,6 +635,7 @@ async def test_a_key_in_redis_is_replaced_and_still_verifies_what_it_signed(
     new = InstallationKey(log.settings.signing_key).get().public
     assert page.entries[0].objects == (older.key.public.id, new.id)
     assert [key.id for key in await earlier_keys(storage, [new])] == [older.key.public.id]
+    await asyncio.to_thread(_verify_receipt_of, older.key, log.settings)
 
     await redis.set("finetuned:signing-key", SigningKey.generate().pem)  # later: of somebody else
     await log.seal(1)
@@ -640,6 +643,20 @@ async def test_a_key_in_redis_is_replaced_and_still_verifies_what_it_signed(
     assert (await log.verify()).problems == []
     await older.seal()  # anyone who has read the older key
     assert (await log.verify()).problems != []
+
+
+def _verify_receipt_of(key: SigningKey, settings: Settings) -> None:
+    """A receipt that was signed with an earlier key is still valid."""
+    content = {name: [] if name in {"folders", "objects"} else "x" for name in SIGNED}
+    receipt = settings.data_dir / "receipt.json"
+    signature = msgspec.to_builtins(key.sign(PURPOSE, content))
+    receipt.write_text(json.dumps({**content, "signature": signature}))
+    env = {
+        "FINETUNED_STORAGE_URL": settings.storage_url,
+        "FINETUNED_DATA_DIR": str(settings.data_dir),
+    }
+    done = CliRunner().invoke(cli, ["erasure", "verify", str(receipt)], env=env)
+    assert (done.exit_code, "x is valid" in done.output) == (0, True), done.output
 
 
 async def test_deletions_of_version_0_2_are_believed_if_the_entries_were_old(
