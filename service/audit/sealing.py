@@ -54,7 +54,7 @@ _MOST_WAITING: Final = 10_000
 _AT_ONCE: Final = 5000
 _MOST_HEADS: Final = 100
 _ENOUGH: Final = 2000
-DAY_S: Final = 24 * 3600
+_DAY_S: Final = 24 * 3600
 
 
 class Overtaken(Exception):
@@ -323,24 +323,28 @@ class Sealer:
 
         Returns the keys, and the number of the first entry that stays; 0 if it is not known.
         """
-        today = day_of(clock.now())
-        if not self._kept_days or self._pruned_on == today:
+        today, head = day_of(clock.now()), self._head
+        if head is None or not self._kept_days or self._pruned_on == today:
             return [], 0
-        places, _ = places_in(await self._storage.keys(ROOM))
-        places = [place for place in places if CHECKPOINT in place.names]
-        oldest_s = clock.now() - self._kept_days * DAY_S
-        first, end = 0, len(places)  # a checkpoint is at least as new as the one before it
-        while first < end:
-            middle = (first + end) // 2
-            checkpoint = await self._checkpoint_in(places[middle])
-            first, end = (middle + 1, end) if checkpoint.time < oldest_s else (first, middle)
-        if not first:
-            self._pruned_on = today
-            return [], 0
-        newest = await self._checkpoint_in(places[first - 1])
+        found, _ = places_in(await self._storage.keys(ROOM))
+        places = [p for p in found if CHECKPOINT in p.names and p.number < head.size]
+        oldest_s = clock.now() - self._kept_days * _DAY_S
+        first, end, pruned = 0, len(places), 0
+        try:
+            while first < end:  # a checkpoint is at least as new as the one before it
+                middle = (first + end) // 2
+                checkpoint = await self._checkpoint_in(places[middle])
+                if checkpoint.time < oldest_s:
+                    first, pruned = middle + 1, checkpoint.size
+                else:
+                    end = middle
+            if first and pruned != [*(p.number for p in places), head.size][first]:
+                raise BadCheckpoint("the entries after the old ones are missing")
+        except BadCheckpoint as e:
+            log.error("old entries of the audit log are not deleted: %s", e)
+            first = pruned = 0
         self._pruned_on = today
-        old = [place.key(name) for place in places[:first] for name in place.segments]
-        return old, newest.size
+        return [place.key(name) for place in places[:first] for name in place.segments], pruned
 
     async def _checkpoint_in(self, place: Place) -> Checkpoint:
         return Checkpoint.parse(await self._note_at(place.key(CHECKPOINT)))

@@ -384,6 +384,19 @@ async def test_only_the_age_at_which_an_entry_was_sealed_decides_its_deletion(lo
     assert (await log.verify()).deleted == 0
 
 
+@pytest.mark.parametrize("what", ["nothing", "a copy"])
+async def test_a_forged_checkpoint_deletes_no_young_entries(
+    aged: Log, folder: Path, what: str, caplog: pytest.LogCaptureFixture
+):
+    """A copy of an old checkpoint makes others seem old."""
+    await aged.seal(1, audit_kept_days=0)
+    notes = sorted(folder.glob("*/*/checkpoint"))
+    notes[2].write_text("x" if what == "nothing" else notes[0].read_text("utf-8"), "utf-8")
+    await aged.seal(1)
+    assert await aged.numbers() == list(range(9))
+    assert "are not deleted" in caplog.text
+
+
 @pytest.mark.parametrize("which", [slice(0, 1), slice(1, 2), slice(2, 3), slice(0, 3)])
 async def test_an_entry_that_is_not_signed_hides_no_deletion(
     log: Log, redis: Client, folder: Path, which: slice
