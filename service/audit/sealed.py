@@ -78,7 +78,10 @@ async def recently_sealed(
     found: set[str] = set()
     for place in reversed(places):
         if CHECKPOINT in place.names:
-            found |= {entry.id for entry in await _entries_in(storage, place)}
+            try:
+                found |= {entry.id for entry in await _entries_in(storage, place)}
+            except (msgspec.DecodeError, ValueError) as e:
+                log.error("%s of the audit log cannot be read: %s", place.folder, e)
         if place.day < day_of(since_s):
             break
     return frozenset(found)
