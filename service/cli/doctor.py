@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
+from service.audit.witness import NO_WITNESS
 from service.cli import egress
 from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
@@ -84,6 +85,7 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
         _port(port),
         *_storage(Settings().storage_url),
         *asyncio.run(_redis_memory(_settings(data_dir).redis_url.get_secret_value())),
+        *_witness(Settings()),
         *_ray(Settings()),
         *_engines(data_dir, gpus),
     ]
@@ -209,6 +211,14 @@ async def _redis_memory(url: str) -> list[Finding]:
         "lower 'record_bytes' in the limits of a project"
     )
     return [Finding("missing", "Redis memory", found, how)]
+
+
+def _witness(settings: Settings) -> list[Finding]:
+    """Report that nothing outside of the installation keeps the checkpoints of its audit log."""
+    if settings.audit_witness_url is not None or settings.audit_witness_command:
+        return []
+    found, _, how = NO_WITNESS.partition(": ")
+    return [Finding("note", "audit log", found, how)]
 
 
 def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:

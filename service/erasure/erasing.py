@@ -1,4 +1,4 @@
-"""All that erases in a process, with one signing key."""
+"""All that erases in a process. Only workers of the cpu queue have the key that signs receipts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ class Erasing:
     """The erasers of a process. The API deletes with them, and a worker also ends deletions."""
 
     def __init__(
-        self, files: Files, jobs: Jobs, registry: ModelRegistry, signing_key_file: Path | None
+        self, files: Files, jobs: Jobs, registry: ModelRegistry, signing_key: Path | None
     ) -> None:
         redis, storage = files.redis, files.storage
         exports, erasures = Exports(redis), Erasures(redis)
-        self.completion = Completion(erasures, storage, InstallationKey(redis, signing_key_file))
+        key = None if signing_key is None else InstallationKey(signing_key)
+        self.completion = Completion(erasures, storage, key)
         deletions = Deletions(erasures, storage, self.completion)
         self.eraser = Eraser(files, jobs, registry, deletions)
         self.results = ResultEraser(exports, Evals(redis), deletions)

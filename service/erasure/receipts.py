@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from service.core.signing import PublicKey, SigningKey
 from service.erasure.records import ErasureRecord, ErasureSignature
 
 PURPOSE: Final = "erasure receipt 1"
-_SIGNED: Final = (
+SIGNED: Final = (
     *("id", "project_id", "subject", "subject_id", "requested_by", "requested_at"),
     *("completed_at", "folders", "objects", "is_inventory_complete"),
 )
@@ -51,24 +49,26 @@ def signature_of(record: ErasureRecord, completed_at: int, key: SigningKey) -> E
     )
 
 
-def verify(receipt: dict[str, Any], key: PublicKey) -> None:
-    """Check that this key signed a receipt, as the API returns it. Raises NotVerified."""
+def verify(receipt: dict[str, Any], *keys: PublicKey) -> None:
+    """Check that one of these keys signed a receipt, as the API returns it. Raises NotVerified."""
     signature = receipt.get("signature")
     if not isinstance(signature, dict):
         raise NotVerified("the receipt has no signature: the erasure was not complete yet")
-    if signature.get("public_key") != key.text:
+    key = next((key for key in keys if key.text == signature.get("public_key")), None)
+    if key is None:
+        ids = " or ".join(key.id for key in keys)
         raise NotVerified(
-            f"the receipt is signed with the key {signature.get('key_id')}, not with {key.id}: "
+            f"the receipt is signed with the key {signature.get('key_id')}, not with {ids}: "
             "give the key of the installation that signed it with --key"
         )
-    missing = [name for name in _SIGNED if name not in receipt]
+    missing = [name for name in SIGNED if name not in receipt]
     if missing:
         raise NotVerified(f"the receipt lacks {', '.join(missing)}")
-    content = {name: receipt[name] for name in _SIGNED}
+    content = {name: receipt[name] for name in SIGNED}
     if not key.verifies(PURPOSE, content, str(signature.get("value"))):
         raise NotVerified("the receipt was changed after it was signed")
 
 
 def public_key(text: str) -> PublicKey:
     """Return the public key that a receipt names. Raises ValueError."""
-    return PublicKey(Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True)))
+    return PublicKey.from_raw(base64.b64decode(text, validate=True))

@@ -103,7 +103,7 @@ class WorkerProcess:
         registry = ModelRegistry(
             self._redis, catalogue, cache_s=0, signer=signer(settings.signing_key_file)
         )
-        erasing = Erasing(files, jobs, registry, settings.signing_key_file)
+        erasing = Erasing(files, jobs, registry, settings.signing_key)
         self._dispatcher = Dispatcher(jobs, self._redis, settings)
         self._presence = workers.Presence(
             self._redis,

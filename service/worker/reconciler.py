@@ -180,8 +180,8 @@ class Reconciler:
         StorageError.
         """
         await self._run(self._repairs())
-        await self._clean_up()
-        await self._sweep_scratch()
+        await self._release(self._cleanups())
+        await self._release(self._own_steps())
 
     async def take_turns(self) -> None:
         """Run the parts of a round that no other worker runs, or has run a moment ago.
@@ -197,13 +197,13 @@ class Reconciler:
             await turns.show(self._redis, _GAUGES)
         with contextlib.suppress(Held):
             async with self._turns.take("cleanups"):
-                await self._clean_up()
-        await self._sweep_scratch()
+                await self._release(self._cleanups())
+        await self._release(self._own_steps())
 
-    async def _clean_up(self) -> None:
-        """Delete what nobody needs, also when the memory of Redis is full."""
+    async def _release(self, steps: Iterable[tuple[str, Step]]) -> None:
+        """Run what deletes what nobody needs, also when the memory of Redis is full."""
         with writing_for(Purpose.RELEASE):
-            await self._run(self._cleanups())
+            await self._run(steps)
 
     async def _run(self, steps: Iterable[tuple[str, Step]]) -> None:
         for what, step in steps:
@@ -239,11 +239,15 @@ class Reconciler:
             self._sweep_batches,
             self._sweep_generations,
             self._sweep_captures,
-            self._finish_erasures,
             self._delete_projects,
             self._count_storage,
             self._count_records,
         ):
+            yield step.__name__, step
+
+    def _own_steps(self) -> Iterator[tuple[str, Step]]:
+        """What depends on this worker: its machine, and whether it has the signing key."""
+        for step in (self._sweep_scratch, self._finish_erasures):
             yield step.__name__, step
 
     @contextlib.contextmanager

@@ -32,7 +32,7 @@ from redis.exceptions import (
 
 from service.core import record_bytes
 from service.core import redis as core_redis
-from service.core.storage import calls, cipher, objects, wrapped_keys, writer
+from service.core.storage import calls, cipher, objects, writer
 
 AWAY_FOR = 8
 """Operations that fail in a row while a part is unavailable: more than any caller retries."""
@@ -49,7 +49,7 @@ _READ: Final = re.compile(
     "ZREVRANGE|ZREVRANK|ZSCORE"
 )
 _WITHOUT_OBSTORE: Final = frozenset({"join", "sync"})
-_OF_STORAGE: Final = (cipher, objects, wrapped_keys, writer)
+_OF_STORAGE: Final = (cipher, objects, writer)
 _STORAGE_READS: Final = frozenset({"get_async", "get_range_async", "head_async", "list"})
 
 
