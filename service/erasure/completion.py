@@ -1,7 +1,8 @@
 """The end of an erasure: nothing is left in storage and Redis' files, and the receipt is signed.
 
-The API empties storage in the request. The reconciler of a worker does the rest, and what the API
-could not do because storage was down or a worker still wrote.
+The API empties storage in the request. The reconciler of a worker rewrites Redis' files. One that
+has the signing key does the rest: it signs, and removes what could not be removed because storage
+was down or another worker still wrote.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ class Completion:
     """Finishes erasures."""
 
     def __init__(
-        self, erasures: Erasures, storage: Storage, rewriter: Rewriter, key: InstallationKey
+        self,
+        erasures: Erasures,
+        storage: Storage,
+        rewriter: Rewriter,
+        key: InstallationKey | None,
     ) -> None:
         self._erasures = erasures
         self._rewriter = rewriter
@@ -39,7 +44,8 @@ class Completion:
 
         Nothing is done while work that may write still runs.
 
-        Raises StorageError, SigningKeyError and REDIS_ERRORS.
+        Without the key, another process signs it later. Raises StorageError, SigningKeyError and
+        REDIS_ERRORS.
         """
         if await self._erasures.are_held(record.leases):
             return record
@@ -48,23 +54,30 @@ class Completion:
                 await self._storage.delete_prefix(folder)
             if await self._storage.keys(folder):
                 return record
+        if self._key is None or not self._key.exists:
+            return record
         rewrite = await self._rewriter.covering(record.created_at)
         if rewrite is None:
             return record
         completed_at = ids.now_s()
-        signature = signature_of(record, completed_at, rewrite, await self._key.get())
+        signature = signature_of(record, completed_at, rewrite, self._key.get())
         try:
             return await self._erasures.sign(record, completed_at, rewrite, signature)
         except Missing:
             return record  # its project has been deleted
 
     async def sweep(self) -> None:
-        """Rewrite Redis' files if that is requested, and finish all erasures that can be."""
+        """Rewrite Redis' files if that is requested.
+
+        Then finish all erasures that can be finished, if this process has the signing key.
+        """
         unfinished = await self._erasures.unfinished()
         new = (record for record in unfinished if record.id not in self._known)
         await forget_answers(self._erasures.redis, _subjects(new))
         self._known = {record.id for record in unfinished}
         await self._rewriter.advance()
+        if self._key is None or not self._key.exists:
+            return
         for record in unfinished:
             after = await self.complete(record)
             if after.is_complete:

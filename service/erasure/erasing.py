@@ -1,4 +1,4 @@
-"""All that erases in a process, with one signing key."""
+"""All that erases in a process. Only workers of the cpu queue have the key that signs receipts."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Erasing:
         files: Files,
         jobs: Jobs,
         registry: ModelRegistry,
-        signing_key_file: Path | None,
+        signing_key: Path | None,
         *,
         has_journal: bool,
     ) -> None:
         redis, storage = files.redis, files.storage
         exports, erasures = Exports(redis), Erasures(redis)
         self.rewriter = Rewriter(redis, storage, has_journal=has_journal)
-        key = InstallationKey(redis, signing_key_file)
+        key = None if signing_key is None else InstallationKey(signing_key)
         self.completion = Completion(erasures, storage, self.rewriter, key)
         deletions = Deletions(erasures, storage, self.completion)
         self.eraser = Eraser(files, jobs, registry, deletions)

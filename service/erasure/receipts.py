@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from service.core.rewriting import Rewrite
 from service.core.signing import PublicKey, SigningKey
 from service.erasure.records import ErasureRecord, ErasureSignature
 
 PURPOSE: Final = "erasure receipt 1"
 _REWRITE: Final = "rewrite"  # not in receipts of earlier versions
-_SIGNED: Final = (
+SIGNED: Final = (
     *("id", "project_id", "subject", "subject_id", "requested_by", "requested_at"),
     *("completed_at", "folders", "objects", "is_inventory_complete"),
 )
@@ -58,20 +56,22 @@ def signature_of(
     )
 
 
-def verify(receipt: dict[str, Any], key: PublicKey) -> None:
-    """Check that this key signed a receipt, as the API returns it. Raises NotVerified."""
+def verify(receipt: dict[str, Any], *keys: PublicKey) -> None:
+    """Check that one of these keys signed a receipt, as the API returns it. Raises NotVerified."""
     signature = receipt.get("signature")
     if not isinstance(signature, dict):
         raise NotVerified("the receipt has no signature: the erasure was not complete yet")
-    if signature.get("public_key") != key.text:
+    key = next((key for key in keys if key.text == signature.get("public_key")), None)
+    if key is None:
+        ids = " or ".join(key.id for key in keys)
         raise NotVerified(
-            f"the receipt is signed with the key {signature.get('key_id')}, not with {key.id}: "
+            f"the receipt is signed with the key {signature.get('key_id')}, not with {ids}: "
             "give the key of the installation that signed it with --key"
         )
-    missing = [name for name in _SIGNED if name not in receipt]
+    missing = [name for name in SIGNED if name not in receipt]
     if missing:
         raise NotVerified(f"the receipt lacks {', '.join(missing)}")
-    content = {name: receipt[name] for name in _SIGNED}
+    content = {name: receipt[name] for name in SIGNED}
     if receipt.get(_REWRITE) is not None:
         content[_REWRITE] = receipt[_REWRITE]
     if not key.verifies(PURPOSE, content, str(signature.get("value"))):
@@ -80,4 +80,4 @@ def verify(receipt: dict[str, Any], key: PublicKey) -> None:
 
 def public_key(text: str) -> PublicKey:
     """Return the public key that a receipt names. Raises ValueError."""
-    return PublicKey(Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True)))
+    return PublicKey.from_raw(base64.b64decode(text, validate=True))

@@ -18,12 +18,19 @@ from starlette.routing import BaseRoute
 
 from service.core.audit_events import AuditEvent
 from service.core.errors import Forbidden
+from service.core.redis import Purpose
 
 EXTENSION: Final = "x-permission"
 """Name under which openapi.json states the permission that an operation needs."""
 
 EVENT: Final = "x-audit-event"
 """Name under which openapi.json states the type of the audit log's entry about an operation."""
+
+# Ends of the events of what removes, stops or secures something that exists.
+_RELEASING: Final = (
+    *(".deleted", ".cancelled", ".archived", ".unshared", ".rotated", ".paused", ".resumed"),
+    *(".rolled_back", AuditEvent.API_KEY_UPDATED),
+)
 
 
 class Role(StrEnum):
@@ -90,6 +97,9 @@ _PROJECT_ADMIN = _MEMBER | {
     *(_P.AUDIT_LOGS_READ, _P.DATA_ERASE, _P.MODEL_SHARE),
 }
 
+# What these permit, few may do, and the memory of Redis must not keep them from it.
+_ADMINISTRATIVE = frozenset({_P.ORGANIZATION_WRITE, _P.PROJECT_WRITE, _P.DATA_ERASE})
+
 PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
     {
         Role.ADMIN: frozenset(Permission),
@@ -123,6 +133,13 @@ def event_of(route: BaseRoute) -> AuditEvent | None:
     """Return the type of the audit log's entry about requests to a route, or None."""
     declared = (getattr(route, "openapi_extra", None) or {}).get(EVENT)
     return None if declared is None else AuditEvent(declared)
+
+
+def purpose_of(route: BaseRoute) -> Purpose:
+    """Return what a route writes to Redis for: to create something, unless it is known not to."""
+    if needed_by(route) in _ADMINISTRATIVE or (event_of(route) or "").endswith(_RELEASING):
+        return Purpose.RELEASE
+    return Purpose.CREATE
 
 
 def missing(role: Role, permission: Permission) -> Forbidden:

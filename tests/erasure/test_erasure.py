@@ -64,8 +64,7 @@ async def signed(api: Api, http: httpx.AsyncClient, receipt_id: str) -> dict[str
 
 
 async def public_key(api: Api) -> PublicKey:
-    key = await InstallationKey(api.app.state.redis, api.settings.signing_key_file).get()
-    return key.public
+    return InstallationKey(api.settings.signing_key).get().public
 
 
 def stored(api: Api) -> list[Path]:
@@ -331,16 +330,30 @@ async def test_a_cascade_needs_the_permission_to_delete_models(api: Api, chats):
         assert (await trainer.delete(path)).status_code == 200
 
 
-async def test_a_key_file_signs_and_a_wrong_one_is_explained(api: Api, tmp_path):
-    file = tmp_path / "signing-key.pem"
-    made = SigningKey.generate()
-    file.write_bytes(made.pem)
-    redis = api.app.state.redis
-    assert (await InstallationKey(redis, file).get()).public.id == made.public.id
+async def test_without_the_key_a_worker_that_has_it_signs_later(api: Api, http, chats):
+    """Only workers of the cpu queue have the key, by default."""
+    state, file = api.app.state, (await upload(http, chats(3), "user_data")).json()
+    key, state.erasing.completion._key = state.erasing.completion._key, None
+    gone = (await http.delete(f"/v1/files/{file['id']}")).json()
+    receipt = await receipt_of(http, gone["receipts"][0])
+    assert (receipt["status"], receipt["signature"]) == ("in_progress", None)
+    assert stored(api) == []
+    state.erasing.completion._key = key
+    await state.erasing.completion.sweep()
+    verify(await receipt_of(http, receipt["id"]), await public_key(api))
+
+
+def test_a_key_file_signs_and_a_wrong_one_is_explained(tmp_path):
+    file = tmp_path / "key" / "signing-key.pem"
+    made = InstallationKey(file).make()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    assert InstallationKey(file).make().public.id == made.public.id  # of another process
+    assert InstallationKey(file).get().public.id == made.public.id
     file.write_text("no key")
     with pytest.raises(SigningKeyError, match="PEM"):
-        await InstallationKey(redis, file).get()
+        InstallationKey(file).get()
     with pytest.raises(SigningKeyError, match="openssl genpkey"):
-        await InstallationKey(redis, tmp_path / "missing.pem").get()
-    shared = await InstallationKey(redis, None).get()
-    assert (await InstallationKey(redis, None).get()).public.id == shared.public.id
+        InstallationKey(tmp_path / "missing.pem").get()
+    with pytest.raises(SigningKeyError, match="FINETUNED_SIGNING_KEY_FILE"):
+        InstallationKey(file / "below").make()

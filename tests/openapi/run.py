@@ -23,7 +23,7 @@ from service.projects.records import Role
 from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
 from service.worker.main import WorkerProcess
-from tests.conftest import Api, running
+from tests.conftest import Api, running, signing_key
 from tests.openapi.scenario import (
     advice,
     batches,
@@ -168,6 +168,7 @@ def _settings(
         redis_url=SecretStr(redis_url),
         storage_url=(folder / "storage").as_uri(),
         data_dir=folder,
+        signing_key_file=signing_key(folder),
         models_file=models_file,
         lookup_cache_s=0,
         lease_s=10.0,

@@ -58,7 +58,6 @@ _OF_NO_INTEREST = (
     "finetuned:workers",
     "idempotency",
     "storage-",  # counters, which the first object of a project creates
-    "signing-key",  # created once
 )
 
 
