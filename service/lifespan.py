@@ -181,7 +181,13 @@ def _add_records(state: State, settings: Settings) -> None:
 
 def _add_erasure(state: State, settings: Settings) -> None:
     state.erasures, state.erasure_searches = Erasures(state.redis), Searches(state.redis)
-    erasing = Erasing(state.files, state.jobs, state.registry, settings.signing_key_file)
+    erasing = Erasing(
+        state.files,
+        state.jobs,
+        state.registry,
+        settings.signing_key_file,
+        has_journal=settings.journal_every_s > 0,
+    )
     state.erase_file, state.erase_model = erasing.eraser.erase_file, erasing.eraser.erase_model
     state.erase_export = erasing.results.erase_export
     state.erase_eval, state.erase_run = erasing.results.erase_eval, erasing.results.erase_run

@@ -69,9 +69,11 @@ def verify(
 
 def _summary(receipt: dict[str, Any]) -> str:
     size = sum(found["bytes"] for found in receipt["objects"])
+    is_kept = (receipt.get("rewrite") or {}).get("append_only_file") == "not_permitted"
+    kept = "; Redis did not permit to rewrite its append-only file" if is_kept else ""
     return (
         f"{receipt['id']} is valid: the {receipt['subject']} {receipt['subject_id']} was erased, "
-        f"{len(receipt['objects'])} objects with {size:,} bytes"
+        f"{len(receipt['objects'])} objects with {size:,} bytes{kept}"
     )
 
 

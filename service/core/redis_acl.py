@@ -30,6 +30,7 @@ _RECORDS: Final = (
     *("-@dangerous", "-@blocking", "-function", "-move", "-copy"),
     *("+time", "+info", "+wait", "+waitaof", "+client|list", "+client|info"),
 )
+_AFTER_DELETIONS: Final = ("+bgrewriteaof",)
 # Changes of keys for the journal, which pauses writes while it reads the last of them.
 _JOURNAL: Final = (
     *("+client|id", "+client|tracking", "+client|trackinginfo", "+client|pause"),
@@ -86,7 +87,7 @@ USERS: Final[Mapping[str, User]] = {
         channels=(f"{PREFIX}:*",),
     ),
     WORKER: User(
-        commands=(*_CONNECTION, *_RECORDS, *_JOURNAL),
+        commands=(*_CONNECTION, *_RECORDS, *_JOURNAL, *_AFTER_DELETIONS),
         keys=(f"%R~{PREFIX}:*", *_all_but([*_KEY_DIGESTS, _SIGNING_KEY]), _QUEUES),
         channels=(f"{PREFIX}:*", "__redis__:invalidate"),
         # The deletion of a project revokes its keys.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from service.core.rewriting import Rewriter
 from service.core.signing import InstallationKey
 from service.erasure.completion import Completion
 from service.erasure.deletions import Deletions
@@ -22,12 +23,20 @@ class Erasing:
     """The erasers of a process. The API deletes with them, and a worker also ends deletions."""
 
     def __init__(
-        self, files: Files, jobs: Jobs, registry: ModelRegistry, signing_key: Path | None
+    def __init__(
+        self,
+        files: Files,
+        jobs: Jobs,
+        registry: ModelRegistry,
+        signing_key: Path | None,
+        *,
+        has_journal: bool,
     ) -> None:
         redis, storage = files.redis, files.storage
         exports, erasures = Exports(redis), Erasures(redis)
+        self.rewriter = Rewriter(redis, storage, has_journal=has_journal)
         key = None if signing_key is None else InstallationKey(signing_key)
-        self.completion = Completion(erasures, storage, key)
+        self.completion = Completion(erasures, storage, self.rewriter, key)
         deletions = Deletions(erasures, storage, self.completion)
         self.eraser = Eraser(files, jobs, registry, deletions)
         self.results = ResultEraser(exports, Evals(redis), deletions)

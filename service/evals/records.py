@@ -22,7 +22,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, ids, outbox, queue
+from service.core import clock, ids, outbox, queue, rewriting
 from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
 from service.core.outbox import Event
@@ -365,6 +365,7 @@ class Evals:
             pipe.delete(key, *(f"{key}:{status}" for status in ("all", "pass", "fail", "error")))
             pipe.srem(UNFINISHED, place.member)
             pipe.sadd(DELETED, place.member)
+            rewriting.request(pipe)
             also(pipe)
 
         return await self.runs(place.eval_id).delete(place.project_id, place.run_id, also=together)

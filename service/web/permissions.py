@@ -54,6 +54,7 @@ class Permission(StrEnum):
     MODEL_REQUEST = "model.request"
     MODEL_READ = "model.read"
     MODEL_WRITE = "model.write"  # import and delete models
+    MODEL_SHARE = "model.share"  # let other projects use a model
     ALIASES_READ = "aliases.read"
     ALIASES_WRITE = "aliases.write"
     FILES_READ = "files.read"  # names, sizes and states, but no contents
@@ -93,7 +94,7 @@ _TRAINER = (
 _MEMBER = _TRAINER | {_P.MODEL_WRITE, _P.ALIASES_WRITE, _P.EXPORTS_WRITE, _P.WEBHOOKS_WRITE}
 _PROJECT_ADMIN = _MEMBER | {
     *(_P.PROJECT_READ, _P.PROJECT_WRITE, _P.API_KEYS_READ, _P.API_KEYS_WRITE),
-    *(_P.AUDIT_LOGS_READ, _P.DATA_ERASE),
+    *(_P.AUDIT_LOGS_READ, _P.DATA_ERASE, _P.MODEL_SHARE),
 }
 
 # What these permit, few may do, and the memory of Redis must not keep them from it.

@@ -103,7 +103,13 @@ class WorkerProcess:
         registry = ModelRegistry(
             self._redis, catalogue, cache_s=0, signer=signer(settings.signing_key_file)
         )
-        erasing = Erasing(files, jobs, registry, settings.signing_key)
+        erasing = Erasing(
+            files,
+            jobs,
+            registry,
+            settings.signing_key,
+            has_journal=settings.journal_every_s > 0,
+        )
         self._dispatcher = Dispatcher(jobs, self._redis, settings)
         self._presence = workers.Presence(
             self._redis,

@@ -94,7 +94,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         await files.erase_rows(world, "Band 3")
         await jobs.estimate(world, made, DEMO_MODEL, waiting[0])
         await jobs.look(world, waiting)
-    await files.delete(world, made)
+        await files.delete(world, made)
     trained = await _trained(api, waiting)
     await models.shared(world, trained[0])
     await models.aliases(world, trained)

@@ -59,6 +59,14 @@ _READ: Mapping[str, type[Request]] = {
 }
 PATHS = frozenset(_READ)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NOT_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
+_BOUNDED: Mapping[str, Any] = {
+    "int": int,
+    "float": float,
+    "array": list[msgspec.Raw],
+    "object": dict[str, msgspec.Raw],
+}
+"""Types of the values that have bounds, by msgspec's names."""
 
 
 def request_type(path: str, extra_fields: Sequence[str] = ()) -> type[Request]:
@@ -92,8 +100,8 @@ def reader(extra_fields: Sequence[str] = ()) -> Read:
             request = decoders[path].decode(body)
         except msgspec.ValidationError as e:
             raise _invalid(str(e), body) from None
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            raise BadRequest("The body is not valid JSON.", code="invalid_json") from None
+        except _NOT_JSON:
+            raise _not_json() from None
         if not request.model or len(request.model) > MAX_NAME_CHARS:
             raise BadRequest(
                 f"'model' must have 1 to {MAX_NAME_CHARS} characters.",
@@ -141,12 +149,21 @@ def _invalid(reason: str, body: bytes) -> BadRequest:
 
 
 def _out_of_bounds(found: re.Match[str], body: bytes) -> BadRequest:
-    name, bound = found["name"], found["bound"]
-    value = msgspec.json.decode(_FIELDS.decode(body)[name])
+    kind, name, bound = found[1], found["name"], found["bound"]
+    try:
+        # The body may be cut off behind the value, and another value of the name may follow.
+        value = msgspec.json.decode(_FIELDS.decode(body)[name], type=_BOUNDED[kind])
+    except msgspec.ValidationError:
+        return BadRequest(
+            f"'{name}' is in the body twice. Send it once.", param=name, code="invalid_value"
+        )
+    except _NOT_JSON:
+        return _not_json()
     if found["length"]:
-        return refusals.too_long(name, len(value), int(bound), kind=found[1])
-    if found[1] == "float":
-        value, limit = float(value), float(bound)
-    else:
-        limit = int(bound)
+        return refusals.too_long(name, len(value), int(bound), kind=kind)
+    limit = float(bound) if kind == "float" else int(bound)
     return refusals.out_of_bounds(name, value, found["sign"], limit)
+
+
+def _not_json() -> BadRequest:
+    return BadRequest("The body is not valid JSON.", code="invalid_json")
