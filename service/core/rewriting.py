@@ -115,12 +115,11 @@ class Rewriter:
         is_later = last.rewrite.began_at > deleted_at + _LATE_S
         return last.rewrite if is_later or last.requests >= requested else None
 
-    async def advance(self) -> None:
-        """Begin a rewrite if one is requested, and wait a moment for its end.
+    async def advance(self, requested: int) -> None:
+        """Begin a rewrite if fewer than these requests are covered, and wait a moment for its end.
 
         Raises REDIS_ERRORS and StorageError.
         """
-        requested = await requests(self._redis)
         last = await self._last()
         if requested <= (0 if last is None else last.requests):
             return

@@ -1,8 +1,7 @@
 """The end of an erasure: nothing is left in storage and Redis' files, and the receipt is signed.
 
-The API empties storage in the request. The reconciler of a worker rewrites Redis' files. One that
-has the signing key does the rest: it signs, and removes what could not be removed because storage
-was down or another worker still wrote.
+The API empties storage in the request. The reconciler of a worker does the rest, and what the API
+could not do because storage was down or a worker still wrote. One that has the signing key signs.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from service.core import ids
+from service.core import ids, rewriting
 from service.core.claims import forget_answers
 from service.core.records import Missing
 from service.core.rewriting import Rewriter
@@ -42,10 +41,8 @@ class Completion:
     async def complete(self, record: ErasureRecord) -> ErasureRecord:
         """Remove what is left, and sign the receipt if Redis' files are rewritten.
 
-        Nothing is done while work that may write still runs.
-
-        Without the key, another process signs it later. Raises StorageError, SigningKeyError and
-        REDIS_ERRORS.
+        Nothing is done while work that may write still runs. Without the key, another process signs
+        it later. Raises StorageError, SigningKeyError and REDIS_ERRORS.
         """
         if await self._erasures.are_held(record.leases):
             return record
@@ -66,19 +63,23 @@ class Completion:
         except Missing:
             return record  # its project has been deleted
 
-    async def sweep(self) -> None:
-        """Rewrite Redis' files if that is requested.
+    async def rewrite(self) -> None:
+        """Forget the stored answers about what was deleted, and rewrite Redis' files if needed.
 
-        Then finish all erasures that can be finished, if this process has the signing key.
+        Raises StorageError and REDIS_ERRORS.
         """
+        requested = await rewriting.requests(self._erasures.redis)  # what comes now is for the next
         unfinished = await self._erasures.unfinished()
         new = (record for record in unfinished if record.id not in self._known)
         await forget_answers(self._erasures.redis, _subjects(new))
         self._known = {record.id for record in unfinished}
-        await self._rewriter.advance()
+        await self._rewriter.advance(requested)
+
+    async def sweep(self) -> None:
+        """Finish all erasures that can be finished, if this process has the signing key."""
         if self._key is None or not self._key.exists:
             return
-        for record in unfinished:
+        for record in await self._erasures.unfinished():
             after = await self.complete(record)
             if after.is_complete:
                 log.info("erasure %s is complete", record.id)

@@ -239,6 +239,7 @@ class Reconciler:
             self._sweep_batches,
             self._sweep_generations,
             self._sweep_captures,
+            self._rewrite_files,
             self._delete_projects,
             self._count_storage,
             self._count_records,
@@ -379,6 +380,9 @@ class Reconciler:
     async def _count_records(self) -> None:
         if self._redis.record_use is not None:
             await self._redis.record_use.recount()
+
+    async def _rewrite_files(self) -> None:
+        await self._erasing.completion.rewrite()
 
     async def _finish_erasures(self) -> None:
         await self._erasing.completion.sweep()

@@ -22,7 +22,7 @@ from service.backup.errors import BackupError
 from service.backup.journal import JOURNALED_AT, Journal
 from service.backup.replay import replay
 from service.cli import backup as commands
-from service.core import ids
+from service.core import ids, rewriting
 from service.core.limits import Limits, ProjectLimits
 from service.core.redis import Client, reply, text
 from service.core.redis_check import RESTORING
@@ -167,7 +167,7 @@ async def test_the_journal_starts_over_after_a_deletion(api: Api, site: Site):
         assert (await http.delete(f"/v1/files/{file['id']}")).is_success
         async with asyncio.timeout(60):
             while (rewrite := await rewriter.covering(ids.now_s())) is None:
-                await rewriter.advance()
+                await rewriter.advance(await rewriting.requests(redis))
         assert rewrite.journal is JournalFiles.REWRITTEN
         assert not await has_the_name()
 

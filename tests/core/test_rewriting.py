@@ -41,10 +41,10 @@ async def delete(redis: Client, *names: str) -> int:
     return ids.now_s()
 
 
-async def rewritten(rewriter: Rewriter, deleted_at: int) -> Rewrite:
+async def rewritten(redis: Client, rewriter: Rewriter, deleted_at: int) -> Rewrite:
     async with asyncio.timeout(60):
         while (found := await rewriter.covering(deleted_at)) is None:
-            await rewriter.advance()
+            await rewriter.advance(await rewriting.requests(redis))
     return found
 
 
@@ -61,20 +61,20 @@ async def test_many_deletions_are_in_no_file_after_one_rewrite(redis, rewriter, 
     token, kept = token_hex(32), token_hex(32)
     await redis.mset({f"finetuned:{n}": f"{token} {n}" for n in range(5)} | {"finetuned:k": kept})
     await redis.execute_command("BGREWRITEAOF")  # so that the base has it too
-    await rewritten(rewriter, await delete(redis, "finetuned:none"))
+    await rewritten(redis, rewriter, await delete(redis, "finetuned:none"))
     await redis.set("finetuned:5", token)
     assert len(files_with(tmp_path, token)) == 2  # in the base, and in what came later
     before = await count(redis)
     times = [await delete(redis, f"finetuned:{n}") for n in range(6)]
     assert await rewriter.covering(times[0]) is None
     assert len(files_with(tmp_path, token)) == 2
-    found = await rewritten(rewriter, times[-1])
+    found = await rewritten(redis, rewriter, times[-1])
     assert (found.append_only_file, found.journal, found.replicas) == (
         *(AppendOnlyFile.REWRITTEN, JournalFiles.NONE, 0),
     )
     assert files_with(tmp_path, token) == []
     assert files_with(tmp_path, kept)
-    await rewriter.advance()
+    await rewriter.advance(await rewriting.requests(redis))
     assert await count(redis) == before + 1
     assert await rewriter.covering(await delete(redis, "finetuned:k")) is None
     assert await rewriter.covering(found.began_at - 3600) == found
@@ -83,13 +83,13 @@ async def test_many_deletions_are_in_no_file_after_one_rewrite(redis, rewriter, 
 async def test_a_rewrite_of_a_server_that_restarted_does_not_count(redis, rewriter, valkey: Valkey):
     await redis.set(rewriting.JOURNALED, -1)
     deleted_at = await delete(redis, "finetuned:a")
-    await rewriter.advance()  # it now waits for the journal
+    await rewriter.advance(await rewriting.requests(redis))  # it now waits for the journal
     assert await rewriter.covering(deleted_at) is None
     valkey.kill()
     valkey.start()
     await redis.set(rewriting.JOURNALED, await rewriting.requests(redis))
     assert await count(redis) == 0
-    assert (await rewritten(rewriter, deleted_at)).journal is JournalFiles.REWRITTEN
+    assert (await rewritten(redis, rewriter, deleted_at)).journal is JournalFiles.REWRITTEN
     assert await count(redis) == 1
 
 
@@ -103,19 +103,19 @@ async def test_without_the_permission_or_the_file_the_rewrite_says_so(
     worker = connect(url_of(valkey.url, name, "secret"))
     try:
         refused = Rewriter(worker, storage, has_journal=False)
-        found = await rewritten(refused, await delete(worker, "finetuned:a"))
+        found = await rewritten(redis, refused, await delete(worker, "finetuned:a"))
         assert found.append_only_file is AppendOnlyFile.NOT_PERMITTED
         assert found.journal is JournalFiles.KEPT
         assert "does not permit BGREWRITEAOF" in caplog.text
         assert await count(redis) == 0
         await redis.execute_command("ACL", "SETUSER", name, "+bgrewriteaof")
-        found = await rewritten(refused, await delete(worker, "finetuned:a"))
+        found = await rewritten(redis, refused, await delete(worker, "finetuned:a"))
         assert found.append_only_file is AppendOnlyFile.REWRITTEN
     finally:
         await worker.aclose(close_connection_pool=True)
     await redis.config_set("appendonly", "no")
     off = Rewriter(redis, storage, has_journal=False)
-    found = await rewritten(off, await delete(redis, "finetuned:a"))
+    found = await rewritten(redis, off, await delete(redis, "finetuned:a"))
     assert found.append_only_file is AppendOnlyFile.OFF
 
 
