@@ -37,6 +37,8 @@ EPHEMERAL: Final = tuple(
         "journaled-at",
         "lease:",
         "queue:",
+        "record-counted",
+        "record-recount",
         "restoring",
         "turn-taken:",
         "unheld:",
