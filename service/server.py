@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import math
+import os
 import resource
+import socket
+import sys
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.main import STARTUP_FAILURE
 
 from service import __version__
 from service.app import create_app
@@ -16,12 +22,12 @@ from service.core.networks import network
 from service.core.redis_check import require_redis
 from service.core.storage_check import require_storage
 from service.inference.gateway import PATHS
+from service.web.probing import SOCKETS
 from service.web.traced import Traced
 from service.web.wire.crowds import Crowds
 from service.web.wire.express import ExpressProtocol
 
 _KEEP_ALIVE_S = 75
-_GRACE_S = 30
 _COLLECT_AFTER_OBJECTS = 10_000
 
 
@@ -38,7 +44,7 @@ def main() -> None:
         app = Traced(api, routes=PATHS)
     _reduce_garbage_collection()
     _allow_many_connections()
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.api_host,
         port=settings.api_port,
@@ -57,8 +63,20 @@ def main() -> None:
         server_header=False,
         proxy_headers=False,  # web/addresses.py determines the addresses of clients
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=math.ceil(settings.stop_grace_s),
     )
+    server = uvicorn.Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(_sockets_of_up())
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _sockets_of_up() -> list[socket.socket] | None:
+    """Return the sockets on which `up` listens for this process; None without `up`."""
+    if (numbers := os.environ.get(SOCKETS)) is None:
+        return None
+    return [socket.socket(fileno=int(number)) for number in numbers.split(",")]
 
 
 def _crowds(settings: Settings) -> Crowds | None:

@@ -20,7 +20,7 @@ def print_key(data_dir: DataDir = None) -> None:
     try:
         typer.echo(asyncio.run(_public_pem(data_dir)), nl=False)
     except (ValueError, OSError) as e:
-        fail(str(e))
+        fail(e)
 
 
 @app.command()
@@ -58,7 +58,7 @@ def verify(
     except NotVerified as e:
         fail(f"{receipt} is not valid: {e}", code=5)
     except (ValueError, OSError) as e:
-        fail(str(e))
+        fail(e)
     typer.echo(_summary(found))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 _MAX_BYTES = 1024 * 1024
@@ -18,8 +19,21 @@ _ERROR = re.compile(
 _PYDANTIC = re.compile(r"[0-9]+ validation errors? for ")
 
 
-def last_words(log: Path, start: int) -> str:
-    """First error in a log from `start` on, or else its last line; empty for an empty log."""
+_USER = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+def last_words(log: Path, start: int, secrets: Iterable[str] = ()) -> str:
+    """First error in a log from `start` on, or else its last line; empty for an empty log.
+
+    Without the secrets, and without the passwords in URLs.
+    """
+    words = _USER.sub("", _found(log, start))
+    for secret in secrets:
+        words = words.replace(secret, "***")
+    return words[:_MAX_CHARS]
+
+
+def _found(log: Path, start: int) -> str:
     try:
         with log.open("rb") as file:
             size = file.seek(0, 2)
@@ -30,8 +44,8 @@ def last_words(log: Path, start: int) -> str:
     found = _ERROR.search(text)
     if found is None:
         lines = text.split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")[:_MAX_CHARS]
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
     what = found["what"].strip()
     if _PYDANTIC.match(what):  # the actual error is on the next line
         what = text[found.end() :].strip().partition("\n")[0].strip()
-    return what[:_MAX_CHARS]
+    return what

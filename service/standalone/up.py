@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -27,8 +29,9 @@ from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
 from service.standalone import services
-from service.standalone.layout import DataLayout, write_private
+from service.standalone.layout import DataLayout, is_full, write_private
 from service.standalone.placement import Wanted, place, summary, wanted_engines
+from service.standalone.ports import listen
 from service.standalone.services import Ports, free_port
 from service.standalone.sharing import choose_sharing
 from service.standalone.supervisor import Service, StartFailed, Supervisor
@@ -41,20 +44,21 @@ _ENGINE_START_S = 900.0  # a large model may load for minutes
 
 
 async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
-    """Run the service until SIGTERM or SIGINT. Raises AlreadyRunning or StartFailed."""
+    """Run the service until SIGTERM or SIGINT.
+
+    Raises AlreadyRunning, DataFolderError, PortError or StartFailed.
+    """
     layout = DataLayout(data_dir.resolve())
-    layout.create()
-    with layout.lock() as lock:
-        lock.truncate(0)
-        lock.write(f"pid {os.getpid()}, port {port}")
-        lock.flush()
+    with layout.open(note=f", port {port}"), contextlib.ExitStack() as stack:
+        # All restarts of the API listen on these sockets, so no other process can take the port.
+        sockets = [stack.enter_context(one) for one in listen(host, port, "--port")]
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         supervisor = Supervisor(layout.run, layout.logs)
         supervisor.clear_leftovers()
-        starting = asyncio.create_task(_start(supervisor, layout, host, port, demo_model))
+        starting = asyncio.create_task(_start(supervisor, layout, host, sockets, demo_model))
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -62,7 +66,12 @@ async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
                 starting.result()
                 await stopped
             _print("stopping …")
+        except OSError as e:
+            if e.filename is None and not is_full(e):
+                raise
+            raise layout.fault_of(e) from e
         finally:
+            stack.close()  # refuses new connections
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             await supervisor.stop()
@@ -70,29 +79,36 @@ async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
 
 
 async def _start(
-    supervisor: Supervisor, layout: DataLayout, host: str, port: int, demo_model: bool
+    supervisor: Supervisor,
+    layout: DataLayout,
+    host: str,
+    sockets: Sequence[socket.socket],
+    demo_model: bool,
 ) -> None:
     began = time.monotonic()
     catalogue = Catalogue(layout.models_file)
     if demo_model and not catalogue.all():
         await _add_demo_model(layout, catalogue)
+    port = sockets[0].getsockname()[1]
     ports = Ports(api=port, valkey=free_port(), worker=free_port())
     store = services.valkey(layout, ports)
     await supervisor.start(store)
     await supervisor.until_ready(store, _START_S)
     _print(f"{'valkey':<10} {store.where}")
+    supervisor.beside(services.follow_disk(layout))
 
     bases = [entry.id for entry in catalogue.all() if entry.served]
     merged = catalogue.merged()
     upstreams = {model: f"http://127.0.0.1:{free_port()}" for model in [*bases, *merged]}
     env = services.environment(layout, ports, host, upstreams)
+    _require_metrics_port(env)
     if not own_gpus():
         env.setdefault("FINETUNED_ENGINE_REQUESTS_AT_ONCE", str(services.places_on_cpus()))
     await _first_key(layout, env["FINETUNED_REDIS_URL"])
 
     # The engines take the longest to load, so they start first and the others start in parallel.
     engines, worker = _on_gpus(catalogue, env, ports, upstreams)
-    others = [services.api(env, ports, host), worker]
+    others = [services.api(env, ports, host, sockets), worker]
     for service in [*engines.values(), *others]:
         await supervisor.start(service)
     for service in others:
@@ -154,6 +170,13 @@ def _shared(catalogue: Catalogue, wanted: Sequence[Wanted], gpus: Sequence[Gpu])
     if choice.why is not None:
         _print(f"{'gpus':<10} {choice.sharing}: {choice.why}")
     return settings.model_copy(update={"gpu_sharing": choice.sharing})
+
+
+def _require_metrics_port(env: Mapping[str, str]) -> None:
+    """Raise PortError if another process holds the metrics port of the settings."""
+    host, _, port = services.api_metrics(env).rpartition(":")
+    for one in listen(host, int(port), "FINETUNED_API_METRICS_PORT"):
+        one.close()
 
 
 def up_settings() -> Settings:

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.hdrs import SERVER
 
 from service.core.errors import ApiError, MethodNotAllowed, NotFound
+from service.web.probing import START_HEADER, confirmation
 from service.web.safe_headers import SAFE
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -39,8 +40,9 @@ async def serve(routes: Mapping[str, Handler], host: str, port: int) -> AsyncIte
         await runner.cleanup()
 
 
-async def _be_safe(_: web.Request, response: web.StreamResponse) -> None:
+async def _be_safe(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_SAFE)
+    response.headers.update(confirmation(request.headers.get(START_HEADER)))
     response.headers.popall(SERVER, None)  # it has the versions of Python and aiohttp
 
 
