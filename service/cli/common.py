@@ -43,11 +43,11 @@ def _setting_fault(error: Any) -> str:
     """Return which setting is invalid, and why, without its value, which may be a secret."""
     from service.web.validation import from_validation
 
-    errors = [
-        {**one, "loc": tuple(f"FINETUNED_{part}".upper() for part in one["loc"][:1])}
-        for one in error.errors()
-    ]
-    return from_validation(errors).message
+    first = error.errors()[0]
+    if not first["loc"]:  # a rule about several settings, which it names
+        return str(first["msg"]).removeprefix("Value error, ")
+    name = f"FINETUNED_{first['loc'][0]}".upper()
+    return from_validation([{**first, "loc": (name, *first["loc"][1:])}]).message
 
 
 def time_text(seconds: float) -> str:

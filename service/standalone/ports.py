@@ -105,7 +105,7 @@ def _opened(family: int, address: tuple[object, ...]) -> socket.socket:
 def _fault(host: str, port: int, setting: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         holder = holder_of(port) or "another process"
-        return f"port {port} is in use by {holder}: stop it, or choose another port with {setting}"
+        return f"port {port} is in use by {holder}: stop it, or choose another one with {setting}"
     if error.errno == errno.EACCES:
-        return f"this user may not listen on port {port}: choose one above 1023 with {setting}"
-    return f"{host}:{port} cannot be listened on: {os.strerror(error.errno or 0)}"
+        return f"port {port} is reserved for root: choose one above 1023 with {setting}"
+    return f"port {port} of {host} cannot be opened: {os.strerror(error.errno or 0)}"

@@ -183,7 +183,7 @@ class Supervisor:
             sink = log_file.open("ab")
         except OSError as e:
             log.warning("the log of %s cannot be written: %s", service.name, e.strerror)
-            sink = Path(os.devnull).open("ab")
+            sink = Path(os.devnull).open("ab")  # noqa: SIM115 - the caller closes it
         service.log_start = sink.tell()
         return sink
 
