@@ -47,18 +47,23 @@ def holder_of(port: int) -> Holder | None:
 
 
 def _described(process: psutil.Process) -> Holder:
-    words = process.cmdline() or [process.name()]
-    is_finetuned = any(
-        word == "service.cli" or Path(word).name == "finetuned-server" for word in words[:3]
-    )
     data_dir = None
-    if is_finetuned:
-        # The API has the folder in its environment; `up`, which shares its socket, does not.
+    if is_finetuned := _is_finetuned(process):
+        # The API has the folder in its environment. `up`, which has the same sockets, is the one
+        # to stop.
+        up = process.parent()
+        if up is not None and _is_finetuned(up):
+            process = up
         for one in (process, *process.children()):
             with contextlib.suppress(psutil.Error):
                 data_dir = data_dir or one.environ().get("FINETUNED_DATA_DIR")
-    command = " ".join(words)[:_MAX_COMMAND_CHARS]
+    command = " ".join(process.cmdline() or [process.name()])[:_MAX_COMMAND_CHARS]
     return Holder(process.pid, command, is_finetuned, Path(data_dir) if data_dir else None)
+
+
+def _is_finetuned(process: psutil.Process) -> bool:
+    words = process.cmdline()[:3]
+    return any(word == "service.cli" or Path(word).name == "finetuned-server" for word in words)
 
 
 def listen(host: str, port: int, setting: str) -> list[socket.socket]:
