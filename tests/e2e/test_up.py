@@ -26,7 +26,7 @@ import pytest
 from service.standalone.up import DEMO_MODEL
 from tests.cached import ROOT
 from tests.e2e.conftest import ONE_THREAD, Stack, started, wait_for
-from tests.small_disk import small_disk
+from tests.small_disk import fill, small_disk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 STREAMS = 4
@@ -128,15 +128,6 @@ def test_chats_go_on_while_others_fill_the_disk(here: Stack, home: Path):
     wait_for(lambda: {k: v - before[k] for k, v in usage(here).items()} == spent, 60, "accounting")
     ended = (here.data_dir / "up.log").read_text("utf-8").count("valkey ended")
     assert ended <= 1  # if the disk filled up between two looks at it
-
-
-def fill(file: Path) -> None:
-    """Use all space of a disk."""
-    with file.open("wb", buffering=0) as other:
-        for size in (1 << 20, 1 << 12):
-            with contextlib.suppress(OSError):
-                while True:
-                    other.write(b"x" * size)
 
 
 def test_streams_are_metered_if_all_processes_get_sigterm_and_a_moved_folder_serves(
