@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _MAX_BYTES = 1024 * 1024
@@ -16,6 +18,7 @@ _ERROR = re.compile(
     r"(?:finetuned-server: |(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): )(?P<what>.+)",
     re.MULTILINE,
 )
+_RAISED = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*: (?P<what>.+)")
 _PYDANTIC = re.compile(r"[0-9]+ validation errors? for ")
 
 
@@ -43,9 +46,23 @@ def _found(log: Path, start: int) -> str:
         return ""
     found = _ERROR.search(text)
     if found is None:
-        lines = text.split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        lines = [line.strip() for line in text.split("\n") if line.strip()]
+        return _logged(lines) or next(reversed(lines), "")
     what = found["what"].strip()
     if _PYDANTIC.match(what):  # the actual error is on the next line
         what = text[found.end() :].strip().partition("\n")[0].strip()
     return what
+
+
+def _logged(lines: Sequence[str]) -> str:
+    """Return the last error in JSON logs, one with a traceback if there is any."""
+    errors: list[str] = []
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            record = json.loads(line)
+            if record["level"] in ("ERROR", "CRITICAL"):
+                errors.append(record.get("exc_info") or record["message"])
+    raised = [error for error in errors if "Traceback" in error]
+    last = next(reversed(raised or errors), "").strip().rpartition("\n")[2]
+    found = _RAISED.fullmatch(last)
+    return found["what"] if found else last

@@ -47,7 +47,7 @@ class Stop(IntEnum):
 
     FIRST = 0
     AFTER_CALLERS = 1
-    """Once nothing calls the service any more."""
+    """Once nothing calls the service."""
     LAST = 2
     """After all others, which write to the service until they end. SIGTERM does not reach it."""
 

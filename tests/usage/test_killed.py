@@ -67,7 +67,7 @@ async def test_kill_9_loses_what_was_counted_since_the_last_exchange_alone(redis
 
 
 async def test_streams_that_an_end_cuts_off_are_metered(redis, redis_url, tmp_path: Path):
-    """Two signals, as from systemd and from `up`: streams go on until the deadline of the api."""
+    """Two signals, as from systemd and `up`: streams continue until the deadline of the API."""
 
     async def endless(request: web.Request) -> web.StreamResponse:
         if request.path == "/health":
