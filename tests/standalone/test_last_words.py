@@ -20,7 +20,7 @@ pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
 
 
 LOGGED = """{"level": "ERROR", "message": "an engine is away"}
-{"level": "ERROR", "message": "Traceback (most recent calls)\\n f()\\na.PortTaken: 9101 is taken.\\n"}
+{"level": "ERROR", "message": "Traceback (most recent calls)\\na.PortTaken: 9101 is taken.\\n"}
 {"level": "ERROR", "message": "Application startup failed. Exiting."}
 {"level": "INFO", "message": "the end"}
 """
