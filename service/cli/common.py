@@ -34,7 +34,7 @@ def reason(error: Exception) -> str | None:
         return what if error.filename is None else f"{error.filename} cannot be used: {what}"
     if isinstance(error, OSError):
         return str(error)
-    if type(error).__name__ == "ValidationError":  # without importing pydantic
+    if getattr(error, "title", None) == "Settings":  # pydantic's, without importing it
         return _setting_fault(error)
     return None
 

@@ -91,8 +91,11 @@ def _how_to_serve(data_dir: Path | None, model: str) -> str:
     """The next command, which serves a model of a standalone folder, or of the settings."""
     if data_dir is None:
         return f"Start its engine with 'finetuned-server inference {model}'"
-    folder = shlex.quote(str(data_dir))
-    return f"To serve it, start 'finetuned-server up --data-dir {folder}' (again, if it is running)"
+    return f"To serve it, start '{_up(data_dir)}' (again, if it is running)"
+
+
+def _up(data_dir: Path) -> str:
+    return f"finetuned-server up --data-dir {shlex.quote(str(data_dir))}"
 
 
 def _training_note(entry: BaseModelEntry) -> str:
@@ -138,10 +141,9 @@ def unmerge_model(data_dir: Path | None, name: str) -> str:
     models.set_merged(name, False)
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir.resolve())
     sweep(settings.adapter_cache, models.merged())
-    again = f"start 'finetuned-server up --data-dir {shlex.quote(str(data_dir))}' again"
+    how = "stop it" if data_dir is None else f"start '{_up(data_dir)}' again"
     return (
-        f"{name} is served by its base model's engine. If its own engine is still running, "
-        f"{again if data_dir else 'stop it'}."
+        f"{name} is served by its base model's engine. If its own engine is still running, {how}."
     )
 
 

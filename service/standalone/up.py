@@ -52,6 +52,7 @@ async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
     with layout.open(note=f", port {port}"), contextlib.ExitStack() as stack:
         # All restarts of the API listen on these sockets, so no other process can take the port.
         sockets = [stack.enter_context(one) for one in listen(host, port, "--port")]
+        _require_metrics_port()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -101,7 +102,6 @@ async def _start(
     merged = catalogue.merged()
     upstreams = {model: f"http://127.0.0.1:{free_port()}" for model in [*bases, *merged]}
     env = services.environment(layout, ports, host, upstreams)
-    _require_metrics_port(env)
     if not own_gpus():
         env.setdefault("FINETUNED_ENGINE_REQUESTS_AT_ONCE", str(services.places_on_cpus()))
     await _first_key(layout, env["FINETUNED_REDIS_URL"])
@@ -172,11 +172,13 @@ def _shared(catalogue: Catalogue, wanted: Sequence[Wanted], gpus: Sequence[Gpu])
     return settings.model_copy(update={"gpu_sharing": choice.sharing})
 
 
-def _require_metrics_port(env: Mapping[str, str]) -> None:
+def _require_metrics_port() -> None:
     """Raise PortError if another process holds the metrics port of the settings."""
-    host, _, port = services.api_metrics(env).rpartition(":")
-    for one in listen(host, int(port), "FINETUNED_API_METRICS_PORT"):
-        one.close()
+    settings = Settings()
+    if "api_metrics_port" in settings.model_fields_set:  # otherwise, `up` chooses a free one
+        port = settings.api_metrics_port
+        for one in listen(settings.api_metrics_host, port, "FINETUNED_API_METRICS_PORT"):
+            one.close()
 
 
 def up_settings() -> Settings:
@@ -247,7 +249,8 @@ async def _first_key(layout: DataLayout, redis_url: str) -> None:
 
 
 def _print(text: str) -> None:
-    print(text, flush=True)
+    with contextlib.suppress(OSError):  # the disk of the output may be full
+        print(text, flush=True)
 
 
 def main(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
