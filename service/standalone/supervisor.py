@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -39,6 +40,7 @@ _MAX_RESTARTS = 3  # restarts before a service counts as failed
 _LOOK_S, _SLOW_LOOK_S = 0.2, 2.0
 _SECRET = re.compile(r"(?:KEY|PASSWORD|SECRET|TOKEN)$")  # not those of files
 _SECRET_CHARS = 8
+_LOG_SPACE_BYTES = 4096
 Probe = Callable[[], Awaitable[bool]]
 
 
@@ -248,7 +250,10 @@ class Supervisor:
         secrets = (
             v for k, v in service.env.items() if _SECRET.search(k) and len(v) >= _SECRET_CHARS
         )
-        return last_words(self._log_file(service), service.log_start, secrets)
+        found = last_words(self._log_file(service), service.log_start, secrets)
+        if not found and shutil.disk_usage(self._log_dir).free < _LOG_SPACE_BYTES:
+            return f"no space is left on the disk of {self._log_dir}"
+        return found
 
     def _log_file(self, service: Service) -> Path:
         return self._log_dir / f"{service.name}.log"
