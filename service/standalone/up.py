@@ -31,7 +31,7 @@ from service.projects.records import Projects, Role
 from service.standalone import services
 from service.standalone.layout import DataLayout, is_full, write_private
 from service.standalone.placement import Wanted, place, summary, wanted_engines
-from service.standalone.ports import listen
+from service.standalone.ports import PortError, holder_of, listen
 from service.standalone.services import Ports, free_port
 from service.standalone.sharing import choose_sharing
 from service.standalone.supervisor import Service, StartFailed, Supervisor
@@ -40,6 +40,7 @@ DEMO_MODEL = "smollm2-135m-instruct"
 _PROJECT = "default"
 _OPERATOR = Actor("operator", "operator")
 _START_S = 30.0
+_LEFTOVER_S = 5.0
 _ENGINE_START_S = 900.0  # a large model may load for minutes
 
 
@@ -50,15 +51,15 @@ async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
     """
     layout = DataLayout(data_dir.resolve())
     with layout.open(note=f", port {port}"), contextlib.ExitStack() as stack:
+        supervisor = Supervisor(layout.run, layout.logs)
+        supervisor.clear_leftovers()
         # All restarts of the API listen on these sockets, so no other process can take the port.
-        sockets = [stack.enter_context(one) for one in listen(host, port, "--port")]
+        sockets = [stack.enter_context(one) for one in await _listen(host, port, layout)]
         _require_metrics_port()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        supervisor = Supervisor(layout.run, layout.logs)
-        supervisor.clear_leftovers()
         starting = asyncio.create_task(_start(supervisor, layout, host, sockets, demo_model))
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -77,6 +78,20 @@ async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
             await asyncio.gather(starting, return_exceptions=True)
             await supervisor.stop()
             _print("stopped; nothing is left running")
+
+
+async def _listen(host: str, port: int, layout: DataLayout) -> list[socket.socket]:
+    """Listen, once the API of an `up` on this folder that was killed has ended."""
+    deadline = time.monotonic() + _LEFTOVER_S
+    while True:
+        try:
+            return listen(host, port, "--port")
+        except PortError:
+            holder = holder_of(port)
+            may_end = holder is None or holder.data_dir == layout.root
+            if not may_end or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
 
 
 async def _start(
