@@ -133,7 +133,7 @@ def test_streams_are_metered_if_all_processes_get_sigterm_and_a_moved_folder_ser
 ):
     """systemd stops a service so: each of its processes gets SIGTERM at once."""
     assert here.process is not None
-    before, begun = usage(here), threading.Barrier(STREAMS + 1)
+    before = usage(here)
     received, ends = [0] * STREAMS, [""] * STREAMS
 
     def read(number: int) -> None:
@@ -152,13 +152,11 @@ def test_streams_are_metered_if_all_processes_get_sigterm_and_a_moved_folder_ser
             for chunk in stream:
                 ends[number] = chunk.choices[0].finish_reason or ""
                 received[number] += chunk.choices[0].delta.content is not None
-                if received[number] == 2:
-                    begun.wait(timeout=300)
 
     threads = [threading.Thread(target=read, args=(number,)) for number in range(STREAMS)]
     for thread in threads:
         thread.start()
-    begun.wait(timeout=300)
+    wait_for(lambda: min(received) >= 2, 300, "the start of the streams")
     pids = here.all_pids()
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
