@@ -40,8 +40,8 @@ def holder_of(port: int) -> Holder | None:
     """Return the process that listens on a TCP port; None if it is not visible to this user."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            is_it = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-            if is_it and connection.pid is not None:
+            is_listening = connection.status == psutil.CONN_LISTEN and connection.pid is not None
+            if is_listening and connection.laddr and connection.laddr.port == port:
                 return _described(psutil.Process(connection.pid))
     return None
 
