@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -135,7 +136,10 @@ async def _start(
         *(_merged_ready(supervisor, engines[model], model) for model in merged),
     )
     if not engines:
-        _print("no base model yet: add one with 'finetuned-server models add', then start again")
+        add = (
+            f"finetuned-server models add SOURCE --id ID --data-dir {shlex.quote(str(layout.root))}"
+        )
+        _print(f"no base model yet: add one with '{add}', then start again")
     _print(f"ready after {time.monotonic() - began:.0f} s: {others[0].where}/v1")
     _print(f"API key (admin, project '{_PROJECT}'): {layout.api_key}")
     _print(f"logs: {layout.logs}")
