@@ -24,6 +24,7 @@ from service.cli import (
     processes,
     upkeep,
 )
+from service.cli.common import reason
 from service.imports import collect_seldom
 
 app = typer.Typer(
@@ -78,6 +79,12 @@ def main(argv: Any = None) -> NoReturn:
     code: str | int | None = 0
     try:
         app(argv)
+    except Exception as error:
+        # Any command may find an unusable file or setting.
+        if (what := reason(error)) is None:
+            raise
+        typer.echo(f"finetuned-server: {what}", err=True)
+        code = 1
     except SystemExit as leaving:
         code = leaving.code
         if isinstance(code, str):

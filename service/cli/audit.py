@@ -202,4 +202,4 @@ def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]])
     try:
         return asyncio.run(run())
     except (ValueError, OSError, StorageError) as e:
-        fail(str(e), code=_NO_KEY if isinstance(e.__cause__, MasterKeyError) else 1)
+        fail(e, code=_NO_KEY if isinstance(e.__cause__, MasterKeyError) else 1)

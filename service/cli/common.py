@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -13,14 +13,41 @@ if TYPE_CHECKING:
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder of a standalone installation. Defaults to the settings."),
+    typer.Option(
+        help="Folder of a standalone installation. Defaults to the settings.", file_okay=False
+    ),
 ]
+NewDataDir = Annotated[Path, typer.Option(help="Folder for all data.", file_okay=False)]
 
 
-def fail(message: str, code: int = 1) -> NoReturn:
+def fail(wrong: str | Exception, code: int = 1) -> NoReturn:
     """Print what is wrong, and exit."""
+    message = wrong if isinstance(wrong, str) else reason(wrong) or str(wrong)
     typer.echo(f"finetuned-server: {message}", err=True)
     raise typer.Exit(code)
+
+
+def reason(error: Exception) -> str | None:
+    """Return what an error of a file or a setting means; None for any other error."""
+    if isinstance(error, OSError) and error.strerror:
+        what = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
+        return what if error.filename is None else f"{error.filename} cannot be used: {what}"
+    if isinstance(error, OSError):
+        return str(error)
+    if getattr(error, "title", None) == "Settings":  # pydantic's, without importing it
+        return _setting_fault(error)
+    return None
+
+
+def _setting_fault(error: Any) -> str:
+    """Return which setting is invalid, and why, without its value, which may be a secret."""
+    from service.web.validation import from_validation
+
+    first = error.errors()[0]
+    if not first["loc"]:  # a rule about several settings, which it names
+        return str(first["msg"]).removeprefix("Value error, ")
+    name = f"FINETUNED_{first['loc'][0]}".upper()
+    return from_validation([{**first, "loc": (name, *first["loc"][1:])}]).message
 
 
 def time_text(seconds: float) -> str:

@@ -23,7 +23,7 @@ def print_key(data_dir: DataDir = None) -> None:
     try:
         typer.echo(public_key(data_dir).pem, nl=False)
     except (ValueError, OSError) as e:
-        fail(str(e))
+        fail(e)
 
 
 @app.command()
@@ -63,7 +63,7 @@ def verify(
     except NotVerified as e:
         fail(f"{receipt} is not valid: {e}", code=5)
     except (ValueError, OSError) as e:
-        fail(str(e))
+        fail(e)
     typer.echo(_summary(found))
 
 

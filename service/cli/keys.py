@@ -42,7 +42,7 @@ def create(
     try:
         typer.echo(asyncio.run(create_key(data_dir, project, name, role, model, expires_in_days)))
     except (ValueError, OSError) as e:
-        fail(str(e))
+        fail(e)
 
 
 @app.command("ensure")
@@ -60,4 +60,4 @@ def ensure(
     try:
         typer.echo(asyncio.run(ensure_key(project, name, role, secret)))
     except (ValueError, OSError) as e:
-        fail(str(e))
+        fail(e)

@@ -40,7 +40,7 @@ def list_models(
     try:
         entries = catalogue(data_dir).all()
     except CatalogueError as e:
-        fail(str(e))
+        fail(e)
     if as_json:
         typer.echo(json.dumps([e.model_dump(mode="json") for e in entries]))
         return
@@ -113,7 +113,7 @@ def add(
         )
         _record(data_dir, "base_model.added", model_id)
     except operator.CHORE_ERRORS as e:
-        fail(str(e))
+        fail(e)
 
 
 @app.command("bundle")
@@ -147,7 +147,7 @@ def bundle(
     try:
         made = bundle_model(source, output, name, license_id, revision, report=_progress)
     except (ModelRefused, OSError, ValueError) as e:
-        fail(str(e))
+        fail(e)
     typer.echo(
         f"bundled {made.name}: {len(made.files)} files, {made.size / 1e9:,.1f} GB, license "
         f"{made.license or 'unknown'}. Copy {output} to the other machine, and run "
@@ -172,7 +172,7 @@ def add_encoder(
         typer.echo(operator.add_encoder(data_dir, source, encoder_id, license_id, prompt))
         _record(data_dir, "encoder.added", encoder_id)
     except operator.CHORE_ERRORS as e:
-        fail(str(e))
+        fail(e)
 
 
 @app.command("merge")
@@ -187,7 +187,7 @@ def merge(
         typer.echo(asyncio.run(operator.merge_model(data_dir, name)))
         _record(data_dir, "model.merged", name)
     except operator.CHORE_ERRORS as e:
-        fail(str(e))
+        fail(e)
 
 
 @app.command("sign")
@@ -202,7 +202,7 @@ def sign(data_dir: DataDir = None) -> None:
     try:
         typer.echo(asyncio.run(operator.sign_models(data_dir)))
     except operator.CHORE_ERRORS as e:
-        fail(str(e))
+        fail(e)
 
 
 @app.command("unmerge")
@@ -217,7 +217,7 @@ def unmerge(
         typer.echo(operator.unmerge_model(data_dir, name))
         _record(data_dir, "model.unmerged", name)
     except operator.CHORE_ERRORS as e:
-        fail(str(e))
+        fail(e)
 
 
 def _progress(line: str) -> None:

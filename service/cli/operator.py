@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,10 +82,20 @@ def add_model(
     thinking = f", thoughts parsed by '{thoughts}'" if thoughts else ""
     return (
         f"added {entry.id}: {entry.parameters or 0:,} parameters, license {entry.license}, context "
-        f"{entry.context_length}, {tools}{thinking}. Start its engine with "
-        f"'finetuned-server inference {entry.id}', or start 'finetuned-server up' again."
+        f"{entry.context_length}, {tools}{thinking}. {_how_to_serve(data_dir, entry.id)}."
         f"{_training_note(entry)}"
     )
+
+
+def _how_to_serve(data_dir: Path | None, model: str) -> str:
+    """The next command, which serves a model of a standalone folder, or of the settings."""
+    if data_dir is None:
+        return f"Start its engine with 'finetuned-server inference {model}'"
+    return f"To serve it, start '{_up(data_dir)}' (again, if it is running)"
+
+
+def _up(data_dir: Path) -> str:
+    return f"finetuned-server up --data-dir {shlex.quote(str(data_dir))}"
 
 
 def _training_note(entry: BaseModelEntry) -> str:
@@ -119,10 +130,9 @@ async def merge_model(data_dir: Path | None, name: str) -> str:
         home = claim_cache(settings.adapter_cache, folder_name(name))
         await prepare(settings, entry, name, home)
         models.set_merged(name, True)
-    return (
-        f"{name} is merged. Start its engine with 'finetuned-server inference {name}' and add its "
-        "address to FINETUNED_UPSTREAMS, or start 'finetuned-server up' again."
-    )
+    how = _how_to_serve(data_dir, name)
+    where = "" if data_dir else ", and add its address to FINETUNED_UPSTREAMS"
+    return f"{name} is merged. {how}{where}."
 
 
 def unmerge_model(data_dir: Path | None, name: str) -> str:
@@ -131,9 +141,9 @@ def unmerge_model(data_dir: Path | None, name: str) -> str:
     models.set_merged(name, False)
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir.resolve())
     sweep(settings.adapter_cache, models.merged())
+    how = "stop it" if data_dir is None else f"start '{_up(data_dir)}' again"
     return (
-        f"{name} is served by its base model's engine. If its own engine is still running, stop "
-        f"it, or start 'finetuned-server up' again."
+        f"{name} is served by its base model's engine. If its own engine is still running, {how}."
     )
 
 

@@ -63,6 +63,7 @@ def register() -> None:
     from service.inference.engine import cpu_experts, cpu_fork, cpu_lora, cpu_rope, cpu_wait
 
     process.die_with_parent()
+    process.shield_workers()
     cpu_fork.install()
     cpu_lora.install()
     cpu_experts.install(Path(os.environ[process.MODEL_PATH_VARIABLE]))
