@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from service import __version__
-from service.cli.common import DataDir, fail, public_pem, time_text
+from service.cli.common import App, DataDir, fail, public_pem, time_text
 
 if TYPE_CHECKING:
     from service.audit.verify import Findings
     from service.core.redis import Client
     from service.core.storage import Storage
 
-app = typer.Typer(help="The audit log.", no_args_is_help=True)
+app = App(help="The audit log.")
 T = TypeVar("T")
 _DAMAGED = 5
 _HEADER = re.compile(r"(?P<name>[A-Za-z0-9-]+)[=:]\s*(?P<value>.+)")

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.common import DataDir, fail, public_pem
+from service.cli.common import App, DataDir, fail, public_pem
 
-app = typer.Typer(help="Receipts of erasures.", no_args_is_help=True)
+app = App(help="Receipts of erasures.")
 
 
 @app.command("key")

@@ -34,8 +34,12 @@ async def test_login_reads_the_key_from_stdin_and_keeps_it(api: Api, cli, key, h
     assert "finetuned login" in missing.err
     wrong = await cli.start("login", "--url", api.base_url, stdin="sk-ft-wrong\n")
     assert wrong.code == 3
+    address = api.base_url.removeprefix("http://")
+    secure = await cli("login", "--url", f"https://{address}", stdin=f"{key}\n")
+    assert (secure.code, secure.err.count(f"http://{address}")) == (6, 1)
+    assert "SSL" not in secure.err
     assert not (home / ".config/finetuned/config.json").exists()
-    done = await cli.start("login", "--url", api.base_url, stdin=f"{key}\n")
+    done = await cli.start("login", "--url", address, stdin=f"{key}\n")
     assert done.code == 0, done.err
     for text in (wrong.out, wrong.err, done.out, done.err):
         assert key not in text
