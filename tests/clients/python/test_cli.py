@@ -314,6 +314,31 @@ async def test_train_uploads_estimates_and_creates(cli, rows, work):
         assert (await cli("train", "missing.jsonl", "--model", BASE_MODEL)).code == 1
 
 
+async def test_train_holds_out_rows_if_there_are_enough(cli, rows, tmp_path, work):
+    many = tmp_path / "many.jsonl"
+    many.write_text("\n".join(CHAT % i for i in range(100)))
+
+    async def held_out(*arguments: str) -> tuple[Any, str]:
+        made = await cli("train", *arguments)
+        assert made.code == 0, made.err
+        job = (await cli("jobs", "show", made.out.strip(), "--json")).json()
+        method = job["method"]["type"]
+        return job["method"][method]["hyperparameters"]["validation_share"], made.err
+
+    async with work("cpu"):
+        share, said = await held_out("many.jsonl")
+        assert (share, "holding out about 10 rows" in said) == (0.1, True)
+        share, said = await held_out(rows.name)
+        assert (share, "--holdout SHARE" in said) == (None, True)
+        assert (await held_out("many.jsonl", "--holdout", "0"))[0] is None
+        assert (await held_out(rows.name, "--holdout", "0.25"))[0] == 0.25
+        assert (await held_out("many.jsonl", "--validation", rows.name))[0] is None
+        assert (await held_out("many.jsonl", "--method", "pretraining"))[0] is None
+    for wrong in (("--validation", "v.jsonl"), ("--keep-best", "--holdout", "0")):
+        refused = await cli("train", "many.jsonl", "--holdout", "0.1", *wrong)
+        assert (refused.code, "--holdout" in refused.err) == (2, True)
+
+
 async def test_train_refuses_too_few_rows_before_the_upload(cli, tmp_path, work):
     (tmp_path / "three.jsonl").write_text("\n".join(CHAT % i for i in range(3)))
     few = await cli("train", "three.jsonl")
