@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from service.jobs.records import JobFailure, Status
+from service.jobs.records import CheckpointRecord, JobFailure, Status
 from service.projects.records import Role
 from tests.clients.python.commands import PROGRAM, Cli
 from tests.clients.python.terminal import Terminal
@@ -290,6 +292,30 @@ async def test_jobs_are_listed_shown_and_stopped(cli, story, client):
     assert again.code == 1
     assert "request req_" in again.err
     assert (await cli("jobs", "show", "ftjob-unknown")).code == 4
+
+
+async def test_a_shown_job_says_its_step_and_the_losses(api: Api, cli, story):
+    await story.step(6, 12, 1.5)
+    job, name = story.job, "ft:tiny-base:acme:x:abcdef123456:ckpt-step-6"
+    await api.app.state.jobs.checkpoints(job.id).create(
+        CheckpointRecord(
+            id="ftckpt_1",
+            project_id=job.project_id,
+            created_at=1,
+            job_id=job.id,
+            attempt=1,
+            step=6,
+            model=name,
+            adapter="a",
+            state="s",
+            metrics={"train_loss": 1.5, "full_valid_loss": 1.25},
+        )
+    )
+    for number in range(6):  # more events than are shown
+        await story.tell(f"Evaluation: {number}")
+    shown = (await cli("jobs", "show", job.id)).out
+    assert re.search(r"^step +6 of 12, loss 1.500$", shown, re.MULTILINE)
+    assert f"checkpoint  {name}  step 6, loss 1.500, validation loss 1.250\n" in shown
 
 
 async def test_train_uploads_estimates_and_creates(cli, rows, work):
