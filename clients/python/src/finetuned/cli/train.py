@@ -162,8 +162,10 @@ def train(
     with client() as server:
         base = base_model(server, model)
         rows = checked_file(server, file, out, needed_rows=min_training_rows(server))
-        if validation is None and method != "pretraining":
-            hyperparameters |= _held_out(rows, holdout, out)
+        if holdout is None and validation is None and method != "pretraining":
+            holdout = _default_holdout(rows, out, needed=bool(keep_best or early_stopping))
+        if holdout:
+            hyperparameters["validation_share"] = holdout
         request: dict[str, Any] = {
             "model": base,
             "training_file": rows.id,
@@ -184,7 +186,7 @@ def train(
         if watch:
             out.say(f"created {job.id}")
             watch_job(server, job.id, out)
-            if validation or hyperparameters.get("validation_share"):
+            if (validation or holdout) and method != "pretraining":
                 tell_verdict(server, job.id, out)
             return
     if out.json:
@@ -194,19 +196,19 @@ def train(
     out.say(f"Follow the job: finetuned jobs watch {job.id}")
 
 
-def _held_out(file: FileObject, share: float | None, out: Out) -> dict[str, Any]:
-    """Return the share of a file's rows to hold out, and say what it is."""
-    if share is None and (file.rows or 0) >= _HOLDOUT_ROWS:
-        share = _HOLDOUT
-        held = round(share * (file.rows or 0))
-        out.say(f"holding out about {held} rows for the evaluation; --holdout changes this")
-    elif share is None:
+def _default_holdout(file: FileObject, out: Out, *, needed: bool) -> float | None:
+    """Return the share of a file's rows to hold out, and say how to change it."""
+    rows = file.rows or 0
+    if rows < _HOLDOUT_ROWS and not needed:
         out.say(
             f"no evaluation: below {_HOLDOUT_ROWS} rows, pass --holdout SHARE or --validation FILE "
             "for one",
             "dim",
         )
-    return {"validation_share": share} if share else {}
+        return None
+    held = max(1, round(_HOLDOUT * rows))
+    out.say(f"holding out about {held} rows for the evaluation; --holdout changes this")
+    return _HOLDOUT
 
 
 def _mixed(server: finetuned.Client, given: str, out: Out) -> dict[str, Any]:
