@@ -24,13 +24,12 @@ from service.cli import (
     processes,
     upkeep,
 )
-from service.cli.common import reason
+from service.cli.common import App, reason
 from service.imports import collect_seldom
 
-app = typer.Typer(
+app = App(
     name="finetuned-server",
     help="Fine-tune open models on your own hardware and serve them, with OpenAI's API.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.common import DataDir, fail, public_key
+from service.cli.common import App, DataDir, fail, public_key
 
 if TYPE_CHECKING:
     from service.core.signing import PublicKey
 
-app = typer.Typer(help="Receipts of erasures.", no_args_is_help=True)
+app = App(help="Receipts of erasures.")
 
 
 @app.command("key")

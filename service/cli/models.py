@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.cli.common import DataDir, fail
+from service.cli.common import App, DataDir, Json, fail
 
-app = typer.Typer(help="Base models.", no_args_is_help=True)
+app = App(help="Base models.")
 
 Revision = Annotated[
     str | None,
@@ -31,7 +31,7 @@ def _record(data_dir: Path | None, event: str, name: str) -> None:
 @app.command("list")
 def list_models(
     data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the base models in the catalog."""
     from service.cli.operator import catalogue
@@ -114,6 +114,23 @@ def add(
         _record(data_dir, "base_model.added", model_id)
     except operator.CHORE_ERRORS as e:
         fail(e)
+
+
+@app.command("remove")
+def remove(
+    model_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a base model.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Remove a base model from the catalog. Its files are kept.
+
+    Refused while something needs it: trained models, unfinished jobs and aliases of any project.
+    """
+    from service.cli import operator
+
+    try:
+        typer.echo(asyncio.run(operator.remove_model(data_dir, model_id)))
+    except operator.CHORE_ERRORS as e:
+        fail(str(e))
 
 
 @app.command("bundle")

@@ -225,6 +225,15 @@ class Catalogue:
                 raise CatalogueError(f"the catalog already has a model '{entry.id}'")
             self._write([*self._models.values(), entry])
 
+    def remove(self, model_id: str) -> None:
+        """Remove an entry and replace the file atomically. The model's files are kept.
+
+        Raises CatalogueError if the file is invalid.
+        """
+        with self._locked():
+            self._stamp = None
+            self._write([m for m in self.all() if m.id != model_id])
+
     def merged(self) -> list[str]:
         """All trained models with a dedicated engine. Raises CatalogueError."""
         return [name for entry in self.all() for name in entry.merged]
