@@ -99,12 +99,20 @@ class Backends:
 
 
 class Trials:
-    """The process that starts trials, one at a time. Create it before this process has threads."""
+    """The process that starts trials, one at a time.
 
-    def __init__(self) -> None:
+    It is forked, before this process has threads, or spawned, which imports vLLM again.
+    """
+
+    def __init__(self, how: Literal["fork", "spawn"] = "fork") -> None:
         self._config: Any = None
         self._lock = threading.Lock()
-        self._start("fork")
+        self._start(how)
+
+    def stop(self) -> None:
+        """End the process."""
+        self._connection.close()
+        self._process.join()
 
     def run(self, config: Any, params: Any) -> Verdict:
         """Try a constraint and wait for the verdict. Run it in a thread."""

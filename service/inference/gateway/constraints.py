@@ -4,7 +4,7 @@ An engine tries each new constraint in a process that it can kill
 (inference/engine/constraint_trials.py). What would certainly fail there is refused here, before it
 uses any of an engine's time. The time hardly depends on the size of a constraint: ten texts with
 different limits of their lengths took a core 11 s, and `.?` a hundred times 53 s. The bounds follow
-what was measured with xgrammar 0.2 (bench/gateway/constraints.py), and apply to all that one
+what was measured with xgrammar 0.2 (docs/benchmarks.md), and apply to all that one
 request compiles together.
 """
 
@@ -46,9 +46,7 @@ def is_compiled(tools: msgspec.Raw, choice: msgspec.Raw, *, parallel: bool | Non
     """Return whether the engine compiles the parameters of these tools."""
     if not memoryview(tools):
         return False
-    return (
-        bytes(choice) not in _NOT_COMPILED or parallel is False or b'"strict"' in bytes(tools)
-    )
+    return bytes(choice) not in _NOT_COMPILED or parallel is False or b'"strict"' in bytes(tools)
 
 
 def check_constraints(constraints: Sequence[Constraint], max_repetitions: int) -> None:

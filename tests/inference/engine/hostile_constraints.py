@@ -134,7 +134,9 @@ def _schema(chance: random.Random, depth: int = 0) -> Schema:
                 "additionalProperties": chance.choice([True, False]),
             }
         case 2:
-            return {chance.choice(["anyOf", "oneOf", "allOf"]): [below(chance) for _ in range(size)]}
+            return {
+                chance.choice(["anyOf", "oneOf", "allOf"]): [below(chance) for _ in range(size)]
+            }
         case 3:
             least = _size(chance, 50)
             return {
@@ -276,7 +278,10 @@ _PERSON = {
     "role": {"enum": ["admin", "editor", "viewer"]},
     "joined": {"type": "string", "format": "date-time"},
 }
-_STEP = {"thought": {"type": "string"}, "next": {"anyOf": [{"$ref": "#/$defs/Step"}, {"type": "null"}]}}
+_STEP = {
+    "thought": {"type": "string"},
+    "next": {"anyOf": [{"$ref": "#/$defs/Step"}, {"type": "null"}]},
+}
 _JSON_GBNF = r"""
 root   ::= object
 value  ::= object | array | string | number | ("true" | "false" | "null") ws

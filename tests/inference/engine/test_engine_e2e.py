@@ -6,11 +6,13 @@ import asyncio
 import json
 from typing import Any
 
+import jsonschema
 import psutil
 import pytest
 from openai import AsyncOpenAI
 
 from tests.inference.conftest import ACME_KEY, OTHER_KEY
+from tests.inference.engine.hostile_constraints import USUAL, hostile
 from tests.inference.engine.support import BASE, name_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -90,6 +92,44 @@ async def test_openais_sdk_gets_the_tool_calls_of_a_model(client):
     for call in (called.function, item):
         assert call.name == "get_weather"
         assert json.loads(call.arguments)["city"] in city["enum"]
+
+
+@pytest.mark.parametrize("name", ["a person, as pydantic writes it", "8 different lengths"])
+async def test_usual_constraints_are_followed(ask, name):
+    text = said(await ask(BASE, max_tokens=600, **USUAL[name]))
+    schema = USUAL[name]["response_format"]["json_schema"]["schema"]
+    jsonschema.validate(json.loads(text), schema)
+
+
+async def test_hostile_constraints_take_little_of_the_engines_time(engine_site, client, ask):
+    """Sent to the engine itself, because the gateway refuses some. bench/engine has many more."""
+    server = psutil.Process(engine_site.engine.pid)
+
+    def cpu_seconds() -> float:
+        times = [each.cpu_times() for each in [server, *server.children(recursive=True)]]
+        return sum(t.user + t.system + t.children_user + t.children_system for t in times)
+
+    said(await ask(BASE, structured_outputs={"choice": ["yes", "no"]}))
+    statuses = set()
+    for seed in range(13, 31):
+        before = cpu_seconds()
+        async with client.session.post(
+            engine_site.url + "/v1/chat/completions",
+            headers={"authorization": "Bearer engine-secret"},
+            json={
+                "model": BASE,
+                "messages": QUESTION,
+                "max_tokens": 16,
+                "cache_salt": f"{seed:064}",
+            }
+            | hostile(seed),
+        ) as response:
+            statuses.add(response.status)
+        # On an idle machine, at most 2 s. Without limits, some take minutes.
+        assert cpu_seconds() - before < 8, seed
+        assert said(await ask(BASE, key=OTHER_KEY))
+    assert statuses <= {200, 400, 500}
+    assert 400 in statuses
 
 
 async def test_base_and_two_adapters_at_once(ask):
