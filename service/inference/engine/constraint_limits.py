@@ -1,8 +1,9 @@
 """Limits of what the schemas and grammars of one project may cost an engine, installed in vLLM.
 
-The server of the engine lets each new constraint be tried (constraint_trials.py) before it checks or
-compiles it itself, one at a time for each project. The core measures the steps of those that passed,
-because some become slower with each token, and ends an answer whose steps have taken too long.
+The engine's server has each new constraint tried (constraint_trials.py) before vLLM checks or
+compiles it, one at a time for each project. The engine's core measures the steps of those that
+passed, because some become slower with each token, and ends an answer whose steps have taken too
+long.
 
 All requests come together here, whatever made the constraint: a response format, a tool, a batch.
 """
@@ -32,7 +33,7 @@ MAX_WAITING: Final = 32
 """Number of new constraints of a project that wait for their trial."""
 _FREE_TRIAL_S: Final = 0.1
 """CPU time of a trial that is not counted. Those of usual schemas take 0.02 to 0.1 s."""
-_MAX_TRIALS_S: Final = 5.0
+_MAX_TRIALS_S: Final = 10.0
 _MAX_ANSWER_S: Final = 0.5
 _MAX_PROJECT_S: Final = 2.0
 _FORGIVEN_PER_S: Final = 0.1
@@ -72,7 +73,9 @@ class TooComplex(Exception):
 class Gate:
     """Lets constraints pass whose trial was fast. `run` tries one, in a thread."""
 
-    def __init__(self, run: Callable[[Any], Verdict], clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, run: Callable[[Any], Verdict], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._run = run
         self._debts = Debts(clock)
         self._clock = clock

@@ -2,20 +2,21 @@
 
 vLLM compiles a constraint in threads of the engine, and nothing stops a compilation that has begun:
 a regex of 200 bytes took a core 53 s. So each new constraint is first compiled in a child process,
-which also takes some steps with it. The kernel kills the child after `TRIAL_CPU_S` of CPU time. Only
-a constraint that passes reaches the engine.
+which also takes some steps with it. The kernel kills the child after `TRIAL_CPU_S` of CPU time.
+Only a constraint that passes reaches the engine.
 
-xgrammar compiles before the first token, and takes a second for a text with a `maxLength`. llguidance
-compiles while it generates, within limits of its own, so it gets what xgrammar is too slow for.
+xgrammar compiles before the first token, and takes a second for a text with a `maxLength`.
+llguidance compiles while it generates, within limits of its own, so it gets what xgrammar is too
+slow for.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import multiprocessing
 import os
-import pickle
 import random
 import resource
 import select
@@ -222,7 +223,7 @@ def _is_fast(backend: Any, grammar: Any, seed: int) -> bool:
     """
     import numpy as np
 
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311
     mask = backend.allocate_token_bitmask(1)
     slow_s, token = 0.0, -1
     for _ in range(_STEPS):
@@ -261,7 +262,7 @@ def _in_child(attempt: Callable[[], Verdict]) -> Verdict:
         with contextlib.suppress(BaseException):
             os.close(reads)
             _limit()
-            os.write(writes, pickle.dumps(_answer(attempt)))
+            os.write(writes, json.dumps(_answer(attempt)).encode())
         os._exit(0)
     os.close(writes)
     ready, _, _ = select.select([reads], [], [], _TRIAL_WALL_S)
@@ -272,7 +273,7 @@ def _in_child(attempt: Callable[[], Verdict]) -> Verdict:
     _, _, used = os.wait4(pid, 0)
     cpu_s = used.ru_utime + used.ru_stime
     if answer:
-        verdict: Verdict = pickle.loads(answer)  # noqa: S301: from the child above
+        verdict = Verdict(*json.loads(answer))
     else:
         verdict = Verdict("too_complex" if ready else "no_time")
     return verdict._replace(cpu_s=cpu_s)
@@ -299,5 +300,5 @@ def _answer(attempt: Callable[[], Verdict]) -> Verdict:
         return Verdict("invalid", message=str(e)[: select.PIPE_BUF // 8])
     except MemoryError:
         return Verdict("too_complex")
-    except Exception:  # vLLM and the libraries can raise anything
+    except Exception:  # noqa: BLE001 - vLLM and the libraries can raise anything
         return Verdict("invalid", message=_UNKNOWN)

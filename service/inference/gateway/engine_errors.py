@@ -154,8 +154,8 @@ def _slow_constraint(param: str | None) -> BadRequest:
 
 def _many_constraints() -> RateLimited:
     return RateLimited(
-        "Your project sends new schemas and grammars faster than the engine can prepare them. Repeat "
-        "the same ones, or send fewer new ones at a time.",
+        "Your project sends new schemas and grammars faster than the engine can prepare them. "
+        "Repeat the same ones, or send fewer new ones at a time.",
         headers={"retry-after": "5"},
     )
 

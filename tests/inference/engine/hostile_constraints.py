@@ -282,6 +282,7 @@ _STEP = {
     "thought": {"type": "string"},
     "next": {"anyOf": [{"$ref": "#/$defs/Step"}, {"type": "null"}]},
 }
+_BYTE = r"(25[0-5]|2[0-4]\d|1?\d?\d)"
 _JSON_GBNF = r"""
 root   ::= object
 value  ::= object | array | string | number | ("true" | "false" | "null") ws
@@ -353,9 +354,7 @@ USUAL: dict[str, Fields] = {
         "structured_outputs": {"regex": r"[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}"}
     },
     "a telephone number": {"structured_outputs": {"regex": r"\+?\(?\d{3}\)?[- ]?\d{3}[- ]?\d{4}"}},
-    "an IP address": {
-        "structured_outputs": {"regex": r"((25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(25[0-5]|2[0-4]\d|1?\d?\d)"}
-    },
+    "an IP address": {"structured_outputs": {"regex": rf"({_BYTE}\.){{3}}{_BYTE}"}},
     "a line": {"structured_outputs": {"regex": r"[^\n]{1,200}"}},
     "two words": {"structured_outputs": {"choice": ["positive", "negative"]}},
     "200 labels": {"structured_outputs": {"choice": [f"label number {n}" for n in range(200)]}},

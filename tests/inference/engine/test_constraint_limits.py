@@ -98,15 +98,14 @@ async def test_a_request_that_goes_away_leaves_the_trial_to_others():
 
 async def test_slow_trials_use_up_the_time_of_a_project_until_it_is_forgiven(clock):
     gate = Gate(Compiler(outcome="too_complex", cpu_s=1.0), clock)
-    tried = 0
+    for number in range(12):
+        await ask(gate, number)
     with pytest.raises(Busy):
-        for tried in range(100):
-            await ask(gate, tried)
-    assert 5 <= tried <= 20
+        await ask(gate, 12)
     assert (await ask(gate, 0)).outcome == "too_complex"  # known
-    assert await ask(gate, 1000, "other")
+    assert await ask(gate, 12, "other")
     clock.now += 30
-    assert await ask(gate, 1000 + tried)
+    assert await ask(gate, 13)
 
 
 @pytest.mark.parametrize(("outcome", "runs"), [("passes", 1), ("too_complex", 2), ("no_time", 3)])

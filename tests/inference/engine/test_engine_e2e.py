@@ -113,6 +113,7 @@ async def test_hostile_constraints_take_little_of_the_engines_time(engine_site, 
     statuses = set()
     for seed in range(13, 31):
         before = cpu_seconds()
+        body = {"model": BASE, "messages": QUESTION, "max_tokens": 16, **hostile(seed)}
         async with client.session.post(
             engine_site.url + "/v1/chat/completions",
             headers={"authorization": "Bearer engine-secret"},
