@@ -226,7 +226,9 @@ def _install_in_server(trials: Trials) -> None:
         engine: Any, request_id: str, prompt: Any, params: Any, *rest: Any, **named: Any
     ) -> Any:
         constraint = getattr(params, "structured_outputs", None)
-        if constraint is not None and not constraint.all_constraints_none():
+        if constraint is not None and not (
+            _is_tried(constraint) or constraint.all_constraints_none()
+        ):
             config = engine.vllm_config
             gate = gates.setdefault(id(engine), Gate(lambda each: trials.run(config, each)))
             project = prompt.get("cache_salt") if isinstance(prompt, dict) else None
@@ -239,13 +241,17 @@ def _install_in_server(trials: Trials) -> None:
         return await add_request(engine, request_id, prompt, params, *rest, **named)
 
     def validate_untried(params: Any, *rest: Any) -> None:
-        if not getattr(params.structured_outputs, "tried", False):
+        if not _is_tried(params.structured_outputs):
             validate(params, *rest)
 
     AsyncLLM.add_request = add_tried
     SamplingParams._validate_structured_outputs = validate_untried  # noqa: SLF001
     # While vLLM parses a request, it would compile its structural tag.
     protocol.validate_structural_tag_payload = lambda *_, **__: None
+
+
+def _is_tried(constraint: Any) -> bool:
+    return getattr(constraint, "tried", False)
 
 
 async def _pass(gate: Gate, constraint: Any, project: str) -> None:
