@@ -23,7 +23,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -133,7 +133,7 @@ class Trials:
         return verdict
 
     def _start(self, how: Literal["fork", "spawn"]) -> None:
-        context = multiprocessing.get_context(how)
+        context: Any = multiprocessing.get_context(how)
         self._connection, theirs = context.Pipe()
         self._config = None
         self._process: BaseProcess = context.Process(
@@ -230,9 +230,7 @@ def _is_fast(backend: Any, grammar: Any, seed: int) -> bool:
         began = time.thread_time()
         grammar.fill_bitmask(mask, 0)
         filled_s = time.thread_time() - began
-        allowed: Sequence[int] = np.flatnonzero(
-            np.unpackbits(mask.numpy().view(np.uint8), bitorder="little")
-        )
+        allowed: Any = np.flatnonzero(np.unpackbits(mask.numpy().view(np.uint8), bitorder="little"))
         if not len(allowed):
             break
         if seed or token not in allowed:
