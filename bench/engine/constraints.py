@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
-import psutil
 
 from bench.engine.base_model import base_model
 from service.core.errors import BadRequest
@@ -30,6 +29,7 @@ from tests.inference.engine.support import (
     BASE,
     Engine,
     catalogued,
+    cpu_seconds,
     headers,
     settings_on,
     valkey,
@@ -47,13 +47,6 @@ class Used(NamedTuple):
     status: int
     refused: bool
     """Whether the gateway would have refused it."""
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of an engine's processes, with that of their children that have ended."""
-    server = psutil.Process(pid)
-    times = [each.cpu_times() for each in [server, *server.children(recursive=True)]]
-    return sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
 
 def body_of(fields: dict[str, Any], project: str) -> dict[str, Any]:

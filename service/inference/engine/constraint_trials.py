@@ -35,6 +35,7 @@ from service.inference.engine.cpu_fork import release_ports
 TRIAL_CPU_S: Final = 0.5
 SLOW_STEP_S: Final = 0.002
 """CPU time of a step above which it counts as slow. Usual ones take 0.02 to 0.3 ms."""
+PROCESS_TITLE: Final = "ConstraintTrials"
 XGRAMMAR: Final = "xgrammar"
 GUIDANCE: Final = "guidance"
 
@@ -145,6 +146,9 @@ class Trials:
 
 def _serve(connection: Connection) -> None:
     """Run the trials that the connection asks for."""
+    from vllm.utils.system_utils import set_process_title
+
+    set_process_title(PROCESS_TITLE)
     die_with_parent()
     release_ports()
     for number in (signal.SIGTERM, signal.SIGPROF):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from service.inference.engine.constraint_limits import MAX_WAITING, Busy, Debts, Gate, Measured
-from service.inference.engine.constraint_trials import TRIAL_CPU_S, Trials, Verdict
-from tests.inference.engine.hostile_constraints import USUAL, hostile
+from service.inference.engine.constraint_trials import Verdict
 
 
 class Clock:
@@ -184,56 +181,3 @@ def test_an_answer_that_has_been_given_up_may_go_on_with_any_token():
     grammar.fill_bitmask([row], 0)
     assert row.value == -1
     assert not grammar.is_terminated()
-
-
-@pytest.fixture(scope="module")
-def trials() -> Iterator[Trials]:
-    pytest.importorskip("vllm")
-    process = Trials("spawn")
-    yield process
-    process.stop()
-
-
-@pytest.fixture(scope="module")
-def config(demo_model_path) -> Any:
-    args = pytest.importorskip("vllm.engine.arg_utils")
-    return args.EngineArgs(model=str(demo_model_path), max_model_len=512).create_engine_config()
-
-
-def verdict_on(trials: Trials, config: Any, fields: dict[str, Any]) -> Verdict | None:
-    """Try the constraint of a chat; None for tools, which vLLM converts."""
-    from vllm.sampling_params import StructuredOutputsParams
-
-    given = fields.get("structured_outputs")
-    if given is None:
-        form = fields.get("response_format", {})
-        if form.get("type") == "structural_tag":
-            given = {"structural_tag": json.dumps(form)}
-        elif form.get("type") == "json_schema":
-            given = {"json": form["json_schema"]["schema"]}
-        else:
-            return None
-    return trials.run(config, StructuredOutputsParams(**given))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_trials(trials, config):
-    for name, fields in USUAL.items():
-        verdict = verdict_on(trials, config, fields)
-        assert verdict is None or verdict.outcome == "passes", (name, verdict)
-    found = [verdict_on(trials, config, hostile(seed)) for seed in range(24)]
-    tried = [verdict for verdict in found if verdict is not None]
-    assert {verdict.outcome for verdict in tried} >= {"passes", "too_complex"}
-    # Twice for two backends. A process forked from a large one takes some time by itself.
-    assert max(verdict.cpu_s for verdict in tried) < 2 * TRIAL_CPU_S + 1
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_process_that_is_killed_is_replaced(trials, config):
-    trials._process.kill()
-    fields = {"structured_outputs": {"choice": ["yes", "no"]}}
-    verdict = verdict_on(trials, config, fields)
-    assert verdict is not None
-    assert verdict.outcome == "passes"
