@@ -128,10 +128,18 @@ async def test_hostile_constraints_take_little_of_the_engines_time(engine_site, 
     assert 400 in statuses
 
 
-async def test_a_hostile_constraint_is_an_error_of_the_client(ask):
-    status, body = await ask(BASE, structured_outputs={"grammar": "root ::= root root | [a-z]+"})
-    assert (status, body["error"]["code"]) == (400, "constraint_too_complex")
-    assert body["error"]["param"] == "structured_outputs"
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
+async def test_a_hostile_constraint_is_an_error_of_the_client(client, path, streamed):
+    needed = {"/v1/completions": {"prompt": "hi"}, "/v1/responses": {"input": "hi"}}
+    fields = needed.get(path, {"messages": QUESTION})
+    grammar = {"grammar": "root ::= root root | [a-z]+"}
+    body = {"model": BASE, "stream": streamed, **fields, "structured_outputs": grammar}
+    async with client.post(path, json=body) as response:
+        text = await response.text()
+    assert response.status == 400 or streamed
+    assert '"code":"constraint_too_complex"' in text
+    assert '"param":"structured_outputs"' in text
 
 
 async def test_the_process_of_trials_is_replaced_when_it_dies(engine_site, ask):
