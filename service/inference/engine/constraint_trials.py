@@ -185,7 +185,8 @@ def _prepare(backends: Backends) -> None:
 
 def _verdict(backends: Backends, config: Any, tokenizer: Any, params: Any) -> Verdict:
     first = _in_child(lambda: _try(backends, params, _choose(config, tokenizer, params)))
-    if first.outcome != "too_complex" or params.structural_tag is not None:
+    is_failed = first.outcome == "too_complex" or first.message == _UNKNOWN
+    if not is_failed or params.structural_tag is not None:
         return first
     second = _in_child(lambda: _try(backends, params, GUIDANCE))
     spent = first.cpu_s + second.cpu_s
@@ -288,7 +289,8 @@ def _limit() -> None:
     most = pages * resource.getpagesize() + _MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
     signal.setitimer(signal.ITIMER_PROF, TRIAL_CPU_S)
 
 
