@@ -103,18 +103,13 @@ class Backends:
 class Trials:
     """The process that starts trials, one at a time.
 
-    It is forked, before this process has threads, or spawned, which imports vLLM again.
+    It is forked from this process, so create it before this process serves requests.
     """
 
-    def __init__(self, how: Literal["fork", "spawn"] = "fork") -> None:
+    def __init__(self) -> None:
         self._config: Any = None
         self._lock = threading.Lock()
-        self._start(how)
-
-    def stop(self) -> None:
-        """End the process."""
-        self._connection.close()
-        self._process.join()
+        self._start("fork")
 
     def run(self, config: Any, params: Any) -> Verdict:
         """Try a constraint and wait for the verdict. Run it in a thread."""
