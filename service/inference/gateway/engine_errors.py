@@ -27,6 +27,7 @@ from service.core.errors import (
 )
 from service.inference.gateway.engine_words import in_openais_words
 from service.inference.gateway.parameters import constraint_of
+from service.inference.headers import CONSTRAINT_BUSY, CONSTRAINT_TOO_COMPLEX
 
 MAX_ERROR_BYTES = 64 * 1024
 _MAX_MESSAGE_CHARS = 2000
@@ -65,6 +66,10 @@ def map_error(status: int, body: bytes, request: EngineRequest) -> ApiError:
     detail = _detail(body)
     if status == 500 and detail.message == _GAVE_UP and (param := constraint_of(request.body)):
         return _unusable_grammar(param)
+    if detail.message.startswith(CONSTRAINT_TOO_COMPLEX):
+        return _slow_constraint(constraint_of(request.body))
+    if detail.message.startswith(CONSTRAINT_BUSY):
+        return _many_constraints()
     if _NOT_LOADABLE in detail.message or detail.code == "adapter_broken":
         return not_loadable(request.model)
     if status == 404:
@@ -134,6 +139,24 @@ def _unusable_grammar(param: str) -> BadRequest:
         "Check that each rule can end, and that no rule begins with itself; or simplify it.",
         param=param,
         code="invalid_value",
+    )
+
+
+def _slow_constraint(param: str | None) -> BadRequest:
+    return BadRequest(
+        f"Invalid '{param}': the engine would take too long to prepare this schema or grammar, or "
+        "to follow it. Use fewer optional properties, fewer different lengths, and fewer "
+        "repetitions within repetitions.",
+        param=param,
+        code="constraint_too_complex",
+    )
+
+
+def _many_constraints() -> RateLimited:
+    return RateLimited(
+        "Your project sends new schemas and grammars faster than the engine can prepare them. "
+        "Repeat the same ones, or send fewer new ones at a time.",
+        headers={"retry-after": "5"},
     )
 
 

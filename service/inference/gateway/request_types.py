@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from service.core.errors import BadRequest
 from service.inference.gateway import refusals
-from service.inference.gateway.constraints import check_constraint, check_tools
+from service.inference.gateway.constraints import Constraint, check_constraints, is_compiled
 from service.inference.gateway.messages import ChatMessage, check_messages
 
 # OpenAI's limit for an embeddings request. The body's size limits the tokens of each input.
@@ -85,8 +85,14 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     def check(self, max_answers: int) -> None:
         """Raise BadRequest for a value that no engine accepts, or for too many answers."""
 
+    def constraints(self) -> list[Constraint]:
+        """Return what constrains the answer, with the names of the parameters."""
+        return []
+
     def check_constraints(self, max_repetitions: int) -> None:
         """Raise BadRequest if the engine takes long to compile what constrains the answer."""
+        if found := self.constraints():
+            check_constraints(found, max_repetitions)
 
 
 class _Generated(Request):
@@ -126,10 +132,11 @@ class _Generated(Request):
         if self.stream_options is not None:
             _check_stream_options(self.stream_options, streamed=self.streamed)
 
-    def check_constraints(self, max_repetitions: int) -> None:
-        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
-        if self.structured_outputs is not _ABSENT:
-            check_constraint("structured_outputs", self.structured_outputs, max_repetitions)
+    def constraints(self) -> list[Constraint]:
+        """Return what constrains the answer, with the names of the parameters."""
+        if self.structured_outputs is _ABSENT:
+            return []
+        return [("structured_outputs", self.structured_outputs)]
 
 
 class _Sampled(_Generated):
@@ -145,11 +152,12 @@ class _Sampled(_Generated):
         if self.n is not None:
             _check_range("n", self.n, max_answers)
 
-    def check_constraints(self, max_repetitions: int) -> None:
-        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
-        super().check_constraints(max_repetitions)
+    def constraints(self) -> list[Constraint]:
+        """Return what constrains the answer, with the names of the parameters."""
+        found = super().constraints()
         if self.response_format is not _ABSENT:
-            check_constraint("response_format", self.response_format, max_repetitions)
+            found.append(("response_format", self.response_format))
+        return found
 
 
 class ChatRequest(_Sampled):
@@ -197,13 +205,12 @@ class ChatRequest(_Sampled):
         if self.chat_template_kwargs is not None:
             _check_template(self.chat_template_kwargs)
 
-    def check_constraints(self, max_repetitions: int) -> None:
-        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
-        super().check_constraints(max_repetitions)
-        if self.tools is not _ABSENT:
-            check_tools(
-                self.tools, self.tool_choice, max_repetitions, parallel=self.parallel_tool_calls
-            )
+    def constraints(self) -> list[Constraint]:
+        """Return what constrains the answer, with the names of the parameters."""
+        found = super().constraints()
+        if is_compiled(self.tools, self.tool_choice, parallel=self.parallel_tool_calls):
+            found.append(("tools", self.tools))
+        return found
 
 
 class CompletionRequest(_Sampled, dict=True):
@@ -296,14 +303,12 @@ class ResponseRequest(_Generated):
         _check_tool_choice(self.tools, self.tool_choice)
         _check_template(self.chat_template_kwargs)
 
-    def check_constraints(self, max_repetitions: int) -> None:
-        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
-        super().check_constraints(max_repetitions)
-        if self.tools is not _ABSENT:
-            check_tools(
-                self.tools, self.tool_choice, max_repetitions, parallel=self.parallel_tool_calls
-            )
-        check_constraint("text", self.text, max_repetitions)
+    def constraints(self) -> list[Constraint]:
+        """Return what constrains the answer, with the names of the parameters."""
+        found = super().constraints()
+        if is_compiled(self.tools, self.tool_choice, parallel=self.parallel_tool_calls):
+            found.append(("tools", self.tools))
+        return [*found, ("text", self.text)]
 
 
 class EmbeddingRequest(Request):
