@@ -87,6 +87,16 @@ class BadRequest(ApiError):
 
     status = 400
     type = "invalid_request_error"
+    default_code = "invalid_value"
+
+
+def broken_json(body: bytes, at: int) -> BadRequest:
+    """Return the error of a body that is not JSON, where `at` is the number of the wrong byte."""
+    before = body[:at]
+    line, column = before.count(b"\n") + 1, at - before.rfind(b"\n")
+    where = f"line {line}, column {column}"
+    fault = f"it ends too early, at {where}" if at >= len(body) else f"look at {where}"
+    return BadRequest(f"The body is not valid JSON: {fault}.", code="invalid_json")
 
 
 class Unauthenticated(ApiError):
