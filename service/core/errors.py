@@ -92,9 +92,8 @@ class BadRequest(ApiError):
 
 def broken_json(body: bytes, at: int) -> BadRequest:
     """Return the error of a body that is not JSON, where `at` is the number of the wrong byte."""
-    before = body[:at]
-    line, column = before.count(b"\n") + 1, at - before.rfind(b"\n")
-    where = f"line {line}, column {column}"
+    *lines, last = body[:at].decode(errors="replace").split("\n")
+    where = f"line {len(lines) + 1}, column {len(last) + 1}"
     fault = f"it ends too early, at {where}" if at >= len(body) else f"look at {where}"
     return BadRequest(f"The body is not valid JSON: {fault}.", code="invalid_json")
 

@@ -121,7 +121,7 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         kind = BY_STATUS.get(error.status_code, BadRequest)
-        code = "unknown_url" if kind is NotFound else None
+        code = {NotFound: "unknown_url", BadRequest: "invalid_body"}.get(kind)
         methods = allowed_methods(app.routes, request.scope) if kind is MethodNotAllowed else []
         headers = {"allow": ", ".join(methods)} if methods else error.headers
         found = kind(_http_message(request, error, methods), code=code, headers=headers)
@@ -179,7 +179,9 @@ def _http_message(request: Request, error: HTTPException, methods: Sequence[str]
     if error.status_code == 405:
         use = f"; use {' or '.join(methods)}" if methods else ""
         return f"Method {request.method} is not allowed on {path}{use}."
-    return str(error.detail)
+    if error.status_code == 400:  # FastAPI's only one
+        return "The body cannot be read. Send JSON in UTF-8, or a form for an upload."
+    return BY_STATUS.get(error.status_code, BadRequest).description()
 
 
 def _hint(path: str) -> str:

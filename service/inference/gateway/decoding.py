@@ -69,10 +69,10 @@ def _invalid(reason: str, value: bytes, place: str) -> BadRequest:
     at = _AT.search(reason)
     path = at["path"] if at else ""
     name = _below(place, path)
-    if not name:
-        return BadRequest("The body must be a JSON object.", code="invalid_json")
     if (found := _MISSING.match(reason)) is not None:
         return refusals.missing(_below(name, "." + found[1]))
+    if not name:
+        return BadRequest("The body must be a JSON object.", code="invalid_json")
     try:
         if at and at["key"]:
             return _invalid_key(reason, name, _at(value, path))

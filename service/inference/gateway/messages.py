@@ -153,8 +153,8 @@ def _calls(message: ChatMessage, number: int) -> set[str]:
 def _check_answer(message: ChatMessage, number: int, called: set[str]) -> None:
     if not called:
         raise BadRequest(
-            "Invalid parameter: messages with role 'tool' must be a response to a preceding message "
-            "with 'tool_calls'.",
+            "Invalid parameter: messages with role 'tool' must be a response to a preceding "
+            "message with 'tool_calls'.",
             param=f"messages[{number}].role",
         )
     name = f"messages[{number}].tool_call_id"

@@ -88,7 +88,9 @@ def wrong_length(name: str, length: int, sign: str, bound: int, *, kind: str) ->
     if not length:
         return empty(name, noun)
     fault, limit, side = (
-        ("long", "maximum", "above_max") if sign.startswith("<") else ("short", "minimum", "below_min")
+        ("long", "maximum", "above_max")
+        if sign.startswith("<")
+        else ("short", "minimum", "below_min")
     )
     return BadRequest(
         f"Invalid '{name}': {noun} too {fault}. Expected {article} {noun} with {limit} length "
