@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from service.core.errors import BadRequest, broken_json
 
 _WHERE: Final = ("body", "query", "path", "header")
+_MEMBER: Final = re.compile(r"<[\w.]+: ('[^']*')>")  # of an enumeration
 _TAGS: Final = ("type", "role")
+_PLURALS: Final = {"property": "properties"}
+_MAX_SHOWN_CHARS: Final = 80
 _ABSENT: Final = ("missing", "union_tag_not_found")
 _Context = Mapping[str, Any]
 _TYPES: Final[Mapping[str, Callable[[_Context], str]]] = {
@@ -37,14 +42,14 @@ _EXPECTED: Final[Mapping[str, Callable[[_Context], str]]] = {
     "finite_number": lambda _: "a finite number",
     "int_parsing_size": lambda _: "an integer with fewer digits",
     "string_unicode": lambda _: "a string of valid Unicode",
-    "literal_error": lambda ctx: ctx["expected"],
-    "enum": lambda ctx: ctx["expected"],
+    "literal_error": lambda ctx: _MEMBER.sub(r"\1", ctx["expected"]),
+    "enum": lambda ctx: _MEMBER.sub(r"\1", ctx["expected"]),
     "union_tag_invalid": lambda ctx: f"one of {ctx['expected_tags']}",
     "string_pattern_mismatch": lambda ctx: f"a string that matches {ctx['pattern']}",
     "string_too_short": lambda ctx: f"at least {_count(ctx['min_length'], 'character')}",
     "string_too_long": lambda ctx: f"at most {_count(ctx['max_length'], 'character')}",
     "too_short": lambda ctx: f"at least {_count(ctx['min_length'], 'element')}",
-    "too_long": lambda ctx: f"at most {_count(ctx['max_length'], 'element')}",
+    "too_long": lambda ctx: f"at most {_count(ctx['max_length'], _element(ctx))}",
 }
 OWN_WORDS: Final = frozenset({"value_error", "assertion_error"})
 """Errors of this service's validators."""
@@ -60,6 +65,8 @@ def from_validation(errors: Sequence[Any], body: object = None) -> BadRequest:
         return _broken_json(errors[0], body)
     errors = _of_the_member_meant(errors, body)
     first, place = errors[0], _place(errors[0], body)
+    if first["type"] in _ABSENT and not place:
+        return BadRequest("The request needs a JSON object as its body.", code="invalid_json")
     if first["type"] in _ABSENT:
         return BadRequest(
             f"Missing required parameter: '{place}'.",
@@ -83,7 +90,8 @@ def from_validation(errors: Sequence[Any], body: object = None) -> BadRequest:
 def _broken_json(error: Mapping[str, Any], body: object) -> BadRequest:
     *_, at = error["loc"]
     if isinstance(body, str) and isinstance(at, int):
-        return broken_json(body.encode(errors="replace"), len(body[:at].encode(errors="replace")))
+        before = body[:at].encode(errors="replace")
+        return broken_json(before, len(before) if body[at:].strip() else None)
     return BadRequest("The value is not valid JSON.", code="invalid_json")
 
 
@@ -166,13 +174,15 @@ def _got(error: Mapping[str, Any]) -> str:
     match value:
         case bool():
             return str(value).lower()
+        case float() if not math.isfinite(value):
+            return "a number out of range"
         case int() | float():
-            return str(value)
+            return str(value)[:_MAX_SHOWN_CHARS]
         case None:
             return "null"
         case str() if kind.startswith(("greater_than", "less_than")):
             return value
-        case str() | list() if "too_" in kind:
+        case str() | list() | dict() if "too_" in kind:
             return str(len(value))
         case str():
             is_of_right_type = kind in ("literal_error", "enum")
@@ -183,7 +193,11 @@ def _got(error: Mapping[str, Any]) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
+    return f"{number} {noun if number == 1 else _PLURALS.get(noun, noun + 's')}"
+
+
+def _element(ctx: _Context) -> str:
+    return "property" if ctx.get("field_type") == "Dictionary" else "element"
 
 
 def _bound(value: float) -> float:

@@ -49,8 +49,14 @@ def not_json(error: Exception, body: bytes) -> BadRequest:
     """Return the error of a body that is not JSON."""
     if isinstance(error, UnicodeDecodeError):
         return broken_json(body, error.start)
-    found = _BYTE.search(str(error))
-    return broken_json(body, int(found[1]) if found else len(body))
+    if (found := _BYTE.search(str(error))) is not None:
+        return broken_json(body, int(found[1]))
+    if isinstance(error, RecursionError) or body.endswith((b"}", b"]")):  # half of a character
+        return BadRequest(
+            "The body is not valid JSON: check its escapes ('\\u') and its nesting.",
+            code="invalid_json",
+        )
+    return broken_json(body, None)
 
 
 def json_type(value: object) -> str:

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from service.core.errors import BadRequest
 from service.inference.gateway import refusals
-from service.inference.gateway.decoding import decoded, json_type
+from service.inference.gateway.decoding import decoded
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-zA-Z0-9_-]+$")]
 """Name of a function or of a format."""
@@ -145,13 +145,12 @@ def _fault(schema: dict[str, Any]) -> str | None:
     """Return what is wrong with a schema, or None if it is one."""
     import jsonschema_rs  # not needed by most requests
 
+    from service.grading.json_schema import why_unusable
+
     try:  # the schema's own `$schema` would be looked up elsewhere
         jsonschema_rs.meta.validate({**_in_new_draft(schema), "$schema": _DRAFT})
     except jsonschema_rs.ValidationError as e:
-        where = ["items" if part == "prefixItems" else part for part in e.instance_path]
-        value = e.instance
-        shown = f"'{value[:80]}'" if isinstance(value, str) else f"this {json_type(value)}"
-        return f"In context={tuple(where)}, {shown} is not valid in a JSON Schema."
+        return why_unusable(e).replace("'prefixItems'", "'items'")
     return None
 
 
