@@ -35,6 +35,7 @@ _NEEDED: Final = {
 }
 
 
+_QUOTE: Final = ord('"')
 _ABSENT: Final = msgspec.Raw(b"")
 
 
@@ -59,9 +60,9 @@ _CONTENT: Final = msgspec.json.Decoder(str | list[_Content])
 
 def check_input(value: msgspec.Raw) -> None:
     """Raise BadRequest if the input of a response is no text and no array of items."""
-    data = bytes(value)
-    if data.startswith(b'"'):
+    if memoryview(value)[0] == _QUOTE:
         return
+    data = bytes(value)
     if not data.startswith(b"["):
         got = json_type(msgspec.json.decode(data))
         raise refusals.wrong_type("input", "one of a string or array of objects", got)

@@ -42,6 +42,8 @@ _STRINGS = re.compile(rb'"[^"]*"')
 _OBJECTS = re.compile(rb"\{[^{}]*\}")
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 _BLANKS = b" \n\r\t"
+_QUOTE = ord('"')
+_SHORT = 64  # bytes of an array that may have nothing but blanks
 _ABSENT = msgspec.Raw(b"")  # compared by identity, the cheapest way
 _OBJECT = msgspec.json.Decoder(dict[str, Any] | None)
 _OFF = frozenset({b"", b"null", b"false"})
@@ -390,17 +392,18 @@ def _check_tool_choice(tools: msgspec.Raw, choice: msgspec.Raw) -> None:
 
 def _check_kind(name: str, value: msgspec.Raw, starts: bytes, expected: str) -> None:
     """Raise BadRequest if a value does not start like one of the expected type."""
-    data = bytes(value)
-    if data[0] not in starts:
-        raise refusals.wrong_type(name, expected, json_type(msgspec.json.decode(data)))
+    if memoryview(value)[0] not in starts:
+        raise refusals.wrong_type(name, expected, json_type(msgspec.json.decode(value)))
 
 
 def _check_texts(name: str, value: msgspec.Raw) -> None:
     """Raise BadRequest if a value is no text and no array with an element."""
-    if value is not _ABSENT:
-        _check_kind(name, value, b'"[n', "a string | array")
-        if bytes(value).translate(None, _BLANKS) == b"[]":
-            raise refusals.empty(name)
+    data = memoryview(value)
+    if not data or data[0] == _QUOTE:
+        return
+    _check_kind(name, value, b"[n", "a string | array")
+    if len(data) < _SHORT and bytes(data).translate(None, _BLANKS) == b"[]":
+        raise refusals.empty(name)
 
 
 def _lacks_json(where: str, parameter: str, param: str) -> BadRequest:

@@ -348,8 +348,8 @@ CONTEXT = (
         ),
         (
             CHAT,
-            "1 validation error:\n  {'type': 'list_type', 'loc': 'body.stop.constrained-list', 'msg': "
-            "'Input should be a valid list', 'input': '5'}\n  {'type': 'list_type', 'loc': 'body.s",
+            "1 validation error:\n  {'type': 'list_type', 'loc': 'body.stop.constrained-list', "
+            "'msg': 'Input should be a valid list', 'input': '5'}\n  {'type': 'list_type', 'lo",
             "Invalid type for 'stop': expected an array, but got a string instead",
             "stop",
             TYPE,
@@ -383,7 +383,7 @@ CONTEXT = (
         ),
         (
             CHAT,
-            "token_id(s) [99999] in logit_bias contain out-of-vocab token ids. Vocabulary size: 512",
+            "token_id(s) [999] in logit_bias contain out-of-vocab token ids. Vocabulary size: 512",
             "Invalid 'logit_bias': a token ID is not in the model's vocabulary of 512 tokens.",
             "logit_bias",
             VALUE,
@@ -398,9 +398,9 @@ CONTEXT = (
         (
             CHAT,
             "xgrammar: Failed to transform json schema into a grammar: 'objekt'",
-            "Invalid 'response_format': the engine cannot generate text that follows this grammar or "
-            "schema. Check that each rule can end, and that no rule begins with itself; or simplify "
-            "it.",
+            "Invalid 'response_format': the engine cannot generate text that follows this grammar "
+            "or schema. Check that each rule can end, and that no rule begins with itself; or "
+            "simplify it.",
             "response_format",
             VALUE,
         ),
