@@ -41,7 +41,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 
 
 def why_unusable(error: Exception) -> str:
-    """Describe why the library refuses a schema, in other words than its own."""
+    """Describe why the library refuses a schema, without its own words."""
     if not isinstance(error, jsonschema_rs.ValidationError):
         return "it is nested too deeply, or has a value that is not JSON."
     if error.kind.name == "$ref":

@@ -30,7 +30,7 @@ MAX_WAITING_BYTES: Final = 128 * 1024 * 1024
 
 
 class Wanted(NamedTuple):
-    """What `Meter.admit` is asked for."""
+    """The arguments of `Meter.admit`."""
 
     caller: Principal
     body_bytes: int
@@ -64,8 +64,8 @@ class LimitLines:
     """The lines of all projects in this process.
 
     At most `most` requests wait, with at most `most_bytes` in their bodies; a project may use half
-    of each. `admit` admits a request that is next in its line, and `release` ends one that nobody
-    wants any more.
+    of each. `admit` admits a request that is next in its line, and `release` ends one whose client
+    has gone.
     """
 
     def __init__(

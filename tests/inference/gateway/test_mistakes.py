@@ -290,7 +290,7 @@ def test_what_is_right_passes(path, fields):
     parse(path, json.dumps({"model": "a", **fields}).encode()).check(16)
 
 
-# What the engine says about parts of this body is told with its values.
+# A request that engines complain about below.
 ENGINES_BODY = json.dumps(
     {"seed": "x", "stop": "5", "tools": [{}], "response_format": {"type": "xml"}}
 ).encode()
