@@ -189,8 +189,21 @@ class Meter:
         try:
             return await self._lines.wait(wanted, account.project, account.label)
         except Busy as e:
-            metrics.LIMITED.cell("concurrent_requests", e.scope, account.label).inc()
-            raise
+            raise self._refusal(account, wanted, e) from None
+
+    def _refusal(self, account: Account, wanted: Wanted, why: Busy) -> Busy:
+        """Return the error for a request that got no place, with the limit that it waited for."""
+        now_s, answers = self._clock(), wanted.answers
+        subject, hit = account.key, account.key.refusal(answers, 0, now_s, streamed=wanted.streamed)
+        if hit is None:
+            subject = account.project
+            hit = subject.refusal(answers, 0, now_s, streamed=wanted.streamed)
+        hit = hit or "concurrent_requests"  # of those that wait
+        metrics.LIMITED.cell(hit, subject.scope, account.label).inc()
+        cost = refusals.RequestCost(answers, 0)
+        error = refusals.refuse(subject, hit, cost, now_s, account.key, account.project)
+        message = f"{error.message} {why.message} Please try again later."
+        return Busy(message, scope=subject.scope, headers={**error.headers, **why.headers})
 
     @property
     def waiting(self) -> int:

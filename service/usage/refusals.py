@@ -83,12 +83,8 @@ def refuse(
         return error
     limit_name = f"Rate limit reached for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}"
     if hit.startswith("concurrent_"):
-        # When a running request will end is unknown, so a client that does not wait polls.
-        return Busy(
-            f"{limit_name}: {_state(subject, hit, cost)}. Please try again later.",
-            scope=subject.scope,
-            headers=limit_headers,
-        )
+        text = f"{limit_name}: {_state(subject, hit, cost)}."
+        return Busy(text, scope=subject.scope, headers=limit_headers)
     wait_s = _wait_s((key, project), cost)
     return RateLimited(
         f"{limit_name}: {_state(subject, hit, cost)}. Please try again in {duration(wait_s)}.",

@@ -93,12 +93,11 @@ class LimitLines:
 
     async def wait(self, wanted: Wanted, project: Subject, label: str) -> Admission:
         """Wait for a place for a request. Raises RateLimited."""
-        line = self._lines.get(project.id)
-        if line is None:
-            line = self._lines[project.id] = _Line(label)
+        line = self._lines.get(project.id) or _Line(label)
         if self._is_full(line, wanted.body_bytes):
-            raise _refused(line, f"{len(line.requests)} requests of your project wait already")
+            raise _refused(line, f"{len(line.requests)} of your requests wait already.")
         request = _Request(wanted)
+        self._lines[project.id] = line
         self._join(line, project, request)
         self.fill(project)
         try:
@@ -112,7 +111,7 @@ class LimitLines:
                 self._leave(line, project, request)
                 self.fill(project)  # it may have needed more places than were free
         if not request.admission.done():
-            raise _refused(line, f"none of them ended within {self._wait_s:.0f} seconds")
+            raise _refused(line, f"Your request waited for {self._wait_s:.0f} seconds.")
         return request.admission.result()
 
     def fill(self, project: Subject) -> None:
@@ -167,8 +166,4 @@ class LimitLines:
 
 
 def _refused(line: _Line, why: str) -> Busy:
-    return Busy(
-        f"Rate limit reached on concurrent requests: {why}. Please try again later, or send fewer "
-        "requests at a time.",
-        headers=line.pace.retry_headers(len(line.requests)),
-    )
+    return Busy(why, headers=line.pace.retry_headers(len(line.requests)))

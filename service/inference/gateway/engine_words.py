@@ -20,6 +20,8 @@ from service.inference.gateway.parameters import constraint_of
 from service.web.validation import OWN_WORDS, from_validation, inside_of
 
 log = logging.getLogger(__name__)
+_MAX_MESSAGE_CHARS: Final = 2000
+_MAX_VALIDATION_CHARS: Final = 12_000  # vLLM writes up to ten errors of up to 1,000 each
 _MAX_LOGGED_CHARS: Final = 300
 
 _PARAM_OF_PROMPT: Final = {
@@ -186,6 +188,7 @@ def in_openais_words(message: str, param: str | None, path: str, body: bytes) ->
     """Return the error for a message of the engine about one of its parameters."""
     if (found := _length(message, path) or _validation(message, path, body)) is not None:
         return found
+    message = message[:_MAX_MESSAGE_CHARS]
     prompt = _PARAM_OF_PROMPT.get(path, "input")
     for pattern, words, code in _KNOWN:
         if (match := re.search(pattern, message)) is not None:
@@ -233,7 +236,8 @@ def _validation(message: str, path: str, body: bytes) -> BadRequest | None:
     if _VALIDATION.match(message) is None:
         return None
     request = _decoded(body)
-    errors = [error for line in message.splitlines()[1:] if (error := _error(line, request))]
+    lines = message[:_MAX_VALIDATION_CHARS].splitlines()[1:]
+    errors = [error for line in lines if (error := _error(line, request))]
     if not errors:
         return None
     if errors[0]["type"] in OWN_WORDS:  # here, vLLM's
