@@ -45,7 +45,7 @@ def chat(*messages: Any, **more: Any) -> dict[str, Any]:
     return {"model": BASE_MODEL, "messages": list(messages), **more}
 
 
-def said(content: Any, role: str = "user", **more: Any) -> dict[str, Any]:
+def said(content: Any, role: Any = "user", **more: Any) -> dict[str, Any]:
     return {"role": role, "content": content, **more}
 
 

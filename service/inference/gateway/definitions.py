@@ -62,8 +62,10 @@ class _Text(msgspec.Struct):
 
 _CHAT_TOOLS: Final = msgspec.json.Decoder(list[_ChatTool] | None)
 _RESPONSE_TOOLS: Final = msgspec.json.Decoder(list[_ResponseTool] | None)
-_CHAT_FORMAT: Final = msgspec.json.Decoder(_ChatFormat | None)
-_TEXT: Final = msgspec.json.Decoder(_Text | None)
+_CHAT_FORMAT: Final[msgspec.json.Decoder[_ChatFormat | None]] = msgspec.json.Decoder(
+    _ChatFormat | None
+)
+_TEXT: Final[msgspec.json.Decoder[_Text | None]] = msgspec.json.Decoder(_Text | None)
 
 
 @functools.lru_cache(_REMEMBERED)
