@@ -163,6 +163,11 @@ _KNOWN: Final[Sequence[tuple[str, str, str]]] = (
         _VALUE,
     ),
     (
+        r"Unsupported chat content part type",
+        "Invalid content type in '{prompt}': this model does not take parts of this type.",
+        _VALUE,
+    ),
+    (
         r"prompt cannot be empty|must pass at least one prompt",
         "Invalid '{prompt}': the prompt has no tokens. Send some text.",
         _VALUE,
