@@ -2,6 +2,8 @@
 
 Reads every page, docstring and comment, and the descriptions in openapi.json. Reports phrases that
 a native writer would not use, each with a better one, and schema descriptions that are fragments.
+Also reports addresses of package registries and mirrors in all files: each machine configures its
+own.
 """
 
 from __future__ import annotations
@@ -70,6 +72,10 @@ SKIPPED: Final = (
     "docs/chart.md",
     "scripts/house_style.py",
 )
+_URL: Final = re.compile(r"(?:https?|ftp)://(?P<host>[\w.-]+)(?::\d+)?(?P<path>[^\s\"'`)>]*)")
+_RESERVED: Final = re.compile(r"(?:^|\.)(?:example(?:\.\w+)?|test|invalid|localhost)$|^[\d.]+$")
+_HOST: Final = re.compile(r"(?:^|[.-])(?:deb|ftp|mirrors?|registry|pypi|npm)(?=[.-])")
+_PATH: Final = re.compile(r"^/(?:simple|debian|debian-security|ubuntu|v2)(?:/|$)")
 # A comment, or a string, which may contain what looks like one. Python's tokenizer takes ten times
 # as long.
 _STRING_OR_COMMENT: Final = re.compile(
@@ -83,7 +89,7 @@ _FRAGMENT: Final = re.compile(
 
 def main() -> int:
     """Print each finding as `file:line: phrase (better: …)`. Returns 1 if there are any, else 0."""
-    findings = [*_in_files(), *_in_openapi()]
+    findings = [*_in_files(), *_in_openapi(), *find_addresses()]
     print("\n".join(findings) or "house style: nothing found")
     return min(len(findings), 1)
 
@@ -147,6 +153,31 @@ def _in_openapi() -> Iterator[str]:
             yield f"openapi.json{place}: {found!r} (better: {better})"
         if place.startswith("/components/schemas/") and _is_fragment(text):
             yield f"openapi.json{place}: {text!r} is a fragment: end it with a period"
+
+
+def find_addresses() -> Iterator[str]:
+    """Each address of a registry or mirror in a tracked file, as `git grep` finds it."""
+    listed = subprocess.run(
+        ["git", "grep", "-nIE", "(https?|ftp)://"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for line in listed.stdout.splitlines():
+        name, number, text = line.split(":", 2)
+        for found in addresses(text):
+            yield f"{name}:{number}: {found!r} (better: read it from the machine's configuration)"
+
+
+def addresses(text: str) -> list[str]:
+    """Return the addresses of registries and mirrors in a text, except for those of examples."""
+    found = (match for match in _URL.finditer(text) if not _RESERVED.search(match["host"]))
+    return [
+        match.group()
+        for match in found
+        if _HOST.search(match["host"]) or _PATH.search(match["path"])
+    ]
 
 
 def _is_fragment(text: str) -> bool:

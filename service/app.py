@@ -43,6 +43,7 @@ from service.sharing import routes as sharing_routes
 from service.uploads import routes as upload_routes
 from service.usage import routes as usage_routes
 from service.web import health
+from service.web.allowed_methods import refusals
 from service.web.audit import AuditTrail
 from service.web.body_limit import BodyLimit
 from service.web.cors import for_pages_of
@@ -174,4 +175,4 @@ def _routes() -> list[BaseRoute]:
     ):
         every.include_router(module.router)
     every.include_router(job_routes.estimates)
-    return every.routes
+    return [*refusals(every.routes), *every.routes]

@@ -17,6 +17,7 @@ from service.core import clock_sync, metrics
 from service.core.invalidation import Invalidations
 from service.core.metric_types import Process
 from service.core.networks import network
+from service.core.record_use import RecordUse
 from service.core.redis import Client, Confirmation, connect
 from service.core.redis_check import is_complete
 from service.core.storage import Storage
@@ -49,7 +50,7 @@ from service.models.capabilities import Capabilities
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.projects.principals import find_principal
-from service.projects.quota import storage_quotas
+from service.projects.quota import Quotas
 from service.projects.records import Projects
 from service.projects.service_accounts import ServiceAccounts
 from service.projects.tokens import MAX_TOKEN_CHARS, Tokens
@@ -147,10 +148,9 @@ async def opened(
 
 
 def _storage(redis: Client, projects: Projects, settings: Settings) -> tuple[StorageUse, Storage]:
-    quotas = storage_quotas(
-        projects, settings.default_project_limits, cache_s=settings.lookup_cache_s
-    )
-    storage_use = StorageUse(redis, quotas)
+    quotas = Quotas(projects, settings.default_project_limits, cache_s=settings.lookup_cache_s)
+    redis.record_use = RecordUse(redis, quotas.records)
+    storage_use = StorageUse(redis, quotas.storage)
     storage = Storage.from_url(
         settings.storage_url,
         use=storage_use,
@@ -181,7 +181,13 @@ def _add_records(state: State, settings: Settings) -> None:
 
 def _add_erasure(state: State, settings: Settings) -> None:
     state.erasures, state.erasure_searches = Erasures(state.redis), Searches(state.redis)
-    erasing = Erasing(state.files, state.jobs, state.registry, settings.signing_key_file)
+    erasing = Erasing(
+        state.files,
+        state.jobs,
+        state.registry,
+        settings.signing_key_file,
+        has_journal=settings.journal_every_s > 0,
+    )
     state.erase_file, state.erase_model = erasing.eraser.erase_file, erasing.eraser.erase_model
     state.erase_export = erasing.results.erase_export
     state.erase_eval, state.erase_run = erasing.results.erase_eval, erasing.results.erase_run

@@ -28,7 +28,9 @@ from starlette.types import ASGIApp
 from service.app import Api as App
 from service.app import create_app
 from service.config import Settings
+from service.config.encryption import SIGNING_KEY
 from service.core.redis import connect
+from service.core.signing import SigningKey
 from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
@@ -189,6 +191,13 @@ def shorten(bpe: dict[str, Any], size: int) -> None:
 BASE_MODEL = "tiny-base"
 
 
+def signing_key(folder: Path) -> Path:
+    """Make the key of an installation. An api that has it signs receipts without a worker."""
+    file = folder / SIGNING_KEY
+    file.write_bytes(SigningKey.generate().pem)
+    return file
+
+
 @pytest.fixture
 def settings(redis_url: str, tmp_path: Path) -> Settings:
     """Settings with an empty database, an empty folder and one base model in the catalog."""
@@ -199,6 +208,7 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
         "utf-8",
     )
     own = {
+        "signing_key_file": signing_key(tmp_path),
         "redis_url": SecretStr(redis_url),
         "storage_url": (tmp_path / "storage").as_uri(),
         "data_dir": tmp_path,

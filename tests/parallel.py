@@ -25,6 +25,7 @@ GROUPS: Final = {
         "tests/e2e/test_cli.py",
         "tests/e2e/test_docs.py",
         "tests/e2e/test_egress.py",
+        "tests/e2e/test_erasure.py",
         "tests/e2e/test_evals.py",
         "tests/e2e/test_exports.py",
         "tests/e2e/test_gateway.py",

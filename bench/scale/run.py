@@ -143,7 +143,7 @@ class Site:
         leases = Leases(self.redis, "bench", lease_s=self.settings.lease_s)
         dispatcher = Dispatcher(jobs, self.redis, self.settings)
         registry = ModelRegistry(self.redis, Catalogue(self.settings.models_file), cache_s=0)
-        erasing = Erasing(files, jobs, registry, None)
+        erasing = Erasing(files, jobs, registry, None, has_journal=False)
         return Reconciler(self.redis, jobs, files, leases, self.settings, dispatcher, erasing)
 
 

@@ -4,7 +4,11 @@ The format is that of transparency logs (https://c2sp.org/tlog-checkpoint), so t
 witnesses can read it: the log's name, its number of entries, the root of their Merkle tree,
 extension lines, and signatures of Ed25519 (https://c2sp.org/signed-note). The extension lines are
 the time, the digest of the entries since the checkpoint before, and the edge of the tree, from
-which the tree can be continued when the entries before it were deleted.
+which the tree can be continued when the entries before it were deleted. Then come the checkpoint's
+own number, which entries may have been deleted because of their age, how many days entries are
+kept, and the keys that signed checkpoints before these had numbers.
+
+Checkpoints of version 0.2.0 have no line after the edge. Their number is 0.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from service.core.signing import PublicKey, SigningKey
 _SIGNED: Final = "— "
 _ED25519: Final = b"\1"
 _TIME, _SEGMENT, _DIGEST, _EDGE = "time ", "segment ", "sha256 ", "edge"
+_NUMBER, _PRUNED, _KEPT, _EARLIER = "number ", "pruned ", "kept-days ", "earlier-keys"
+_UNNUMBERED: Final = (f"{_NUMBER}0", f"{_PRUNED}0", f"{_KEPT}0", _EARLIER)
 
 
 class BadCheckpoint(ValueError):
@@ -40,18 +46,44 @@ class Checkpoint:
     """Name of the object with the entries, without its folder."""
     sha256: str
     edge: tuple[bytes, ...]
+    number: int = 0
+    """1 for the first checkpoint with a number, and one more for each that follows."""
+    pruned: int = 0
+    """The entries before this number may have been deleted, because they were old enough."""
+    kept_days: int = 0
+    """How old entries had to be at the time of this checkpoint to be deleted. 0: none was."""
+    earlier_keys: tuple[bytes, ...] = ()
+    """The public keys that signed the checkpoints without a number."""
 
     @classmethod
-    def of(cls, origin: str, edge: Edge, *, time: int, segment: str, sha256: str) -> Self:
+    def of(
+        cls, origin: str, edge: Edge, before: Self | None, *, time: int, segment: str, sha256: str
+    ) -> Self:
         """Describe a tree after some entries were added to it."""
-        return cls(origin, edge.size, edge.root(), time, segment, sha256, tuple(edge.hashes))
+        return cls(
+            origin,
+            edge.size,
+            edge.root(),
+            time,
+            segment,
+            sha256,
+            tuple(edge.hashes),
+            number=before.number + 1 if before else 1,
+            pruned=before.pruned if before else 0,
+            earlier_keys=before.earlier_keys if before else (),
+        )
 
     def text(self) -> str:
         """Return the text that is signed."""
         edge = " ".join([_EDGE, *map(_base64, self.edge)])
         lines = [self.origin, str(self.size), _base64(self.root)]
         lines += [f"{_TIME}{self.time}", f"{_SEGMENT}{self.segment}", f"{_DIGEST}{self.sha256}"]
-        return "\n".join([*lines, edge, ""])
+        lines.append(edge)
+        if self.number:
+            lines += [f"{_NUMBER}{self.number}", f"{_PRUNED}{self.pruned}"]
+            lines.append(f"{_KEPT}{self.kept_days}")
+            lines.append(" ".join([_EARLIER, *map(_base64, self.earlier_keys)]))
+        return "\n".join([*lines, ""])
 
     @classmethod
     def parse(cls, note: str) -> Self:
@@ -59,7 +91,8 @@ class Checkpoint:
         try:
             text, _, _ = note.partition("\n\n")
             origin, size, root, *rest = text.split("\n")
-            time, segment, digest, edge = rest
+            time, segment, digest, edge, *numbered = rest
+            number, pruned, kept, earlier = numbered or _UNNUMBERED
             found = cls(
                 origin=origin,
                 size=int(size),
@@ -67,7 +100,11 @@ class Checkpoint:
                 time=int(_after(_TIME, time)),
                 segment=_after(_SEGMENT, segment),
                 sha256=_after(_DIGEST, digest),
-                edge=tuple(base64.b64decode(each, validate=True) for each in edge.split(" ")[1:]),
+                edge=_decoded(edge),
+                number=int(_after(_NUMBER, number)),
+                pruned=int(_after(_PRUNED, pruned)),
+                kept_days=int(_after(_KEPT, kept)),
+                earlier_keys=_decoded(earlier),
             )
             if found.text() != f"{text}\n" or found.tree().root() != found.root:
                 raise BadCheckpoint("its root does not follow from its edge")
@@ -90,6 +127,17 @@ def signed(checkpoint: Checkpoint, key: SigningKey) -> str:
     text = checkpoint.text()
     signature = _hint(checkpoint.origin, key.public) + key.sign_bytes(text.encode())
     return f"{text}\n{_SIGNED}{checkpoint.origin} {_base64(signature)}\n"
+
+
+def verified_by_any(note: str, keys: Sequence[PublicKey]) -> Checkpoint:
+    """Parse a note that one of these keys has signed. Raises BadCheckpoint."""
+    problem = BadCheckpoint("there is no key to verify it with")
+    for key in keys:
+        try:
+            return verified(note, key)
+        except BadCheckpoint as e:
+            problem = e
+    raise problem
 
 
 def verified(note: str, key: PublicKey) -> Checkpoint:
@@ -126,6 +174,11 @@ def digest_of(lines: Sequence[bytes]) -> str:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def _decoded(line: str) -> tuple[bytes, ...]:
+    """The values after the name that a line begins with."""
+    return tuple(base64.b64decode(each, validate=True) for each in line.split(" ")[1:])
 
 
 def _after(name: str, line: str) -> str:

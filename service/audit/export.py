@@ -10,10 +10,11 @@ import msgspec
 
 from service.audit.places import ROOM, places_in
 from service.audit.query import Filters
+from service.audit.sealed import believed
 from service.core import trail
 from service.core.redis import Client
 from service.core.storage import Storage, StorageMissing
-from service.core.trail import FIELD, STREAM, Entry
+from service.core.trail import STREAM, Entry
 
 _AT_ONCE: Final = 500
 _TIMEOUT_S: Final = 30.0
@@ -36,7 +37,7 @@ async def entries(storage: Storage, redis: Client, filters: Filters) -> AsyncGen
     Raises REDIS_ERRORS and StorageError.
     """
     # Redis first: an entry that is sealed in between is then found twice, and none is missed.
-    unsealed = [fields[FIELD.encode()] for _, fields in await redis.xrange(STREAM)]
+    unsealed = [*believed([fields for _, fields in await redis.xrange(STREAM)])]
     recent: set[str] = set()
     for day in await storage.folders(ROOM):
         places, _ = places_in(await storage.keys(f"{ROOM}/{day}"))
@@ -52,8 +53,7 @@ async def entries(storage: Storage, redis: Client, filters: Filters) -> AsyncGen
                     recent.add(entry.id)
                     if filters.match(entry):
                         yield entry
-    for line in unsealed:
-        entry = trail.decode(line)
+    for entry, _ in unsealed:
         if entry.id not in recent and filters.match(entry):
             yield entry
         recent.add(entry.id)

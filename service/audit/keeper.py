@@ -11,7 +11,7 @@ from typing import Final
 from service.audit import requests
 from service.audit.checkpoints import BadCheckpoint
 from service.audit.sealing import WITNESSED, Overtaken, Sealer
-from service.audit.witness import Witness
+from service.audit.witness import NO_WITNESS, Witness
 from service.config import Settings
 from service.core import clock, ids, metrics
 from service.core.leases import Held, Leases
@@ -42,6 +42,7 @@ class Keeper:
         self._settings = settings
         self._witness = Witness.from_settings(redis, settings)
         self._on_round = on_round
+        self._has_warned = False
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -68,7 +69,7 @@ class Keeper:
         return Sealer(
             self._redis,
             self._storage,
-            InstallationKey(self._redis, self._settings.signing_key_file),
+            InstallationKey(self._settings.signing_key),
             every_s=self._settings.audit_seal_every_s,
             kept_days=self._settings.audit_kept_days,
             has_witness=self._witness is not None,
@@ -77,6 +78,7 @@ class Keeper:
     async def _keep(self, lost: asyncio.Event) -> None:
         sealer = self.sealer()
         await sealer.resume()
+        self._warn_without_witness()
         while not lost.is_set():
             self._on_round()
             while await requests.record(self._redis):
@@ -87,6 +89,11 @@ class Keeper:
                 await self._witness.send()
             await self._observe()
             await asyncio.sleep(_PAUSE_S)
+
+    def _warn_without_witness(self) -> None:
+        if self._witness is None and not self._has_warned:
+            self._has_warned = True
+            log.warning("%s", NO_WITNESS)
 
     async def _observe(self) -> None:
         """Update the metrics. Raises REDIS_ERRORS."""

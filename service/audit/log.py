@@ -7,9 +7,10 @@ from typing import Final
 
 from service.audit.places import ROOM, day_of, places_in
 from service.audit.query import Filters, Found, decoded, page, span
+from service.audit.sealed import believed
 from service.core.redis import Client
 from service.core.storage import Storage, StorageMissing
-from service.core.trail import FIELD, STREAM, Entry
+from service.core.trail import STREAM, Entry
 
 _AT_ONCE: Final = 500
 _LAST_S: Final = 253_402_300_799
@@ -45,7 +46,7 @@ class AuditLog:
         last = "+" if newest > _LAST_S else str(int(newest * 1000))
         first = str(max(0, int(oldest * 1000)))
         while found := await self._redis.xrevrange(STREAM, last, first, count=_AT_ONCE):
-            yield [fields[FIELD.encode()] for _, fields in found]
+            yield [line for _, line in believed([fields for _, fields in found])]
             last = f"({found[-1][0].decode()}"
 
     async def _in_storage(self, oldest: float, newest: float) -> AsyncIterator[bytes]:

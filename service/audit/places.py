@@ -5,6 +5,11 @@
 
 `number` is that of the first entry, and `day` the day of this entry, in UTC. A worker that is
 killed may leave another file beside the one that the checkpoint names; the next one removes it.
+
+    audit-heads/{number}                  the checkpoint with this number, written only once
+
+Heads are never replaced, deleted or encrypted. A log that was rolled back has a head whose entries
+are missing.
 """
 
 from __future__ import annotations
@@ -16,8 +21,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from service.core.encryption.keyring import AUDIT_HEADS
+
 ROOM: Final = "audit"
+HEADS: Final = AUDIT_HEADS
 CHECKPOINT: Final = "checkpoint"
+_HEAD: Final = re.compile(rf"{HEADS}/(?P<number>\d{{12}})")
 _PLACE: Final = re.compile(
     rf"{ROOM}/(?P<day>\d{{4}}-\d\d-\d\d)/(?P<number>\d{{12}})/(?P<name>{CHECKPOINT}|\w+\.jsonl)"
 )
@@ -44,6 +53,18 @@ class Place:
     def key(self, name: str) -> str:
         """Return the key of an object in the folder."""
         return f"{self.folder}/{name}"
+
+
+def head_key(number: int) -> str:
+    """Return the key of the head with this number."""
+    return f"{HEADS}/{number:012}"
+
+
+def heads_in(keys: Iterable[str]) -> tuple[list[int], list[str]]:
+    """Return the numbers of the heads in their order, and the keys that are no heads."""
+    names = [(key, _HEAD.fullmatch(key)) for key in keys]
+    numbers = sorted(int(match["number"]) for _, match in names if match)
+    return numbers, [key for key, match in names if match is None]
 
 
 def day_of(time_s: float) -> str:

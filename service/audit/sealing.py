@@ -2,41 +2,57 @@
 
     finetuned:audit-head      the newest checkpoint
     finetuned:audit-sealer    the worker that may replace it
+    finetuned:signing-key     private key of version 0.2.0, which had it in Redis
 
-The entries are written to storage first. Then one transaction removes them from the stream and
-replaces the checkpoint, if it is still the one before, and if no other worker has taken over. So
-each entry is sealed once, no matter which process dies, or when.
+The entries are written to storage first. Then they are sealed by a head, the checkpoint under its
+number, which storage takes only once. A transaction removes them from the stream and replaces the
+checkpoint in Redis, if no other worker has taken over. So each entry is sealed once, no matter
+which process dies, or when.
 
-After a loss of Redis, the newest checkpoint in storage continues the log. What an older state of
-Redis still has in the stream, although it was sealed, is then recognized by its ID.
+The signed checkpoint with the highest number continues the log, wherever it is: in Redis, among the
+heads or beside its entries. So a log that was rolled back in one of these places continues after
+what is missing, which verifications then find. What Redis still has in the stream, although it was
+sealed, is recognized by its ID.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from redis.asyncio.client import Pipeline
 
-from service.audit.checkpoints import BadCheckpoint, Checkpoint, digest_of, signed, verified
-from service.audit.places import CHECKPOINT, ROOM, Place, day_of, places_in
-from service.audit.sealed import recently_sealed
+from service.audit.checkpoints import BadCheckpoint, Checkpoint, digest_of, signed, verified_by_any
+from service.audit.places import (
+    CHECKPOINT,
+    HEADS,
+    ROOM,
+    Place,
+    day_of,
+    head_key,
+    heads_in,
+    places_in,
+)
+from service.audit.sealed import believed, recently_sealed
 from service.core import clock, ids, trail
 from service.core.audit_events import AuditEvent
 from service.core.records import PREFIX
 from service.core.redis import Client, reply, text
-from service.core.signing import InstallationKey, PublicKey
+from service.core.signing import InstallationKey, PublicKey, SigningKey
 from service.core.storage import Storage
-from service.core.trail import FIELD, STREAM, SYSTEM, Entry
+from service.core.trail import STREAM, SYSTEM, Entry
 from service.core.transactions import Write, commit
 
 log = logging.getLogger(__name__)
 HEAD: Final = f"{PREFIX}:audit-head"
 _SEALER: Final = f"{PREFIX}:audit-sealer"
+_EARLIER_KEY: Final = f"{PREFIX}:signing-key"
 WITNESSED: Final = f"{PREFIX}:audit-to-witness"
 _MOST_WAITING: Final = 10_000
 _AT_ONCE: Final = 5000
+_MOST_HEADS: Final = 100
 _ENOUGH: Final = 2000
 _DAY_S: Final = 24 * 3600
 
@@ -70,96 +86,215 @@ class Sealer:
         self._origin = ""
         self._sealed: frozenset[str] = frozenset()
         self._pruned_on = ""
+        self._earlier: PublicKey | None = None
+        self._own: list[Entry] = []
+        """What this sealer has to say, with the next entries."""
+        self._unused: list[str] = []
+        """Keys of files that another worker may still seal, unless this one seals first."""
 
     async def resume(self) -> None:
-        """Take over from other workers, and find the newest checkpoint, in Redis or in storage.
+        """Take over from other workers, and find the newest checkpoint.
 
         Raises BadCheckpoint, REDIS_ERRORS, StorageError and SigningKeyError.
         """
-        key = (await self._key.get()).public
         await self._redis.set(_SEALER, self._token)  # first: now nobody else replaces the head
         places, _ = places_in(await self._storage.keys(ROOM))
+        heads, _ = heads_in(await self._storage.keys(HEADS))
+        in_redis = (await reply(self._redis.get(HEAD)) or b"").decode("utf-8", "replace")
+        self._earlier = None if heads else await self._key_in_redis()
+        keys = self._keys(is_new=self._earlier is not None or not (in_redis or heads or places))
+        notes = [in_redis, await self._newest_head(heads, keys)]
         with_checkpoint = [place for place in places if CHECKPOINT in place.names]
-        note = text(await reply(self._redis.get(HEAD)) or "")
-        head = Checkpoint.parse(note) if note else None
-        if with_checkpoint:
-            raw = await self._storage.get_bytes(with_checkpoint[-1].key(CHECKPOINT))
-            stored = Checkpoint.parse(raw.decode())
-            if head is None or stored.size > head.size:
-                note, head = raw.decode(), stored
-                _warn_of_other_keys(note, key)
-                await self._redis.set(HEAD, note)
-        self._note, self._head = note, head
+        notes += [await self._note_at(place.key(CHECKPOINT)) for place in with_checkpoint[-1:]]
+        self._note, self._head = _newest(notes, keys)
+        head = self._head
         self._origin = head.origin if head else f"finetuned-audit-{ids.random_part(12)}"
+        if self._note != in_redis:
+            async with self._redis.pipeline() as pipe:
+                self._publish(pipe, self._note)
+                await pipe.execute()
+        self._own = self._events(head, keys)
+        size = head.size if head else 0
+        self._unused = [
+            place.key(name)
+            for place in places
+            if place.number == size and CHECKPOINT not in place.names
+            for name in place.segments
+        ]
         if head is not None:
+            await self._restore_heads(with_checkpoint, keys, heads[-1] if heads else 0)
             await self._complete(head, places)
             self._sealed = await recently_sealed(self._redis, self._storage, places)
+        if heads:
+            await self._redis.delete(_EARLIER_KEY)
+
+    async def _note_at(self, key: str) -> str:
+        return (await self._storage.get_bytes(key)).decode("utf-8", "replace")
+
+    async def _newest_head(self, heads: Sequence[int], keys: Sequence[PublicKey]) -> str:
+        """The newest head. What another program has written under a later number is passed over."""
+        newest = ""
+        for number in heads[:-_MOST_HEADS:-1]:
+            note = await self._note_at(head_key(number))
+            newest = newest or note
+            if _is_head(note, number, keys):
+                return note
+        return newest
+
+    async def _key_in_redis(self) -> PublicKey | None:
+        """The public key of an earlier version. All processes could read the private one."""
+        pem = await reply(self._redis.get(_EARLIER_KEY))
+        return None if pem is None else SigningKey.from_pem(pem).public
+
+    def _keys(self, *, is_new: bool) -> list[PublicKey]:
+        """The keys that may have signed the newest checkpoint, that of the installation first.
+
+        Only a new log gets a new key. Otherwise, this worker lacks the key that the others have.
+        """
+        if is_new and not self._key.exists:
+            self._key.make()
+        key = self._key.get().public
+        return [key] if self._earlier is None else [key, self._earlier]
+
+    def _events(self, head: Checkpoint | None, keys: Sequence[PublicKey]) -> list[Entry]:
+        """What has changed since the newest checkpoint, for the log."""
+        found = []
+        if self._earlier is not None:
+            objects = (self._earlier.id, keys[0].id)
+            found.append(_event(AuditEvent.SIGNING_KEY_REPLACED, objects=objects))
+        if head is not None and head.number and head.kept_days != self._kept_days:
+            counts = {"days_before": head.kept_days, "days": self._kept_days}
+            found.append(_event(AuditEvent.RETENTION_UPDATED, counts=counts))
+        return found
+
+    async def _restore_heads(
+        self, places: Sequence[Place], keys: Sequence[PublicKey], newest: int
+    ) -> None:
+        """Write heads that a backup lacks, because they were written after it had listed heads."""
+        for place in places[:-_MOST_HEADS:-1]:
+            note = await self._note_at(place.key(CHECKPOINT))
+            try:
+                checkpoint = verified_by_any(note, keys)
+            except BadCheckpoint:
+                return
+            if checkpoint.number <= newest:
+                return
+            await self._storage.create_bytes(head_key(checkpoint.number), note.encode())
 
     async def _complete(self, head: Checkpoint, places: Sequence[Place]) -> None:
-        """Write the head to storage if its worker was killed first, and remove unused files."""
+        """Write what the worker that sealed the head has not written, and remove unused files."""
+        mine = [p for p in places if p.number < head.size and head.segment in p.names][-1:]
+        for place in mine:
+            await self._storage.put_bytes(place.key(CHECKPOINT), self._note.encode())
+            place.names.add(CHECKPOINT)
         for place in places:
-            is_head = head.segment in place.names
-            if is_head:
-                await self._storage.put_bytes(place.key(CHECKPOINT), self._note.encode())
-                place.names.add(CHECKPOINT)
-            if is_head or CHECKPOINT not in place.names:
+            if place in mine or (CHECKPOINT not in place.names and place.number < head.size):
                 for name in place.segments:
                     if name != head.segment:
                         await self._storage.delete(place.key(name))
+        if not mine:
+            log.error(
+                "the audit log was rolled back, or its newest entries were lost: storage lacks "
+                "entries that the checkpoint of %d entries has sealed. Run 'finetuned-server audit "
+                "verify'",
+                head.size,
+            )
+            counts = {"entries": head.size}
+            self._own.append(_event(AuditEvent.ROLLED_BACK, counts=counts))
 
     async def seal(self, *, now: bool = False) -> int:
         """Seal entries if the oldest is due or there are many. Returns their number.
 
-        `now` seals all. Raises Overtaken, REDIS_ERRORS, StorageError and SigningKeyError.
+        `now` seals all. Raises BadCheckpoint, Overtaken, REDIS_ERRORS, StorageError and
+        SigningKeyError.
         """
         found = await self._redis.xrange(STREAM, count=_AT_ONCE)
-        if not found:
+        if not found and not self._own:
             return 0
-        age_s = clock.now() - int(found[0][0].split(b"-")[0]) / 1000
-        if not now and len(found) < _ENOUGH and age_s < self._every_s:
-            return 0
+        if found and not now and not self._own and len(found) < _ENOUGH:
+            age_s = clock.now() - int(found[0][0].split(b"-")[0]) / 1000
+            if age_s < self._every_s:
+                return 0
         new: dict[str, bytes] = {}  # a client may have written an entry twice
-        for _, fields in found:
-            line = fields[FIELD.encode()]
-            entry_id = trail.decode(line).id
-            if entry_id not in self._sealed:
-                new.setdefault(entry_id, line)
-        lines = [*new.values()]
-        old = await self._old_places()
+        for entry, line in believed([fields for _, fields in found]):
+            if entry.id not in self._sealed:
+                new.setdefault(entry.id, line)
+        old, pruned = await self._old_segments()
+        own = list(self._own)
         if old:
-            lines.append(await self._note_pruned(old))
+            own.append(_event(AuditEvent.PRUNED, counts={"entries": pruned}))
+        lines = [*new.values(), *(entry.encode() for entry in own)]
         if not lines:
             await self._redis.xdel(STREAM, *(stream_id for stream_id, _ in found))
             return 0
-        await self._seal(lines, [stream_id for stream_id, _ in found])
+        await self._seal(lines, [stream_id for stream_id, _ in found], pruned)
         self._sealed = frozenset(new)
-        for place in old:
-            for name in place.segments:
-                await self._storage.delete(place.key(name))
+        for key in old:
+            await self._storage.delete(key)
         return len(lines)
 
-    async def _seal(self, lines: list[bytes], stream_ids: list[bytes]) -> None:
+    async def _seal(self, lines: list[bytes], stream_ids: list[bytes], pruned: int) -> None:
         size = self._head.size if self._head else 0
         place = Place(day_of(trail.decode(lines[0]).at), size)
         segment = f"{ids.random_part()}.jsonl"
         await self._storage.put_bytes(place.key(segment), b"".join(line + b"\n" for line in lines))
+        checkpoint = self._checkpoint(lines, segment, pruned)
+        note = signed(checkpoint, self._key.get())
         try:
-            checkpoint, note = await self._checkpoint(lines, segment)
-            await self._replace(note, stream_ids)
-        except Overtaken:
+            await self._require_turn()
+            await self._create_head(checkpoint.number, note)
+        except (Overtaken, BadCheckpoint):
             await self._storage.delete(place.key(segment))
             raise
-        self._head, self._note = checkpoint, note
+        await self._replace(note, stream_ids)
+        self._head, self._note, self._own = checkpoint, note, []
         await self._storage.put_bytes(place.key(CHECKPOINT), note.encode())
+        for key in self._unused:
+            await self._storage.delete(key)
+        self._unused = []
+        if self._earlier is not None:
+            await self._redis.delete(_EARLIER_KEY)
+            self._earlier = None
 
-    async def _checkpoint(self, lines: Sequence[bytes], segment: str) -> tuple[Checkpoint, str]:
+    def _checkpoint(self, lines: Sequence[bytes], segment: str, pruned: int) -> Checkpoint:
         edge = self._head.tree() if self._head else Checkpoint.empty()
         edge.add(lines)
         time = max(clock.now_s(), self._head.time if self._head else 0)
-        checkpoint = Checkpoint.of(
-            self._origin, edge, time=time, segment=segment, sha256=digest_of(lines)
+        found = Checkpoint.of(
+            self._origin, edge, self._head, time=time, segment=segment, sha256=digest_of(lines)
         )
-        return checkpoint, signed(checkpoint, await self._key.get())
+        earlier = found.earlier_keys if self._earlier is None else (self._earlier.raw,)
+        return replace(
+            found,
+            pruned=max(found.pruned, pruned),
+            kept_days=self._kept_days,
+            earlier_keys=earlier,
+        )
+
+    async def _require_turn(self) -> None:
+        """Raise Overtaken if another worker has taken over."""
+        if text(await reply(self._redis.get(_SEALER)) or "") != self._token:
+            raise Overtaken
+
+    async def _create_head(self, number: int, note: str) -> None:
+        """Seal the entries of a checkpoint. From here on, they are part of the log.
+
+        Raises Overtaken if another worker has sealed with this number, and BadCheckpoint if
+        something else is there.
+        """
+        key = head_key(number)
+        if await self._storage.create_bytes(key, note.encode()):
+            return
+        there = await self._note_at(key)
+        if there == note:
+            return  # storage took it, and the answer was lost
+        if not _is_head(there, number, [self._key.get().public]):
+            raise BadCheckpoint(
+                f"{key} is not the checkpoint {number} of this log. Run 'finetuned-server audit "
+                "verify', and remove it if another program has written it"
+            )
+        log.warning("another worker has written %s", key)
+        raise Overtaken
 
     async def _replace(self, note: str, stream_ids: list[bytes]) -> None:
         before = self._note
@@ -171,50 +306,103 @@ class Sealer:
             return None, write
 
         def write(pipe: Pipeline) -> None:
-            pipe.set(HEAD, note)
-            pipe.xdel(STREAM, *stream_ids)
-            if self._has_witness:
-                pipe.rpush(WITNESSED, note)
-                pipe.ltrim(WITNESSED, -_MOST_WAITING, -1)
+            self._publish(pipe, note)
+            if stream_ids:
+                pipe.xdel(STREAM, *stream_ids)
 
         await commit(self._redis, [HEAD, _SEALER], decide)
 
-    async def _old_places(self) -> list[Place]:
-        """The folders whose entries are to be deleted; looked for once a day."""
-        today = day_of(clock.now())
-        if not self._kept_days or self._pruned_on == today:
-            return []
-        before = day_of(clock.now() - self._kept_days * _DAY_S)
-        found = []
-        for day in await self._storage.folders(ROOM):
-            if day < before:
-                places, _ = places_in(await self._storage.keys(f"{ROOM}/{day}"))
-                found += [place for place in places if place.segments]
+    def _publish(self, pipe: Pipeline, note: str) -> None:
+        pipe.set(HEAD, note)
+        if self._has_witness:
+            pipe.rpush(WITNESSED, note)
+            pipe.ltrim(WITNESSED, -_MOST_WAITING, -1)
+
+    async def _old_segments(self) -> tuple[list[str], int]:
+        """What is to be deleted because of its age, looked for once a day.
+
+        Returns the keys, and the number of the first entry that stays; 0 if it is not known.
+        """
+        today, head = day_of(clock.now()), self._head
+        if head is None or not self._kept_days or self._pruned_on == today:
+            return [], 0
+        found, _ = places_in(await self._storage.keys(ROOM))
+        places = [p for p in found if CHECKPOINT in p.names and p.number < head.size]
+        oldest_s = clock.now() - self._kept_days * _DAY_S
+        first, end, pruned = 0, len(places), 0
+        try:
+            while first < end:  # a checkpoint is at least as new as the one before it
+                middle = (first + end) // 2
+                checkpoint = await self._checkpoint_in(places[middle])
+                if checkpoint.time < oldest_s:
+                    first, pruned = middle + 1, checkpoint.size
+                else:
+                    end = middle
+            if first and pruned != [*(p.number for p in places), head.size][first]:
+                raise BadCheckpoint("the entries after the old ones are missing")
+        except BadCheckpoint as e:
+            log.error("old entries of the audit log are not deleted: %s", e)
+            first = pruned = 0
         self._pruned_on = today
-        return found
+        return [place.key(name) for place in places[:first] for name in place.segments], pruned
 
-    async def _note_pruned(self, places: Sequence[Place]) -> bytes:
-        """The entry that allows the entries up to a number to be missing."""
-        raw = await self._storage.get_bytes(places[-1].key(CHECKPOINT))
-        upto = Checkpoint.parse(raw.decode()).size
-        at = clock.now()
-        return Entry(
-            id=trail.new_id(at),
-            at=round(at, 3),
-            type=AuditEvent.PRUNED,
-            actor=SYSTEM,
-            outcome="applied",
-            counts={"entries": upto},
-        ).encode()
+    async def _checkpoint_in(self, place: Place) -> Checkpoint:
+        return Checkpoint.parse(await self._note_at(place.key(CHECKPOINT)))
 
 
-def _warn_of_other_keys(note: str, key: PublicKey) -> None:
-    """A key that was in Redis is lost with it. The log continues, and verifications name both."""
+def _event(
+    event: AuditEvent, *, objects: tuple[str, ...] = (), counts: dict[str, int] | None = None
+) -> Entry:
+    """An entry about the log itself."""
+    at = clock.now()
+    return Entry(
+        id=trail.new_id(at),
+        at=round(at, 3),
+        type=event,
+        actor=SYSTEM,
+        outcome="applied",
+        objects=objects,
+        counts=counts or {},
+    )
+
+
+def _is_head(note: str, number: int, keys: Sequence[PublicKey]) -> bool:
+    """Whether one of these keys has signed a checkpoint with this number."""
     try:
-        verified(note, key)
-    except BadCheckpoint as e:
+        return verified_by_any(note, keys).number == number
+    except BadCheckpoint:
+        return False
+
+
+def _newest(notes: Sequence[str], keys: Sequence[PublicKey]) -> tuple[str, Checkpoint | None]:
+    """The newest checkpoint, with its note. One that is signed comes before all that are not.
+
+    The key is lost with its file. The log then continues with another one, and verifications name
+    both.
+    """
+    found: list[tuple[bool, int, int, str, Checkpoint]] = []
+    problem: BadCheckpoint | None = None
+    for note in filter(None, notes):
+        try:
+            checkpoint = Checkpoint.parse(note)
+        except BadCheckpoint as e:
+            problem = e
+            continue
+        is_signed = True
+        try:
+            verified_by_any(note, keys)
+        except BadCheckpoint as e:
+            problem, is_signed = e, False
+        found.append((is_signed, checkpoint.number, checkpoint.size, note, checkpoint))
+    if not found and problem is not None:
+        raise problem
+    if not found:
+        return "", None
+    is_signed, _, _, note, checkpoint = max(found, key=lambda each: each[:3])
+    if not is_signed:
         log.warning(
-            "the newest checkpoint of the audit log in storage is not signed with the key of this "
+            "the newest checkpoint of the audit log is not signed with the key of this "
             "installation: %s. Unless the key was changed or lost, the log was changed",
-            e,
+            problem,
         )
+    return note, checkpoint

@@ -1,20 +1,46 @@
-"""Verification that the log in storage is the one that was sealed, complete and in order."""
+"""Verification that the log in storage is the one that was sealed, complete and in order.
+
+It believes only what is signed. Entries may be missing if a checkpoint says that they are deleted,
+and if they were old enough at its time by what the checkpoints themselves say.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
-from service.audit.checkpoints import BadCheckpoint, Checkpoint, verified
+from service.audit.checkpoints import BadCheckpoint, Checkpoint, verified_by_any
 from service.audit.merkle import Edge
-from service.audit.places import CHECKPOINT, ROOM, Place, places_in
-from service.core import trail
+from service.audit.places import (
+    CHECKPOINT,
+    HEADS,
+    ROOM,
+    Place,
+    day_of,
+    head_key,
+    heads_in,
+    places_in,
+)
+from service.audit.sealed import earlier_keys
+from service.core import clock, trail
 from service.core.audit_events import AuditEvent
+from service.core.encryption.keyring import INSTALLATION, name_of
+from service.core.encryption.master import MasterKeyError
+from service.core.encryption.sealed import MAGIC
 from service.core.signing import PublicKey
-from service.core.storage import Storage, StorageMissing
+from service.core.storage import Storage, StorageCorrupt, StorageMissing, StorageRefused
+
+_DAY_S: Final = 24 * 3600
+_CLOCKS_DIFFER_S: Final = 600
+
+
+class KeyMissing(Exception):
+    """The log cannot be verified without a key. The message says which."""
 
 
 @dataclass
@@ -24,50 +50,115 @@ class Findings:
     entries: int = 0
     """How many entries the log has, deleted ones included."""
     deleted: int = 0
-    """How many of them were deleted because they were old, as the log itself says."""
+    """How many of them were deleted because they were old, as signed checkpoints say."""
     segments: int = 0
     newest: Checkpoint | None = None
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What is no problem in itself, but what an auditor should know."""
+
+
+@dataclass(frozen=True)
+class _Deletion:
+    """The statement of a checkpoint that the entries before a number were old enough."""
+
+    upto: int
+    time: int
+    kept_days: int
+    slack_s: int = 0
 
 
 class _Walk:
     """A walk through the log, from its first entry to its last."""
 
-    def __init__(self, storage: Storage, keys: Sequence[PublicKey]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        keys: Sequence[PublicKey],
+        *,
+        least_days: int,
+        unstated_days: int,
+    ) -> None:
         self._storage = storage
         self._keys = keys
+        self._earlier: list[PublicKey] = []
+        self._least_days = least_days
+        self._unstated_days = unstated_days
         self._edge = Edge()
         self._ids: set[str] = set()
-        self._may_lack = 0
-        self._lacks: list[tuple[int, int]] = []
+        self._deletions: list[_Deletion] = []
+        self._lacks: list[tuple[int, Checkpoint]] = []
         self.roots: dict[int, bytes] = {}
         self.found = Findings()
 
-    async def through(self, places: Sequence[Place]) -> None:
+    async def through(self, places: Sequence[Place], heads: Sequence[int]) -> None:
+        self._earlier = await earlier_keys(self._storage, self._keys)
         for place in places:
             if CHECKPOINT in place.names:
-                await self._step(place)
+                await self._step(place, place.key(CHECKPOINT))
             elif place is not places[-1]:
                 self._problem(place, "has no checkpoint")
+            elif heads:
+                await self._last(place, head_key(heads[-1]))
         self.found.entries = self._edge.size
-        for first, end in self._lacks:
-            if end <= self._may_lack:
-                self.found.deleted = max(self.found.deleted, end)
+        for first, checkpoint in self._lacks:
+            if (problem := self._why_not_deleted(first, checkpoint)) is not None:
+                self.found.problems.append(problem)
             else:
-                self.found.problems.append(f"entries {first} to {end - 1} are missing")
+                self.found.deleted = max(self.found.deleted, checkpoint.size)
 
-    async def _step(self, place: Place) -> None:
-        raw = await self._storage.get_bytes(place.key(CHECKPOINT))
+    async def _last(self, place: Place, head: str) -> None:
+        """Verify entries that are sealed by a head, and whose checkpoint is not there yet."""
+        with contextlib.suppress(BadCheckpoint):
+            if self._signed(await self._bytes(head)).segment in place.names:
+                await self._step(place, head)
+
+    async def newest_head(self, numbers: Sequence[int]) -> None:
+        """Compare the newest head with the newest checkpoint beside entries."""
+        newest = self.found.newest
+        if not numbers:
+            return
+        key = head_key(numbers[-1])
         try:
-            checkpoint = self._signed(raw.decode())
-        except (BadCheckpoint, UnicodeDecodeError) as e:
+            head = self._signed(await self._bytes(key))
+        except BadCheckpoint as e:
+            self.found.problems.append(f"{key} is not valid: {e}")
+            return
+        if head.number != numbers[-1]:
+            self.found.problems.append(f"{key} is the checkpoint {head.number}")
+        elif newest is None or head.number > newest.number:
+            self.found.problems.append(
+                f"entries {self.found.entries} to {head.size - 1} are missing: {key} has sealed "
+                f"{head.size} entries"
+            )
+        elif head.number == newest.number and head != newest:
+            self.found.problems.append(f"{key} differs from the newest checkpoint")
+
+    def gaps(self, numbers: Sequence[int]) -> None:
+        """Find numbers of checkpoints that have no head."""
+        last = self.found.newest.number if self.found.newest else 0
+        if missing := sorted({*range(1, last + 1)} - {*numbers}):
+            self.found.problems.append(
+                f"{len(missing):,} heads are missing, the first of which is {head_key(missing[0])}"
+            )
+
+    async def _step(self, place: Place, key: str) -> None:
+        try:
+            checkpoint = self._signed(await self._bytes(key))
+        except (BadCheckpoint, StorageMissing) as e:
             self._problem(place, f"has a checkpoint that is not valid: {e}")
             return
         before = self.found.newest
-        if before is not None and checkpoint.origin != before.origin:
-            self._problem(place, f"belongs to another log, {checkpoint.origin}")
-        if before is not None and checkpoint.time < before.time:
-            self._problem(place, "is older than the one before it")
+        if before is not None:
+            self._compare(place, before, checkpoint)
+        if checkpoint.number and checkpoint.number != (before.number if before else 0) + 1:
+            self._problem(place, f"has the checkpoint {checkpoint.number}, which is not the next")
+        if checkpoint.time > clock.now() + _CLOCKS_DIFFER_S:
+            self._problem(place, "has a checkpoint from the future")
+        if checkpoint.pruned > (before.pruned if before else 0):
+            self._deletions.append(
+                _Deletion(checkpoint.pruned, checkpoint.time, checkpoint.kept_days)
+            )
         if place.number != self._edge.size:
             first, last = sorted((place.number, self._edge.size))
             self.found.problems.append(f"entries {first} to {last - 1} are missing or duplicated")
@@ -76,18 +167,37 @@ class _Walk:
         self.roots[checkpoint.size] = checkpoint.root
         self._edge = checkpoint.tree()
 
+    def _compare(self, place: Place, before: Checkpoint, checkpoint: Checkpoint) -> None:
+        """Compare a checkpoint with the one before it."""
+        if checkpoint.origin != before.origin:
+            self._problem(place, f"belongs to another log, {checkpoint.origin}")
+        if checkpoint.time < before.time:
+            self._problem(place, "is older than the one before it")
+        if before.number and not checkpoint.number:
+            self._problem(place, "has a checkpoint without a number after one that has a number")
+        if checkpoint.pruned < before.pruned:
+            self._problem(place, "takes back which entries were deleted")
+        if before.number and checkpoint.kept_days != before.kept_days:
+            self.found.notes.append(
+                f"since {day_of(checkpoint.time)}, entries are kept {_kept(checkpoint.kept_days)} "
+                f"instead of {_kept(before.kept_days)}"
+            )
+
     async def _read(self, place: Place, checkpoint: Checkpoint) -> None:
         """Compare the entries of a folder with its checkpoint."""
         for name in place.segments:
             if name != checkpoint.segment:
                 self._problem(place, f"has a file that is not part of the log: {name}")
         if checkpoint.segment not in place.names:
-            self._lacks.append((place.number, checkpoint.size))
+            self._lacks.append((place.number, checkpoint))
             return
         try:
-            data = await self._storage.get_bytes(place.key(checkpoint.segment))
-        except StorageMissing:
-            self._lacks.append((place.number, checkpoint.size))
+            data = await self._bytes(place.key(checkpoint.segment))
+        except StorageMissing:  # deleted since it was listed, or its data key was erased
+            self._lacks.append((place.number, checkpoint))
+            return
+        except BadCheckpoint as e:
+            self._problem(place, f"has entries that cannot be read: {e}")
             return
         self.found.segments += 1
         if hashlib.sha256(data).hexdigest() != checkpoint.sha256:
@@ -98,9 +208,9 @@ class _Walk:
         if (self._edge.size, self._edge.root()) != (checkpoint.size, checkpoint.root):
             self._problem(place, "does not continue the log before it")
         for line in lines:
-            self._note(place, line)
+            self._note(place, line, checkpoint)
 
-    def _note(self, place: Place, line: bytes) -> None:
+    def _note(self, place: Place, line: bytes, checkpoint: Checkpoint) -> None:
         try:
             entry = trail.decode(line)
         except (msgspec.DecodeError, msgspec.ValidationError):
@@ -109,33 +219,93 @@ class _Walk:
         if entry.id in self._ids:
             self._problem(place, f"has the entry {entry.id} twice")
         self._ids.add(entry.id)
-        if entry.type == AuditEvent.PRUNED and entry.actor.kind == "system":
-            self._may_lack = max(self._may_lack, entry.counts.get("entries", 0))
+        if entry.type == AuditEvent.PRUNED and not checkpoint.number:
+            # Version 0.2.0 states deletions only here, and deleted by the day of the first entry.
+            upto = entry.counts.get("entries", 0)
+            self._deletions.append(
+                _Deletion(upto, checkpoint.time, self._unstated_days, slack_s=_DAY_S)
+            )
 
-    def _signed(self, note: str) -> Checkpoint:
-        problem = BadCheckpoint("there is no key to verify it with")
-        for key in self._keys:
+    def _why_not_deleted(self, first: int, checkpoint: Checkpoint) -> str | None:
+        """Why the entries up to a checkpoint must not be missing, or None if they may."""
+        missing = f"entries {first} to {checkpoint.size - 1} are missing"
+        reason = ""
+        for deletion in self._deletions:
+            if deletion.upto < checkpoint.size:
+                continue
+            kept_days = max(deletion.kept_days, self._least_days)
+            age_s = deletion.time - checkpoint.time + deletion.slack_s
+            if deletion.kept_days and age_s >= kept_days * _DAY_S:
+                return None
+            reason = reason or (
+                f": on {day_of(deletion.time)}, when they were deleted as too old, they were from "
+                f"{day_of(checkpoint.time)}, and had to be kept "
+                f"{_kept(kept_days if deletion.kept_days else 0)}"
+            )
+        return missing + reason
+
+    async def _bytes(self, key: str) -> bytes:
+        """Read an object. Raises BadCheckpoint if it was damaged, and KeyMissing without a key."""
+        try:
+            data = await self._storage.get_bytes(key)
+        except StorageCorrupt as e:
+            raise BadCheckpoint(str(e)) from e
+        except StorageRefused as e:
+            if isinstance(e.__cause__, MasterKeyError):
+                raise KeyMissing(str(e)) from e
+            raise
+        if self._storage.keyring is None and data.startswith(MAGIC):
             try:
-                return verified(note, key)
-            except BadCheckpoint as e:
-                problem = e
-        raise problem
+                await self._storage.stat(name_of(INSTALLATION))
+            except StorageMissing as e:
+                raise BadCheckpoint("it is encrypted, and storage has no data key of it") from e
+            raise KeyMissing(
+                f"{key} is encrypted: set FINETUNED_ENCRYPTION_KEY_FILE, or whatever else gives "
+                "the workers the master key"
+            )
+        return data
+
+    def _signed(self, note: bytes) -> Checkpoint:
+        text = note.decode("utf-8", "replace")
+        try:
+            return verified_by_any(text, self._keys)
+        except BadCheckpoint:
+            if not self._earlier or Checkpoint.parse(text).number:
+                raise
+        return verified_by_any(text, self._earlier)
 
     def _problem(self, place: Place, what: str) -> None:
         self.found.problems.append(f"{place.folder} {what}")
 
 
+def _kept(days: int) -> str:
+    return f"for {days} days" if days else "forever"
+
+
 async def verify(
-    storage: Storage, keys: Sequence[PublicKey], known: Sequence[str] = ()
+    storage: Storage,
+    keys: Sequence[PublicKey],
+    known: Sequence[str] = (),
+    *,
+    least_days: int = 0,
+    unstated_days: int = 0,
 ) -> Findings:
     """Verify the log in storage.
 
     `known` are checkpoints from elsewhere, such as Redis or the witness: the log must contain each
-    of them. Raises StorageError.
+    of them. `least_days` is how old deleted entries had to be, at least, whatever checkpoints say,
+    and `unstated_days` how old if they say nothing, as those without a number.
+
+    Raises KeyMissing and StorageError.
     """
+    heads, _ = heads_in(await storage.keys(HEADS))  # first: their entries are there already
     places, unknown = places_in(await storage.keys(ROOM))
-    walk = _Walk(storage, keys)
-    await walk.through(places)
+    walk = _Walk(storage, keys, least_days=least_days, unstated_days=unstated_days)
+    await walk.through(places, heads)
+    await walk.newest_head(heads)
+    heads, not_heads = heads_in(await storage.keys(HEADS))  # and what was sealed since
+    walk.gaps(heads)
+    unknown += not_heads
     found = walk.found
     found.problems += [f"{key} is not part of the log" for key in unknown]
     for note in known:

@@ -20,6 +20,11 @@ from service.core.redis import Client, reply, text
 
 log = logging.getLogger(__name__)
 _TIMEOUT_S: Final = 10.0
+NO_WITNESS: Final = (
+    "no witness keeps the checkpoints of the audit log, so who can delete objects in storage can "
+    "remove its newest entries unnoticed: set FINETUNED_AUDIT_WITNESS_URL or "
+    "FINETUNED_AUDIT_WITNESS_COMMAND"
+)
 
 
 class Witness:

@@ -6,8 +6,9 @@
 One worker writes it in the background, so no request waits for it. Each object is a state of Redis
 between two commands: what a transaction wrote together is in the journal together. A key that was
 removed, such as that of a revoked key or of a deleted alias, is noted as removed. An epoch begins
-with all records, and ends when changes may have been missed, as after a lost connection, or when
-it has grown long. The epoch before it is then removed.
+with all records, and ends when changes may have been missed, as after a lost connection, when it
+has grown long, or when something was deleted that must be found nowhere (core/rewriting.py). The
+epoch before it is then removed.
 
     finetuned:installation    the random ID of the data in this Redis
 
@@ -39,7 +40,7 @@ from service.backup import contents, snapshot
 from service.backup.errors import BackupError, Damaged
 from service.backup.snapshot import Delta, Saved, Snapshot, Tracked
 from service.backup.target import id_at
-from service.core import ids
+from service.core import ids, rewriting
 from service.core.leases import Held, Leases
 from service.core.records import PREFIX
 from service.core.redis import REDIS_ERRORS, Client, reply, text, why
@@ -47,7 +48,7 @@ from service.core.storage import Storage, StorageError, StoredObject
 
 log = logging.getLogger(__name__)
 
-ROOM: Final = "journal"
+ROOM: Final = rewriting.JOURNAL
 INSTALLATION: Final = f"{PREFIX}:installation"
 JOURNALED_AT: Final = f"{PREFIX}:journaled-at"
 """The moment, in UTC seconds, until which the journal has everything."""
@@ -64,7 +65,7 @@ _PLACE: Final = re.compile(
     rf"{ROOM}/(?P<installation>\w+)/(?P<epoch>[\w.]+-\w+)/(?P<number>\d{{8}})\.gz"
 )
 _LEFT_OUT: Final = re.compile(
-    rb"finetuned:(?:(?:proj_\w+:)?(?:webhook|erasure-match:)|(?:signing|erasure-match)-key$)"
+    rb"finetuned:(?:(?:proj_\w+:)?webhook|(?:signing|erasure-match)-key$)"
 )
 _URGENT: Final = re.compile(
     rb"finetuned:(?:[^:]+:(?:aliases|keys|models|projects)(?::|$)|(?:restricted-)?key-digests|model-owners$)"
@@ -109,7 +110,8 @@ class Journal:
             try:
                 leases = Leases(self._redis, ids.random_part(), lease_s=_LEASE_S)
                 async with leases.hold(_LEASE, 1) as lost:
-                    await self.write_epoch(until=lost)
+                    while not lost.is_set():
+                        await self.write_epoch(until=lost)
             except Held:
                 pass
             except (BackupError, StorageError) as e:
@@ -119,7 +121,8 @@ class Journal:
             await asyncio.sleep(min(_PAUSE_S, self._every_s))
 
     async def write_epoch(self, until: asyncio.Event) -> None:
-        """Write all records, then what changes, until the epoch is long or the event is set.
+        """Write all records, then what changes, until the epoch is long, a rewrite is requested, or
+        the event is set.
 
         Raises BackupError, StorageError and REDIS_ERRORS.
         """
@@ -130,10 +133,13 @@ class Journal:
             epoch = _Epoch(self._redis, self._storage, tracked, f"{ROOM}/{installation}")
             await epoch.begin()
             written = time.monotonic()
+            rests_until = written + rewriting.rest_s(written - began)
             while epoch.count < _MOST_OBJECTS and written - began < _MOST_AGE_S:
                 await asyncio.sleep(min(_POLL_S, self._every_s))
                 self._on_round()
                 if until.is_set():
+                    return
+                if time.monotonic() >= rests_until and await epoch.is_outdated():
                     return
                 if await epoch.is_due(time.monotonic() - written >= self._every_s):
                     await epoch.write_changes()
@@ -147,15 +153,23 @@ class _Epoch:
         self._tracked = tracked
         self._place = place
         self._folder = ""
+        self._requests = 0
         self.count = 0
 
     async def begin(self) -> None:
         """Write all records, then remove earlier epochs, and journals that are long unused."""
+        await self._redis.set(rewriting.JOURNALED, -1, nx=True)
+        self._requests = await rewriting.requests(self._redis)
         with tempfile.TemporaryFile() as spool:
             await self._tracked.read_all(records := Snapshot(spool))
             self._folder = f"{self._place}/{id_at(records.taken_at)}-{ids.random_part()[:8]}"
             await self._write(records)
         await self._prune()
+        await self._redis.set(rewriting.JOURNALED, self._requests)
+
+    async def is_outdated(self) -> bool:
+        """Return whether a rewrite was requested since the epoch began."""
+        return await rewriting.requests(self._redis) > self._requests
 
     async def is_due(self, is_time: bool) -> bool:
         """Return whether changes are to be written now."""

@@ -34,10 +34,12 @@ EPHEMERAL: Final = tuple(
         "dispatch-wanted",
         "gauges",
         "in-flight",
+        "journal-rewritten",
         "journaled-at",
         "lease:",
         "queue:",
         "restoring",
+        "rewritten",
         "turn-taken:",
         "unheld:",
         "usage-settled:",
@@ -51,6 +53,7 @@ EPHEMERAL: Final = tuple(
 The reconciler enqueues all unfinished work again, so the queues are not needed.
 """
 
+_SEARCHED_TEXT: Final = b":erasure-match:"  # personal data; a restored search has to be repeated
 _INVALIDATIONS: Final = "__redis__:invalidate"
 _KEYS_AT_ONCE: Final = 200  # Redis is busy for about a millisecond per batch
 _SCANNED_AT_ONCE: Final = 1000
@@ -128,8 +131,8 @@ class Delta(Snapshot):
 
 
 def is_ephemeral(key: bytes) -> bool:
-    """Return whether a key belongs to running processes and is not backed up."""
-    return key.startswith(EPHEMERAL)
+    """Return whether a key is not backed up: it belongs to a process, or has a searched text."""
+    return key.startswith(EPHEMERAL) or _SEARCHED_TEXT in key
 
 
 async def take(url: str, spool: IO[bytes]) -> Snapshot:

@@ -25,7 +25,7 @@ from service.capture.redaction import CHATS, RESPONSES, Recorded, Redacted, Stor
 from service.core import ids, metrics, tasks
 from service.core.capture import Capture
 from service.core.child import Child, environment
-from service.core.redis import REDIS_ERRORS, Client
+from service.core.redis import REDIS_ERRORS, Client, Purpose, writing_for
 from service.core.storage import QuotaExceeded, Storage, StorageError, StorageFull
 from service.curation.recognizers.records import Recognizers
 from service.projects.records import Projects
@@ -187,7 +187,8 @@ class Recorder:
         """Store a chat, and return what became of it."""
         try:
             async with asyncio.timeout(_STORE_S):
-                return await self._store(recording)
+                with writing_for(Purpose.CREATE):
+                    return await self._store(recording)
         except QuotaExceeded:
             return "quota_exceeded"
         except StorageFull:

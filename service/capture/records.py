@@ -22,7 +22,7 @@ from pydantic import Field
 from redis.asyncio.client import Pipeline
 
 from service.capture.redaction import StoredChat
-from service.core import ids, trail
+from service.core import ids, rewriting, trail
 from service.core.audit_events import AuditEvent
 from service.core.labels import Labels
 from service.core.leftovers import Leftovers
@@ -183,6 +183,7 @@ class Captures:
                 self._labels.remove(pipe, record)
                 pipe.zrem(EXPIRING, _member(record))
                 self._leftovers.note(pipe, _member(record), ids.now_s())
+            rewriting.request(pipe)
 
         await write_once(self.redis, write)
 

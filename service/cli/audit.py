@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from service import __version__
-from service.cli.common import DataDir, fail, public_pem, time_text
+from service.cli.common import DataDir, fail, public_key, time_text
 
 if TYPE_CHECKING:
     from service.audit.verify import Findings
     from service.core.redis import Client
+    from service.core.signing import PublicKey
     from service.core.storage import Storage
 
 app = typer.Typer(help="The audit log.", no_args_is_help=True)
 T = TypeVar("T")
 _DAMAGED = 5
+_NO_KEY = 3
 _HEADER = re.compile(r"(?P<name>[A-Za-z0-9-]+)[=:]\s*(?P<value>.+)")
 
 
@@ -30,10 +32,10 @@ _HEADER = re.compile(r"(?P<name>[A-Za-z0-9-]+)[=:]\s*(?P<value>.+)")
 def print_key(data_dir: DataDir = None) -> None:
     """Print the public key that verifies the log as PEM, for 'audit verify --key'."""
 
-    async def key(_: Storage, redis: Client) -> str:
-        return await public_pem(redis)
-
-    typer.echo(_run(data_dir, key), nl=False)
+    try:
+        typer.echo(public_key(data_dir).pem, nl=False)
+    except ValueError as e:
+        fail(str(e), code=_NO_KEY)
 
 
 @app.command()
@@ -57,28 +59,50 @@ def verify(
             dir_okay=False,
         ),
     ] = None,
+    kept_days: Annotated[
+        int | None,
+        typer.Option(
+            help="How many days entries had to be kept, at least. Defaults to what the log's own "
+            "checkpoints say; for those of version 0.2.0, to FINETUNED_AUDIT_KEPT_DAYS.",
+            min=1,
+        ),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Check that no sealed entry of the audit log was changed, deleted, added or moved.
 
-    Exits with 5 if one was. The newest entries are not sealed yet.
+    Exits with 5 if one was, with 3 if the key is missing that verifies or decrypts the log, and
+    with 1 if Redis or storage cannot be read. The newest entries are not sealed yet.
     """
+    from service.audit.verify import KeyMissing
 
     async def check(storage: Storage, redis: Client) -> Findings:
         from service.audit.sealing import HEAD
         from service.audit.verify import verify as verified
+        from service.config import Settings
         from service.core.redis import reply, text
         from service.core.signing import PublicKey
 
-        pems = [path.read_bytes() for path in keys or ()] or [(await public_pem(redis)).encode()]
+        given = [PublicKey.from_pem(path.read_bytes()) for path in keys or ()]
         known = [path.read_text("utf-8") for path in checkpoints or ()]
         if (head := await reply(redis.get(HEAD))) is not None:
             known.append(text(head))
-        return await verified(storage, list(map(PublicKey.from_pem, pems)), known)
+        return await verified(
+            storage,
+            given or [_own_key(data_dir)],
+            known,
+            least_days=kept_days or 0,
+            unstated_days=kept_days or Settings().audit_kept_days,
+        )
 
-    found = _run(data_dir, check)
+    try:
+        found = _run(data_dir, check)
+    except KeyMissing as e:
+        fail(f"the audit log was not verified: {e}", code=_NO_KEY)
     for problem in found.problems:
         typer.echo(problem, err=True)
+    for note in found.notes:
+        typer.echo(note)
     if found.problems:
         fail("the audit log was changed, or a part of it was lost", code=_DAMAGED)
     if found.newest is None:
@@ -145,6 +169,17 @@ def export(
     typer.echo(f"{_run(data_dir, write):,} entries", err=True)
 
 
+def _own_key(data_dir: Path | None) -> PublicKey:
+    """The public key of this installation. Raises KeyMissing."""
+    from service.audit.verify import KeyMissing
+    from service.core.signing import SigningKeyError
+
+    try:
+        return public_key(data_dir)
+    except SigningKeyError as e:
+        raise KeyMissing(f"{e}; or pass the public key with --key") from e
+
+
 def _headers(texts: list[str]) -> dict[str, str]:
     found = {}
     for text in texts:
@@ -156,6 +191,7 @@ def _headers(texts: list[str]) -> dict[str, str]:
 
 def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]]) -> T:
     from service.cli.connections import opened_redis, opened_storage
+    from service.core.encryption.master import MasterKeyError
     from service.core.storage import StorageError
 
     async def run() -> T:
@@ -166,4 +202,4 @@ def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]])
     try:
         return asyncio.run(run())
     except (ValueError, OSError, StorageError) as e:
-        fail(str(e))
+        fail(str(e), code=_NO_KEY if isinstance(e.__cause__, MasterKeyError) else 1)

@@ -115,7 +115,7 @@ async def rebuild(data_dir: Path | None, journal: str | None) -> list[str]:
     """
     async with running_or_alone(data_dir) as redis:
         storage, models = _readable(data_dir), catalogue(data_dir)
-        newer, log = Rebuild(redis, storage, models), RebuiltLog(redis, storage)
+        newer, log = Rebuild(redis, storage, models), RebuiltLog(redis, storage, data_dir)
 
         async def finish(done: Replayed | None) -> None:
             await newer.run()

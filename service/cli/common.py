@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from service.core.redis import Client
+    from service.core.signing import PublicKey
 
 DataDir = Annotated[
     Path | None,
@@ -28,9 +28,12 @@ def time_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-async def public_pem(redis: Client) -> str:
-    """Return the public key of this installation as PEM. Raises ValueError or OSError."""
+def public_key(data_dir: Path | None) -> PublicKey:
+    """Return the public key of this installation. Raises SigningKeyError without its file."""
     from service.config import Settings
     from service.core.signing import InstallationKey
 
-    return (await InstallationKey(redis, Settings().signing_key_file).get()).public.pem
+    settings = Settings()
+    if data_dir is not None:
+        settings = settings.model_copy(update={"data_dir": data_dir})
+    return InstallationKey(settings.signing_key).get().public

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from service.backup.errors import BackupError
 from service.config import Settings
 from service.core import schema
 from service.core.encryption.master import MasterKeyError
-from service.core.redis import REDIS_ERRORS, Client, connect, why
+from service.core.redis import REDIS_ERRORS, Client, Purpose, connect, why, writing_for
 from service.core.storage import Storage
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.services import running_store
@@ -57,12 +57,19 @@ def redis_url(data_dir: Path | None) -> str:
 async def opened_redis(data_dir: Path | None) -> AsyncIterator[Client]:
     """Connect to the Redis of a standalone folder, or to that of the settings.
 
-    Raises ValueError if it cannot be reached.
+    What the operator does may use the reserve of its memory. Raises ValueError if Redis cannot be
+    reached or refuses a command.
     """
     redis = connect(redis_url(data_dir), retries=0)
     try:
-        await schema.require(redis)
-        yield redis
+        with writing_for(Purpose.RELEASE):
+            await schema.require(redis)
+            yield redis
+    except ResponseError as e:
+        raise ValueError(
+            f"Redis refuses a command ({why(e)}). OOM: its memory is full; MISCONF: its disk is. "
+            "'finetuned-server doctor' shows its memory."
+        ) from e
     except REDIS_ERRORS as e:
         raise ValueError(
             "Redis cannot be reached. Is the service running? Set FINETUNED_REDIS_URL, or pass "

@@ -14,9 +14,12 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
+from service.audit.witness import NO_WITNESS
 from service.cli import egress
 from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
+from service.core.record_use import LIMITED_AT, Memory, RecordUse
+from service.core.redis import REDIS_ERRORS, connect
 from service.core.storage import StorageRefused
 from service.core.storage_check import storage_fault
 from service.fleet.capacity import (
@@ -34,6 +37,7 @@ from service.inference.engine.sizing import SizingError, size, trainer_budget
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.serving import serving_fault
 from service.models.weights import folder_fault
+from service.projects.records import Projects
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.placement import Placement, place, summary, wanted_engines
 from service.standalone.services import GPU_SHARING, engine_name, running_store
@@ -41,6 +45,7 @@ from service.standalone.sharing import Choice, choose_sharing
 
 Level = Literal["ok", "note", "missing"]
 _MARKS = {"ok": "✓", "note": "•", "missing": "✗"}
+_MOST_PROJECTS = 3
 _MIN_MEMORY_GIB, _MIN_DISK_GIB = 8, 10
 _PACKAGES = {
     "torch": ("training", "pip install 'finetuned-server[worker]'"),
@@ -68,7 +73,7 @@ class Finding:
 
 
 def examine(data_dir: Path, port: int) -> list[Finding]:
-    """Check the GPU, memory, disk, packages, port, storage, and the engines to be started."""
+    """Check the GPU, memory, disk, packages, port, storage, Redis, and the engines to start."""
     gpus = installed_gpus()
     return [
         _gpu(gpus),
@@ -79,6 +84,8 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
         _bf16(gpus),
         _port(port),
         *_storage(Settings().storage_url),
+        *asyncio.run(_redis_memory(_settings(data_dir).redis_url.get_secret_value())),
+        *_witness(Settings()),
         *_ray(Settings()),
         *_engines(data_dir, gpus),
     ]
@@ -176,6 +183,42 @@ def _storage(url: str) -> list[Finding]:
         return [Finding("ok", "storage", f"{url} is readable and writable")]
     how = "" if isinstance(fault, StorageRefused) else "check AWS_ENDPOINT_URL and the network"
     return [Finding("missing", "storage", f"{url}: {fault}", how)]
+
+
+async def _redis_memory(url: str) -> list[Finding]:
+    """Report how full the memory of Redis is, and which projects use the most, if it runs."""
+    redis = connect(url, retries=0)
+    use, projects = RecordUse(redis), Projects(redis)
+    try:
+        memory = Memory.of(await redis.info("memory"))
+        sizes = await use.largest(await projects.kept_ids(), _MOST_PROJECTS)
+        names = [(project, await projects.get(project), size) for project, size in sizes]
+    except REDIS_ERRORS:
+        return []
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    mib = 2**20
+    largest = ", ".join(f"{p.name if p else i} {size / mib:.1f} MiB" for i, p, size in names)
+    found = f"{memory.used // mib} MiB in use; the largest projects: {largest or 'none'}"
+    if not memory.limit:
+        how = "set 'maxmemory' in Redis, so that no project can take all memory of the machine"
+        return [Finding("note", "Redis memory", f"no limit; {found}", how)]
+    found = f"{memory.used / memory.limit:.0%} of {memory.limit // mib} MiB; {found}"
+    if memory.used < LIMITED_AT * memory.limit:
+        return [Finding("ok", "Redis memory", found)]
+    how = (
+        f"above {LIMITED_AT:.0%}, new objects are refused: raise 'maxmemory', delete objects, or "
+        "lower 'record_bytes' in the limits of a project"
+    )
+    return [Finding("missing", "Redis memory", found, how)]
+
+
+def _witness(settings: Settings) -> list[Finding]:
+    """Report that nothing outside of the installation keeps the checkpoints of its audit log."""
+    if settings.audit_witness_url is not None or settings.audit_witness_command:
+        return []
+    found, _, how = NO_WITNESS.partition(": ")
+    return [Finding("note", "audit log", found, how)]
 
 
 def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:

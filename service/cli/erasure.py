@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.common import DataDir, fail, public_pem
+from service.cli.common import DataDir, fail, public_key
+
+if TYPE_CHECKING:
+    from service.core.signing import PublicKey
 
 app = typer.Typer(help="Receipts of erasures.", no_args_is_help=True)
 
@@ -18,7 +21,7 @@ app = typer.Typer(help="Receipts of erasures.", no_args_is_help=True)
 def print_key(data_dir: DataDir = None) -> None:
     """Print the public key of this installation as PEM, for 'erasure verify --key'."""
     try:
-        typer.echo(asyncio.run(_public_pem(data_dir)), nl=False)
+        typer.echo(public_key(data_dir).pem, nl=False)
     except (ValueError, OSError) as e:
         fail(str(e))
 
@@ -40,7 +43,7 @@ def verify(
 ) -> None:
     """Check that this installation signed a receipt, and that nobody changed it since.
 
-    Exits with 5 if not. With --key, it needs no running service.
+    Exits with 5 if not. It needs no running service.
     """
     from service.core.signing import PublicKey
     from service.erasure.receipts import NotVerified
@@ -53,8 +56,10 @@ def verify(
     except ValueError as e:
         fail(f"{receipt} is not a receipt: {e}")
     try:
-        pem = key.read_bytes() if key else asyncio.run(_public_pem(data_dir)).encode()
-        check(found, PublicKey.from_pem(pem))
+        if key is not None:
+            check(found, PublicKey.from_pem(key.read_bytes()))
+        else:
+            check(found, *asyncio.run(_own_keys(data_dir)))
     except NotVerified as e:
         fail(f"{receipt} is not valid: {e}", code=5)
     except (ValueError, OSError) as e:
@@ -64,14 +69,22 @@ def verify(
 
 def _summary(receipt: dict[str, Any]) -> str:
     size = sum(found["bytes"] for found in receipt["objects"])
+    is_kept = (receipt.get("rewrite") or {}).get("append_only_file") == "not_permitted"
+    kept = "; Redis did not permit to rewrite its append-only file" if is_kept else ""
     return (
         f"{receipt['id']} is valid: the {receipt['subject']} {receipt['subject_id']} was erased, "
-        f"{len(receipt['objects'])} objects with {size:,} bytes"
+        f"{len(receipt['objects'])} objects with {size:,} bytes{kept}"
     )
 
 
-async def _public_pem(data_dir: Path | None) -> str:
-    from service.cli.connections import opened_redis
+async def _own_keys(data_dir: Path | None) -> list[PublicKey]:
+    """The public key of this installation, and those that it signed with earlier."""
+    from service.audit.sealed import earlier_keys
+    from service.cli.connections import opened_storage
+    from service.core.storage import StorageError
 
-    async with opened_redis(data_dir) as redis:
-        return await public_pem(redis)
+    key = public_key(data_dir)
+    try:
+        return [key, *await earlier_keys(opened_storage(data_dir), [key])]
+    except (OSError, StorageError, ValueError):
+        return [key]  # which signed all receipts of a newer installation

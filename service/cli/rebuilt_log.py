@@ -7,36 +7,40 @@ between which times entries may be missing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
 from service.audit.checkpoints import BadCheckpoint
 from service.audit.sealed import Survived, survived
 from service.backup.replay import Replayed
-from service.cli.common import time_text
+from service.cli.common import public_key, time_text
 from service.cli.recorded import Chore, record
-from service.config import Settings
 from service.core.audit_events import AuditEvent
 from service.core.redis import Client
-from service.core.signing import InstallationKey
+from service.core.signing import SigningKeyError
 from service.core.storage import Storage, StorageError
 
 
 class RebuiltLog:
     """The audit log of an installation whose Redis was lost."""
 
-    def __init__(self, redis: Client, storage: Storage) -> None:
+    def __init__(self, redis: Client, storage: Storage, data_dir: Path | None) -> None:
         self._redis = redis
         self._storage = storage
+        self._data_dir = data_dir
         self.lines: list[str] = []
         """For the operator."""
 
     async def note(self, restored: Mapping[str, int], done: Replayed | None) -> None:
         """Look at the log, and record the rebuild in it."""
         counts = dict(restored) | ({"records": done.records} if done else {})
-        key = await InstallationKey(self._redis, Settings().signing_key_file).get()
         try:
-            found = await survived(self._redis, self._storage, key.public)
+            keys = [public_key(self._data_dir)]
+        except SigningKeyError:
+            keys = []
+        try:
+            found = await survived(self._redis, self._storage, keys)
         except (BadCheckpoint, msgspec.DecodeError, StorageError) as e:
             self.lines.append(f"the audit log in storage cannot be read ({e}): run 'audit verify'")
         else:
@@ -60,7 +64,8 @@ def _lines(found: Survived, whole_until: float) -> list[str]:
         lines.append("the audit log is empty: none of its entries were in storage")
     if not found.is_signed_with:
         lines.append(
-            "the key that signed the audit log was lost with Redis, and another one signs from now "
-            "on. 'audit verify' needs both: --key OLD.pem --key NEW.pem"
+            "the key that signed the audit log is not here. Restore its file, or make another one "
+            "(see FINETUNED_SIGNING_KEY_FILE), which signs from then on: 'audit verify' then needs "
+            "both, as --key OLD.pem --key NEW.pem"
         )
     return lines

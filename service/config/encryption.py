@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, Field, SecretStr
 
 if TYPE_CHECKING:
     from service.core.encryption.master import MasterKey
+
+SIGNING_KEY: Final = "signing-key.pem"
+"""Name of the file in data_dir with the signing key, unless the operator names another."""
 
 
 class EncryptionSettings(BaseModel):
@@ -36,8 +39,9 @@ class EncryptionSettings(BaseModel):
     )
     signing_key_file: Path | None = Field(
         default=None,
-        description="PEM file with an Ed25519 private key, which signs erasure receipts and "
-        "adapters. Without it, the service makes a key for receipts and stores it in Redis.",
+        description="PEM file with an Ed25519 private key, which signs the audit log, erasure "
+        "receipts and adapters. By default, the worker that seals the audit log makes "
+        "`signing-key.pem` in data_dir, which does not sign adapters.",
     )
     adapter_key_file: Path | None = Field(
         default=None,

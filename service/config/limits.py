@@ -15,8 +15,9 @@ class LimitSettings(BaseModel):
 
     # Limits of projects and keys that have none of their own, as JSON:
     # {"requests_per_minute": 600, "tokens_per_minute": 100000, "concurrent_requests": 32,
-    # "concurrent_streams": 16}, and for projects "storage_bytes". An unset limit means unlimited,
-    # except for those in `_SAFE_LIMITS`, which "unlimited" lifts.
+    # "concurrent_streams": 16}, and for projects "storage_bytes" and "record_bytes". An unset limit
+    # means unlimited, except for "record_bytes" (core/record_use.py) and for those in
+    # `_SAFE_LIMITS`. "unlimited" lifts these.
     default_project_limits: ProjectLimits = _SAFE_LIMITS
     default_key_limits: Limits = NO_LIMITS
     usage_flush_s: float = Field(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.config.audit import AuditSettings
-from service.config.encryption import EncryptionSettings
+from service.config.encryption import SIGNING_KEY, EncryptionSettings
 from service.config.engine import EngineSettings
 from service.config.gateway import GatewaySettings
 from service.config.http import HttpSettings
@@ -36,3 +38,8 @@ class Settings(
     model_config = SettingsConfigDict(env_prefix="FINETUNED_", extra="ignore")
 
     log_level: str = "INFO"
+
+    @property
+    def signing_key(self) -> Path:
+        """File with the key that signs the audit log and erasure receipts."""
+        return self.signing_key_file or self.data_dir / SIGNING_KEY

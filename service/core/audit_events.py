@@ -6,6 +6,7 @@ Names that OpenAI's audit log has are OpenAI's, and the others are in the same s
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class AuditEvent(StrEnum):
@@ -124,8 +125,22 @@ class AuditEvent(StrEnum):
 
     # The log itself.
     PRUNED = "audit_log.pruned"
+    ROLLED_BACK = "audit_log.rolled_back"
+    RETENTION_UPDATED = "audit_log.retention.updated"
+    SIGNING_KEY_REPLACED = "audit_log.signing_key.replaced"
 
     @property
     def is_read(self) -> bool:
         """Whether the event is that somebody got data, and not that something changed."""
         return self.endswith(".read")
+
+
+OF_THE_LOG: Final = frozenset(
+    {
+        AuditEvent.PRUNED,
+        AuditEvent.ROLLED_BACK,
+        AuditEvent.RETENTION_UPDATED,
+        AuditEvent.SIGNING_KEY_REPLACED,
+    }
+)
+"""What only the worker that seals the log writes, beside the entries of the stream."""

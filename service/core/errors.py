@@ -241,6 +241,7 @@ class Unavailable(ApiError):
     status = 503
     default_code = "service_unavailable"
     default_headers: ClassVar[Mapping[str, str]] = {"retry-after": "2"}
+    other_headers = tuple(NO_RETRY)
 
 
 class GatewayTimeout(ApiError):

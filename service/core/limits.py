@@ -80,6 +80,12 @@ class ProjectLimits(Limits):
         description="Maximum bytes that the project may have in storage: files, uploads, "
         "checkpoints, models, exports and results.",
     )
+    record_bytes: Size = Field(
+        default=None,
+        description="Maximum bytes that the objects of the project may take in Redis: evals, runs, "
+        "jobs, the metadata of files and chats, and answers kept for an `Idempotency-Key`. By "
+        "default, an eighth of the memory of Redis.",
+    )
 
 
 class _StoredLimits(Limits):

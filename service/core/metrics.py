@@ -54,6 +54,7 @@ _LOOKUPS = Group("Cached keys and models", (_API,))
 _STORAGE = Group("Storage", _EVERY)
 _ALL_STORAGE = Group("Storage", (_WORKER,), note=_SHARED)
 _REDIS = Group("Redis", (_API, _WORKER))
+_ALL_REDIS = Group("Redis", (_WORKER,), note=_SHARED)
 _CONNECTIONS = Group("Redis", _EVERY)
 
 BUILD = _PROCESSES.gauge(
@@ -506,6 +507,17 @@ REDIS_MEMORY_BYTES = _REDIS.gauge(
 REDIS_MEMORY_LIMIT_BYTES = _REDIS.gauge(
     "finetuned_redis_memory_limit_bytes",
     "Memory at which Redis rejects writes (maxmemory). Absent without a limit.",
+)
+PROJECT_RECORD_BYTES = _ALL_REDIS.gauge(
+    "finetuned_project_record_bytes",
+    "Bytes that the objects of a project take in Redis. Quotas apply to them.",
+    ["project"],
+)
+RECORDS_REFUSED = _REDIS.counter(
+    "finetuned_records_refused_total",
+    "New objects refused: quota (of their project), memory (Redis has only its reserve left).",
+    ["reason"],
+    from_zero=[("quota",), ("memory",)],
 )
 REDIS_RECONNECTS = _CONNECTIONS.counter(
     "finetuned_redis_reconnects_total", "Times that a connection to Redis was re-established."

@@ -12,8 +12,10 @@ import json
 import re
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
@@ -33,6 +35,9 @@ from service.core import metrics
 from service.core.redis_connection import PatientRetry
 from service.core.sentinel import pool_of
 
+if TYPE_CHECKING:
+    from service.core.record_use import RecordUse
+
 T = TypeVar("T")
 
 # Redis is unavailable, rejects a write (no replica, no memory, no disk: a ResponseError), or lost
@@ -41,6 +46,53 @@ REDIS_ERRORS = (ConnectionError, TimeoutError, ResponseError, WatchError, OSErro
 _CODE = re.compile(r"[A-Z]{3,}\b")
 _NAME = "finetuned-"  # of connections, before the kind of process
 _REFUSALS = frozenset({"NOREPLICAS", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "TRYAGAIN"})
+
+BEYOND_LIMIT: Final = "#!lua flags=allow-oom\n"
+"""Begins a script that may write although the memory of Redis is full."""
+# Runs commands, each after the number of its arguments.
+_RUN: Final = f"""{BEYOND_LIMIT}
+local at, result = 1, false
+while at <= #ARGV do
+  local size = tonumber(ARGV[at])
+  result = redis.call(unpack(ARGV, at + 1, at + size))
+  at = at + size + 1
+end
+return result
+"""
+
+
+class Purpose(Enum):
+    """What a task writes to Redis for. Others write until the memory of Redis is full."""
+
+    CREATE = auto()
+    """New objects, for a request: within the project's quota, and not into the reserve."""
+    EXTEND = auto()
+    """The results of background work: within the project's quota."""
+    RELEASE = auto()
+    """Deletions and what else ends something: also when the memory of Redis is full."""
+
+
+_purpose: ContextVar[Purpose | None] = ContextVar("purpose", default=None)
+
+
+def purpose() -> Purpose | None:
+    """Return what the current task writes for."""
+    return _purpose.get()
+
+
+def set_purpose(purpose: Purpose) -> None:
+    """Say what the current task writes for from now on."""
+    _purpose.set(purpose)
+
+
+@contextlib.contextmanager
+def writing_for(purpose: Purpose) -> Iterator[None]:
+    """Say what the current task writes for inside the block."""
+    token = _purpose.set(purpose)
+    try:
+        yield
+    finally:
+        _purpose.reset(token)
 
 
 class Unconfirmed(ConnectionError):
@@ -78,6 +130,17 @@ class Client(ArqRedis):
         super().__init__(*args, **options)
         self.patience_s = patience_s
         self.confirmation = confirmation or Confirmation()
+        self.record_use: RecordUse | None = None  # without it, nothing is refused
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Execute a command; one that releases something, even if the memory is full."""
+        try:
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except OutOfMemoryError:
+            if purpose() is not Purpose.RELEASE:
+                raise
+        script = (BEYOND_LIMIT + args[1], *args[2:]) if args[0] == "EVAL" else _run([args])
+        return await super().execute_command("EVAL", *script)  # type: ignore[no-untyped-call]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return redis-py's pipeline."""
@@ -85,6 +148,18 @@ class Client(ArqRedis):
 
 
 class _Pipeline(Pipeline):
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """Execute the commands. A transaction that watches no keys may use the reserve."""
+        commands, may_repeat = list(self.command_stack), self.is_transaction and not self.watching
+        try:
+            return await super().execute(raise_on_error)
+        except OutOfMemoryError:
+            if not may_repeat or purpose() is not Purpose.RELEASE:
+                raise
+        self.command_stack = commands
+        beyond_limit(self)
+        return await super().execute(raise_on_error)
+
     def annotate_exception(
         self, exception: Exception, number: int, command: Iterable[object]
     ) -> None:
@@ -92,6 +167,16 @@ class _Pipeline(Pipeline):
         name = next(iter(command), b"")
         name = name.decode() if isinstance(name, bytes) else name
         exception.args = (f"{exception} (command {number}: {name})", *exception.args[1:])
+
+
+def beyond_limit(pipe: Pipeline) -> None:
+    """Let a transaction, whose commands are complete, be made although the memory is full."""
+    pipe.command_stack[:] = [(("EVAL", *_run(args for args, _ in pipe.command_stack)), {})]
+
+
+def _run(commands: Iterable[Sequence[Any]]) -> tuple[Any, ...]:
+    """Return the arguments of an EVAL that runs the commands."""
+    return (_RUN, 0, *(part for args in commands for part in (len(args), *args)))
 
 
 def is_refusal(error: ResponseError) -> bool:

@@ -2,7 +2,8 @@
 
 An engine runs the most code of others, and a worker parses files of users. So an engine may only
 read where adapters are, and a worker cannot create an API key: those are found by their digests,
-which it may not write. The API and workers may use everything else of the service, but nothing that
+which it may not write. Neither may write the key with which version 0.2.0 signed, and only a worker
+may read and delete it. The API and workers may use everything else of the service, but nothing that
 concerns the server. Operators' commands, such as `keys create` and `backup`, need a user that may
 do everything.
 
@@ -29,12 +30,14 @@ _RECORDS: Final = (
     *("-@dangerous", "-@blocking", "-function", "-move", "-copy"),
     *("+time", "+info", "+wait", "+waitaof", "+client|list", "+client|info"),
 )
+_AFTER_DELETIONS: Final = ("+bgrewriteaof",)
 # Changes of keys for the journal, which pauses writes while it reads the last of them.
 _JOURNAL: Final = (
     *("+client|id", "+client|tracking", "+client|trackinginfo", "+client|pause"),
     *("+client|unpause", "+eval_ro"),
 )
 _KEY_DIGESTS: Final = ("key-digests", "restricted-key-digests")
+_SIGNING_KEY: Final = "signing-key"
 
 
 @dataclass(frozen=True)
@@ -80,12 +83,12 @@ _QUEUES: Final = "~arq:*"
 USERS: Final[Mapping[str, User]] = {
     API: User(
         commands=(*_CONNECTION, *_RECORDS),
-        keys=(f"~{PREFIX}:*", _QUEUES),
+        keys=(*_all_but([_SIGNING_KEY]), _QUEUES),
         channels=(f"{PREFIX}:*",),
     ),
     WORKER: User(
-        commands=(*_CONNECTION, *_RECORDS, *_JOURNAL),
-        keys=(f"%R~{PREFIX}:*", *_all_but(_KEY_DIGESTS), _QUEUES),
+        commands=(*_CONNECTION, *_RECORDS, *_JOURNAL, *_AFTER_DELETIONS),
+        keys=(f"%R~{PREFIX}:*", *_all_but([*_KEY_DIGESTS, _SIGNING_KEY]), _QUEUES),
         channels=(f"{PREFIX}:*", "__redis__:invalidate"),
         # The deletion of a project revokes its keys.
         selectors=(

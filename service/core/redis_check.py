@@ -55,11 +55,20 @@ def losses(info: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def lacks(info: Mapping[str, Any]) -> str | None:
+    """Return what a Redis, from its INFO, cannot do; None if it can do all."""
+    version = str(info.get("redis_version", ""))
+    major = version.partition(".")[0]
+    if major.isdigit() and int(major) < 7:
+        return f"Redis {version} is too old. Use Redis 7 or later, or Valkey."
+    return None
+
+
 def require_redis(url: str, check: Literal["refuse", "warn"]) -> None:
     """Exit this process if Redis would lose data, or if its data needs a newer version.
 
-    With `warn`, only log what would lose data. Exits too while a restore has not finished. An
-    unavailable Redis may recover, so it passes.
+    With `warn`, only log what would lose data. Exits too while a restore has not finished, and if
+    Redis is too old. An unavailable Redis may recover, so it passes.
     """
     try:
         info, restoring = asyncio.run(_ask(url))
@@ -73,6 +82,13 @@ def require_redis(url: str, check: Literal["refuse", "warn"]) -> None:
         raise SystemExit(
             f"finetuned-server: Redis is incomplete. Unless it is being restored now, "
             f"{unfinished(restoring)}."
+        )
+    if (lack := lacks(info)) is not None:
+        raise SystemExit(f"finetuned-server: {lack}")
+    if not info.get("maxmemory"):
+        log.warning(
+            "Redis has no 'maxmemory', so projects without a quota may use all memory of its "
+            "machine. Set it, or 'record_bytes' in FINETUNED_DEFAULT_PROJECT_LIMITS."
         )
     for loss in found:
         log.warning("Redis may lose data: %s", loss)

@@ -3,9 +3,8 @@
 Erasure receipts and checkpoints of the audit log are signed with it. A signature covers the purpose
 too, so that a signature for one purpose is not valid for another.
 
-    finetuned:signing-key   the private key as PEM, unless FINETUNED_SIGNING_KEY_FILE names a file
-
-All processes of an installation share the key. The first one that needs it makes it.
+The private key is in a file that only workers of the cpu queue read, and never in Redis, which
+many processes can read. The worker that seals the audit log makes it at the start of the log.
 """
 
 from __future__ import annotations
@@ -13,14 +12,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from service.core.records import PREFIX
-from service.core.redis import Client, reply
+from service.core import local_files
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         Ed25519PublicKey,
     )
 
-KEY: Final = f"{PREFIX}:signing-key"
 ALGORITHM: Final = "Ed25519"
 _ID_CHARS = 16
 
@@ -65,6 +64,13 @@ class PublicKey:
         if not isinstance(key, Ed25519PublicKey):
             raise SigningKeyError("the public key is not an Ed25519 key")
         return cls(key)
+
+    @classmethod
+    def from_raw(cls, raw: bytes) -> PublicKey:
+        """Read the 32 bytes of a public key. Raises ValueError."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        return cls(Ed25519PublicKey.from_public_bytes(raw))
 
     @property
     def pem(self) -> str:
@@ -162,26 +168,47 @@ class SigningKey:
 
 
 class InstallationKey:
-    """The signing key of this installation, read or made when it is first needed."""
+    """The signing key of this installation, read from its file when it is first needed."""
 
-    def __init__(self, redis: Client, file: Path | None) -> None:
-        self._redis = redis
+    def __init__(self, file: Path) -> None:
         self._file = file
         self._key: SigningKey | None = None
 
-    async def get(self) -> SigningKey:
-        """Return the key. Raises SigningKeyError and REDIS_ERRORS."""
+    @property
+    def exists(self) -> bool:
+        """Whether this process has a key."""
+        return self._key is not None or self._file.exists()
+
+    def get(self) -> SigningKey:
+        """Return the key. Raises SigningKeyError."""
         if self._key is None:
-            self._key = from_file(self._file) if self._file else await self._shared()
+            self._key = from_file(self._file)
         return self._key
 
-    async def _shared(self) -> SigningKey:
-        stored = await reply(self._redis.get(KEY))
-        if stored is None:
-            await reply(self._redis.set(KEY, SigningKey.generate().pem, nx=True))
-            stored = await reply(self._redis.get(KEY))
-        assert stored is not None  # nothing removes it
-        return SigningKey.from_pem(stored)
+    def make(self) -> SigningKey:
+        """Make the key and its file. Raises SigningKeyError."""
+        made = SigningKey.generate()
+        try:
+            _create_private(self._file, made.pem)
+        except FileExistsError:
+            return self.get()  # another process made it
+        except OSError as e:
+            raise SigningKeyError(
+                f"the signing key {self._file} cannot be written ({e.strerror}): set "
+                "FINETUNED_SIGNING_KEY_FILE to a file that outlives this process"
+            ) from e
+        self._key = made
+        return made
+
+
+def _create_private(file: Path, data: bytes) -> None:
+    """Write, at once, a new file that only this user can read. Raises FileExistsError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}-") as part:
+        part.write(data)
+        part.flush()
+        os.link(part.name, file)
+        local_files.sync(file.parent, file)
 
 
 def from_file(file: Path) -> SigningKey:
@@ -191,7 +218,7 @@ def from_file(file: Path) -> SigningKey:
     except OSError as e:
         raise SigningKeyError(
             f"the signing key {file} cannot be read ({e.strerror}): make it with 'openssl genpkey "
-            "-algorithm ed25519', or unset FINETUNED_SIGNING_KEY_FILE"
+            "-algorithm ed25519', and set FINETUNED_SIGNING_KEY_FILE"
         ) from e
 
 

@@ -9,6 +9,10 @@ A client can require a confirmation: then a transaction only succeeds once it is
 or disks (`Confirmation` in redis.py).
 
 The transaction of a request that the audit log records also writes the entry (trail.py).
+
+Each transaction counts the bytes of the projects that it changes (record_bytes.py). One that
+creates something is refused beyond the project's quota (record_use.py), and one that releases
+something is made even if the memory of Redis is full.
 """
 
 from __future__ import annotations
@@ -16,14 +20,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, Generic, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import ResponseError, WatchError
+from redis.exceptions import OutOfMemoryError, ResponseError, WatchError
 
-from service.core import ids, trail
-from service.core.redis import REDIS_ERRORS, Client, Confirmation, Unconfirmed, is_refusal
+from service.core import ids, record_bytes, trail
+from service.core.redis import (
+    REDIS_ERRORS,
+    Client,
+    Confirmation,
+    Purpose,
+    Unconfirmed,
+    beyond_limit,
+    is_refusal,
+    purpose,
+)
 
 T = TypeVar("T")
 Write = Callable[[Pipeline], Any]
@@ -48,9 +62,9 @@ async def commit(redis: Redis, keys: Sequence[str], decide: Decide[T]) -> T:
 
     If Redis temporarily rejects a write, it is retried for the client's `patience_s`. If Redis
     stays unavailable, its error is raised, and the transaction may or may not have been applied.
-    The same is true of Unconfirmed.
+    The same is true of Unconfirmed. What exceeds a quota raises StorageFull or TooLarge.
     """
-    attempts = _Attempts[T]()
+    attempts = _Attempts[T](redis)
     result = await _made(redis, keys, decide, attempts)
     if attempts.is_applied:
         await confirm(redis, attempts.mark, _MARK_LIFETIME_S)
@@ -66,6 +80,12 @@ async def _made(redis: Redis, keys: Sequence[str], decide: Decide[T], attempts: 
                 return await attempts.make(pipe, keys, decide)
             except WatchError:
                 continue
+            except OutOfMemoryError:
+                if attempts.is_beyond_limit or purpose() is not Purpose.RELEASE:
+                    if time.monotonic() >= until:
+                        raise
+                    await asyncio.sleep(_REFUSED_S)
+                attempts.is_beyond_limit = purpose() is Purpose.RELEASE
             except ResponseError as e:
                 if not is_refusal(e) or time.monotonic() >= until:
                     raise
@@ -114,8 +134,11 @@ def marked() -> str:
 class _Attempts(Generic[T]):
     """The attempts at a transaction, of which at most one is applied."""
 
-    def __init__(self) -> None:
+    def __init__(self, redis: Redis) -> None:
         self.mark = marked()
+        self.is_beyond_limit = False
+        """Whether the transaction may be made although the memory of Redis is full."""
+        self._redis = redis
         self.is_applied = False
         self._results: list[T] = []
         self._recorded: list[Collection[str]] = []
@@ -140,10 +163,20 @@ class _Attempts(Generic[T]):
         pipe.multi()  # type: ignore[no-untyped-call]
         self._recorded.append(_write(pipe, write))
         pipe.set(self.mark, len(self._results), ex=_MARK_LIFETIME_S)
-        self._results.append(result)
-        await pipe.execute()
+        async with self._room(pipe):
+            self._results.append(result)
+            counted = record_bytes.counted_keys(pipe.command_stack)
+            if self.is_beyond_limit:
+                beyond_limit(pipe)
+            record_bytes.count(pipe, counted)
+            await pipe.execute()
         self.is_applied = True
         return self._result(len(self._results) - 1)
+
+    def _room(self, pipe: Pipeline) -> AbstractAsyncContextManager[None]:
+        use = self._redis.record_use if isinstance(self._redis, Client) else None
+        # An attempt whose answer was lost may have been applied, so that only the first is refused.
+        return nullcontext() if use is None or self._results else use.room(pipe.command_stack)
 
     def _result(self, number: int) -> T:
         """Return the result of the attempt that was applied."""

@@ -1,9 +1,10 @@
-"""All that erases in a process, with one signing key."""
+"""All that erases in a process. Only workers of the cpu queue have the key that signs receipts."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from service.core.rewriting import Rewriter
 from service.core.signing import InstallationKey
 from service.erasure.completion import Completion
 from service.erasure.deletions import Deletions
@@ -22,11 +23,19 @@ class Erasing:
     """The erasers of a process. The API deletes with them, and a worker also ends deletions."""
 
     def __init__(
-        self, files: Files, jobs: Jobs, registry: ModelRegistry, signing_key_file: Path | None
+        self,
+        files: Files,
+        jobs: Jobs,
+        registry: ModelRegistry,
+        signing_key: Path | None,
+        *,
+        has_journal: bool,
     ) -> None:
         redis, storage = files.redis, files.storage
         exports, erasures = Exports(redis), Erasures(redis)
-        self.completion = Completion(erasures, storage, InstallationKey(redis, signing_key_file))
+        self.rewriter = Rewriter(redis, storage, has_journal=has_journal)
+        key = None if signing_key is None else InstallationKey(signing_key)
+        self.completion = Completion(erasures, storage, self.rewriter, key)
         deletions = Deletions(erasures, storage, self.completion)
         self.eraser = Eraser(files, jobs, registry, deletions)
         self.results = ResultEraser(exports, Evals(redis), deletions)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
+from service.core.rewriting import Rewrite
 from service.core.signing import PublicKey, SigningKey
 from service.erasure.records import ErasureRecord, ErasureSignature
 
 PURPOSE: Final = "erasure receipt 1"
+_REWRITE: Final = "rewrite"  # not in receipts of earlier versions
 _SIGNED: Final = (
     *("id", "project_id", "subject", "subject_id", "requested_by", "requested_at"),
     *("completed_at", "folders", "objects", "is_inventory_complete"),
@@ -23,6 +23,7 @@ class NotVerified(ValueError):
 
 def content_of(record: ErasureRecord, completed_at: int | None) -> dict[str, Any]:
     """Return what a receipt states: what was erased, when, and who asked for it."""
+    rewrite = record.rewrite
     return {
         "id": record.id,
         "project_id": record.project_id,
@@ -37,12 +38,16 @@ def content_of(record: ErasureRecord, completed_at: int | None) -> dict[str, Any
             for found in record.objects
         ],
         "is_inventory_complete": record.is_inventory_complete,
+        **({} if rewrite is None else {_REWRITE: rewrite.model_dump(mode="json")}),
     }
 
 
-def signature_of(record: ErasureRecord, completed_at: int, key: SigningKey) -> ErasureSignature:
+def signature_of(
+    record: ErasureRecord, completed_at: int, rewrite: Rewrite, key: SigningKey
+) -> ErasureSignature:
     """Sign the receipt of an erasure."""
-    signed = key.sign(PURPOSE, content_of(record, completed_at))
+    stated = record.model_copy(update={"rewrite": rewrite})
+    signed = key.sign(PURPOSE, content_of(stated, completed_at))
     return ErasureSignature(
         algorithm=signed.algorithm,
         key_id=signed.key_id,
@@ -51,24 +56,28 @@ def signature_of(record: ErasureRecord, completed_at: int, key: SigningKey) -> E
     )
 
 
-def verify(receipt: dict[str, Any], key: PublicKey) -> None:
-    """Check that this key signed a receipt, as the API returns it. Raises NotVerified."""
+def verify(receipt: dict[str, Any], *keys: PublicKey) -> None:
+    """Check that one of these keys signed a receipt, as the API returns it. Raises NotVerified."""
     signature = receipt.get("signature")
     if not isinstance(signature, dict):
         raise NotVerified("the receipt has no signature: the erasure was not complete yet")
-    if signature.get("public_key") != key.text:
+    key = next((key for key in keys if key.text == signature.get("public_key")), None)
+    if key is None:
+        ids = " or ".join(key.id for key in keys)
         raise NotVerified(
-            f"the receipt is signed with the key {signature.get('key_id')}, not with {key.id}: "
+            f"the receipt is signed with the key {signature.get('key_id')}, not with {ids}: "
             "give the key of the installation that signed it with --key"
         )
     missing = [name for name in _SIGNED if name not in receipt]
     if missing:
         raise NotVerified(f"the receipt lacks {', '.join(missing)}")
     content = {name: receipt[name] for name in _SIGNED}
+    if receipt.get(_REWRITE) is not None:
+        content[_REWRITE] = receipt[_REWRITE]
     if not key.verifies(PURPOSE, content, str(signature.get("value"))):
         raise NotVerified("the receipt was changed after it was signed")
 
 
 def public_key(text: str) -> PublicKey:
     """Return the public key that a receipt names. Raises ValueError."""
-    return PublicKey(Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True)))
+    return PublicKey.from_raw(base64.b64decode(text, validate=True))

@@ -14,9 +14,10 @@ from typing import Final
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import ids, rewriting
 from service.core.records import PREFIX, Collection, Record, Stored
 from service.core.redis import Client, reply
+from service.core.rewriting import Rewrite
 from service.core.unfinished import read_unfinished
 
 UNFINISHED: Final = f"{PREFIX}:erasures-unfinished"
@@ -62,6 +63,7 @@ class ErasureRecord(Record):
     objects: tuple[ErasedObject, ...] = ()
     is_inventory_complete: bool = True  # not if storage was down when the object was deleted
     completed_at: int | None = None
+    rewrite: Rewrite | None = None  # None in receipts of earlier versions
     signature: ErasureSignature | None = None
 
     @property
@@ -81,6 +83,7 @@ class Erasures:
         """Add a new erasure to the transaction that deletes its object."""
         self.records.add(pipe, record)
         pipe.sadd(UNFINISHED, f"{record.project_id}/{record.id}")
+        rewriting.request(pipe)
 
     async def get(self, project_id: str, erasure_id: str) -> ErasureRecord | None:
         """Return the project's erasure with this ID, or None."""
@@ -89,14 +92,19 @@ class Erasures:
         return await self.records.get(project_id, erasure_id)
 
     async def sign(
-        self, record: ErasureRecord, completed_at: int, signature: ErasureSignature
+        self,
+        record: ErasureRecord,
+        completed_at: int,
+        rewrite: Rewrite,
+        signature: ErasureSignature,
     ) -> ErasureRecord:
         """Make the erasure a receipt. The first signature stays. Raises Missing."""
+        signed = {"completed_at": completed_at, "rewrite": rewrite, "signature": signature}
 
         def change(current: ErasureRecord) -> ErasureRecord:
             if current.is_complete:
                 return current
-            return current.model_copy(update={"completed_at": completed_at, "signature": signature})
+            return current.model_copy(update=signed)
 
         def also(pipe: Pipeline, _: ErasureRecord) -> None:
             pipe.srem(UNFINISHED, f"{record.project_id}/{record.id}")

@@ -64,9 +64,10 @@ async def retrieve_receipt(receipt_id: str, caller: Caller, store: Store) -> Era
     """Retrieve the receipt of a deletion: the objects that were removed from storage with their
     digests, when, and the key that asked for it, if it did not expire.
 
-    The receipt is signed once nothing is left, usually within the request that deletes. While a
-    worker may still write, or storage is unavailable, the status is `in_progress`. Save the
-    receipt: `finetuned-server erasure verify` checks it without this service.
+    A worker signs the receipt once nothing is left and the files of Redis are rewritten, some
+    seconds after the request that deletes. While another worker may still write, or storage is
+    unavailable, the status stays `in_progress`. Save the receipt:
+    `finetuned-server erasure verify` checks it without this service.
     """
     record = await store.get(caller.project_id, receipt_id)
     if record is None:

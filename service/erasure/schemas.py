@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.core.rewriting import AppendOnlyFile, JournalFiles
 from service.erasure.receipts import content_of
 from service.erasure.records import ErasureRecord
 
@@ -20,6 +21,24 @@ class ErasedObjectEntry(_Shown):
     key: str = Field(description="Name of the object in storage.")
     bytes: int = Field(description="Size of the object.")
     sha256: str = Field(description="SHA-256 digest of the object's bytes, in hexadecimal.")
+
+
+class ErasureRewrite(_Shown):
+    """Rewrite of the files that have all changes of Redis, so that the deleted is in none."""
+
+    began_at: int = Field(description="Start time, as a Unix timestamp in seconds.")
+    append_only_file: AppendOnlyFile = Field(
+        description="What happened to the append-only file of Redis: `rewritten`; `off` if Redis "
+        "has none; `not_permitted` if Redis refuses `BGREWRITEAOF`, so that the file still has the "
+        "deleted records until Redis rewrites it by itself."
+    )
+    journal: JournalFiles = Field(
+        description="What happened to the journal in storage: `rewritten`; `none` if there is "
+        "none; `kept` if it is switched off, but has objects from before."
+    )
+    replicas: int = Field(
+        description="Number of replicas of Redis, whose files were not rewritten with it."
+    )
 
 
 class ReceiptSignature(_Shown):
@@ -42,7 +61,8 @@ class ErasureReceiptObject(_Shown):
     id: str = Field(description="ID of the receipt, prefixed with `erasure-`.")
     object: Literal["erasure_receipt"] = "erasure_receipt"
     status: Literal["in_progress", "completed"] = Field(
-        description="`completed` once nothing is left in storage and the receipt is signed."
+        description="`completed` once nothing is left in storage and in the files of Redis, and "
+        "the receipt is signed."
     )
     project_id: str = Field(description="ID of the project.")
     subject: Literal["file", "model", "export", "eval", "eval.run"] = Field(
@@ -63,6 +83,11 @@ class ErasureReceiptObject(_Shown):
     is_inventory_complete: bool = Field(
         description="Whether `objects` is complete; false if storage was unavailable at the time "
         "of the deletion."
+    )
+    rewrite: ErasureRewrite | None = Field(
+        default=None,
+        description="Rewrite of the files of Redis after the deletion; null until the receipt is "
+        "completed, and in receipts of versions up to 0.2, whose signature does not cover it.",
     )
     signature: ReceiptSignature | None = Field(
         description="Signature of the receipt; null until it is completed."

@@ -22,12 +22,12 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, ids, outbox, queue
+from service.core import clock, ids, outbox, queue, rewriting
 from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
 from service.core.outbox import Event
 from service.core.records import PREFIX, Also, Collection, Missing, Record, Stored
-from service.core.redis import Client, reply, text
+from service.core.redis import Client, Purpose, reply, text, writing_for
 from service.core.unfinished import count_unfinished, read_unfinished
 from service.evals.tally import Tally
 
@@ -282,7 +282,10 @@ class Evals:
     async def add_outcomes(
         self, run: RunRecord, change: Change, rows: Mapping[int, ItemRow]
     ) -> RunRecord:
-        """Add outcomes of items together with the change of the run's counters."""
+        """Add outcomes of items together with the change of the run's counters.
+
+        Raises QuotaExceeded.
+        """
         key = run.place.items_key
 
         def also(pipe: Pipeline, after: RunRecord) -> None:
@@ -291,7 +294,8 @@ class Evals:
                 pipe.zadd(f"{key}:all", {str(number): place})
                 pipe.zadd(f"{key}:{row.status}", {str(number): place})
 
-        return await self.change(run, change, also)
+        with writing_for(Purpose.EXTEND):
+            return await self.change(run, change, also)
 
     async def finished_items(self, run: RunRecord) -> set[int]:
         """The numbers of the items that have an outcome."""
@@ -361,6 +365,7 @@ class Evals:
             pipe.delete(key, *(f"{key}:{status}" for status in ("all", "pass", "fail", "error")))
             pipe.srem(UNFINISHED, place.member)
             pipe.sadd(DELETED, place.member)
+            rewriting.request(pipe)
             also(pipe)
 
         return await self.runs(place.eval_id).delete(place.project_id, place.run_id, also=together)

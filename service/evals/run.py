@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from service.core import ids, metrics, tracing
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
-from service.core.storage import StorageError
+from service.core.storage import QUOTA, QuotaExceeded, StorageError
 from service.core.watching import Ending, watched
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
@@ -69,6 +69,8 @@ class RunEval(EngineTask[RunRecord]):
                 await self._fail(run, e.failure)
             except DeskFailed as e:
                 await self._fail(run, RunFailure(code=e.code, message=e.message))
+            except QuotaExceeded as e:
+                await self._fail(run, RunFailure(code=QUOTA, message=str(e)))
             except (StorageError, *REDIS_ERRORS):
                 raise  # continued by another attempt
             except Exception:

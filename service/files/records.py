@@ -196,7 +196,12 @@ class Files:
         self._leftovers = Leftovers(redis, "files")
 
     async def begin(self, project_id: str, file_id: str) -> None:
-        """Note a file whose bytes are about to be written, until it is added or discarded."""
+        """Note a file whose bytes are about to be written, until it is added or discarded.
+
+        Raises QuotaExceeded and RedisFull if the record could not be written after them.
+        """
+        if self.redis.record_use is not None:
+            await self.redis.record_use.require(project_id)
         await self._leftovers.noted(f"{project_id}/{file_id}", ids.now_s() + _WRITTEN_IN_S)
 
     async def is_deleted(self, project_id: str, file_id: str) -> bool:

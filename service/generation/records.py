@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import Field
 
-from service.core import ids
+from service.core import ids, rewriting
 from service.core.records import Stored
 from service.inference.background.parted_work import PartedRecord, PartedWork
 
@@ -138,4 +138,4 @@ class Generations(PartedWork[GenerationRecord]):
 
     async def delete(self, record: GenerationRecord) -> bool:
         """Delete a generation that has ended; its file is kept. Returns False if it was gone."""
-        return await self.records.delete(record.project_id, record.id)
+        return await self.records.delete(record.project_id, record.id, also=rewriting.request)

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, invalidation, queue
+from service.core import clock, invalidation, queue, rewriting
 from service.core.records import PREFIX, Missing, Unreadable
 from service.core.redis import Client, batched, reply, text
 from service.core.storage import Storage
@@ -145,6 +145,7 @@ class ProjectDeletions:
             pipe.sadd(NAMES_GONE, project.name)
             self._projects.projects.remove(pipe, INSTALLATION, project.id)
             pipe.hdel(DELETING, project.id)
+            rewriting.request(pipe)
             kind = invalidation.InvalidationKind.PROJECT
             invalidation.publish(pipe, kind, project.id, project.id)
 

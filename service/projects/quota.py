@@ -1,26 +1,32 @@
-"""The storage quotas of projects."""
+"""The quotas of projects."""
 
 from __future__ import annotations
 
 from service.core.cache import LookupCache
 from service.core.limits import ProjectLimits, ceiling
-from service.core.storage_use import LimitOf, QuotaReached
+from service.core.storage_use import QuotaReached
 from service.projects.records import Projects
 
 
-def storage_quotas(projects: Projects, default: ProjectLimits, *, cache_s: float) -> LimitOf:
-    """Return a function that returns the quota of a project in bytes; None if it has none.
+class Quotas:
+    """How many bytes projects may have. Changes are known everywhere within `cache_s`."""
 
-    It raises QuotaReached for a project that is being deleted or was. Changes are known everywhere
-    within `cache_s`.
-    """
-    cache = LookupCache(projects.get, ttl_s=cache_s)
+    def __init__(self, projects: Projects, default: ProjectLimits, *, cache_s: float) -> None:
+        self._projects = LookupCache(projects.get, ttl_s=cache_s)
+        self._default = default
 
-    async def quota(project_id: str) -> int | None:
-        project = await cache.get(project_id)
+    async def storage(self, project_id: str) -> int | None:
+        """Return the quota of a project in storage; None if it has none.
+
+        Raises QuotaReached for a project that is being deleted or was.
+        """
+        project = await self._projects.get(project_id)
         if project is None or project.deleting_since is not None:
             raise QuotaReached(f"The project {project_id} was deleted: it cannot store anything.")
-        own = project.limits.storage_bytes
-        return ceiling(default.storage_bytes if own is None else own)
+        return ceiling(project.limits.or_default(self._default).storage_bytes)
 
-    return quota
+    async def records(self, project_id: str) -> int | str | None:
+        """Return the quota of a project in Redis, `unlimited`, or None for the default."""
+        project = await self._projects.get(project_id)
+        limits = self._default if project is None else project.limits.or_default(self._default)
+        return limits.record_bytes

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.core import ids
 from service.core.audit_events import AuditEvent
-from service.core.errors import BadRequest, NotFound
+from service.core.errors import BadRequest, Forbidden, NotFound
 from service.core.records import Missing
 from service.models.registry import ModelRegistry
 from service.models.sharing import ModelPermission
@@ -58,10 +58,12 @@ class PermissionDeleted(BaseModel):
     deleted: Literal[True] = True
 
 
-async def _owner(model: str, registry: Registry, _: Caller) -> str:
-    """The ID of the project that has a trained model, for callers that see all projects."""
+async def _owner(model: str, registry: Registry, caller: Caller) -> str:
+    """The ID of the project that has a trained model: the caller's, unless it sees all projects."""
     owner = await registry.owner(model)
     if owner is None or await registry.get(owner, model) is None:
+        raise _no_model(model)
+    if owner != caller.project_id and not caller.may(Permission.ORGANIZATION_READ):
         raise _no_model(model)
     return owner
 
@@ -77,15 +79,29 @@ def _no_model(model: str) -> NotFound:
     "/{model:path}/permissions",
     operation_id="createFineTuningCheckpointPermission",
     summary="Share a trained model",
-    openapi_extra=needs(Permission.ORGANIZATION_WRITE, AuditEvent.MODEL_SHARED),
+    openapi_extra=needs(Permission.MODEL_SHARE, AuditEvent.MODEL_SHARED),
 )
 async def create_permissions(
-    model: str, owner: Owner, body: CreatePermissions, registry: Registry, projects: ProjectStore
+    model: str,
+    caller: Caller,
+    owner: Owner,
+    body: CreatePermissions,
+    registry: Registry,
+    projects: ProjectStore,
 ) -> ListOf[PermissionObject]:
     """Let other projects send requests to a trained model or a checkpoint, also through aliases of
     their own. They cannot export, delete or train on it, and their requests count as their own
     usage. An existing permission is kept.
+
+    Only a key of the project that has the model may share it: a model can repeat what it was
+    trained on, and the role `admin` does not read the data of other projects.
     """
+    if owner != caller.project_id:
+        raise Forbidden(
+            "The model belongs to another project. Share it with a key of that project.",
+            param="model",
+            code="not_the_owner",
+        )
     for place, project_id in enumerate(body.project_ids):
         known = ids.is_valid(project_id, ids.PROJECT) and await projects.get(project_id)
         if not known or project_id == owner:
@@ -110,7 +126,7 @@ async def create_permissions(
     "/{model:path}/permissions",
     operation_id="listFineTuningCheckpointPermissions",
     summary="List who may use a trained model",
-    openapi_extra=needs(Permission.ORGANIZATION_READ),
+    openapi_extra=needs(Permission.PROJECT_READ),
 )
 async def list_permissions(
     model: str,
@@ -121,7 +137,9 @@ async def list_permissions(
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
     order: Literal["ascending", "descending"] = "descending",
 ) -> ListOf[PermissionObject]:
-    """List the permissions of other projects to use a trained model."""
+    """List the permissions of other projects to use a trained model. Keys with the roles `admin`
+    and `auditor` list those of the models of all projects.
+    """
 
     def matches(permission: ModelPermission) -> bool:
         return permission.model == model and project_id in (None, permission.grantee)
@@ -139,13 +157,13 @@ async def list_permissions(
     "/{model:path}/permissions/{permission_id}",
     operation_id="deleteFineTuningCheckpointPermission",
     summary="Stop sharing a trained model",
-    openapi_extra=needs(Permission.ORGANIZATION_WRITE, AuditEvent.MODEL_UNSHARED),
+    openapi_extra=needs(Permission.MODEL_SHARE, AuditEvent.MODEL_UNSHARED),
 )
 async def delete_permission(
     model: str, permission_id: str, owner: Owner, registry: Registry
 ) -> PermissionDeleted:
     """Revoke the permission of a project to use a trained model. Its requests get 404 within
-    seconds.
+    seconds. Keys with the role `admin` revoke permissions to use the models of all projects.
     """
     is_id = ids.is_valid(permission_id, ids.MODEL_PERMISSION)
     found = await registry.sharing.records.get(owner, permission_id) if is_id else None

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from service.config.encryption import SIGNING_KEY
+
 
 class AlreadyRunning(Exception):
     """Another `up` process is running on this data folder."""
@@ -58,6 +60,11 @@ class DataLayout:
     def api_key(self) -> Path:
         """File with the first admin key, mode 0600."""
         return self.root / "api-key"
+
+    @property
+    def signing_key(self) -> Path:
+        """File with the private key that signs the audit log and receipts, mode 0600."""
+        return self.root / SIGNING_KEY
 
     def create(self) -> None:
         """Create the folders, accessible only to this user."""

@@ -14,6 +14,7 @@ from service.config import Settings
 from service.core import logs, trail
 from service.core.audit_events import AuditEvent
 from service.core.redis import connect
+from service.core.signing import InstallationKey
 from service.core.trail import Actor, Trail
 from service.fleet.capacity import (
     Gpu,
@@ -73,6 +74,8 @@ async def _start(
     supervisor: Supervisor, layout: DataLayout, host: str, port: int, demo_model: bool
 ) -> None:
     began = time.monotonic()
+    if not layout.signing_key.exists() and Settings().signing_key_file is None:
+        InstallationKey(layout.signing_key).make()
     catalogue = Catalogue(layout.models_file)
     if demo_model and not catalogue.all():
         await _add_demo_model(layout, catalogue)

@@ -18,7 +18,15 @@ from service.config import Settings
 from service.core import logs, trail
 from service.core.audit_events import AuditEvent
 from service.core.errors import Unavailable
-from service.core.redis import REDIS_ERRORS, Client, Confirmation, Unconfirmed, why
+from service.core.redis import (
+    REDIS_ERRORS,
+    Client,
+    Confirmation,
+    Purpose,
+    Unconfirmed,
+    why,
+    writing_for,
+)
 from service.core.trail import FIELD, STREAM, Actor, Entry, Origin, Outcome, Trail
 from service.core.transactions import write_once
 from service.web.addresses import ClientAddresses
@@ -36,12 +44,14 @@ async def write(redis: Client, entry: Entry) -> None:
     """Write an entry. Raises REDIS_ERRORS.
 
     If an answer of Redis is lost, the client may write it twice, under one ID. A transaction would
-    not, but takes 0.7 ms of the processor instead of 0.3 ms.
+    not, but takes 0.7 ms of the processor instead of 0.3 ms. A full memory does not refuse it: what
+    is not recorded is not answered, and the entries move on to storage.
     """
     if redis.confirmation == Confirmation():
-        await redis.xadd(STREAM, {FIELD: entry.encode()})
+        with writing_for(Purpose.RELEASE):
+            await redis.xadd(STREAM, {FIELD: entry.encode()})
         return
-    with trail.unrecorded():
+    with trail.unrecorded(), writing_for(Purpose.RELEASE):
         await write_once(redis, lambda pipe: trail.append(pipe, entry))
 
 

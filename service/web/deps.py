@@ -12,10 +12,10 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from service.config import Settings
-from service.core.redis import Client
+from service.core.redis import Client, set_purpose
 from service.web import audit
 from service.web.auth import Authenticator, Principal
-from service.web.permissions import event_of, needed_by
+from service.web.permissions import event_of, needed_by, purpose_of
 
 
 def resource(name: str) -> Callable[[Request], Awaitable[Any]]:
@@ -67,6 +67,7 @@ def caller_check(request: Request) -> Callable[[], Awaitable[Principal]]:
             request.headers.get("authorization"), request.scope
         )
         await authenticator.require(caller, permission, request.scope)
+        set_purpose(purpose_of(route))
         if event is not None:
             audit.begin(request, caller, event)
         return caller

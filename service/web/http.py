@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
+from redis.exceptions import OutOfMemoryError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,7 +35,7 @@ from service.core.errors import (
 from service.core.metric_types import OTHER
 from service.core.redis import REDIS_ERRORS, Unconfirmed, batched, why
 from service.core.storage import StorageError, StorageFull
-from service.core.storage_errors import no_room
+from service.core.storage_errors import no_room, redis_full
 from service.web import safe_headers
 from service.web.allowed_methods import allowed_methods
 from service.web.openai_only import instead
@@ -134,6 +135,16 @@ def install_error_handlers(app: FastAPI) -> None:
         log.warning("a backing service is unavailable: %s", why(error))
         return answer(
             Unavailable("A backing service is temporarily unavailable. Try again in a few seconds.")
+        )
+
+    @app.exception_handler(OutOfMemoryError)
+    async def out_of_memory(_: Request, error: Exception) -> JSONResponse:
+        log.warning("the memory of Redis is full: %s", why(error))
+        return answer(
+            redis_full(
+                "The memory of Redis is full, so nothing was changed. Objects can be read and "
+                "deleted. The operator must free or add memory."
+            )
         )
 
     for kind in (*REDIS_ERRORS, StorageError):

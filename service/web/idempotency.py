@@ -20,9 +20,15 @@ from typing import Any, Final, Protocol, TypeVar
 from pydantic import BaseModel
 
 from service.core import ids
-from service.core.claims import ANSWER_LIFETIME_S, Claim, ClaimLost, StoredClaim
+from service.core.claims import (
+    ANSWER_LIFETIME_S,
+    ERASED,
+    Claim,
+    ClaimLost,
+    StoredClaim,
+    claim_key,
+)
 from service.core.errors import BadRequest, Conflict
-from service.core.records import PREFIX
 from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.transactions import confirm
 
@@ -87,7 +93,7 @@ async def once(
         raise BadRequest("Idempotency-Key must have 1 to 255 characters.")
     digest = hashlib.sha256(body).hexdigest()
     # The key is arbitrary client input, so only its digest becomes part of a Redis key.
-    place = f"{PREFIX}:{project_id}:idempotency:{hashlib.sha256(key.encode()).hexdigest()}"
+    place = claim_key(project_id, hashlib.sha256(key.encode()).hexdigest())
     for _ in range(_MAX_CLAIMS):
         pending = json.dumps({"body": digest, "by": ids.random_part()})
         if (first := await _claim(redis, place, digest, pending)) is not None:
@@ -140,6 +146,12 @@ async def _claim(redis: Client, place: str, digest: str, pending: str) -> dict[s
             if kept["body"] != digest:
                 raise Conflict(
                     "This Idempotency-Key was used with another body. Send a new key.",
+                    code="idempotency_key_reused",
+                )
+            if ERASED in kept:
+                raise Conflict(
+                    "What the first request with this Idempotency-Key created was deleted. Send a "
+                    "new key to create it again.",
                     code="idempotency_key_reused",
                 )
             if "answer" in kept:

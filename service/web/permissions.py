@@ -18,12 +18,19 @@ from starlette.routing import BaseRoute
 
 from service.core.audit_events import AuditEvent
 from service.core.errors import Forbidden
+from service.core.redis import Purpose
 
 EXTENSION: Final = "x-permission"
 """Name under which openapi.json states the permission that an operation needs."""
 
 EVENT: Final = "x-audit-event"
 """Name under which openapi.json states the type of the audit log's entry about an operation."""
+
+# Ends of the events of what removes, stops or secures something that exists.
+_RELEASING: Final = (
+    *(".deleted", ".cancelled", ".archived", ".unshared", ".rotated", ".paused", ".resumed"),
+    *(".rolled_back", AuditEvent.API_KEY_UPDATED),
+)
 
 
 class Role(StrEnum):
@@ -47,6 +54,7 @@ class Permission(StrEnum):
     MODEL_REQUEST = "model.request"
     MODEL_READ = "model.read"
     MODEL_WRITE = "model.write"  # import and delete models
+    MODEL_SHARE = "model.share"  # let other projects use a model
     ALIASES_READ = "aliases.read"
     ALIASES_WRITE = "aliases.write"
     FILES_READ = "files.read"  # names, sizes and states, but no contents
@@ -86,8 +94,11 @@ _TRAINER = (
 _MEMBER = _TRAINER | {_P.MODEL_WRITE, _P.ALIASES_WRITE, _P.EXPORTS_WRITE, _P.WEBHOOKS_WRITE}
 _PROJECT_ADMIN = _MEMBER | {
     *(_P.PROJECT_READ, _P.PROJECT_WRITE, _P.API_KEYS_READ, _P.API_KEYS_WRITE),
-    *(_P.AUDIT_LOGS_READ, _P.DATA_ERASE),
+    *(_P.AUDIT_LOGS_READ, _P.DATA_ERASE, _P.MODEL_SHARE),
 }
+
+# What these permit, few may do, and the memory of Redis must not keep them from it.
+_ADMINISTRATIVE = frozenset({_P.ORGANIZATION_WRITE, _P.PROJECT_WRITE, _P.DATA_ERASE})
 
 PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
     {
@@ -122,6 +133,13 @@ def event_of(route: BaseRoute) -> AuditEvent | None:
     """Return the type of the audit log's entry about requests to a route, or None."""
     declared = (getattr(route, "openapi_extra", None) or {}).get(EVENT)
     return None if declared is None else AuditEvent(declared)
+
+
+def purpose_of(route: BaseRoute) -> Purpose:
+    """Return what a route writes to Redis for: to create something, unless it is known not to."""
+    if needed_by(route) in _ADMINISTRATIVE or (event_of(route) or "").endswith(_RELEASING):
+        return Purpose.RELEASE
+    return Purpose.CREATE
 
 
 def missing(role: Role, permission: Permission) -> Forbidden:

@@ -21,6 +21,7 @@ from service.config import Settings
 from service.core import clock_sync, logs, metrics, queue, tasks, tracing
 from service.core.leases import Leases
 from service.core.metric_types import Process
+from service.core.record_use import RecordUse
 from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
 from service.core.redis_check import require_redis
 from service.core.storage import Storage
@@ -45,7 +46,7 @@ from service.jobs.warm_up import WarmUps, request_warm_up
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.models.signatures import signer
-from service.projects.quota import storage_quotas
+from service.projects.quota import Quotas
 from service.projects.records import Projects
 from service.usage.meter import Meter
 from service.webhooks.deliverer import Deliverer
@@ -87,13 +88,12 @@ class WorkerProcess:
             process="worker",
         )
         projects = Projects(self._redis)
-        quotas = storage_quotas(
-            projects, settings.default_project_limits, cache_s=settings.lookup_cache_s
-        )
+        quotas = Quotas(projects, settings.default_project_limits, cache_s=settings.lookup_cache_s)
+        self._redis.record_use = RecordUse(self._redis, quotas.records)
         storage = Storage.from_url(
             settings.storage_url,
             patience_s=settings.storage_patience_s,
-            use=StorageUse(self._redis, quotas),
+            use=StorageUse(self._redis, quotas.storage),
             reserve_bytes=settings.storage_reserve_bytes,
             master_key=settings.master_key(),
             only_encrypted=settings.encryption_required,
@@ -103,7 +103,13 @@ class WorkerProcess:
         registry = ModelRegistry(
             self._redis, catalogue, cache_s=0, signer=signer(settings.signing_key_file)
         )
-        erasing = Erasing(files, jobs, registry, settings.signing_key_file)
+        erasing = Erasing(
+            files,
+            jobs,
+            registry,
+            settings.signing_key,
+            has_journal=settings.journal_every_s > 0,
+        )
         self._dispatcher = Dispatcher(jobs, self._redis, settings)
         self._presence = workers.Presence(
             self._redis,

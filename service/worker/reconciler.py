@@ -41,7 +41,7 @@ from service.core import ids, metrics, queue, scratch
 from service.core.leases import Held, Leases
 from service.core.queue import EntryState
 from service.core.records import Missing, Unreadable
-from service.core.redis import REDIS_ERRORS, Client, why
+from service.core.redis import REDIS_ERRORS, Client, Purpose, why, writing_for
 from service.core.storage import StorageError
 from service.curation.outputs import Outputs
 from service.curation.records import TaskSuperseded
@@ -108,6 +108,7 @@ _GAUGES = (
     metrics.BACKUP_TIMESTAMP_SECONDS,
     metrics.JOURNAL_TIMESTAMP_SECONDS,
     metrics.PROJECT_STORAGE_BYTES,
+    metrics.PROJECT_RECORD_BYTES,
 )
 _PAUSE = 0.7  # of the interval between rounds; less than the shortest sleep of `run`
 Step = Callable[[], Awaitable[object]]
@@ -179,8 +180,8 @@ class Reconciler:
         StorageError.
         """
         await self._run(self._repairs())
-        await self._run(self._cleanups())
-        await self._sweep_scratch()
+        await self._release(self._cleanups())
+        await self._release(self._own_steps())
 
     async def take_turns(self) -> None:
         """Run the parts of a round that no other worker runs, or has run a moment ago.
@@ -196,8 +197,13 @@ class Reconciler:
             await turns.show(self._redis, _GAUGES)
         with contextlib.suppress(Held):
             async with self._turns.take("cleanups"):
-                await self._run(self._cleanups())
-        await self._sweep_scratch()
+                await self._release(self._cleanups())
+        await self._release(self._own_steps())
+
+    async def _release(self, steps: Iterable[tuple[str, Step]]) -> None:
+        """Run what deletes what nobody needs, also when the memory of Redis is full."""
+        with writing_for(Purpose.RELEASE):
+            await self._run(steps)
 
     async def _run(self, steps: Iterable[tuple[str, Step]]) -> None:
         for what, step in steps:
@@ -215,6 +221,7 @@ class Reconciler:
             self._observe_aliases,
             self._observe_backups,
             self._observe_storage,
+            self._observe_records,
         ):
             yield step.__name__, step
 
@@ -232,10 +239,16 @@ class Reconciler:
             self._sweep_batches,
             self._sweep_generations,
             self._sweep_captures,
-            self._finish_erasures,
+            self._rewrite_files,
             self._delete_projects,
             self._count_storage,
+            self._count_records,
         ):
+            yield step.__name__, step
+
+    def _own_steps(self) -> Iterator[tuple[str, Step]]:
+        """What depends on this worker: its machine, and whether it has the signing key."""
+        for step in (self._sweep_scratch, self._finish_erasures):
             yield step.__name__, step
 
     @contextlib.contextmanager
@@ -300,6 +313,14 @@ class Reconciler:
             for project, size in zip(oldest, sizes, strict=True):
                 metrics.PROJECT_STORAGE_BYTES.cell(project.name).set(size)
 
+    async def _observe_records(self) -> None:
+        if (use := self._redis.record_use) is not None:
+            oldest = await self._projects.oldest(self._most_projects)
+            sizes = await use.totals([project.id for project in oldest])
+            metrics.PROJECT_RECORD_BYTES.clear()
+            for project, size in zip(oldest, sizes, strict=True):
+                metrics.PROJECT_RECORD_BYTES.cell(project.name).set(size)
+
     async def _delete_expired(self) -> None:
         await self._advices.delete_expired(ids.now_s())
         await self._erasing.expiry.sweep(ids.now_s())
@@ -355,6 +376,13 @@ class Reconciler:
         storage = self._files.storage
         if storage.use is not None:
             await storage.use.recount(storage, await self._projects.kept_ids())
+
+    async def _count_records(self) -> None:
+        if self._redis.record_use is not None:
+            await self._redis.record_use.recount()
+
+    async def _rewrite_files(self) -> None:
+        await self._erasing.completion.rewrite()
 
     async def _finish_erasures(self) -> None:
         await self._erasing.completion.sweep()

@@ -38,6 +38,9 @@ OTHERS: Final = {
     AuditEvent.GARBAGE_REMOVED: "`finetuned-server gc`",
     AuditEvent.MASTER_KEY_ROTATED: "`finetuned-server rotate-master-key`",
     AuditEvent.PRUNED: "none: the service removes what is older than `FINETUNED_AUDIT_KEPT_DAYS`",
+    AuditEvent.ROLLED_BACK: "none: the service finds that sealed entries are missing",
+    AuditEvent.RETENTION_UPDATED: "none: the operator changes `FINETUNED_AUDIT_KEPT_DAYS`",
+    AuditEvent.SIGNING_KEY_REPLACED: "none: the service replaces a key that was in Redis",
 }
 
 

@@ -164,12 +164,12 @@ async def test_nothing_is_answered_that_cannot_be_recorded(api: Api, monkeypatch
         file_id = (await upload(http, b"{}\n" * 12)).json()["id"]
         redis = api.app.state.redis
         monkeypatch.setattr(redis, "patience_s", 0)
-        await redis.config_set("maxmemory", 1)  # it refuses writes from now on
+        await redis.config_set("min-replicas-to-write", 1)  # it refuses writes from now on
         answer = await http.get(f"/v1/files/{file_id}/content")
         assert answer.status_code == 503
         assert answer.json()["error"]["code"] == "audit_log_unavailable"
         assert (await http.delete(f"/v1/files/{file_id}")).status_code == 503
-        await redis.config_set("maxmemory", 0)
+        await redis.config_set("min-replicas-to-write", 0)
         assert (await http.get(f"/v1/files/{file_id}/content")).status_code == 200
         entries = await logged(admin)
         assert [entry["type"] for entry in entries] == ["file.created", "file.content.read"]

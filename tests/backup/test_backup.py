@@ -37,6 +37,7 @@ def environment(site: Site) -> dict[str, str]:
         "FINETUNED_REDIS_URL": site.settings.redis_url.get_secret_value(),
         "FINETUNED_STORAGE_URL": site.settings.storage_url,
         "FINETUNED_MODELS_FILE": str(site.settings.models_file),
+        "FINETUNED_SIGNING_KEY_FILE": str(site.settings.signing_key),
     }
 
 

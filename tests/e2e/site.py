@@ -25,6 +25,7 @@ import yaml
 
 from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
+from tests.conftest import signing_key
 from tests.core.conftest import Valkey
 from tests.e2e.conftest import START_S, wait_for
 from tests.e2e.seaweed import BUCKET, Seaweed
@@ -152,12 +153,14 @@ class Site:
         # Apis and workers know engines only by their addresses.
         upstreams = {DEMO_MODEL: ",".join(engine.url for engine in self.engines)}
         told = {"FINETUNED_UPSTREAMS": json.dumps(upstreams)}
+        key = signing_key(self.folder)
         for i in range(2):
             port, name = ports[2 + i], f"api-{i}"
             env = told | {"FINETUNED_API_PORT": str(port)}
             self.apis.append(self._node(name, ["api"], port, "/livez", env))
             port, name = ports[4 + i], f"worker-{i}"
             env = told | {"FINETUNED_WORKER_PORT": str(port), "FINETUNED_WORKER_NAME": name}
+            env["FINETUNED_SIGNING_KEY_FILE"] = str(key)
             self.workers.append(self._node(name, ["worker"], port, "/readyz", env))
         self.make_key()
         for node in self.nodes:

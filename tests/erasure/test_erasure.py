@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from pathlib import Path
@@ -54,9 +55,22 @@ async def receipt_of(http: httpx.AsyncClient, receipt_id: str) -> dict[str, Any]
     return answer.json()
 
 
+async def finish_erasures(api: Api) -> None:
+    """What the reconciler of a worker does."""
+    await api.app.state.erasing.completion.rewrite()
+    await api.app.state.erasing.completion.sweep()
+
+
+async def signed(api: Api, http: httpx.AsyncClient, receipt_id: str) -> dict[str, Any]:
+    """The receipt, after the reconciler of a worker has finished it."""
+    async with asyncio.timeout(60):
+        while (receipt := await receipt_of(http, receipt_id))["status"] != "completed":
+            await finish_erasures(api)
+    return receipt
+
+
 async def public_key(api: Api) -> PublicKey:
-    key = await InstallationKey(api.app.state.redis, api.settings.signing_key_file).get()
-    return key.public
+    return InstallationKey(api.settings.signing_key).get().public
 
 
 def stored(api: Api) -> list[Path]:
@@ -74,7 +88,10 @@ async def test_a_deleted_file_leaves_a_receipt_and_no_bytes(api: Api, http, work
     assert gone["models"] == gone["deleted_models"] == gone["derived_files"] == []
     assert stored(api) == []
     receipt = await receipt_of(http, gone["receipts"][0])
-    assert receipt["status"] == "completed"
+    assert (receipt["status"], receipt["signature"]) == ("in_progress", None)
+    receipt = await signed(api, http, receipt["id"])
+    rewrite = {"append_only_file": "rewritten", "journal": "none", "replicas": 0}
+    assert receipt["rewrite"] == {"began_at": receipt["rewrite"]["began_at"], **rewrite}
     assert receipt["subject_id"] == file["id"]
     names = {found["key"].rsplit("/", 1)[-1]: found for found in receipt["objects"]}
     assert set(names) == {"content", "canonical.jsonl", "manifest.json"}
@@ -90,9 +107,13 @@ async def test_a_deleted_file_leaves_a_receipt_and_no_bytes(api: Api, http, work
 async def test_a_changed_receipt_and_another_key_are_refused(api: Api, http, chats):
     file = (await upload(http, chats(3), "user_data")).json()
     gone = (await http.delete(f"/v1/files/{file['id']}")).json()
-    receipt, key = await receipt_of(http, gone["receipts"][0]), await public_key(api)
+    receipt, key = await signed(api, http, gone["receipts"][0]), await public_key(api)
     verify(receipt, key)
-    for name, value in (("objects", []), ("completed_at", 1), ("requested_by", "key_x")):
+    other = {**receipt["rewrite"], "append_only_file": "off"}
+    for name, value in (
+        *(("objects", []), ("completed_at", 1), ("requested_by", "key_x")),
+        *(("rewrite", None), ("rewrite", other)),
+    ):
         with pytest.raises(NotVerified, match="changed"):
             verify({**receipt, name: value}, key)
     with pytest.raises(NotVerified, match="no signature"):
@@ -107,7 +128,7 @@ async def test_the_command_line_verifies_a_receipt_without_the_service(
     file = (await upload(http, chats(3), "user_data")).json()
     gone = (await http.delete(f"/v1/files/{file['id']}")).json()
     receipt, key = tmp_path / "receipt.json", tmp_path / "key.pem"
-    found = await receipt_of(http, gone["receipts"][0])
+    found = await signed(api, http, gone["receipts"][0])
     receipt.write_text(json.dumps(found, indent=1))
     key.write_text((await public_key(api)).pem)
     arguments = ["erasure", "verify", str(receipt), "--key", str(key)]
@@ -130,9 +151,7 @@ async def test_a_receipt_waits_for_a_worker_that_may_still_write(api: Api, http,
         assert (receipt["status"], receipt["signature"]) == ("in_progress", None)
         late = f"{receipt['folders'][0]}/canonical.jsonl"
         await state.storage.put_bytes(late, b"{}\n")
-    await state.erasing.completion.sweep()
-    receipt = await receipt_of(http, receipt["id"])
-    assert receipt["status"] == "completed"
+    receipt = await signed(api, http, receipt["id"])
     assert stored(api) == []
     verify(receipt, await public_key(api))
 
@@ -208,7 +227,7 @@ async def test_a_cascade_removes_models_checkpoints_exports_and_states(api: Api,
         assert (await http.get(path)).status_code == 404
     assert (await http.get(f"/v1/fine_tuning/jobs/{job_id}")).json()["status"] == "cancelled"
     assert set(stored(api)) == before
-    receipts = [await receipt_of(http, one) for one in gone["receipts"]]
+    receipts = [await signed(api, http, one) for one in gone["receipts"]]
     assert [one["subject_id"] for one in receipts] == [file["id"], MODEL, checkpoint]
     erased = {found["key"].rsplit("/", 1)[-1] for one in receipts for found in one["objects"]}
     assert erased >= {"content", "optimizer.pt", "adapter_model.safetensors", "a1.tar"}
@@ -245,7 +264,8 @@ async def test_what_expires_leaves_a_receipt_and_an_entry_in_the_audit_log(api: 
     ):
         params = {"subject_id": subject_id}
         [receipt] = (await http.get(RECEIPTS, params=params)).json()["data"]
-        assert (receipt["subject"], receipt["status"]) == (subject, "completed")
+        receipt = await signed(api, http, receipt["id"])
+        assert receipt["subject"] == subject
         assert receipt["requested_by"] == "expires_after"
         assert sha256 in {found["sha256"] for found in receipt["objects"]}
         verify(receipt, await public_key(api))
@@ -271,7 +291,7 @@ async def test_exports_and_checkpoints_leave_receipts_too(api: Api, http, chats)
         ("model", checkpoint, f"/v1/models/{checkpoint}"),
     ):
         gone = (await http.delete(path)).json()
-        receipt = await receipt_of(http, gone["receipt"])
+        receipt = await signed(api, http, gone["receipt"])
         assert (receipt["subject"], receipt["subject_id"]) == (subject, subject_id)
         assert (receipt["status"], len(receipt["objects"])) == (
             "completed",
@@ -298,9 +318,8 @@ async def test_evals_and_their_runs_leave_receipts(api: Api, http):
         gone = (await http.delete(f"/v1/evals/{made['id']}")).json()
         receipt = await receipt_of(http, gone["receipt"])
         assert (receipt["subject"], receipt["status"]) == ("eval", "in_progress")
-    await api.app.state.erasing.completion.sweep()
-    receipt = await receipt_of(http, receipt["id"])
-    assert (receipt["status"], len(receipt["objects"])) == ("completed", 1)
+    receipt = await signed(api, http, receipt["id"])
+    assert len(receipt["objects"]) == 1
     verify(receipt, await public_key(api))
     assert stored(api) == []
 
@@ -317,16 +336,30 @@ async def test_a_cascade_needs_the_permission_to_delete_models(api: Api, chats):
         assert (await trainer.delete(path)).status_code == 200
 
 
-async def test_a_key_file_signs_and_a_wrong_one_is_explained(api: Api, tmp_path):
-    file = tmp_path / "signing-key.pem"
-    made = SigningKey.generate()
-    file.write_bytes(made.pem)
-    redis = api.app.state.redis
-    assert (await InstallationKey(redis, file).get()).public.id == made.public.id
+async def test_without_the_key_a_worker_that_has_it_signs_later(api: Api, http, chats):
+    """Only workers of the cpu queue have the key, by default."""
+    state, file = api.app.state, (await upload(http, chats(3), "user_data")).json()
+    key, state.erasing.completion._key = state.erasing.completion._key, None
+    gone = (await http.delete(f"/v1/files/{file['id']}")).json()
+    receipt = await receipt_of(http, gone["receipts"][0])
+    assert (receipt["status"], receipt["signature"]) == ("in_progress", None)
+    assert stored(api) == []
+    state.erasing.completion._key = key
+    await finish_erasures(api)
+    verify(await receipt_of(http, receipt["id"]), await public_key(api))
+
+
+def test_a_key_file_signs_and_a_wrong_one_is_explained(tmp_path):
+    file = tmp_path / "key" / "signing-key.pem"
+    made = InstallationKey(file).make()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    assert InstallationKey(file).make().public.id == made.public.id  # of another process
+    assert InstallationKey(file).get().public.id == made.public.id
     file.write_text("no key")
     with pytest.raises(SigningKeyError, match="PEM"):
-        await InstallationKey(redis, file).get()
+        InstallationKey(file).get()
     with pytest.raises(SigningKeyError, match="openssl genpkey"):
-        await InstallationKey(redis, tmp_path / "missing.pem").get()
-    shared = await InstallationKey(redis, None).get()
-    assert (await InstallationKey(redis, None).get()).public.id == shared.public.id
+        InstallationKey(tmp_path / "missing.pem").get()
+    with pytest.raises(SigningKeyError, match="FINETUNED_SIGNING_KEY_FILE"):
+        InstallationKey(file / "below").make()

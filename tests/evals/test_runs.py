@@ -552,21 +552,24 @@ async def test_a_worker_that_shuts_down_hands_the_run_back(http, eval_id, engine
     assert len(engine.seen) == asked + 40 - len(done)  # what was done is not asked again
 
 
-async def test_a_run_beyond_the_quota_fails_and_keeps_its_outcomes(
-    http, eval_id, engine: Engine, work, api
+@pytest.mark.parametrize(
+    ("kind", "words"), [("storage_bytes", "storage quota"), ("record_bytes", "in Redis")]
+)
+async def test_a_run_beyond_a_quota_fails_and_keeps_its_outcomes(
+    http, eval_id, engine: Engine, work, api, kind, words
 ):
     path = f"/v1/evals/{eval_id}/runs"
     run = await made(http, path, sampled(items(400)))
-    await leave_room(api, 30_000)
+    await leave_room(api, 30_000, kind=kind)
     async with work("cpu"):
         run = await ended(http, run)
     assert (run["status"], run["error"]["code"]) == ("failed", "quota_exceeded")
-    assert "storage quota" in run["error"]["message"]
+    assert words in run["error"]["message"]
     total = run["result_counts"]["total"]
     answer = await http.get(f"{path}/{run['id']}/output_items", params={"limit": 100})
     assert 0 < total < 400
     assert len(answer.json()["data"]) == min(total, 100)
 
-    await leave_room(api, 100)
+    await leave_room(api, 100, kind=kind)
     refused = await http.post(path, json=sampled(items(400)))
     assert (refused.status_code, refused.json()["error"]["code"]) == (413, "quota_exceeded")

@@ -30,8 +30,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from service.core import record_bytes
 from service.core import redis as core_redis
-from service.core.storage import calls, cipher, objects, wrapped_keys, writer
+from service.core.storage import calls, cipher, objects, writer
 
 AWAY_FOR = 8
 """Operations that fail in a row while a part is unavailable: more than any caller retries."""
@@ -48,7 +49,7 @@ _READ: Final = re.compile(
     "ZREVRANGE|ZREVRANK|ZSCORE"
 )
 _WITHOUT_OBSTORE: Final = frozenset({"join", "sync"})
-_OF_STORAGE: Final = (cipher, objects, wrapped_keys, writer)
+_OF_STORAGE: Final = (cipher, objects, writer)
 _STORAGE_READS: Final = frozenset({"get_async", "get_range_async", "head_async", "list"})
 
 
@@ -74,6 +75,7 @@ _REPLIES: Final[dict[Fault, tuple[type[Exception], str]]] = {
     Fault.READONLY: (ReadOnlyError, "READONLY You can't write against a read only replica."),
     Fault.LOADING: (BusyLoadingError, "LOADING Redis is loading the dataset in memory"),
 }
+_COUNTING: Final = frozenset({record_bytes.BEFORE, record_bytes.AFTER})
 _ANY = (Fault.CUT, Fault.AWAY, Fault.KILL)
 _DONE = (Fault.LOST, Fault.LOST_AWAY, Fault.KILL_AFTER)
 
@@ -316,6 +318,8 @@ async def _closed(connection: Any) -> Exception:
 
 
 def _redis_operation(commands: Sequence[Sequence[Any]], batch: str = "") -> Operation:
+    # That a transaction counts bytes says nothing about it.
+    commands = [c for c in commands if len(c) < 2 or c[1] not in _COUNTING]
     names = [_text(command[0]).upper() for command in commands]
     words = [_words(name, command) for name, command in zip(names, commands, strict=True)]
     said = f"{batch}({', '.join(words)})" if batch else words[0]

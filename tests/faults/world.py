@@ -35,7 +35,7 @@ from service.fleet.capacity import measure
 from service.projects.records import Role
 from service.worker.main import WorkerProcess
 from tests.adapters import base_folder
-from tests.conftest import BASE_MODEL
+from tests.conftest import BASE_MODEL, signing_key
 from tests.faults import children, gate
 from tests.faults.snapshot import Snapshot
 from tests.files_below import files_below
@@ -307,6 +307,7 @@ async def _world(redis_url: str, folder: Path) -> AsyncIterator[World]:
         storage_url=(folder / "storage").as_uri(),
         storage_patience_s=0,
         data_dir=folder,
+        signing_key_file=signing_key(folder),
         models_file=models_file,
         lookup_cache_s=0,
         worker_name="test-worker",

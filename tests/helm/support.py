@@ -22,6 +22,7 @@ MODEL = {"id": "tiny", "path": "/models/tiny", "license": "mit", "contextLength"
 # Values that are otherwise random.
 FIXED = {
     "valkey": {"password": {"value": "p" * 43}, "users": {"existingSecret": "users"}},
+    "audit": {"signingKey": {"existingSecret": "signing"}},
     "engineKey": {"value": "e" * 43},
     "adminKey": {"value": "sk-ft-" + "a" * 43},
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from base64 import b64decode
 from typing import Any
 
 import pytest
 
+from service.core.signing import SigningKey
 from tests.helm.support import MODEL, env_of
 from tests.helm.test_network import peers, selected
 
@@ -34,6 +36,40 @@ def test_nothing_of_it_leaves_the_cluster_unless_asked(render):
     assert not {"witness", "audit-export"} & {*rendered.of_kind("NetworkPolicy")}
     assert "audit-export" not in rendered.of_kind("ServiceAccount")
     assert "FINETUNED_AUDIT_WITNESS_URL" not in rendered.settings()
+
+
+@pytest.mark.parametrize("existing", ["", "own-key"])
+def test_only_the_workers_that_seal_have_the_signing_key(render, existing: str):
+    pools = [{"name": "both", "queues": ["cpu", "gpu"]}, {"name": "gpu"}]
+    audit = {"signingKey": {"existingSecret": existing}}
+    rendered = render({"models": [MODEL], "worker": {"gpuPools": pools}, "audit": audit})
+    made = [name for name in rendered.of_kind("Secret") if name.endswith("signing-key")]
+    if existing:
+        assert not made
+    else:
+        secret = rendered.one("Secret", "signing-key")
+        assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+        SigningKey.from_pem(b64decode(secret["data"]["signing-key.pem"]))
+    wanted = existing or secret["metadata"]["name"]
+    for name in ("worker-cpu", "worker-both"):
+        pod, container = (get("Deployment", name) for get in (rendered.pod, rendered.container))
+        [volume] = [v for v in pod["volumes"] if v.get("secret", {}).get("secretName") == wanted]
+        [mount] = [m for m in container["volumeMounts"] if m["name"] == volume["name"]]
+        path = env_of(container)["FINETUNED_SIGNING_KEY_FILE"]
+        assert (path, mount["readOnly"]) == (f"{mount['mountPath']}/signing-key.pem", True)
+    assert sum(wanted in str(pod) for _, pod in rendered.pods()) == 2
+    assert "FINETUNED_SIGNING_KEY_FILE" not in rendered.settings()
+
+
+def test_the_file_of_an_operator_is_used_instead(render):
+    file = {"SIGNING_KEY_FILE": "/elsewhere/key.pem"}
+    rendered = render({"models": [MODEL], "settings": file})
+    assert "FINETUNED_SIGNING_KEY_FILE" not in env_of(
+        rendered.container("Deployment", "worker-cpu")
+    )
+    env = {f"FINETUNED_{name}": value for name, value in file.items()}
+    rendered = render({"models": [MODEL], "worker": {"cpu": {"env": env}}})
+    assert env_of(rendered.container("Deployment", "worker-cpu")).items() >= env.items()
 
 
 def test_the_witness_is_reached_by_cpu_workers_alone(render):

@@ -141,6 +141,7 @@ def test_secrets_of_the_operator_are_used_and_none_is_made(render):
         "engineKey": {"existingSecret": "engine"},
         "adminKey": {"existingSecret": "admin"},
         "valkey": {"password": {"existingSecret": "store"}},
+        "audit": {"signingKey": {"existingSecret": "signing"}},
         "models": [MODEL],
     }
     rendered = render(values)

@@ -19,6 +19,7 @@ from tests.helm.support import NAMESPACE
 
 SECRET_PATH = f"/api/v1/namespaces/{NAMESPACE}/secrets/ft"
 THERE = {"valkey-password": "one-of-before", "engine-key": "another-of-before"}
+SIGNING = {"signing-key.pem": "a-key-of-before"}
 # Kinds that the chart creates by default, by group: helm 4 checks that the cluster has them.
 KINDS = {
     "": ["Secret", "Service", "ServiceAccount", "ConfigMap", "PersistentVolumeClaim", "Pod"],
@@ -41,9 +42,7 @@ def resources(group: str) -> dict[str, Any]:
 
 
 def answers() -> dict[str, Any]:
-    data = {key: b64encode(value.encode()).decode() for key, value in THERE.items()}
     metadata = {
-        "name": "ft",
         "namespace": NAMESPACE,
         "labels": {"app.kubernetes.io/managed-by": "Helm"},
         "annotations": {
@@ -62,7 +61,15 @@ def answers() -> dict[str, Any]:
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups},
         "/api/v1": resources(""),
         **{f"/apis/{group}/v1": resources(group) for group in KINDS if group},
-        SECRET_PATH: {"kind": "Secret", "apiVersion": "v1", "metadata": metadata, "data": data},
+        **{
+            SECRET_PATH + name: {
+                "kind": "Secret",
+                "apiVersion": "v1",
+                "metadata": metadata | {"name": f"ft{name}"},
+                "data": {key: b64encode(value.encode()).decode() for key, value in there.items()},
+            }
+            for name, there in (("", THERE), ("-signing-key", SIGNING))
+        },
     }
 
 
@@ -103,6 +110,8 @@ def test_what_the_cluster_has_is_kept(each_helm, cluster):
     assert SECRET_PATH in asked
     for key, value in THERE.items():
         assert data[key] == b64encode(value.encode()).decode()
+    kept = rendered.of_kind("Secret")["signing-key"]["data"]["signing-key.pem"]
+    assert kept == b64encode(b"a-key-of-before").decode()
     assert len(data["admin-key"]) > 40  # new in this version: created now
     given = each_helm.template({"engineKey": {"value": "changed"}}, **there)
     assert given.of_kind("Secret")["ft"]["data"]["engine-key"] == b64encode(b"changed").decode()

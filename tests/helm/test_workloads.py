@@ -257,7 +257,8 @@ def test_every_pod_is_restricted(render, profile):
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
         allowed = {"configMap", "emptyDir", "persistentVolumeClaim", "ephemeral"}
         for volume in pod.get("volumes", []):
-            assert set(volume) - {"name"} <= allowed
+            secret = {"secret"} if volume["name"] == "sealing-key" else set()
+            assert set(volume) - {"name"} <= allowed | secret
         for container in containers(pod):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -334,4 +335,4 @@ def test_workers_of_the_cpu_queue_sign_exports(render):
         assert path == f"{mount['mountPath']}/signing-key.pem"
     mounting = [name for name, pod in rendered.pods() if "export-signing" in str(pod)]
     assert len(mounting) == 2
-    assert "signing" not in str(render({"worker": {"gpuPools": pools}}).objects)
+    assert "EXPORT_SIGNING" not in str(render({"worker": {"gpuPools": pools}}).objects)

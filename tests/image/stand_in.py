@@ -7,13 +7,15 @@ Python, pip and setuptools, and a shell.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 NAME = "docker.io/library/python:3.11-slim-trixie"
-_DEBIAN, _MIRROR = "trixie", "http://deb.debian.org/debian"
+_DEBIAN = "trixie"
+_SOURCES = Path("/etc/apt")
 # Libraries that Python's modules link to, and further packages of the official image.
 _PACKAGES = (
     "ca-certificates,libbz2-1.0,libexpat1,libffi8,libgdbm6t64,liblzma5,libncursesw6,"
@@ -36,13 +38,42 @@ def missing() -> str | None:
     return None
 
 
+def mirror(sources: Path = _SOURCES) -> str:
+    """Return the address from which apt of this machine gets Debian. Raises LookupError.
+
+    Reads both formats: lines such as `deb [options] URI SUITE …`, and paragraphs with `URIs:` and
+    `Suites:`.
+    """
+    lists = [sources / "sources.list", *sorted((sources / "sources.list.d").glob("*.list"))]
+    found = [
+        (uri, [suite])
+        for file in lists
+        if file.exists()
+        for uri, suite in re.findall(
+            r"^deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)", file.read_text(), re.MULTILINE
+        )
+    ]
+    for file in sorted((sources / "sources.list.d").glob("*.sources")):
+        for paragraph in re.split(r"\n\s*\n", file.read_text()):
+            fields = dict(
+                re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t].*)*)", paragraph, re.MULTILINE)
+            )
+            suites = fields.get("Suites", "").split()
+            if "deb" in fields.get("Types", "").split() and fields.get("Enabled", "yes") != "no":
+                found += [(uri, suites) for uri in fields.get("URIs", "").split()]
+    for uri, suites in found:
+        if _DEBIAN in suites:
+            return uri
+    raise LookupError(f"apt has no source of Debian {_DEBIAN} in {sources}: add one")
+
+
 def make(rootfs: Path) -> None:
     """Write the image's file system to `rootfs`, which must not exist."""
     part = rootfs.with_name(f"{rootfs.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
-        ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _DEBIAN, part, _MIRROR],
+        ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _DEBIAN, part, mirror()],
         check=True,
         stdout=subprocess.DEVNULL,
     )

@@ -12,7 +12,7 @@ from service.app import create_app
 from service.core import ids
 from service.models.records import ModelRecord
 from service.projects.records import Role
-from tests.conftest import BASE_MODEL, Api, running
+from tests.conftest import BASE_MODEL, Api, running, upload
 
 MODEL = f"ft:{BASE_MODEL}:acme:x:abc123def456"
 PERMISSIONS = f"/v1/fine_tuning/checkpoints/{MODEL}/permissions"
@@ -20,6 +20,14 @@ PERMISSIONS = f"/v1/fine_tuning/checkpoints/{MODEL}/permissions"
 
 @pytest.fixture
 async def admin(api: Api) -> AsyncIterator[httpx.AsyncClient]:
+    """An administrator of the project that has the model."""
+    async with await api.client("acme", Role.PROJECT_ADMIN) as client:
+        yield client
+
+
+@pytest.fixture
+async def root(api: Api) -> AsyncIterator[httpx.AsyncClient]:
+    """An administrator of the installation."""
     async with await api.client("root", Role.ADMIN) as client:
         yield client
 
@@ -67,7 +75,7 @@ async def share(api: Api, admin: httpx.AsyncClient, name: str = "other") -> str:
     return str(answer.json()["data"][0]["id"])
 
 
-async def test_a_shared_model_can_be_used_and_nothing_else(api: Api, acme, other, admin):
+async def test_a_shared_model_can_be_used_and_nothing_else(api: Api, acme, other, admin, chats):
     async with await api.client("third") as third:
         assert await chat(other) == 404
         permission = await share(api, admin)
@@ -82,12 +90,35 @@ async def test_a_shared_model_can_be_used_and_nothing_else(api: Api, acme, other
         export = await other.post("/v1/exports", json={"model": MODEL, "format": "adapter"})
         assert export.status_code in (400, 404)
         assert (await other.get(PERMISSIONS)).status_code == 403
+        file = (await upload(other, chats(12))).json()
+        job = {"model": MODEL, "training_file": file["id"]}
+        refused = await other.post("/v1/fine_tuning/jobs", json=job)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (404, "model")
 
     listed = (await admin.get(PERMISSIONS)).json()["data"]
     assert [one["project_id"] for one in listed] == [await project_of(api, "other")]
     assert (await admin.delete(f"{PERMISSIONS}/{permission}")).json()["deleted"]
     assert (await chat(other), await chat(other, "support"), await chat(acme)) == (404, 404, 503)
     assert (await admin.delete(f"{PERMISSIONS}/{permission}")).status_code == 404
+
+
+async def test_only_the_project_that_has_a_model_shares_it(api: Api, acme, other, admin, root):
+    for name in ("root", "other"):
+        answer = await root.post(PERMISSIONS, json={"project_ids": [await project_of(api, name)]})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_the_owner")
+    async with await api.client("other", Role.PROJECT_ADMIN) as of_other:
+        body = {"project_ids": [await project_of(api, "other")]}
+        for request in (of_other.post(PERMISSIONS, json=body), of_other.get(PERMISSIONS)):
+            answer = await request
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+        assert await chat(root) == await chat(other) == 404
+        permission = await share(api, admin)
+        assert (await of_other.delete(f"{PERMISSIONS}/{permission}")).status_code == 404
+    assert await chat(other) == 503
+    # An administrator of the installation sees who uses what, and can end it.
+    assert [one["id"] for one in (await root.get(PERMISSIONS)).json()["data"]] == [permission]
+    assert (await root.delete(f"{PERMISSIONS}/{permission}")).status_code == 200
+    assert await chat(other) == 404
 
 
 async def listed(http: httpx.AsyncClient, **params: str | int) -> list[tuple[str, str]]:
@@ -128,18 +159,20 @@ async def test_lists_have_the_models_that_other_projects_share(api: Api, acme, o
     assert (await other.get("/v1/models", params={"after": MODEL})).status_code == 400
 
 
-async def test_a_key_of_named_models_lists_only_shared_ones_that_it_names(api: Api, acme, admin):
+async def test_a_key_of_named_models_lists_only_shared_ones_that_it_names(
+    api: Api, acme, admin, root
+):
     await api.key("other")
     path = f"/v1/organization/projects/{await project_of(api, 'other')}/api_keys"
     body = {"name": "bot", "role": "inference", "models": [MODEL]}
-    key = (await admin.post(path, json=body)).json()
+    key = (await root.post(path, json=body)).json()
     async with await api.client("other") as bot:
         bot.headers["authorization"] = f"Bearer {key['value']}"
         assert (await listed(bot), await chat(bot)) == ([], 404)
         await share(api, admin)
         assert (await listed(bot), await chat(bot)) == ([(MODEL, "acme")], 503)
         assert (await bot.get(f"/v1/models/{MODEL}")).json()["owned_by"] == "acme"
-        await admin.post(f"{path}/{key['id']}", json={"models": [BASE_MODEL]})
+        await root.post(f"{path}/{key['id']}", json={"models": [BASE_MODEL]})
         assert await listed(bot) == []
         assert (await bot.get(f"/v1/models/{MODEL}")).status_code == 404
 

@@ -23,7 +23,7 @@ from service.projects.records import Role
 from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
 from service.worker.main import WorkerProcess
-from tests.conftest import Api, running
+from tests.conftest import Api, running, signing_key
 from tests.openapi.scenario import (
     advice,
     batches,
@@ -94,7 +94,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         await files.erase_rows(world, "Band 3")
         await jobs.estimate(world, made, DEMO_MODEL, waiting[0])
         await jobs.look(world, waiting)
-    await files.delete(world, made)
+        await files.delete(world, made)
     trained = await _trained(api, waiting)
     await models.shared(world, trained[0])
     await models.aliases(world, trained)
@@ -168,6 +168,7 @@ def _settings(
         redis_url=SecretStr(redis_url),
         storage_url=(folder / "storage").as_uri(),
         data_dir=folder,
+        signing_key_file=signing_key(folder),
         models_file=models_file,
         lookup_cache_s=0,
         lease_s=10.0,

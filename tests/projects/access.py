@@ -70,19 +70,18 @@ _OPERATIONS: Final = {
         "createServiceAccountApiKey",
         *("createErasure", "retrieveErasure", "deleteChatCompletions"),
         "updateProject",  # of which project admins may use the field `capture` only
+        # Of models of the key's project. Admins may also revoke those of others.
+        *("createFineTuningCheckpointPermission", "deleteFineTuningCheckpointPermission"),
     ),
     ("admin", "project_admin", "auditor"): (
         *("retrieveProject", "listApiKeys", "retrieveApiKey", "listAuditLogs"),
         *("listServiceAccounts", "retrieveServiceAccount"),
-    ),
-    ("admin", "auditor"): (
-        *("listProjects", "listAdminApiKeys", "retrieveAdminApiKey"),
         "listFineTuningCheckpointPermissions",
     ),
+    ("admin", "auditor"): ("listProjects", "listAdminApiKeys", "retrieveAdminApiKey"),
     ("admin",): (
         *("createProject", "archiveProject", "deleteProject"),
         *("createAdminApiKey", "deleteAdminApiKey"),
-        *("createFineTuningCheckpointPermission", "deleteFineTuningCheckpointPermission"),
     ),
 }
 
@@ -92,6 +91,26 @@ ROLES_OF: Final = {
     for operation in operations
 }
 """The roles that may use an operation, by its ID."""
+
+OF_OTHER_PROJECTS: Final = {
+    operation: frozenset(roles)
+    for roles, operations in {
+        ("admin",): (
+            *("updateProject", "archiveProject", "deleteProject"),
+            *("createApiKey", "updateApiKey", "rotateApiKey", "deleteApiKey"),
+            *("createServiceAccount", "updateServiceAccount", "deleteServiceAccount"),
+            *("createServiceAccountApiKey", "deleteFineTuningCheckpointPermission"),
+        ),
+        ("admin", "auditor"): (
+            *("retrieveProject", "listApiKeys", "retrieveApiKey"),
+            *("listServiceAccounts", "retrieveServiceAccount"),
+            "listFineTuningCheckpointPermissions",
+        ),
+        (): ("createFineTuningCheckpointPermission",),
+    }.items()
+    for operation in operations
+}
+"""The roles of keys that may use an operation on an object of another project: none on its data."""
 
 PUBLIC: Final = frozenset({"livez", "readyz"})
 """Operations that need no key."""

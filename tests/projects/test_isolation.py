@@ -24,7 +24,7 @@ from service.models.records import ModelRecord
 from service.projects.records import Role
 from tests.capture.support import store_chat
 from tests.conftest import BASE_MODEL, Api
-from tests.projects.access import ROLES_OF
+from tests.projects.access import OF_OTHER_PROJECTS, ROLES_OF
 
 pytestmark = pytest.mark.slow
 
@@ -338,6 +338,15 @@ WITH_ID = (
 )
 # For keys that see all projects; `test_access.py` shows that no others may use them.
 OF_ALL_PROJECTS = ("/v1/organization", "/v1/fine_tuning/checkpoints")
+OF_OTHER_BODIES = {
+    "createApiKey": ["name"],
+    "updateApiKey": ["name"],
+    "createServiceAccount": ["name"],
+    "updateServiceAccount": ["name"],
+    "createServiceAccountApiKey": ["name"],
+    "updateProject": ["name"],
+    "createFineTuningCheckpointPermission": ["project_ids"],
+}
 # Names belong to a project: another project's object with the same name does not interfere.
 OWN_NAMES = {("PUT", "/v1/aliases/{name}"), ("PUT", "/v1/recognizers/{recognizer}")}
 
@@ -393,9 +402,8 @@ async def test_foreign_objects_are_404(api: Api, owned):
 
 async def test_foreign_objects_do_not_exist_for_any_role(api: Api, owned):
     """A role decides first, so that a refusal does not say whether the object exists."""
-    roles = [Role.PROJECT_ADMIN, Role.TRAINER, Role.INFERENCE, Role.READER, Role.AUDITOR]
     operations = operations_by_route(api)
-    for role in roles:
+    for role in Role:
         async with await api.client("other", role) as other:
             for method, path in ROUTES:
                 foreign = await other.request(method, path.format(**owned))
@@ -403,6 +411,38 @@ async def test_foreign_objects_do_not_exist_for_any_role(api: Api, owned):
                 assert foreign.status_code == (404 if allowed else 403), f"{role}: {method} {path}"
     async with await api.client("acme") as acme:
         await assert_everything_is_still_there(acme, owned)
+
+
+async def test_only_these_roles_reach_objects_of_other_projects(api: Api, owned):
+    """An `admin` manages other projects, but cannot give itself what they have."""
+    routes = {
+        operation: (method, path)
+        for (method, path), operation in operations_by_route(api).items()
+        if path.startswith(OF_ALL_PROJECTS) and re.search(r"\{(project_id|model)\}", path)
+    }
+    assert routes.keys() == OF_OTHER_PROJECTS.keys()
+    projects = api.app.state.projects
+    for role in Role:
+        async with await api.client("other", role) as http:
+            sent = {"name": "x", "project_ids": [(await projects.by_name("other")).id]}
+            for number, (operation, roles) in enumerate(OF_OTHER_PROJECTS.items()):
+                method, path = routes[operation]
+                project = await projects.create(f"{role}-{number}".replace("_", "-"))
+                known = {"project_id": project.id, "model": owned["model"]}
+                for name, value in known.items():
+                    path = path.replace(f"{{{name}}}", value)
+                names = OF_OTHER_BODIES.get(operation)
+                answer = await http.request(
+                    method,
+                    re.sub(r"\{\w+_id\}", "unknown", path),
+                    json=None if names is None else {name: sent[name] for name in names},
+                )
+                error = answer.json().get("error", {})
+                reached = answer.status_code != 403 and error.get("param") not in known
+                assert reached == (role in roles), f"{role}: {operation} {answer.text}"
+                # A project cannot be renamed.
+                assert answer.status_code != 400 or operation == "updateProject", answer.text
+    assert (await api.app.state.registry.sharing.shared_with(sent["project_ids"][0])) == {}
 
 
 def listed_path(path: str) -> str:

@@ -19,7 +19,7 @@ NONE = {
     "concurrent_requests": None,
     "concurrent_streams": None,
 }
-NONE_OF_A_PROJECT = {**NONE, "storage_bytes": None}
+NONE_OF_A_PROJECT = {**NONE, "storage_bytes": None, "record_bytes": None}
 
 
 async def test_limits_are_set_changed_and_unset(api: Api):

@@ -14,9 +14,10 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import redis
 
 from service.fleet.capacity import own_gpus
-from service.standalone.services import free_port
+from service.standalone.services import free_port, running_store
 
 PATIENCE_S = 240.0
 
@@ -88,6 +89,11 @@ def test_the_service_runs_and_shows_the_model_as_unavailable(up, tmp_path: Path,
     doctor = subprocess.run(
         [*cli("doctor", tmp_path, port), "--json"], capture_output=True, check=False, env=os.environ
     )
-    found = {f["what"]: f for f in json.loads(doctor.stdout)}["engine of gone"]
+    findings = {f["what"]: f for f in json.loads(doctor.stdout)}
+    found = findings["engine of gone"]
     assert (found["level"], "no folder" in found["found"]) == ("missing", True)
+    assert "FINETUNED_AUDIT_WITNESS_URL" in findings["audit log"]["how"]
+    assert (tmp_path / "signing-key.pem").stat().st_mode & 0o777 == 0o600
+    with redis.Redis.from_url(running_store(tmp_path) or "") as store:
+        assert not store.exists("finetuned:signing-key")
     assert up.poll() is None

@@ -41,7 +41,7 @@ class Site:
         leases = Leases(self.redis, worker, lease_s=self.settings.lease_s)
         dispatcher = Dispatcher(self.jobs, self.redis, self.settings)
         registry = ModelRegistry(self.redis, Catalogue(self.settings.models_file), cache_s=0)
-        erasing = Erasing(self.files, self.jobs, registry, None)
+        erasing = Erasing(self.files, self.jobs, registry, None, has_journal=False)
         return Reconciler(
             self.redis, self.jobs, self.files, leases, self.settings, dispatcher, erasing
         )

@@ -4,12 +4,17 @@ name: {{ .source.existingSecret | default (include "finetuned.fullname" .root) }
 key: {{ .key }}
 {{- end }}
 
-{{/* A secret of this chart: dict root, key, value, prefix. An existing value in the cluster is kept. */}}
+{{/*
+A secret of this chart: dict root, key, value, prefix, name (of the Secret, after that of the chart), ed25519 (whether
+it is such a key). An existing value in the cluster is kept.
+*/}}
 {{- define "finetuned.secretValue" -}}
-{{- $there := lookup "v1" "Secret" .root.Release.Namespace (include "finetuned.fullname" .root) | default dict -}}
+{{- $name := printf "%s%s" (include "finetuned.fullname" .root) (.name | default "") -}}
+{{- $there := lookup "v1" "Secret" .root.Release.Namespace $name | default dict -}}
 {{- $kept := get ($there.data | default dict) .key -}}
 {{- if .value -}}{{ b64enc .value }}
 {{- else if $kept -}}{{ $kept }}
+{{- else if .ed25519 -}}{{ genPrivateKey "ed25519" | b64enc }}
 {{- else -}}{{ printf "%s%s" (.prefix | default "") (randAlphaNum 43) | b64enc }}
 {{- end -}}
 {{- end }}

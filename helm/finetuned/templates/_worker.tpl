@@ -6,6 +6,8 @@
 {{- $queues := $part.queues | default (list "gpu") }}
 {{- $gpu := $part.gpu | default dict }}
 {{- $signingKey := and (has "cpu" $queues) $values.exports.signingKey.existingSecret }}
+{{- $sealingKey := $values.audit.signingKey.existingSecret | default (printf "%s-signing-key" (include "finetuned.fullname" $root)) }}
+{{- $seals := and (has "cpu" $queues) (not (hasKey $values.settings "SIGNING_KEY_FILE")) (not (hasKey ($part.env | default dict) "FINETUNED_SIGNING_KEY_FILE")) }}
 {{- $grace := int $values.worker.stopGraceSeconds }}
 {{- $which := dict "root" $root "component" "worker" "name" (printf "worker-%s" $part.name) "pool" $part.name "part" $part "priority" "training" }}
 ---
@@ -45,6 +47,10 @@ spec:
             {{- . | nindent 12 }}
             {{- end }}
             {{- end }}
+            {{- if $seals }}
+            - name: FINETUNED_SIGNING_KEY_FILE
+              value: /etc/finetuned-sealing/signing-key.pem
+            {{- end }}
             {{- if $signingKey }}
             - name: FINETUNED_EXPORT_SIGNING_KEY
               value: /etc/finetuned-signing/signing-key.pem
@@ -78,6 +84,9 @@ spec:
           volumeMounts:
             {{- include "finetuned.mounts" (dict "root" $root) | nindent 12 }}
             - {name: shm, mountPath: /dev/shm}
+            {{- if $seals }}
+            - {name: sealing-key, mountPath: /etc/finetuned-sealing, readOnly: true}
+            {{- end }}
             {{- if $signingKey }}
             - {name: signing-key, mountPath: /etc/finetuned-signing, readOnly: true}
             {{- end }}
@@ -86,6 +95,10 @@ spec:
         {{- include "finetuned.scratchVolume" (dict "name" "data" "size" $values.worker.scratch.size "storageClass" $values.worker.scratch.storageClass) | nindent 8 }}
         - name: shm
           emptyDir: {medium: Memory, sizeLimit: {{ $values.worker.sharedMemory }}}
+        {{- if $seals }}
+        - name: sealing-key
+          secret: {secretName: {{ $sealingKey }}, defaultMode: 0440}
+        {{- end }}
         {{- with $signingKey }}
         - name: signing-key
           secret: {secretName: {{ . }}, defaultMode: 0440}

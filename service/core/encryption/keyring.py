@@ -22,6 +22,8 @@ from service.core.encryption.sealed import KEY_BYTES, KEY_ID_CHARS
 
 FOLDER: Final = "keys"
 INSTALLATION: Final = "installation"
+AUDIT_HEADS: Final = "audit-heads"
+"""Folder of signed checkpoints, which anybody who may read the storage can verify."""
 _KEPT_S: Final = 60.0  # after which a process notices that a key was erased
 
 
@@ -124,6 +126,6 @@ def name_of(owner: str) -> str:
 def owner_of(key: str) -> str | None:
     """Return whose data key encrypts an object; None if it is never encrypted."""
     first, _, rest = key.partition("/")
-    if not rest or first == FOLDER:
-        return None  # wrapped keys, and the object of the health check
+    if not rest or first in (FOLDER, AUDIT_HEADS):
+        return None  # wrapped keys, the object of the health check, and signed checkpoints
     return first if ids.is_valid(first, ids.PROJECT) else INSTALLATION

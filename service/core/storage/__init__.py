@@ -15,6 +15,7 @@ from service.core.storage.artifacts import MANIFEST, FileEntry, Manifest, Stored
 from service.core.storage.errors import (
     QUOTA,
     QuotaExceeded,
+    RedisFull,
     StorageCorrupt,
     StorageError,
     StorageFull,
@@ -30,6 +31,7 @@ __all__ = [
     "FileEntry",
     "Manifest",
     "QuotaExceeded",
+    "RedisFull",
     "Storage",
     "StorageCorrupt",
     "StorageError",

@@ -22,6 +22,10 @@ class QuotaExceeded(StorageFull):
     """The quota of the project leaves no room. The message says how to get some."""
 
 
+class RedisFull(StorageFull):
+    """The memory of Redis has only its reserve left. The message says how to get more."""
+
+
 class StorageRefused(StorageError):
     """The credentials, bucket or address are wrong. The message says what to fix."""
 

@@ -117,6 +117,20 @@ class Storage:
             await guard("put", obstore.put_async(self.store, key, stored), key)
             await self.sync(key)
 
+    async def create_bytes(self, key: str, data: bytes) -> bool:
+        """Write a small object, unencrypted, unless there is one. Returns whether it was written.
+
+        Of several processes that do so at the same time, one succeeds. Raises StorageError.
+        """
+        try:
+            await guard("put", obstore.put_async(self.store, key, data, mode="create"), key)
+        except StorageError as e:
+            if isinstance(e.__cause__, obstore.exceptions.AlreadyExistsError):
+                return False
+            raise
+        await self.sync(key)
+        return True
+
     async def sync(self, key: str) -> None:
         """Write an object in a folder to the disk, so that it survives a power failure.
 

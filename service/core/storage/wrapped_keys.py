@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import obstore
-
-from service.core.storage.calls import guard
-from service.core.storage.errors import StorageError, StorageMissing
+from service.core.storage.errors import StorageMissing
 
 if TYPE_CHECKING:
     from service.core.storage.objects import Storage
@@ -28,15 +25,7 @@ class WrappedKeys:
 
     async def create(self, name: str, data: bytes) -> bool:
         """Write an object unless it exists: also if another process does so at the same time."""
-        store = self._storage.store
-        try:
-            await guard("put", obstore.put_async(store, name, data, mode="create"), name)
-        except StorageError as e:
-            if isinstance(e.__cause__, obstore.exceptions.AlreadyExistsError):
-                return False
-            raise
-        await self._storage.sync(name)
-        return True
+        return await self._storage.create_bytes(name, data)
 
     async def replace(self, name: str, data: bytes) -> None:
         """Write an object."""

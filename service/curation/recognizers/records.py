@@ -15,7 +15,7 @@ import msgspec
 from pydantic import Field
 from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import ids, rewriting
 from service.core.records import PREFIX, Collection, Record, parse
 from service.core.redis import Client, reply
 from service.core.transactions import Write, commit
@@ -77,9 +77,12 @@ class Recognizers:
 
     async def delete(self, project_id: str, name: str) -> bool:
         """Delete a recognizer. Returns False if there was none."""
-        return await self.records.delete(
-            project_id, name, also=lambda pipe: pipe.hdel(_digests(project_id), name)
-        )
+
+        def also(pipe: Pipeline) -> None:
+            pipe.hdel(_digests(project_id), name)
+            rewriting.request(pipe)  # its terms are texts of the project
+
+        return await self.records.delete(project_id, name, also=also)
 
     async def all(self, project_id: str) -> tuple[Recognizer, ...]:
         """Return the recognizers of a project by name."""

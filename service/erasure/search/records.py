@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, queue
+from service.core import ids, queue, rewriting
 from service.core.attempts import AttemptedRecord, died_while_it
 from service.core.records import PREFIX, Collection, Stored
 from service.core.redis import Client, reply
@@ -173,6 +173,7 @@ class Searches:
             if after.is_final:
                 pipe.srem(UNFINISHED, _member(after))
                 pipe.delete(_match(after))
+                rewriting.request(pipe)
             if also is not None:
                 also(pipe)
 

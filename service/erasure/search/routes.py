@@ -10,6 +10,7 @@ from service.core.audit_events import AuditEvent
 from service.core.errors import NotFound
 from service.core.unfinished import check_room
 from service.datasets.contract import RowMatch
+from service.erasure.erasing import Erasing
 from service.erasure.search.records import MAX_UNFINISHED, Searches
 from service.erasure.search.schemas import CreateErasure, ErasureObject
 from service.web.deps import Caller, resource
@@ -18,6 +19,7 @@ from service.web.permissions import Permission, needs
 router = APIRouter(prefix="/v1/organization/erasure", tags=["Erasure"])
 
 Store = Annotated[Searches, Depends(resource("erasure_searches"))]
+Eraser = Annotated[Erasing, Depends(resource("erasing"))]
 
 
 @router.post(
@@ -39,7 +41,8 @@ async def create_erasure(body: CreateErasure, caller: Caller, store: Store) -> E
     `places` lists other objects of the project that have the text, such as runs of evals, batches
     and the metadata of jobs. They are not changed.
 
-    What to find is stored only until the erasure has ended, and never logged.
+    What to find is stored in Redis only until the erasure has ended, and never logged. Then Redis'
+    files are rewritten, and `rewrite` says how.
     """
     if body.apply:
         caller.require(Permission.FILES_WRITE)
@@ -64,9 +67,13 @@ async def create_erasure(body: CreateErasure, caller: Caller, store: Store) -> E
     summary="Retrieve an erasure",
     openapi_extra=needs(Permission.DATA_ERASE),
 )
-async def retrieve_erasure(erasure_id: str, caller: Caller, store: Store) -> ErasureObject:
+async def retrieve_erasure(
+    erasure_id: str, caller: Caller, store: Store, erasing: Eraser
+) -> ErasureObject:
     """Retrieve the progress of an erasure, the files and models that it found, and what it did."""
     record = await store.get(caller.project_id, erasure_id)
     if record is None:
         raise NotFound(f"No such erasure: {erasure_id[:80]}", param="erasure_id")
-    return ErasureObject.of(record)
+    ended_at = record.finished_at
+    rewrite = None if ended_at is None else await erasing.rewriter.covering(ended_at)
+    return ErasureObject.of(record, rewrite)

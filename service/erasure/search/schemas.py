@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from service.core.rewriting import Rewrite
+from service.erasure.schemas import ErasureRewrite
 from service.erasure.search.records import SearchRecord, SearchStatus
 
 _DIGEST = r"[0-9a-f]{64}"
@@ -85,7 +87,9 @@ class ErasureFile(_Shown):
     """A file with rows that match."""
 
     file_id: str = Field(description="ID of the file.")
-    filename: str = Field(description="Name of the file; its ID if the name has the text.")
+    filename: str = Field(
+        description="Name of the file; its ID if the name has the text, or if the file was deleted."
+    )
     purpose: str = Field(description="Purpose of the file.")
     rows: int | None = Field(
         description="Number of rows; null for files that are searched as raw text. Such files are "
@@ -165,11 +169,16 @@ class ErasureObject(_Shown):
         description="IDs of the files that could not be searched, for example because they are "
         "encrypted archives. Check them yourself."
     )
+    rewrite: ErasureRewrite | None = Field(
+        default=None,
+        description="Rewrite of the files of Redis, which then have neither what was searched for "
+        "nor what was deleted; null until it is done, seconds after the erasure has ended.",
+    )
     error: ErasureError | None = Field(description="Reason why the erasure failed.")
 
     @classmethod
-    def of(cls, record: SearchRecord) -> Self:
-        """Build the API object for a record."""
+    def of(cls, record: SearchRecord, rewrite: Rewrite | None = None) -> Self:
+        """Build the API object for a record, and for the rewrite of files after its end."""
         names = (name for file in record.found for name in (*file.models, *file.deleted_models))
         return cls.model_validate(
             {
@@ -185,5 +194,6 @@ class ErasureObject(_Shown):
                 "models": list(dict.fromkeys(names)),
                 "places": [place.model_dump() for place in record.places],
                 "unreadable_files": record.unreadable_files,
+                "rewrite": rewrite and rewrite.model_dump(),
             }
         )

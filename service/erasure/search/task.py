@@ -229,7 +229,7 @@ class EraseRows:
     async def _erase(self, record: SearchRecord, found: FoundFile) -> None:
         """Delete the old version of a file."""
         file = await self._files.records.get(record.project_id, found.file_id)
-        update: dict[str, Any] = {"is_erased": True}
+        update: dict[str, Any] = {"is_erased": True, "filename": found.file_id}
         if file is not None:
             try:
                 gone = await self._eraser.erase_file(file, record.key_id, cascade=record.cascade)

@@ -26,7 +26,7 @@ from service.core.leases import Leases
 from service.core.leftovers import Leftovers
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection
-from service.core.redis import reply, text
+from service.core.redis import Purpose, reply, text, writing_for
 from service.core.unfinished import count_unfinished, read_unfinished
 from service.files.records import FileRecord, Files
 
@@ -155,11 +155,15 @@ class PartedWork(Generic[R]):
     async def add_parts(
         self, record: R, change: Callable[[R], R], parts: Mapping[str, Sequence[int]]
     ) -> R:
-        """Record parts in storage together with the change of the counters."""
+        """Record parts in storage together with the change of the counters.
+
+        Raises QuotaExceeded.
+        """
         rows = {name: msgspec.json.encode(numbers) for name, numbers in parts.items()}
-        return await self.change(
-            record, change, lambda pipe: pipe.hset(record.parts_key, mapping=rows)
-        )
+        with writing_for(Purpose.EXTEND):
+            return await self.change(
+                record, change, lambda pipe: pipe.hset(record.parts_key, mapping=rows)
+            )
 
     async def finish(self, record: R, change: Callable[[R], R], outputs: Sequence[FileRecord]) -> R:
         """End the work together with the registration of its files, which are in storage."""

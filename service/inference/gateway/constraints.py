@@ -58,10 +58,18 @@ def check_tools(
 def _check(param: str, value: bytes, max_repetitions: int) -> None:
     if len(value) > MAX_BYTES:
         fault = f"at most {MAX_BYTES} bytes are allowed, but it has {len(value)}."
-    elif (found := _fault(value, max_repetitions)) is not None:
-        fault = found
     else:
-        return
+        try:
+            found = _fault(value, max_repetitions)
+        except msgspec.DecodeError:  # its syntax was checked with the body's
+            raise BadRequest(
+                f"Invalid '{param}': it has a number that is out of range.",
+                param=param,
+                code="invalid_value",
+            ) from None
+        if found is None:
+            return
+        fault = found
     raise BadRequest(f"Invalid '{param}': {fault}", param=param, code="constraint_too_complex")
 
 

@@ -83,14 +83,27 @@ def _invalid(reason: str, value: bytes, place: str) -> BadRequest:
         if at and at["key"]:
             return _invalid_key(reason, name, _at(value, path))
         return _invalid_value(reason, name, value, path)
+    except msgspec.ValidationError:
+        return _twice(name)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as e:  # wrong JSON follows
         return not_json(e, value)
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration):
+        return _twice(name)  # the later value has another form
+
+
+def _twice(name: str) -> BadRequest:
+    """Return the error of a value that a later, right one of the same name replaces."""
+    name = name.partition("[")[0]
+    return BadRequest(
+        f"'{name}' is in the body twice. Send it once.", param=name, code="invalid_value"
+    )
 
 
 def _invalid_value(reason: str, name: str, value: bytes, path: str) -> BadRequest:
     if (found := _MISMATCH.match(reason)) is not None:
         expected, got = found.groups()
-        name, _ = _culprit(name, value, path, lambda given: json_type(given) == got)
+        if path.endswith("[...]"):
+            name, _ = _culprit(name, value, path, lambda given: json_type(given) == got)
         return refusals.wrong_type(name, expected, got)
     if (found := _PATTERN.match(reason)) is not None:
         return refusals.no_match(name, found[1].replace("\\\\", "\\"))
@@ -101,8 +114,12 @@ def _invalid_value(reason: str, name: str, value: bytes, path: str) -> BadReques
     sign, bound = found["sign"], float(found["bound"])
     if found["length"]:
         name, given = _culprit(name, value, path, lambda given: not _is(len(given), sign, bound))
+        if _is(len(given), sign, bound):
+            return _twice(name)
         return refusals.wrong_length(name, len(given), sign, int(bound), kind=found[1])
     name, given = _culprit(name, value, path, lambda given: not _is(given, sign, bound))
+    if _is(given, sign, bound):
+        return _twice(name)
     if found[1] == "float":
         return refusals.out_of_bounds(name, float(given), sign, bound)
     return refusals.out_of_bounds(name, given, sign, int(found["bound"]))
@@ -128,8 +145,8 @@ def _culprit(name: str, value: bytes, path: str, is_wrong: _Test) -> tuple[str, 
     if not path.endswith("[...]"):
         return name, found
     entries: Mapping[str, Any] = found
-    key = next((key for key, given in entries.items() if is_wrong(given)), "")
-    return f"{name.removesuffix('[...]')}.{key[:_MAX_SHOWN_CHARS]}", entries.get(key)
+    key = next(key for key, given in entries.items() if is_wrong(given))
+    return f"{name.removesuffix('[...]')}.{key[:_MAX_SHOWN_CHARS]}", entries[key]
 
 
 def _at(value: bytes, path: str) -> Any:

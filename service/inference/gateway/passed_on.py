@@ -62,7 +62,7 @@ _TOKENS: Final[Mapping[str, Any]] = {
     "logprob_token_ids": _Ids,
     "min_tokens": Annotated[int, Meta(ge=0)] | None,
     "prompt_logprobs": Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None,
-    "repetition_detection": _Object,
+    "repetition_detection": dict[str, int] | None,
     "return_token_ids": _Flag,
     "return_tokens_as_token_ids": _Flag,
     "spaces_between_special_tokens": _Flag,

@@ -44,6 +44,7 @@ _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 _BLANKS = b" \n\r\t"
 _QUOTE = ord('"')
 _SHORT = 64  # bytes of an array that may have nothing but blanks
+_TOKENS = b"-0123456789[]," + _BLANKS  # all bytes of a list of token IDs
 _ABSENT = msgspec.Raw(b"")  # compared by identity, the cheapest way
 _OBJECT = msgspec.json.Decoder(dict[str, Any] | None)
 _OFF = frozenset({b"", b"null", b"false"})
@@ -277,6 +278,7 @@ class CompletionRequest(_Sampled, dict=True):
         if _is_off(self.prompt) and _is_off(self.prompt_embeds):
             raise refusals.missing("prompt")
         _check_texts("prompt", self.prompt)
+        _check_tokens("prompt", self.prompt)
 
 
 class ResponseRequest(_Generated):
@@ -360,6 +362,7 @@ class EmbeddingRequest(Request):
             raise refusals.missing("input")
         _check_texts("input", self.input)
         _check_length("input", _count(self.input), _MAX_INPUTS)
+        _check_tokens("input", self.input)
         _check_length("messages", _count(self.messages), _MAX_INPUTS)
         _check_template(self.chat_template_kwargs)
 
@@ -443,6 +446,18 @@ def _check_range(name: str, value: int, most: int) -> None:
 def _check_length(name: str, length: int, most: int) -> None:
     if length > most:
         raise refusals.wrong_length(name, length, "<=", most, kind="array")
+
+
+def _check_tokens(name: str, value: msgspec.Raw) -> None:
+    """Raise BadRequest if a list that is not of texts has anything but token IDs.
+
+    The engine takes `true` for the token 1, and `2.0` for the token 2.
+    """
+    data = bytes(value)
+    if data[:1] == b"[" and data[1:].lstrip()[:1] != b'"' and data.translate(None, _TOKENS):
+        raise refusals.wrong_type(
+            name, "a string, an array of strings, or token IDs", "an array of other values"
+        )
 
 
 def _count(value: msgspec.Raw) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, queue
+from service.core import ids, queue, rewriting
 from service.core.attempts import AttemptedRecord, died_while_it
 from service.core.claims import Claim
 from service.core.records import PREFIX, Collection, Stored
@@ -168,6 +168,7 @@ class AdviceStore:
         def also(pipe: Pipeline) -> None:
             pipe.srem(UNFINISHED, member)
             pipe.zrem(EXPIRING, member)
+            rewriting.request(pipe)
 
         return await self.records.delete(project_id, advice_id, also=also)
 

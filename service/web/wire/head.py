@@ -12,6 +12,7 @@ from typing import Protocol
 from service.core.errors import BadRequest, HeadersTooLarge
 
 MAX_HEAD_BYTES = 64 * 1024
+_VERSIONS = frozenset({"1.0", "1.1"})
 _CREDENTIALS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -33,17 +34,20 @@ class Parser(Protocol):
 def check_headers(headers: Headers, parser: Parser) -> None:
     """Raise BadRequest for invalid headers.
 
-    Invalid are a missing or repeated Host, repeated credentials, and a body with an upgrade. Names
-    must be in lower case. This runs for every request, so it is fast for the most common case: no
-    repeated name, and a Host.
+    Invalid are a missing or repeated Host, repeated credentials, a body with an upgrade, and other
+    versions than 1.0 and 1.1. Names must be in lower case. This runs for every request, so it is
+    fast for the most common case: no repeated name, and a Host.
     """
+    version = parser.get_http_version()
+    if version not in _VERSIONS:
+        raise malformed()
     found = dict(headers)
     if len(found) != len(headers):
         names = [name for name, _ in headers]
         for name in (b"host", b"authorization"):
             if names.count(name) > 1:
                 raise _repeated(name)
-    if b"host" not in found and parser.get_http_version() not in ("0.9", "1.0"):
+    if b"host" not in found and version != "1.0":
         raise BadRequest("The request has no Host header. Send one.", code="invalid_request")
     if b"upgrade" in found and parser.should_upgrade() and not _BODY_HEADERS.isdisjoint(found):
         # The parser would skip the body and then read its bytes as another request.
@@ -82,7 +86,10 @@ def too_large() -> HeadersTooLarge:
 
 
 def malformed() -> BadRequest:
-    """Build the error for bytes that are not HTTP."""
+    """Build the error for bytes that are not HTTP/1.1, such as those of another version.
+
+    RFC 9110 has 505 for these, but they are no failure of the server, which alerts count.
+    """
     return BadRequest("The request is not valid HTTP/1.1.", code="invalid_request")
 
 

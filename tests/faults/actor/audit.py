@@ -44,7 +44,7 @@ async def _each_entry_is_there_once(world: World) -> AsyncIterator[str]:
     found = await log.find(_CREATED, after=None, before=None, limit=100)
     if len(found.entries) != 2:
         yield f"the audit log has {len(found.entries)} entries about 2 keys"
-    key = (await InstallationKey(world.redis, None).get()).public
+    key = InstallationKey(world.settings.signing_key).get().public
     head = await world.redis.get(HEAD)
     for problem in (await verify(storage, [key], [head.decode()])).problems:
         yield f"the audit log is incomplete: {problem}"

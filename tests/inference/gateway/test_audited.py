@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from service.core import trail
 from service.web.addresses import ClientAddresses
 from service.web.audit import ModelRequests
@@ -25,6 +27,18 @@ async def test_each_request_has_an_entry_without_its_text(gateway, registry):
     assert (entry.origin.request_id, entry.origin.address) == ("req-7", "127.0.0.1")
 
 
+@pytest.mark.parametrize("is_recorded", [False, True])
+async def test_chats_continue_when_the_memory_of_redis_is_full(gateway, registry, is_recorded):
+    redis = registry.redis
+    audited = ModelRequests(redis, ClientAddresses()) if is_recorded else None
+    client = await gateway(audited=audited)
+    await redis.config_set("maxmemory", 1)
+    async with client.post(json=CHAT) as answer:
+        assert answer.status == 200
+    await redis.config_set("maxmemory", 0)
+    assert await redis.xlen(trail.STREAM) == is_recorded
+
+
 async def test_no_engine_gets_a_request_that_cannot_be_recorded(
     gateway, registry, engine, monkeypatch
 ):
@@ -33,9 +47,9 @@ async def test_no_engine_gets_a_request_that_cannot_be_recorded(
     await client.ask(json=CHAT)
     asked = len(engine.seen)
     monkeypatch.setattr(redis, "patience_s", 0)
-    await redis.config_set("maxmemory", 1)
+    await redis.config_set("min-replicas-to-write", 1)
     async with client.post(json=CHAT) as answer:
         assert answer.status == 503
         assert (await answer.json())["error"]["code"] == "audit_log_unavailable"
-    await redis.config_set("maxmemory", 0)
+    await redis.config_set("min-replicas-to-write", 0)
     assert len(engine.seen) == asked

@@ -269,9 +269,90 @@ def test_a_mistake_is_answered_in_openais_words(path, fields, message, param, co
     assert (error.message, error.param, error.code) == (message, param, code)
 
 
+# A value out of each kind of bounds, in the route with this field.
+OUT_OF_BOUNDS = [
+    (CHAT, "temperature", "2.1"),
+    (CHAT, "top_k", "-2"),
+    (CHAT, "seed", "99999999999999999999"),
+    (CHAT, "stop", '["a", "b", "c", "d", "e"]'),
+    (CHAT, "logit_bias", json.dumps({str(n): 1 for n in range(1025)})),
+    (COMPLETIONS, "logprobs", "21"),
+    (RESPONSES, "max_output_tokens", "0"),
+    (EMBEDDINGS, "dimensions", "0"),
+]
+
+
+@pytest.mark.parametrize(("path", "name", "value"), OUT_OF_BOUNDS)
+def test_what_follows_a_value_out_of_bounds_is_no_internal_error(path, name, value):
+    start = f'{{"model": "a", "{name}": {value}'
+    others = ["1", "1.5", '"x"', "null", "true", "[]", "{}", "1e400", "NaN", "[" * 999, '"\\ud800"']
+    for rest in ("", ",", ', "stop', *(f', "{name}": {other}' for other in others)):
+        for end in ("", "}"):
+            with pytest.raises(BadRequest) as caught:
+                parse(path, f"{start}{rest}{end}".encode())
+            assert caught.value.code != "internal_error"
+            assert caught.value.param in (name, None)
+    with pytest.raises(BadRequest) as caught:
+        parse(path, (start + ', "user": "').encode() + b'\xff"}')
+    assert caught.value.code == "invalid_json"
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 5000])
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        (
+            CHAT,
+            '"messages": [{"role": "user", "content": "a"}], "tools": [{"function": %s}], '
+            '"tool_choice": "required"',
+        ),
+        (CHAT, '"messages": [{"role": "user", "content": "a"}], "response_format": {"a": %s}'),
+        (COMPLETIONS, '"prompt": "a", "structured_outputs": {"regex": %s}'),
+        (RESPONSES, '"input": "a", "text": {"format": {"schema": {"minLength": %s}}}'),
+    ],
+)
+def test_a_number_out_of_range_in_a_constraint_is_named(path, field, number):
+    request = parse(path, f'{{"model": "a", {field % number}}}'.encode())
+    with pytest.raises(BadRequest, match="out of range"):
+        request.check_constraints(500)
+
+
+@pytest.mark.parametrize("tokens", ["[true]", "[1, false]", "[[1], [true]]", "[1.0]", "[null]"])
+@pytest.mark.parametrize(("path", "name"), [(COMPLETIONS, "prompt"), (EMBEDDINGS, "input")])
+def test_token_ids_are_integers(path, name, tokens):
+    with pytest.raises(BadRequest) as caught:
+        parse(path, f'{{"model": "a", "{name}": {tokens}}}'.encode()).check(16)
+    assert (caught.value.param, caught.value.code) == (name, TYPE)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        *(
+            (CHAT, f'"{name}": true')
+            for name in ("max_tokens", "n", "seed", "top_k", "top_logprobs")
+        ),
+        *((CHAT, f'"{name}": [true]') for name in ("stop_token_ids", "allowed_token_ids")),
+        (CHAT, '"repetition_detection": {"max_pattern_size": true}'),
+        (CHAT, '"temperature": false'),
+        (CHAT, '"logit_bias": {"1": true}'),
+        (COMPLETIONS, '"logprobs": true'),
+        (RESPONSES, '"max_tool_calls": true'),
+        (EMBEDDINGS, '"dimensions": true'),
+    ],
+)
+def test_a_boolean_is_no_number(path, field):
+    with pytest.raises(BadRequest) as caught:
+        parse(path, f'{{"model": "a", {field}}}'.encode())
+    assert caught.value.code == TYPE
+
+
 @pytest.mark.parametrize(
     ("path", "fields"),
     [
+        (COMPLETIONS, {"prompt": [1, 2]}),
+        (COMPLETIONS, {"prompt": [[1, 2], [3]]}),
+        (EMBEDDINGS, {"input": ["true", "1.5"]}),
         (CHAT, {"messages": [{"role": "assistant", "tool_calls": []}]}),
         (CHAT, {"messages": [{"role": "assistant", "content": None}]}),
         (CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}),

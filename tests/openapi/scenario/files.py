@@ -132,10 +132,16 @@ async def delete(world: World, files: Uploaded) -> None:
     await world.call("deleteFile", expect=400, path={"file_id": files.note}, query=perhaps)
     gone = await world.call("deleteFile", "deleted", path={"file_id": files.note})
     await world.call("deleteFile", expect=404, path={"file_id": files.note})
+    path = {"receipt_id": gone.json()["receipts"][0]}
+    async with asyncio.timeout(60):
+        while True:
+            found = await world.call("retrieveErasureReceipt", path=path)
+            if found.json()["status"] == "completed":
+                break
+            await asyncio.sleep(0.05)
     await world.call("listErasureReceipts", "newest", query={"limit": 1})
     await world.call("listErasureReceipts", expect=400, query={"after": "erasure-unknown"})
     await world.call("listErasureReceipts", expect=400, query={"limit": 0})
-    path = {"receipt_id": gone.json()["receipts"][0]}
     await world.call("retrieveErasureReceipt", "completed", path=path)
     await world.call("retrieveErasureReceipt", expect=404, path={"receipt_id": "erasure-unknown"})
 

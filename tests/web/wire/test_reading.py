@@ -244,6 +244,11 @@ AMBIGUOUS = {
     "two keys": HEAD % b"" + b"Authorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n",
     "a body behind an upgrade": HEAD % b""
     + b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\nab",
+    **{
+        line.decode(): line + b"\r\nhost: a\r\n\r\n"
+        for line in (b"GET / HTTP/2.0", b"GET / HTTP/1.2", b"GET / HTTP/3.0", b"GET / HTTP/0.9")
+    },
+    "no version": b"GET /\r\nhost: a\r\n\r\n",
     "garbage": b"no HTTP at all\r\n\r\n",
     "two lengths": HEAD % b"" + b"content-length: 1\r\ncontent-length: 2\r\n\r\nab",
     "length and chunks": HEAD % b""

@@ -49,7 +49,7 @@ def retrieve_project(project_id: str) -> Flow[ProjectObject]:
 
 
 def limit_project(project_id: str, limits: Wanted) -> Flow[ProjectObject]:
-    """Set limits across all keys of a project, and `storage_bytes`. Omitted ones are unchanged.
+    """Set limits across all keys of a project, and its quotas. Omitted ones are unchanged.
 
     None restores the installation's default; "unlimited" removes that limit too.
     """

@@ -81,7 +81,8 @@ def _show(out: Out, found: ErasureObject) -> None:
     for place in found.places:
         out.say(f"{place.object} {place.id} has the text too. Delete it if it must be erased.")
     for file in found.files:
-        out.line(f"{file.file_id}  {file.filename}: {_place(file)}{_change(file)}")
+        name = "" if file.filename == file.file_id else f"  {file.filename}"
+        out.line(f"{file.file_id}{name}: {_place(file)}{_change(file)}")
         if file.error is not None:
             out.say(f"{file.file_id}: {file.error}")
 

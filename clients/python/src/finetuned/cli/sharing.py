@@ -27,7 +27,8 @@ def share(
     project_ids: Annotated[list[str], typer.Argument(metavar="PROJECT_ID...", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """Let other projects send requests to a trained model. Requires a key with the role admin."""
+    """Let other projects send requests to a trained model of yours. Requires the role project_admin
+    or admin in the project that has the model."""
     out = Out(as_json)
     with client() as server, openai_errors():
         permissions = server.openai.fine_tuning.checkpoints.permissions
@@ -46,7 +47,8 @@ def shared_with(
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
-    """List the other projects that may use a trained model. Requires the role admin or auditor."""
+    """List the other projects that may use a trained model. Requires the role project_admin, admin
+    or auditor."""
     out = Out(as_json)
     with client() as server, openai_errors():
         permissions = server.openai.fine_tuning.checkpoints.permissions

@@ -100,9 +100,10 @@ def limit_project(
     concurrent_requests: Amount = None,
     concurrent_streams: Amount = None,
     storage_bytes: Amount = None,
+    record_bytes: Amount = None,
     as_json: Json = False,
 ) -> None:
-    """Set limits and the storage quota. Omitted limits are unchanged."""
+    """Set limits and the quotas of storage and of objects. Omitted limits are unchanged."""
     out = Out(as_json)
     limits = amounts(
         requests_per_minute=requests_per_minute,
@@ -110,6 +111,7 @@ def limit_project(
         concurrent_requests=concurrent_requests,
         concurrent_streams=concurrent_streams,
         storage_bytes=storage_bytes,
+        record_bytes=record_bytes,
     )
     with client() as server:
         project = server.admin.projects.limit(project_id, limits)
