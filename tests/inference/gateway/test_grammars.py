@@ -47,8 +47,16 @@ async def asked(client, path="/v1/chat/completions", **fields) -> tuple[int, dic
         ("/v1/chat/completions", GRAMMAR, "structured_outputs"),
         ("/v1/completions", GRAMMAR, "structured_outputs"),
         ("/v1/chat/completions", {"response_format": SCHEMA}, "response_format"),
-        ("/v1/responses", {"text": {"format": SCHEMA}}, "text.format"),
-        ("/v1/chat/completions", {"tools": [{"type": "function"}]}, "tools"),
+        (
+            "/v1/responses",
+            {"text": {"format": {"type": "json_schema", "name": "x", "schema": {}}}},
+            "text.format",
+        ),
+        (
+            "/v1/chat/completions",
+            {"tools": [{"type": "function", "function": {"name": "x"}}]},
+            "tools",
+        ),
     ],
 )
 async def test_a_grammar_that_the_engine_gives_up_is_400(gateway, failing, path, fields, param):
