@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -342,3 +344,11 @@ def test_every_deletion_may_use_the_reserve(settings):
     creating = {r.operation_id for r in methods["POST"] if purpose_of(r) is Purpose.CREATE}
     assert {"createEval", "createApiKey", "createWebhookEndpoint", "createUpload"} <= creating
     assert not [name for name in creating if str(name).startswith(("cancel", "archive", "rotate"))]
+
+
+def test_the_tests_of_the_limits_in_the_docs_exist():
+    page = Path("docs/operations.md").read_text("utf-8")
+    table = page.split("## What one project can take from others")[1].split("\n## ")[0]
+    named = re.findall(r"`([a-z_/]+\.py)`", table)
+    assert len(named) > 20
+    assert not [name for name in named if not Path("tests", name).is_file()]
