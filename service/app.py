@@ -119,6 +119,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
         docs_url=None,  # Swagger's page loads scripts from a third party
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,  # clients of JSON would follow, or get an answer without a body
     )
     app.state.settings = settings
     install_error_handlers(app)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import logging
+import math
+import os
 import resource
+import socket
+import sys
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.main import STARTUP_FAILURE
 
 from service import __version__
 from service.app import create_app
@@ -16,12 +23,15 @@ from service.core.networks import network
 from service.core.redis_check import require_redis
 from service.core.storage_check import require_storage
 from service.inference.gateway import PATHS
+from service.standalone.ports import PortError, listen
+from service.web.probing import SOCKETS
 from service.web.traced import Traced
 from service.web.wire.crowds import Crowds
 from service.web.wire.express import ExpressProtocol
 
+log = logging.getLogger(__name__)
+
 _KEEP_ALIVE_S = 75
-_GRACE_S = 30
 _COLLECT_AFTER_OBJECTS = 10_000
 
 
@@ -38,10 +48,8 @@ def main() -> None:
         app = Traced(api, routes=PATHS)
     _reduce_garbage_collection()
     _allow_many_connections()
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
-        host=settings.api_host,
-        port=settings.api_port,
         ssl_certfile=settings.api_tls_cert,
         ssl_keyfile=settings.api_tls_key,
         loop="uvloop",
@@ -57,8 +65,34 @@ def main() -> None:
         server_header=False,
         proxy_headers=False,  # web/addresses.py determines the addresses of clients
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=math.ceil(settings.stop_grace_s),
     )
+    server = _Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(_sockets(settings))
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and log the addresses, which uvicorn does only for sockets of its own."""
+        await super().startup(sockets)
+        scheme = "https" if self.config.ssl else "http"
+        for one in sockets or ():
+            host, port = one.getsockname()[:2]
+            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            log.info("running on %s://%s", scheme, place)
+
+
+def _sockets(settings: Settings) -> list[socket.socket]:
+    """Return sockets that listen: those of `up`, or new ones."""
+    if numbers := os.environ.get(SOCKETS):
+        return [socket.socket(fileno=int(number)) for number in numbers.split(",")]
+    try:
+        return listen(settings.api_host, settings.api_port, "FINETUNED_API_PORT")
+    except PortError as e:
+        raise SystemExit(f"finetuned-server: {e}") from None
 
 
 def _crowds(settings: Settings) -> Crowds | None:

@@ -38,6 +38,8 @@ EPHEMERAL: Final = tuple(
         "journaled-at",
         "lease:",
         "queue:",
+        "record-counted",
+        "record-recount",
         "restoring",
         "rewritten",
         "turn-taken:",

@@ -28,6 +28,7 @@ _BACKUPS, _OBJECTS = "backups", "objects"
 _NAME: Final = re.compile(
     rf"{_BACKUPS}/(?P<id>\d{{8}}T\d{{6}}\.\d{{3}}Z)/{re.escape(contents.MANIFEST)}"
 )
+_URL: Final = re.compile(r"file:///.*|s3://[^/?#\s]+(?:/[^?#]*)?")
 _SECONDS: Final = "%Y%m%dT%H%M%S"
 _PATIENCE_S: Final = 60.0
 _OWN_PREFIX: Final = "FINETUNED_BACKUP_AWS_"
@@ -48,6 +49,8 @@ class Target:
             if not create and not folder.is_dir():
                 raise BackupError(f"there is no folder {folder}")
             place = folder.as_uri()
+        elif not _URL.fullmatch(place):
+            raise BackupError(f"{place} cannot be used: give a folder, or s3://BUCKET/PREFIX")
         with _guarded(place), _own_credentials():
             return cls(Storage.from_url(place, patience_s=_PATIENCE_S), place)
 

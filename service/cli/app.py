@@ -24,12 +24,12 @@ from service.cli import (
     processes,
     upkeep,
 )
+from service.cli.common import App, reason
 from service.imports import collect_seldom
 
-app = typer.Typer(
+app = App(
     name="finetuned-server",
     help="Fine-tune open models on your own hardware and serve them, with OpenAI's API.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
@@ -78,6 +78,12 @@ def main(argv: Any = None) -> NoReturn:
     code: str | int | None = 0
     try:
         app(argv)
+    except Exception as error:
+        # Any command may find an unusable file or setting.
+        if (what := reason(error)) is None:
+            raise
+        typer.echo(f"finetuned-server: {what}", err=True)
+        code = 1
     except SystemExit as leaving:
         code = leaving.code
         if isinstance(code, str):

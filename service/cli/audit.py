@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from service import __version__
-from service.cli.common import DataDir, fail, public_key, time_text
+from service.cli.common import App, DataDir, fail, public_key, time_text
 
 if TYPE_CHECKING:
     from service.audit.verify import Findings
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from service.core.signing import PublicKey
     from service.core.storage import Storage
 
-app = typer.Typer(help="The audit log.", no_args_is_help=True)
+app = App(help="The audit log.")
 T = TypeVar("T")
 _DAMAGED = 5
 _NO_KEY = 3
@@ -202,4 +202,4 @@ def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]])
     try:
         return asyncio.run(run())
     except (ValueError, OSError, StorageError) as e:
-        fail(str(e), code=_NO_KEY if isinstance(e.__cause__, MasterKeyError) else 1)
+        fail(e, code=_NO_KEY if isinstance(e.__cause__, MasterKeyError) else 1)

@@ -1,26 +1,115 @@
-"""What the commands of `finetuned-server` share: an option, and how they fail."""
+"""What the commands of `finetuned-server` share: help, an option, and how they fail."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from service.core.signing import PublicKey
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder of a standalone installation. Defaults to the settings."),
+    typer.Option(
+        help="Folder of a standalone installation. Defaults to the settings.", file_okay=False
+    ),
 ]
+NewDataDir = Annotated[Path, typer.Option(help="Folder for all data.", file_okay=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+# Commands of the program of users, which is a package of its own.
+CLIENT_COMMANDS: Final = {
+    "upload": "files upload",
+    "projects": "admin projects",
+    "service-accounts": "admin service-accounts",
+    **{
+        name: name
+        for name in (
+            *("admin", "advise", "alias", "chat", "erase", "eval", "export", "generate"),
+            *("import-config", "import-model", "jobs", "leave-openai", "login", "logout"),
+            *("profiles", "receipts", "recognizers", "stored-chats", "sweeps", "train", "usage"),
+            "whoami",
+        )
+    },
+}
 
 
-def fail(message: str, code: int = 1) -> NoReturn:
+class Group(TyperGroup):
+    """A group of commands with `help COMMAND`, which names the command that may be meant."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Understand `help COMMAND` as `COMMAND --help`."""
+        return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command, or fail with commands of this name in other groups and programs."""
+        name, root = args[0], ctx.find_root().command
+        meant = [
+            f"finetuned-server {group} {name}"
+            for group, inner in root.commands.items()
+            if name in getattr(inner, "commands", ())
+        ]
+        if name in root.commands:
+            meant.append(f"finetuned-server {name}")
+        if name in CLIENT_COMMANDS:
+            meant.append(f"finetuned {CLIENT_COMMANDS[name]}")
+        if name not in self.commands and meant:
+            named = " or ".join(f"'{path}'" for path in meant)
+            ctx.fail(f"No such command '{name}'. Did you mean {named}?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the first sentence about each command, which Click would cut off."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(n, c.get_short_help_str(1000)) for n, c in self.commands.items()])
+
+
+class App(typer.Typer):
+    """A group of commands that shows its help in full."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(
+            cls=Group,
+            no_args_is_help=True,
+            # Tables cut off what does not fit, and so the names of options.
+            rich_markup_mode=None,
+            context_settings={"help_option_names": ["-h", "--help"]},
+            **more,
+        )
+
+
+def fail(wrong: str | Exception, code: int = 1) -> NoReturn:
     """Print what is wrong, and exit."""
+    message = wrong if isinstance(wrong, str) else reason(wrong) or str(wrong)
     typer.echo(f"finetuned-server: {message}", err=True)
     raise typer.Exit(code)
+
+
+def reason(error: Exception) -> str | None:
+    """Return what an error of a file or a setting means; None for any other error."""
+    if isinstance(error, OSError) and error.strerror:
+        what = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
+        return what if error.filename is None else f"{error.filename} cannot be used: {what}"
+    if isinstance(error, OSError):
+        return str(error)
+    if getattr(error, "title", None) == "Settings":  # pydantic's, without importing it
+        return _setting_fault(error)
+    return None
+
+
+def _setting_fault(error: Any) -> str:
+    """Return which setting is invalid, and why, without its value, which may be a secret."""
+    from service.web.validation import from_validation
+
+    first = error.errors()[0]
+    if not first["loc"]:  # a rule about several settings, which it names
+        return str(first["msg"]).removeprefix("Value error, ")
+    name = f"FINETUNED_{first['loc'][0]}".upper()
+    return from_validation([{**first, "loc": (name, *first["loc"][1:])}]).message
 
 
 def time_text(seconds: float) -> str:

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from service.cli.common import fail
+from service.cli.common import NewDataDir, fail
 
 
 def doctor(
-    data_dir: Annotated[Path, typer.Option(help="Folder for all data.")] = Path("var"),
-    port: Annotated[int, typer.Option(help="Port that the API will use.")] = 8000,
+    data_dir: NewDataDir = Path("var"),
+    port: Annotated[int, typer.Option(help="Port that the API will use.", min=0, max=65535)] = 8000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plan: Annotated[
         bool,
@@ -62,7 +62,7 @@ def _print_plan(data_dir: Path, gpus: str | None, row_tokens: int, *, as_json: b
     try:
         found = machine_plan(data_dir, gpus, row_tokens)
     except BadGpus as e:
-        fail(str(e))
+        fail(e)
     typer.echo(json.dumps(found) if as_json else as_text(found))
     if found["unplaced"]:
         raise typer.Exit(1)

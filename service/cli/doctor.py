@@ -6,11 +6,11 @@ import asyncio
 import importlib.util
 import os
 import shutil
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -40,6 +40,7 @@ from service.models.weights import folder_fault
 from service.projects.records import Projects
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.placement import Placement, place, summary, wanted_engines
+from service.standalone.ports import PortError, holder_of, listen
 from service.standalone.services import GPU_SHARING, engine_name, running_store
 from service.standalone.sharing import Choice, choose_sharing
 
@@ -82,8 +83,8 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
         *(_package(name) for name in _PACKAGES),
         _engine(bool(gpus)),
         _bf16(gpus),
-        _port(port),
-        *_storage(Settings().storage_url),
+        _port(port, data_dir),
+        *_storage(Settings()),
         *asyncio.run(_redis_memory(_settings(data_dir).redis_url.get_secret_value())),
         *_witness(Settings()),
         *_ray(Settings()),
@@ -174,10 +175,16 @@ def machine_plan(data_dir: Path, gpus: str | None, row_tokens: int) -> dict[str,
     )
 
 
-def _storage(url: str) -> list[Finding]:
-    """Check S3 storage if it is configured. Folder storage is covered by the disk check."""
+def _storage(settings: Settings) -> list[Finding]:
+    """Check the storage of the settings, if they name one."""
+    url = settings.storage_url
+    if "storage_url" not in settings.model_fields_set:
+        return []  # covered by the disk check
     if not url.startswith("s3://"):
-        return []
+        fault = _folder_fault(Path(unquote(urlsplit(url).path)))
+        if fault is None:
+            return [Finding("ok", "storage", f"{url} is writable")]
+        return [Finding("missing", "storage", fault, "correct FINETUNED_STORAGE_URL")]
     fault = storage_fault(url)
     if fault is None:
         return [Finding("ok", "storage", f"{url} is readable and writable")]
@@ -392,12 +399,10 @@ def _memory() -> Finding:
 
 
 def _disk(data_dir: Path) -> Finding:
-    place = data_dir.resolve()
-    while not place.exists():
-        place = place.parent
+    place = _existing(data_dir)
     gib = shutil.disk_usage(place).free / GIB
-    if not os.access(place, os.W_OK):
-        return Finding("missing", "disk", f"{place} cannot be written", "use another --data-dir")
+    if fault := _folder_fault(data_dir):
+        return Finding("missing", "disk", fault, "use another --data-dir")
     if gib >= _MIN_DISK_GIB:
         return Finding("ok", "disk", f"{gib:.0f} GiB free at {place}")
     return Finding(
@@ -406,6 +411,23 @@ def _disk(data_dir: Path) -> Finding:
         f"{gib:.1f} GiB free at {place}",
         f"free {_MIN_DISK_GIB} GiB, or use another --data-dir",
     )
+
+
+def _existing(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that exists."""
+    place = folder.resolve()
+    while not place.exists():
+        place = place.parent
+    return place
+
+
+def _folder_fault(folder: Path) -> str | None:
+    """Return why a folder cannot be written, or created; None if it can be."""
+    place = _existing(folder)
+    if not place.is_dir():
+        return f"{place} is a file, not a folder"
+    is_virtual = shutil.disk_usage(place).total == 0  # such as /proc
+    return f"{place} cannot be written" if is_virtual or not os.access(place, os.W_OK) else None
 
 
 def _package(name: str) -> Finding:
@@ -473,16 +495,15 @@ def _bf16(gpus: Sequence[Gpu]) -> Finding:
     )
 
 
-def _port(port: int) -> Finding:
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind(("127.0.0.1", port))
-        except OSError:
-            return Finding(
-                "missing",
-                f"port {port}",
-                "in use",
-                "stop the process that uses it, or use another --port",
-            )
-    return Finding("ok", f"port {port}", "free")
+def _port(port: int, data_dir: Path) -> Finding:
+    name = f"port {port}"
+    try:
+        for one in listen("127.0.0.1", port, "--port"):
+            one.close()
+    except PortError as e:
+        holder = holder_of(port)
+        if holder and holder.data_dir and holder.data_dir.resolve() == data_dir.resolve():
+            return Finding("ok", name, f"in use by this installation (pid {holder.pid})")
+        what, _, how = str(e).partition(": ")
+        return Finding("missing", name, what.removeprefix(f"{name} is "), how)
+    return Finding("ok", name, "free")

@@ -26,7 +26,7 @@ def redis_acl(
     try:
         typer.echo(acl_file(secrets), nl=False)
     except (OSError, ValueError) as e:
-        fail(str(e))
+        fail(e)
 
 
 def openapi(

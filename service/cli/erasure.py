@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.common import DataDir, fail, public_key
+from service.cli.common import App, DataDir, fail, public_key
 
 if TYPE_CHECKING:
     from service.core.signing import PublicKey
 
-app = typer.Typer(help="Receipts of erasures.", no_args_is_help=True)
+app = App(help="Receipts of erasures.")
 
 
 @app.command("key")
@@ -23,7 +23,7 @@ def print_key(data_dir: DataDir = None) -> None:
     try:
         typer.echo(public_key(data_dir).pem, nl=False)
     except (ValueError, OSError) as e:
-        fail(str(e))
+        fail(e)
 
 
 @app.command()
@@ -63,7 +63,7 @@ def verify(
     except NotVerified as e:
         fail(f"{receipt} is not valid: {e}", code=5)
     except (ValueError, OSError) as e:
-        fail(str(e))
+        fail(e)
     typer.echo(_summary(found))
 
 

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from service.cli.common import fail
+from service.cli.common import App, fail
 
-app = typer.Typer(help="Data files.", no_args_is_help=True)
+app = App(help="Data files.")
 
 
 @app.command("check")

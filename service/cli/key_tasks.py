@@ -11,7 +11,15 @@ from service.cli.connections import opened_redis
 from service.cli.recorded import changes_recorded
 from service.core import ids
 from service.core.audit_events import AuditEvent
-from service.projects.records import KeyRevoked, NameTaken, Project, Projects, Role, digest_of
+from service.projects.records import (
+    ApiKey,
+    KeyRevoked,
+    NameTaken,
+    Project,
+    Projects,
+    Role,
+    digest_of,
+)
 
 # Format of an operator-supplied secret: long enough that its plain digest cannot be brute-forced.
 _OWN_SECRET = re.compile(r"[!-~]{32,512}")
@@ -42,6 +50,28 @@ async def create_key(
                 expires_at=expires_in_days and ids.now_s() + expires_in_days * 24 * 3600,
             )
         return secret
+
+
+async def list_keys(
+    data_dir: Path | None, project_name: str | None
+) -> list[tuple[Project, ApiKey]]:
+    """Return the keys of a project, or of all projects, oldest first.
+
+    Raises ValueError if there is no such project.
+    """
+    async with _projects(data_dir) as projects:
+        if project_name is None:
+            kept = [await projects.get(project_id) for project_id in await projects.kept_ids()]
+        elif (named := await projects.by_name(project_name)) is not None:
+            kept = [named]
+        else:
+            raise ValueError(f"there is no project {project_name}")
+        return [
+            (project, key)
+            for project in kept
+            if project is not None
+            for key in await projects.keys.get_many(project.id, await projects.keys.ids(project.id))
+        ]
 
 
 async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -> str:

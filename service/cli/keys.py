@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from typing import Annotated
 
 import typer
 
-from service.cli.common import DataDir, fail
+from service.cli.common import App, DataDir, Json, fail, time_text
 
-app = typer.Typer(help="API keys.", no_args_is_help=True)
+app = App(help="API keys.")
 
 _ROLES = "Role: admin, project_admin, member, trainer, inference, reader or auditor."
 KeyModels = Annotated[
@@ -42,7 +43,41 @@ def create(
     try:
         typer.echo(asyncio.run(create_key(data_dir, project, name, role, model, expires_in_days)))
     except (ValueError, OSError) as e:
+        fail(e)
+
+
+@app.command("list")
+def list_keys(
+    project: Annotated[
+        str | None, typer.Option(help="Name of the project. Defaults to all projects.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """List API keys without their secrets, oldest first: id, project, role, end, dates, name."""
+    from service.cli.key_tasks import list_keys
+
+    try:
+        found = asyncio.run(list_keys(data_dir, project))
+    except (ValueError, OSError) as e:
         fail(str(e))
+    rows = [
+        {
+            "id": key.id,
+            "project": owner.name,
+            "role": key.role.value,
+            "secret_ends_with": key.hint,
+            "created": time_text(key.created_at),
+            "expires": None if key.expires_at is None else time_text(key.expires_at),
+            "name": key.name,
+        }
+        for owner, key in found
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    for row in rows:
+        typer.echo("\t".join("never" if cell is None else cell for cell in row.values()))
 
 
 @app.command("ensure")
@@ -60,4 +95,4 @@ def ensure(
     try:
         typer.echo(asyncio.run(ensure_key(project, name, role, secret)))
     except (ValueError, OSError) as e:
-        fail(str(e))
+        fail(e)

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.cli.common import DataDir, fail
+from service.cli.common import App, DataDir, Json, fail
 
-app = typer.Typer(help="Base models.", no_args_is_help=True)
+app = App(help="Base models.")
 
 Revision = Annotated[
     str | None,
@@ -31,7 +31,7 @@ def _record(data_dir: Path | None, event: str, name: str) -> None:
 @app.command("list")
 def list_models(
     data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the base models in the catalog."""
     from service.cli.operator import catalogue
@@ -40,7 +40,7 @@ def list_models(
     try:
         entries = catalogue(data_dir).all()
     except CatalogueError as e:
-        fail(str(e))
+        fail(e)
     if as_json:
         typer.echo(json.dumps([e.model_dump(mode="json") for e in entries]))
         return
@@ -113,6 +113,23 @@ def add(
         )
         _record(data_dir, "base_model.added", model_id)
     except operator.CHORE_ERRORS as e:
+        fail(e)
+
+
+@app.command("remove")
+def remove(
+    model_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a base model.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Remove a base model from the catalog. Its files are kept.
+
+    Refused while something needs it: trained models, unfinished jobs and aliases of any project.
+    """
+    from service.cli import operator
+
+    try:
+        typer.echo(asyncio.run(operator.remove_model(data_dir, model_id)))
+    except operator.CHORE_ERRORS as e:
         fail(str(e))
 
 
@@ -147,7 +164,7 @@ def bundle(
     try:
         made = bundle_model(source, output, name, license_id, revision, report=_progress)
     except (ModelRefused, OSError, ValueError) as e:
-        fail(str(e))
+        fail(e)
     typer.echo(
         f"bundled {made.name}: {len(made.files)} files, {made.size / 1e9:,.1f} GB, license "
         f"{made.license or 'unknown'}. Copy {output} to the other machine, and run "
@@ -172,7 +189,7 @@ def add_encoder(
         typer.echo(operator.add_encoder(data_dir, source, encoder_id, license_id, prompt))
         _record(data_dir, "encoder.added", encoder_id)
     except operator.CHORE_ERRORS as e:
-        fail(str(e))
+        fail(e)
 
 
 @app.command("merge")
@@ -187,7 +204,7 @@ def merge(
         typer.echo(asyncio.run(operator.merge_model(data_dir, name)))
         _record(data_dir, "model.merged", name)
     except operator.CHORE_ERRORS as e:
-        fail(str(e))
+        fail(e)
 
 
 @app.command("sign")
@@ -202,7 +219,7 @@ def sign(data_dir: DataDir = None) -> None:
     try:
         typer.echo(asyncio.run(operator.sign_models(data_dir)))
     except operator.CHORE_ERRORS as e:
-        fail(str(e))
+        fail(e)
 
 
 @app.command("unmerge")
@@ -217,7 +234,7 @@ def unmerge(
         typer.echo(operator.unmerge_model(data_dir, name))
         _record(data_dir, "model.unmerged", name)
     except operator.CHORE_ERRORS as e:
-        fail(str(e))
+        fail(e)
 
 
 def _progress(line: str) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from service.cli.connections import opened_redis, redis_url, storage_url
+from service.backup.errors import BackupError
+from service.cli.connections import opened_redis, redis_url, running_or_alone, storage_url
 from service.cli.gc import Collector, Garbage
 from service.cli.recorded import recorded
 from service.config import Settings
 from service.core.audit_events import AuditEvent
+from service.core.redis import Client
 from service.core.storage import Storage
 from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
+from service.jobs.records import Jobs
 from service.models import add, encoders
 from service.models.catalogue import (
     BaseModelEntry,
@@ -24,14 +28,19 @@ from service.models.catalogue import (
 )
 from service.models.inspect import ModelRefused
 from service.models.reasoning import ReasoningParsers
+from service.models.records import base_of
 from service.models.registry import ModelRegistry
 from service.models.signatures import signer
 from service.models.sources.found import Report
 from service.models.tools import ToolCallParsers
+from service.projects.records import Projects
 from service.standalone.layout import DataLayout
 from service.training.model.stored_weights import read_config, unquantizable, untrainable
 
+_SHOWN_NEEDING = 5
+
 CHORE_ERRORS = (
+    BackupError,
     CatalogueError,
     EngineConfigError,
     MergeFailed,
@@ -81,10 +90,64 @@ def add_model(
     thinking = f", thoughts parsed by '{thoughts}'" if thoughts else ""
     return (
         f"added {entry.id}: {entry.parameters or 0:,} parameters, license {entry.license}, context "
-        f"{entry.context_length}, {tools}{thinking}. Start its engine with "
-        f"'finetuned-server inference {entry.id}', or start 'finetuned-server up' again."
+        f"{entry.context_length}, {tools}{thinking}. {_how_to_serve(data_dir, entry.id)}."
         f"{_training_note(entry)}"
     )
+
+
+def _how_to_serve(data_dir: Path | None, model: str) -> str:
+    """The next command, which serves a model of a standalone folder, or of the settings."""
+    if data_dir is None:
+        return f"Start its engine with 'finetuned-server inference {model}'"
+    return f"To serve it, start '{_up(data_dir)}' (again, if it is running)"
+
+
+def _up(data_dir: Path) -> str:
+    return f"finetuned-server up --data-dir {shlex.quote(str(data_dir))}"
+
+
+async def remove_model(data_dir: Path | None, model_id: str) -> str:
+    """Remove a base model that nothing needs and return a message for the operator.
+
+    Raises ValueError if something does.
+    """
+    models = catalogue(data_dir)
+    if (entry := models.get(model_id)) is None:
+        raise ValueError(f"the catalog has no model '{model_id[:200]}'")
+    async with (
+        running_or_alone(data_dir) as redis,
+        recorded(redis, AuditEvent.BASE_MODEL_REMOVED) as chore,
+    ):
+        chore.objects = (model_id,)
+        if needing := [text async for text in _needing(redis, models, model_id)]:
+            shown = ", ".join(needing[:_SHOWN_NEEDING])
+            more = f" and {len(needing) - _SHOWN_NEEDING} more" * (len(needing) > _SHOWN_NEEDING)
+            raise ValueError(
+                f"{model_id} is needed by {shown}{more}. Delete or cancel these first: they do not "
+                "work without their base model."
+            )
+        models.remove(model_id)
+    return (
+        f"removed {model_id}. Its files are still in {entry.path}. If its engine is running, stop "
+        "it, or start 'finetuned-server up' again."
+    )
+
+
+async def _needing(redis: Client, models: Catalogue, model_id: str) -> AsyncIterator[str]:
+    """Describe what would no longer work without a base model."""
+    registry, jobs = ModelRegistry(redis, models, cache_s=0), Jobs(redis)
+    for project_id, job_id in await jobs.active():
+        job = await jobs.get(project_id, job_id)
+        if job is not None and job.model == model_id:
+            yield f"the job {job_id}"
+    for project_id in await Projects(redis).kept_ids():
+        for name in await registry.models.ids(project_id):
+            if base_of(name) == model_id:
+                yield f"the model {name}"
+        names = await registry.aliases.ids(project_id)
+        for alias in await registry.aliases.get_many(project_id, names):
+            if any(target.model == model_id for target in alias.targets):
+                yield f"the alias {alias.id} of {project_id}"
 
 
 def _training_note(entry: BaseModelEntry) -> str:
@@ -119,10 +182,9 @@ async def merge_model(data_dir: Path | None, name: str) -> str:
         home = claim_cache(settings.adapter_cache, folder_name(name))
         await prepare(settings, entry, name, home)
         models.set_merged(name, True)
-    return (
-        f"{name} is merged. Start its engine with 'finetuned-server inference {name}' and add its "
-        "address to FINETUNED_UPSTREAMS, or start 'finetuned-server up' again."
-    )
+    how = _how_to_serve(data_dir, name)
+    where = "" if data_dir else ", and add its address to FINETUNED_UPSTREAMS"
+    return f"{name} is merged. {how}{where}."
 
 
 def unmerge_model(data_dir: Path | None, name: str) -> str:
@@ -131,9 +193,9 @@ def unmerge_model(data_dir: Path | None, name: str) -> str:
     models.set_merged(name, False)
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir.resolve())
     sweep(settings.adapter_cache, models.merged())
+    how = "stop it" if data_dir is None else f"start '{_up(data_dir)}' again"
     return (
-        f"{name} is served by its base model's engine. If its own engine is still running, stop "
-        f"it, or start 'finetuned-server up' again."
+        f"{name} is served by its base model's engine. If its own engine is still running, {how}."
     )
 
 

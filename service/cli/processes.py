@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from service.cli.common import fail
+from service.cli.common import NewDataDir, fail
 from service.imports import collect_as_usual, quick_imports
 
 
 def up(
-    data_dir: Annotated[Path, typer.Option(help="Folder for all data.")] = Path("var"),
+    data_dir: NewDataDir = Path("var"),
     port: Annotated[int, typer.Option(help="Port of the API.", min=1, max=65535)] = 8000,
     host: Annotated[str, typer.Option(help="Address that the API listens on.")] = "127.0.0.1",
     demo_model: Annotated[
@@ -24,13 +24,14 @@ def up(
     from service.models.inspect import ModelRefused
     from service.standalone import up as standalone
     from service.standalone.layout import AlreadyRunning
+    from service.standalone.ports import PortError
     from service.standalone.supervisor import StartFailed
 
     collect_as_usual()
     try:
         standalone.main(data_dir, host, port, demo_model=demo_model)
-    except (AlreadyRunning, StartFailed, CatalogueError, ModelRefused) as e:
-        fail(str(e))
+    except (AlreadyRunning, PortError, StartFailed, CatalogueError, ModelRefused) as e:
+        fail(e)
 
 
 def api() -> None:
@@ -70,4 +71,4 @@ def inference(
     except launch.NothingToServe as e:
         fail(str(e), NOT_AGAIN)
     except launch.EngineConfigError as e:
-        fail(str(e))
+        fail(e)

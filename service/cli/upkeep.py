@@ -41,7 +41,7 @@ def gc(
         ):
             typer.echo(line)
     except (*operator.CHORE_ERRORS, StorageError) as e:
-        fail(str(e))
+        fail(e)
 
 
 def new_master_key() -> None:
@@ -134,4 +134,4 @@ def _report(lines: Coroutine[Any, Any, list[str]]) -> None:
         for line in asyncio.run(lines):
             typer.echo(line)
     except (*operator.CHORE_ERRORS, AlreadyRunning, BackupError, StartFailed, StorageError) as e:
-        fail(str(e))
+        fail(e)

@@ -75,10 +75,10 @@ class GatewaySettings(BaseModel):
         "answers delayed a short answer by 15 s on a CPU.",
     )
     max_constraint_repetitions: int = Field(
-        default=500,
+        default=2000,
         ge=0,
-        description="Maximum sum of the different limits of lengths and repetitions of a schema or "
-        "grammar that constrains an answer, each counted up to 100.",
+        description="Maximum sum of the different limits of lengths and repetitions of all schemas "
+        "and grammars that constrain an answer, each counted up to 100.",
     )
     extra_request_fields: CommaSeparated = Field(
         default=(),

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
+
+_STORAGE_URL = re.compile(r"file:///.*|s3://[^/?#\s]+(?:/[^?#]*)?")
+_HOST = r"(?:\[[^\]]+\]|[^\[\]/?#@:,]+)(?::\d+)?"
+_REDIS_URL = re.compile(
+    rf"unix://.+|rediss?(?:\+sentinel)?://(?:.*@)?{_HOST}(?:,{_HOST})*(?:[/?].*)?"
+)
 
 
 class StoreSettings(BaseModel):
@@ -48,8 +55,15 @@ class StoreSettings(BaseModel):
     @field_validator("storage_url")
     @classmethod
     def _known_scheme(cls, value: str) -> str:
-        if not value.startswith(("file:///", "s3://")):
-            raise ValueError("storage_url must start with file:/// or s3://")
+        if not _STORAGE_URL.fullmatch(value):
+            raise ValueError("write it as file:///FOLDER or s3://BUCKET/PREFIX")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_redis(cls, value: SecretStr) -> SecretStr:
+        if not _REDIS_URL.fullmatch(value.get_secret_value()):
+            raise ValueError("write it as redis://USER:PASSWORD@HOST:PORT/0")
         return value
 
     @property

@@ -37,7 +37,8 @@ class WorkerSettings(BaseModel):
     stop_grace_s: float = Field(
         default=60.0,
         gt=0,
-        description="Time for a trainer to save a checkpoint after it is asked to stop.",
+        description="Time for a process that is asked to stop: for open requests and streams, and "
+        "for a trainer to save a checkpoint, which a worker then has as long again to store.",
     )
 
     cpu_tasks: int = Field(default=2, ge=1, description="Number of concurrent CPU-queue tasks.")

@@ -112,6 +112,7 @@ class AuditEvent(StrEnum):
 
     # What the operator does on the server.
     BASE_MODEL_ADDED = "base_model.added"
+    BASE_MODEL_REMOVED = "base_model.removed"
     ENCODER_ADDED = "encoder.added"
     MODEL_MERGED = "model.merged"
     MODEL_UNMERGED = "model.unmerged"

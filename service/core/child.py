@@ -28,6 +28,12 @@ def die_with_parent() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _begin_child() -> None:
+    # systemd sends SIGTERM to every process of a service. The parent decides when a child ends.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    die_with_parent()
+
+
 def environment() -> dict[str, str]:
     """Return this process's environment without its secrets, for a child that reads user data.
 
@@ -55,7 +61,7 @@ class Child:
                 env=dict(env),
                 limit=_MAX_LINE_BYTES,
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=_begin_child,
             )
         return cls(process)
 

@@ -87,6 +87,18 @@ class BadRequest(ApiError):
 
     status = 400
     type = "invalid_request_error"
+    default_code = "invalid_value"
+
+
+def broken_json(body: bytes, at: int | None) -> BadRequest:
+    """Return the error of a body that is not JSON.
+
+    `at` is the number of the wrong byte, or None if the body ends too early.
+    """
+    *lines, last = body[:at].decode(errors="replace").split("\n")
+    where = f"line {len(lines) + 1}, column {len(last) + 1}"
+    fault = f"it ends too early, at {where}" if at is None else f"look at {where}"
+    return BadRequest(f"The body is not valid JSON: {fault}.", code="invalid_json")
 
 
 class Unauthenticated(ApiError):
@@ -182,6 +194,20 @@ class RateLimited(ApiError):
     default_code = "rate_limit_exceeded"
     default_headers: ClassVar[Mapping[str, str]] = {"retry-after": "1"}
     other_headers = tuple(NO_RETRY)
+
+
+class Busy(RateLimited):
+    """The key or the project (`scope`) has as many requests in progress as it may have."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        scope: Literal["key", "project"] = "project",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, headers=headers)
+        self.scope = scope
 
 
 class HeadersTooLarge(ApiError):

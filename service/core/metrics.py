@@ -116,6 +116,19 @@ LIMITED = _GATEWAY.counter(
     "Requests refused with 429, by the limit that was exceeded and its scope (key or project).",
     ["limit", "scope", "project"],
 )
+LIMIT_WAITING_REQUESTS = _GATEWAY.gauge(
+    "finetuned_limit_waiting_requests",
+    "Requests that wait in this process because their key or project has as many in progress as it "
+    "may have.",
+    ["project"],
+)
+QUEUE_SECONDS = _GATEWAY.histogram(
+    "finetuned_queue_seconds",
+    "Time that a request waited until it had its place: `limit` (that of its key or project) or "
+    "`engine` (which had no room).",
+    ["queue"],
+    buckets=_SECONDS,
+)
 CAPTURES = _CAPTURE.counter(
     "finetuned_captures_total",
     "Chats that were to be stored, by outcome: stored, or dropped: buffer_full, too_large, "

@@ -83,7 +83,7 @@ class _Worker:
 
     def close(self) -> None:
         self._pipe.close()
-        self._process.terminate()
+        self._process.kill()  # children of a worker ignore SIGTERM
         self._process.join()
 
 

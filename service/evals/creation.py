@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from service.core.storage import Storage
 from service.datasets.limits import MAX_EVAL_ITEM_BYTES, MAX_EVAL_ITEMS
 from service.evals import prompts
 from service.evals.data_sources import (
+    CompletionsSamplingParams,
     EvalItem,
     FileContentSource,
     FileIdSource,
@@ -31,6 +33,12 @@ from service.grading.check import check
 from service.grading.errors import GraderInvalid
 from service.grading.results import threshold
 from service.grading.schemas import Grader
+from service.inference.gateway.definitions import (
+    chat_format,
+    check_chat_tools,
+    check_response_tools,
+    text_format,
+)
 from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 
@@ -97,6 +105,7 @@ async def create_run(
     source = body.data_source
     if not isinstance(source, JsonlDataSource):
         await _check_sampling(source, record, caller, registry)
+        _check_formats(source)
     if isinstance(source.source, FileIdSource):
         await _check_file(source.source, caller, files)
     else:
@@ -175,6 +184,22 @@ async def _check_sampling(
         raise BadRequest(
             f"Invalid value for '{param}': {e}", param=param, code="invalid_template"
         ) from e
+
+
+def _check_formats(source: SampledDataSource) -> None:
+    """Check the tools and the format of the answers as the gateway does. Raises BadRequest."""
+    params = source.sampling_params
+    checks: list[tuple[Callable[[bytes], object], object]] = []
+    if isinstance(params, CompletionsSamplingParams):
+        checks = [(check_chat_tools, params.tools), (chat_format, params.response_format)]
+    elif params is not None:
+        checks = [(check_response_tools, params.tools), (text_format, params.text)]
+    for check_value, value in checks:
+        try:
+            check_value(json.dumps(value).encode())
+        except BadRequest as e:
+            param = f"data_source.sampling_params.{e.param}"
+            raise BadRequest(e.message, param=param, code=e.code) from e
 
 
 async def _check_file(source: FileIdSource, caller: Principal, files: Files) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import jsonschema_rs
 
+from service.grading.json_schema import why_unusable
+
 MAX_SCHEMA_BYTES = 64 * 1024
 _MAX_DEPTH = 32
 _MAX_NODES = 2_000  # with references inlined
@@ -44,7 +46,7 @@ class ItemSchema:
                 dict(schema), pattern_options=_OPTIONS, retriever=_refuse
             )
         except (ValueError, RecursionError) as e:
-            raise SchemaInvalid(str(e).partition("\n")[0][:300]) from e
+            raise SchemaInvalid(why_unusable(e).rstrip(".")) from e
 
     def fault(self, item: Mapping[str, Any]) -> str | None:
         """Describe the first fault of an item without its text; None if it matches the schema."""

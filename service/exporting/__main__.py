@@ -23,6 +23,7 @@ from service.exporting.contract import (
     Message,
     Succeeded,
 )
+from service.offline import refuse_hub_kernels
 from service.training.contract.channel import Channel, die_with_parent
 from service.training.contract.environment import offline
 from service.training.contract.spec import faults
@@ -71,6 +72,7 @@ def _set_environment(spec: ExportSpec) -> None:
     """Set the environment before any library is imported, so that none uses the network."""
     spec.work_dir.mkdir(parents=True, exist_ok=True)
     os.environ.update(offline(spec.work_dir / "cache"))
+    refuse_hub_kernels()
     if spec.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(spec.threads)
 

@@ -37,8 +37,22 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     try:
         jsonschema_rs.validator_for(dict(schema), retriever=_refuse)
     except (ValueError, RecursionError) as error:
-        reason = str(error).partition("\n")[0][:300]
-        raise SchemaInvalid(f"The schema is not a usable JSON Schema: {reason}") from error
+        raise SchemaInvalid(f"The schema cannot be used: {why_unusable(error)}") from error
+
+
+def why_unusable(error: Exception) -> str:
+    """Describe why the library refuses a schema, without its own words."""
+    if not isinstance(error, jsonschema_rs.ValidationError):
+        return "it is nested too deeply, or has a value that is not JSON."
+    if error.kind.name == "$ref":
+        return (
+            "'$schema', '$id' or a '$ref' leads nowhere, or to another document. Copy what it "
+            "refers to into '$defs'."
+        )
+    value = error.instance
+    shown = f"'{value[:80]}'" if isinstance(value, str) else "the value"
+    what = "as a regular expression" if error.kind.name == "format" else "in a JSON Schema"
+    return f"In context={tuple(error.instance_path)}, {shown} is not valid {what}."
 
 
 async def score(schema: Mapping[str, Any], text: str, runner: PythonRunner) -> float:

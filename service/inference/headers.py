@@ -1,4 +1,4 @@
-"""Headers and routes that the gateway and the worker use to talk to the engine's guard."""
+"""Headers, routes and messages between the gateway, the worker and the engine's guard."""
 
 ADAPTER = "x-finetuned-adapter"
 """The adapter that a request needs, percent-encoded. The guard keeps it on disk during the
@@ -7,3 +7,8 @@ request."""
 SLEEP_PATH, WAKE_PATH = "/engine/sleep", "/engine/wake"
 """Routes for a worker that trains on the engine's GPU. Parameters: `?holder=NAME`, and `lease_s`
 for sleep."""
+
+CONSTRAINT_TOO_COMPLEX = "finetuned: the schema or grammar takes too long"
+CONSTRAINT_BUSY = "finetuned: too many new schemas and grammars"
+"""The engine's messages for a constraint that it does not compile, and for one that would have to
+wait too long."""

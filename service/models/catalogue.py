@@ -15,6 +15,7 @@
         license: mit
         prompt: "query: "
 
+Paths of folders next to the file are written relative to it, so that a data folder can be moved.
 The file is reloaded when it changes, so adding a model with `models add` does not require an API
 restart.
 """
@@ -41,12 +42,15 @@ from pydantic import (
 
 from service.core.local_files import sync, sync_folder
 from service.models.records import base_of
+from service.web.validation import from_validation
 
 # IDs of trained models start with "ft:", so base model IDs must not contain colons.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _MAX_ID_CHARS = 128
 # Previous versions refuse a file with these fields, so they are written only if they were set.
 _ONLY_IF_SET = ("serving_quantization", "serving_path")
+_PATHS = ("path", "serving_path")
+_MODELS = "models"  # the folder of a data folder with the models that were brought there
 
 ServingQuantization = Literal["auto", "none", "fp8", "nf4"]
 """How engines hold the weights of a base model; `auto` lets each engine choose what fits."""
@@ -221,6 +225,15 @@ class Catalogue:
                 raise CatalogueError(f"the catalog already has a model '{entry.id}'")
             self._write([*self._models.values(), entry])
 
+    def remove(self, model_id: str) -> None:
+        """Remove an entry and replace the file atomically. The model's files are kept.
+
+        Raises CatalogueError if the file is invalid.
+        """
+        with self._locked():
+            self._stamp = None
+            self._write([m for m in self.all() if m.id != model_id])
+
     def merged(self) -> list[str]:
         """All trained models with a dedicated engine. Raises CatalogueError."""
         return [name for entry in self.all() for name in entry.merged]
@@ -251,10 +264,10 @@ class Catalogue:
         self, models: list[BaseModelEntry], encoders: list[EncoderEntry] | None = None
     ) -> None:
         """Write the file with these models, and with these encoders or those it has."""
-        content = {"models": [_written(m) for m in models]}
+        content = {"models": [self._written(m) for m in models]}
         kept = list(self._encoders.values()) if encoders is None else encoders
         if kept:  # previous versions refuse a file with encoders
-            content["encoders"] = [e.model_dump(mode="json") for e in kept]
+            content["encoders"] = [self._written(e) for e in kept]
         part = self.file.with_name(f".{self.file.name}.part")
         part.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         sync(part.parent, part)
@@ -275,18 +288,54 @@ class Catalogue:
         except FileNotFoundError:
             self._stamp, self._models, self._encoders = None, {}, {}
             return
+        except OSError as e:
+            raise self._unreadable(e) from e
         stamp = (stat.st_mtime_ns, stat.st_ino)
         if stamp == self._stamp:
             return
         try:
             content = _File.model_validate(yaml.safe_load(self.file.read_text("utf-8")) or {})
-        except (yaml.YAMLError, ValidationError) as e:
-            raise CatalogueError(f"{self.file.name} is not a model catalog: {e}") from e
-        self._models = {m.id: m for m in content.models}
-        self._encoders = {e.id: e for e in content.encoders}
+        except OSError as e:
+            raise self._unreadable(e) from e
+        except ValidationError as e:
+            fault = from_validation(e.errors()).message
+            raise CatalogueError(f"{self.file} is not a model catalog: {fault}") from e
+        except (yaml.YAMLError, UnicodeDecodeError) as e:
+            mark = getattr(e, "problem_mark", None)
+            place = "" if mark is None else f", see line {mark.line + 1}"
+            raise CatalogueError(f"{self.file} is not valid YAML{place}") from e
+        self._models = {m.id: self._located(m) for m in content.models}
+        self._encoders = {e.id: self._located(e) for e in content.encoders}
         self._stamp = stamp
 
+    def _unreadable(self, error: OSError) -> CatalogueError:
+        return CatalogueError(f"the model catalog {self.file} cannot be read: {error.strerror}")
 
-def _written(entry: BaseModelEntry) -> dict[str, object]:
-    unset = {name for name in _ONLY_IF_SET if name not in entry.model_fields_set}
-    return entry.model_dump(mode="json", exclude=unset)
+    def _located(self, entry: _Entry) -> _Entry:
+        """Return an entry whose paths are absolute."""
+        update: dict[str, object] = {}
+        for name in _PATHS:
+            if (path := getattr(entry, name, None)) is not None:
+                update[name] = self._found(path)
+        return entry.model_copy(update=update) if update else entry
+
+    def _found(self, path: Path) -> Path:
+        """Return the path of a model, also if the data folder was moved since it was added."""
+        home = self.file.resolve().parent
+        if not path.is_absolute():
+            return home / path
+        if _MODELS in path.parts and not path.exists():
+            inside = path.parts[len(path.parts) - path.parts[::-1].index(_MODELS) :]
+            moved = home.joinpath(_MODELS, *inside)
+            return moved if moved.is_dir() else path
+        return path
+
+    def _written(self, entry: BaseModelEntry | EncoderEntry) -> dict[str, object]:
+        unset = {name for name in _ONLY_IF_SET if name not in entry.model_fields_set}
+        fields = entry.model_dump(mode="json", exclude=unset)
+        home = self.file.resolve().parent
+        for name in _PATHS:
+            path = getattr(entry, name, None)
+            if path is not None and path.resolve().is_relative_to(home):
+                fields[name] = str(path.resolve().relative_to(home))
+        return fields

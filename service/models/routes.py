@@ -222,6 +222,11 @@ async def _not_deletable(registry: ModelRegistry, project_id: str, name: str) ->
 
 
 def _unknown(model: str) -> NotFound:
+    if not model:
+        return NotFound(
+            "Unknown request URL: /v1/models/. Leave out the '/' at its end, or add an ID.",
+            code="unknown_url",
+        )
     return NotFound(
         f"The model '{model[:200]}' does not exist or you do not have access to it.",
         param="model",

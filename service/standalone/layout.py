@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -14,6 +15,10 @@ from service.config.encryption import SIGNING_KEY
 
 class AlreadyRunning(Exception):
     """Another `up` process is running on this data folder."""
+
+
+class DataFolderError(OSError):
+    """The data folder cannot be used. The message says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +71,36 @@ class DataLayout:
         """File with the private key that signs the audit log and receipts, mode 0600."""
         return self.root / SIGNING_KEY
 
-    def create(self) -> None:
-        """Create the folders, accessible only to this user."""
-        for folder in (
-            self.root,
-            self.valkey,
-            self.storage,
-            self.models,
-            self.logs,
-            self.run,
-        ):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    def open(self, note: str) -> IO[str]:
+        """Create the folders, accessible only to this user, and lock the data folder.
+
+        It is locked as long as the returned file is open, which then contains this process and the
+        note. Raises DataFolderError, and AlreadyRunning if another process holds the lock.
+        """
+        try:
+            for folder in (
+                self.root,
+                self.valkey,
+                self.storage,
+                self.models,
+                self.logs,
+                self.run,
+            ):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = self.lock()
+            lock.truncate(0)
+            lock.write(f"pid {os.getpid()}{note}")
+            lock.flush()
+        except OSError as e:
+            raise self.fault_of(e) from e
+        return lock
+
+    def fault_of(self, error: OSError) -> DataFolderError:
+        """Return an error of a file or the disk of this folder as a sentence for the operator."""
+        place = error.filename or self.root
+        why = f"{place}: {error.strerror or error}"
+        how = "free space on its disk" if is_full(error) else "choose another --data-dir"
+        return DataFolderError(f"the data folder {self.root} cannot be used ({why}): {how}")
 
     def lock(self) -> IO[str]:
         """Lock the data folder for as long as the returned file is open.
@@ -102,6 +126,11 @@ class DataLayout:
         if not path.exists():
             write_private(path, secrets.token_urlsafe(32))
         return path.read_text("ascii").strip()
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether the disk, or the quota on it, is used up."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import json
+import logging
 import os
 import random
+import secrets
+import shutil
 import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from redis.exceptions import RedisError
 
-from service.core.redis import connect
+from service.config import Settings
+from service.core.redis import REDIS_ERRORS, connect
 from service.core.redis_acl import API, ENGINE, USERS, WORKER, acl_lines, url_of
 from service.fleet.capacity import memory_bytes
 from service.standalone.layout import DataLayout, write_private
-from service.standalone.supervisor import Probe, Service
+from service.standalone.supervisor import Probe, Service, Stop
+from service.web.probing import SOCKETS, START_HEADER, START_ID
+
+log = logging.getLogger(__name__)
 
 _PROBE_TIMEOUT_S = 2.0
-_WORKER_STOP_S = 75.0  # the trainer's grace period plus the upload of its checkpoint
+_MARGIN_S = 15.0  # for the last counts of usage, and to leave Redis
 GPU_SHARING = "share"
 """Default for `up`, whose engines and trainings share a machine; the operator's setting wins."""
 # Linux hands out ports from 32768, macOS from 49152.
 _PORTS, _MOST_TRIES = range(20_000, 32_768), 100
 _LEAST_STORE_BYTES = 2**30
+_STORE_RESERVE_BYTES = 64 * 2**20
+_DISK_WORDS = {
+    "everysec": "the disk of %s is almost full: free space on it, before Redis refuses writes",
+    "always": "the disk of %s has space again",
+}
 _FEWEST_AT_ONCE, _MOST_AT_ONCE = 8, 16
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
@@ -73,6 +87,7 @@ def environment(
         "READY_PARTS": json.dumps(["redis", "storage", "worker", "inference"]),
         "API_HOST": host,
         "API_PORT": str(ports.api),
+        "START_ID": secrets.token_hex(16),
     }
     # Values set by the operator win, except those that connect the processes to each other.
     given = {k: v for k, v in os.environ.items() if k not in {f"FINETUNED_{n}" for n in ours}}
@@ -115,7 +130,6 @@ def valkey(layout: DataLayout, ports: Ports) -> Service:
                 f"requirepass {password}",
                 *acl_lines({user: layout.secret(f"valkey-{user}") for user in USERS}),
                 "appendonly yes",
-                "appendfsync always",
                 'save ""',
                 "daemonize no",
                 # Records are not a cache: a full store rejects writes and evicts nothing.
@@ -129,31 +143,73 @@ def valkey(layout: DataLayout, ports: Ports) -> Service:
     async def ready() -> bool:
         client = connect(url, retries=0)
         try:
-            return bool(await client.ping())
+            info = await client.info("server")
+            return store.process is not None and info["process_id"] == store.process.pid
         except (RedisError, OSError):
             return False
         finally:
             await client.aclose(close_connection_pool=True)
 
-    return Service(
+    store = Service(
         name="valkey",
         argv=[str(get_binary_path()), str(config)],
         env=os.environ,
         ready=ready,
         where=f"127.0.0.1:{ports.valkey}",
+        stop=Stop.LAST,
+        options=lambda: ["--appendfsync", _appendfsync(layout.valkey)],
     )
+    return store
 
 
-def api(env: Mapping[str, str], ports: Ports, host: str) -> Service:
-    """The HTTP API and inference gateway."""
+def _appendfsync(folder: Path) -> Literal["always", "everysec"]:
+    """Return when Valkey should sync writes: before each reply, unless the disk is almost full.
+
+    With `always`, Valkey exits if it cannot write. With `everysec`, it refuses writes until it can.
+    """
+    disk = shutil.disk_usage(folder)
+    is_full = disk.free < min(disk.total // 20, _STORE_RESERVE_BYTES)
+    return "everysec" if is_full else "always"
+
+
+async def follow_disk(layout: DataLayout) -> None:
+    """Adapt the store to the free space on its disk, every second."""
+    url = running_store(layout.root)
+    assert url is not None  # the store runs
+    redis = connect(url, retries=0)
+    was = "always"
+    try:
+        while True:
+            await asyncio.sleep(1)
+            with contextlib.suppress(*REDIS_ERRORS):
+                mode = _appendfsync(layout.valkey)
+                known = (await redis.config_get("appendfsync"))["appendfsync"]
+                if mode != known:
+                    await redis.config_set("appendfsync", mode)
+                if mode != was:
+                    log.warning(_DISK_WORDS[mode], layout.valkey)
+                was = mode
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+def api(
+    env: Mapping[str, str], ports: Ports, host: str, sockets: Sequence[socket.socket]
+) -> Service:
+    """The HTTP API and inference gateway, on sockets that listen already."""
     probe_host = "127.0.0.1" if host in _ANY_ADDRESS else host
+    if ":" in probe_host:
+        probe_host = f"[{probe_host}]"
+    numbers = [one.fileno() for one in sockets]
     scheme = "https" if env.get("FINETUNED_API_TLS_CERT") else "http"
     return Service(
         name="api",
         argv=[*_cli(), "api"],
-        env=_as_user(env, API),
-        ready=http_ok(f"{scheme}://{probe_host}:{ports.api}/livez"),
+        env={**_as_user(env, API), SOCKETS: ",".join(map(str, numbers))},
+        ready=http_ok(f"{scheme}://{probe_host}:{ports.api}/livez", env[START_ID]),
         where=f"{scheme}://{probe_host}:{ports.api}",
+        stop_s=Settings().stop_grace_s + _MARGIN_S,
+        files=numbers,
     )
 
 
@@ -169,9 +225,9 @@ def worker(env: Mapping[str, str], ports: Ports) -> Service:
         name="worker",
         argv=[*_cli(), "worker"],
         env=_as_user(env, WORKER),
-        ready=http_ok(f"http://127.0.0.1:{ports.worker}/readyz"),
+        ready=http_ok(f"http://127.0.0.1:{ports.worker}/readyz", env[START_ID]),
         where=f"127.0.0.1:{ports.worker} (metrics)",
-        stop_s=_WORKER_STOP_S,
+        stop_s=2 * Settings().stop_grace_s + _MARGIN_S,
     )
 
 
@@ -182,8 +238,9 @@ def inference(env: Mapping[str, str], model: str, url: str, options: Sequence[st
         name=engine_name(model),
         argv=[*_cli(), "inference", model, "--port", str(port), *options],
         env=_as_user(env, ENGINE),
-        ready=http_ok(f"{url}/health"),
+        ready=http_ok(f"{url}/health", env[START_ID]),
         where=url,
+        stop=Stop.AFTER_CALLERS,
     )
 
 
@@ -198,8 +255,8 @@ def engine_name(model: str) -> str:
     return f"vllm-{model.replace('/', '-').replace(':', '-')}"
 
 
-def http_ok(url: str) -> Probe:
-    """Create a probe that checks whether `url` responds with 200."""
+def http_ok(url: str, start_id: str) -> Probe:
+    """Create a probe that checks whether `url` responds with 200, by a process of this start."""
     import aiohttp  # commands import this module too
 
     async def ready() -> bool:
@@ -208,9 +265,9 @@ def http_ok(url: str) -> Probe:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
                 # The certificate of the API need not name the address of this machine.
-                session.get(url, ssl=False) as r,
+                session.get(url, ssl=False, headers={START_HEADER: start_id}) as r,
             ):
-                return r.status == 200
+                return r.status == 200 and r.headers.get(START_HEADER) == start_id
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,11 +21,7 @@ async def only_store(data_dir: Path) -> AsyncIterator[str]:
     Raises AlreadyRunning or StartFailed.
     """
     layout = DataLayout(data_dir.resolve())
-    layout.create()
-    with layout.lock() as lock:
-        lock.truncate(0)
-        lock.write(f"pid {os.getpid()}")
-        lock.flush()
+    with layout.open(note=""):
         supervisor = Supervisor(layout.run, layout.logs)
         supervisor.clear_leftovers()
         store = services.valkey(layout, Ports(api=0, valkey=free_port(), worker=0))

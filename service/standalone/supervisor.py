@@ -12,11 +12,16 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
+import shutil
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -33,7 +38,20 @@ NOT_AGAIN = 78
 _MAX_LOG_BYTES = 50 * 1024 * 1024
 _MAX_RESTARTS = 3  # restarts before a service counts as failed
 _LOOK_S, _SLOW_LOOK_S = 0.2, 2.0
+_SECRET = re.compile(r"(?:KEY|PASSWORD|SECRET|TOKEN)$")  # not those of files
+_SECRET_CHARS = 8
+_LOG_SPACE_BYTES = 4096
 Probe = Callable[[], Awaitable[bool]]
+
+
+class Stop(IntEnum):
+    """Order in which services stop: those of the same value together."""
+
+    FIRST = 0
+    AFTER_CALLERS = 1
+    """Once nothing calls the service."""
+    LAST = 2
+    """After all others, which write to the service until they end. SIGTERM does not reach it."""
 
 
 @dataclass
@@ -45,7 +63,13 @@ class Service:
     env: Mapping[str, str]
     ready: Probe
     where: str  # shown in the startup messages
+    stop: Stop = Stop.FIRST
     stop_s: float = 15.0
+    """Time to end after it is asked to; longer than what the process allows itself."""
+    files: Sequence[int] = ()
+    """Open files that the process inherits, by number."""
+    options: Callable[[], Sequence[str]] = tuple
+    """Further arguments, which depend on the machine at the time of each start."""
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
     restarts: int = field(default=0, init=False)
     ended: bool = field(default=False, init=False)
@@ -122,33 +146,48 @@ class Supervisor:
         if not service.ended:
             self._keepers.append(asyncio.create_task(wait()))
 
+    def beside(self, work: Coroutine[object, object, None]) -> None:
+        """Run a coroutine until the services stop."""
+        self._keepers.append(asyncio.create_task(work))
+
     async def stop(self) -> None:
-        """Stop all services in reverse start order: SIGTERM first, SIGKILL after a timeout."""
+        """Stop all services, in the order of `Stop`: asked first, killed after their timeouts."""
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        for service in reversed(self._services):
-            await self._end(service)
+        for order in Stop:
+            await asyncio.gather(*(self._end(one) for one in self._services if one.stop == order))
 
     async def _spawn(self, service: Service) -> None:
-        log_file = self._log_file(service)
-        if log_file.exists() and log_file.stat().st_size > _MAX_LOG_BYTES:
-            log_file.replace(log_file.with_suffix(".log.1"))
-        with log_file.open("ab") as sink:
-            service.log_start = sink.tell()
+        with self._log(service) as sink:
             service.process = await asyncio.create_subprocess_exec(
                 *service.argv,
+                *service.options(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
                 env=dict(service.env),
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=partial(_begin, service.stop),
+                pass_fds=service.files,
             )
         pid = service.process.pid
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.NoSuchProcess, OSError):  # the disk may be full
             started = psutil.Process(pid).create_time()
             self._group_file(service).write_text(f"{pid} {started}", "ascii")
+
+    def _log(self, service: Service) -> IO[bytes]:
+        """Open the log of a process that is about to start, or nothing if the disk is full."""
+        log_file = self._log_file(service)
+        try:
+            if log_file.exists() and log_file.stat().st_size > _MAX_LOG_BYTES:
+                log_file.replace(log_file.with_suffix(".log.1"))
+            sink = log_file.open("ab")
+        except OSError as e:
+            log.warning("the log of %s cannot be written: %s", service.name, e.strerror)
+            sink = Path(os.devnull).open("ab")  # noqa: SIM115 - the caller closes it
+        service.log_start = sink.tell()
+        return sink
 
     async def _keep(self, service: Service) -> None:
         delay_s = _BACKOFF_S
@@ -157,7 +196,7 @@ class Supervisor:
             began = time.monotonic()
             code = await service.process.wait()
             _kill_group(service.process.pid)
-            service.last_words = last_words(self._log_file(service), service.log_start)
+            service.last_words = self._words_of(service)
             if code == NOT_AGAIN:
                 log.warning("%s has nothing left to do", service.name)
                 service.ended, service.process = True, None
@@ -166,10 +205,11 @@ class Supervisor:
             if time.monotonic() - began > _STEADY_S and not service.failed:
                 delay_s = _BACKOFF_S
             log.warning(
-                "%s ended with %d and restarts in %.1f s",
+                "%s ended with %d and restarts in %.1f s%s",
                 service.name,
                 code,
                 delay_s,
+                f": {service.last_words}" if service.last_words else "",
             )
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, _FAILED_BACKOFF_S if service.failed else _MAX_BACKOFF_S)
@@ -182,7 +222,7 @@ class Supervisor:
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT if service.stop == Stop.LAST else signal.SIGTERM)
         try:
             async with asyncio.timeout(service.stop_s):
                 await process.wait()
@@ -200,10 +240,20 @@ class Supervisor:
         """Mark the service as failed, and write the reason to a file for later readers."""
         service.failed = True
         log_file = self._log_file(service)
-        reason = service.last_words or last_words(log_file, service.log_start)
+        reason = service.last_words or self._words_of(service)
         text = f"{service.name} {fault}{f': {reason}' if reason else ''}; see {log_file}"
-        self._fault_file(service).write_text(text, "utf-8")
+        with contextlib.suppress(OSError):  # the disk may be full
+            self._fault_file(service).write_text(text, "utf-8")
         return text
+
+    def _words_of(self, service: Service) -> str:
+        secrets = (
+            v for k, v in service.env.items() if _SECRET.search(k) and len(v) >= _SECRET_CHARS
+        )
+        found = last_words(self._log_file(service), service.log_start, secrets)
+        if not found and shutil.disk_usage(self._log_dir).free < _LOG_SPACE_BYTES:
+            return f"no space is left on the disk of {self._log_dir}"
+        return found
 
     def _log_file(self, service: Service) -> Path:
         return self._log_dir / f"{service.name}.log"
@@ -213,6 +263,14 @@ class Supervisor:
 
     def _group_file(self, service: Service) -> Path:
         return self._run_dir / f"{service.name}.group"
+
+
+def _begin(stop: Stop) -> None:
+    """Prepare a child before exec."""
+    if stop == Stop.LAST:
+        # systemd sends SIGTERM to every process of a service, and the others still need this one.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    die_with_parent()
 
 
 def _kill_group(group: int) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shlex
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -28,8 +31,9 @@ from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
 from service.standalone import services
-from service.standalone.layout import DataLayout, write_private
+from service.standalone.layout import DataLayout, is_full, write_private
 from service.standalone.placement import Wanted, place, summary, wanted_engines
+from service.standalone.ports import PortError, holder_of, listen
 from service.standalone.services import Ports, free_port
 from service.standalone.sharing import choose_sharing
 from service.standalone.supervisor import Service, StartFailed, Supervisor
@@ -38,24 +42,27 @@ DEMO_MODEL = "smollm2-135m-instruct"
 _PROJECT = "default"
 _OPERATOR = Actor("operator", "operator")
 _START_S = 30.0
+_LEFTOVER_S = 5.0
 _ENGINE_START_S = 900.0  # a large model may load for minutes
 
 
 async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
-    """Run the service until SIGTERM or SIGINT. Raises AlreadyRunning or StartFailed."""
+    """Run the service until SIGTERM or SIGINT.
+
+    Raises AlreadyRunning, DataFolderError, PortError or StartFailed.
+    """
     layout = DataLayout(data_dir.resolve())
-    layout.create()
-    with layout.lock() as lock:
-        lock.truncate(0)
-        lock.write(f"pid {os.getpid()}, port {port}")
-        lock.flush()
+    with layout.open(note=f", port {port}"), contextlib.ExitStack() as stack:
+        supervisor = Supervisor(layout.run, layout.logs)
+        supervisor.clear_leftovers()
+        # All restarts of the API listen on these sockets, so no other process can take the port.
+        sockets = [stack.enter_context(one) for one in await _listen(host, port, layout)]
+        _require_metrics_port()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        supervisor = Supervisor(layout.run, layout.logs)
-        supervisor.clear_leftovers()
-        starting = asyncio.create_task(_start(supervisor, layout, host, port, demo_model))
+        starting = asyncio.create_task(_start(supervisor, layout, host, sockets, demo_model))
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -63,15 +70,38 @@ async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
                 starting.result()
                 await stopped
             _print("stopping …")
+        except OSError as e:
+            if e.filename is None and not is_full(e):
+                raise
+            raise layout.fault_of(e) from e
         finally:
+            stack.close()  # refuses new connections
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             await supervisor.stop()
             _print("stopped; nothing is left running")
 
 
+async def _listen(host: str, port: int, layout: DataLayout) -> list[socket.socket]:
+    """Listen, once the API of an `up` on this folder that was killed has ended."""
+    deadline = time.monotonic() + _LEFTOVER_S
+    while True:
+        try:
+            return listen(host, port, "--port")
+        except PortError:
+            holder = holder_of(port)
+            may_end = holder is None or holder.data_dir == layout.root
+            if not may_end or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+
+
 async def _start(
-    supervisor: Supervisor, layout: DataLayout, host: str, port: int, demo_model: bool
+    supervisor: Supervisor,
+    layout: DataLayout,
+    host: str,
+    sockets: Sequence[socket.socket],
+    demo_model: bool,
 ) -> None:
     began = time.monotonic()
     if not layout.signing_key.exists() and Settings().signing_key_file is None:
@@ -79,11 +109,13 @@ async def _start(
     catalogue = Catalogue(layout.models_file)
     if demo_model and not catalogue.all():
         await _add_demo_model(layout, catalogue)
+    port = sockets[0].getsockname()[1]
     ports = Ports(api=port, valkey=free_port(), worker=free_port())
     store = services.valkey(layout, ports)
     await supervisor.start(store)
     await supervisor.until_ready(store, _START_S)
     _print(f"{'valkey':<10} {store.where}")
+    supervisor.beside(services.follow_disk(layout))
 
     bases = [entry.id for entry in catalogue.all() if entry.served]
     merged = catalogue.merged()
@@ -95,7 +127,7 @@ async def _start(
 
     # The engines take the longest to load, so they start first and the others start in parallel.
     engines, worker = _on_gpus(catalogue, env, ports, upstreams)
-    others = [services.api(env, ports, host), worker]
+    others = [services.api(env, ports, host, sockets), worker]
     for service in [*engines.values(), *others]:
         await supervisor.start(service)
     for service in others:
@@ -107,7 +139,10 @@ async def _start(
         *(_merged_ready(supervisor, engines[model], model) for model in merged),
     )
     if not engines:
-        _print("no base model yet: add one with 'finetuned-server models add', then start again")
+        add = (
+            f"finetuned-server models add SOURCE --id ID --data-dir {shlex.quote(str(layout.root))}"
+        )
+        _print(f"no base model yet: add one with '{add}', then start again")
     _print(f"ready after {time.monotonic() - began:.0f} s: {others[0].where}/v1")
     _print(f"API key (admin, project '{_PROJECT}'): {layout.api_key}")
     _print(f"logs: {layout.logs}")
@@ -157,6 +192,15 @@ def _shared(catalogue: Catalogue, wanted: Sequence[Wanted], gpus: Sequence[Gpu])
     if choice.why is not None:
         _print(f"{'gpus':<10} {choice.sharing}: {choice.why}")
     return settings.model_copy(update={"gpu_sharing": choice.sharing})
+
+
+def _require_metrics_port() -> None:
+    """Raise PortError if another process holds the metrics port of the settings."""
+    settings = Settings()
+    if "api_metrics_port" in settings.model_fields_set:  # otherwise, `up` chooses a free one
+        port = settings.api_metrics_port
+        for one in listen(settings.api_metrics_host, port, "FINETUNED_API_METRICS_PORT"):
+            one.close()
 
 
 def up_settings() -> Settings:
@@ -227,7 +271,8 @@ async def _first_key(layout: DataLayout, redis_url: str) -> None:
 
 
 def _print(text: str) -> None:
-    print(text, flush=True)
+    with contextlib.suppress(OSError):  # the disk of the output may be full
+        print(text, flush=True)
 
 
 def main(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:

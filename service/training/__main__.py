@@ -18,6 +18,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from service.imports import quick_imports
+from service.offline import refuse_hub_kernels
 from service.training.cluster.place import Cluster
 from service.training.contract.channel import (
     Channel,
@@ -154,6 +155,7 @@ def _settle_environment(output_dir: Path) -> None:
     spinning, and do not load the compiler.
     """
     os.environ.update(offline(output_dir / "cache"))
+    refuse_hub_kernels()
     os.environ.update(allocator(os.environ))
     # OpenMP threads spin for milliseconds at each barrier. When the engine or a second run shares
     # the cores, that is costly: two trainers on two cores took over 20 times as long, versus twice

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from service.config import Settings
 from service.core import metrics, tasks
 from service.core.clock import now
+from service.core.errors import Busy
 from service.core.limits import NO_LIMITS, Limits
 from service.core.metric_types import BoundedLabel
 from service.usage import refusals
@@ -28,7 +29,8 @@ from service.usage.accounts import Account, Series
 from service.usage.counts import Counts
 from service.usage.exchange import UsageExchange
 from service.usage.served import CLIENT_GONE, Served
-from service.usage.subjects import Scope, Subject
+from service.usage.subjects import Hit, Scope, Subject
+from service.usage.waiting import WAIT_S, LimitLines, Wanted
 from service.web.auth import Principal
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ _MAX_OUTPUT_ESTIMATE = 1 << 24
 _IDLE_S = 180.0  # by then, buckets are empty and cached callers have expired
 _SWEEP_EVERY_S = 60.0
 _LAST_FLUSH_S = 5.0
+_GIVEN_UP = Served("", "", "", CLIENT_GONE, 0, 0, 0, None, 0.0, streamed=False)
 
 
 class Admission:
@@ -83,6 +86,7 @@ class Meter:
         flush_every_s: float = 1.0,
         in_flight_ttl_s: float = 10.0,
         max_labelled_projects: int = 50,
+        wait_s: float = WAIT_S,
         clock: Callable[[], float] = now,
     ) -> None:
         self._defaults: dict[Scope, Limits] = {"key": key_limits, "project": project_limits}
@@ -97,6 +101,7 @@ class Meter:
         self._next_sweep_s = clock() + _SWEEP_EVERY_S
         self._in_flight_ttl_s = in_flight_ttl_s
         self._task: asyncio.Task[None] | None = None
+        self._lines = LimitLines(self._admit_next, self._release, wait_s=wait_s)
 
     @classmethod
     def from_settings(cls, redis: Redis, settings: Settings) -> Self:
@@ -141,11 +146,13 @@ class Meter:
         max_tokens: int | None,
         streamed: bool,
         answers: int = 1,
+        is_next: bool = False,
     ) -> Admission:
         """Admit a request or raise RateLimited. No I/O. Pass the admission to `done` once.
 
         `answers` is the number of requested completions, and `max_tokens` the maximum number of
-        tokens of all of them together.
+        tokens of all of them together. Raises Busy if the request may wait (`admit_in_turn`);
+        `is_next` says that it did, so that it passes those that wait.
         """
         account = self._accounts.get(caller.key_id)
         if account is None or account.caller is not caller:
@@ -157,7 +164,7 @@ class Meter:
             estimate = prompt
             if max_tokens is not None and max_tokens > 0:
                 estimate += min(max_tokens, _MAX_OUTPUT_ESTIMATE)
-            self._take(account, answers, estimate, streamed=streamed)
+            self._take(account, answers, estimate, streamed=streamed, is_next=is_next)
             header_lines = refusals.header_lines(key, project)
         key.in_flight += answers
         project.in_flight += answers
@@ -166,6 +173,57 @@ class Meter:
             project.streams += 1
         account.in_flight.value += 1
         return Admission(account, answers, prompt, estimate, header_lines, streamed)
+
+    async def admit_in_turn(
+        self,
+        caller: Principal,
+        *,
+        body_bytes: int,
+        max_tokens: int | None,
+        streamed: bool,
+        answers: int = 1,
+    ) -> Admission:
+        """Wait until a request may be in progress, then admit it as `admit` does."""
+        wanted = Wanted(caller, body_bytes, max_tokens, streamed, answers)
+        account = self._accounts.get(caller.key_id) or self._account(caller)
+        try:
+            return await self._lines.wait(wanted, account.project, account.label)
+        except Busy as e:
+            raise self._refusal(account, wanted, e) from None
+
+    def _refusal(self, account: Account, wanted: Wanted, why: Busy) -> Busy:
+        """Return the error for a request that got no place, with the limit that it waited for."""
+        now_s, answers = self._clock(), wanted.answers
+        subject, hit = account.key, account.key.refusal(answers, 0, now_s, streamed=wanted.streamed)
+        if hit is None:
+            subject = account.project
+            hit = subject.refusal(answers, 0, now_s, streamed=wanted.streamed)
+        hit = hit or "concurrent_requests"  # of those that wait
+        metrics.LIMITED.cell(hit, subject.scope, account.label).inc()
+        cost = refusals.RequestCost(answers, 0)
+        error = refusals.refuse(subject, hit, cost, now_s, account.key, account.project)
+        message = f"{error.message} {why.message} Please try again later."
+        return Busy(message, scope=subject.scope, headers={**error.headers, **why.headers})
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait until they may be in progress."""
+        return self._lines.waiting
+
+    def _admit_next(self, wanted: Wanted) -> Admission:
+        account = self._accounts.get(wanted.caller.key_id)
+        return self.admit(
+            wanted.caller if account is None else account.caller,  # with the newest limits
+            body_bytes=wanted.body_bytes,
+            max_tokens=wanted.max_tokens,
+            streamed=wanted.streamed,
+            answers=wanted.answers,
+            is_next=True,
+        )
+
+    def _release(self, admission: Admission) -> None:
+        """End an admitted request that was given up before it began."""
+        self.done(admission, _GIVEN_UP)
 
     def done(self, admission: Admission, served: Served) -> None:
         """Account for an admitted request, whatever its outcome. Call exactly once."""
@@ -177,6 +235,8 @@ class Meter:
             key.streams -= 1
             project.streams -= 1
         account.in_flight.value -= 1
+        if project.waiting:
+            self._lines.fill(project)
         if key.tokens is not None or project.tokens is not None:
             _correct(admission, served)
         if not served.base_model:
@@ -201,8 +261,16 @@ class Meter:
                 for subject in limited:
                     subject.forget_elsewhere()
             raise
+        self._fill_lines()
         if self._clock() > self._next_sweep_s:
             self._forget_idle()
+
+    def _fill_lines(self) -> None:
+        """Admit who may be in progress because of what ended elsewhere, or of new limits."""
+        if self._lines.waiting:
+            for subject in [*self._subjects.values()]:
+                if subject.waiting:
+                    self._lines.fill(subject)
 
     async def _run(self) -> None:
         is_away = False
@@ -216,10 +284,14 @@ class Meter:
                     log.warning("usage cannot be exchanged for now: %s: %s", type(e).__name__, e)
                 is_away = True
 
-    def _take(self, account: Account, answers: int, tokens: int, *, streamed: bool) -> None:
+    def _take(
+        self, account: Account, answers: int, tokens: int, *, streamed: bool, is_next: bool
+    ) -> None:
         now_s = self._clock()
         subject, other = account.key, account.project
-        hit = subject.refusal(answers, tokens, now_s, streamed=streamed)
+        hit: Hit | None = "concurrent_requests" if other.waiting and not is_next else None
+        if hit is None:
+            hit = subject.refusal(answers, tokens, now_s, streamed=streamed)
         if hit is None:
             hit = other.refusal(answers, tokens, now_s, streamed=streamed)
             if hit is None:
@@ -227,9 +299,11 @@ class Meter:
                 other.take(answers, tokens)
                 return
             subject = other
-        metrics.LIMITED.cell(hit, subject.scope, account.label).inc()
         cost = refusals.RequestCost(answers, tokens)
-        raise refusals.refuse(subject, hit, cost, now_s, account.key, account.project)
+        error = refusals.refuse(subject, hit, cost, now_s, account.key, account.project)
+        if not isinstance(error, Busy):  # those are counted if they do not get a place
+            metrics.LIMITED.cell(hit, subject.scope, account.label).inc()
+        raise error
 
     def _account(self, caller: Principal) -> Account:
         """The account of a newly looked-up caller, with its limits refreshed."""

@@ -6,14 +6,12 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from service.core.errors import NO_RETRY, RateLimited
+from service.core.errors import NO_RETRY, Busy, RateLimited
 from service.usage.buckets import Bucket
 from service.usage.subjects import Hit, Subject
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-# When a running request will end is unknown, so clients over a concurrency limit poll.
-_CONCURRENCY_RETRY_S = 1.0
 _NOUNS = {
     "requests": "requests per minute",
     "tokens": "tokens per minute",
@@ -83,12 +81,13 @@ def refuse(
         )
         del error.headers["retry-after"]
         return error
-    wait_s = (
-        _wait_s((key, project), cost) if hit in ("requests", "tokens") else _CONCURRENCY_RETRY_S
-    )
+    limit_name = f"Rate limit reached for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}"
+    if hit.startswith("concurrent_"):
+        text = f"{limit_name}: {_state(subject, hit, cost)}."
+        return Busy(text, scope=subject.scope, headers=limit_headers)
+    wait_s = _wait_s((key, project), cost)
     return RateLimited(
-        f"Rate limit reached for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: "
-        f"{_state(subject, hit, cost)}. Please try again in {duration(wait_s)}.",
+        f"{limit_name}: {_state(subject, hit, cost)}. Please try again in {duration(wait_s)}.",
         headers={
             **limit_headers,
             "retry-after": str(max(1, math.ceil(wait_s))),

@@ -41,6 +41,7 @@ class Subject:
         "streams_elsewhere",
         "tokens",
         "touched_s",
+        "waiting",
     )
 
     def __init__(self, subject_id: str, scope: Scope) -> None:
@@ -54,6 +55,7 @@ class Subject:
         self.in_flight = 0
         self.streams = 0
         self.touched_s = 0.0  # time of the last request
+        self.waiting = 0  # requests that wait for a place, of a project
         self.forget_elsewhere()
 
     def forget_elsewhere(self) -> None:
@@ -75,6 +77,11 @@ class Subject:
         )
         if not self.is_limited:
             self.forget_elsewhere()
+
+    def has_place(self, answers: int) -> bool:
+        """Whether the limit on concurrent requests allows one for this many answers."""
+        most = self.concurrent_requests
+        return most is None or self.in_flight + self.requests_elsewhere + answers <= most
 
     def refusal(self, answers: int, tokens: int, now_s: float, *, streamed: bool) -> Hit | None:
         """The limit that another request would exceed, or None. Consumes nothing."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from service.web.deps import resource
-from service.web.probing import PartState, Probe, check
+from service.web.probing import START_HEADER, PartState, Probe, check, confirmation
 
 router = APIRouter(tags=["Health"])
 Probes = Annotated[dict[str, Probe], Depends(resource("probes"))]
@@ -38,11 +38,12 @@ class Ready(BaseModel):
 
 
 @router.get("/livez", operation_id="livez", summary="Check liveness")
-async def livez() -> Alive:
+async def livez(request: Request, response: Response) -> Alive:
     """Liveness check of this process. Answers `ok` while the event loop runs.
 
     Checks no other part.
     """
+    response.headers.update(confirmation(request.headers.get(START_HEADER)))
     return Alive()
 
 

@@ -30,6 +30,7 @@ from service.core.errors import (
     MethodNotAllowed,
     NotFound,
     Unavailable,
+    broken_json,
 )
 from service.core.metric_types import OTHER
 from service.core.redis import REDIS_ERRORS, Unconfirmed, batched, why
@@ -121,8 +122,10 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, UnicodeDecodeError):
+            return answer(broken_json(error.__cause__.object, error.__cause__.start))
         kind = BY_STATUS.get(error.status_code, BadRequest)
-        code = "unknown_url" if kind is NotFound else None
+        code = {NotFound: "unknown_url", BadRequest: "invalid_body"}.get(kind)
         methods = allowed_methods(app.routes, request.scope) if kind is MethodNotAllowed else []
         headers = {"allow": ", ".join(methods)} if methods else error.headers
         found = kind(_http_message(request, error, methods), code=code, headers=headers)
@@ -190,11 +193,15 @@ def _http_message(request: Request, error: HTTPException, methods: Sequence[str]
     if error.status_code == 405:
         use = f"; use {' or '.join(methods)}" if methods else ""
         return f"Method {request.method} is not allowed on {path}{use}."
+    if error.status_code == 400:  # FastAPI's only one
+        return "The body cannot be read. Send JSON in UTF-8 that is not nested deeply."
     return str(error.detail)
 
 
 def _hint(path: str) -> str:
-    """Return what to do about a wrong base URL, or instead of what only OpenAI has."""
+    """Return what to do about a wrong URL, or instead of what only OpenAI has."""
+    if len(path) > 1 and path.endswith("/"):
+        return " Leave out the '/' at its end, or add an ID."
     first, _, rest = path.lstrip("/").partition("/")
     if first in BELOW_V1:
         return " The base URL lacks '/v1': it ends in '/v1', as OpenAI's does."

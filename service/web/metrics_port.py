@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -19,29 +19,19 @@ from service.web.side_port import serve
 log = logging.getLogger(__name__)
 
 
-class MetricsPortTaken(OSError):
-    """The metrics port cannot be opened."""
-
-
 @asynccontextmanager
 async def serve_metrics(redis: Client, host: str, port: int) -> AsyncIterator[str]:
     """Serve this process's metrics and the queue depths, and yield the server's URL.
 
-    Port 0 selects any free port. Raises MetricsPortTaken if the port cannot be opened.
+    Port 0 selects any free port. Raises PortTaken if the port cannot be opened.
     """
 
     async def prometheus(_: web.Request) -> web.Response:
         await observe_redis(redis)
         return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    async with AsyncExitStack() as stack:
-        try:
-            opened = await stack.enter_async_context(serve({"/metrics": prometheus}, host, port))
-        except OSError as e:
-            raise MetricsPortTaken(
-                f"Metrics cannot be served on {host}:{port} ({e.strerror}). Set "
-                "FINETUNED_API_METRICS_HOST and FINETUNED_API_METRICS_PORT to a free address."
-            ) from e
+    routes = {"/metrics": prometheus}
+    async with serve(routes, host, port, setting="FINETUNED_API_METRICS") as opened:
         url = f"http://{host}:{opened}"
         log.info("metrics are on %s/metrics", url)
         yield url

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -20,6 +21,11 @@ Probe = Callable[[], Awaitable[bool | Mapping[str, bool]]]
 
 PartState = Literal["ok", "degraded", "away", "refused"]
 _TIMEOUT_S = 5.0
+SOCKETS = "FINETUNED_API_SOCKETS"
+"""Variable with the numbers of the sockets on which `up` listens for the API."""
+START_ID = "FINETUNED_START_ID"
+"""Variable with the random name that `up` gives to the processes of one start."""
+START_HEADER = "finetuned-start"
 
 
 class Found(NamedTuple):
@@ -43,6 +49,15 @@ async def check(probe: Probe) -> Found:
         return Found("ok" if answer else "away")
     served = set(answer.values()) or {True}  # without models, nothing is missing
     return Found("away" if True not in served else "degraded" if False in served else "ok", answer)
+
+
+def confirmation(given: str | None) -> dict[str, str]:
+    """Return the header by which a process answers a probe that asks for its own start.
+
+    Any other server on the same port cannot answer so, and no other probe learns the name.
+    """
+    own = os.environ.get(START_ID)
+    return {START_HEADER: own} if own is not None and given == own else {}
 
 
 async def passes(probe: Probe) -> bool:

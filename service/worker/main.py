@@ -2,7 +2,8 @@
 
 SIGTERM drains the worker: it takes no new tasks, running trainings save a checkpoint and go back
 into the queue, as do evaluation runs, batches and generations, and then the process exits. A second
-SIGTERM ends it at once.
+one changes nothing: systemd sends SIGTERM to each process of `up`, which then stops its worker too.
+A second SIGINT ends it at once.
 """
 
 from __future__ import annotations
@@ -201,7 +202,7 @@ class WorkerProcess:
         metrics.begin(Process.WORKER, __version__)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal)
+            loop.add_signal_handler(number, self._on_signal, number)
         arq_workers = {
             name: self._arq_worker(name)
             for name, workers_ in queue.WORKERS_OF.items()
@@ -288,10 +289,12 @@ class WorkerProcess:
         self._webhooks.wake()
         self._warm_ups.wake()
 
-    def _on_signal(self) -> None:
+    def _on_signal(self, number: signal.Signals) -> None:
         if self._stopping.is_set():
-            log.warning("second stop signal: exiting at once")
-            raise SystemExit(1)
+            if number == signal.SIGINT:
+                log.warning("second SIGINT: exiting at once")
+                raise SystemExit(1)
+            return
         log.info("draining: running jobs and evaluations return to their queues")
         self.stop()
 

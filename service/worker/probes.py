@@ -50,5 +50,6 @@ async def serve_probes(redis: Client, settings: Settings, pulse: Pulse) -> Async
         return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     routes = {"/livez": livez, "/readyz": readyz, "/metrics": prometheus}
-    async with serve(routes, settings.worker_host, settings.worker_port):
+    host, port = settings.worker_host, settings.worker_port
+    async with serve(routes, host, port, setting="FINETUNED_WORKER"):
         yield

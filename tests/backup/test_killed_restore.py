@@ -43,9 +43,14 @@ MIB = 1024 * 1024
 async def dump(redis: Client) -> dict[bytes, Any]:
     """Return all records of an installation, of sorted sets without the scores.
 
-    Files that are registered again have the time of that as score.
+    Files that are registered again have the time of that as score. The counts of bytes are
+    estimates, which differ by how a value was written.
     """
-    keys = [key async for key in redis.scan_iter("finetuned:*") if b":written:" not in key]
+    keys = [
+        key
+        async for key in redis.scan_iter("finetuned:*")
+        if b":written:" not in key and not key.endswith(b":record-bytes")
+    ]
     return {
         key: sorted(await redis.zrange(key, 0, -1))
         if await redis.type(key) == b"zset"

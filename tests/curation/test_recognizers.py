@@ -73,7 +73,7 @@ async def test_the_digest_follows_from_the_recognizers(api: Api, http):
         ("phone", NUMBER, "detects 'phone' itself"),
         ("possible_phone", NUMBER, "detects"),
         ("customer", {}, "'pattern' or 'terms'"),
-        ("customer", {"pattern": "("}, "missing )"),
+        ("customer", {"pattern": "("}, "missing its ')'"),
         ("customer", {"pattern": "x*"}, "empty text"),
         ("customer", {"pattern": r"(a)\1"}, "escape"),
         ("customer", {"terms": [" a "]}, "two characters"),

@@ -84,8 +84,8 @@ def test_an_edited_row_that_ends_the_file_is_not_lost(tmp_path):
     ("decision", "code", "says"),
     [
         ("{", "invalid_decision", "Line 1 of the decisions"),
-        ({"line": 0, "action": "drop"}, "invalid_decision", ">= 1"),
-        ({"line": 1, "action": "remove"}, "invalid_decision", "remove"),
+        ({"line": 0, "action": "drop"}, "invalid_decision", "number of a line, from 1"),
+        ({"line": 1, "action": "remove"}, "invalid_decision", "not 'keep', 'drop' or 'edit'"),
         ({"line": 1, "action": "drop", "why": "x"}, "invalid_decision", "why"),
         ({"line": 1, "action": "edit"}, "invalid_decision", "'edit' needs a 'row'"),
         ({**edit(1, "x"), "action": "keep"}, "invalid_decision", "only 'edit' has one"),

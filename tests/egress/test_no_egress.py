@@ -18,7 +18,9 @@ import pytest
 
 from service import offline
 from service.cli import egress
+from tests.cached import ROOT
 from tests.egress.network import isolated, recorded, why_not
+from tests.training.test_environment import kernels_program
 
 _LONG = [
     pytest.mark.e2e,
@@ -104,6 +106,17 @@ def test_the_variables_keep_a_library_from_asking(tmp_path: Path):
         said[mode], asked[mode] = done.stdout, {line["name"] for line in recorded(record)}
     assert asked == {"online": {"huggingface.co"}, "offline": set()}, said
     assert said["offline"].strip() == "OfflineModeIsEnabled"
+
+
+def test_the_trainer_fetches_no_kernel_for_the_processor(tmp_path: Path):
+    command, asked = kernels_program(tmp_path), {}
+    for process in ("any", "training"):
+        record = tmp_path / process
+        env = {"PYTHONPATH": str(ROOT)}
+        done = isolated([*command, process], record=record, env=env)
+        assert done.returncode == 0, done.stdout
+        asked[process] = {line["name"] for line in recorded(record)}
+    assert asked == {"any": {"hub.example.com"}, "training": set()}
 
 
 def test_the_doctor_does_not_vouch_for_another_network(tmp_path: Path):

@@ -125,7 +125,7 @@ async def test_graders_are_validated(sdk: Any, grader: dict[str, Any]) -> None:
             "grader.input.0.content.0.type",
             "invalid_value",
         ),
-        ({**SIMILAR, "pass_threshold": False}, "grader.pass_threshold", "invalid_value"),
+        ({**SIMILAR, "pass_threshold": False}, "grader.pass_threshold", "invalid_type"),
     ],
 )
 async def test_wrong_graders_are_refused_by_both(

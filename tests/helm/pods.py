@@ -215,7 +215,7 @@ class Node:
     def _volume(self, volume: Manifest, folder: Path) -> Path:
         if "persistentVolumeClaim" in volume:
             return self._folder(self.folder / volume["persistentVolumeClaim"]["claimName"])
-        assert {"emptyDir", "configMap"} & set(volume), f"no such volume here: {volume}"
+        assert {"emptyDir", "configMap", "secret"} & set(volume), f"no such volume here: {volume}"
         return self._folder(folder / f"volume-{volume['name']}")
 
     def _write_configs(
@@ -226,6 +226,10 @@ class Node:
                 config = volume["configMap"]["name"].removeprefix(f"{RELEASE}-")
                 for file, text in self.rendered.one("ConfigMap", config)["data"].items():
                     (volumes[volume["name"]] / file).write_text(change(text), "utf-8")
+            elif "secret" in volume:
+                secret = volume["secret"]["secretName"].removeprefix(f"{RELEASE}-")
+                for file, data in self.rendered.one("Secret", secret)["data"].items():
+                    (volumes[volume["name"]] / file).write_bytes(b64decode(data))
 
     def _initialise(self, container: Manifest, volumes: Mapping[str, Path]) -> None:
         change = self._changes("init", container, volumes)

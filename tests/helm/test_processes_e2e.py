@@ -71,8 +71,8 @@ def pods(node: Node) -> Iterator[dict[str, Pod]]:
 
 @pytest.fixture(scope="module")
 def secrets(rendered: Rendered) -> dict[str, str]:
-    (secret,) = rendered.of_kind("Secret").values()
-    return {key: b64decode(value).decode() for key, value in secret["data"].items()}
+    data = [secret["data"] for secret in rendered.of_kind("Secret").values()]
+    return {key: b64decode(value).decode() for each in data for key, value in each.items()}
 
 
 @pytest.fixture(autouse=True)

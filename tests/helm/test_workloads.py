@@ -131,6 +131,14 @@ def test_a_training_has_time_to_keep_a_checkpoint(render):
     assert render().settings()["FINETUNED_STOP_GRACE_S"] == "120"
 
 
+def test_open_streams_have_the_same_time(render):
+    rendered = render({"models": [MODEL], "worker": {"stopGraceSeconds": 300}})
+    for name in ("api", "vllm-tiny"):
+        pod = rendered.pod("Deployment", name)
+        waits_s = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+        assert pod["terminationGracePeriodSeconds"] > waits_s + 300
+
+
 def test_scratch_and_shared_memory(render):
     worker = {"scratch": {"size": "7Gi", "storageClass": "nvme"}, "sharedMemory": "3Gi"}
     inference = {"cache": {"size": "9Gi"}, "sharedMemory": "2Gi"}

@@ -172,6 +172,7 @@ class Client:
     url: str
     session: aiohttp.ClientSession
     upstreams: Upstreams
+    meter: Meter
     offering: Offering | None = None
     """The short cut of a gateway whose requests take it."""
 
@@ -318,7 +319,7 @@ async def gateway(
                 )
             url = await stack.enter_async_context(serving(app, **options))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            return Client(url, session, upstreams, offering)
+            return Client(url, session, upstreams, meter, offering)
 
         yield start
 

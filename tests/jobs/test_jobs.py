@@ -86,6 +86,19 @@ async def test_good_job_is_queued_for_a_gpu_worker_with_auto_resolved(
     assert await api.app.state.redis.zrange(queue.GPU, 0, -1) == []
 
 
+async def test_a_job_that_holds_out_no_rows_says_how_to_get_an_evaluation(http, chats, work):
+    training, held_out = await upload(http, chats(12)), await upload(http, chats(11))
+    share = {"type": "supervised", "supervised": {"hyperparameters": {"validation_share": 0.2}}}
+    told = []
+    async with work("cpu"):
+        for fields in ({}, {"validation_file": held_out}, {"method": share}):
+            job = await until(http, (await create(http, training, **fields))["id"], "queued")
+            events = (await http.get(f"{JOBS}/{job['id']}/events")).json()["data"]
+            told.append([e for e in events if "'validation_share'" in e["message"]])
+    assert [len(events) for events in told] == [1, 0, 0]
+    assert told[0][0]["level"] == "info"
+
+
 async def test_three_examples_make_a_job_that_fails(http, chats, work):
     async with work("cpu"):
         created = await create(http, await upload(http, chats(3)))

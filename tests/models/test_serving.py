@@ -94,7 +94,7 @@ def test_weights_are_not_quantized_twice(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
-        ("serving_quantization: int4", "Input should be 'auto', 'none', 'fp8' or 'nf4'"),
+        ("serving_quantization: int4", "expected 'auto', 'none', 'fp8' or 'nf4'"),
         ("serving_quantization: nf4, serving_path: /q", "quantized already, so leave out 'nf4'"),
     ],
 )

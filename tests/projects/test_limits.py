@@ -67,8 +67,8 @@ NO_SUCH_LIMITS = [
     ({"concurrent_requests": "lots"}, "limits.concurrent_requests", "invalid_value"),
     ({"concurrent_streams": "7"}, "limits.concurrent_streams", "invalid_value"),
     ({"requests_per_day": 5}, "limits.requests_per_day", "unknown_parameter"),
-    ([], "limits", "invalid_value"),
-    (None, "limits", "invalid_value"),
+    ([], "limits", "invalid_type"),
+    (None, "limits", "invalid_type"),
 ]
 
 

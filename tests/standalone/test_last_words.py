@@ -19,6 +19,13 @@ pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
 """
 
 
+LOGGED = """{"level": "ERROR", "message": "an engine is away"}
+{"level": "ERROR", "message": "Traceback (most recent calls)\\na.PortTaken: 9101 is taken.\\n"}
+{"level": "ERROR", "message": "Application startup failed. Exiting."}
+{"level": "INFO", "message": "the end"}
+"""
+
+
 @pytest.mark.parametrize(
     ("log", "said"),
     [
@@ -29,6 +36,8 @@ pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
         ("ModuleNotFoundError: No module named 'vllm'\n", "No module named 'vllm'"),
         (VLLM, "header too large"),
         (PYDANTIC, "Value error, Model architectures ['X'] are not supported for now."),
+        (LOGGED, "9101 is taken."),
+        ('{"level": "ERROR", "message": "no more"}\n{}\n[1]\n', "no more"),
         ("ValueError: " + "x" * 1000, "x" * 300),
     ],
 )

@@ -121,9 +121,10 @@ def test_no_gpu_is_promised_twice(count, gib, sharing):
 
 
 def _env(data_dir: Path) -> dict[str, str]:
-    """Return what processes need to find their users of Redis."""
+    """Return what processes need to find their users of Redis, and their probes."""
     return {
         "FINETUNED_DATA_DIR": str(data_dir),
+        "FINETUNED_START_ID": "the-name-of-a-start",
         "FINETUNED_REDIS_URL": "redis://:password@127.0.0.1:6379/0",
     }
 

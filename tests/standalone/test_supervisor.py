@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -12,9 +13,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from redis.exceptions import RedisError, ResponseError
 
+from service.core.redis import REDIS_ERRORS, Client, connect
+from service.standalone import services
 from service.standalone.layout import AlreadyRunning, DataLayout
-from service.standalone.supervisor import Service, StartFailed, Supervisor
+from service.standalone.services import Ports, free_port
+from service.standalone.supervisor import Service, StartFailed, Stop, Supervisor
+from tests.small_disk import fill, small_disk
 
 # A parent that ignores SIGTERM and has a child.
 STUBBORN = (
@@ -203,3 +209,98 @@ async def test_one_that_has_nothing_to_do_is_not_started_again(supervisor, tmp_p
     assert (tmp_path / "logs" / "s.log").read_text() == "once\n"
     await supervisor.stop()
     assert not [*(tmp_path / "run").iterdir()]
+
+
+async def test_what_others_write_to_ends_last_and_ignores_sigterm(supervisor, tmp_path):
+    """systemd sends SIGTERM to all processes of a service, and `up` stops them in its order."""
+    told = tmp_path / "told"
+    code = (
+        "import signal, sys, time\n"
+        "def end(*_):\n"
+        f"    open({str(told)!r}, 'a').write(sys.argv[1])\n"
+        "    raise SystemExit\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "signal.signal(signal.SIGINT, end)\n"
+        "print('waiting', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    services = {}
+    for name, order in (("store", Stop.LAST), ("engine", Stop.AFTER_CALLERS), ("api", Stop.FIRST)):
+        services[name] = service(code, name)
+        services[name].argv = [*services[name].argv, name]
+        services[name].stop, services[name].stop_s = order, 60
+        await supervisor.start(services[name])
+        await until((tmp_path / "logs" / f"{name}.log").read_text, 60)
+    os.kill(pid(services["store"]), signal.SIGTERM)
+    await supervisor.stop()
+    assert told.read_text() == "apienginestore"
+
+
+async def test_the_reason_of_an_end_is_printed_without_secrets(supervisor, caplog):
+    one = service("raise ValueError('no redis://me:pass-word@host, nor my-long-key')")
+    one.env = {**os.environ, "FINETUNED_UPSTREAM_API_KEY": "my-long-key"}
+    await supervisor.start(one)
+    await until(lambda: caplog.messages, 60)
+    assert re.fullmatch(
+        r"s ended with 1 and restarts in 0\.5 s: no redis://host, nor \*\*\*", caplog.messages[0]
+    )
+
+
+async def test_a_service_runs_on_while_the_disk_of_its_logs_is_full(tmp_path):
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        supervisor = Supervisor(disk / "run", disk / "logs")
+        fill(disk / "of-others")
+        one = service("import time; time.sleep(600)")
+        await supervisor.start(one)
+        first = pid(one)
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: pid(one) != first and runs(pid(one)), 60)
+        await supervisor.stop()
+
+
+@pytest.mark.slow
+async def test_a_store_without_space_refuses_writes_and_takes_them_again(tmp_path):
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        layout = DataLayout(disk)
+        with layout.open(""):
+            supervisor = Supervisor(layout.run, layout.logs)
+            store = services.valkey(layout, Ports(api=0, valkey=free_port(), worker=0))
+            await supervisor.start(store)
+            await supervisor.until_ready(store, 60)
+            supervisor.beside(services.follow_disk(layout))
+            redis = connect(services.running_store(disk) or "", retries=0)
+
+            async def sync_is(mode: str) -> bool:
+                with contextlib.suppress(*REDIS_ERRORS):
+                    return (await redis.config_get("appendfsync"))["appendfsync"] == mode
+                return False
+
+            assert await sync_is("always")
+            await redis.set("kept", 1)
+            fill(disk / "of-others")  # at once, so that Valkey may exit once
+            async with asyncio.timeout(60):
+                while not await refuses_writes(redis):
+                    await asyncio.sleep(0.05)
+            running = pid(store)
+            for _ in range(20):
+                assert await refuses_writes(redis)
+                assert await redis.get("kept") == b"1"
+                await asyncio.sleep(0.1)
+            assert (pid(store), store.restarts <= 1) == (running, True)
+            (disk / "of-others").unlink()
+            async with asyncio.timeout(60):
+                while not await sync_is("always") or await refuses_writes(redis):
+                    await asyncio.sleep(0.05)
+            assert pid(store) == running
+            await redis.aclose(close_connection_pool=True)
+            await supervisor.stop()
+
+
+async def refuses_writes(redis: Client) -> bool:
+    try:
+        await redis.set("big", "x" * 5000)
+    except ResponseError as e:
+        return str(e).startswith("MISCONF")
+    except (RedisError, OSError):
+        return False  # it restarts
+    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import pytest
 import redis
 
 from service.fleet.capacity import own_gpus
+from service.standalone.ports import PortError, listen
 from service.standalone.services import free_port, running_store
 
 PATIENCE_S = 240.0
@@ -54,6 +56,49 @@ def wait(for_it: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["up", "api"])
+def test_the_process_on_a_taken_port_is_named(command, tmp_path: Path, redis_url: str):
+    with socket.create_server(("0.0.0.0", 0)) as other:
+        number = other.getsockname()[1]
+        words = cli("up", tmp_path / "data", number)
+        env = os.environ | {
+            "FINETUNED_API_PORT": str(number),
+            "FINETUNED_REDIS_URL": redis_url,
+            "FINETUNED_STORAGE_URL": (tmp_path / "storage").as_uri(),
+        }
+        done = subprocess.run(
+            words if command == "up" else [*words[:3], "api"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env=env,
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"finetuned-server: port {number} is in use by " in done.stderr
+    assert f"(pid {os.getpid()}): stop it, or choose another one with" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("192.0.2.1", "'192.0.2.1' is not an address of this machine"),
+        ("no such host", "'no such host' is not an address or a name of this machine"),
+    ],
+)
+def test_an_address_of_another_machine_is_refused(host, words):
+    with pytest.raises(PortError, match=words):
+        listen(host, 0, "--port")
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="there is no IPv6 here")
+def test_the_address_of_all_interfaces_includes_those_of_ipv4():
+    (one,) = listen("::", 0, "--port")
+    with one, socket.create_connection(("127.0.0.1", one.getsockname()[1]), timeout=60):
+        pass
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from service.training import (
     parse_message,
 )
 from tests.lazy import Lazy
-from tests.training.forked import ForkedTrainer
+from tests.training.forked import ForkedTrainer, Prepare
 from tests.training.specs import spec_of
 
 safetensors = Lazy("safetensors.torch")
@@ -90,9 +90,9 @@ def start_process(tmp_path: Path) -> Iterator[Callable[[TrainSpec], Trainer]]:
 class Starter:
     """The context in which trainers run; `start` for fixtures of any scope."""
 
-    def __init__(self, folder: Path, *, forks: bool = True, dtype: str | None = None) -> None:
+    def __init__(self, folder: Path, *, forks: bool = True, prepare: Prepare | None = None) -> None:
         self._folder = folder
-        self._make = partial(ForkedTrainer, dtype=dtype) if forks else _started
+        self._make = partial(ForkedTrainer, prepare=prepare) if forks else _started
         self._running: list[Trainer] = []
 
     def __enter__(self) -> Callable[[TrainSpec], Trainer]:

@@ -17,11 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, ClassVar, NoReturn
 
 import psutil
 
 from service.core.child import Child
+
+Prepare = Callable[[], None]
 
 _CONTEXT: Any = multiprocessing.get_context("forkserver")
 # Importing this module preloads the fork server, and nothing else.
@@ -33,8 +35,8 @@ class ForkedTrainer:
 
     started = 0
 
-    def __init__(self, spec_file: Path, log: Path, dtype: str | None = None) -> None:
-        """Start a trainer. `dtype` is the one that it computes with, if not the CPU's own."""
+    def __init__(self, spec_file: Path, log: Path, prepare: Prepare | None = None) -> None:
+        """Start a trainer, in which `prepare` runs first."""
         ForkedTrainer.started += 1
         own_stdin, stdin = os.pipe()
         stdout, own_stdout = os.pipe()
@@ -42,7 +44,7 @@ class ForkedTrainer:
         theirs = (own_stdin, own_stdout, stderr)
         self._process = _CONTEXT.Process(
             target=_train,
-            args=(str(spec_file), [DupFd(descriptor) for descriptor in theirs], dtype),
+            args=(str(spec_file), [DupFd(descriptor) for descriptor in theirs], prepare),
         )
         self._process.start()
         for descriptor in theirs:
@@ -80,12 +82,15 @@ class ForkedChild:
         self._trainer = trainer
         self.pid = trainer.pid
 
+    prepare: ClassVar[Prepare | None] = None
+
     @classmethod
     async def start(cls, argv: Sequence[str], *, env: Mapping[str, str], stderr: Path) -> Child:
         """Start a trainer as `Child.start` does. The fork keeps the server's environment."""
         *command, spec_file = argv
         assert command == [sys.executable, "-m", "service.training"]
-        process = cls(await asyncio.to_thread(ForkedTrainer, Path(spec_file), stderr))
+        trainer = await asyncio.to_thread(ForkedTrainer, Path(spec_file), stderr, cls.prepare)
+        process = cls(trainer)
         await process._connect()
         return Child(process)  # type: ignore[arg-type]
 
@@ -152,26 +157,48 @@ def _send_resident_bytes(sender: Connection) -> None:
     sender.send(psutil.Process().memory_info().rss)
 
 
-def _train(spec_file: str, descriptors: list[Any], dtype: str | None) -> None:
+def _train(spec_file: str, descriptors: list[Any], prepare: Prepare | None) -> None:
     """Run a trainer in this fork of the server. Its ranks, if any, are forks too."""
     # multiprocessing ignores an ImportError of a preloaded module.
     assert "torch" in sys.modules, "The fork server did not import tests/training/preload.py."
     from service.training.parallel import launcher
 
     launcher.start_rank = ForkedRank  # type: ignore[assignment]
-    if dtype is not None:
-        _compute_in(dtype)
+    if prepare is not None:
+        prepare()
     os.setsid()  # a worker kills the group
     _run([spec_file], [descriptor.detach() for descriptor in descriptors])
 
 
-def _compute_in(dtype: str) -> None:
+def compute_in(dtype: str) -> None:
+    """Compute with a dtype other than the CPU's own, in this trainer."""
     import torch
 
     from service.training.loop import run
     from service.training.model.models import Place
 
     run.choose_place = lambda: Place("cpu", getattr(torch, dtype))  # type: ignore[attr-defined]
+
+
+def refuse_parts_above(positions: int) -> None:
+    """Let the allocator fail for larger parts of a batch, in this trainer.
+
+    With a limit of memory, it would depend on the processor which parts fit: its libraries choose
+    algorithms that need more or less.
+    """
+    import torch
+    from transformers import Trainer
+
+    from service.training.data.batches import extent
+
+    step = Trainer.training_step
+
+    def training_step(self: Trainer, model: Any, part: dict[str, Any], **more: Any) -> Any:
+        if extent(part)[0] > positions:
+            torch.empty(2**50, dtype=torch.uint8)  # more than a process can address
+        return step(self, model, part, **more)
+
+    Trainer.training_step = training_step  # type: ignore[method-assign]
 
 
 def _run(arguments: list[str], descriptors: list[int]) -> NoReturn:

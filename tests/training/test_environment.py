@@ -3,11 +3,66 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from service.training import __main__ as trainer
 from service.training.contract.environment import allocator
+from tests.cached import ROOT
+
+# A package `kernels` as others may have installed it: it asks a hub.
+KERNELS = """
+import socket
+print("asks a hub")
+try:
+    socket.getaddrinfo("hub.example.com", 443)
+except OSError:
+    pass
+"""
+# Imports bitsandbytes as on a processor with AVX512-BF16.
+IMPORT = """
+import ctypes, sys
+from pathlib import Path
+from types import SimpleNamespace
+
+find = ctypes.CDLL.__getattr__
+
+def __getattr__(library, name):
+    return (lambda: 1) if name == "has_avx512bf16_cpu" else find(library, name)
+
+ctypes.CDLL.__getattr__ = __getattr__
+if sys.argv[1] == "training":
+    from service.training.__main__ import _settle_environment
+    _settle_environment(Path("out"))
+elif sys.argv[1] == "exporting":
+    from service.exporting.__main__ import _set_environment
+    _set_environment(SimpleNamespace(work_dir=Path(sys.argv[2]), threads=None))
+import bitsandbytes.functional
+assert bitsandbytes.functional.has_avx512bf16()
+"""
+
+
+def kernels_program(folder: Path) -> list[str]:
+    """Write the program and the package. Returns the command, without the process's name."""
+    (folder / "kernels").mkdir()
+    (folder / "kernels/__init__.py").write_text(KERNELS)
+    (folder / "program.py").write_text(IMPORT)
+    return [sys.executable, str(folder / "program.py")]
+
+
+@pytest.mark.slow
+def test_bitsandbytes_fetches_no_kernel_on_any_processor(tmp_path):
+    command, env = kernels_program(tmp_path), os.environ | {"PYTHONPATH": str(ROOT)}
+    said = {}
+    for process in ("training", "exporting"):
+        done = subprocess.run(
+            [*command, process, str(tmp_path)], env=env, check=True, capture_output=True, text=True
+        )
+        said[process] = done.stdout + done.stderr
+    assert said == {"training": "", "exporting": ""}
 
 
 def test_memory_of_a_gpu_grows_in_segments(monkeypatch, tmp_path):

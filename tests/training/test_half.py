@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from service.training import CheckpointSaved, Started
 from tests.lazy import Lazy
 
 from .conftest import Starter
+from .forked import compute_in
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +34,7 @@ def test_the_losses_are_those_of_float32(make_spec, tmp_path, quantization):
     for dtype in ("float16", "float32"):
         folder = tmp_path / dtype
         folder.mkdir()
-        with Starter(folder, dtype=dtype) as start:
+        with Starter(folder, prepare=partial(compute_in, dtype)) as start:
             run = start(make_spec(folder / "out", quantization=quantization, n_epochs=1))
             assert run.wait() == 0, run.log.read_text()
         assert run.of(Started)[0].dtype == dtype
@@ -49,7 +51,7 @@ def test_a_batch_whose_gradients_overflow_is_computed_again(make_spec, tmp_path)
     for dtype in ("float16", "float32"):
         folder = tmp_path / dtype
         folder.mkdir()
-        with Starter(folder, dtype=dtype) as start:
+        with Starter(folder, prepare=partial(compute_in, dtype)) as start:
             run = start(make_spec(folder / "out", learning_rate=1e-6, **given))
             assert run.wait() == 0, run.log.read_text()
             losses[dtype] = run.losses

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from service.training import CheckpointSaved, Failed, Succeeded
 from tests.lazy import Lazy
 from tests.small_disk import small_disk
 
-from .conftest import write_chats
-from .forked import loaded_bytes
+from .conftest import Starter, write_chats
+from .forked import loaded_bytes, refuse_parts_above
 
 pytestmark = pytest.mark.slow
 
@@ -55,32 +56,27 @@ def test_on_a_gpu_the_advice_is_at_most_the_usual_part(make_spec, tmp_path, monk
 
 @pytest.mark.e2e
 def test_a_run_out_of_memory_goes_on_with_what_it_suggests(start, make_spec, tmp_path):
-    pairs = [(f"Say {n}", f"{n} words, " * 60) for n in range(144)]
+    pairs = [(f"Say {n}", f"{n} words, " * 60) for n in range(36)]
     chats = write_chats(tmp_path / "long.jsonl", pairs)
-    given = {"training_file": chats, "batch_size": 144, "max_seq_length": 256, "n_epochs": 1}
+    given = {"training_file": chats, "batch_size": 36, "max_seq_length": 256, "n_epochs": 1}
 
     def spec(name, **changes):
         return make_spec(tmp_path / name, **(given | {"lora": {"r": 4}} | changes))
 
-    small = start(spec("small", tokens_at_once=4096))
+    small = start(spec("small", tokens_at_once=1024))
     assert small.wait() == 0, small.log.read_text()
-
-    # All rows at once take about 200 MiB more than 4,096 tokens. The limit does not count some 60
-    # MiB of them: pages of libraries, which a fork maps again when it needs them.
-    limit = small.of(Succeeded)[0].peak_memory_bytes + 60 * MIB
-    at_once, tried = 10**6, []
-    while at_once:
-        tried.append(at_once)
-        changes = {"tokens_at_once": at_once, "max_memory_bytes": limit}
-        run = start(spec(f"try-{len(tried)}", **changes))
-        if run.wait() == 0:
-            break
-        (failed,) = run.of(Failed)
-        assert failed.code == "out_of_memory", failed
-        assert "36864 tokens" in failed.message or len(tried) > 1
-        at_once = failed.suggested_tokens_at_once
-    assert 2 <= len(tried) <= 5
-    assert run.of(Succeeded)
+    suggested, tried = 10**6, []
+    with Starter(tmp_path, prepare=partial(refuse_parts_above, 2500)) as limited:
+        while suggested:
+            tried.append(suggested)
+            run = limited(spec(f"try-{len(tried)}", tokens_at_once=suggested))
+            if run.wait() == 0:
+                break
+            (failed,) = run.of(Failed)
+            assert failed.code == "out_of_memory", failed
+            assert f"for {min(tried[-1], 36 * 256) // 256 * 256} tokens at once" in failed.message
+            suggested = failed.suggested_tokens_at_once
+    assert tried == [10**6, 4608, 2304]
     assert run.losses == pytest.approx(small.losses, rel=0.02)
 
 

@@ -102,12 +102,12 @@ async def test_requests_tokens_and_times(replica):
 
 
 async def test_in_flight_and_limited(replica):
-    one = replica()
+    one = replica(wait_s=0.01)
     who = caller(project="proj_busy", key_limits={"tokens_per_minute": 50}, concurrent_requests=1)
     since = Since()
     running = one.admit(who)
     with pytest.raises(RateLimited):
-        one.admit(who)
+        await one.meter.admit_in_turn(who, body_bytes=1, max_tokens=1, streamed=False)
     with pytest.raises(RateLimited):
         one.admit(who, max_tokens=51)
     assert since.grown("in_flight", project="busy") == 1

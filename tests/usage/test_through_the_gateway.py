@@ -8,9 +8,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 from aiohttp import web
-from openai import AsyncOpenAI, RateLimitError
+from openai import DEFAULT_MAX_RETRIES, AsyncOpenAI, DefaultAsyncHttpxClient, RateLimitError
 from openai.types.chat import ChatCompletionMessageParam
 
 from service.app import create_app
@@ -68,12 +69,37 @@ async def chat_until_refused(client: AsyncOpenAI) -> None:
         await chat(client)
 
 
+@dataclass
+class Slowness:
+    """How long the engine takes, and how many requests it had at a time."""
+
+    seconds: float = 0.0
+    at_once: int = 0
+    most_at_once: int = 0
+
+
 @pytest.fixture
-async def engine_url():
+def slowness() -> Slowness:
+    return Slowness()
+
+
+@pytest.fixture
+def slow(slowness) -> Slowness:
+    """Make the engine slow."""
+    slowness.seconds = 0.2
+    return slowness
+
+
+@pytest.fixture
+async def engine_url(slowness):
     """An engine that answers every chat with 12 + 3 tokens."""
     app = web.Application()
 
     async def answer(_: web.Request) -> web.Response:
+        slowness.at_once += 1
+        slowness.most_at_once = max(slowness.most_at_once, slowness.at_once)
+        await asyncio.sleep(slowness.seconds)
+        slowness.at_once -= 1
         return web.json_response(ANSWER)
 
     async def healthy(_: web.Request) -> web.Response:
@@ -162,3 +188,20 @@ async def test_the_sdk_waits_as_long_as_it_is_told_and_gets_through(stack):
         with pytest.raises(RateLimitError):
             await chat_until_refused(one)
         await chat(one.with_options(max_retries=3))
+
+
+@pytest.mark.parametrize("chats", [80, 200])
+async def test_many_chats_at_a_time_wait_for_their_places(stack, slow, chats):
+    """More than the 64 that a project may have in progress, some as streams."""
+    async with await stack.sdk(stack.one) as one:
+        await stack.limit(concurrent_requests=64)
+        statuses: list[int] = []
+
+        async def note(response: httpx.Response) -> None:
+            statuses.append(response.status_code)
+
+        client = DefaultAsyncHttpxClient(event_hooks={"response": [note]})
+        async with one.with_options(max_retries=DEFAULT_MAX_RETRIES, http_client=client) as many:
+            await asyncio.gather(*(chat(many, stream=n % 4 == 0) for n in range(chats)))
+    assert statuses == [200] * chats
+    assert slow.most_at_once == 64

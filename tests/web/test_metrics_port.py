@@ -14,7 +14,8 @@ import pytest
 
 from service.app import create_app
 from service.config import Settings
-from service.web.metrics_port import MetricsPortTaken, serve_metrics
+from service.web.metrics_port import serve_metrics
+from service.web.side_port import PortTaken
 from tests.conftest import Api, running
 from tests.web.test_safe_headers import DEFAULTS, safe
 
@@ -68,7 +69,7 @@ async def test_a_taken_port_is_named(api: Api):
     redis = api.app.state.redis
     async with serve_metrics(redis, "127.0.0.1", 0) as url:
         port = int(url.rsplit(":", 1)[1])
-        with pytest.raises(MetricsPortTaken, match=f"{port}.*FINETUNED_API_METRICS_PORT"):
+        with pytest.raises(PortTaken, match=f"{port}.*FINETUNED_API_METRICS_PORT"):
             async with serve_metrics(redis, "127.0.0.1", port):
                 pass
 

@@ -27,6 +27,8 @@ from tests.cached import ROOT
 from tests.certificates import Certificates, make_certificates
 from tests.e2e.conftest import wait_for
 
+START = "the-name-of-a-start"
+
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
@@ -95,7 +97,7 @@ def api(valkey: str, certificates: Certificates, tmp_path_factory) -> Iterator[s
         subprocess.Popen(
             [sys.executable, "-m", "service.cli", "api"],
             cwd=ROOT,
-            env=os.environ | env,
+            env=os.environ | env | {"FINETUNED_START_ID": START},
             stdout=log,
             stderr=log,
         ) as process,
@@ -120,7 +122,10 @@ async def test_the_api_speaks_https_to_clients_and_tls_to_redis(api: str, certif
         httpx.get(f"{api}/readyz", verify=ssl.create_default_context(cafile=other_ca))
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"{api.replace('https', 'http')}/readyz")
-    assert await http_ok(f"{api}/livez")()  # the probe of `up`
+    # The probe of `up`, which no process of another start answers.
+    assert await http_ok(f"{api}/livez", START)()
+    assert not await http_ok(f"{api}/livez", "another")()
+    assert START not in str(httpx.get(f"{api}/livez", verify=trusted).headers)
 
 
 def test_the_health_check_of_the_image_speaks_https_too(api: str, certificates):

@@ -92,7 +92,7 @@ metadata:
 spec:
   {{- include "finetuned.pod" $which | nindent 2 }}
   {{- include "finetuned.spread" $which | nindent 2 }}
-  terminationGracePeriodSeconds: {{ add $values.inference.drainSeconds 30 }}
+  terminationGracePeriodSeconds: {{ add $values.inference.drainSeconds $values.worker.stopGraceSeconds 30 }}
   {{- with include "finetuned.modelCopies" (dict "root" $root "models" (list $model)) | trim }}
   initContainers: {{- . | nindent 4 }}
   {{- end }}

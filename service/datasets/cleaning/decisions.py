@@ -6,6 +6,7 @@ as a duplicate or contradiction. A broken row can be edited or dropped.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,15 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: Literal["keep", "drop", "edit"]
     row: dict[str, Any] | None = None
 
+
+_UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
+_MISSING = re.compile(r"missing required field `(\w+)`")
+_PLACE = re.compile(r"`\$\.(line|action|row)\b")
+_FIELDS = {
+    "line": "not the number of a line, from 1",
+    "action": "not 'keep', 'drop' or 'edit'",
+    "row": "not an object",
+}
 
 _decode = msgspec.json.Decoder(Decision).decode
 
@@ -84,7 +94,18 @@ def _decision(data: bytes, number: int) -> Decision:
     try:
         return _decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
-        raise _invalid(number, str(e)) from None
+        raise _invalid(number, _fault(str(e))) from None
+
+
+def _fault(reason: str) -> str:
+    """Return what is wrong with a decision, from msgspec's reason."""
+    if (found := _UNKNOWN.search(reason)) is not None:
+        return f"it has an unknown field '{found[1][:80]}'"
+    if (found := _MISSING.search(reason)) is not None:
+        return f"it has no '{found[1]}'"
+    if (found := _PLACE.search(reason)) is not None:
+        return f"'{found[1]}' is {_FIELDS[found[1]]}"
+    return "it is not a JSON object"
 
 
 def _invalid(number: int, reason: str) -> DatasetError:

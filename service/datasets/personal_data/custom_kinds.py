@@ -18,6 +18,19 @@ _PATTERN_BYTES: Final = 8 << 20
 _TERMS_BYTES: Final = 256 << 20  # 10,000 terms of 20 characters take about a tenth of it
 
 
+_REASONS: Final = (
+    ("missing )", "a '(' is missing its ')'"),
+    ("unexpected )", "a ')' is missing its '('"),
+    ("missing ]", "a '[' is missing its ']'"),
+    ("escape", "RE2 does not know an escape in it, such as '\\1'"),
+    ("repetition", "a repetition such as '*' or '{2}' has nothing to repeat, or is too large"),
+    ("perl operator", "RE2 has no look-arounds"),
+    ("class range", "a range in '[]' ends before it begins"),
+    ("too large", "it is too large"),
+)
+"""Parts of RE2's messages, and what they mean."""
+
+
 class InvalidPattern(ValueError):
     """RE2 does not accept a pattern. The message says why."""
 
@@ -77,5 +90,5 @@ def re2_options(most_bytes: int) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    reason = error.args[0] if error.args else ""
-    return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+    said = str(error.args[0] if error.args else "")
+    return next((own for words, own in _REASONS if words in said), "RE2 does not know this syntax")

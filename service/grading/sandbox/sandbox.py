@@ -30,7 +30,9 @@ MAX_REPLY_BYTES: Final = 64 * 1024
 MAX_FAILURES: Final = 3
 """Children of one source that may end in a row before its items fail at once."""
 _MAX_CHILDREN: Final = 4
+# systemd sends SIGTERM to all processes of a service: the parent decides when a child ends.
 _BOOT: Final = (
+    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     "import sys; sys.path[:] = sys.argv[1:]; from service.grading.sandbox.child import main; main()"
 )
 

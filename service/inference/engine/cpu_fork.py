@@ -35,7 +35,7 @@ class _Core(ForkProcess):
 
     def run(self) -> None:
         die_with_parent()
-        _release_ports()
+        release_ports()
         super().run()
 
 
@@ -47,7 +47,7 @@ class _Worker(_Core):
         super().run()
 
 
-def _release_ports() -> None:
+def release_ports() -> None:
     """Close what this process inherited of TCP servers.
 
     Otherwise the core would hold the port of the API server. When vLLM stops, it looks for

@@ -21,7 +21,7 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.core import metrics
 from service.core.errors import (
@@ -37,6 +37,7 @@ from service.inference.engine.adapters import AdapterBroken, AdapterUnavailable
 from service.inference.engine.sleep import Sleeper
 from service.inference.engine.streams import answer_whole
 from service.inference.headers import ADAPTER, SLEEP_PATH, WAKE_PATH
+from service.web.probing import START_HEADER, confirmation
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class EngineGuard:
         else:
             if scope["path"] == "/metrics" and process.is_ours():
                 process.adapters().observe()
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _confirmed(scope, send))
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._sleeper is None:
@@ -125,6 +126,19 @@ class EngineGuard:
         except AdapterBroken as e:
             metrics.ADAPTER_REQUESTS.cell("broken").inc()
             await _refuse(send, InternalError(str(e), code="adapter_broken"))
+
+
+def _confirmed(scope: Scope, send: Send) -> Send:
+    """Answer a probe of `up` with the name of its start."""
+    given = dict(scope["headers"]).get(START_HEADER.encode(), b"").decode("latin-1")
+    added = [(k.encode(), v.encode()) for k, v in confirmation(given).items()]
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *added]}
+        await send(message)
+
+    return sent if added else send
 
 
 async def _turn(sleeper: Sleeper, scope: Scope, send: Send) -> None:

@@ -13,6 +13,7 @@ import asyncio
 import fcntl
 import importlib.util
 import itertools
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -263,6 +264,8 @@ def _where_it_listens(settings: Settings, port: int) -> list[str]:
     return [
         f"--host={settings.inference_host}",
         f"--port={port}",
+        # By default, vLLM aborts all requests at SIGTERM.
+        f"--shutdown-timeout={math.ceil(settings.stop_grace_s)}",
         "--middleware=service.inference.engine.guard.EngineGuard",
         "--disable-fastapi-docs",
         # Prompts and answers are never logged.

@@ -151,3 +151,23 @@ def die_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="die-with-parent", daemon=True).start()
+
+
+def shield_workers() -> None:
+    """Let only EngineCore end the processes that compute, which it starts from now on.
+
+    systemd sends SIGTERM to all processes of a service. The API server and EngineCore of vLLM 0.32
+    then let open requests end, but a worker exits at once. It still ends with EngineCore's pipe.
+    """
+    from vllm.v1.executor.multiproc_executor import WorkerProc
+
+    make = WorkerProc.make_worker_process
+
+    def make_shielded(*args: Any, **options: Any) -> Any:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            return make(*args, **options)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    WorkerProc.make_worker_process = staticmethod(make_shielded)

@@ -8,6 +8,7 @@ the functions.
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -60,12 +61,21 @@ def register() -> None:
 
     if not process.is_ours():
         return
-    from service.inference.engine import cpu_experts, cpu_fork, cpu_lora, cpu_rope, cpu_wait
+    from service.inference.engine import (
+        constraint_limits,
+        cpu_experts,
+        cpu_fork,
+        cpu_lora,
+        cpu_rope,
+        cpu_wait,
+    )
 
     process.die_with_parent()
+    process.shield_workers()
     cpu_fork.install()
     cpu_lora.install()
     cpu_experts.install(Path(os.environ[process.MODEL_PATH_VARIABLE]))
     cpu_rope.install()
     cpu_wait.install()
+    constraint_limits.install(is_server=multiprocessing.parent_process() is None)
     LoRAResolverRegistry.register_resolver("finetuned", RegistryResolver())

@@ -39,15 +39,23 @@ async def answer_whole(app: ASGIApp, scope: Scope, receive: Receive, send: Send)
         causes = _causes(e)
         # No tracebacks: they may contain parts of a prompt.
         log.error("a stream failed: %s", ", ".join(map(_place, causes)))
-        gave_up = any(type(cause).__name__ == "GenerationError" for cause in causes)
-        error = {
-            "message": _GAVE_UP if gave_up else _STREAM_FAILED,
-            "type": "InternalServerError",
-            "param": None,
-            "code": 500,
-        }
+        message, status = _told(causes)
+        error = {"message": message, "type": "InternalServerError", "param": None, "code": status}
         event = b"data: " + json.dumps({"error": error}).encode() + b"\n\n"
         await send({"type": "http.response.body", "body": event})
+
+
+def _told(causes: list[BaseException]) -> tuple[str, int]:
+    """Return the message and the status of an error, as vLLM has them outside of streams."""
+    for cause in causes:
+        name = type(cause).__name__
+        if name == "GenerationError":
+            return _GAVE_UP, 500
+        if name == "VLLMValidationError":
+            return str(cause), 400
+        if (status := getattr(cause, "http_status", None)) is not None:  # GracefulHTTPError
+            return str(cause), int(status)
+    return _STREAM_FAILED, 500
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -16,7 +16,14 @@ from collections.abc import Awaitable, Mapping
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFound, Unavailable
+from service.core.errors import (
+    ApiError,
+    Busy,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Unavailable,
+)
 from service.core.redis import REDIS_ERRORS, why
 from service.inference.gateway import request_body
 from service.inference.gateway.chat_reports import ChatReports
@@ -36,12 +43,13 @@ from service.inference.gateway.parameters import PATHS
 from service.inference.gateway.passage import Passage
 from service.inference.gateway.passages import RESPONSES, Passages
 from service.inference.gateway.request_body import ClientGone
+from service.inference.gateway.request_types import Request
 from service.inference.gateway.response_end import name_end
 from service.inference.upstreams import Answer, NotSent, Upstreams
 from service.inference.upstreams.turns import Turn
 from service.models.registry import ModelRegistry
 from service.models.tools import ToolCallParsers
-from service.usage.meter import Meter
+from service.usage.meter import Admission, Meter
 from service.usage.served import CLIENT_GONE
 from service.web.audit import ModelRequests
 from service.web.auth import Authenticator, Principal
@@ -185,7 +193,23 @@ class Gateway:
             raise model_not_found(request.model)
         if caller.capture is not None:
             self._copy(exchange, caller, (request.model, found.model.name), body)
-        await self._serve(exchange, self.passages.begin(caller, path, request, body, found))
+        passage: Passage | None = None
+        with contextlib.suppress(Busy):
+            passage = self.passages.begin(caller, path, request, body, found)
+        if passage is None:
+            admission = await self._admission(exchange, caller, request, len(body))
+            passage = self.passages.begin(caller, path, request, body, found, admission)
+        await self._serve(exchange, passage)
+
+    async def _admission(
+        self, exchange: Exchange, caller: Principal, request: Request, body_bytes: int
+    ) -> Admission:
+        """Wait until a request may begin, or its client disconnects."""
+        self._watch.begin(exchange)
+        try:
+            return await self.passages.admitted(caller, request, body_bytes)
+        finally:
+            self._watch.end(exchange)
 
     async def _serve(self, exchange: Exchange, passage: Passage) -> None:
         """Get the engine's answer to an admitted request and relay it."""

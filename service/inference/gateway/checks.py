@@ -20,7 +20,7 @@ class RequestRules:
         self,
         *,
         max_answers: int = 16,
-        max_repetitions: int = 500,
+        max_repetitions: int = 2000,
         extra_fields: Sequence[str] = (),
     ) -> None:
         self._max_answers = max_answers

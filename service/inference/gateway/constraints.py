@@ -1,14 +1,17 @@
 """Bounds of the schemas and grammars that constrain an answer.
 
-An engine compiles a constraint before it answers, in a few threads for all callers, and cannot stop
-a compilation that it has begun. Its time hardly depends on the size of a constraint: ten texts with
+An engine tries each new constraint in a process that it can kill
+(inference/engine/constraint_trials.py). What would certainly fail there is refused here, before it
+uses any of an engine's time. The time hardly depends on the size of a constraint: ten texts with
 different limits of their lengths took a core 11 s, and `.?` a hundred times 53 s. The bounds follow
-what was measured with xgrammar 0.2 (bench/gateway/constraints.py).
+what was measured with xgrammar 0.2 (docs/benchmarks.md), and apply to all that one
+request compiles together.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -35,57 +38,66 @@ _DOCUMENTS: Final = frozenset({"json", "structural_tag"})
 _NOT_COMPILED: Final = frozenset({b"", b"null", b'"auto"', b'"none"'})
 
 
-def check_constraint(param: str, value: msgspec.Raw, max_repetitions: int) -> None:
-    """Raise BadRequest if a response format or structured outputs take long to compile.
+Constraint = tuple[str, msgspec.Raw]
+"""A parameter that constrains the answer, and its value."""
+
+
+def is_compiled(tools: msgspec.Raw, choice: msgspec.Raw, *, parallel: bool | None) -> bool:
+    """Return whether the engine compiles the parameters of these tools."""
+    if not memoryview(tools):
+        return False
+    return bytes(choice) not in _NOT_COMPILED or parallel is False or b'"strict"' in bytes(tools)
+
+
+def check_constraints(constraints: Sequence[Constraint], max_repetitions: int) -> None:
+    """Raise BadRequest if what constrains an answer takes long to compile.
 
     `max_repetitions` limits the sum of the different limits of lengths and repetitions.
     """
-    if memoryview(value):
-        _check(param, bytes(value), max_repetitions)
-
-
-def check_tools(
-    tools: msgspec.Raw, choice: msgspec.Raw, max_repetitions: int, *, parallel: bool | None
-) -> None:
-    """Raise BadRequest if the parameters of tools are compiled, and take long to."""
-    if not memoryview(tools):
+    given = tuple((param, bytes(value)) for param, value in constraints if memoryview(value))
+    if not given:
         return
-    if bytes(choice) in _NOT_COMPILED and parallel is not False and b'"strict"' not in bytes(tools):
-        return
-    _check("tools", bytes(tools), max_repetitions)
-
-
-def _check(param: str, value: bytes, max_repetitions: int) -> None:
-    if len(value) > MAX_BYTES:
-        fault = f"at most {MAX_BYTES} bytes are allowed, but it has {len(value)}."
+    largest = max(given, key=lambda each: len(each[1]))[0]
+    size = sum(len(value) for _, value in given)
+    if size > MAX_BYTES:
+        fault = f"at most {MAX_BYTES} bytes are allowed, but it has {size}."
     else:
         try:
-            found = _fault(value, max_repetitions)
-        except msgspec.DecodeError:  # its syntax was checked with the body's
-            raise BadRequest(
-                f"Invalid '{param}': it has a number that is out of range.",
-                param=param,
-                code="invalid_value",
-            ) from None
+            found = _fault(tuple(value for _, value in given), max_repetitions)
+        except msgspec.DecodeError:  # the syntax was checked with the body's
+            raise _out_of_range(given) from None
         if found is None:
             return
         fault = found
-    raise BadRequest(f"Invalid '{param}': {fault}", param=param, code="constraint_too_complex")
+    raise BadRequest(f"Invalid '{largest}': {fault}", param=largest, code="constraint_too_complex")
+
+
+def _out_of_range(given: Sequence[tuple[str, bytes]]) -> BadRequest:
+    """Return the error for the first of these values that has a number beyond a double's range."""
+    param = next(name for name, value in given if value != b"null" and _decoded(value) is None)
+    return BadRequest(
+        f"Invalid '{param}': it has a number that is out of range.",
+        param=param,
+        code="invalid_value",
+    )
 
 
 @functools.lru_cache(_REMEMBERED)
-def _fault(value: bytes, max_repetitions: int) -> str | None:
-    """Return why a constraint is refused. Programs send the same one with each request."""
+def _fault(values: Sequence[bytes], max_repetitions: int) -> str | None:
+    """Return why constraints are refused. Programs send the same ones with each request."""
     repetitions: set[tuple[object, int]] = set()
-    for node in _objects(msgspec.json.decode(value)):
-        if (optional := _optional_properties(node)) > MAX_OPTIONAL_PROPERTIES:
-            return (
-                f"an object may have at most {MAX_OPTIONAL_PROPERTIES} optional properties, but "
-                f"one has {optional}. List more of them in 'required'."
-            )
-        if (rules := len(_rules(node)) - 1) > MAX_RULES:
-            return f"a grammar may have at most {MAX_RULES} rules, but it has {rules}."
+    rules = optional = 0
+    for node in _objects([msgspec.json.decode(value) for value in values]):
+        optional += _optional_properties(node) ** 2
+        rules += len(_rules(node)) - 1
         repetitions.update(_repetitions(node))
+    if optional > MAX_OPTIONAL_PROPERTIES**2:
+        return (
+            f"all optional properties count like {math.isqrt(optional)} of one object, and at most "
+            f"{MAX_OPTIONAL_PROPERTIES} are allowed. List more of them in 'required'."
+        )
+    if rules > MAX_RULES:
+        return f"grammars may have at most {MAX_RULES} rules, but there are {rules}."
     total = sum(times for _, times in repetitions)
     if total > max_repetitions:
         return (
@@ -112,7 +124,7 @@ def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
             ]
 
 
-def _decoded(text: str) -> Any:
+def _decoded(text: str | bytes) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
@@ -163,10 +175,9 @@ def _bounded(pattern: str) -> Iterator[tuple[object, int]]:
 def _charge(parts: Sequence[str]) -> int:
     """Return the charge for `?`, `*` and `+`. Their time grows with the cube of their number.
 
-    The rules of a grammar are compiled one by one.
+    The rules of a grammar are compiled one by one, and each takes its time.
     """
-    most = max(sum(map(part.count, "?*+")) for part in parts)
-    return most * most // 4
+    return sum(sum(map(part.count, "?*+")) ** 2 // 4 for part in parts)
 
 
 def _whole(value: Any) -> int:

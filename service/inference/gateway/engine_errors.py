@@ -1,10 +1,9 @@
 """Conversion of engine errors to OpenAI's format, without revealing internals.
 
 vLLM writes `{"error": {"message", "type", "param", "code": <status>}}` with its own types.
-Client errors get OpenAI's words (engine_words.py), or keep vLLM's message, which describes the
-request. Engine errors get a message of this
-service. There is one exception: vLLM answers 500 for a grammar that it accepted but cannot follow,
-which the client has to fix.
+Client errors get OpenAI's words (engine_words.py), and engine errors a message of this service.
+There is one exception: vLLM answers 500 for a grammar that it accepted but cannot follow, which the
+client has to fix.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from service.core.errors import (
     TooLarge,
     Unavailable,
 )
-from service.inference.gateway.engine_words import in_openais_words
+from service.inference.gateway.engine_words import in_openais_words, unusable_grammar
 from service.inference.gateway.parameters import constraint_of
+from service.inference.headers import CONSTRAINT_BUSY, CONSTRAINT_TOO_COMPLEX
 
 MAX_ERROR_BYTES = 64 * 1024
-_MAX_MESSAGE_CHARS = 2000
 # vLLM's message for a request that it aborted. Without cache transfers between engines, which this
 # service does not use, only grammars cause it. A failing engine reports something else.
 _GAVE_UP = "Internal server error"
@@ -64,7 +63,11 @@ def map_error(status: int, body: bytes, request: EngineRequest) -> ApiError:
     """Convert an engine's response with a status of 300 or higher to an error."""
     detail = _detail(body)
     if status == 500 and detail.message == _GAVE_UP and (param := constraint_of(request.body)):
-        return _unusable_grammar(param)
+        return unusable_grammar(param)
+    if detail.message.startswith(CONSTRAINT_TOO_COMPLEX):
+        return _slow_constraint(constraint_of(request.body))
+    if detail.message.startswith(CONSTRAINT_BUSY):
+        return _many_constraints()
     if _NOT_LOADABLE in detail.message or detail.code == "adapter_broken":
         return not_loadable(request.model)
     if status == 404:
@@ -72,7 +75,7 @@ def map_error(status: int, body: bytes, request: EngineRequest) -> ApiError:
     if status == 400 and _NO_TOOL_PARSER in detail.message:
         return unsupported_tools(request.model, request.model)
     if 400 <= status < 500:
-        return _callers_fault(status, detail, request.path)
+        return _callers_fault(status, detail, request)
     return _engines_fault(status, detail)
 
 
@@ -99,14 +102,11 @@ def _of_event(found: re.Match[bytes], request: EngineRequest) -> ApiError:
     return map_error(status, found[1], request)
 
 
-def _callers_fault(status: int, detail: _Detail, path: str) -> ApiError:
-    message = detail.message[:_MAX_MESSAGE_CHARS]
+def _callers_fault(status: int, detail: _Detail, request: EngineRequest) -> ApiError:
     if status in {400, 422}:
-        if (known := in_openais_words(message, path)) is not None:
-            return known
-        return BadRequest(message or "The engine refused the request.", param=detail.param)
+        return in_openais_words(detail.message, detail.param, request.path, request.body)
     if status == 413:
-        return TooLarge(message or "The request is too large for the engine.")
+        return TooLarge("The request is too large for the engine.")
     if status == 429:
         return RateLimited("The engine has too many requests. Try again in a second.")
     return _not_set_up(status)
@@ -128,12 +128,21 @@ def _not_set_up(status: int) -> ApiError:
     return BadGateway(f"The engine answered with an unexpected status, {status}.")
 
 
-def _unusable_grammar(param: str) -> BadRequest:
+def _slow_constraint(param: str | None) -> BadRequest:
     return BadRequest(
-        f"Invalid '{param}': the engine cannot generate text that follows this grammar or schema. "
-        "Check that each rule can end, and that no rule begins with itself; or simplify it.",
+        f"Invalid '{param}': the engine would take too long to prepare this schema or grammar, or "
+        "to follow it. Use fewer optional properties, fewer different lengths, and fewer "
+        "repetitions within repetitions.",
         param=param,
-        code="invalid_value",
+        code="constraint_too_complex",
+    )
+
+
+def _many_constraints() -> RateLimited:
+    return RateLimited(
+        "Your project sends new schemas and grammars faster than the engine can prepare them. "
+        "Repeat the same ones, or send fewer new ones at a time.",
+        headers={"retry-after": "5"},
     )
 
 
@@ -178,7 +187,7 @@ def _not_found(detail: _Detail, model: str, path: str) -> ApiError:
         )
     if detail.param == "model" or "does not exist" in detail.message:
         return model_not_found(model)
-    return NotFound(detail.message[:_MAX_MESSAGE_CHARS] or "Not found.", param=detail.param)
+    return NotFound("The engine does not have what the request asks for.", param=detail.param)
 
 
 def _detail(body: bytes) -> _Detail:

@@ -9,14 +9,13 @@ in C; only a request that fails is decoded again to find out what to answer.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 
 from service.core.errors import BadRequest
-from service.inference.gateway import refusals
+from service.inference.gateway.decoding import decoded, not_json
 from service.inference.gateway.passed_on import PASSED_ON
 from service.inference.gateway.request_body import check_nesting
 from service.inference.gateway.request_types import (
@@ -28,15 +27,6 @@ from service.inference.gateway.request_types import (
 )
 
 MAX_NAME_CHARS = 512
-
-_MISMATCH = re.compile(r"Expected `(\w+)[^`]*`, got `(\w+)` - at `\$\.([\w.\[\]]+)`")
-_MISSING = re.compile(r"missing required field `(\w+)`(?: - at `\$\.([\w.\[\]]+)`)?")
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_OUT_OF_BOUNDS = re.compile(
-    r"Expected `(\w+)` (?P<length>of length )?(?P<sign>[<>]=?) (?P<bound>\S+) - at "
-    r"`\$\.(?P<name>\w+)`"
-)
-_MAX_SHOWN_CHARS = 80
 
 Read = Callable[[str, bytes], Request]
 
@@ -58,15 +48,6 @@ _READ: Mapping[str, type[Request]] = {
     "/v1/embeddings": EmbeddingRequest,
 }
 PATHS = frozenset(_READ)
-_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_NOT_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
-_BOUNDED: Mapping[str, Any] = {
-    "int": int,
-    "float": float,
-    "array": list[msgspec.Raw],
-    "object": dict[str, msgspec.Raw],
-}
-"""Types of the values that have bounds, by msgspec's names."""
 
 
 def request_type(path: str, extra_fields: Sequence[str] = ()) -> type[Request]:
@@ -94,14 +75,12 @@ def reader(extra_fields: Sequence[str] = ()) -> Read:
 
     def read(path: str, body: bytes) -> Request:
         check_nesting(body)
-        try:
-            if not body.isascii():
+        if not body.isascii():
+            try:
                 body.decode()  # fields that are passed on as they are are not decoded below
-            request = decoders[path].decode(body)
-        except msgspec.ValidationError as e:
-            raise _invalid(str(e), body) from None
-        except _NOT_JSON:
-            raise _not_json() from None
+            except UnicodeDecodeError as e:
+                raise not_json(e, body) from None
+        request = decoded(decoders[path], body)
         if not request.model or len(request.model) > MAX_NAME_CHARS:
             raise BadRequest(
                 f"'model' must have 1 to {MAX_NAME_CHARS} characters.",
@@ -131,39 +110,3 @@ def constraint_of(body: bytes) -> str | None:
 
 def _is_format(value: object) -> bool:
     return isinstance(value, dict) and value.get("type") != "text"
-
-
-def _invalid(reason: str, body: bytes) -> BadRequest:
-    """Return the error for a reason of msgspec."""
-    if (found := _UNKNOWN.fullmatch(reason)) is not None:
-        return refusals.unknown(found[1][:_MAX_SHOWN_CHARS])
-    if (found := _MISSING.search(reason)) is not None:
-        name, place = found.groups()
-        return refusals.missing(f"{place}.{name}" if place else name)
-    if (found := _MISMATCH.search(reason)) is not None:
-        expected, got, name = found.groups()
-        return refusals.wrong_type(name, expected, got)
-    if (found := _OUT_OF_BOUNDS.search(reason)) is not None:
-        return _out_of_bounds(found, body)
-    return BadRequest("The body must be a JSON object.", code="invalid_json")
-
-
-def _out_of_bounds(found: re.Match[str], body: bytes) -> BadRequest:
-    kind, name, bound = found[1], found["name"], found["bound"]
-    try:
-        # The body may be cut off behind the value, and another value of the name may follow.
-        value = msgspec.json.decode(_FIELDS.decode(body)[name], type=_BOUNDED[kind])
-    except msgspec.ValidationError:
-        return BadRequest(
-            f"'{name}' is in the body twice. Send it once.", param=name, code="invalid_value"
-        )
-    except _NOT_JSON:
-        return _not_json()
-    if found["length"]:
-        return refusals.too_long(name, len(value), int(bound), kind=kind)
-    limit = float(bound) if kind == "float" else int(bound)
-    return refusals.out_of_bounds(name, value, found["sign"], limit)
-
-
-def _not_json() -> BadRequest:
-    return BadRequest("The body is not valid JSON.", code="invalid_json")

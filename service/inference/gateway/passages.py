@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from service.core.errors import Busy
 from service.inference.gateway import request_body
 from service.inference.gateway.cache_salt import salt_members
 from service.inference.gateway.checks import RequestRules, check_tools
@@ -15,7 +16,7 @@ from service.inference.upstreams import Upstreams
 from service.inference.upstreams.answers import Sent
 from service.models.registry import ModelRegistry, ResolvedModel
 from service.models.tools import ToolCallParsers
-from service.usage.meter import Meter
+from service.usage.meter import Admission, Meter
 from service.usage.served import Served
 from service.web.auth import Authenticator, Principal
 
@@ -65,26 +66,49 @@ class Passages:
         found = self._registry.remembered(caller.project_id, request.model)
         if found is None:
             return None
-        return self.begin(caller, path, request, body, found)
+        try:
+            return self.begin(caller, path, request, body, found)
+        except Busy:
+            return None
 
     def begin(
-        self, caller: Principal, path: str, request: Request, body: bytes, found: ResolvedModel
+        self,
+        caller: Principal,
+        path: str,
+        request: Request,
+        body: bytes,
+        found: ResolvedModel,
+        admission: Admission | None = None,
     ) -> Passage:
-        """Admit a request. Raises RateLimited, or BadRequest if the model cannot call tools."""
+        """Admit a request, unless it was admitted in its turn.
+
+        Raises Busy, RateLimited, or BadRequest if the model cannot call tools.
+        """
         if request.offers_tools:
             check_tools(found.model, self._registry.catalogue, self._tools)
         streamed, limit = request.streamed, request.output_limit
         tap = _tap(request, path) if streamed else UsageTap(strip=False)
         salt_member = self._salt_member(caller.project_id)
         sent = _for_engine(body, request, found, salt_member, with_usage=tap.strips)
-        admission = self._meter.admit(
+        if admission is None:
+            admission = self._meter.admit(
+                caller,
+                body_bytes=len(body),
+                max_tokens=limit,
+                streamed=streamed,
+                answers=request.answers,
+            )
+        return Passage(caller, path, found.model, sent, tap, admission, output_limit=limit)
+
+    async def admitted(self, caller: Principal, request: Request, body_bytes: int) -> Admission:
+        """Wait until a request of a busy project or key may begin. Raises RateLimited."""
+        return await self._meter.admit_in_turn(
             caller,
-            body_bytes=len(body),
-            max_tokens=limit,
-            streamed=streamed,
+            body_bytes=body_bytes,
+            max_tokens=request.output_limit,
+            streamed=request.streamed,
             answers=request.answers,
         )
-        return Passage(caller, path, found.model, sent, tap, admission, output_limit=limit)
 
     def send_at_once(self, passage: Passage, header_lines: str) -> Sent | None:
         """Send an admitted request, or return None if that has to wait for something."""

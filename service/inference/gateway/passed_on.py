@@ -24,7 +24,16 @@ _Number = float | None
 _Any = msgspec.Raw
 _Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None
 _Ids = Annotated[list[int], Meta(max_length=128)] | None
-_Biases = Annotated[dict[str, float], Meta(max_length=1024)] | None
+_TokenId = Annotated[str, Meta(pattern="^[0-9]{1,19}$")]
+_Bias = Annotated[float, Meta(ge=-100, le=100)]
+_Biases = Annotated[dict[_TokenId, _Bias], Meta(max_length=1024)] | None
+_Metadata = (
+    Annotated[
+        dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]],
+        Meta(max_length=16),
+    ]
+    | None
+)
 _Stop = str | Annotated[list[str], Meta(max_length=4)] | None
 
 _EVERY: Final[Mapping[str, Any]] = {"user": _Text}
@@ -64,7 +73,7 @@ _TOKENS: Final[Mapping[str, Any]] = {
 """Parameters of chats and completions."""
 
 _STORED: Final[Mapping[str, Any]] = {
-    "metadata": _Object,
+    "metadata": _Metadata,
     "moderation": _Object,
     "prompt_cache_key": _Text,
     "prompt_cache_options": _Object,
@@ -100,7 +109,6 @@ _COMPLETION: Final[Mapping[str, Any]] = {
 
 _RESPONSE: Final[Mapping[str, Any]] = {
     "include": _List,
-    "instructions": _Text,
     "max_tool_calls": _Whole,
     "reasoning": _Object,
     "top_logprobs": Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None,

@@ -24,8 +24,10 @@ def missing(name: str) -> BadRequest:
 
 def wrong_type(name: str, expected: str, got: str) -> BadRequest:
     """Build the error for a value of another type. Types are msgspec's, or in words."""
+    kinds = [TYPE_NAMES.get(kind, kind) for kind in expected.split(" | ") if kind != "null"]
+    listed = kinds[0] if len(kinds) == 1 else "one of " + " or ".join(kinds)
     return BadRequest(
-        f"Invalid type for '{name}': expected {TYPE_NAMES.get(expected, expected)}, but got "
+        f"Invalid type for '{name}': expected {listed}, but got "
         f"{TYPE_NAMES.get(got, got)} instead.",
         param=name,
         code="invalid_type",
@@ -52,37 +54,89 @@ def out_of_bounds(name: str, value: float, sign: str, bound: float) -> BadReques
     kind = "integer" if isinstance(value, int) else "decimal"
     side = "below min" if sign.startswith(">") else "above max"
     return BadRequest(
-        f"Invalid '{name}': {kind} {side}imum value. Expected a value {sign} {bound:g}, but got "
-        f"{value} instead.",
+        f"Invalid '{name}': {kind} {side}imum value. Expected a value {sign} {_shown(bound)}, but "
+        f"got {_shown(value)} instead.",
         param=name,
         code=f"{kind}_{side.replace(' ', '_')}_value",
     )
 
 
-def too_long(name: str, length: int, most: int, *, kind: str = "array") -> BadRequest:
-    """Build the error for an array or an object with too many elements."""
+def _shown(number: float) -> str:
+    return str(number) if isinstance(number, int) else format(number, ".15g")
+
+
+def out_of_range(name: str) -> BadRequest:
+    """Build the error for a number that no computer's number can hold."""
+    return BadRequest(
+        f"Invalid '{name}': number out of range. Expected a number that a 64-bit decimal number "
+        "can hold.",
+        param=name,
+        code="decimal_above_max_value",
+    )
+
+
+def wrong_length(name: str, length: int, sign: str, bound: int, *, kind: str) -> BadRequest:
+    """Build the error for a text, an array or an object (`kind`) that is too long or short."""
     if kind == "object":
         return BadRequest(
-            f"Invalid '{name}': too many properties. Expected an object with at most {most} "
+            f"Invalid '{name}': too many properties. Expected an object with at most {bound} "
             f"properties, but got an object with {length} properties instead.",
             param=name,
             code="object_above_max_properties",
         )
+    noun, article = ("array", "an") if kind == "array" else ("string", "a")
+    if not length:
+        return empty(name, noun)
+    fault, limit, side = (
+        ("long", "maximum", "above_max")
+        if sign.startswith("<")
+        else ("short", "minimum", "below_min")
+    )
     return BadRequest(
-        f"Invalid '{name}': array too long. Expected an array with maximum length {most}, but got "
-        f"an array with length {length} instead.",
+        f"Invalid '{name}': {noun} too {fault}. Expected {article} {noun} with {limit} length "
+        f"{bound}, but got {article} {noun} with length {length} instead.",
         param=name,
-        code="array_above_max_length",
+        code=f"{noun}_{side}_length",
     )
 
 
-def empty(name: str) -> BadRequest:
-    """Build the error for an array without elements."""
+def no_match(name: str, pattern: str) -> BadRequest:
+    """Build the error for a text that does not match a pattern."""
     return BadRequest(
-        f"Invalid '{name}': empty array. Expected an array with minimum length 1, but got an empty "
-        "array instead.",
+        f"Invalid '{name}': string does not match pattern. Expected a string that matches the "
+        f"pattern '{pattern}'.",
         param=name,
-        code="empty_array",
+        code="invalid_value",
+    )
+
+
+def wrong_key(name: str, key: str) -> BadRequest:
+    """Build the error for a key that is not a token's number."""
+    return BadRequest(
+        f"Invalid key in '{name}': {key}. You should only submit non-negative integers.",
+        param=name,
+        code="invalid_value",
+    )
+
+
+def long_key(name: str, length: int, most: int) -> BadRequest:
+    """Build the error for a key of an object that is too long."""
+    return BadRequest(
+        f"Invalid '{name}': key too long. Expected keys with maximum length {most}, but got a key "
+        f"with length {length} instead.",
+        param=name,
+        code="string_above_max_length",
+    )
+
+
+def empty(name: str, noun: str = "array") -> BadRequest:
+    """Build the error for an array without elements, or a string without characters."""
+    article = "an" if noun == "array" else "a"
+    return BadRequest(
+        f"Invalid '{name}': empty {noun}. Expected {article} {noun} with minimum length 1, but got "
+        f"an empty {noun} instead.",
+        param=name,
+        code=f"empty_{noun}",
     )
 
 
@@ -93,6 +147,15 @@ def not_among(name: str, value: str, supported: tuple[str, ...]) -> BadRequest:
         f"Invalid value: '{value[:80]}'. Supported values are: {listed}.",
         param=name,
         code="invalid_value",
+    )
+
+
+def together(name: str, other: str) -> BadRequest:
+    """Build the error for two parameters of which a request may have one."""
+    return BadRequest(
+        f"Setting '{name}' and '{other}' at the same time is not supported.",
+        param=name,
+        code="invalid_parameter_combination",
     )
 
 

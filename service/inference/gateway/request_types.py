@@ -17,8 +17,21 @@ from msgspec import Meta
 
 from service.core.errors import BadRequest
 from service.inference.gateway import refusals
-from service.inference.gateway.constraints import check_constraint, check_tools
-from service.inference.gateway.messages import ChatMessage, check_messages
+from service.inference.gateway.constraints import Constraint, check_constraints, is_compiled
+from service.inference.gateway.decoding import decoded, json_type
+from service.inference.gateway.definitions import (
+    chat_format,
+    check_chat_tools,
+    check_response_tools,
+    text_format,
+)
+from service.inference.gateway.input_items import check_input
+from service.inference.gateway.messages import (
+    ChatMessage,
+    check_messages,
+    has_word,
+    mentions_json,
+)
 
 # OpenAI's limit for an embeddings request. The body's size limits the tokens of each input.
 _MAX_INPUTS = 2048
@@ -29,8 +42,11 @@ _STRINGS = re.compile(rb'"[^"]*"')
 _OBJECTS = re.compile(rb"\{[^{}]*\}")
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 _BLANKS = b" \n\r\t"
+_QUOTE = ord('"')
+_SHORT = 64  # bytes of an array that may have nothing but blanks
 _TOKENS = b"-0123456789[]," + _BLANKS  # all bytes of a list of token IDs
 _ABSENT = msgspec.Raw(b"")  # compared by identity, the cheapest way
+_OBJECT = msgspec.json.Decoder(dict[str, Any] | None)
 _OFF = frozenset({b"", b"null", b"false"})
 # Variables of chat templates that switch thinking. Others could change what the template writes in
 # ways that the model was not trained on.
@@ -40,6 +56,8 @@ _TEMPLATE_SWITCHES = (
     "preserve_thinking",
     "truncate_history_thinking",
 )
+
+_CHOICES = ("none", "auto", "required")
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -85,8 +103,14 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     def check(self, max_answers: int) -> None:
         """Raise BadRequest for a value that no engine accepts, or for too many answers."""
 
+    def constraints(self) -> list[Constraint]:
+        """Return what constrains the answer, with the names of the parameters."""
+        return []
+
     def check_constraints(self, max_repetitions: int) -> None:
         """Raise BadRequest if the engine takes long to compile what constrains the answer."""
+        if found := self.constraints():
+            check_constraints(found, max_repetitions)
 
 
 class _Generated(Request):
@@ -125,11 +149,14 @@ class _Generated(Request):
         """Raise BadRequest for a value that no engine accepts, or for too many answers."""
         if self.stream_options is not None:
             _check_stream_options(self.stream_options, streamed=self.streamed)
-
-    def check_constraints(self, max_repetitions: int) -> None:
-        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
         if self.structured_outputs is not _ABSENT:
-            check_constraint("structured_outputs", self.structured_outputs, max_repetitions)
+            decoded(_OBJECT, self.structured_outputs, "structured_outputs")
+
+    def constraints(self) -> list[Constraint]:
+        """Return what constrains the answer, with the names of the parameters."""
+        if self.structured_outputs is _ABSENT:
+            return []
+        return [("structured_outputs", self.structured_outputs)]
 
 
 class _Sampled(_Generated):
@@ -145,11 +172,12 @@ class _Sampled(_Generated):
         if self.n is not None:
             _check_range("n", self.n, max_answers)
 
-    def check_constraints(self, max_repetitions: int) -> None:
-        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
-        super().check_constraints(max_repetitions)
+    def constraints(self) -> list[Constraint]:
+        """Return what constrains the answer, with the names of the parameters."""
+        found = super().constraints()
         if self.response_format is not _ABSENT:
-            check_constraint("response_format", self.response_format, max_repetitions)
+            found.append(("response_format", self.response_format))
+        return found
 
 
 class ChatRequest(_Sampled):
@@ -188,22 +216,29 @@ class ChatRequest(_Sampled):
         if self.messages is msgspec.UNSET:
             raise refusals.missing("messages")
         check_messages(self.messages)
+        if self.max_tokens is not None and self.max_completion_tokens is not None:
+            raise refusals.together("max_tokens", "max_completion_tokens")
+        if self.response_format is not _ABSENT:
+            kind = chat_format(bytes(self.response_format))
+            if kind == "json_object" and not mentions_json(self.messages):
+                raise _lacks_json("'messages'", "response_format", "messages")
         if self.top_logprobs is not None and not self.logprobs:
             raise refusals.only_with("top_logprobs", "logprobs")
-        if self.tools is not _ABSENT and bytes(self.tools).translate(None, _BLANKS) == b"[]":
-            raise refusals.empty("tools")
+        if self.tools is not _ABSENT:
+            if bytes(self.tools).translate(None, _BLANKS) == b"[]":
+                raise refusals.empty("tools")
+            check_chat_tools(bytes(self.tools))
         if self.tool_choice is not _ABSENT:
             _check_tool_choice(self.tools, self.tool_choice)
         if self.chat_template_kwargs is not None:
             _check_template(self.chat_template_kwargs)
 
-    def check_constraints(self, max_repetitions: int) -> None:
-        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
-        super().check_constraints(max_repetitions)
-        if self.tools is not _ABSENT:
-            check_tools(
-                self.tools, self.tool_choice, max_repetitions, parallel=self.parallel_tool_calls
-            )
+    def constraints(self) -> list[Constraint]:
+        """Return what constrains the answer, with the names of the parameters."""
+        found = super().constraints()
+        if is_compiled(self.tools, self.tool_choice, parallel=self.parallel_tool_calls):
+            found.append(("tools", self.tools))
+        return found
 
 
 class CompletionRequest(_Sampled, dict=True):
@@ -234,6 +269,10 @@ class CompletionRequest(_Sampled, dict=True):
         super().check(max_answers)
         if self.best_of is not None:
             _check_range("best_of", self.best_of, max_answers)
+        if self.response_format is not _ABSENT:
+            kind = chat_format(bytes(self.response_format))
+            if kind == "json_object" and not has_word(self.prompt):
+                raise _lacks_json("'prompt'", "response_format", "prompt")
         _check_length("prompt", self.prompts, max_answers)
         if self.answers > max_answers:
             raise BadRequest(
@@ -245,6 +284,7 @@ class CompletionRequest(_Sampled, dict=True):
             )
         if _is_off(self.prompt) and _is_off(self.prompt_embeds):
             raise refusals.missing("prompt")
+        _check_texts("prompt", self.prompt)
         _check_tokens("prompt", self.prompt)
 
 
@@ -253,6 +293,7 @@ class ResponseRequest(_Generated):
 
     input: msgspec.Raw = _ABSENT
     max_output_tokens: AtLeastOne | None = None
+    instructions: str | None = None
     text: msgspec.Raw = _ABSENT
     tools: msgspec.Raw = _ABSENT
     tool_choice: msgspec.Raw = _ABSENT
@@ -293,17 +334,23 @@ class ResponseRequest(_Generated):
             raise refusals.unsupported("prompt", "Send the text of the prompt in 'instructions'.")
         if _is_off(self.input):
             raise refusals.missing("input")
+        check_input(self.input)
+        kind = text_format(bytes(self.text)) if self.text is not _ABSENT else None
+        if kind == "json_object" and not (
+            has_word(self.input) or "json" in (self.instructions or "").lower()
+        ):
+            raise _lacks_json("Response input messages", "text.format", "input")
+        if self.tools is not _ABSENT:
+            check_response_tools(bytes(self.tools))
         _check_tool_choice(self.tools, self.tool_choice)
         _check_template(self.chat_template_kwargs)
 
-    def check_constraints(self, max_repetitions: int) -> None:
-        """Raise BadRequest if the engine takes long to compile what constrains the answer."""
-        super().check_constraints(max_repetitions)
-        if self.tools is not _ABSENT:
-            check_tools(
-                self.tools, self.tool_choice, max_repetitions, parallel=self.parallel_tool_calls
-            )
-        check_constraint("text", self.text, max_repetitions)
+    def constraints(self) -> list[Constraint]:
+        """Return what constrains the answer, with the names of the parameters."""
+        found = super().constraints()
+        if is_compiled(self.tools, self.tool_choice, parallel=self.parallel_tool_calls):
+            found.append(("tools", self.tools))
+        return [*found, ("text", self.text)]
 
 
 class EmbeddingRequest(Request):
@@ -318,6 +365,7 @@ class EmbeddingRequest(Request):
         super().check(max_answers)
         if _is_off(self.input) and _is_off(self.messages):
             raise refusals.missing("input")
+        _check_texts("input", self.input)
         _check_length("input", _count(self.input), _MAX_INPUTS)
         _check_tokens("input", self.input)
         _check_length("messages", _count(self.messages), _MAX_INPUTS)
@@ -343,6 +391,35 @@ def _check_tool_choice(tools: msgspec.Raw, choice: msgspec.Raw) -> None:
             param="tool_choice",
             code="invalid_value",
         )
+    if choice is not _ABSENT:
+        _check_kind("tool_choice", choice, b'"{n', "a string | object")
+        named = bytes(choice)
+        if named.startswith(b'"') and (chosen := named.decode().strip('"')) not in _CHOICES:
+            raise refusals.not_among("tool_choice", chosen, _CHOICES)
+
+
+def _check_kind(name: str, value: msgspec.Raw, starts: bytes, expected: str) -> None:
+    """Raise BadRequest if a value does not start like one of the expected type."""
+    if memoryview(value)[0] not in starts:
+        raise refusals.wrong_type(name, expected, json_type(msgspec.json.decode(value)))
+
+
+def _check_texts(name: str, value: msgspec.Raw) -> None:
+    """Raise BadRequest if a value is no text and no array with an element."""
+    data = memoryview(value)
+    if not data or data[0] == _QUOTE:
+        return
+    _check_kind(name, value, b"[n", "a string | array")
+    if len(data) < _SHORT and bytes(data).translate(None, _BLANKS) == b"[]":
+        raise refusals.empty(name)
+
+
+def _lacks_json(where: str, parameter: str, param: str) -> BadRequest:
+    return BadRequest(
+        f"{where} must contain the word 'json' in some form, to use '{parameter}' of type "
+        "'json_object'.",
+        param=param,
+    )
 
 
 def _check_template(variables: Mapping[str, Any] | None) -> None:
@@ -352,14 +429,14 @@ def _check_template(variables: Mapping[str, Any] | None) -> None:
             listed = ", ".join(_TEMPLATE_SWITCHES)
             raise refusals.unsupported(place, f"Supported are: {listed}.")
         if type(value) is not bool:
-            raise refusals.wrong_type(place, "bool", _json_type(value))
+            raise refusals.wrong_type(place, "bool", json_type(value))
 
 
 def _check_stream_options(options: Mapping[str, Any], *, streamed: bool) -> None:
     for name in ("include_usage", "continuous_usage_stats"):
         value = options.get(name)
         if value is not None and type(value) is not bool:
-            raise refusals.wrong_type(f"stream_options.{name}", "bool", _json_type(value))
+            raise refusals.wrong_type(f"stream_options.{name}", "bool", json_type(value))
     if not streamed:
         raise refusals.only_with("stream_options", "stream")
 
@@ -373,7 +450,7 @@ def _check_range(name: str, value: int, most: int) -> None:
 
 def _check_length(name: str, length: int, most: int) -> None:
     if length > most:
-        raise refusals.too_long(name, length, most)
+        raise refusals.wrong_length(name, length, "<=", most, kind="array")
 
 
 def _check_tokens(name: str, value: msgspec.Raw) -> None:
@@ -412,9 +489,3 @@ def _lists(data: bytes) -> int:
     while (fewer := _OBJECTS.sub(b"", brackets)) != brackets:
         brackets = fewer
     return brackets.count(b"[") - 1
-
-
-def _json_type(value: object) -> str:
-    if isinstance(value, dict):
-        return "object"
-    return "array" if isinstance(value, list) else type(value).__name__

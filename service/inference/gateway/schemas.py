@@ -146,7 +146,7 @@ class CreateChatCompletion(_Generation):
     max_completion_tokens: int | None = Field(
         default=None,
         ge=1,
-        description="Maximum number of tokens to generate. Overrides `max_tokens`.",
+        description="Maximum number of tokens to generate. Not together with `max_tokens`.",
     )
     tools: list[Object] | None = Field(
         default=None, description="Functions that the model may call."

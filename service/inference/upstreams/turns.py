@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from service.core import metrics
 from service.core.errors import RateLimited
+from service.core.pace import Pace
 
 WAIT_S: Final = 60.0
 # Tokens that a project with requests in progress may have used less than those that wait.
@@ -31,7 +33,7 @@ MAX_WAITING_BYTES: Final = 128 * 1024 * 1024
 class Turn:
     """A place at an engine. End it once."""
 
-    __slots__ = ("_turns", "answers", "body_bytes", "place", "project", "tokens")
+    __slots__ = ("_turns", "answers", "body_bytes", "place", "project", "since_s", "tokens")
 
     def __init__(
         self, turns: Turns, project: _Project, tokens: int, answers: int, body_bytes: int
@@ -43,6 +45,7 @@ class Turn:
         self.body_bytes = body_bytes
         self.place: asyncio.Future[None] | None = None
         """Resolved when a waiting request may be sent."""
+        self.since_s = 0.0  # when it began to wait
 
     def end(self) -> None:
         """Give the place to the next request."""
@@ -92,6 +95,8 @@ class Turns:
         self.waiting = 0
         """Number of requests that wait."""
         self._waiting_bytes = 0
+        self._pace = Pace()
+        self._waited = metrics.QUEUE_SECONDS.cell("engine")
 
     def take_free(self, name: str, tokens: int, answers: int, body_bytes: int) -> Turn | None:
         """Take a place for a project's request if none waits and the engine has room."""
@@ -143,7 +148,8 @@ class Turns:
     async def _wait(self, turn: Turn) -> None:
         if self._is_full(turn):
             self._forget(turn.project)
-            raise _overloaded("has no room for another request")
+            raise self._overloaded("has no room for another request")
+        turn.since_s = time.monotonic()
         turn.place = asyncio.get_running_loop().create_future()
         self._join(turn)
         try:
@@ -157,13 +163,14 @@ class Turns:
                 self._leave(turn)
                 self._fill()  # it may have needed more places than were free
         if not turn.place.done():
-            raise _overloaded(f"had no room for {self._wait_s:.0f} seconds")
+            raise self._overloaded(f"had no room for {self._wait_s:.0f} seconds")
 
     def _join(self, turn: Turn) -> None:
         """Add a request to the queue."""
         project = turn.project
         if not self._queues:
             self._queue_number += 1
+            self._pace.begin()
         if project.queue_number != self._queue_number:
             project.queue_number = self._queue_number
             project.counted = project.tokens
@@ -197,6 +204,8 @@ class Turns:
                 return
             self._start(turn)
             self._leave(turn)
+            self._pace.move()
+            self._waited.observe(time.monotonic() - turn.since_s)
             assert turn.place is not None
             turn.place.set_result(None)
 
@@ -211,6 +220,13 @@ class Turns:
             del self._queues[project.name]
         self._forget(project)
 
+    def _overloaded(self, what: str) -> RateLimited:
+        return RateLimited(
+            f"The engine is currently overloaded: it {what}. Please try again later.",
+            code="engine_overloaded",
+            headers=self._pace.retry_headers(self.waiting),
+        )
+
     def _forget(self, project: _Project) -> None:
         if not project.running and not project.waiting:
             self._projects.pop(project.name, None)
@@ -218,11 +234,3 @@ class Turns:
 
 def _order(project: _Project) -> tuple[int, int]:
     return project.counted, project.started
-
-
-def _overloaded(what: str) -> RateLimited:
-    return RateLimited(
-        f"The engine is currently overloaded: it {what}. Please try again later.",
-        code="engine_overloaded",
-        headers={"retry-after": "2"},
-    )

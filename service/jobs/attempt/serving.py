@@ -6,7 +6,7 @@ from service.config import Settings
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.engines import EngineAway
 from service.jobs.attempt.recorder import Ledger
-from service.jobs.attempt.verify import COSTLY, NotServed, Parity, ask_both, compare
+from service.jobs.attempt.verify import MOST_LOST, NotServed, Parity, ask_both, compare
 from service.jobs.records import JobFailure, JobRecord
 from service.models.records import checkpoint_name
 from service.training.contract.protocol import Succeeded
@@ -56,19 +56,17 @@ class Serving:
         return False
 
     async def _report(self, parity: Parity) -> None:
-        text = (
-            f"The engine agrees with the trainer to {parity.tuned_gap:.3f} nats per token over "
-            f"{parity.tokens} tokens; the training moved them by {parity.trainer_move:.3f}"
-        )
         data = {"code": "serve_parity", **parity.figures()}
-        if parity.tuned_cost <= COSTLY:
+        if parity.lost <= MOST_LOST:
+            text = "The engine was checked: it answers like the trained model"
             await self._ledger.event(text, data=data)
             return
-        text += (
-            f". But the loss of the served model is {parity.tuned_cost:.3f} nats per token higher "
-            f"than that of the trained one (without the adapter: {parity.base_cost:+.3f}), because "
-            "the engine has the base model's weights in a different form from the training. The "
-            "same form, or one with more bits, would serve it better"
+        text = (
+            f"The served model is worse than the trained one: about {parity.lost:.0%} of what the "
+            "training improved is lost, because the engine has the base model's weights in a "
+            "different form from the training. Ask the operator to serve the base model in the "
+            "form of the training or with more bits (serving_quantization), or train with another "
+            "'quantization'"
         )
         await self._ledger.event(text, "warn", data)
 

@@ -23,7 +23,7 @@ from service.evaluation.examples import Example, Message
 from service.evaluation.prompts.candidates import Candidate
 from service.evaluation.retrieval import Answered, retrieval_signs
 from service.inference.background.calls import ModelGone
-from service.jobs.attempt.verify import COSTLY
+from service.jobs.attempt.verify import MOST_LOST
 from service.jobs.evaluation.best_prompt import best_prompt
 from service.jobs.evaluation.checkpoints import Checkpoint
 from service.jobs.evaluation.columns import Columns, Scored, answer_limit, reference_of
@@ -231,12 +231,13 @@ def compared(rows: Sequence[Example], scored: Mapping[str, Sequence[Answer]]) ->
 
 def _serving_notes(parity: Mapping[str, float] | None) -> list[str]:
     """Return what the form of the engine's weights costs, if it is worth a note."""
-    if parity is None or parity.get("tuned_cost", 0.0) <= COSTLY:
+    lost = 0.0 if parity is None else parity.get("lost", 0.0)
+    if lost <= MOST_LOST:
         return []
     note = (
-        f"As served, the model's loss is {parity['tuned_cost']:.2f} nats per token higher than as "
-        f"trained, and the base model's {parity['base_cost']:+.2f}: the engine has the weights in "
-        "a different form from the training. All answers and losses here are those of the engine."
+        f"As served, the model lacks about {lost:.0%} of what the training improved: the engine "
+        "has the weights in a different form from the training. All answers and losses here are "
+        "those of the engine."
     )
     return [note]
 

@@ -64,7 +64,7 @@ def resolve(requested: Requested, *, method: MethodName, data: Data, base: Base)
     found: dict[str, Any] = requested.model_dump()
     if requested.batch_size == "auto":
         found["batch_size"] = max(batch_size(data.rows), METHODS[method].least_batch_size)
-        p95 = f", p95 {data.p95:,} tokens" if data.p95 is not None else ""
+        p95 = f", 95% of them up to {data.p95:,} tokens" if data.p95 is not None else ""
         why.append(f"batch_size auto → {found['batch_size']}: {rows}{p95}")
     if requested.n_epochs == "auto":
         found["n_epochs"] = epochs(data.rows)

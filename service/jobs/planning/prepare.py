@@ -21,6 +21,7 @@ from service.jobs.planning.job_plan import JobPlan, resolve_and_plan
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
+from service.training.contract.methods import METHODS
 
 log = logging.getLogger(__name__)
 _WAIT_FOR_FILE_S = 0.5
@@ -95,6 +96,7 @@ class PrepareJob:
             "Files validated, moving job to queued state",
             *plan.reasons,
             *(machine.words() if machine else ()),
+            *_without_evaluation(job),
         )
         await self._jobs.change(
             job.project_id,
@@ -110,3 +112,15 @@ class PrepareJob:
         )
         waited("preparing", job, ids.now_s() - job.created_at)
         await self._dispatcher.dispatch()
+
+
+def _without_evaluation(job: JobRecord) -> list[str]:
+    """Say that the job will have no evaluation, and how to get one. OpenAI holds out no rows."""
+    is_held_out = job.validation_file or job.hyperparameters.validation_share
+    if is_held_out or not METHODS[job.method].is_evaluated:
+        return []
+    text = (
+        "No rows are held out, so this job ends without an evaluation. For a verdict, create a job "
+        "with a 'validation_file', or with the hyperparameter 'validation_share', such as 0.1"
+    )
+    return [text]

@@ -286,4 +286,9 @@ def _lost_race(name: str) -> Conflict:
 
 
 def _unknown(name: str) -> NotFound:
+    if not name:
+        return NotFound(
+            "Unknown request URL: /v1/aliases/. Leave out the '/' at its end, or add a name.",
+            code="unknown_url",
+        )
     return NotFound(f"No such alias: {name[:200]}", param="name", code="alias_not_found")

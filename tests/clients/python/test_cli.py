@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from service.jobs.records import JobFailure, Status
+from service.jobs.records import CheckpointRecord, JobFailure, Status
 from service.projects.records import Role
 from tests.clients.python.commands import PROGRAM, Cli
 from tests.clients.python.terminal import Terminal
@@ -34,8 +36,12 @@ async def test_login_reads_the_key_from_stdin_and_keeps_it(api: Api, cli, key, h
     assert "finetuned login" in missing.err
     wrong = await cli.start("login", "--url", api.base_url, stdin="sk-ft-wrong\n")
     assert wrong.code == 3
+    address = api.base_url.removeprefix("http://")
+    secure = await cli("login", "--url", f"https://{address}", stdin=f"{key}\n")
+    assert (secure.code, secure.err.count(f"http://{address}")) == (6, 1)
+    assert "SSL" not in secure.err
     assert not (home / ".config/finetuned/config.json").exists()
-    done = await cli.start("login", "--url", api.base_url, stdin=f"{key}\n")
+    done = await cli.start("login", "--url", address, stdin=f"{key}\n")
     assert done.code == 0, done.err
     for text in (wrong.out, wrong.err, done.out, done.err):
         assert key not in text
@@ -288,6 +294,30 @@ async def test_jobs_are_listed_shown_and_stopped(cli, story, client):
     assert (await cli("jobs", "show", "ftjob-unknown")).code == 4
 
 
+async def test_a_shown_job_says_its_step_and_the_losses(api: Api, cli, story):
+    await story.step(6, 12, 1.5)
+    job, name = story.job, "ft:tiny-base:acme:x:abcdef123456:ckpt-step-6"
+    await api.app.state.jobs.checkpoints(job.id).create(
+        CheckpointRecord(
+            id="ftckpt_1",
+            project_id=job.project_id,
+            created_at=1,
+            job_id=job.id,
+            attempt=1,
+            step=6,
+            model=name,
+            adapter="a",
+            state="s",
+            metrics={"train_loss": 1.5, "full_valid_loss": 1.25},
+        )
+    )
+    for number in range(6):  # more events than are shown
+        await story.tell(f"Evaluation: {number}")
+    shown = (await cli("jobs", "show", job.id)).out
+    assert re.search(r"^step +6 of 12, loss 1.500$", shown, re.MULTILINE)
+    assert f"checkpoint  {name}  step 6, loss 1.500, validation loss 1.250\n" in shown
+
+
 async def test_train_uploads_estimates_and_creates(cli, rows, work):
     async with work("cpu"):
         asked = ("train", rows.name, "--model", BASE_MODEL, "--epochs", "2", "--lora-rank", "8")
@@ -308,6 +338,34 @@ async def test_train_uploads_estimates_and_creates(cli, rows, work):
         unknown = await cli("train", rows.name, "--model", "nope")
         assert (unknown.code, "uploaded" in unknown.err) == (4, False)
         assert (await cli("train", "missing.jsonl", "--model", BASE_MODEL)).code == 1
+
+
+async def test_train_holds_out_rows_if_there_are_enough(cli, rows, tmp_path, work):
+    many = tmp_path / "many.jsonl"
+    many.write_text("\n".join(CHAT % i for i in range(100)))
+
+    async def held_out(*arguments: str) -> tuple[Any, str]:
+        made = await cli("train", *arguments)
+        assert made.code == 0, made.err
+        job = (await cli("jobs", "show", made.out.strip(), "--json")).json()
+        method = job["method"]["type"]
+        return job["method"][method]["hyperparameters"]["validation_share"], made.err
+
+    async with work("cpu"):
+        share, said = await held_out("many.jsonl")
+        assert (share, "holding out about 10 rows" in said) == (0.1, True)
+        share, said = await held_out(rows.name)
+        assert (share, "--holdout SHARE" in said) == (None, True)
+        assert (await held_out("many.jsonl", "--holdout", "0"))[0] is None
+        assert (await held_out(rows.name, "--holdout", "0.25"))[0] == 0.25
+        assert (await held_out("many.jsonl", "--validation", rows.name))[0] is None
+        assert (await held_out("many.jsonl", "--method", "pretraining"))[0] is None
+        assert (await held_out(rows.name, "--keep-best"))[0] == 0.1
+        gated = await cli("train", rows.name, "--gate", "chrf_gain>=5")
+        assert (gated.code, "pass `--holdout SHARE`" in gated.err) == (1, True)
+    for wrong in (("--validation", "v.jsonl"), ("--keep-best", "--holdout", "0")):
+        refused = await cli("train", "many.jsonl", "--holdout", "0.1", *wrong)
+        assert (refused.code, "--holdout" in refused.err) == (2, True)
 
 
 async def test_train_refuses_too_few_rows_before_the_upload(cli, tmp_path, work):

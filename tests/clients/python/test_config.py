@@ -65,10 +65,26 @@ def test_broken_configuration_is_told(text):
         config.read()
 
 
-@pytest.mark.parametrize("url", ["", "ft.example", "ftp://x"])
+@pytest.mark.parametrize("url", ["", "ft example", "ftp://x", "https://", "127.0.0.1:x", "[::1"])
 def test_address_is_checked(url):
     with pytest.raises(finetuned.ConfigurationError, match="https://HOST"):
         config.with_v1(url)
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("127.0.0.1:8000", "http://127.0.0.1:8000/v1"),
+        ("localhost:8000/v1", "http://localhost:8000/v1"),
+        ("[::1]:8000/", "http://[::1]:8000/v1"),
+        ("192.168.1.7", "http://192.168.1.7/v1"),
+        ("ft.example:8443", "https://ft.example:8443/v1"),
+        ("8.8.8.8", "https://8.8.8.8/v1"),
+        ("https://127.0.0.1:8000", "https://127.0.0.1:8000/v1"),
+    ],
+)
+def test_an_address_without_a_scheme_is_completed(given, url):
+    assert config.with_v1(given) == url
 
 
 def test_profiles_are_chosen_by_argument_then_by_environment(home, monkeypatch):

@@ -8,6 +8,8 @@ from typing import Any
 
 import finetuned
 import pytest
+from finetuned.cli.evaluation import tell_verdict
+from finetuned.cli.output import Out
 
 from service.evaluation.comparison import Memorization
 from service.jobs.evaluation.records import EvaluationStatus, Phase
@@ -77,6 +79,23 @@ async def test_wait_ends_if_the_job_ends_without_an_evaluation(client, story):
     assert missing.value.code == "evaluation_not_found"
     with pytest.raises(finetuned.NotFound):
         await client.jobs.wait_for_evaluation("ftjob-unknown")
+
+
+async def test_a_watched_training_ends_with_the_verdict(sync_client, story, evaluating, capsys):
+    async def told() -> str:
+        await asyncio.to_thread(tell_verdict, sync_client, story.job.id, Out())
+        return str(capsys.readouterr().err)
+
+    await story.end()
+    assert "verdict" not in await told()  # there is no evaluation
+    await evaluating.begin()
+    waiting = asyncio.create_task(told())
+    await evaluating.complete(comparison())
+    text = await waiting
+    assert "Serve it: tuned beats the best prompt" in text
+    assert f"finetuned eval {story.job.id}" in text
+    await asyncio.to_thread(tell_verdict, sync_client, story.job.id, Out(as_json=True))
+    assert capsys.readouterr() == ("", "")
 
 
 async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(

@@ -13,7 +13,10 @@ import finetuned
 import pytest
 import typer.main
 from finetuned.cli.app import app
+from finetuned.cli.options import SERVER_COMMANDS
 
+from service.cli.app import app as server
+from service.cli.common import CLIENT_COMMANDS
 from service.projects.records import Role
 from tests.capture.support import store_chat
 from tests.conftest import BASE_MODEL, Api
@@ -150,6 +153,74 @@ def test_all_commands_are_tested_here():
 def test_every_command_has_the_common_options(name):
     assert {"--json", "--jq", "--profile"} <= options_of(COMMANDS[name])
     assert COMMANDS[name].help
+
+
+def nodes(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield each group and command, with its words."""
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from nodes(inner, (*path, name))
+
+
+PROGRAMS = {
+    "finetuned": typer.main.get_command(app),
+    "finetuned-server": typer.main.get_command(server),
+}
+
+
+def shown(words: list[str], capsys: pytest.CaptureFixture[str], *, code: int) -> str:
+    """Run a command of either program, and return what it prints."""
+    name, *arguments = words
+    with pytest.raises(SystemExit) as ended:
+        PROGRAMS[name](args=arguments, prog_name=name)
+    printed = capsys.readouterr()
+    assert ended.value.code == code, printed.err
+    return str(printed.err if code else printed.out)
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_names_every_option_and_command_whole(name, columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    for path, command in nodes(PROGRAMS[name]):
+        text = shown([name, *path, "--help"], capsys, code=0)
+        assert shown([name, *path, "-h"], capsys, code=0) == text
+        assert shown([name, "help", *path], capsys, code=0) == text
+        named = set(re.split(r"[\s,/]+", text))
+        assert {option for option in options_of(command) if option[0] == "-"} <= named, path
+        assert set(getattr(command, "commands", ())) <= named, path
+        assert "..." not in text.partition("Commands:")[2], path
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("finetuned keys", ["finetuned admin keys"]),
+        ("finetuned upload rows.jsonl", ["finetuned files upload"]),
+        ("finetuned uplod rows.jsonl", ["finetuned files upload"]),
+        ("finetuned trian rows.jsonl", ["train"]),
+        ("finetuned jobs train", ["finetuned train"]),
+        ("finetuned doctor", ["finetuned-server doctor"]),
+        ("finetuned help doctor", ["finetuned-server doctor"]),
+        ("finetuned-server upload", ["finetuned files upload"]),
+        ("finetuned-server jobs list", ["finetuned jobs"]),
+        ("finetuned-server doctr", ["doctor"]),
+        ("finetuned-server models doctor", ["finetuned-server doctor"]),
+        ("finetuned-server list", ["finetuned-server keys list", "finetuned-server models list"]),
+    ],
+)
+def test_an_unknown_command_names_what_may_be_meant(words, meant, capsys):
+    text = shown(words.split(), capsys, code=2)
+    assert [each for each in meant if f"'{each}'" not in text] == []
+
+
+def test_each_program_knows_the_commands_of_the_other():
+    clients, servers = (set(program.commands) for program in PROGRAMS.values())
+    assert servers - SERVER_COMMANDS == servers & clients | {"keys"}  # users have `admin keys`
+    assert servers >= SERVER_COMMANDS
+    assert clients - set(CLIENT_COMMANDS) == servers & clients
+    paths = {" ".join(path) for path, _ in nodes(PROGRAMS["finetuned"])}
+    assert set(CLIENT_COMMANDS.values()) <= paths
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import numpy as np
+import psutil
 from pydantic import SecretStr
 
 from service.config import Settings
@@ -187,6 +188,13 @@ def settings_env(settings: Settings) -> dict[str, str]:
         "FINETUNED_GPU_SHARING": settings.gpu_sharing,
         "FINETUNED_ENGINE_DRAIN_S": str(settings.engine_drain_s),
     }
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of an engine's processes, with that of their children that have ended."""
+    server = psutil.Process(pid)
+    times = [each.cpu_times() for each in [server, *server.children(recursive=True)]]
+    return sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
 
 def headers(adapter: str | None) -> dict[str, str]:

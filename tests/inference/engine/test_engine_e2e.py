@@ -6,12 +6,15 @@ import asyncio
 import json
 from typing import Any
 
+import jsonschema
 import psutil
 import pytest
 from openai import AsyncOpenAI
 
+from service.inference.engine.constraint_trials import PROCESS_TITLE
 from tests.inference.conftest import ACME_KEY, OTHER_KEY
-from tests.inference.engine.support import BASE, name_of
+from tests.inference.engine.hostile_constraints import USUAL, hostile
+from tests.inference.engine.support import BASE, cpu_seconds, name_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -90,6 +93,60 @@ async def test_openais_sdk_gets_the_tool_calls_of_a_model(client):
     for call in (called.function, item):
         assert call.name == "get_weather"
         assert json.loads(call.arguments)["city"] in city["enum"]
+
+
+@pytest.mark.parametrize("name", ["a person, as pydantic writes it", "8 different lengths"])
+async def test_usual_constraints_are_followed(ask, name):
+    text = said(await ask(BASE, max_tokens=600, **USUAL[name]))
+    schema = USUAL[name]["response_format"]["json_schema"]["schema"]
+    jsonschema.validate(json.loads(text), schema)
+
+
+async def test_usual_constraints_pass(ask):
+    for name, fields in USUAL.items():
+        status, body = await ask(BASE, **fields)
+        assert status == 200, (name, body)
+
+
+async def test_hostile_constraints_take_little_of_the_engines_time(engine_site, client, ask):
+    """Sent to the engine itself, because the gateway refuses some. bench/engine has many more."""
+    said(await ask(BASE, structured_outputs={"choice": ["yes", "no"]}))
+    statuses = set()
+    for seed in range(13, 29):
+        before = cpu_seconds(engine_site.engine.pid)
+        body = {"model": BASE, "messages": QUESTION, "max_tokens": 16, **hostile(seed)}
+        async with client.session.post(
+            engine_site.url + "/v1/chat/completions",
+            headers={"authorization": "Bearer engine-secret"},
+            json={**body, "cache_salt": f"{seed:064}"},
+        ) as response:
+            statuses.add(response.status)
+        # On an idle machine, at most 2 s. Without limits, some take minutes.
+        assert cpu_seconds(engine_site.engine.pid) - before < 8, seed
+        assert said(await ask(BASE, key=OTHER_KEY))
+    assert statuses <= {200, 400, 500}
+    assert 400 in statuses
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
+async def test_a_hostile_constraint_is_an_error_of_the_client(client, path, streamed):
+    needed = {"/v1/completions": {"prompt": "hi"}, "/v1/responses": {"input": "hi"}}
+    fields = needed.get(path, {"messages": QUESTION})
+    grammar = {"grammar": "root ::= root root | [a-z]+"}
+    body = {"model": BASE, "stream": streamed, **fields, "structured_outputs": grammar}
+    async with client.post(path, json=body) as response:
+        text = await response.text()
+    assert response.status == 400 or streamed
+    assert '"code":"constraint_too_complex"' in text
+    assert '"param":"structured_outputs"' in text
+
+
+async def test_the_process_of_trials_is_replaced_when_it_dies(engine_site, ask):
+    for child in psutil.Process(engine_site.engine.pid).children():
+        if PROCESS_TITLE in " ".join(child.cmdline()):
+            child.kill()
+    assert said(await ask(BASE, structured_outputs={"choice": ["new", "constraint"]}))
 
 
 async def test_base_and_two_adapters_at_once(ask):

@@ -10,6 +10,7 @@ import pytest
 from service.config import Settings
 from service.core.errors import BadRequest
 from service.inference.gateway.checks import RequestRules
+from tests.inference.engine.hostile_constraints import USUAL
 
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 NEEDED: dict[str, dict[str, Any]] = {
@@ -37,7 +38,13 @@ def rules(count: int) -> str:
     return "\n".join(["root ::= r0", *named])
 
 
-MANY = texts(*({"maxLength": 1000 + n} for n in range(6)))
+def strict(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """A tool whose calls are constrained."""
+    function = {"name": name, "parameters": parameters, "strict": True}
+    return {"type": "function", "function": function}
+
+
+MANY = texts(*({"maxLength": 1000 + n} for n in range(21)))
 FORMAT = {"type": "json_schema", "json_schema": {"name": "x", "schema": MANY}}
 PARAMETERS = {"name": "f", "parameters": MANY}
 TOOL = {"type": "function", "function": PARAMETERS}
@@ -45,7 +52,7 @@ TOOL = {"type": "function", "function": PARAMETERS}
 
 def check(path: str, **fields: Any) -> None:
     body = json.dumps({"model": "a", **NEEDED[path], **fields}).encode()
-    RequestRules().checked(path, body)
+    RequestRules(max_repetitions=500).checked(path, body)
 
 
 def refusal(path: str, **fields: Any) -> BadRequest:
@@ -74,7 +81,7 @@ def refusal(path: str, **fields: Any) -> BadRequest:
 def test_every_way_to_constrain_an_answer_is_bounded(path, fields):
     error = refusal(path, **fields)
     assert error.param == next(iter(fields))
-    assert "add up to 600" in error.message
+    assert "add up to 2100" in error.message
 
 
 @pytest.mark.parametrize(
@@ -91,9 +98,12 @@ def test_every_way_to_constrain_an_answer_is_bounded(path, fields):
         ({"regex": ".?" * 50}, "add up to 625"),
         ({"grammar": "root ::= " + "\n".join(["[^x]?"] * 50)}, "add up to 625"),
         ({"grammar": "root ::= " + " ".join(['([^::=] | "::=")?'] * 50)}, "add up to 625"),
-        ({"json": optional(401)}, "at most 400 optional properties, but one has 401"),
-        ({"grammar": rules(200)}, "at most 200 rules, but it has 201"),
+        ({"json": optional(401)}, "like 401 of one object, and at most 400"),
+        ({"grammar": rules(200)}, "at most 200 rules, but there are 201"),
         ({"grammar": "\n".join(f"r{n}: A" for n in range(201))}, "at most 200 rules"),
+        ({"grammar": "\n".join(f"r{n} ::= {'[^x]? ' * 20}" for n in range(9))}, "add up to 900"),
+        ({"json": {"anyOf": [optional(100) for _ in range(17)]}}, "count like 412 of one object"),
+        ({"json": {"$defs": {"a": optional(300)}, **optional(280)}}, "like 410 of one object"),
         ({"choice": ["x" * 100] * 700}, "at most 65536 bytes are allowed, but it has"),
     ],
 )  # fmt: skip
@@ -124,9 +134,49 @@ def test_what_compiles_soon_passes(constraint):
     check(CHAT, structured_outputs=constraint)
 
 
+@pytest.mark.parametrize(
+    ("path", "fields", "param"),
+    [
+        (
+            CHAT,
+            {
+                "tools": [strict("a", texts({"maxLength": 101}, {"maxLength": 102})) for _ in "ab"],
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"schema": texts(*({"maxLength": 200 + n} for n in range(4)))},
+                },
+            },
+            "tools",
+        ),
+        (CHAT, {"tools": [strict(f"f{n}", optional(90)) for n in range(20)]}, "tools"),
+        (
+            RESPONSES,
+            {
+                "structured_outputs": {"regex": ".?" * 40},
+                "text": {"format": {"schema": texts({"maxLength": 101}, {"maxLength": 102})}},
+            },
+            "text",
+        ),
+        (
+            COMPLETIONS,
+            {"response_format": optional(300), "structured_outputs": {"json": optional(300)}},
+            "structured_outputs",
+        ),
+    ],
+)
+def test_all_constraints_of_a_request_count_together(path, fields, param):
+    assert refusal(path, **fields).param == param
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_what_is_usual_passes(name):
+    body = json.dumps({"model": "a", **NEEDED[CHAT], **USUAL[name]}).encode()
+    RequestRules().checked(CHAT, body)
+
+
 def test_an_operator_can_allow_more():
     body = json.dumps({"model": "a", **NEEDED[CHAT], "response_format": FORMAT}).encode()
-    settings = Settings(max_constraint_repetitions=600)
+    settings = Settings(max_constraint_repetitions=2100)
     assert RequestRules.from_settings(settings).checked(CHAT, body).model == "a"
 
 

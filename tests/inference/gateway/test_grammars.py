@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from service.inference.headers import CONSTRAINT_BUSY, CONSTRAINT_TOO_COMPLEX
+
 BASE = "tiny-base"
 CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
 BODIES = {"/v1/completions": {"prompt": "hi"}, "/v1/responses": {"input": "hi"}}
@@ -20,13 +22,13 @@ DEAD = "EngineCore encountered an issue. See stack trace (above) for the root ca
 
 @pytest.fixture
 def failing(engine):
-    """Make the engine answer everything with 500."""
+    """Make the engine answer everything with an error."""
 
-    def answer(message: str) -> None:
-        error = {"message": message, "type": "InternalServerError", "param": None, "code": 500}
+    def answer(message: str, status: int = 500) -> None:
+        error = {"message": message, "type": "InternalServerError", "param": None, "code": status}
 
         async def reply(_):
-            return web.json_response({"error": error}, status=500)
+            return web.json_response({"error": error}, status=status)
 
         engine.reply = reply
 
@@ -45,8 +47,16 @@ async def asked(client, path="/v1/chat/completions", **fields) -> tuple[int, dic
         ("/v1/chat/completions", GRAMMAR, "structured_outputs"),
         ("/v1/completions", GRAMMAR, "structured_outputs"),
         ("/v1/chat/completions", {"response_format": SCHEMA}, "response_format"),
-        ("/v1/responses", {"text": {"format": SCHEMA}}, "text.format"),
-        ("/v1/chat/completions", {"tools": [{"type": "function"}]}, "tools"),
+        (
+            "/v1/responses",
+            {"text": {"format": {"type": "json_schema", "name": "x", "schema": {}}}},
+            "text.format",
+        ),
+        (
+            "/v1/chat/completions",
+            {"tools": [{"type": "function", "function": {"name": "x"}}]},
+            "tools",
+        ),
     ],
 )
 async def test_a_grammar_that_the_engine_gives_up_is_400(gateway, failing, path, fields, param):
@@ -55,6 +65,20 @@ async def test_a_grammar_that_the_engine_gives_up_is_400(gateway, failing, path,
     assert (status, error["type"], error["code"]) == (400, "invalid_request_error", "invalid_value")
     assert error["param"] == param
     assert "grammar or schema" in error["message"]
+
+
+async def test_a_constraint_that_takes_the_engine_too_long_is_400(gateway, failing):
+    failing(CONSTRAINT_TOO_COMPLEX, 400)
+    status, error = await asked(await gateway(), **GRAMMAR)
+    assert (status, error["code"]) == (400, "constraint_too_complex")
+    assert error["param"] == "structured_outputs"
+
+
+async def test_too_many_new_constraints_are_429(gateway, failing):
+    failing(CONSTRAINT_BUSY, 429)
+    status, error = await asked(await gateway(), **GRAMMAR)
+    assert (status, error["code"]) == (429, "rate_limit_exceeded")
+    assert "new schemas and grammars" in error["message"]
 
 
 @pytest.mark.parametrize(

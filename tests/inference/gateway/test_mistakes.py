@@ -371,6 +371,10 @@ def test_what_is_right_passes(path, fields):
     parse(path, json.dumps({"model": "a", **fields}).encode()).check(16)
 
 
+# A request that engines complain about below.
+ENGINES_BODY = json.dumps(
+    {"seed": "x", "stop": "5", "tools": [{}], "response_format": {"type": "xml"}}
+).encode()
 # Messages of vLLM 0.32.
 CONTEXT = (
     "This model's maximum context length is 1024 tokens. However, your prompt contains {} input "
@@ -419,15 +423,15 @@ CONTEXT = (
             CHAT,
             "1 validation error:\n  {'type': 'int_parsing', 'loc': 'body.seed', 'msg': 'Input "
             "should be a valid integer, unable to parse string as an integer', 'input': 'x'}",
-            "Invalid type for 'seed': expected an integer, but got a string instead.",
+            "Invalid type for 'seed': expected an integer, but got a string instead",
             "seed",
             TYPE,
         ),
         (
             CHAT,
-            "2 validation errors:\n  {'type': 'string_type', 'loc': 'body.stop', 'msg': 'Input "
-            "should be a valid string', 'input': '5'}\n  {'type': 'list_type', 'loc': 'body.stop'",
-            "Invalid type for 'stop': expected a string, but got an integer instead.",
+            "1 validation error:\n  {'type': 'list_type', 'loc': 'body.stop.constrained-list', "
+            "'msg': 'Input should be a valid list', 'input': '5'}\n  {'type': 'list_type', 'lo",
+            "Invalid type for 'stop': expected an array, but got a string instead",
             "stop",
             TYPE,
         ),
@@ -436,8 +440,8 @@ CONTEXT = (
             "1 validation error:\n  {'type': 'literal_error', 'loc': 'body.response_format.type', "
             "'msg': \"Input should be 'text', 'json_object' or 'json_schema'\", 'input': 'xml', "
             "'ctx': {'expected': \"'text', 'json_object' or 'json_schema'\"}}",
-            "Invalid value for 'response_format.type'. Supported values are: 'text', 'json_object' "
-            "or 'json_schema'.",
+            "Invalid value for 'response_format.type': expected 'text', 'json_object' or "
+            "'json_schema', but got another string instead",
             "response_format.type",
             VALUE,
         ),
@@ -453,18 +457,44 @@ CONTEXT = (
         (
             CHAT,
             "1 validation error:\n  {'type': 'value_error', 'loc': 'body', 'msg': \"Value error, "
-            "the schema's root is not an object\", 'input': '<dict of 3 items>', 'ctx': {}}",
-            "Invalid 'body': the schema's root is not an object",
-            "body",
+            "stop cannot contain an empty string.\", 'input': '<dict of 3 items>', 'ctx': {}}",
+            "Invalid 'stop': empty string. Expected strings with minimum length 1.",
+            "stop",
+            "empty_string",
+        ),
+        (
+            CHAT,
+            "token_id(s) [999] in logit_bias contain out-of-vocab token ids. Vocabulary size: 512",
+            "Invalid 'logit_bias': a token ID is not in the model's vocabulary of 512 tokens.",
+            "logit_bias",
+            VALUE,
+        ),
+        (
+            CHAT,
+            "At most 0 image(s) may be provided in one prompt.",
+            "Invalid content type in 'messages': this model takes only text.",
+            "messages",
+            VALUE,
+        ),
+        (
+            CHAT,
+            "xgrammar: Failed to transform json schema into a grammar: 'objekt'",
+            "Invalid 'response_format': the engine cannot generate text that follows this grammar "
+            "or schema. Check that each rule can end, and that no rule begins with itself; or "
+            "simplify it.",
+            "response_format",
             VALUE,
         ),
     ],
 )
 def test_the_engines_words_become_openais(path, given, message, param, code):
-    error = in_openais_words(given, path)
-    assert error is not None
+    error = in_openais_words(given, None, path, ENGINES_BODY)
     assert (error.message, error.param, error.code) == (message, param, code)
 
 
-def test_a_message_of_no_known_form_stays():
-    assert in_openais_words("logit_bias contains key(s) that are no tokens: ['a']", CHAT) is None
+def test_a_message_of_no_known_form_stays_in_the_log_without_what_it_quotes(caplog):
+    error = in_openais_words("Jinja2 dislikes 'my secret' in [1, 2]", "a.b", CHAT, b"{}")
+    assert error.message.startswith("The model's engine refused this request because of the value")
+    assert (error.param, error.code) == ("a.b", VALUE)
+    assert "Jinja2 dislikes … in …" in caplog.text
+    assert "secret" not in caplog.text

@@ -178,7 +178,7 @@ async def test_a_full_queue_is_429(gateway, engine, gate):
     await waiting(client, 1)
     async with client.post(json=chat("many")) as response:
         assert response.status == 429
-        assert response.headers["retry-after"] == "2"
+        assert 1 <= int(response.headers["retry-after"]) <= 60
         assert (await response.json())["error"] == {
             "message": "The engine is currently overloaded: it has no room for another request. "
             "Please try again later.",

@@ -161,8 +161,8 @@ def vllm_error(code: int, message: str = "m", param: str | None = None) -> dict[
 @pytest.mark.parametrize(
     ("status", "body", "answer", "type_", "code", "param"),
     [
-        (400, VLLM_400, 400, "invalid_request_error", None, "max_tokens"),
-        (422, vllm_error(422), 400, "invalid_request_error", None, None),
+        (400, VLLM_400, 400, "invalid_request_error", "invalid_value", "max_tokens"),
+        (422, vllm_error(422), 400, "invalid_request_error", "invalid_value", None),
         (
             404,
             {"detail": "Not Found"},
@@ -206,9 +206,8 @@ async def test_engine_errors_become_the_contracts(
     client = await gateway()
     got, error, _ = await failure(client)
     assert (got, error["type"], error["code"], error["param"]) == (answer, type_, code, param)
-    if answer == 400 and param == "max_tokens":
-        assert error["message"] == VLLM_400["error"]["message"]
-    assert "Traceback" not in error["message"]
+    for words in ("Traceback", "(parameter="):
+        assert words not in error["message"]
 
 
 async def test_a_model_that_cannot_be_loaded_is_not_retried(gateway, engine):

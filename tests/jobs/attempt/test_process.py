@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.conftest import Api, chat_line
 from tests.jobs.test_faults import LONG
 from tests.jobs.test_jobs import JOBS, create, until, upload
 from tests.jobs.test_methods import ended
-from tests.training.forked import loaded_bytes
+from tests.training.forked import ForkedChild, refuse_parts_above
 
 pytestmark = pytest.mark.slow
 
@@ -48,9 +49,10 @@ async def test_out_of_memory_goes_on_with_smaller_plans(
     api: Api,
     http,
     work,
+    monkeypatch,
 ):
     """The trainer has too little memory for its first batch, and for half of it."""
-    api.settings.trainer_memory_bytes = loaded_bytes() + 100 * 2**20
+    monkeypatch.setattr(ForkedChild, "prepare", partial(refuse_parts_above, 2048))
     api.settings.tokens_at_once = 8192
     long_rows = "\n".join(chat_line("Say it. " * 40, f"Aye {i}. " * 60) for i in range(16)).encode()
     asked = {**LONG, "n_epochs": 1, "batch_size": 16, "max_seq_length": 512}

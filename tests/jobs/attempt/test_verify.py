@@ -33,7 +33,7 @@ def test_noise_is_let_through_and_faults_are_named(
     trainer_move, engine_move, base_gap, tuned_gap, followed, words
 ):
     figures = (trainer_move, engine_move, base_gap, tuned_gap, followed)
-    fault = Parity(*figures, base_cost=0, tuned_cost=0, tokens=50).fault
+    fault = Parity(*figures, base_cost=0, tuned_cost=0, gain=1, tokens=50).fault
     assert (fault is None) if words is None else (words in str(fault))
 
 
@@ -48,6 +48,7 @@ def test_means_are_over_all_tokens_of_all_rows():
     assert parity.followed == pytest.approx((2 * 1.5 + 1 * 1) / (2 * 2 + 1 * 1))
     assert parity.base_cost == 0
     assert parity.tuned_cost == pytest.approx(0.5 / 4)
+    assert parity.lost == pytest.approx(0.125 / 0.75)
 
 
 async def test_engine_that_is_not_there_is_said_so():

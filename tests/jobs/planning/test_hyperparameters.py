@@ -73,7 +73,7 @@ def test_what_is_asked_is_kept_and_needs_no_reason():
 
 def test_every_choice_has_its_reason():
     reasons = resolve({}, rows=412, longest=310, context_length=8192).reasons
-    assert "batch_size auto → 16: 412 rows, p95 310 tokens" in reasons
+    assert "batch_size auto → 16: 412 rows, 95% of them up to 310 tokens" in reasons
     names = [reason.split()[0] for reason in reasons]
     assert names == ["batch_size", "n_epochs", "max_seq_length", "learning_rate", "lora.r"]
 

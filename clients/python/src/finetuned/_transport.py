@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,14 @@ import httpx2
 
 from finetuned._http import Answer, Request
 from finetuned._version import __version__
-from finetuned.config import Target
+from finetuned.config import Target, is_loopback
 from finetuned.errors import ConfigurationError, ConnectionFailed, NeverSent, TimedOut
 
 # uvicorn closes idle connections after 5 s. Dropping ours first avoids reusing a dead one.
 _IDLE_S = 4.0
 _CONNECT_S = 10.0
+# What OpenSSL calls an answer in plain HTTP, by version.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 
 
 def options(target: Target, timeout_s: float) -> dict[str, Any]:
@@ -34,15 +35,6 @@ def options(target: Target, timeout_s: float) -> dict[str, Any]:
         # Loopback requests never go through a proxy.
         "trust_env": not is_loopback(target.base_url),
     }
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether an address is on loopback."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def arguments(request: Request, timeout: httpx2.Timeout) -> dict[str, Any]:
@@ -74,7 +66,13 @@ def translated_errors(base_url: str) -> Iterator[None]:
     host = urlsplit(base_url).netloc
     try:
         yield
-    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as e:
+    except httpx2.ConnectError as e:
+        if any(code in str(e) for code in _NOT_TLS):
+            raise NeverSent(
+                f"{host} answers without TLS.", next_step=f"Use http://{host} if that is intended."
+            ) from e
+        raise NeverSent(f"Cannot connect to {host}: {_reason(e)}.") from e
+    except (httpx2.ConnectTimeout, httpx2.PoolTimeout) as e:
         raise NeverSent(f"Cannot connect to {host}: {_reason(e)}.") from e
     except httpx2.TimeoutException as e:
         raise TimedOut(f"{host} did not respond in time.") from e

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from finetuned import config, resources
 from finetuned._async import AsyncRunner
 from finetuned._sync import Runner
-from finetuned._transport import is_loopback
+from finetuned.config import is_loopback
 
 if TYPE_CHECKING:
     import openai

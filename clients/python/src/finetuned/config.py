@@ -6,12 +6,14 @@ sets them for api.openai.com would send that key here, or private rows there.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from finetuned.errors import ConfigurationError
 
@@ -50,13 +52,42 @@ def _xdg(variable: str, fallback: str) -> Path:
 
 
 def with_v1(url: str) -> str:
-    """Append `/v1` to the address. Raises ConfigurationError if it is not a valid URL."""
-    url = url.strip().rstrip("/")
-    if not url.startswith(("http://", "https://")):
+    """Append `/v1` to the address. Raises ConfigurationError if it is not a valid URL.
+
+    Without a scheme, it is http on this machine and in private networks, and https elsewhere.
+    """
+    url = url.strip()
+    if url and "://" not in url:
+        url = f"{'http' if _is_near(f'//{url}') else 'https'}://{url}"
+    url = url.rstrip("/")
+    if not url.startswith(("http://", "https://")) or not _host(url):
         raise ConfigurationError(
             f"'{url}' is not a valid server address.", next_step="Use https://HOST[:PORT]."
         )
     return url if url.endswith("/v1") else f"{url}/v1"
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether an address is on loopback."""
+    return _is_near(url, "is_loopback")
+
+
+def _is_near(url: str, kind: str = "is_private") -> bool:
+    host = _host(url)
+    try:
+        return bool(getattr(ipaddress.ip_address(host), kind))
+    except ValueError:
+        return host == "localhost"
+
+
+def _host(url: str) -> str:
+    """Return the host of an address, or nothing if the address is invalid."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return ""
+    return "" if " " in url else parts.hostname or ""
 
 
 def profile_name(given: str | None = None) -> str:

@@ -22,6 +22,7 @@ from finetuned.cli.gates import failed_conditions, parse_gate
 from finetuned.cli.jobs import JobId
 from finetuned.cli.output import Json, Out, plain, printable
 from finetuned.cli.session import client
+from finetuned.errors import NotFound
 from finetuned.types import JobEvaluationObject
 
 Form = Literal["json", "md", "html"]
@@ -78,6 +79,26 @@ def evaluate(
         raise GateFailed("The gate failed: " + " ".join(failed), code="gate_failed")
     if conditions:
         out.say("The gate passed.", "green")
+
+
+def tell_verdict(server: finetuned.Client, job_id: str, out: Out) -> None:
+    """Wait for the evaluation of a job and say its verdict. With JSON, the job is the last line."""
+    if out.json:
+        return
+    out.say("The model is ready. It is compared with the base model on the held-out rows:")
+    try:
+        found = _ended(server, job_id, out)
+    except NotFound:
+        return
+    except KeyboardInterrupt:
+        out.say(f"\nThe evaluation continues. Its verdict: finetuned eval {job_id}")
+        raise
+    if found.verdict is None:
+        reason = found.error.message if found.error else found.status
+        out.say(f"There is no verdict: {reason}", "yellow")
+        return
+    scores.say_verdict(found.verdict, out)
+    out.say(f"What it is based on: finetuned eval {job_id}")
 
 
 def _form(report: Path) -> Form:

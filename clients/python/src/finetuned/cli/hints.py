@@ -9,6 +9,7 @@ _COMMANDS = (
     (r"POST /v1/fine_tuning/jobs/([\w-]+)/evaluation", r"`finetuned eval \1 --again`"),
     (r"DELETE /v1/aliases/([^\s`]+?)(?=[.,;]?(?:\s|$))", r"`finetuned alias delete \1`"),
     (r"GET /v1/models\b", "`finetuned models list --json`"),
+    (r"set the hyperparameter 'validation_share'", "pass `--holdout SHARE`"),
     (r"\b[Tt]he clean call", "`finetuned files clean FILE_ID`"),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,8 @@ from finetuned.cli.tables import Column
 from finetuned.types import EventObject, JobObject
 
 app = App(help="Fine-tuning jobs.", no_args_is_help=True)
+
+_SHOWN_EVENTS, _SEARCHED_EVENTS = 5, 20
 
 JobId = Annotated[
     str, typer.Argument(metavar="JOB_ID", autocompletion=complete.jobs, show_default=False)
@@ -63,15 +65,29 @@ def show(job_id: JobId, as_json: Json = False) -> None:
     with client() as server:
         job = server.jobs.retrieve(job_id)
         checkpoints = list(server.jobs.checkpoints(job_id, limit=5))
-        latest = list(server.jobs.events(job_id, limit=5))
+        recent = list(server.jobs.events(job_id, limit=_SEARCHED_EVENTS))
+    latest = recent[:_SHOWN_EVENTS]
     if out.json:
         out.value({**plain(job), "checkpoints": checkpoints, "events": latest})
         return
-    _facts(job, out)
+    _facts(job, next((event for event in recent if "total_steps" in event.data), None), out)
     for checkpoint in checkpoints:
-        out.line(f"checkpoint  {checkpoint.fine_tuned_model_checkpoint}")
+        measured = _measured(plain(checkpoint.metrics))
+        step = f"step {checkpoint.step_number}{measured}"
+        out.line(f"checkpoint  {checkpoint.fine_tuned_model_checkpoint}  {step}")
     for event in reversed(latest):
         _event(event, out)
+
+
+def _measured(figures: dict[str, Any]) -> str:
+    """Return the losses, or the rewards, of a step."""
+    named = {"train_loss": "loss", "full_valid_loss": "validation loss"}
+    if figures.get("valid_loss") is not None:
+        named = {"train_loss": "loss", "valid_loss": "validation loss"}
+    if figures.get("train_reward_mean") is not None:
+        named = {"train_reward_mean": "reward", "valid_reward_mean": "validation reward"}
+    kept = ((name, figures.get(key)) for key, name in named.items())
+    return "".join(f", {name} {value:.3f}" for name, value in kept if value is not None)
 
 
 def _event(event: EventObject, out: Out) -> None:
@@ -152,12 +168,16 @@ def _mixed(job: JobObject) -> str | None:
     return ", ".join(f"{one.file} × {one.weight:g}" for one in mixed) or None
 
 
-def _facts(job: JobObject, out: Out) -> None:
+def _facts(job: JobObject, newest: EventObject | None, out: Out) -> None:
+    """Print the fields of a job. `newest` is the event of its newest step."""
+    data = {} if newest is None else newest.data
+    reached = data and f"{data['step']} of {data['total_steps']}{_measured(data)}"
     duration = job.finished_at and span(job.finished_at - job.created_at)
     out.facts(
         [
             ("id", job.id),
             ("status", _status(job)),
+            ("step", reached),
             ("error", job.error and job.error.message),
             ("base model", job.model),
             ("result", job.fine_tuned_model),

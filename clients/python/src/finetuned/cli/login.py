@@ -11,13 +11,16 @@ from urllib.parse import urlsplit
 import typer
 
 from finetuned import Client, config
-from finetuned._transport import is_loopback
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.output import Json, Out
 from finetuned.cli.session import profile
 
 Url = Annotated[
-    str | None, typer.Option(help="Server address; default: FINETUNED_BASE_URL.", metavar="URL")
+    str | None,
+    typer.Option(
+        help="Server address, such as https://HOST or 127.0.0.1:8000; default: FINETUNED_BASE_URL.",
+        metavar="URL",
+    ),
 ]
 
 
@@ -33,7 +36,7 @@ def login(url: Url = None, as_json: Json = False) -> None:
     base_url = config.with_v1(
         url or os.environ.get(config.ENV_URL) or (saved.base_url if saved else config.DEFAULT_URL)
     )
-    if base_url.startswith("http://") and not is_loopback(base_url):
+    if base_url.startswith("http://") and not config.is_loopback(base_url):
         out.say(
             "The connection is not encrypted: others on the network can read the key.", "yellow"
         )

@@ -1,13 +1,15 @@
-"""Options that all commands have in common: `--profile`, and `--jq` next to `--json`."""
+"""What all commands have in common: `--profile`, `--jq` next to `--json`, help and suggestions."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from functools import wraps
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
 from finetuned import config
 from finetuned.cli import complete, filtering, session
@@ -31,8 +33,69 @@ Jq = Annotated[
 ]
 
 
+# Commands of the program of operators, which is a package of its own.
+SERVER_COMMANDS: Final = frozenset(
+    {
+        *("api", "audit", "backup", "backups", "doctor", "encrypt", "erasure", "gc", "inference"),
+        *("metrics", "new-master-key", "openapi", "rebuild", "redis-acl", "restore"),
+        *("rotate-master-key", "up", "worker"),
+    }
+)
+
+
+class Group(TyperGroup):
+    """A group of commands with `help COMMAND`, which names the command that may be meant."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Understand `help COMMAND` as `COMMAND --help`."""
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command, or fail with commands of this name in other groups and programs."""
+        name = args[0]
+        if name not in self.commands and (meant := _meant(ctx, name)):
+            ctx.fail(f"No such command '{name}'. Did you mean {meant}?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the first sentence about each command, which Click would cut off."""
+        rows = [(name, one.get_short_help_str(1000)) for name, one in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _meant(ctx: Any, name: str) -> str:
+    """Return the commands of any group and program that have a name, or one like it."""
+    root = ctx.find_root()
+    found = {word: [f"finetuned-server {word}"] for word in SERVER_COMMANDS}
+    for word, path in _below(root.command, root.info_name):
+        found.setdefault(word, []).append(path)
+    if name not in found and not get_close_matches(name, ctx.command.commands):
+        name = next(iter(get_close_matches(name, found, n=1)), name)
+    return ", ".join(f"'{path}'" for path in found.get(name, ()))
+
+
+def _below(group: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the path of each command in a group."""
+    for word, inner in group.commands.items():
+        yield word, f"{path} {word}"
+        if hasattr(inner, "commands"):
+            yield from _below(inner, f"{path} {word}")
+
+
 class App(typer.Typer):
     """A group of commands that all have the common options."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(
+            cls=Group,
+            # Tables cut off what does not fit, and so the names of options.
+            rich_markup_mode=None,
+            context_settings={"help_option_names": ["-h", "--help"]},
+            **more,
+        )
 
     def command(self, name: str | None = None, **more: Any) -> Callable[[Command], Command]:
         """Register a command with the common options."""

@@ -10,10 +10,18 @@ from typing import Any
 from rich.text import Text
 
 from finetuned.cli.output import Out, printable
-from finetuned.types import JobEvaluationObject
+from finetuned.types import JobEvaluationObject, VerdictObject
 
 _MAX_DIFFERENCES = 12
 _STYLES = {"serve": "bold green", "cannot_tell": "bold yellow"}
+
+
+def say_verdict(verdict: VerdictObject, out: Out) -> None:
+    """Print the sentences of a verdict to stderr."""
+    out.say(verdict.sentence, _STYLES.get(verdict.kind, "bold"))
+    out.say(verdict.recommendation)
+    for warning in verdict.warnings or []:
+        out.say(f"warning: {warning}", "yellow")
 
 
 def show(found: JobEvaluationObject, report: dict[str, Any], out: Out) -> None:

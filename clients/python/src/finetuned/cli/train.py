@@ -10,13 +10,17 @@ import typer
 
 import finetuned
 from finetuned.cli import complete
+from finetuned.cli.evaluation import tell_verdict
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.gates import parse_gate
 from finetuned.cli.output import Json, Out, size, span
 from finetuned.cli.sending import min_training_rows, most_rows, require_rows, send_once
 from finetuned.cli.session import base_model, client, pairs
 from finetuned.cli.watching import watch as watch_job
-from finetuned.types import EstimateObject
+from finetuned.types import EstimateObject, FileObject
+
+# The evaluation of 10 rows shows a large effect, such as a new voice.
+_HOLDOUT, _HOLDOUT_ROWS = 0.1, 100
 
 BaseModelName = Annotated[
     str | None,
@@ -41,6 +45,17 @@ def train(
     ],
     model: BaseModelName = None,
     validation: Annotated[str | None, typer.Option(help="Validation file, or its id.")] = None,
+    holdout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the rows to hold out for the evaluation, up to 0.5; 0 for none. "
+            f"Default: {_HOLDOUT:g} of a file with at least {_HOLDOUT_ROWS} rows, unless there "
+            "is a validation file.",
+            min=0,
+            max=0.5,
+        ),
+    ] = None,
     mix: Annotated[
         list[str] | None,
         typer.Option(
@@ -121,6 +136,13 @@ def train(
 ) -> None:
     """Fine-tune a base model on a data file. Omitted settings are chosen from the data."""
     out = Out(as_json)
+    if holdout and validation:
+        raise WrongUsage("--holdout and --validation cannot be combined: pass one of them.")
+    if holdout == 0 and (keep_best or early_stopping):
+        raise WrongUsage(
+            "--keep-best and --early-stopping compare steps by held-out rows, so --holdout cannot "
+            "be 0."
+        )
     hyperparameters = _given(
         n_epochs=epochs,
         batch_size=batch_size,
@@ -138,9 +160,15 @@ def train(
     )
     options = {"hyperparameters": hyperparameters}
     with client() as server:
+        base = base_model(server, model)
+        rows = checked_file(server, file, out, needed_rows=min_training_rows(server))
+        if holdout is None and validation is None and method != "pretraining":
+            holdout = _default_holdout(rows, out, needed=bool(keep_best or early_stopping))
+        if holdout:
+            hyperparameters["validation_share"] = holdout
         request: dict[str, Any] = {
-            "model": base_model(server, model),
-            "training_file": file_id_of(server, file, out, needed_rows=min_training_rows(server)),
+            "model": base,
+            "training_file": rows.id,
             "validation_file": validation and file_id_of(server, validation, out),
             "mixed_files": [_mixed(server, one, out) for one in mix or ()] or None,
             "method": {"type": method, method: {**_graded_by(grader), **options}},
@@ -158,12 +186,29 @@ def train(
         if watch:
             out.say(f"created {job.id}")
             watch_job(server, job.id, out)
+            if (validation or holdout) and method != "pretraining":
+                tell_verdict(server, job.id, out)
             return
     if out.json:
         out.value(job)
         return
     out.line(job.id)
     out.say(f"Follow the job: finetuned jobs watch {job.id}")
+
+
+def _default_holdout(file: FileObject, out: Out, *, needed: bool) -> float | None:
+    """Return the share of a file's rows to hold out, and say how to change it."""
+    rows = file.rows or 0
+    if rows < _HOLDOUT_ROWS and not needed:
+        out.say(
+            f"no evaluation: below {_HOLDOUT_ROWS} rows, pass --holdout SHARE or --validation FILE "
+            "for one",
+            "dim",
+        )
+        return None
+    held = max(1, round(_HOLDOUT * rows))
+    out.say(f"holding out about {held} rows for the evaluation; --holdout changes this")
+    return _HOLDOUT
 
 
 def _mixed(server: finetuned.Client, given: str, out: Out) -> dict[str, Any]:
@@ -199,7 +244,14 @@ def _given(**fields: Any) -> dict[str, Any]:
 
 
 def file_id_of(server: finetuned.Client, given: str, out: Out, *, needed_rows: int = 0) -> str:
-    """Return the id of a validated file. A local file that the server lacks is uploaded first.
+    """Return the id of a validated file, as `checked_file` does."""
+    return checked_file(server, given, out, needed_rows=needed_rows).id
+
+
+def checked_file(
+    server: finetuned.Client, given: str, out: Out, *, needed_rows: int = 0
+) -> FileObject:
+    """Return a validated file. A local file that the server lacks is uploaded first.
 
     Raises BadRequest if the file has fewer than `needed_rows`, before the upload if possible.
     """
@@ -214,7 +266,7 @@ def file_id_of(server: finetuned.Client, given: str, out: Out, *, needed_rows: i
     out.say(f"checked {checked.filename}: {checked.rows} rows{warnings}")
     if checked.warnings:
         out.say(f"  see: finetuned files report {file_id}", "dim")
-    return file_id
+    return checked
 
 
 def _shared(found: EstimateObject) -> str | None:
