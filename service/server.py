@@ -13,7 +13,6 @@ import sys
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.main import STARTUP_FAILURE
 
 from service import __version__
 from service.app import create_app
@@ -71,7 +70,7 @@ def main() -> None:
     with contextlib.suppress(KeyboardInterrupt):
         server.run(_sockets(settings))
     if not server.started:
-        sys.exit(STARTUP_FAILURE)
+        sys.exit(1)
 
 
 class _Server(uvicorn.Server):

@@ -3,8 +3,9 @@
     python -m bench.engine.constraints [--cases 540] [--first 0] [--worst 10]
 
 Each case is sent to the engine itself, without the gateway's bounds, by a project of its own. The
-time is that of all processes of the engine, until its answer of at most 24 tokens. Another project
-sends plain chats during all of it. The usual constraints are sent first, and must all pass.
+time is that of all processes of the engine but the one that computes the model, until its answer of
+at most 24 tokens. Another project sends plain chats between them. The usual constraints are sent
+first, and must all pass.
 """
 
 from __future__ import annotations

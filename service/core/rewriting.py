@@ -137,7 +137,7 @@ class Rewriter:
             return None  # it may have begun before the deletion
         else:
             try:
-                await reply(self._redis.bgrewriteaof())
+                await reply(self._redis.bgrewriteaof())  # type: ignore[no-untyped-call]
             except ResponseError as e:
                 if not (isinstance(e, NoPermissionError) or "unknown command" in str(e)):
                     log.warning("Redis cannot rewrite its append-only file now: %s", e)

@@ -191,9 +191,13 @@ def settings_env(settings: Settings) -> dict[str, str]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of an engine's processes, with that of their children that have ended."""
+    """Return the CPU time of an engine's processes, with that of their children that have ended.
+
+    Without that of the worker, which computes the model.
+    """
     server = psutil.Process(pid)
-    times = [each.cpu_times() for each in [server, *server.children(recursive=True)]]
+    processes = [server, *server.children(recursive=True)]
+    times = [each.cpu_times() for each in processes if "Worker" not in " ".join(each.cmdline())]
     return sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
 
