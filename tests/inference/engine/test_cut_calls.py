@@ -1,0 +1,174 @@
+"""Calls that are cut off after any token: vLLM's complete answers say what its streams say.
+
+vLLM's own classes answer here, from texts that no engine has generated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from service.datasets.rows.templates import NAME, rendered_call
+from tests.inference.engine.test_tool_call_parsers import CASES, MARKERS, written_answer
+from tests.models.folders import with_template
+
+SCHEMA = {"type": "object", "properties": {"word": {"type": "string"}}}
+QUESTION = {"role": "user", "content": "A question"}
+FUNCTION = {"name": NAME, "parameters": SCHEMA}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model_path) -> Any:
+    pytest.importorskip("vllm")
+    from transformers import AutoTokenizer
+
+    from service.inference.engine.process import adapt_answers
+
+    adapt_answers()
+    found = AutoTokenizer.from_pretrained(tiny_model_path)
+    found.add_tokens(list(MARKERS), special_tokens=False)
+    return found
+
+
+class Outputs:
+    """The outputs of an engine that stops after a number of tokens."""
+
+    def __init__(self, tokenizer: Any, text: str) -> None:
+        from tokenizers.decoders import DecodeStream
+
+        self.tokens = tokenizer.encode(text, add_special_tokens=False)
+        decode = DecodeStream(skip_special_tokens=False)
+        self.pieces = [decode.step(tokenizer._tokenizer, one) or "" for one in self.tokens]
+
+    async def up_to(self, length: int, *, streamed: bool) -> AsyncIterator[Any]:
+        reason = "stop" if length == len(self.tokens) else "length"
+        if not streamed:
+            yield self._result("".join(self.pieces[:length]), self.tokens[:length], reason)
+            return
+        for at in range(length):
+            ends = reason if at == length - 1 else None
+            yield self._result(self.pieces[at], [self.tokens[at]], ends)
+
+    @staticmethod
+    def _result(text: str, tokens: list[int], reason: str | None) -> Any:
+        from vllm.outputs import CompletionOutput, RequestOutput
+
+        output = CompletionOutput(0, text, tokens, None, None, finish_reason=reason)
+        return RequestOutput("id", "", [1], None, [output], finished=reason is not None)
+
+
+def _server(kind: Any, parser: str, tokenizer: Any) -> Any:
+    """Return one of vLLM's servers as far as it makes answers."""
+    from types import SimpleNamespace
+
+    from vllm.parser import ParserManager
+
+    server = object.__new__(kind)
+    server.parser_cls = server.parser = ParserManager.get_parser(
+        tool_parser_name=parser, enable_auto_tools=True
+    )
+    server.renderer = SimpleNamespace(tokenizer=tokenizer)
+    server.enable_auto_tools = server.enable_prompt_tokens_details = True
+    server.response_role, server.chat_template, server.chat_template_content_format = (
+        *("assistant", None, "auto"),
+    )
+    server.default_chat_template_kwargs = {}
+    server.model_config = server.system_fingerprint = server.request_logger = None
+    server.enable_force_include_usage = server.enable_log_outputs = False
+    server.enable_per_request_metrics = server.use_harmony = False
+    server._include_reasoning_tokens_details = False
+    return server
+
+
+async def _chats(server: Any, tokenizer: Any, outputs: Outputs, length: int) -> list[Any]:
+    """Return the complete chat, and the one that a stream adds up to."""
+    from vllm.entrypoints.generate.base.protocol import RequestResponseMetadata
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+
+    tool = {"type": "function", "function": FUNCTION}
+    request = ChatCompletionRequest(model="m", messages=[QUESTION], tools=[tool])
+    request.skip_special_tokens = False
+    rest = ("id", "m", [], tokenizer, RequestResponseMetadata(request_id="id"))
+    whole = await server.chat_completion_full_generator(
+        request, outputs.up_to(length, streamed=False), *rest
+    )
+    (choice,) = whole.model_dump()["choices"]
+    message = choice["message"]
+    calls = [call["function"] for call in message.get("tool_calls", [])]
+    content, found, reason = "", {}, None
+    async for event in server.chat_completion_stream_generator(
+        request, outputs.up_to(length, streamed=True), *rest
+    ):
+        if event.startswith("data: [DONE]"):
+            continue
+        (part,) = json.loads(event.removeprefix("data: "))["choices"]
+        content += part["delta"].get("content") or ""
+        for call in part["delta"].get("tool_calls", []):
+            sum_ = found.setdefault(call["index"], {"name": "", "arguments": ""})
+            for name in sum_:
+                sum_[name] += call["function"].get(name) or ""
+        reason = part["finish_reason"] or reason
+    streamed = (content.strip() or None, list(found.values()), reason)
+    return [((message["content"] or "").strip() or None, calls, choice["finish_reason"]), streamed]
+
+
+async def _responses(server: Any, tokenizer: Any, outputs: Outputs, length: int) -> list[Any]:
+    """Return what a complete response has, and the response at the end of a stream."""
+    from vllm.entrypoints.generate.base.protocol import RequestResponseMetadata
+    from vllm.entrypoints.openai.responses.context import SimpleContext
+    from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
+    from vllm.sampling_params import SamplingParams
+
+    found = []
+    for streamed in (False, True):
+        request = ResponsesRequest(
+            model="m", input="A question", tools=[{"type": "function", "strict": None, **FUNCTION}]
+        )
+        request.skip_special_tokens, request.store = False, False
+        request.asked = (request.text, request.tools, request.tool_choice)
+        parser = server._make_response_parser(request, tokenizer, {})
+        parser.set_prompt_token_ids([1])
+        context = SimpleContext(response_parser=parser)
+
+        async def results(context: Any = context, streamed: bool = streamed) -> AsyncIterator[Any]:
+            async for result in outputs.up_to(length, streamed=streamed):
+                context.append_output(result)
+                yield context
+
+        rest = (context, "m", tokenizer, RequestResponseMetadata(request_id="id"))
+        sampling = SamplingParams(temperature=0)
+        if streamed:
+            events = server.responses_stream_generator(request, sampling, results(), *rest)
+            *_, last = [event async for event in events]
+            response = last.response
+            assert last.type == f"response.{response.status}"
+        else:
+            response = await server.responses_full_generator(request, sampling, results(), *rest)
+        items = [item.model_dump(exclude={"id", "call_id", "logprobs"}) for item in response.output]
+        found.append((response.status, [i for i in items if _says_something(i)]))
+    return found
+
+
+def _says_something(item: dict[str, Any]) -> bool:
+    return item["type"] != "message" or any(part["text"].strip() for part in item["content"])
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_a_complete_answer_says_what_a_stream_says(name, api, tmp_path, tokenizer):
+    from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
+    from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
+
+    parser, before = CASES[name]
+    call = written_answer(rendered_call(with_template(tmp_path, name)) or "", before)
+    outputs = Outputs(tokenizer, call)
+    kind = OpenAIServingChat if api == "chat" else OpenAIServingResponses
+    ask = _chats if api == "chat" else _responses
+    server = _server(kind, parser, tokenizer)
+    lengths = range(1, len(outputs.tokens) + 1)
+    told = {length: await ask(server, tokenizer, outputs, length) for length in lengths}
+    assert {n: whole for n, (whole, _) in told.items()} == {n: s for n, (_, s) in told.items()}
+    assert not any(mark in str(whole) for whole, _ in told.values() for mark in MARKERS)
