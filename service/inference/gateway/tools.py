@@ -1,4 +1,4 @@
-"""Tools of OpenAI's API for which vLLM needs another request, or that only OpenAI's servers have."""
+"""Tools of OpenAI's API that vLLM takes in another form, or that only OpenAI's servers have."""
 
 from __future__ import annotations
 
