@@ -179,6 +179,8 @@ async def _response_events(
     """Yield the events of a response. Those that end an item wait until it is known how it ends."""
     ending: list[Any] = []
     async for event in original(*args, **options):
+        if event.model_extra:
+            event.model_extra.clear()
         if event.type.endswith(".done"):
             ending.append(event)
             continue

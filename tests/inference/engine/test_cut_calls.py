@@ -11,8 +11,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
 
 from service.datasets.rows.templates import NAME, rendered_call
+from tests.inference.engine.support import check_type
 from tests.inference.engine.test_tool_call_parsers import CASES, MARKERS, written_answer
 from tests.models.folders import with_template
 
@@ -100,6 +103,7 @@ async def _chats(server: Any, tokenizer: Any, outputs: Outputs, length: int) -> 
     whole = await server.chat_completion_full_generator(
         request, outputs.up_to(length, streamed=False), *rest, parser=parser
     )
+    check_type(ChatCompletion, whole.model_dump())
     (choice,) = whole.model_dump()["choices"]
     message = choice["message"]
     calls = [call["function"] for call in message.get("tool_calls", [])]
@@ -109,7 +113,9 @@ async def _chats(server: Any, tokenizer: Any, outputs: Outputs, length: int) -> 
     ):
         if event.startswith("data: [DONE]"):
             continue
-        (part,) = json.loads(event.removeprefix("data: "))["choices"]
+        chunk = json.loads(event.removeprefix("data: "))
+        check_type(ChatCompletionChunk, chunk)
+        (part,) = chunk["choices"]
         content += part["delta"].get("content") or ""
         for call in part["delta"].get("tool_calls", []):
             sum_ = found.setdefault(call["index"], {"name": "", "arguments": ""})
@@ -147,14 +153,20 @@ async def _responses(server: Any, tokenizer: Any, outputs: Outputs, length: int)
         sampling = SamplingParams(temperature=0)
         if streamed:
             events = server.responses_stream_generator(request, sampling, results(), *rest)
-            *_, last = [event async for event in events]
+            *_, last = [_checked(event) async for event in events]
             response = last.response
             assert last.type == f"response.{response.status}"
         else:
             response = await server.responses_full_generator(request, sampling, results(), *rest)
+        check_type(Response, response.model_dump(mode="json", by_alias=True))
         items = [item.model_dump(exclude={"id", "call_id", "logprobs"}) for item in response.output]
         found.append((response.status, [i for i in items if _says_something(i)]))
     return found
+
+
+def _checked(event: Any) -> Any:
+    check_type(ResponseStreamEvent, json.loads(event.model_dump_json(by_alias=True)))
+    return event
 
 
 def _says_something(item: dict[str, Any]) -> bool:
