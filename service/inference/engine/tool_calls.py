@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from tokenizers.decoders import DecodeStream
 from vllm.entrypoints.generate.base.protocol import FunctionCall, ToolCall
 from vllm.entrypoints.openai.chat_completion import protocol as chat
@@ -31,10 +32,12 @@ from vllm.sampling_params import StructuredOutputsParams
 from vllm.tool_parsers import abstract_tool_parser, structural_tag_registry
 
 from service.config import Settings
+from service.core.errors import BadRequest
 from service.inference.engine.answer_fields import replace
-from service.inference.gateway import constraints
+from service.inference.gateway.constraints import check_constraint
 
 _ANY_OBJECT = {"type": "object", "additionalProperties": True}
+_NOT_STRICT = "This function is not strict."
 _REMEMBERED = 256
 _NO_CONTENT_YET = '"delta":{"role":"assistant","content":""}'
 _NULL_CONTENT = '"delta":{"role":"assistant","content":null}'
@@ -54,69 +57,67 @@ def install() -> None:
 
 
 def _structural_tag(
-    original: Callable[..., Any], model: str, tools: Any, tool_choice: Any, *args: Any, **named: Any
+    original: Callable[..., Any], model: str, tools: Any, *args: Any, **named: Any
 ) -> Any:
-    def constraint(of: Any, choice: Any) -> Any:
-        return original(model, of, choice, *args, **named)
-
-    def compiles(tag: Any) -> bool:
-        return _compiles(json.dumps(tag.model_dump()))
-
-    return _constraint(constraint, compiles, tools, tool_choice)
+    if not tools:
+        return original(model, tools, *args, **named)
+    described = [_described(tool) for tool in tools]
+    tag = original(model, described, *args, **named)
+    if tag is None or (_is_cheap(described) and _compiles(json.dumps(tag.model_dump()))):
+        return tag
+    return original(model, [_loose(tool) for tool in described], *args, **named)
 
 
 def _schema_of_calls(
-    original: Callable[..., Any], tool_choice: Any, tools: Any, parallel_tool_calls: Any = None
+    original: Callable[..., Any], tool_choice: Any, tools: Any, *args: Any, **named: Any
 ) -> Any:
-    def constraint(of: Any, choice: Any) -> Any:
-        return original(choice, of, parallel_tool_calls)
-
-    def compiles(schema: Any) -> bool:
-        tag = {"type": "structural_tag", "format": {"type": "json_schema", "json_schema": schema}}
-        return _compiles(json.dumps(tag))
-
-    return _constraint(constraint, compiles, tools, tool_choice)
-
-
-def _constraint(
-    build: Callable[[Any, Any], Any],
-    compiles: Callable[[Any], bool],
-    tools: Sequence[Any] | None,
-    tool_choice: Any,
-) -> Any:
-    """Build the constraint of calls, in which schemas that cannot be compiled allow any object."""
-    if not tools or tool_choice == "none":
-        return build(tools, tool_choice)
+    if not tools:
+        return original(tool_choice, tools, *args, **named)
     described = [_described(tool) for tool in tools]
-    if _is_cheap(described) and (
-        (built := build(described, tool_choice)) is None or compiles(built)
-    ):
-        return built
-    kept: list[Any] = []
-    for tool in described:
-        alone = not _is_strict(tool) and build([tool], "required")
-        is_kept = not alone or (compiles(alone) and _is_cheap([*kept, tool]))
-        kept.append(tool if is_kept else _with_parameters(tool, _ANY_OBJECT))
-    return build(kept, tool_choice)
+    schema = original(tool_choice, described, *args, **named)
+    format_ = {"type": "json_schema", "json_schema": schema}
+    tag = json.dumps({"type": "structural_tag", "format": format_})
+    if schema is None or (_is_cheap(described) and _compiles(tag)):
+        return schema
+    return original(tool_choice, [_loose(tool) for tool in described], *args, **named)
 
 
-def _function(tool: Any) -> Any:
-    """Return the description of a tool's function, which chats have one level deeper."""
-    return getattr(tool, "function", tool)
+def loosened(constraint: str) -> str:
+    """Return a constraint in which the arguments of tools that are not `strict` are any object."""
+    return json.dumps(_loosened(json.loads(constraint)))
 
 
-def _is_strict(tool: Any) -> bool:
-    return getattr(_function(tool), "strict", None) is True
+def _loosened(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_loosened(below) for below in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("$comment") == _NOT_STRICT:
+        return _ANY_OBJECT
+    return {name: _loosened(below) for name, below in value.items()}
 
 
 def _described(tool: Any) -> Any:
-    """Return a tool with parameters. Without them, vLLM would accept any JSON."""
-    has_none = getattr(_function(tool), "parameters", _ANY_OBJECT) is None
-    return _with_parameters(tool, _ANY_OBJECT) if has_none else tool
+    """Return a tool with parameters, marked if it is not strict.
+
+    Without parameters, vLLM would accept any JSON.
+    """
+    function = getattr(tool, "function", tool)  # chats have it one level deeper
+    if not hasattr(function, "parameters"):
+        return tool
+    parameters = _ANY_OBJECT if function.parameters is None else function.parameters
+    if getattr(function, "strict", None) is not True:
+        parameters = {**parameters, "$comment": _NOT_STRICT}
+    return _with_parameters(tool, parameters)
 
 
-def _with_parameters(tool: Any, parameters: dict[str, Any]) -> Any:
-    function = _function(tool)
+def _loose(tool: Any) -> Any:
+    function = getattr(tool, "function", tool)
+    return _with_parameters(tool, _loosened(getattr(function, "parameters", None)))
+
+
+def _with_parameters(tool: Any, parameters: Any) -> Any:
+    function = getattr(tool, "function", tool)
     if not hasattr(function, "parameters"):
         return tool
     changed = function.model_copy(update={"parameters": parameters})
@@ -124,8 +125,13 @@ def _with_parameters(tool: Any, parameters: dict[str, Any]) -> Any:
 
 
 def _is_cheap(tools: Sequence[Any]) -> bool:
-    schemas = [getattr(_function(tool), "parameters", None) for tool in tools]
-    return constraints.fault(json.dumps(schemas).encode(), _max_repetitions()) is None
+    functions = [getattr(tool, "function", tool) for tool in tools]
+    schemas = [getattr(function, "parameters", None) for function in functions]
+    try:
+        check_constraint("tools", msgspec.Raw(json.dumps(schemas).encode()), _max_repetitions())
+    except BadRequest:
+        return False
+    return True
 
 
 @functools.cache

@@ -58,7 +58,7 @@ def check_tools(
 def _check(param: str, value: bytes, max_repetitions: int) -> None:
     if len(value) > MAX_BYTES:
         fault = f"at most {MAX_BYTES} bytes are allowed, but it has {len(value)}."
-    elif (found := fault(value, max_repetitions)) is not None:
+    elif (found := _fault(value, max_repetitions)) is not None:
         fault = found
     else:
         return
@@ -66,7 +66,7 @@ def _check(param: str, value: bytes, max_repetitions: int) -> None:
 
 
 @functools.lru_cache(_REMEMBERED)
-def fault(value: bytes, max_repetitions: int) -> str | None:
+def _fault(value: bytes, max_repetitions: int) -> str | None:
     """Return why a constraint is refused. Programs send the same one with each request."""
     repetitions: set[tuple[object, int]] = set()
     for node in _objects(msgspec.json.decode(value)):

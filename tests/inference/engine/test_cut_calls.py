@@ -6,7 +6,6 @@ vLLM's own classes answer here, from texts that no engine has generated.
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,28 +14,14 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 
 from service.datasets.rows.templates import NAME, rendered_call
+from tests.inference.engine.conftest import MARKERS
 from tests.inference.engine.support import check_type
-from tests.inference.engine.test_tool_call_parsers import CASES, MARKERS, written_answer
+from tests.inference.engine.test_tool_call_parsers import CASES, written_answer
 from tests.models.folders import with_template
 
 SCHEMA = {"type": "object", "properties": {"word": {"type": "string"}}}
 QUESTION = {"role": "user", "content": "A question"}
 FUNCTION = {"name": NAME, "parameters": SCHEMA}
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_model_path) -> Any:
-    pytest.importorskip("vllm")
-    from transformers import AutoTokenizer
-
-    from service.inference.engine.process import adapt_answers
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch, whose modules vLLM imports
-        adapt_answers()
-    found = AutoTokenizer.from_pretrained(tiny_model_path)
-    found.add_tokens(list(MARKERS), special_tokens=False)
-    return found
 
 
 class Outputs:
@@ -175,7 +160,7 @@ def _says_something(item: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("api", ["chat", "responses"])
-async def test_a_complete_answer_says_what_a_stream_says(name, api, tmp_path, tokenizer):
+async def test_a_complete_answer_says_what_a_stream_says(name, api, tmp_path, adapted, tokenizer):
     from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
     from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
 
