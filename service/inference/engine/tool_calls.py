@@ -267,6 +267,11 @@ def _response_items(
 
 
 async def _create_chat(original: Callable[..., Any], self: Any, request: Any, *args: Any) -> Any:
+    if any(
+        message.get("function_call") or message["role"] == "function"
+        for message in request.messages
+    ):
+        request.messages = list(_tool_messages(request.messages))
     answer = await original(self, request, *args)
     has_functions = bool((request.model_extra or {}).get("functions"))
     if isinstance(answer, chat.ChatCompletionResponse):
@@ -277,6 +282,21 @@ async def _create_chat(original: Callable[..., Any], self: Any, request: Any, *a
     if not request.tools or not isinstance(answer, AsyncIterator):
         return answer
     return _events(answer, _old_event if has_functions else _without_empty_content)
+
+
+def _tool_messages(messages: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the messages with calls and answers of tools instead of functions."""
+    call_id = "call_0"
+    for number, message in enumerate(messages):
+        if call := message.get("function_call"):
+            call_id = f"call_{number}"
+            calls = [{"id": call_id, "type": "function", "function": call}]
+            kept = {name: value for name, value in message.items() if name != "function_call"}
+            yield {**kept, "tool_calls": calls}
+        elif message["role"] == "function":
+            yield {**message, "role": "tool", "tool_call_id": call_id}
+        else:
+            yield message
 
 
 async def _events(events: AsyncIterator[str], change: Callable[[str], str]) -> AsyncIterator[str]:

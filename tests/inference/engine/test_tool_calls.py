@@ -1,7 +1,4 @@
-"""Calls that are cut off after any token: vLLM's complete answers say what its streams say.
-
-vLLM's own classes answer here, from texts that no engine has generated.
-"""
+"""Tool calls in the answers of vLLM's own classes, from texts that no engine has generated."""
 
 from __future__ import annotations
 
@@ -174,3 +171,116 @@ async def test_a_complete_answer_says_what_a_stream_says(name, api, tmp_path, ad
     told = {length: await ask(server, tokenizer, outputs, length) for length in lengths}
     assert [n for n, (whole, streamed) in told.items() if whole != streamed] == [], told
     assert not any(mark in str(whole) for whole, _ in told.values() for mark in MARKERS)
+
+
+FUNCTIONS_REQUEST = {
+    "model": "m",
+    "messages": [
+        QUESTION,
+        {"role": "assistant", "content": None, "function_call": {"name": NAME, "arguments": "{}"}},
+        {"role": "function", "name": NAME, "content": "an answer"},
+    ],
+    # What the gateway makes of `functions`.
+    "functions": [FUNCTION],
+    "tools": [{"type": "function", "function": FUNCTION}],
+    "parallel_tool_calls": False,
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_functions_are_called_in_their_old_form(adapted, tokenizer, stream):
+    from vllm.entrypoints.generate.base.protocol import RequestResponseMetadata
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
+
+    server = _server(OpenAIServingChat, "hermes", tokenizer)
+    arguments = '{"word": "hello"}'
+    call = f'{{"name": "{NAME}", "arguments": {arguments}}}'
+    outputs = Outputs(tokenizer, f"<tool_call>{call}</tool_call>")
+    seen = []
+
+    async def create(request: Any, _: Any) -> Any:
+        seen.extend(request.messages)
+        rest = ("id", "m", [], tokenizer, RequestResponseMetadata(request_id="id"))
+        results = outputs.up_to(len(outputs.tokens), streamed=stream)
+        if stream:
+            return server.chat_completion_stream_generator(request, results, *rest)
+        parser = server._make_parser(request, tokenizer, {})
+        return await server.chat_completion_full_generator(request, results, *rest, parser=parser)
+
+    server._create_chat_completion = create
+    request = ChatCompletionRequest(**FUNCTIONS_REQUEST, stream=stream)
+    request.skip_special_tokens = False
+    answer = await server.create_chat_completion(request)
+    assert [message["role"] for message in seen] == ["user", "assistant", "tool"]
+    assert seen[1]["tool_calls"][0]["id"] == seen[2]["tool_call_id"]
+    if stream:
+        events = [json.loads(event.removeprefix("data: ")) async for event in _until_done(answer)]
+        for event in events:
+            check_type(ChatCompletionChunk, event)
+        parts = [event["choices"][0] for event in events]
+        calls = [part["delta"].get("function_call", {}) for part in parts]
+        found = (
+            "".join(one.get("name", "") for one in calls),
+            "".join(one.get("arguments", "") for one in calls),
+        )
+        assert found == (NAME, arguments)
+        assert parts[0]["delta"] == {"role": "assistant", "content": None}
+        assert parts[-1]["finish_reason"] == "function_call"
+    else:
+        chat = answer.model_dump()
+        check_type(ChatCompletion, chat)
+        (choice,) = chat["choices"]
+        assert choice["message"]["function_call"] == {"name": NAME, "arguments": arguments}
+        assert choice["message"]["content"] is None
+        assert "tool_calls" not in choice["message"]
+        assert choice["finish_reason"] == "function_call"
+
+
+async def _until_done(events: Any) -> AsyncIterator[str]:
+    async for event in events:
+        if not event.startswith("data: [DONE]"):
+            yield event
+
+
+async def test_a_response_repeats_what_was_asked_for(adapted, tokenizer):
+    from vllm.entrypoints.openai.responses.protocol import ResponsesRequest, ResponsesResponse
+    from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
+    from vllm.sampling_params import SamplingParams
+
+    server = _server(OpenAIServingResponses, "hermes", tokenizer)
+    seen = []
+
+    async def create(request: Any, _: Any) -> Any:
+        seen.append((request.tool_choice, [tool.name for tool in request.tools]))
+        request.text = None  # as vLLM does for a call
+        return ResponsesResponse.from_request(
+            request,
+            SamplingParams(temperature=0, max_tokens=99),
+            model_name="m",
+            created_time=1,
+            output=[],
+            status="completed",
+        )
+
+    server._create_responses = create
+    allowed = {
+        "type": "allowed_tools",
+        "mode": "required",
+        "tools": [{"type": "function", "name": NAME}],
+    }
+    tools = [{"type": "function", "strict": None, **FUNCTION, "name": n} for n in ("other", NAME)]
+    text = {"format": {"type": "json_schema", "name": "f", "schema": SCHEMA}}
+    asked = {"tools": tools, "tool_choice": allowed, "text": text, "metadata": {"a": "b"}}
+    request = ResponsesRequest(model="m", input="hi", background=None, truncation=None, **asked)
+    answer = (await server.create_responses(request)).model_dump(mode="json", by_alias=True)
+    check_type(Response, answer)
+    assert seen == [("required", [NAME])]
+    assert [tool["name"] for tool in answer["tools"]] == ["other", NAME]
+    assert answer["tool_choice"] == allowed
+    assert answer["text"]["format"]["schema"] == SCHEMA
+    assert (answer["metadata"], answer["max_output_tokens"]) == ({"a": "b"}, None)
+    plain = await server.create_responses(ResponsesRequest(model="m", input="hi"))
+    answer = plain.model_dump(mode="json", by_alias=True)
+    assert answer["text"] == {"format": {"type": "text"}} | {"verbosity": None}
+    assert (answer["metadata"], answer["tool_choice"], answer["tools"]) == ({}, "auto", [])
