@@ -79,6 +79,11 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
         """Maximum number of tokens of all answers together, if the request limits it."""
         return None
 
+    @property
+    def needs_fields(self) -> bool:
+        """Whether there may be fields to set for the engine."""
+        return self.streamed
+
     def engine_fields(self, *, with_usage: bool = False) -> dict[str, object]:
         """Return the fields to set for the engine."""
         return {}
@@ -195,12 +200,12 @@ class ChatRequest(_Sampled):
         check_messages(self.messages)
         if self.top_logprobs is not None and not self.logprobs:
             raise refusals.only_with("top_logprobs", "logprobs")
-        if self.tools is not _ABSENT and bytes(self.tools).translate(None, _BLANKS) == b"[]":
-            raise refusals.empty("tools")
+        if self.tools is not _ABSENT:
+            if bytes(self.tools).translate(None, _BLANKS) == b"[]":
+                raise refusals.empty("tools")
+            check_kinds(bytes(self.tools), bytes(self.tool_choice), in_chat=True)
         if self.tool_choice is not _ABSENT:
             _check_tool_choice(self.tools, self.tool_choice)
-        if self.tools is not _ABSENT:
-            check_kinds(bytes(self.tools), bytes(self.tool_choice), in_chat=True)
         if self.functions is not None or self.function_call is not None:
             self._check_functions()
         if self.chat_template_kwargs is not None:
@@ -215,6 +220,11 @@ class ChatRequest(_Sampled):
         for name in ("tools", "tool_choice"):
             if not _is_off(getattr(self, name)):
                 raise refusals.unsupported("functions", f"Use either 'functions' or '{name}'.")
+
+    @property
+    def needs_fields(self) -> bool:
+        """Whether there may be fields to set for the engine."""
+        return self.stream is True or self.functions is not None or self.tool_choice is not _ABSENT
 
     def engine_fields(self, *, with_usage: bool = False) -> dict[str, object]:
         """Return the fields to set for the engine."""

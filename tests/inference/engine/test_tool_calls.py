@@ -65,7 +65,7 @@ def _server(kind: Any, parser: str, tokenizer: Any) -> Any:
     )
     server.default_chat_template_kwargs = {}
     server.model_config = server.system_fingerprint = server.request_logger = None
-    server.tool_server = None
+    server.tool_server, server.has_kv_connector = None, False
     server.enable_force_include_usage = server.enable_log_outputs = False
     server.enable_per_request_metrics = server.use_harmony = False
     server._include_reasoning_tokens_details = False
