@@ -22,6 +22,7 @@ from vllm.entrypoints.pooling.embed import protocol as embed
 from vllm.entrypoints.pooling.embed import serving as embed_serving
 from vllm.entrypoints.serve.engine import protocol as usage
 from vllm.renderers import chat_utils
+from vllm.utils import random_uuid
 
 _NEVER: Final[dict[Any, tuple[str, ...]]] = {
     usage.PromptTokenUsageInfo: ("created_cache_tokens", "multimodal_tokens"),
@@ -110,7 +111,7 @@ def _tool_call_id(id_type: str = "random", func_name: Any = None, idx: Any = Non
     """Return an ID of a tool call. Runs with the names of vLLM's module, as its code."""
     if id_type == "kimi_k2":
         return f"functions.{func_name}:{idx}"
-    return f"call_{random_uuid()}"  # noqa: F821
+    return f"call_{random_uuid()}"
 
 
 def _usage_of_embeddings(original: Callable[..., Any], outputs: Any) -> Any:

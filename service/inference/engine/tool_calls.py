@@ -185,16 +185,19 @@ def _streamed(parser: Any, request: Any, output: Any, prompt: Sequence[int]) -> 
 
 def _pieces(tokenizer: Any, request: Any, output: Any) -> Iterator[tuple[str, list[int], bool]]:
     """Divide the output as a stream does: some text with its tokens, and whether it is the last."""
+    backend = getattr(tokenizer, "_tokenizer", None)
+    if backend is None:  # of Mistral's own library
+        yield output.text, list(output.token_ids), True
+        return
     stream = DecodeStream(skip_special_tokens=request.skip_special_tokens)
     text, waiting = output.text, list[int]()
-    backend = getattr(tokenizer, "_tokenizer", None)
-    for token in output.token_ids[:-1] if backend is not None else ():
+    for token in output.token_ids[:-1]:
         waiting.append(token)
         piece = stream.step(backend, token)
         if piece and text.startswith(piece):
             yield piece, waiting, False
             text, waiting = text[len(piece) :], []
-    yield text, [*waiting, *output.token_ids[-1:]] if backend else list(output.token_ids), True
+    yield text, [*waiting, *output.token_ids[-1:]], True
 
 
 def _was_cut(request: Any, output: Any) -> bool:

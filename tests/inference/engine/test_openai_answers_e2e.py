@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
 from typing import Any
 
 import jsonschema_rs
@@ -13,6 +15,7 @@ from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 
+from tests.docs.frameworks import framework_python
 from tests.inference.conftest import ACME_KEY
 from tests.inference.engine.support import BASE, check_type
 
@@ -242,3 +245,56 @@ async def test_only_allowed_tools_are_called(openai):
     assert {item.name for item in response.output} == {"forecast"}
     assert [tool.name for tool in response.tools] == ["forecast", "other"]
     assert response.tool_choice.mode == "required"
+
+
+_FRAMEWORKS = """
+import json, sys
+from typing import Literal
+
+import instructor
+import openai
+from langchain_openai import ChatOpenAI
+from llama_index.core.prompts import PromptTemplate
+from llama_index.llms.openai_like import OpenAILike
+from pydantic import BaseModel, Field
+
+url, key, model, question = sys.argv[1:]
+
+class Forecast(BaseModel):
+    "Forecast of the weather."
+    unit: Literal["celsius", "kelvin"]
+    days: int = Field(ge=1, le=9)
+
+chat = ChatOpenAI(base_url=url, api_key=key, model=model, max_tokens=80, temperature=0)
+asked = instructor.from_openai(openai.OpenAI(base_url=url, api_key=key), instructor.Mode.TOOLS)
+llama = OpenAILike(
+    model=model, api_base=url, api_key=key, max_tokens=80, temperature=0, is_chat_model=True,
+    is_function_calling_model=True,
+)
+found = {
+    "langchain": chat.with_structured_output(Forecast, method="function_calling").invoke(question),
+    "instructor": asked.create(
+        model=model, response_model=Forecast, max_tokens=80, temperature=0, max_retries=0,
+        messages=[{"role": "user", "content": question}],
+    ),
+    "llama-index": llama.structured_predict(Forecast, PromptTemplate(question)),
+}
+print(json.dumps({name: each.model_dump() for name, each in found.items()}))
+"""
+
+
+@pytest.mark.skipif(
+    os.environ.get("FINETUNED_LONG_PAGES") != "1",
+    reason="installs frameworks: 'make pages' runs it",
+)
+async def test_frameworks_get_structured_output_from_tools_that_are_not_strict(client):
+    asked = [f"{client.url}/v1", ACME_KEY, BASE, QUESTION[0]["content"]]
+    command = [str(framework_python()), "-c", _FRAMEWORKS, *asked]
+    # In another thread, since the gateway runs in this one.
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
+    said = json.loads(done.stdout)
+    assert sorted(said) == ["instructor", "langchain", "llama-index"]
+    for found in said.values():
+        assert found["unit"] in ("celsius", "kelvin")
+        assert 1 <= found["days"] <= 9

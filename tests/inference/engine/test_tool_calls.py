@@ -80,7 +80,7 @@ async def _chats(server: Any, tokenizer: Any, outputs: Outputs, length: int) -> 
     tool = {"type": "function", "function": FUNCTION}
     request = ChatCompletionRequest(model="m", messages=[QUESTION], tools=[tool])
     request.skip_special_tokens = False
-    rest = ("id", "m", [], tokenizer, RequestResponseMetadata(request_id="id"))
+    rest: Any = ("id", "m", [], tokenizer, RequestResponseMetadata(request_id="id"))
     parser = server._make_parser(request, tokenizer, {})
     whole = await server.chat_completion_full_generator(
         request, outputs.up_to(length, streamed=False), *rest, parser=parser
@@ -89,7 +89,8 @@ async def _chats(server: Any, tokenizer: Any, outputs: Outputs, length: int) -> 
     (choice,) = whole.model_dump()["choices"]
     message = choice["message"]
     calls = [call["function"] for call in message.get("tool_calls", [])]
-    content, found, reason = "", {}, None
+    content, reason = "", None
+    found: dict[int, dict[str, str]] = {}
     async for event in server.chat_completion_stream_generator(
         request, outputs.up_to(length, streamed=True), *rest
     ):
@@ -201,7 +202,7 @@ async def test_functions_are_called_in_their_old_form(adapted, tokenizer, stream
 
     async def create(request: Any, _: Any) -> Any:
         seen.extend(request.messages)
-        rest = ("id", "m", [], tokenizer, RequestResponseMetadata(request_id="id"))
+        rest: Any = ("id", "m", [], tokenizer, RequestResponseMetadata(request_id="id"))
         results = outputs.up_to(len(outputs.tokens), streamed=stream)
         if stream:
             return server.chat_completion_stream_generator(request, results, *rest)

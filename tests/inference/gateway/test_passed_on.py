@@ -81,10 +81,11 @@ VLLM_TYPES = pytest.mark.parametrize(
 
 def _of_vllm(module: str, names: list[str]) -> set[str]:
     """Return the parameters that vLLM's types of requests have."""
-    vllm = importlib.util.find_spec("vllm")
-    if vllm is None or vllm.origin is None:
+    spec = importlib.util.find_spec("vllm")
+    origin = None if spec is None else spec.origin
+    if origin is None:
         pytest.skip("vLLM is not installed")
-    file = Path(vllm.origin).parent / "entrypoints" / module / "protocol.py"
+    file = Path(origin).parent / "entrypoints" / module / "protocol.py"
     return {
         field.target.id
         for kind in ast.parse(file.read_text("utf-8")).body
