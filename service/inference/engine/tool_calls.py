@@ -59,27 +59,35 @@ def install() -> None:
 def _structural_tag(
     original: Callable[..., Any], model: str, tools: Any, *args: Any, **named: Any
 ) -> Any:
-    if not tools:
-        return original(model, tools, *args, **named)
-    described = [_described(tool) for tool in tools]
-    tag = original(model, described, *args, **named)
-    if tag is None or (_is_cheap(described) and _compiles(json.dumps(tag.model_dump()))):
-        return tag
-    return original(model, [_loose(tool) for tool in described], *args, **named)
+    def build(of: Any) -> Any:
+        return original(model, of, *args, **named)
+
+    return _constraint(build, tools, lambda tag: tag.model_dump())
 
 
 def _schema_of_calls(
     original: Callable[..., Any], tool_choice: Any, tools: Any, *args: Any, **named: Any
 ) -> Any:
+    def build(of: Any) -> Any:
+        return original(tool_choice, of, *args, **named)
+
+    def as_tag(schema: Any) -> Any:
+        return {"type": "structural_tag", "format": {"type": "json_schema", "json_schema": schema}}
+
+    return _constraint(build, tools, as_tag)
+
+
+def _constraint(
+    build: Callable[[Any], Any], tools: Sequence[Any] | None, as_tag: Callable[[Any], Any]
+) -> Any:
+    """Build the constraint of an answer's calls, without schemas that cannot be compiled."""
     if not tools:
-        return original(tool_choice, tools, *args, **named)
+        return build(tools)
     described = [_described(tool) for tool in tools]
-    schema = original(tool_choice, described, *args, **named)
-    format_ = {"type": "json_schema", "json_schema": schema}
-    tag = json.dumps({"type": "structural_tag", "format": format_})
-    if schema is None or (_is_cheap(described) and _compiles(tag)):
-        return schema
-    return original(tool_choice, [_loose(tool) for tool in described], *args, **named)
+    built = build(described)
+    if built is None or (_is_cheap(described) and _compiles(json.dumps(as_tag(built)))):
+        return built
+    return build([_loose(tool) for tool in described])
 
 
 def loosened(constraint: str) -> str:
@@ -169,11 +177,11 @@ class _Message:
             call.arguments += part.function.arguments or ""
 
 
-def _streamed(parser: Any, request: Any, output: Any, prompt: Sequence[int]) -> _Message:
+def _streamed(parser: Any, request: Any, output: Any, prompt: Sequence[int] | None) -> _Message:
     """Return the message that a stream of the output would have."""
     message = _Message()
     for text, tokens, is_last in _pieces(parser.model_tokenizer, request, output):
-        delta = parser.parse_delta(text, tokens, request, list(prompt), finished=is_last)
+        delta = parser.parse_delta(text, tokens, request, list(prompt or ()), finished=is_last)
         if delta is not None:
             message.add(delta)
     if request.parallel_tool_calls is False:
@@ -270,11 +278,7 @@ def _response_items(
 
 
 async def _create_chat(original: Callable[..., Any], self: Any, request: Any, *args: Any) -> Any:
-    if any(
-        message.get("function_call") or message["role"] == "function"
-        for message in request.messages
-    ):
-        request.messages = list(_tool_messages(request.messages))
+    request.messages = list(_tool_messages(request.messages))
     answer = await original(self, request, *args)
     has_functions = bool((request.model_extra or {}).get("functions"))
     if isinstance(answer, chat.ChatCompletionResponse):
@@ -287,11 +291,13 @@ async def _create_chat(original: Callable[..., Any], self: Any, request: Any, *a
     return _events(answer, _old_event if has_functions else _without_empty_content)
 
 
-def _tool_messages(messages: Sequence[Any]) -> Iterator[dict[str, Any]]:
+def _tool_messages(messages: Sequence[Any]) -> Iterator[Any]:
     """Yield the messages with calls and answers of tools instead of functions."""
     call_id = "call_0"
     for number, message in enumerate(messages):
-        if call := message.get("function_call"):
+        if not isinstance(message, dict):  # gpt-oss has its own type
+            yield message
+        elif call := message.get("function_call"):
             call_id = f"call_{number}"
             calls = [{"id": call_id, "type": "function", "function": call}]
             kept = {name: value for name, value in message.items() if name != "function_call"}
