@@ -103,3 +103,37 @@ def test_schemas_constrain_the_arguments_if_they_can(
         from service.inference.engine.tool_calls import loosened
 
         assert f'"{name}"' not in loosened(text)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_the_constraint_admits_what_the_template_writes(adapted, tokenizer, tmp_path, name, choice):
+    import xgrammar
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.parser import ParserManager
+
+    parser, before = CASES[name]
+    call = written_answer(rendered_call(with_template(tmp_path, name)) or "", before)
+    schema = {
+        "type": "object",
+        "properties": {"word": {"enum": [VALUE]}},
+        "required": ["word"],
+        "additionalProperties": False,
+    }
+    request = ChatCompletionRequest(
+        model="m",
+        messages=[{"role": "user", "content": "A question"}],
+        tools=[{"type": "function", "function": {"name": NAME, "parameters": schema}}],
+        tool_choice=choice,
+    )
+    kind = ParserManager.get_parser(
+        tool_parser_name=parser, enable_auto_tools=True, tool_strict_level="parameter"
+    )
+    made = kind(tokenizer, request.tools).adjust_request(request).structured_outputs
+    if made is None or made.structural_tag is None:
+        assert parser in ("gemma4", "lfm2")  # of which vLLM 0.32 has no constraint in this form
+        return
+    tokens = xgrammar.TokenizerInfo.from_huggingface(tokenizer)
+    compiled = xgrammar.GrammarCompiler(tokens).compile_structural_tag(made.structural_tag)
+    assert xgrammar.GrammarMatcher(compiled).accept_string(call)
+    assert not xgrammar.GrammarMatcher(compiled).accept_string(call.replace(VALUE, "another"))
