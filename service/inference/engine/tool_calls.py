@@ -90,9 +90,17 @@ def _constraint(
     return build([_loose(tool) for tool in described])
 
 
-def loosened(constraint: str) -> str:
-    """Return a constraint in which the arguments of tools that are not `strict` are any object."""
-    return json.dumps(_loosened(json.loads(constraint)))
+def loosened(constraint: str) -> str | None:
+    """Return a constraint in which the arguments of tools that are not `strict` are any object.
+
+    Returns None if it has no such tools, or if they are any object already.
+    """
+    try:
+        given = json.loads(constraint)
+    except ValueError:  # a grammar
+        return None
+    loose = _loosened(given)
+    return None if loose == given else json.dumps(loose)
 
 
 def _loosened(value: Any) -> Any:

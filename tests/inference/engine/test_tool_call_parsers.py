@@ -102,7 +102,7 @@ def test_schemas_constrain_the_arguments_if_they_can(
     if strict is not True:
         from service.inference.engine.tool_calls import loosened
 
-        assert f'"{name}"' not in loosened(text)
+        assert f'"{name}"' not in (loosened(text) or text)
 
 
 @pytest.mark.parametrize("name", CASES)
