@@ -197,3 +197,5 @@ async def _response_events(
             yield held
         ending.clear()
         yield event
+    for held in ending:  # of a stream that ends early
+        yield held
