@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 
@@ -285,3 +286,27 @@ async def test_a_response_repeats_what_was_asked_for(adapted, tokenizer):
     answer = plain.model_dump(mode="json", by_alias=True)
     assert answer["text"] == {"format": {"type": "text"}} | {"verbosity": None}
     assert (answer["metadata"], answer["tool_choice"], answer["tools"]) == ({}, "auto", [])
+
+
+def test_completions_and_embeddings_have_openais_fields_and_no_others(adapted):
+    from vllm.entrypoints.openai.completion.protocol import (
+        CompletionResponse,
+        CompletionResponseChoice,
+    )
+    from vllm.entrypoints.pooling.embed import serving
+    from vllm.entrypoints.pooling.embed.protocol import EmbeddingResponse, EmbeddingResponseData
+    from vllm.entrypoints.serve.engine.protocol import UsageInfo
+
+    choice = CompletionResponseChoice(
+        index=0, text="a", finish_reason="stop", stop_reason="b", routed_experts="c"
+    )
+    completion = CompletionResponse(model="m", choices=[choice], usage=UsageInfo())
+    check_type(Completion, completion.model_dump())
+    choice.token_ids = [1]
+    assert completion.model_dump()["choices"][0]["token_ids"] == [1]
+    embeddings = EmbeddingResponse(
+        model="m",
+        data=[EmbeddingResponseData(index=0, embedding=[0.5])],
+        usage=serving.get_pooling_usage([]),
+    )
+    check_type(CreateEmbeddingResponse, embeddings.model_dump())
