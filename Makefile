@@ -107,7 +107,8 @@ exports: install  ## Export the demo's model in every format, and chat with each
 
 .PHONY: pages
 pages: install  ## Run the code blocks of all pages, including long ones
-	@FINETUNED_LONG_PAGES=1 $(PY) -m pytest tests/docs tests/e2e/test_docs.py tests/inference/engine/test_tool_caller_e2e.py
+	@FINETUNED_LONG_PAGES=1 $(PY) -m pytest tests/docs tests/e2e/test_docs.py \
+		tests/inference/engine/test_tool_caller_e2e.py tests/inference/engine/test_openai_answers_e2e.py
 
 .PHONY: tracking
 tracking: install  ## Send the metrics of a training to a real MLflow server

@@ -23,6 +23,7 @@ from service.inference.background.calls import (
 from service.inference.gateway import refusals
 from service.inference.gateway.checks import RequestRules, check_tools
 from service.inference.gateway.engine_errors import model_not_found
+from service.inference.gateway.request_body import with_fields
 from service.models.catalogue import Catalogue
 from service.models.registry import ServableModel
 from service.models.tools import ToolCallParsers
@@ -87,6 +88,8 @@ class RequestWork:
             if request.offers_tools:
                 check_tools(model, self._rules.catalogue, self._rules.tools)
 
+        if fields := request.engine_fields():
+            body = with_fields(body, fields)
         return Question(self._endpoint, body, request.output_limit, request.answers, check)
 
 

@@ -228,7 +228,10 @@ class EvalRunObject(BaseModel):
     per_testing_criteria_results: list[EvalRunCriterionResult] = Field(
         description="Outcomes by grader, in the order of the eval."
     )
-    report_url: str = Field(description="URL of the run's output items. Requires the API key.")
+    report_url: str = Field(
+        description="URL of the run's output items. It requires the API key, so a browser shows "
+        "how to open it."
+    )
     metadata: dict[str, str] = Field(description="Key-value pairs that were set by the project.")
 
     # Extensions of OpenAI's schema.

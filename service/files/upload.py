@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import AsyncIterator
 
 from service.core import ids, metrics, queue
 from service.core.errors import BadRequest, RateLimited, TooLarge
@@ -20,6 +21,7 @@ _UPLOADABLE = (
     Purpose.USER_DATA,
     Purpose.MODEL_IMPORT,
 )
+_BLANK = b" \t\r\n\xef\xbb\xbf"  # the last three are a byte-order mark
 MIN_EXPIRY_S, MAX_EXPIRY_S = 3600, 2592000
 
 
@@ -68,7 +70,7 @@ async def _stored(
     expected_bytes = min(body.least_bytes, max_bytes)
     async with await files.storage.writer(key, expected_bytes=expected_bytes) as writer:
         size = await write_stream(
-            body.chunks(),
+            _not_blank(body.chunks()),
             writer,
             [digest],
             max_bytes=max_bytes,
@@ -92,6 +94,18 @@ async def _stored(
     )
     await files.put_manifest(record)
     return record
+
+
+async def _not_blank(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the chunks. Raises BadRequest after the last one if all are empty or blank."""
+    is_blank = True
+    async for chunk in chunks:
+        is_blank = is_blank and not chunk.strip(_BLANK)
+        yield chunk
+    if is_blank:
+        raise BadRequest(
+            "File is empty. Send a file with content.", param="file", code="empty_file"
+        )
 
 
 async def enqueue_check(files: Files, record: FileRecord) -> None:

@@ -6,16 +6,18 @@ The middleware is plain ASGI so that streams pass through it unbuffered.
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import logging
 import re
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, Literal, Protocol, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 from redis.exceptions import OutOfMemoryError
 from starlette.exceptions import HTTPException
@@ -113,7 +115,10 @@ def install_error_handlers(app: FastAPI) -> None:
     """Answer every failure with an error body in OpenAI's format."""
 
     @app.exception_handler(ApiError)
-    async def api_error(_: Request, error: ApiError) -> JSONResponse:
+    async def api_error(request: Request, error: ApiError) -> Response:
+        accepted = request.headers.get("accept", "")
+        if error.status == 401 and request.method == "GET" and "text/html" in accepted:
+            return _key_needed(request, error)
         return answer(error)
 
     @app.exception_handler(RequestValidationError)
@@ -184,6 +189,18 @@ def install_error_handlers(app: FastAPI) -> None:
 def answer(error: ApiError) -> JSONResponse:
     """Convert an error to an HTTP response."""
     return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
+
+
+def _key_needed(request: Request, error: ApiError) -> HTMLResponse:
+    """Tell a person who opens a URL of the API in a browser, such as a `report_url`, how to."""
+    address = html.escape(shlex.quote(str(request.url)))
+    page = (
+        '<!doctype html><html lang="en"><title>An API key is needed</title>'
+        "<p>This address is a part of the API, which needs the key of a project. Open it so:"
+        f"<pre>curl -H 'Authorization: Bearer YOUR_KEY' {address}</pre>"
+        '<p>or send the request in the <a href="/docs">API reference</a>.</p></html>'
+    )
+    return HTMLResponse(page, status_code=error.status, headers=error.headers)
 
 
 def _http_message(request: Request, error: HTTPException, methods: Sequence[str]) -> str:

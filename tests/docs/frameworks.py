@@ -1,4 +1,4 @@
-"""A Python with LangChain and LlamaIndex, whose dependencies conflict with the engine's."""
+"""A Python with LangChain, LlamaIndex and Instructor, whose dependencies conflict with vLLM's."""
 
 from __future__ import annotations
 

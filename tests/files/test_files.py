@@ -76,7 +76,7 @@ async def test_good_file_is_processed_and_counted(http, work, chats):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", ["no rows"]),
+        (b"[]", ["no rows"]),
         (b"this is not JSON\n", ["format", "JSON Lines"]),
         (b'{"messages": [{"role": "wizard", "content": "x"}]}\n', ["Line 1", "role"]),
         (b'{"messages": [{"role": "user", "content": "x"}]}\n', ["Line 1", "assistant"]),
@@ -90,6 +90,16 @@ async def test_bad_file_ends_in_error_with_line_and_reason(http, work, data, wor
     assert file["status"] == "error"
     for word in words:
         assert word.lower() in file["status_details"].lower()
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"\xef\xbb\xbf", b" \r\n\t" * 100_000])
+async def test_an_empty_file_is_refused_and_not_kept(http, data):
+    answer = await upload(http, data)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["param"], error["code"]) == ("file", "empty_file")
+    assert error["message"].startswith("File is empty.")
+    assert (await http.get("/v1/files")).json()["data"] == []
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ async def test_created_job_has_every_key_of_the_contract(http, file_id):
     assert job["object"] == "fine_tuning.job"
     assert job["status"] == "validating_files"
     assert job["seed"] == 7
-    assert job["suffix"] == "my-shop"
+    assert job["suffix"] == job["user_provided_suffix"] == "my-shop"
     assert job["metadata"] == {"team": "a"}
     assert job["hyperparameters"]["n_epochs"] == "auto"
     assert (await http.get(f"{JOBS}/{job['id']}")).json() == job

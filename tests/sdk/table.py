@@ -110,7 +110,7 @@ DIFFERS: Final = {
     "models.retrieve": f"{_BASE}; {_ALSO}",
     "responses.create": (
         f"{_TOOLS}; `previous_response_id` is refused; `store` has an effect only if the project's "
-        "[capture](capture.md) is on; without an error, there is no `error`"
+        "[capture](capture.md) is on"
     ),
     "responses.parse": "the schema is enforced while the answer is written",
     "responses.stream": _HELPER,

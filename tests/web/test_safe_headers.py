@@ -45,6 +45,20 @@ async def test_a_refused_key_gets_them(api: Api):
             assert safe(answer.headers) == DEFAULTS
 
 
+async def test_a_browser_without_a_key_gets_a_page(api: Api):
+    path = "/v1/evals/eval_1/runs/evalrun_1/output_items"
+    async with await api.client() as http:
+        del http.headers["authorization"]
+        page = await http.get(f"{path}?a='<b>", headers={"accept": "text/html,*/*;q=0.8"})
+        assert page.status_code == 401
+        assert page.headers["content-type"].startswith("text/html")
+        assert f"&#x27;{api.base_url}{path}?a=" in page.text
+        assert "<b>" not in page.text
+        assert safe(page.headers) == DEFAULTS
+        plain = await http.get(path)
+        assert plain.json()["error"]["code"] == "invalid_api_key"
+
+
 async def test_pages_and_their_files_keep_their_own(api: Api):
     async with await api.client() as http:
         page = safe((await http.get("/docs")).headers)

@@ -277,16 +277,26 @@ def _is_tried(constraint: Any) -> bool:
 
 
 async def _pass(gate: Gate, constraint: Any, project: str) -> None:
-    """Try a constraint and set the backend that compiles it. Raises Busy or TooComplex."""
+    """Try a constraint and set the backend that compiles it.
+
+    One that fails is tried again without the schemas of tools that are not `strict`. Raises Busy or
+    TooComplex.
+    """
     from vllm.exceptions import VLLMValidationError
     from vllm.v1.structured_output.request import get_structured_output_key
     from vllm.v1.structured_output.utils import choice_as_grammar
+
+    from service.inference.engine.tool_calls import loosened
 
     kind, spec = get_structured_output_key(constraint)
     digest = hashlib.sha256(f"{kind.name}\n{spec}".encode("utf-8", "surrogatepass")).digest()
     verdict = await gate.verdict(digest, constraint, project)
     if verdict.outcome == "no_time":
         raise Busy
+    if verdict.outcome in ("too_complex", "invalid") and (loose := loosened(spec)) is not None:
+        setattr(constraint, "json" if constraint.json is not None else "structural_tag", loose)
+        await _pass(gate, constraint, project)
+        return
     if verdict.outcome == "too_complex":
         raise TooComplex
     if verdict.outcome == "invalid":

@@ -58,6 +58,8 @@ class EngineGuard:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._key = b"Bearer " + os.environ["VLLM_API_KEY"].encode()
+        if process.is_ours():
+            process.adapt_answers()
         self._sleeper = process.sleeper()
         self._housekeeping: asyncio.Task[None] | None = None
 

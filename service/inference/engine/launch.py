@@ -253,7 +253,11 @@ def _served_layers(path: Path) -> list[str] | None:
 
 
 def _tool_flags(parser: str | None) -> list[str]:
-    return ["--enable-auto-tool-choice", f"--tool-call-parser={parser}"] if parser else []
+    if parser is None:
+        return []
+    # The last constrains the arguments of calls also if their tools are not `strict`.
+    choice, level = "--enable-auto-tool-choice", "--tool-strict-level=parameter"
+    return [choice, f"--tool-call-parser={parser}", level]
 
 
 def _reasoning_flags(parser: str | None) -> list[str]:

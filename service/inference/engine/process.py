@@ -111,6 +111,15 @@ def start_housekeeping(state: Any) -> asyncio.Task[None]:
     return asyncio.create_task(tasks.keep("housekeeping", listening))
 
 
+@functools.cache
+def adapt_answers() -> None:
+    """Let vLLM's server in this process answer as OpenAI's API does. Only the first call counts."""
+    from service.inference.engine import answer_fields, tool_calls
+
+    answer_fields.install()
+    tool_calls.install()
+
+
 def keep_one_series_of_running_adapters() -> None:
     """Keep only the latest series of `vllm:lora_requests_info`.
 

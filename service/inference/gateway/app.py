@@ -41,10 +41,9 @@ from service.inference.gateway.exchange import Exchange, Watch
 from service.inference.gateway.http_metrics import observe
 from service.inference.gateway.parameters import PATHS
 from service.inference.gateway.passage import Passage
-from service.inference.gateway.passages import RESPONSES, Passages
+from service.inference.gateway.passages import Passages
 from service.inference.gateway.request_body import ClientGone
 from service.inference.gateway.request_types import Request
-from service.inference.gateway.response_end import name_end
 from service.inference.upstreams import Answer, NotSent, Upstreams
 from service.inference.upstreams.turns import Turn
 from service.models.registry import ModelRegistry
@@ -255,7 +254,7 @@ class Gateway:
             chunk = answer.at_hand() or await answer.read()
             if error := leading_error(chunk, request):
                 raise error
-            for_client = functools.partial(_for_client, request=request)
+            for_client = functools.partial(map_events, request=request)
             headers = passage.admission.headers
             await exchange.relay(answer, chunk, passage.tap, for_client, headers)
         finally:
@@ -284,12 +283,6 @@ def _not_served(scope: Scope) -> ApiError:
         f"Method {method} is not allowed here; use POST. {what}".rstrip(),
         headers={"allow": _ALLOWED.get(path, "POST")},
     )
-
-
-def _for_client(events: bytes, request: EngineRequest) -> bytes:
-    """Change what the engine's events say in its own words."""
-    events = map_events(events, request)
-    return name_end(events) if request.path == RESPONSES else events
 
 
 def forwarded(headers: Mapping[bytes, bytes]) -> dict[str, str]:

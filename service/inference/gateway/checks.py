@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.config import Settings
-from service.inference.gateway import parameters
+from service.inference.gateway import parameters, refusals
 from service.inference.gateway.engine_errors import unsupported_tools
+from service.inference.gateway.passed_on import NOT_DONE
 from service.inference.gateway.request_types import Request
 from service.models.catalogue import Catalogue
 from service.models.registry import ServableModel
@@ -40,8 +41,17 @@ class RequestRules:
         """Parse the body of a request and check its values. Raises BadRequest."""
         request = self._parse(path, body)
         request.check(self._max_answers)
+        _check_done(path, request)
         request.check_constraints(self._max_repetitions)
         return request
+
+
+def _check_done(path: str, request: Request) -> None:
+    """Raise BadRequest for a parameter of OpenAI's that would have no effect but should."""
+    for name, (accepted, hint) in NOT_DONE[path].items():
+        value = getattr(request, name)
+        if value is not None and value not in accepted:
+            raise refusals.unsupported(name, hint)
 
 
 def check_tools(model: ServableModel, catalogue: Catalogue, parsers: ToolCallParsers) -> None:

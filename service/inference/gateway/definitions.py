@@ -7,6 +7,7 @@ waited, and not at all if nothing is compiled.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -60,6 +61,7 @@ class _Text(msgspec.Struct):
     format: _ResponseFormat | None = None
 
 
+_FUNCTION: Final = msgspec.json.Decoder(_Function)
 _CHAT_TOOLS: Final = msgspec.json.Decoder(list[_ChatTool] | None)
 _RESPONSE_TOOLS: Final = msgspec.json.Decoder(list[_ResponseTool] | None)
 _CHAT_FORMAT: Final[msgspec.json.Decoder[_ChatFormat | None]] = msgspec.json.Decoder(
@@ -77,6 +79,14 @@ def check_chat_tools(tools: bytes) -> None:
             if tool.function is None:
                 raise refusals.missing(place)
             _check_function(tool.function.name, tool.function.parameters, f"{place}.parameters")
+
+
+def check_functions(functions: Sequence[msgspec.Raw]) -> None:
+    """Raise BadRequest for functions, the first form of tools, with wrong names or schemas."""
+    for number, raw in enumerate(functions):
+        place = f"functions[{number}]"
+        function = decoded(_FUNCTION, raw, place)
+        _check_function(function.name, function.parameters, f"{place}.parameters")
 
 
 @functools.lru_cache(_REMEMBERED)

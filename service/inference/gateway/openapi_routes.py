@@ -31,7 +31,8 @@ _PASSED_ON = (
     "`model` is the ID of a base model, a trained model or an alias in the project. The service "
     "forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and "
     "vLLM's sampling parameters, including those not listed here, and answers any other parameter "
-    "with 400 and the code `unknown_parameter`."
+    "with 400 and the code `unknown_parameter`. Audio, hosted tools and whatever else no engine "
+    "does are answered with 400 and the code `unsupported_parameter`."
 )
 _STREAMED = (
     "If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON "

@@ -165,9 +165,9 @@ def _for_engine(
     body: bytes, request: Request, found: ResolvedModel, salt_member: bytes, *, with_usage: bool
 ) -> bytes:
     """Return the body with the salt, which replaces the caller's, and what else it needs."""
-    if found.alias is None and not request.streamed:
+    if found.alias is None and not request.needs_fields:
         return request_body.with_members(body, salt_member)
-    fields = request.stream_fields(with_usage=with_usage)
+    fields = request.engine_fields(with_usage=with_usage)
     if found.alias is not None:
         fields["model"] = found.model.name
     added = salt_member + b"," + request_body.members(fields) if fields else salt_member

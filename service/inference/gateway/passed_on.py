@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from service.inference.gateway.request_types import MAX_LOGPROBS
+from service.inference.gateway.request_types import MAX_LOGPROBS, SAY_HOW_LONG
 
 _Text = str | None
 _Flag = bool | None
@@ -74,7 +74,6 @@ _TOKENS: Final[Mapping[str, Any]] = {
 
 _STORED: Final[Mapping[str, Any]] = {
     "metadata": _Metadata,
-    "moderation": _Object,
     "prompt_cache_key": _Text,
     "prompt_cache_options": _Object,
     "prompt_cache_retention": _Text,
@@ -93,11 +92,11 @@ _CHAT: Final[Mapping[str, Any]] = {
     "include_reasoning": _Flag,
     "return_prompt_text": _Flag,
     # OpenAI's without effect.
-    "audio": _Object,
-    "function_call": _Any,
-    "functions": _List,
-    "modalities": _List,
     "prediction": _Object,
+    # OpenAI's, of which only some values are accepted.
+    "audio": _Object,
+    "modalities": list[str] | None,
+    "moderation": _Object,
     "verbosity": _Text,
     "web_search_options": _Object,
 }
@@ -115,11 +114,12 @@ _RESPONSE: Final[Mapping[str, Any]] = {
     "truncation": _Text,
     # vLLM's.
     "include_reasoning": _Flag,
-    # OpenAI's without effect.
+    # OpenAI's, of which only some values are accepted.
     "access_programs": _Object,
     "background_options": _Object,
     "context_management": _List,
     "image": _Object,
+    "moderation": _Object,
 }
 
 _EMBEDDING: Final[Mapping[str, Any]] = {
@@ -143,3 +143,37 @@ PASSED_ON: Final[Mapping[str, Mapping[str, Any]]] = {
     "/v1/responses": {**_EVERY, **_SAMPLING, **_STORED, **_RESPONSE},
     "/v1/embeddings": {**_EVERY, **_EMBEDDING},
 }
+
+NO_EFFECT: Final[Mapping[str, frozenset[str]]] = {
+    "/v1/chat/completions": frozenset(_STORED) | {"prediction", "user"},
+    "/v1/completions": frozenset({"user"}),
+    "/v1/responses": frozenset(_STORED) | {"max_tool_calls", "user"},
+    "/v1/embeddings": frozenset({"user"}),
+}
+"""OpenAI's parameters that change no answer: an answer without their effect is a right answer."""
+
+_NOT_MODERATED: Final = "Answers are not moderated: call a moderation model yourself."
+
+NOT_DONE: Final[Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]]] = {
+    "/v1/chat/completions": {
+        "audio": ((), "Answers are text."),
+        "modalities": (([], ["text"]), "Answers are text: send ['text']."),
+        "moderation": ((), _NOT_MODERATED),
+        "verbosity": (("medium",), SAY_HOW_LONG),
+        "web_search_options": ((), "Define a function that searches the web."),
+    },
+    "/v1/completions": {
+        "suffix": (("",), "Describe the insertion in the prompt."),
+    },
+    "/v1/responses": {
+        "access_programs": ((), "It is for OpenAI's models."),
+        "background_options": ((), "Responses are not processed in the background."),
+        "context_management": (([],), "Shorten the input yourself."),
+        "image": ((), "Answers are text."),
+        "moderation": ((), _NOT_MODERATED),
+    },
+    "/v1/embeddings": {},
+}
+"""OpenAI's parameters that no engine follows: the values that are accepted nevertheless, besides
+null, and what to do instead.
+"""

@@ -22,6 +22,7 @@ from service.inference.gateway.decoding import decoded, json_type
 from service.inference.gateway.definitions import (
     chat_format,
     check_chat_tools,
+    check_functions,
     check_response_tools,
     text_format,
 )
@@ -32,12 +33,14 @@ from service.inference.gateway.messages import (
     has_word,
     mentions_json,
 )
+from service.inference.gateway.tools import as_tools, check_kinds, only_allowed
 
 # OpenAI's limit for an embeddings request. The body's size limits the tokens of each input.
 _MAX_INPUTS = 2048
 # vLLM's default number of tokens to generate for a /v1/completions prompt.
 _DEFAULT_COMPLETION_TOKENS = 16
 MAX_LOGPROBS = 20
+SAY_HOW_LONG = "Say in the system message how long answers should be."
 _STRINGS = re.compile(rb'"[^"]*"')
 _OBJECTS = re.compile(rb"\{[^{}]*\}")
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
@@ -96,8 +99,13 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
         """Maximum number of tokens of all answers together, if the request limits it."""
         return None
 
-    def stream_fields(self, *, with_usage: bool) -> dict[str, object]:
-        """Return the fields to set for the engine if the response is a stream."""
+    @property
+    def needs_fields(self) -> bool:
+        """Whether there may be fields to set for the engine."""
+        return self.streamed
+
+    def engine_fields(self, *, with_usage: bool = False) -> dict[str, object]:
+        """Return the fields to set for the engine."""
         return {}
 
     def check(self, max_answers: int) -> None:
@@ -135,8 +143,8 @@ class _Generated(Request):
         """Whether the caller requested a final stream event with the token counts."""
         return self.stream_options is not None and self.stream_options.get("include_usage") is True
 
-    def stream_fields(self, *, with_usage: bool) -> dict[str, object]:
-        """Return the fields to set for the engine if the response is a stream."""
+    def engine_fields(self, *, with_usage: bool = False) -> dict[str, object]:
+        """Return the fields to set for the engine."""
         fields: dict[str, object] = {}
         if with_usage:
             fields["stream_options"] = {**(self.stream_options or {}), "include_usage": True}
@@ -190,6 +198,8 @@ class ChatRequest(_Sampled):
     tools: msgspec.Raw = _ABSENT
     tool_choice: msgspec.Raw = _ABSENT
     parallel_tool_calls: bool | None = None
+    functions: list[msgspec.Raw] | None = None
+    function_call: dict[str, Any] | str | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
     @property
@@ -200,6 +210,8 @@ class ChatRequest(_Sampled):
     @property
     def offers_tools(self) -> bool:
         """Whether the model may call tools in this request."""
+        if self.functions is not None:
+            return bool(self.functions) and self.function_call != "none"
         return _offers(self.tools, self.tool_choice)
 
     @property
@@ -228,16 +240,45 @@ class ChatRequest(_Sampled):
             if bytes(self.tools).translate(None, _BLANKS) == b"[]":
                 raise refusals.empty("tools")
             check_chat_tools(bytes(self.tools))
+            check_kinds(bytes(self.tools), bytes(self.tool_choice), in_chat=True)
         if self.tool_choice is not _ABSENT:
             _check_tool_choice(self.tools, self.tool_choice)
+        if self.functions is not None or self.function_call is not None:
+            self._check_functions()
         if self.chat_template_kwargs is not None:
             _check_template(self.chat_template_kwargs)
+
+    def _check_functions(self) -> None:
+        """Raise BadRequest for functions next to tools, or for a call without functions."""
+        if self.functions is None:
+            raise refusals.only_with("function_call", "functions")
+        if not self.functions:
+            raise refusals.empty("functions")
+        for name in ("tools", "tool_choice"):
+            if not _is_off(getattr(self, name)):
+                raise refusals.unsupported("functions", f"Use either 'functions' or '{name}'.")
+        check_functions(self.functions)
+
+    @property
+    def needs_fields(self) -> bool:
+        """Whether there may be fields to set for the engine."""
+        return self.stream is True or self.functions is not None or self.tool_choice is not _ABSENT
+
+    def engine_fields(self, *, with_usage: bool = False) -> dict[str, object]:
+        """Return the fields to set for the engine."""
+        fields = super().engine_fields(with_usage=with_usage)
+        if self.functions is not None:
+            fields |= as_tools(self.functions, self.function_call)
+        elif b"allowed_tools" in bytes(self.tool_choice):
+            fields |= only_allowed(bytes(self.tools), bytes(self.tool_choice))
+        return fields
 
     def constraints(self) -> list[Constraint]:
         """Return what constrains the answer, with the names of the parameters."""
         found = super().constraints()
         if is_compiled(self.tools, self.tool_choice, parallel=self.parallel_tool_calls):
             found.append(("tools", self.tools))
+        found += [("functions", function) for function in self.functions or ()]
         return found
 
 
@@ -257,7 +298,7 @@ class CompletionRequest(_Sampled, dict=True):
     @property
     def answers(self) -> int:
         """Number of texts that the engine generates."""
-        return max(self.n or 1, self.best_of or 1) * self.prompts
+        return (self.n or 1) * self.prompts
 
     @property
     def output_limit(self) -> int | None:
@@ -267,8 +308,8 @@ class CompletionRequest(_Sampled, dict=True):
     def check(self, max_answers: int) -> None:
         """Raise BadRequest for a value that no engine accepts, or for too many answers."""
         super().check(max_answers)
-        if self.best_of is not None:
-            _check_range("best_of", self.best_of, max_answers)
+        if self.best_of is not None and self.best_of != (self.n or 1):
+            raise refusals.unsupported("best_of", "All answers are returned: set 'n'.")
         if self.response_format is not _ABSENT:
             kind = chat_format(bytes(self.response_format))
             if kind == "json_object" and not has_word(self.prompt):
@@ -342,7 +383,11 @@ class ResponseRequest(_Generated):
             raise _lacks_json("Response input messages", "text.format", "input")
         if self.tools is not _ABSENT:
             check_response_tools(bytes(self.tools))
+        if b"verbosity" in bytes(self.text):
+            _check_verbosity(self.text)
         _check_tool_choice(self.tools, self.tool_choice)
+        if self.tools is not _ABSENT:
+            check_kinds(bytes(self.tools), bytes(self.tool_choice), in_chat=False)
         _check_template(self.chat_template_kwargs)
 
     def constraints(self) -> list[Constraint]:
@@ -420,6 +465,12 @@ def _lacks_json(where: str, parameter: str, param: str) -> BadRequest:
         "'json_object'.",
         param=param,
     )
+
+
+def _check_verbosity(text: msgspec.Raw) -> None:
+    verbosity = msgspec.json.decode(text).get("verbosity")
+    if verbosity not in (None, "medium"):
+        raise refusals.unsupported("text.verbosity", SAY_HOW_LONG)
 
 
 def _check_template(variables: Mapping[str, Any] | None) -> None:

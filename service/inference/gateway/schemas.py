@@ -153,7 +153,8 @@ class CreateChatCompletion(_Generation):
     )
     tool_choice: Any = Field(
         default=None,
-        description="Tool selection: `auto`, `none`, `required`, or the one tool to call.",
+        description="Tool selection: `auto`, `none`, `required`, the one tool to call, or the "
+        "`allowed_tools`.",
     )
     chat_template_kwargs: ThinkingSwitches | None = None
     response_format: Object | None = Field(

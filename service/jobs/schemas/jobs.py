@@ -91,6 +91,7 @@ class JobObject(BaseModel):
     )
     method: dict[str, Any] = Field(description="Training method with all of its hyperparameters.")
     suffix: str | None = Field(description="Suffix in the name of the fine-tuned model.")
+    user_provided_suffix: str | None = Field(description="The same suffix, under OpenAI's name.")
     attempt: int = Field(
         description="Number of the current attempt, starting at 1. It increases when the job is "
         "recovered or resumed."
@@ -144,6 +145,7 @@ class JobObject(BaseModel):
                 },
             },
             suffix=job.suffix,
+            user_provided_suffix=job.suffix,
             attempt=job.attempt,
             priority=job.priority,
             gate=job.gate,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,23 @@ STRONG: dict[str, dict[str, Any]] = {
 }
 # Its threads would block each other, for long if other tests use the cores.
 ONE_CORE = {"VLLM_CPU_OMP_THREADS_BIND": str(max(os.sched_getaffinity(0)))}
+MARKERS = (
+    "<tool_call>",
+    "</tool_call>",
+    "<|tool_call>",
+    "<tool_call|>",
+    "<|tool_call_start|>",
+    "<|tool_call_end|>",
+    '<|"|>',
+    "<think>",
+    "</think>",
+    "<|python_tag|>",
+    "<arg_key>",
+    "</arg_key>",
+    "<arg_value>",
+    "</arg_value>",
+)
+"""Words of the forms of calls, which tokenizers of such models have as one token."""
 BROKEN = ("stranger", "spoiled", "lost")
 """Made for another model; damaged in storage; gone from storage."""
 
@@ -112,6 +130,27 @@ async def client(
     patient = Timeouts(connect_s=10, first_byte_s=240, between_chunks_s=240)
     yield await gateway([engine_site.url], base=BASE, models=models, timeouts=patient)
     await redis.aclose(close_connection_pool=True)
+
+
+@pytest.fixture(scope="session")
+def adapted() -> None:
+    """Change vLLM's servers in this process as in an engine."""
+    pytest.importorskip("vllm")
+    from service.inference.engine.process import adapt_answers
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, whose modules vLLM imports
+        adapt_answers()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model_path: Path) -> Any:
+    """The tokenizer of a tiny model, with the markers."""
+    from transformers import AutoTokenizer
+
+    found = AutoTokenizer.from_pretrained(tiny_model_path)
+    found.add_tokens(list(MARKERS), special_tokens=False)
+    return found
 
 
 async def _fill(settings: Settings, made: dict[str, Path], folder: Path) -> None:

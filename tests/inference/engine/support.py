@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from urllib.parse import quote
 
 import numpy as np
 import psutil
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr, TypeAdapter
 
 from service.config import Settings
 from service.core.redis import connect
@@ -251,3 +252,22 @@ def valkey() -> Iterator[str]:
 
     with ValkeyServer(port=free_port(), appendonly="yes") as server:
         yield server.connection_url
+
+
+def check_type(kind: Any, answer: Mapping[str, Any]) -> None:
+    """Check that an answer has a type of OpenAI's SDK, and no other fields."""
+    found = _adapter(kind).validate_python(answer)
+    assert _other_fields(found) == set(), answer
+
+
+_adapter = functools.cache(TypeAdapter)
+
+
+def _other_fields(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return {name for one in value for name in _other_fields(one)}
+    if not isinstance(value, BaseModel):
+        return set()
+    return _other_fields(dict(value)) | set(value.model_extra or ())

@@ -17,7 +17,7 @@ CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
     ("path", "fields", "param", "code"),
     [
         ("/v1/chat/completions", {"n": 128}, "n", "integer_above_max_value"),
-        ("/v1/completions", {"best_of": 1000}, "best_of", "integer_above_max_value"),
+        ("/v1/completions", {"best_of": 1000}, "best_of", "unsupported_parameter"),
         ("/v1/completions", {"prompt": ["a"] * 17}, "prompt", "array_above_max_length"),
         ("/v1/completions", {"prompt": [[1]] * 9, "n": 2}, "n", "integer_above_max_value"),
     ],

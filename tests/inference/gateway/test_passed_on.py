@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from service.config import NEVER_PASSED_ON, Settings
 from service.core.errors import BadRequest
 from service.inference.gateway.checks import RequestRules
-from service.inference.gateway.parameters import PATHS, parse, request_type
-from service.inference.gateway.passed_on import PASSED_ON
+from service.inference.gateway.parameters import _READ, PATHS, parse, request_type
+from service.inference.gateway.passed_on import NO_EFFECT, NOT_DONE, PASSED_ON
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 RESPONSES, EMBEDDINGS = "/v1/responses", "/v1/embeddings"
@@ -61,6 +61,41 @@ NOT_PASSED_ON = {
 }
 
 
+VLLM_TYPES = pytest.mark.parametrize(
+    ("path", "module", "names"),
+    [
+        (CHAT, "openai/chat_completion", ["ChatCompletionRequest"]),
+        (COMPLETIONS, "openai/completion", ["CompletionRequest"]),
+        (RESPONSES, "openai/responses", ["ResponsesRequest"]),
+        (
+            EMBEDDINGS,
+            "pooling/base",
+            [
+                *("PoolingBasicRequestMixin", "CompletionRequestMixin", "ChatRequestMixin"),
+                *("ChatRequestOptionsMixin", "EncodingRequestMixin", "EmbedRequestMixin"),
+            ],
+        ),
+    ],
+)
+
+
+def _of_vllm(module: str, names: list[str]) -> set[str]:
+    """Return the parameters that vLLM's types of requests have."""
+    spec = importlib.util.find_spec("vllm")
+    origin = None if spec is None else spec.origin
+    if origin is None:
+        pytest.skip("vLLM is not installed")
+    file = Path(origin).parent / "entrypoints" / module / "protocol.py"
+    return {
+        field.target.id
+        for kind in ast.parse(file.read_text("utf-8")).body
+        if isinstance(kind, ast.ClassDef) and kind.name in names
+        for field in kind.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if not field.target.id.startswith("_")
+    }
+
+
 def error_of(path: str, **fields: Any) -> BadRequest:
     with pytest.raises(BadRequest) as caught:
         parse(path, json.dumps({"model": "a", **NEEDED[path], **fields}).encode()).check(16)
@@ -95,40 +130,68 @@ def test_every_parameter_of_openai_is_known(path):
     assert documented - set(request_type(path).__struct_fields__) == set()
 
 
-@pytest.mark.parametrize(
-    ("path", "module", "names"),
-    [
-        (CHAT, "openai/chat_completion", ["ChatCompletionRequest"]),
-        (COMPLETIONS, "openai/completion", ["CompletionRequest"]),
-        (RESPONSES, "openai/responses", ["ResponsesRequest"]),
-        (
-            EMBEDDINGS,
-            "pooling/base",
-            [
-                *("PoolingBasicRequestMixin", "CompletionRequestMixin", "ChatRequestMixin"),
-                *("ChatRequestOptionsMixin", "EncodingRequestMixin", "EmbedRequestMixin"),
-            ],
-        ),
-    ],
-)
+@VLLM_TYPES
 def test_every_parameter_of_vllm_is_decided(path, module, names):
     """Each one is passed on or listed here, so that a new version of vLLM shows what it adds."""
-    vllm = importlib.util.find_spec("vllm")
-    if vllm is None or vllm.origin is None:
-        pytest.skip("vLLM is not installed")
-    file = Path(vllm.origin).parent / "entrypoints" / module / "protocol.py"
-    found = {
-        field.target.id
-        for kind in ast.parse(file.read_text("utf-8")).body
-        if isinstance(kind, ast.ClassDef) and kind.name in names
-        for field in kind.body
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-    }
-    public = {name for name in found if not name.startswith("_")}
+    public = _of_vllm(module, names)
     known = set(request_type(path).__struct_fields__)
     assert "model" in public
     assert public - known - NOT_PASSED_ON == set()
     assert known & NOT_PASSED_ON == set()
+
+
+@VLLM_TYPES
+def test_every_parameter_of_openai_is_followed_or_decided(path, module, names):
+    """The engine or the gateway does what it says, or it is listed as one that has no effect."""
+    documented = {name for params in OPENAI[path] for name in get_type_hints(params)}
+    followed = _of_vllm(module, names) | set(_READ[path].__struct_fields__)
+    refused, ignored = set(NOT_DONE[path]), NO_EFFECT[path]
+    assert documented - followed - refused - ignored == set()
+    assert (refused | ignored) - documented == set()
+    assert refused & ignored == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        (CHAT, {"audio": {"voice": "alloy", "format": "mp3"}}),
+        (CHAT, {"modalities": ["text", "audio"]}),
+        (CHAT, {"web_search_options": {}}),
+        (CHAT, {"moderation": {"model": "omni-moderation-latest"}}),
+        (CHAT, {"verbosity": "low"}),
+        (COMPLETIONS, {"suffix": "the end"}),
+        (COMPLETIONS, {"best_of": 2}),
+        (RESPONSES, {"text": {"verbosity": "high"}}),
+        (RESPONSES, {"image": {}}),
+        (RESPONSES, {"context_management": [{"type": "compaction"}]}),
+        (RESPONSES, {"background_options": {"completion_window": "2h"}}),
+        (RESPONSES, {"access_programs": {"cyber": "standard"}}),
+        (RESPONSES, {"moderation": {"model": "omni-moderation-latest"}}),
+    ],
+)
+def test_what_would_have_no_effect_but_should_is_refused(path, fields):
+    body = {"model": "a", **NEEDED[path]}
+    rules = RequestRules()
+    with pytest.raises(BadRequest) as caught:
+        rules.checked(path, json.dumps({**body, **fields}).encode())
+    assert caught.value.code == "unsupported_parameter"
+    assert str(caught.value.param).split(".")[0] in fields
+    rules.checked(path, json.dumps(body | dict.fromkeys(fields)).encode())
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        (CHAT, {"modalities": ["text"], "verbosity": "medium", "prediction": {"type": "content"}}),
+        (CHAT, {"service_tier": "auto", "store": False, "metadata": {"a": "b"}, "user": "u"}),
+        (COMPLETIONS, {"suffix": "", "best_of": 1}),
+        (RESPONSES, {"context_management": [], "text": {"verbosity": "medium"}}),
+        (RESPONSES, {"max_tool_calls": 3, "include": ["reasoning.encrypted_content"]}),
+    ],
+)
+def test_what_has_no_effect_and_need_not_is_accepted(path, fields):
+    body = {"model": "a", **NEEDED[path], **fields}
+    RequestRules().checked(path, json.dumps(body).encode())
 
 
 def test_the_documentation_lists_them():

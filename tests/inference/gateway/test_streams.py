@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -128,39 +127,3 @@ async def test_an_alias_reaches_the_engine_as_the_model_it_stands_for(
     assert engine.seen[-1].headers["x-finetuned-adapter"].startswith("ft%3A")
     async with client.post(json=body, key="sk-ft-other") as response:
         assert response.status == 404
-
-
-def response_event(status: str, name: str) -> bytes:
-    """The last event of a stream of responses, whose text and tools say its name too."""
-    said = {"text": 'event: response.completed\n"type":"response.completed"'}
-    tools = [{"parameters": {"type": "response.completed"}}]
-    response = {"status": status, "output": [said], "tools": tools}
-    event = {"response": response, "sequence_number": 9, "type": name}
-    return f"event: {name}\ndata: {json.dumps(event, separators=(',', ':'))}\n\n".encode()
-
-
-@pytest.mark.parametrize("pieces", [1, 5])
-@pytest.mark.parametrize(
-    ("status", "name"),
-    [("completed", "response.completed"), ("incomplete", "response.incomplete")],
-)
-@BOTH_WAYS
-async def test_a_stream_of_a_response_ends_as_openais_does(gateway, engine, status, name, pieces):
-    created = b'event: response.created\ndata: {"response":{"status":"in_progress"}}\n\n'
-
-    async def reply(request):
-        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
-        await response.prepare(request)
-        sent = created + response_event(status, "response.completed")
-        size = -(-len(sent) // pieces)
-        for start in range(0, len(sent), size):
-            await response.write(sent[start : start + size])
-            await asyncio.sleep(0.02)  # so that the pieces arrive one by one
-        return response
-
-    engine.reply = reply
-    client = await gateway()
-    body = {"model": BASE, "input": "hi", "stream": True}
-    assert await client.ask(path="/v1/responses", json=body) == created + response_event(
-        status, name
-    )

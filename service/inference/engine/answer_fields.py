@@ -1,0 +1,201 @@
+"""Answers with the fields of OpenAI's API and without those that vLLM 0.32 adds.
+
+vLLM serializes its answers with pydantic, which is told to leave fields out. So no answer is
+decoded again, here or in the gateway, and most become shorter. What a request asks for
+(`return_token_ids`, `prompt_logprobs`, `return_prompt_text`) stays.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, NamedTuple
+
+from openai.types.responses import ResponseIncompleteEvent, ResponseTextConfig, ToolChoiceAllowed
+from openai.types.shared import ResponseFormatText
+from vllm.entrypoints.openai.chat_completion import protocol as chat
+from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
+from vllm.entrypoints.openai.completion import protocol as completion
+from vllm.entrypoints.openai.responses import protocol as responses
+from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
+from vllm.entrypoints.pooling.embed import protocol as embed
+from vllm.entrypoints.pooling.embed import serving as embed_serving
+from vllm.entrypoints.serve.engine import protocol as usage
+from vllm.renderers import chat_utils
+from vllm.utils import random_uuid
+
+_NEVER: Final[dict[Any, tuple[str, ...]]] = {
+    usage.PromptTokenUsageInfo: ("created_cache_tokens", "multimodal_tokens"),
+    chat.ChatCompletionResponseChoice: ("stop_reason", "routed_experts"),
+    chat.ChatCompletionResponse: ("kv_transfer_params", "ec_transfer_params"),
+    chat.ChatCompletionResponseStreamChoice: ("stop_reason",),
+    completion.CompletionResponseChoice: ("stop_reason", "routed_experts"),
+    completion.CompletionResponse: ("kv_transfer_params", "ec_transfer_params"),
+    completion.CompletionResponseStreamChoice: ("stop_reason",),
+    responses.InputTokensDetails: ("input_tokens_per_turn", "cached_tokens_per_turn"),
+    responses.OutputTokensDetails: (
+        *("tool_output_tokens", "output_tokens_per_turn", "tool_output_tokens_per_turn"),
+    ),
+    responses.ResponsesResponse: (
+        *("presence_penalty", "frequency_penalty", "kv_transfer_params", "ec_transfer_params"),
+        *("input_messages", "output_messages"),
+    ),
+    embed.EmbeddingResponse: ("id", "created"),
+}
+_UNLESS_NULL: Final[dict[Any, tuple[str, ...]]] = {
+    usage.UsageInfo: ("completion_tokens", "prompt_tokens_details", "completion_tokens_details"),
+    chat.ChatMessage: ("annotations", "audio", "function_call", "reasoning"),
+    chat.ChatCompletionResponseChoice: ("token_ids",),
+    chat.ChatCompletionResponse: (
+        *("service_tier", "system_fingerprint", "metrics"),
+        *("prompt_logprobs", "prompt_token_ids", "prompt_text"),
+    ),
+    chat.ChatCompletionResponseStreamChoice: ("token_ids",),
+    chat.ChatCompletionStreamResponse: ("prompt_token_ids", "prompt_text", "metrics"),
+    completion.CompletionResponseChoice: ("token_ids", "prompt_logprobs", "prompt_token_ids"),
+    completion.CompletionResponse: ("service_tier", "system_fingerprint", "metrics"),
+    completion.CompletionResponseStreamChoice: ("token_ids", "prompt_token_ids"),
+}
+# In the order in which they contain each other, because a model copies the schemas in it.
+_REBUILT: Final = (
+    *(usage.PromptTokenUsageInfo, usage.UsageInfo, chat.ChatMessage),
+    *(chat.ChatCompletionResponseChoice, chat.ChatCompletionResponse),
+    *(chat.ChatCompletionResponseStreamChoice, chat.ChatCompletionStreamResponse),
+    *(completion.CompletionResponseChoice, completion.CompletionResponse),
+    *(completion.CompletionResponseStreamChoice, completion.CompletionStreamResponse),
+    *(responses.InputTokensDetails, responses.OutputTokensDetails, responses.ResponseUsage),
+    *(responses.ResponsesResponse, responses.ResponseCreatedEvent),
+    *(responses.ResponseInProgressEvent, responses.ResponseCompletedEvent),
+    embed.EmbeddingResponse,
+)
+
+
+def install() -> None:
+    """Change vLLM's answers in this process."""
+    for model, names in _NEVER.items():
+        for name in names:
+            model.model_fields[name].exclude = True
+    for model, names in _UNLESS_NULL.items():
+        for name in names:
+            model.model_fields[name].exclude_if = _is_none
+    limit = responses.ResponsesResponse.model_fields["max_output_tokens"]
+    limit.annotation = int | None
+    for model in _REBUILT:
+        model.model_rebuild(force=True)
+    # Dozens of vLLM's modules have imported this function by its name.
+    chat_utils.make_tool_call_id.__code__ = _tool_call_id.__code__
+    replace(embed_serving, "get_pooling_usage", _usage_of_embeddings)
+    replace(OpenAIServingChat, "_create_chat_message", _chat_message)
+    replace(OpenAIServingResponses, "create_responses", _create_response)
+    replace(OpenAIServingResponses, "responses_stream_generator", _response_events)
+    built = responses.ResponsesResponse.from_request
+    responses.ResponsesResponse.from_request = functools.partial(_response, built)
+
+
+def replace(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
+    """Replace a function by one that gets the original as its first argument."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def replaced(*args: Any, **options: Any) -> Any:
+        return replacement(original, *args, **options)
+
+    setattr(owner, name, replaced)
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _tool_call_id(id_type: str = "random", func_name: Any = None, idx: Any = None) -> str:
+    """Return an ID of a tool call. Runs with the names of vLLM's module, as its code."""
+    if id_type == "kimi_k2":
+        return f"functions.{func_name}:{idx}"
+    return f"call_{random_uuid()}"
+
+
+def _usage_of_embeddings(original: Callable[..., Any], outputs: Any) -> Any:
+    found = original(outputs)
+    found.completion_tokens = None
+    return found
+
+
+def _chat_message(original: Callable[..., Any], *args: Any, **fields: Any) -> Any:
+    if fields.get("tool_calls") and not fields.get("content"):
+        fields["content"] = None
+    return original(*args, **fields)
+
+
+class _Asked(NamedTuple):
+    """What a request for a response asked for, before vLLM changes it."""
+
+    text: Any
+    tools: Any
+    tool_choice: Any
+
+
+async def _create_response(
+    original: Callable[..., Any], self: Any, request: Any, *args: Any
+) -> Any:
+    request.asked = _Asked(request.text, request.tools, request.tool_choice)
+    request.background = bool(request.background)
+    request.truncation = request.truncation or "disabled"
+    if isinstance(request.tool_choice, ToolChoiceAllowed):
+        allowed = {tool.get("name") for tool in request.tool_choice.tools}
+        request.tools = [tool for tool in request.tools if getattr(tool, "name", None) in allowed]
+        request.tool_choice = request.tool_choice.mode
+    return await original(self, request, *args)
+
+
+def _response(original: Callable[..., Any], request: Any, *args: Any, **fields: Any) -> Any:
+    """Build a response that repeats the request's own parameters."""
+    response = original(request, *args, **fields)
+    text, tools, tool_choice = request.asked
+    response.text = text or ResponseTextConfig(format=ResponseFormatText(type="text"))
+    response.tools = tools
+    response.tool_choice = tool_choice if tools else "auto"
+    response.metadata = request.metadata or {}
+    response.max_output_tokens = request.max_output_tokens
+    response.service_tier = "default"
+    response.top_logprobs = request.top_logprobs or 0
+    response.error = None
+    if response.status == "incomplete" and response.output:
+        _cut(response.output[-1])
+    return response
+
+
+def _cut(item: Any) -> None:
+    """Mark the last item of an incomplete response."""
+    if "status" in type(item).model_fields:
+        item.status = "incomplete"
+
+
+class _ResponseIncompleteEvent(ResponseIncompleteEvent):
+    response: responses.ResponsesResponse
+
+
+async def _response_events(
+    original: Callable[..., Any], *args: Any, **options: Any
+) -> AsyncIterator[Any]:
+    """Yield the events of a response. Those that end an item wait until it is known how it ends."""
+    ending: list[Any] = []
+    async for event in original(*args, **options):
+        if event.model_extra:
+            event.model_extra.clear()
+        if event.type.endswith(".done"):
+            ending.append(event)
+            continue
+        if event.type == "response.completed" and event.response.status == "incomplete":
+            for item in [each.item for each in ending[-1:] if hasattr(each, "item")]:
+                _cut(item)
+            event = _ResponseIncompleteEvent(
+                type="response.incomplete",
+                sequence_number=event.sequence_number,
+                response=event.response,
+            )
+        for held in ending:
+            yield held
+        ending.clear()
+        yield event
+    for held in ending:  # of a stream that ends early
+        yield held
