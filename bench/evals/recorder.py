@@ -136,8 +136,9 @@ async def recorded_service(folder: Path) -> AsyncIterator[tuple[Recorder, str, s
             key = await _key(env["FINETUNED_REDIS_URL"])
             yield recorder, f"http://127.0.0.1:{ports.api}/v1", key
         finally:
-            for one in (*sockets, lock):
+            for one in sockets:
                 one.close()
+            lock.close()
             await supervisor.stop()
 
 
