@@ -21,6 +21,7 @@ from service.models.catalogue import BaseModelEntry, Catalogue
 from service.projects.records import Projects, Role
 from service.standalone import services
 from service.standalone.layout import DataLayout
+from service.standalone.ports import listen
 from service.standalone.supervisor import Supervisor
 
 _KEPT_HEADERS = ("authorization", "content-type", "x-finetuned-adapter")
@@ -108,7 +109,7 @@ async def recorded_service(folder: Path) -> AsyncIterator[tuple[Recorder, str, s
     Yields the recorder, the URL of the API, and a key.
     """
     layout = DataLayout(folder)
-    layout.create()
+    lock = layout.open(note="")
     model = BaseModelEntry(
         id=BASE_MODEL, path=base_model(), license="apache-2.0", context_length=8192
     )
@@ -117,6 +118,7 @@ async def recorded_service(folder: Path) -> AsyncIterator[tuple[Recorder, str, s
     proxy_port = services.free_port()
     ports = services.Ports(*(services.free_port() for _ in range(3)))
     urls = {BASE_MODEL: f"http://127.0.0.1:{proxy_port}"}
+    sockets = listen("127.0.0.1", ports.api, "--port")
     env = services.environment(layout, ports, "127.0.0.1", urls)
     supervisor = Supervisor(layout.run, layout.logs)
     async with recorder.serving(proxy_port):
@@ -126,7 +128,7 @@ async def recorded_service(folder: Path) -> AsyncIterator[tuple[Recorder, str, s
             await supervisor.until_ready(store, START_S)
             rest = [
                 services.inference(env, BASE_MODEL, recorder.engine_url),
-                services.api(env, ports, "127.0.0.1"),
+                services.api(env, ports, "127.0.0.1", sockets),
                 services.worker(env, ports),
             ]
             await asyncio.gather(*map(supervisor.start, rest))
@@ -134,6 +136,9 @@ async def recorded_service(folder: Path) -> AsyncIterator[tuple[Recorder, str, s
             key = await _key(env["FINETUNED_REDIS_URL"])
             yield recorder, f"http://127.0.0.1:{ports.api}/v1", key
         finally:
+            for one in sockets:
+                one.close()
+            lock.close()
             await supervisor.stop()
 
 

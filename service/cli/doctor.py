@@ -181,10 +181,9 @@ def _storage(settings: Settings) -> list[Finding]:
     if "storage_url" not in settings.model_fields_set:
         return []  # covered by the disk check
     if not url.startswith("s3://"):
-        fault = _folder_fault(Path(unquote(urlsplit(url).path)))
-        if fault is None:
-            return [Finding("ok", "storage", f"{url} is writable")]
-        return [Finding("missing", "storage", fault, "correct FINETUNED_STORAGE_URL")]
+        if unusable := _folder_fault(Path(unquote(urlsplit(url).path))):
+            return [Finding("missing", "storage", unusable, "correct FINETUNED_STORAGE_URL")]
+        return [Finding("ok", "storage", f"{url} is writable")]
     fault = storage_fault(url)
     if fault is None:
         return [Finding("ok", "storage", f"{url} is readable and writable")]
