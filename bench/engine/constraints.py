@@ -136,7 +136,7 @@ def main() -> None:
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as temporary, valkey() as redis_url:
         folder = Path(temporary)
-        settings = settings_on(folder, redis_url, max_model_len=1024, max_loras=1)
+        settings = settings_on(folder, redis_url, max_model_len=4096, max_loras=1)
         entry = catalogued(settings, with_tools(folder / "base", base_model()))
         with Engine(settings, entry, folder / "engine.log") as engine:
             asyncio.run(run(engine, asked.first, asked.cases, asked.worst))

@@ -361,7 +361,7 @@ USUAL: dict[str, Fields] = {
     "JSON in GBNF": {"structured_outputs": {"grammar": _JSON_GBNF}},
     "arithmetic in GBNF": {"structured_outputs": {"grammar": _ARITHMETIC_GBNF}},
     "SQL in Lark": {"structured_outputs": {"grammar": _SQL_LARK}},
-    "ten strict tools": {
+    "three strict tools": {
         "tools": [
             {
                 "type": "function",
@@ -372,7 +372,7 @@ USUAL: dict[str, Fields] = {
                     "strict": True,
                 },
             }
-            for n in range(10)
+            for n in range(3)
         ],
         "tool_choice": "required",
     },
