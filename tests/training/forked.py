@@ -198,7 +198,7 @@ def refuse_parts_above(positions: int) -> None:
             torch.empty(2**50, dtype=torch.uint8)  # more than a process can address
         return step(self, model, part, **more)
 
-    Trainer.training_step = training_step  # type: ignore[method-assign]
+    Trainer.training_step = training_step
 
 
 def _run(arguments: list[str], descriptors: list[int]) -> NoReturn:

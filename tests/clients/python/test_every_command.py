@@ -162,7 +162,7 @@ def nodes(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
         yield from nodes(inner, (*path, name))
 
 
-PROGRAMS = {
+PROGRAMS: dict[str, Any] = {
     "finetuned": typer.main.get_command(app),
     "finetuned-server": typer.main.get_command(server),
 }
