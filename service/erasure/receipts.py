@@ -11,7 +11,7 @@ from service.erasure.records import ErasureRecord, ErasureSignature
 
 PURPOSE: Final = "erasure receipt 1"
 _REWRITE: Final = "rewrite"  # not in receipts of earlier versions
-_SIGNED: Final = (
+SIGNED: Final = (
     *("id", "project_id", "subject", "subject_id", "requested_by", "requested_at"),
     *("completed_at", "folders", "objects", "is_inventory_complete"),
 )
@@ -68,10 +68,10 @@ def verify(receipt: dict[str, Any], *keys: PublicKey) -> None:
             f"the receipt is signed with the key {signature.get('key_id')}, not with {ids}: "
             "give the key of the installation that signed it with --key"
         )
-    missing = [name for name in _SIGNED if name not in receipt]
+    missing = [name for name in SIGNED if name not in receipt]
     if missing:
         raise NotVerified(f"the receipt lacks {', '.join(missing)}")
-    content = {name: receipt[name] for name in _SIGNED}
+    content = {name: receipt[name] for name in SIGNED}
     if receipt.get(_REWRITE) is not None:
         content[_REWRITE] = receipt[_REWRITE]
     if not key.verifies(PURPOSE, content, str(signature.get("value"))):

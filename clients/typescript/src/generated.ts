@@ -1064,9 +1064,10 @@ export interface paths {
         };
         /**
          * List who may use a trained model
-         * @description List the permissions of other projects to use a trained model.
+         * @description List the permissions of other projects to use a trained model. Keys with the roles `admin`
+         *     and `auditor` list those of the models of all projects.
          *
-         *     Required permission: `organization.read`.
+         *     Required permission: `project.read`.
          */
         get: operations["listFineTuningCheckpointPermissions"];
         put?: never;
@@ -1076,7 +1077,10 @@ export interface paths {
          *     their own. They cannot export, delete or train on it, and their requests count as their own
          *     usage. An existing permission is kept.
          *
-         *     Required permission: `organization.write`.
+         *     Only a key of the project that has the model may share it: a model can repeat what it was
+         *     trained on, and the role `admin` does not read the data of other projects.
+         *
+         *     Required permission: `model.share`.
          */
         post: operations["createFineTuningCheckpointPermission"];
         delete?: never;
@@ -1098,9 +1102,9 @@ export interface paths {
         /**
          * Stop sharing a trained model
          * @description Revoke the permission of a project to use a trained model. Its requests get 404 within
-         *     seconds.
+         *     seconds. Keys with the role `admin` revoke permissions to use the models of all projects.
          *
-         *     Required permission: `organization.write`.
+         *     Required permission: `model.share`.
          */
         delete: operations["deleteFineTuningCheckpointPermission"];
         options?: never;
@@ -1308,9 +1312,10 @@ export interface paths {
          * @description Retrieve the receipt of a deletion: the objects that were removed from storage with their
          *     digests, when, and the key that asked for it, if it did not expire.
          *
-         *     The receipt is signed once nothing is left, usually within the request that deletes. While a
-         *     worker may still write, or storage is unavailable, the status is `in_progress`. Save the
-         *     receipt: `finetuned-server erasure verify` checks it without this service.
+         *     A worker signs the receipt once nothing is left and the files of Redis are rewritten, some
+         *     seconds after the request that deletes. While another worker may still write, or storage is
+         *     unavailable, the status stays `in_progress`. Save the receipt:
+         *     `finetuned-server erasure verify` checks it without this service.
          *
          *     Required permission: `files.read`.
          */
@@ -1346,7 +1351,8 @@ export interface paths {
          *     `places` lists other objects of the project that have the text, such as runs of evals, batches
          *     and the metadata of jobs. They are not changed.
          *
-         *     What to find is stored only until the erasure has ended, and never logged.
+         *     What to find is stored in Redis only until the erasure has ended, and never logged. Then Redis'
+         *     files are rewritten, and `rewrite` says how.
          *
          *     Required permission: `data.erase`.
          */
@@ -2468,7 +2474,7 @@ export interface paths {
         put?: never;
         /**
          * Create a chat completion
-         * @description Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
+         * @description Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are answered with 400 and the code `unsupported_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
          *
          *     Required permission: `model.request`.
          */
@@ -2652,7 +2658,7 @@ export interface paths {
         put?: never;
         /**
          * Create a completion
-         * @description Continues a text without applying a chat template. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
+         * @description Continues a text without applying a chat template. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are answered with 400 and the code `unsupported_parameter`. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
          *
          *     Required permission: `model.request`.
          */
@@ -2674,7 +2680,7 @@ export interface paths {
         put?: never;
         /**
          * Create a response
-         * @description Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. A response cannot be continued by its ID: `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is `response.completed`, or `response.incomplete` if the answer reached the token limit. A failure during the stream is sent as an event with the body `Error`.
+         * @description Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are answered with 400 and the code `unsupported_parameter`. A response cannot be continued by its ID: `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is `response.completed`, or `response.incomplete` if the answer reached the token limit. A failure during the stream is sent as an event with the body `Error`.
          *
          *     Required permission: `model.request`.
          */
@@ -2696,7 +2702,7 @@ export interface paths {
         put?: never;
         /**
          * Create embeddings
-         * @description Converts texts to embedding vectors. The base model must be an embedding model; others answer 400 with the code `unsupported_model`. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`.
+         * @description Converts texts to embedding vectors. The base model must be an embedding model; others answer 400 with the code `unsupported_model`. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter with 400 and the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are answered with 400 and the code `unsupported_parameter`.
          *
          *     Required permission: `model.request`.
          */
@@ -3222,6 +3228,12 @@ export interface components {
             concurrent_requests: components["schemas"]["LimitUse"];
             concurrent_streams: components["schemas"]["LimitUse"];
         };
+        /**
+         * AppendOnlyFile
+         * @description What happened to the append-only file of Redis.
+         * @enum {string}
+         */
+        AppendOnlyFile: "rewritten" | "off" | "not_permitted";
         /**
          * AuditActor
          * @description Actor of an event: an API key, or a session without one.
@@ -4308,7 +4320,7 @@ export interface components {
             messages: components["schemas"]["ChatMessage"][];
             /**
              * Max Completion Tokens
-             * @description Maximum number of tokens to generate. Overrides `max_tokens`.
+             * @description Maximum number of tokens to generate. Not together with `max_tokens`.
              */
             max_completion_tokens?: number | null;
             /**
@@ -4320,7 +4332,7 @@ export interface components {
             }[] | null;
             /**
              * Tool Choice
-             * @description Tool selection: `auto`, `none`, `required`, or the one tool to call.
+             * @description Tool selection: `auto`, `none`, `required`, the one tool to call, or the `allowed_tools`.
              */
             tool_choice?: unknown;
             chat_template_kwargs?: components["schemas"]["ThinkingSwitches"] | null;
@@ -5448,7 +5460,7 @@ export interface components {
             file_id: string;
             /**
              * Filename
-             * @description Name of the file; its ID if the name has the text.
+             * @description Name of the file; its ID if the name has the text, or if the file was deleted.
              */
             filename: string;
             /**
@@ -5585,6 +5597,8 @@ export interface components {
              * @description IDs of the files that could not be searched, for example because they are encrypted archives. Check them yourself.
              */
             unreadable_files: string[];
+            /** @description Rewrite of the files of Redis, which then have neither what was searched for nor what was deleted; null until it is done, seconds after the erasure has ended. */
+            rewrite?: components["schemas"]["ErasureRewrite"] | null;
             /** @description Reason why the erasure failed. */
             error: components["schemas"]["ErasureError"] | null;
         };
@@ -5650,7 +5664,7 @@ export interface components {
             object?: "erasure_receipt";
             /**
              * Status
-             * @description `completed` once nothing is left in storage and the receipt is signed.
+             * @description `completed` once nothing is left in storage and in the files of Redis, and the receipt is signed.
              * @enum {string}
              */
             status: "in_progress" | "completed";
@@ -5700,8 +5714,30 @@ export interface components {
              * @description Whether `objects` is complete; false if storage was unavailable at the time of the deletion.
              */
             is_inventory_complete: boolean;
+            /** @description Rewrite of the files of Redis after the deletion; null until the receipt is completed, and in receipts of versions up to 0.2, whose signature does not cover it. */
+            rewrite?: components["schemas"]["ErasureRewrite"] | null;
             /** @description Signature of the receipt; null until it is completed. */
             signature: components["schemas"]["ReceiptSignature"] | null;
+        };
+        /**
+         * ErasureRewrite
+         * @description Rewrite of the files that have all changes of Redis, so that the deleted is in none.
+         */
+        ErasureRewrite: {
+            /**
+             * Began At
+             * @description Start time, as a Unix timestamp in seconds.
+             */
+            began_at: number;
+            /** @description What happened to the append-only file of Redis: `rewritten`; `off` if Redis has none; `not_permitted` if Redis refuses `BGREWRITEAOF`, so that the file still has the deleted records until Redis rewrites it by itself. */
+            append_only_file: components["schemas"]["AppendOnlyFile"];
+            /** @description What happened to the journal in storage: `rewritten`; `none` if there is none; `kept` if it is switched off, but has objects from before. */
+            journal: components["schemas"]["JournalFiles"];
+            /**
+             * Replicas
+             * @description Number of replicas of Redis, whose files were not rewritten with it.
+             */
+            replicas: number;
         };
         /**
          * ErasureStoredChats
@@ -6061,7 +6097,7 @@ export interface components {
             per_testing_criteria_results: components["schemas"]["EvalRunCriterionResult"][];
             /**
              * Report Url
-             * @description URL of the run's output items. Requires the API key.
+             * @description URL of the run's output items. It requires the API key, so a browser shows how to open it.
              */
             report_url: string;
             /**
@@ -7483,6 +7519,11 @@ export interface components {
              */
             suffix: string | null;
             /**
+             * User Provided Suffix
+             * @description The same suffix, under OpenAI's name.
+             */
+            user_provided_suffix: string | null;
+            /**
              * Attempt
              * @description Number of the current attempt, starting at 1. It increases when the job is recovered or resumed.
              */
@@ -7518,6 +7559,12 @@ export interface components {
              */
             queue_position?: number | null;
         };
+        /**
+         * JournalFiles
+         * @description What happened to the journal in storage.
+         * @enum {string}
+         */
+        JournalFiles: "rewritten" | "none" | "kept";
         /**
          * JsonSchemaGrader
          * @description Grader that checks JSON against a schema. Scores 1 if the text is valid, else 0.
@@ -9872,6 +9919,11 @@ export interface components {
              * @description Maximum bytes that the project may have in storage: files, uploads, checkpoints, models, exports and results.
              */
             storage_bytes?: number | "unlimited" | null;
+            /**
+             * Record Bytes
+             * @description Maximum bytes that the objects of the project may take in Redis: evals, runs, jobs, the metadata of files and chats, and answers kept for an `Idempotency-Key`. By default, an eighth of the memory of Redis.
+             */
+            record_bytes?: number | "unlimited" | null;
         };
         /**
          * ProjectObject
@@ -12797,6 +12849,7 @@ export interface components {
             headers: {
                 "x-request-id": components["headers"]["x-request-id"];
                 "retry-after": components["headers"]["retry-after"];
+                "x-should-retry": components["headers"]["x-should-retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -14621,7 +14674,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-9r7foyewmv0n96klpomkejqv
+                 * @example file-frvezwb53pmkxqd8swhouzha
                  */
                 file_id: string;
             };
@@ -14672,12 +14725,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-9r7foyewmv0n96klpomkejqv
+                 * @example file-frvezwb53pmkxqd8swhouzha
                  */
                 file_id: string;
                 /**
                  * @description ID of an import of the file.
-                 * @example modelimport-tzpg21d4x97p7b4xgsd7ytps
+                 * @example modelimport-oav6knyu3hc30bgli8tvs887
                  */
                 import_id: string;
             };
@@ -15057,7 +15110,7 @@ export interface operations {
             header?: {
                 /**
                  * @description ID of the last event received, to resume from. Requires `stream`.
-                 * @example ftevent-1767225600008-0
+                 * @example ftevent-1767225600009-0
                  */
                 "last-event-id"?: string | null;
             };
@@ -15566,7 +15619,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of advice in the project.
-                 * @example ftadvice-1xq0sp0rialceaucfan22wjs
+                 * @example ftadvice-vuso1ho1tdc63ddsqps24sfw
                  */
                 advice_id: string;
             };
@@ -15728,7 +15781,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a sweep in the project.
-                 * @example ftsweep-1sn71lgiwbi864pp6l8bl8f6
+                 * @example ftsweep-1nbov9zkbfypb55zfyfk9p98
                  */
                 sweep_id: string;
             };
@@ -15769,7 +15822,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a sweep in the project.
-                 * @example ftsweep-1sn71lgiwbi864pp6l8bl8f6
+                 * @example ftsweep-1nbov9zkbfypb55zfyfk9p98
                  */
                 sweep_id: string;
             };
@@ -15833,7 +15886,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
-                 * @example ft:smollm2-135m-instruct:acme:bookshop:6t3svtivp7vv
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:8eseiradehrf
                  */
                 model: string;
             };
@@ -15893,7 +15946,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
-                 * @example ft:smollm2-135m-instruct:acme:bookshop:6t3svtivp7vv
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:8eseiradehrf
                  */
                 model: string;
             };
@@ -15958,12 +16011,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
-                 * @example ft:smollm2-135m-instruct:acme:bookshop:6t3svtivp7vv
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:8eseiradehrf
                  */
                 model: string;
                 /**
                  * @description ID of a permission to use the model.
-                 * @example cp_yb9ukcika170vbseu056n6t9
+                 * @example cp_rlkb517tpmc8wzv0yt2w2vi3
                  */
                 permission_id: string;
             };
@@ -16092,7 +16145,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
-                 * @example ft:smollm2-135m-instruct:acme:bookshop:iv9i0qs9zger
+                 * @example ft:smollm2-135m-instruct:acme:bookshop:2pjlb39bnmoa
                  */
                 model: string;
             };
@@ -16285,7 +16338,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-49wvg6moq4alk2uevfpwcwlq
+                 * @example export-lqqr3mkts7xsratchlcybzc8
                  */
                 export_id: string;
             };
@@ -16326,7 +16379,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-lqqr3mkts7xsratchlcybzc8
+                 * @example export-054x0vxh2ii5ro2safpuix5s
                  */
                 export_id: string;
             };
@@ -16375,7 +16428,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-lqqr3mkts7xsratchlcybzc8
+                 * @example export-054x0vxh2ii5ro2safpuix5s
                  */
                 export_id: string;
             };
@@ -16457,7 +16510,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an export in the project.
-                 * @example export-49wvg6moq4alk2uevfpwcwlq
+                 * @example export-lqqr3mkts7xsratchlcybzc8
                  */
                 export_id: string;
             };
@@ -16556,7 +16609,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an erasure receipt of the project.
-                 * @example erasure-44rkg909hktidsd47xr1jrqm
+                 * @example erasure-8glc4zxypxrhat2d26fdoci2
                  */
                 receipt_id: string;
             };
@@ -16864,7 +16917,7 @@ export interface operations {
                 "if-none-match"?: string | null;
                 /**
                  * @description Expected etag of the alias. The request fails with 409 if the alias has changed since. `*` requires that the alias exists.
-                 * @example "b3iwhon9mjzs49g4srj4z4t4"
+                 * @example "ze5fpsjb3jbv81ygjomii224"
                  */
                 "if-match"?: string | null;
             };
@@ -17108,7 +17161,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -17158,7 +17211,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -17223,7 +17276,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_9i3o5dko4w0s3dr9dwdfdbf2
+                 * @example proj_clbpavpbsam2d0ofuoie8e7b
                  */
                 project_id: string;
             };
@@ -17284,7 +17337,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_9i3o5dko4w0s3dr9dwdfdbf2
+                 * @example proj_clbpavpbsam2d0ofuoie8e7b
                  */
                 project_id: string;
             };
@@ -17353,7 +17406,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -17413,7 +17466,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -17489,12 +17542,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_g4j94x60ey001ixz4vmwg90p
+                 * @example key_ld74xlwgej0hiupktfd14k2o
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -17544,12 +17597,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_g4j94x60ey001ixz4vmwg90p
+                 * @example key_ld74xlwgej0hiupktfd14k2o
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -17614,12 +17667,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_g4j94x60ey001ixz4vmwg90p
+                 * @example key_ld74xlwgej0hiupktfd14k2o
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -17669,12 +17722,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_g4j94x60ey001ixz4vmwg90p
+                 * @example key_ld74xlwgej0hiupktfd14k2o
                  */
                 key_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -17747,7 +17800,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -17807,7 +17860,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -17883,12 +17936,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a service account of the project.
-                 * @example svc_acct_iqkqaca5nu6nn2nnx1zmldxa
+                 * @example svc_acct_60uv70ynjxr2d0rrupx4zef6
                  */
                 service_account_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -17938,12 +17991,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a service account of the project.
-                 * @example svc_acct_iqkqaca5nu6nn2nnx1zmldxa
+                 * @example svc_acct_60uv70ynjxr2d0rrupx4zef6
                  */
                 service_account_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -18008,12 +18061,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a service account of the project.
-                 * @example svc_acct_iqkqaca5nu6nn2nnx1zmldxa
+                 * @example svc_acct_60uv70ynjxr2d0rrupx4zef6
                  */
                 service_account_id: string;
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
             };
@@ -18063,12 +18116,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_wgrvvvcmwbcw7ujjc1hts45j
+                 * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
                 /**
                  * @description ID of a service account of the project.
-                 * @example svc_acct_iqkqaca5nu6nn2nnx1zmldxa
+                 * @example svc_acct_60uv70ynjxr2d0rrupx4zef6
                  */
                 service_account_id: string;
             };
@@ -18247,7 +18300,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_0ejh3ggrv3fg72orz5v6vot5
+                 * @example key_9yhluk6c7k9qblp6ywogzgxl
                  */
                 key_id: string;
             };
@@ -18297,7 +18350,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an API key.
-                 * @example key_0ejh3ggrv3fg72orz5v6vot5
+                 * @example key_9yhluk6c7k9qblp6ywogzgxl
                  */
                 key_id: string;
             };
@@ -18478,7 +18531,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_4s1yleu0b7jed6mbhh20ebug
+                 * @example eval_zxf63yyhke6vow2z6pb8zdbz
                  */
                 eval_id: string;
             };
@@ -18519,7 +18572,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_4s1yleu0b7jed6mbhh20ebug
+                 * @example eval_zxf63yyhke6vow2z6pb8zdbz
                  */
                 eval_id: string;
             };
@@ -18575,7 +18628,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_zxf63yyhke6vow2z6pb8zdbz
+                 * @example eval_p2m91av98by5s080hitdw2sa
                  */
                 eval_id: string;
             };
@@ -18628,7 +18681,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_4s1yleu0b7jed6mbhh20ebug
+                 * @example eval_zxf63yyhke6vow2z6pb8zdbz
                  */
                 eval_id: string;
             };
@@ -18685,7 +18738,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_4s1yleu0b7jed6mbhh20ebug
+                 * @example eval_zxf63yyhke6vow2z6pb8zdbz
                  */
                 eval_id: string;
             };
@@ -18763,12 +18816,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_4s1yleu0b7jed6mbhh20ebug
+                 * @example eval_zxf63yyhke6vow2z6pb8zdbz
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_zjgixgdr9ab1tsevcfih2h6m
+                 * @example evalrun_hm96o662pscb3rc3myirzxnx
                  */
                 run_id: string;
             };
@@ -18809,12 +18862,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_4s1yleu0b7jed6mbhh20ebug
+                 * @example eval_zxf63yyhke6vow2z6pb8zdbz
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_hm96o662pscb3rc3myirzxnx
+                 * @example evalrun_ijgjounztp2k84n7yra9jj5q
                  */
                 run_id: string;
             };
@@ -18866,12 +18919,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_hm96o662pscb3rc3myirzxnx
+                 * @example evalrun_ijgjounztp2k84n7yra9jj5q
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_4s1yleu0b7jed6mbhh20ebug
+                 * @example eval_zxf63yyhke6vow2z6pb8zdbz
                  */
                 eval_id: string;
             };
@@ -18912,12 +18965,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_4s1yleu0b7jed6mbhh20ebug
+                 * @example eval_zxf63yyhke6vow2z6pb8zdbz
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_jy8uoc8hb60gztqcnae3yc4v
+                 * @example evalrun_wj97h62v89iakr7wbjpru1f2
                  */
                 run_id: string;
             };
@@ -18981,12 +19034,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_zjgixgdr9ab1tsevcfih2h6m
+                 * @example evalrun_hm96o662pscb3rc3myirzxnx
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_4s1yleu0b7jed6mbhh20ebug
+                 * @example eval_zxf63yyhke6vow2z6pb8zdbz
                  */
                 eval_id: string;
             };
@@ -19037,17 +19090,17 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an output item of the run.
-                 * @example outputitem_zjgixgdr9ab1tsevcfih2h6m00001
+                 * @example outputitem_hm96o662pscb3rc3myirzxnx00001
                  */
                 output_item_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_zjgixgdr9ab1tsevcfih2h6m
+                 * @example evalrun_hm96o662pscb3rc3myirzxnx
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_4s1yleu0b7jed6mbhh20ebug
+                 * @example eval_zxf63yyhke6vow2z6pb8zdbz
                  */
                 eval_id: string;
             };
@@ -19209,7 +19262,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_hoxws58ojwqjk42tujer2hoa
+                 * @example batch_1hrw8e35mpn4nyj147u7ikhq
                  */
                 batch_id: string;
             };
@@ -19250,7 +19303,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a batch in the project.
-                 * @example batch_hotf0gfusm1qgoi896a0gq0i
+                 * @example batch_hoxws58ojwqjk42tujer2hoa
                  */
                 batch_id: string;
             };
@@ -19423,7 +19476,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_b90wmkmk3czgudf1eoavxf4p
+                 * @example dsgen_w0z7o2urb8z11ycuxubz9zod
                  */
                 generation_id: string;
             };
@@ -19464,7 +19517,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_oef0jk069k4z0lb2debbitj7
+                 * @example dsgen_ai892k67zy2rtpqgbcoj3ddl
                  */
                 generation_id: string;
             };
@@ -19516,7 +19569,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a generation in the project.
-                 * @example dsgen_ihcdqsuqz78cl0ck5bwa28mt
+                 * @example dsgen_b90wmkmk3czgudf1eoavxf4p
                  */
                 generation_id: string;
             };
@@ -19638,7 +19691,7 @@ export interface operations {
             query?: {
                 /**
                  * @description Cursor for pagination: the `last_id` of the previous page.
-                 * @example audit_log-fc4vc73l6f26p8br0qq1syaq
+                 * @example audit_log-bm88absr3dry6rktrji38nfw
                  */
                 after?: string | null;
                 /** @description Cursor for pagination: the `first_id` of a page, to get the one before. */
@@ -19670,7 +19723,7 @@ export interface operations {
                 /**
                  * @description Projects to filter by.
                  * @example [
-                 *       "proj_wgrvvvcmwbcw7ujjc1hts45j"
+                 *       "proj_i5cjkaoyr2h23oll5vqzaon2"
                  *     ]
                  */
                 project_ids?: string[];
@@ -19821,7 +19874,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_mhi7rhe445ggjzkxgnpe7ygo
+                 * @example webhook_rasjeo0k6kgdsvpbtkv33kgx
                  */
                 webhook_endpoint_id: string;
             };
@@ -19862,7 +19915,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_mhi7rhe445ggjzkxgnpe7ygo
+                 * @example webhook_rasjeo0k6kgdsvpbtkv33kgx
                  */
                 webhook_endpoint_id: string;
             };
@@ -19918,7 +19971,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_gsgh1ntng4b4edhophug1pth
+                 * @example webhook_mce5a8rtv1z7dvtgfrwbccmk
                  */
                 webhook_endpoint_id: string;
             };
@@ -19959,7 +20012,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_mhi7rhe445ggjzkxgnpe7ygo
+                 * @example webhook_rasjeo0k6kgdsvpbtkv33kgx
                  */
                 webhook_endpoint_id: string;
             };
@@ -20015,7 +20068,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_mhi7rhe445ggjzkxgnpe7ygo
+                 * @example webhook_rasjeo0k6kgdsvpbtkv33kgx
                  */
                 webhook_endpoint_id: string;
             };
@@ -20090,7 +20143,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_mhi7rhe445ggjzkxgnpe7ygo
+                 * @example webhook_rasjeo0k6kgdsvpbtkv33kgx
                  */
                 webhook_endpoint_id: string;
             };
@@ -20327,6 +20380,7 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -20850,6 +20904,7 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -20985,6 +21040,7 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -21119,6 +21175,7 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {

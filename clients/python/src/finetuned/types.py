@@ -871,7 +871,7 @@ class ErasureFile(Model):
     """
     filename: str
     """
-    Name of the file; its ID if the name has the text.
+    Name of the file; its ID if the name has the text, or if the file was deleted.
     """
     purpose: str
     """
@@ -2520,6 +2520,10 @@ class ProjectLimits(Model):
     storage_bytes: int | Literal["unlimited"] | None = None
     """
     Maximum bytes that the project may have in storage: files, uploads, checkpoints, models, exports and results.
+    """
+    record_bytes: int | Literal["unlimited"] | None = None
+    """
+    Maximum bytes that the objects of the project may take in Redis: evals, runs, jobs, the metadata of files and chats, and answers kept for an `Idempotency-Key`. By default, an eighth of the memory of Redis.
     """
 
 
@@ -4838,7 +4842,7 @@ class CreateChatCompletion(Model):
     messages: list[ChatMessage]
     max_completion_tokens: int | None = None
     """
-    Maximum number of tokens to generate. Overrides `max_tokens`.
+    Maximum number of tokens to generate. Not together with `max_tokens`.
     """
     tools: list[dict[str, Any]] | None = None
     """
@@ -4846,7 +4850,7 @@ class CreateChatCompletion(Model):
     """
     tool_choice: Any | None = None
     """
-    Tool selection: `auto`, `none`, `required`, or the one tool to call.
+    Tool selection: `auto`, `none`, `required`, the one tool to call, or the `allowed_tools`.
     """
     chat_template_kwargs: ThinkingSwitches | None = None
     response_format: dict[str, Any] | None = None
@@ -5190,121 +5194,26 @@ class DpoMethod(Model):
     hyperparameters: DpoHyperparameters | None = None
 
 
-class ErasureObject(Model):
+class ErasureRewrite(Model):
     """
-    A search for rows in all files and stored chats of a project, and their erasure.
-    """
-
-    id: str
-    """
-    ID of the erasure, prefixed with `erasuresearch-`.
-    """
-    object: Literal["organization.erasure"] = "organization.erasure"
-    created_at: int
-    """
-    Creation time, as a Unix timestamp in seconds.
-    """
-    finished_at: int | None
-    """
-    Time at which the erasure ended, as a Unix timestamp in seconds.
-    """
-    project_id: str
-    """
-    ID of the project.
-    """
-    status: Literal["in_progress", "completed", "failed"]
-    """
-    Status: `in_progress`, then `completed` or `failed`.
-    """
-    match: ErasureMatch
-    apply: bool
-    """
-    Whether files are replaced.
-    """
-    cascade: bool
-    """
-    Whether models are deleted too.
-    """
-    progress: ErasureProgress
-    files: list[ErasureFile]
-    """
-    Files with rows that match.
-    """
-    stored_chats: ErasureStoredChats | None = None
-    """
-    Stored chats that match; null until they are searched.
-    """
-    models: list[str]
-    """
-    Names of all models that were trained on one of these files, deleted ones included.
-    """
-    places: list[ErasurePlace]
-    """
-    Other objects of the project that have the text, as it was written: the first 1,000. They are not changed: delete them if they must be erased. Empty until all files are searched.
-    """
-    unreadable_files: list[str]
-    """
-    IDs of the files that could not be searched, for example because they are encrypted archives. Check them yourself.
-    """
-    error: ErasureError | None
-    """
-    Reason why the erasure failed.
+    Rewrite of the files that have all changes of Redis, so that the deleted is in none.
     """
 
-
-class ErasureReceiptObject(Model):
+    began_at: int
     """
-    Receipt of an erasure: what was erased, when, and who asked for it.
+    Start time, as a Unix timestamp in seconds.
     """
-
-    id: str
+    append_only_file: Literal["rewritten", "off", "not_permitted"]
     """
-    ID of the receipt, prefixed with `erasure-`.
+    What happened to the append-only file of Redis: `rewritten`; `off` if Redis has none; `not_permitted` if Redis refuses `BGREWRITEAOF`, so that the file still has the deleted records until Redis rewrites it by itself.
     """
-    object: Literal["erasure_receipt"] = "erasure_receipt"
-    status: Literal["in_progress", "completed"]
+    journal: Literal["rewritten", "none", "kept"]
     """
-    `completed` once nothing is left in storage and the receipt is signed.
+    What happened to the journal in storage: `rewritten`; `none` if there is none; `kept` if it is switched off, but has objects from before.
     """
-    project_id: str
+    replicas: int
     """
-    ID of the project.
-    """
-    subject: Literal["file", "model", "export", "eval", "eval.run"]
-    """
-    Kind of the deleted object.
-    """
-    subject_id: str
-    """
-    ID of the deleted object, or name of the deleted model.
-    """
-    requested_by: str
-    """
-    ID of the API key that deleted the object, or `expires_after` if it expired.
-    """
-    requested_at: int
-    """
-    Time of the deletion, as a Unix timestamp in seconds.
-    """
-    completed_at: int | None
-    """
-    Time from which nothing was left in storage, as a Unix timestamp in seconds.
-    """
-    folders: list[str]
-    """
-    Folders in storage that were emptied.
-    """
-    objects: list[ErasedObjectEntry]
-    """
-    Objects that were in these folders when the object was deleted.
-    """
-    is_inventory_complete: bool
-    """
-    Whether `objects` is complete; false if storage was unavailable at the time of the deletion.
-    """
-    signature: ReceiptSignature | None
-    """
-    Signature of the receipt; null until it is completed.
+    Number of replicas of Redis, whose files were not rewritten with it.
     """
 
 
@@ -6803,6 +6712,132 @@ class DatasetGeneration(Model):
     """
 
 
+class ErasureObject(Model):
+    """
+    A search for rows in all files and stored chats of a project, and their erasure.
+    """
+
+    id: str
+    """
+    ID of the erasure, prefixed with `erasuresearch-`.
+    """
+    object: Literal["organization.erasure"] = "organization.erasure"
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    finished_at: int | None
+    """
+    Time at which the erasure ended, as a Unix timestamp in seconds.
+    """
+    project_id: str
+    """
+    ID of the project.
+    """
+    status: Literal["in_progress", "completed", "failed"]
+    """
+    Status: `in_progress`, then `completed` or `failed`.
+    """
+    match: ErasureMatch
+    apply: bool
+    """
+    Whether files are replaced.
+    """
+    cascade: bool
+    """
+    Whether models are deleted too.
+    """
+    progress: ErasureProgress
+    files: list[ErasureFile]
+    """
+    Files with rows that match.
+    """
+    stored_chats: ErasureStoredChats | None = None
+    """
+    Stored chats that match; null until they are searched.
+    """
+    models: list[str]
+    """
+    Names of all models that were trained on one of these files, deleted ones included.
+    """
+    places: list[ErasurePlace]
+    """
+    Other objects of the project that have the text, as it was written: the first 1,000. They are not changed: delete them if they must be erased. Empty until all files are searched.
+    """
+    unreadable_files: list[str]
+    """
+    IDs of the files that could not be searched, for example because they are encrypted archives. Check them yourself.
+    """
+    rewrite: ErasureRewrite | None = None
+    """
+    Rewrite of the files of Redis, which then have neither what was searched for nor what was deleted; null until it is done, seconds after the erasure has ended.
+    """
+    error: ErasureError | None
+    """
+    Reason why the erasure failed.
+    """
+
+
+class ErasureReceiptObject(Model):
+    """
+    Receipt of an erasure: what was erased, when, and who asked for it.
+    """
+
+    id: str
+    """
+    ID of the receipt, prefixed with `erasure-`.
+    """
+    object: Literal["erasure_receipt"] = "erasure_receipt"
+    status: Literal["in_progress", "completed"]
+    """
+    `completed` once nothing is left in storage and in the files of Redis, and the receipt is signed.
+    """
+    project_id: str
+    """
+    ID of the project.
+    """
+    subject: Literal["file", "model", "export", "eval", "eval.run"]
+    """
+    Kind of the deleted object.
+    """
+    subject_id: str
+    """
+    ID of the deleted object, or name of the deleted model.
+    """
+    requested_by: str
+    """
+    ID of the API key that deleted the object, or `expires_after` if it expired.
+    """
+    requested_at: int
+    """
+    Time of the deletion, as a Unix timestamp in seconds.
+    """
+    completed_at: int | None
+    """
+    Time from which nothing was left in storage, as a Unix timestamp in seconds.
+    """
+    folders: list[str]
+    """
+    Folders in storage that were emptied.
+    """
+    objects: list[ErasedObjectEntry]
+    """
+    Objects that were in these folders when the object was deleted.
+    """
+    is_inventory_complete: bool
+    """
+    Whether `objects` is complete; false if storage was unavailable at the time of the deletion.
+    """
+    rewrite: ErasureRewrite | None = None
+    """
+    Rewrite of the files of Redis after the deletion; null until the receipt is completed, and in receipts of versions up to 0.2, whose signature does not cover it.
+    """
+    signature: ReceiptSignature | None
+    """
+    Signature of the receipt; null until it is completed.
+    """
+
+
 class JobObject(Model):
     """
     A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields.
@@ -6894,6 +6929,10 @@ class JobObject(Model):
     suffix: str | None
     """
     Suffix in the name of the fine-tuned model.
+    """
+    user_provided_suffix: str | None
+    """
+    The same suffix, under OpenAI's name.
     """
     attempt: int
     """
@@ -7406,7 +7445,7 @@ class EvalRunObject(Model):
     """
     report_url: str
     """
-    URL of the run's output items. Requires the API key.
+    URL of the run's output items. It requires the API key, so a browser shows how to open it.
     """
     metadata: dict[str, str]
     """
