@@ -10,7 +10,7 @@ checkpoint in Redis, if no other worker has taken over. So each entry is sealed 
 which process dies, or when.
 
 The signed checkpoint with the highest number continues the log, wherever it is: in Redis, among the
-heads or beside its entries. So a log that was rolled back in one of these places continues after
+heads or with its entries. So a log that was rolled back in one of these places continues after
 what is missing, which verifications then find. What Redis still has in the stream, although it was
 sealed, is recognized by its ID.
 """
@@ -319,7 +319,7 @@ class Sealer:
             pipe.ltrim(WITNESSED, -_MOST_WAITING, -1)
 
     async def _old_segments(self) -> tuple[list[str], int]:
-        """What is to be deleted because of its age, looked for once a day.
+        """Entries that are old enough to be deleted, looked for once a day.
 
         Returns the keys, and the number of the first entry that stays; 0 if it is not known.
         """

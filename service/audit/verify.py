@@ -114,7 +114,7 @@ class _Walk:
                 await self._step(place, head)
 
     async def newest_head(self, numbers: Sequence[int]) -> None:
-        """Compare the newest head with the newest checkpoint beside entries."""
+        """Compare the newest head with the newest checkpoint stored with entries."""
         newest = self.found.newest
         if not numbers:
             return

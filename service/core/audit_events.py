@@ -144,4 +144,4 @@ OF_THE_LOG: Final = frozenset(
         AuditEvent.SIGNING_KEY_REPLACED,
     }
 )
-"""What only the worker that seals the log writes, beside the entries of the stream."""
+"""Entries that only the worker that seals the log writes, in addition to those of the stream."""

@@ -5,7 +5,7 @@
 
 Each transaction measures the keys of projects that it changes, before and after (`count`). So the
 count includes whatever is written, and those who write need not think of it. Expired keys leave it
-by themselves. What is written outside of transactions, and any error, is corrected by a recount
+automatically. What is written outside of transactions, and any error, is corrected by a recount
 (record_use.py). Usage has its own bounds (usage/keys.py) and is not counted.
 """
 

@@ -41,7 +41,7 @@ _COUNTED: Final = "finetuned:record-counted"
 _COUNTED_EVERY_S: Final = 3600
 _RECOUNTED_AFTER_S: Final = 60  # a count reads the names of all keys
 _AT_ONCE: Final = 500
-_MORE_BYTES: Final = 512  # of list entries and events beside the objects of a request
+_MORE_BYTES: Final = 512  # for list entries and events that come with the objects of a request
 
 # Returns the sizes of keys: triples of hash, field and bytes.
 _SIZES: Final = f"""{MEASURE}

@@ -146,7 +146,7 @@ class Supervisor:
         if not service.ended:
             self._keepers.append(asyncio.create_task(wait()))
 
-    def beside(self, work: Coroutine[object, object, None]) -> None:
+    def run_alongside(self, work: Coroutine[object, object, None]) -> None:
         """Run a coroutine until the services stop."""
         self._keepers.append(asyncio.create_task(work))
 

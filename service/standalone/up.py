@@ -115,7 +115,7 @@ async def _start(
     await supervisor.start(store)
     await supervisor.until_ready(store, _START_S)
     _print(f"{'valkey':<10} {store.where}")
-    supervisor.beside(services.follow_disk(layout))
+    supervisor.run_alongside(services.follow_disk(layout))
 
     bases = [entry.id for entry in catalogue.all() if entry.served]
     merged = catalogue.merged()

@@ -115,7 +115,7 @@ class LimitLines:
         return request.admission.result()
 
     def fill(self, project: Subject) -> None:
-        """Admit those that wait for a project's place, as far as there are places."""
+        """Admit requests that wait for one of a project's places while there are any."""
         line = self._lines.get(project.id)
         if line is None:
             return

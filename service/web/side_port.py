@@ -23,7 +23,7 @@ _SAFE: Final = {name.decode(): value.decode() for name, value in SAFE}
 
 
 class PortTaken(OSError):
-    """A port beside the API's own cannot be opened."""
+    """An additional port cannot be opened."""
 
 
 @asynccontextmanager

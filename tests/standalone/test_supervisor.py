@@ -267,7 +267,7 @@ async def test_a_store_without_space_refuses_writes_and_takes_them_again(tmp_pat
             store = services.valkey(layout, Ports(api=0, valkey=free_port(), worker=0))
             await supervisor.start(store)
             await supervisor.until_ready(store, 60)
-            supervisor.beside(services.follow_disk(layout))
+            supervisor.run_alongside(services.follow_disk(layout))
             redis = connect(services.running_store(disk) or "", retries=0)
 
             async def sync_is(mode: str) -> bool:

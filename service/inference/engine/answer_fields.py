@@ -1,6 +1,6 @@
 """Answers with the fields of OpenAI's API and without those that vLLM 0.32 adds.
 
-vLLM serializes its answers with pydantic, which is told to leave fields out. So no answer is
+vLLM serializes its answers with pydantic, which is configured to omit fields. So no answer is
 decoded again, here or in the gateway, and most become shorter. What a request asks for
 (`return_token_ids`, `prompt_logprobs`, `return_prompt_text`) stays.
 """

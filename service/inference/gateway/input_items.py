@@ -1,4 +1,4 @@
-"""The items in the input of a response, as far as the gateway checks them.
+"""The parts of a response's input items that the gateway checks.
 
 vLLM tries each type of item in turn, and reports what is wrong as each of them. Here, an item's
 `type` or `role` decides what it has to be.

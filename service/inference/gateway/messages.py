@@ -1,4 +1,4 @@
-"""The messages of a chat, as far as the gateway checks them.
+"""The parts of a chat's messages that the gateway checks.
 
 vLLM accepts a message with an unknown role or without content, a tool's answer that nobody asked
 for, and calls without answers. Chat templates then drop them or fail in their own words.

@@ -50,7 +50,7 @@ class Outputs:
 
 
 def _server(kind: Any, parser: str, tokenizer: Any) -> Any:
-    """Return one of vLLM's servers as far as it makes answers."""
+    """Return the part of one of vLLM's servers that makes answers."""
     from types import SimpleNamespace
 
     from vllm.parser import ParserManager
