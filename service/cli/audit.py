@@ -31,10 +31,11 @@ _HEADER = re.compile(r"(?P<name>[A-Za-z0-9-]+)[=:]\s*(?P<value>.+)")
 @app.command("key")
 def print_key(data_dir: DataDir = None) -> None:
     """Print the public key that verifies the log as PEM, for 'audit verify --key'."""
+    from service.core.signing import SigningKeyError
 
     try:
         typer.echo(public_key(data_dir).pem, nl=False)
-    except ValueError as e:
+    except SigningKeyError as e:
         fail(str(e), code=_NO_KEY)
 
 

@@ -13,9 +13,11 @@ deleted or expired without being counted keeps nobody out for long.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -97,6 +99,14 @@ class RecordUse:
         self._redis = redis
         self._limit_of = limit_of
         self._held: Counter[str] = Counter()  # bytes of transactions that are being made
+        self._places = asyncio.Semaphore(max(1, redis.connection_pool.max_connections // 2))
+
+    def connections(self) -> AbstractAsyncContextManager[Any]:
+        """Return what lets transactions that need room take at most half of the connections.
+
+        Each holds one, while the question for its room needs another.
+        """
+        return self._places if purpose() in (Purpose.CREATE, Purpose.EXTEND) else nullcontext()
 
     @contextlib.asynccontextmanager
     async def room(self, commands: Sequence[Any]) -> AsyncIterator[None]:

@@ -65,7 +65,9 @@ async def commit(redis: Redis, keys: Sequence[str], decide: Decide[T]) -> T:
     The same is true of Unconfirmed. What exceeds a quota raises StorageFull or TooLarge.
     """
     attempts = _Attempts[T](redis)
-    result = await _made(redis, keys, decide, attempts)
+    use = redis.record_use if isinstance(redis, Client) else None
+    async with nullcontext() if use is None else use.connections():
+        result = await _made(redis, keys, decide, attempts)
     if attempts.is_applied:
         await confirm(redis, attempts.mark, _MARK_LIFETIME_S)
     return result

@@ -35,6 +35,7 @@ OTHERS: Final = {
     AuditEvent.BACKUP_RESTORED: "`finetuned-server restore`",
     AuditEvent.INSTALLATION_REBUILT: "`finetuned-server rebuild`",
     AuditEvent.STORAGE_ENCRYPTED: "`finetuned-server encrypt`",
+    AuditEvent.BASE_MODEL_REMOVED: "`finetuned-server models remove`",
     AuditEvent.GARBAGE_REMOVED: "`finetuned-server gc`",
     AuditEvent.MASTER_KEY_ROTATED: "`finetuned-server rotate-master-key`",
     AuditEvent.PRUNED: "none: the service removes what is older than `FINETUNED_AUDIT_KEPT_DAYS`",

@@ -167,7 +167,7 @@ async def test_only_what_is_new_is_copied_and_old_backups_are_removed(http, site
 
 async def test_an_interrupted_backup_does_not_exist_and_the_next_one_continues(http, site):
     for number in range(30):
-        await upload(http, bytes([number]) * (9 * MIB), purpose="user_data")
+        await upload(http, bytes([64 + number]) * (9 * MIB), purpose="user_data")
     command = [sys.executable, "-m", "service.cli", "backup", site.place]
     env = {"PATH": "/usr/bin:/bin", **environment(site)}
     process = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL)

@@ -153,7 +153,7 @@ async def test_files_that_are_newer_survive_a_killed_restore_of_records(backed_u
 
 async def test_a_killed_process_leaves_a_redis_that_is_not_served(http, site: Site, api: Api):
     for number in range(24):
-        await upload(http, bytes([number]) * 2 * MIB, purpose="user_data")
+        await upload(http, bytes([64 + number]) * 2 * MIB, purpose="user_data")
     done = await site.back_up()
     folder = Path(site.empty.storage_url.removeprefix("file://"))
     env = {

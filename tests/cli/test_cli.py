@@ -291,8 +291,9 @@ def test_an_unusable_data_folder_is_one_sentence(name, tmp_path):
 def test_an_invalid_setting_is_one_sentence(command, setting, value, words):
     done = run(*command.split(), **{f"FINETUNED_{setting}": value})
     assert done.returncode == 1
+    kind = "type" if setting == "API_PORT" else "value"
     assert done.stderr.startswith(
-        f"finetuned-server: Invalid value for 'FINETUNED_{setting}': {words}"
+        f"finetuned-server: Invalid {kind} for 'FINETUNED_{setting}': {words}"
     )
     assert done.stderr.count("\n") == 1
     assert "secret-words" not in done.stderr

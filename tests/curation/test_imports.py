@@ -159,7 +159,7 @@ async def test_a_base_model_that_the_worker_lacks_is_the_operators_fault(api, ht
     [
         ({"base_model": "gpt-4o"}, 404, "base_model", "model_not_found"),
         ({"file": "file-none"}, 404, "file", "file_not_found"),
-        ({"suffix": "--"}, 400, "suffix", None),
+        ({"suffix": "--"}, 400, "suffix", "invalid_value"),
     ],
 )
 async def test_a_wrong_request_is_refused_at_once(http, body, status, param, code):

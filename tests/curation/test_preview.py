@@ -103,8 +103,8 @@ async def test_what_is_asked_wrongly_is_refused(http, put):
     for body, param in wrong:
         answer = await http.post("/v1/files/preview", json=body)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), body
-    # The name is no ID of a file.
-    assert (await http.get("/v1/files/preview")).status_code == 404
+    # The name is no ID of a file, so that the path has only POST.
+    assert (await http.get("/v1/files/preview")).status_code == 405
 
 
 async def test_previews_count_as_tasks_of_the_project(api: Api, http, put):

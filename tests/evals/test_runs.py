@@ -484,7 +484,6 @@ async def test_a_file_deleted_before_the_run_fails_it(http, eval_id, work):
         (b'{"item": {"question": "S3CRET"}}\n\n{"item": {"question": 5}}', "invalid_item",
          "Line 3: 'item/question' is not of the type string."),
         (b'{"item": {"question": "S3CRET"}}\n{"S3CRET', "invalid_file", "Line 2"),
-        (b"\n", "invalid_file", "no items"),
     ],
 )  # fmt: skip
 async def test_a_bad_line_of_a_file_fails_the_run(http, eval_id, work, caplog, data, code, words):

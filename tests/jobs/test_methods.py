@@ -99,7 +99,7 @@ async def test_choices_are_told_with_their_reasons(tiny, http, work, chats):
         job = await until(http, (await create(http, file_id))["id"], "queued")
     events = (await http.get(f"{JOBS}/{job['id']}/events")).json()["data"]
     told = " | ".join(event["message"] for event in events)
-    assert "batch_size auto → 2: 45 rows, p95" in told
+    assert "batch_size auto → 2: 45 rows, 95% of them" in told
     assert "max_seq_length auto → 128: the longest row has about" in told
     assert job["method"]["supervised"]["hyperparameters"]["max_seq_length"] == 128
 

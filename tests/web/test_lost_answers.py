@@ -58,6 +58,7 @@ _OF_NO_INTEREST = (
     "finetuned:workers",
     "idempotency",
     "storage-",  # counters, which the first object of a project creates
+    "record-bytes",
 )
 
 

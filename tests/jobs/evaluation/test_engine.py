@@ -57,7 +57,7 @@ async def test_a_prompt_is_measured_once_for_all_answers_and_models(engine, open
 async def test_a_rejected_request_is_an_error_of_its_row(engine, open_engine):
     engine.failures = [400]
     found = await open_engine().answer(BASE, QUESTION, max_tokens=9)
-    assert found.error == "invalid_request_error"
+    assert found.error == "invalid_value"
     assert found.scores == {}
 
 
