@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from service.config import Settings
@@ -73,6 +74,8 @@ class EngineSite:
     settings: Settings
     names: list[str]
     """Of the small adapters."""
+    start_cpu: Any
+    """Of the server, with those of its processes that had already ended, when it was ready."""
 
     @property
     def url(self) -> str:
@@ -116,7 +119,8 @@ def engine_site(
         **ONE_CORE,
     }
     with Engine(settings, entry, folder / "engine.log", env=env) as engine:
-        yield EngineSite(engine, settings, [name_of(name) for name in small])
+        start_cpu = psutil.Process(engine.pid).cpu_times()
+        yield EngineSite(engine, settings, [name_of(name) for name in small], start_cpu)
 
 
 @pytest.fixture

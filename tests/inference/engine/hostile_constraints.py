@@ -348,7 +348,10 @@ USUAL: dict[str, Fields] = {
     "300 values": {
         "response_format": _format(_object({"c": {"enum": [f"country {n}" for n in range(300)]}}))
     },
-    "any object": {"response_format": {"type": "json_object"}},
+    "any object": {
+        "messages": [{"role": "user", "content": "Describe Paris in JSON."}],
+        "response_format": {"type": "json_object"},
+    },
     "a date": {"structured_outputs": {"regex": r"\d{4}-\d{2}-\d{2}"}},
     "an email address": {
         "structured_outputs": {"regex": r"[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}"}

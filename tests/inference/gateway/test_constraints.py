@@ -44,8 +44,13 @@ def strict(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
+def named(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with the name that a format needs."""
+    return {"name": "x", "schema": schema}
+
+
 MANY = texts(*({"maxLength": 1000 + n} for n in range(21)))
-FORMAT = {"type": "json_schema", "json_schema": {"name": "x", "schema": MANY}}
+FORMAT = {"type": "json_schema", "json_schema": named(MANY)}
 PARAMETERS = {"name": "f", "parameters": MANY}
 TOOL = {"type": "function", "function": PARAMETERS}
 
@@ -67,7 +72,7 @@ def refusal(path: str, **fields: Any) -> BadRequest:
     [
         (CHAT, {"response_format": FORMAT}),
         (COMPLETIONS, {"response_format": FORMAT}),
-        (RESPONSES, {"text": {"format": {"type": "json_schema", "name": "x", "schema": MANY}}}),
+        (RESPONSES, {"text": {"format": {"type": "json_schema", **named(MANY)}}}),
         (CHAT, {"structured_outputs": {"json": MANY}}),
         (RESPONSES, {"structured_outputs": {"json": json.dumps(MANY)}}),
         (CHAT, {"structured_outputs": {"structural_tag": json.dumps({"structures": [MANY]})}}),
@@ -143,7 +148,7 @@ def test_what_compiles_soon_passes(constraint):
                 "tools": [strict("a", texts({"maxLength": 101}, {"maxLength": 102})) for _ in "ab"],
                 "response_format": {
                     "type": "json_schema",
-                    "json_schema": {"schema": texts(*({"maxLength": 200 + n} for n in range(4)))},
+                    "json_schema": named(texts(*({"maxLength": 200 + n} for n in range(4)))),
                 },
             },
             "tools",
@@ -153,13 +158,21 @@ def test_what_compiles_soon_passes(constraint):
             RESPONSES,
             {
                 "structured_outputs": {"regex": ".?" * 40},
-                "text": {"format": {"schema": texts({"maxLength": 101}, {"maxLength": 102})}},
+                "text": {
+                    "format": {
+                        "type": "json_schema",
+                        **named(texts({"maxLength": 101}, {"maxLength": 102})),
+                    }
+                },
             },
             "text",
         ),
         (
             COMPLETIONS,
-            {"response_format": optional(300), "structured_outputs": {"json": optional(300)}},
+            {
+                "response_format": {"type": "json_schema", "json_schema": named(optional(300))},
+                "structured_outputs": {"json": optional(310)},
+            },
             "structured_outputs",
         ),
     ],
