@@ -16,6 +16,7 @@ from openai.types.shared import ResponseFormatText
 from vllm.entrypoints.openai.chat_completion import protocol as chat
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
 from vllm.entrypoints.openai.completion import protocol as completion
+from vllm.entrypoints.openai.completion.serving import OpenAIServingCompletion
 from vllm.entrypoints.openai.responses import protocol as responses
 from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
 from vllm.entrypoints.pooling.embed import protocol as embed
@@ -86,6 +87,7 @@ def install() -> None:
     chat_utils.make_tool_call_id.__code__ = _tool_call_id.__code__
     replace(embed_serving, "get_pooling_usage", _usage_of_embeddings)
     replace(OpenAIServingChat, "_create_chat_message", _chat_message)
+    replace(OpenAIServingCompletion, "request_output_to_completion_response", _completion)
     replace(OpenAIServingResponses, "create_responses", _create_response)
     replace(OpenAIServingResponses, "responses_stream_generator", _response_events)
     built = responses.ResponsesResponse.from_request
@@ -124,6 +126,17 @@ def _chat_message(original: Callable[..., Any], *args: Any, **fields: Any) -> An
     if fields.get("tool_calls") and not fields.get("content"):
         fields["content"] = None
     return original(*args, **fields)
+
+
+def _completion(
+    original: Callable[..., Any], self: Any, outputs: Any, request: Any, *args: Any, **named: Any
+) -> Any:
+    """Build a completion. With `echo`, vLLM has the prompt's `logprobs` twice."""
+    answer = original(self, outputs, request, *args, **named)
+    if request.prompt_logprobs is None:
+        for choice in answer.choices:
+            choice.prompt_logprobs = None
+    return answer
 
 
 class _Asked(NamedTuple):

@@ -122,7 +122,7 @@ async def test_a_cut_call_is_the_same_in_a_stream(openai):
 
 def _message(choice: Any) -> Any:
     functions = [call.function for call in choice.message.tool_calls or ()]
-    calls = [(function.name, function.arguments) for function in functions]
+    calls = [(function.name, function.arguments or "") for function in functions]
     return choice.message.content or None, calls, choice.finish_reason
 
 
