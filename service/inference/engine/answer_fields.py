@@ -16,7 +16,7 @@ from openai.types.shared import ResponseFormatText
 from vllm.entrypoints.openai.chat_completion import protocol as chat
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
 from vllm.entrypoints.openai.completion import protocol as completion
-from vllm.entrypoints.openai.completion.serving import OpenAIServingCompletion
+from vllm.entrypoints.openai.completion import serving as completion_serving
 from vllm.entrypoints.openai.responses import protocol as responses
 from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
 from vllm.entrypoints.pooling.embed import protocol as embed
@@ -87,7 +87,14 @@ def install() -> None:
     chat_utils.make_tool_call_id.__code__ = _tool_call_id.__code__
     replace(embed_serving, "get_pooling_usage", _usage_of_embeddings)
     replace(OpenAIServingChat, "_create_chat_message", _chat_message)
-    replace(OpenAIServingCompletion, "request_output_to_completion_response", _completion)
+    replace(
+        completion_serving.OpenAIServingCompletion,
+        "request_output_to_completion_response",
+        _completion,
+    )
+    completion_serving.CompletionResponseStreamChoice = functools.partial(
+        _completion_choice, completion.CompletionResponseStreamChoice
+    )
     replace(OpenAIServingResponses, "create_responses", _create_response)
     replace(OpenAIServingResponses, "responses_stream_generator", _response_events)
     built = responses.ResponsesResponse.from_request
@@ -137,6 +144,13 @@ def _completion(
         for choice in answer.choices:
             choice.prompt_logprobs = None
     return answer
+
+
+def _completion_choice(original: Callable[..., Any], **fields: Any) -> Any:
+    """Build a choice of a stream. With `echo`, vLLM has the prompt's tokens without being asked."""
+    if fields["token_ids"] is None:
+        fields["prompt_token_ids"] = None
+    return original(**fields)
 
 
 class _Asked(NamedTuple):

@@ -36,7 +36,9 @@ from service.inference.engine.answer_fields import replace
 from service.inference.gateway.constraints import check_constraints
 
 _ANY_OBJECT = {"type": "object", "additionalProperties": True}
-_NOT_STRICT = "This function is not strict."
+_NOT_STRICT, _STRICT = "This function is not strict.", "This function is strict."
+_LENGTHS = frozenset({"minLength", "maxLength"})
+_VALUES = frozenset({"const", "default", "enum", "examples"})  # what they contain is no schema
 _NO_CONTENT_YET = '"delta":{"role":"assistant","content":""}'
 _NULL_CONTENT = '"delta":{"role":"assistant","content":null}'
 
@@ -81,30 +83,46 @@ def _constraint(build: Callable[[Any], Any], tools: Sequence[Any] | None) -> Any
 
 
 def loosened(constraint: str) -> str | None:
-    """Return a constraint in which the arguments of tools that are not `strict` are any object.
+    """Return an easier constraint of an answer's calls, or None if there is none.
 
-    Returns None if it has no such tools, or if they are any object already.
+    First, the arguments of tools that are not `strict` are any object. Then the schemas of strict
+    ones have no limits of lengths, which OpenAI's strict schemas do not have either.
     """
     try:
         given = json.loads(constraint)
     except ValueError:  # a grammar
         return None
-    loose = _loosened(given)
-    return None if loose == given else json.dumps(loose)
+    for loosen in (_without_schemas, _without_lengths):
+        if (loose := loosen(given)) != given:
+            return json.dumps(loose)
+    return None
 
 
-def _loosened(value: Any) -> Any:
+def _without_schemas(value: Any) -> Any:
     if isinstance(value, list):
-        return [_loosened(below) for below in value]
+        return [_without_schemas(below) for below in value]
     if not isinstance(value, dict):
         return value
     if value.get("$comment") == _NOT_STRICT:
         return _ANY_OBJECT
-    return {name: _loosened(below) for name, below in value.items()}
+    return {name: _without_schemas(below) for name, below in value.items()}
+
+
+def _without_lengths(value: Any, *, is_strict: bool = False) -> Any:
+    if isinstance(value, list):
+        return [_without_lengths(below, is_strict=is_strict) for below in value]
+    if not isinstance(value, dict):
+        return value
+    is_strict = is_strict or value.get("$comment") == _STRICT
+    return {
+        name: below if name in _VALUES else _without_lengths(below, is_strict=is_strict)
+        for name, below in value.items()
+        if not (is_strict and name in _LENGTHS and type(below) is int)
+    }
 
 
 def _described(tool: Any) -> Any:
-    """Return a tool with parameters, marked if it is not strict.
+    """Return a tool with parameters, which say whether it is strict.
 
     Without parameters, vLLM would accept any JSON.
     """
@@ -112,14 +130,13 @@ def _described(tool: Any) -> Any:
     if not hasattr(function, "parameters"):
         return tool
     parameters = _ANY_OBJECT if function.parameters is None else function.parameters
-    if getattr(function, "strict", None) is not True:
-        parameters = {**parameters, "$comment": _NOT_STRICT}
-    return _with_parameters(tool, parameters)
+    mark = _STRICT if getattr(function, "strict", None) is True else _NOT_STRICT
+    return _with_parameters(tool, {**parameters, "$comment": mark})
 
 
 def _loose(tool: Any) -> Any:
     function = getattr(tool, "function", tool)
-    return _with_parameters(tool, _loosened(getattr(function, "parameters", None)))
+    return _with_parameters(tool, _without_schemas(getattr(function, "parameters", None)))
 
 
 def _with_parameters(tool: Any, parameters: Any) -> Any:

@@ -54,6 +54,7 @@ def written_answer(conversation: str, before: str) -> str:
     return conversation[begin : min(ends)]
 
 
+LENGTHS = {"minLength": 1, "maxLength": 100}
 EASY = {"type": "object", "properties": {"word": {"enum": ["a", "b"]}}, "required": ["word"]}
 COSTLY = {
     "type": "object",
@@ -100,6 +101,41 @@ def test_schemas_constrain_the_arguments_if_they_can(
         from service.inference.engine.tool_calls import loosened
 
         assert f'"{name}"' not in (loosened(text) or text)
+
+
+def test_schemas_are_loosened_before_the_lengths_of_strict_ones(adapted, tokenizer):
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.parser import ParserManager
+
+    from service.inference.engine.tool_calls import loosened
+
+    kind = ParserManager.get_parser(
+        tool_parser_name="hermes", enable_auto_tools=True, tool_strict_level="parameter"
+    )
+    functions = [
+        {
+            "name": name,
+            "strict": is_strict,
+            "parameters": {"type": "object", "properties": {name: {"type": "string", **LENGTHS}}},
+        }
+        for name, is_strict in (("followed", True), ("free", False))
+    ]
+    request = ChatCompletionRequest(
+        model="m",
+        messages=[{"role": "user", "content": "A question"}],
+        tools=[{"type": "function", "function": function} for function in functions],
+        tool_choice="required",
+    )
+    given = kind(tokenizer, request.tools).adjust_request(request).structured_outputs
+    once = loosened(given.structural_tag)
+    assert once is not None
+    assert '"free": {' not in once
+    assert '"maxLength"' in once
+    twice = loosened(once)
+    assert twice is not None
+    assert '"maxLength"' not in twice
+    assert '"followed": {"type": "string"}' in twice
+    assert loosened(twice) is None
 
 
 @pytest.mark.parametrize("name", CASES)

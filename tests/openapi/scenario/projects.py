@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from service.projects.records import MAX_OLD_SECRETS
 from tests.openapi.scenario.data import NO_ACCOUNT, NO_KEY, NO_PROJECT
 from tests.openapi.world import World
 
@@ -121,6 +122,10 @@ async def _keys(world: World, path: dict[str, str]) -> None:
     )
     negative = {"overlap_seconds": -1}
     await world.call("rotateApiKey", expect=400, key="admin", path=one, json=negative)
+    kept = {"overlap_seconds": 3600}
+    for _ in range(MAX_OLD_SECRETS - 1):  # there is one already
+        await world.call("rotateApiKey", key="admin", path=one, json=kept)
+    await world.call("rotateApiKey", expect=409, key="admin", path=one, json=kept)
     await world.call("deleteApiKey", "revoked", key="admin", path=one)
     await world.call("retrieveApiKey", expect=404, key="admin", path=one)
     await world.call("rotateApiKey", expect=404, key="admin", path=one, json={})
