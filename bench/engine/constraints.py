@@ -102,11 +102,11 @@ async def run(engine: Engine, first: int, count: int, worst: int) -> None:
             used = await measure(session, engine, name, fields)
             print(f"| {name} | {used.cpu_s:.2f} | {used.status} |", flush=True)
         found = []
-        beside = []
+        between = []
         for seed in range(first, first + count):
             found.append(await measure(session, engine, f"{seed}", hostile(seed)))
             if seed % 20 == 0:
-                beside.append(await chat_of_another(session))
+                between.append(await chat_of_another(session))
                 print(f"{seed}: {max(found)}", flush=True)
         statuses = Counter(used.status for used in found)
         print(f"\n{count} hostile, statuses {dict(statuses)}, of these refused by the gateway")
@@ -114,7 +114,7 @@ async def run(engine: Engine, first: int, count: int, worst: int) -> None:
         print(
             f"{statistics.median(used.cpu_s for used in found):.2f}, highest {max(found).cpu_s:.2f}"
         )
-        print(f"plain chat alone {max(alone):.2f} s, between them at most {max(beside):.2f} s")
+        print(f"plain chat alone {max(alone):.2f} s, between them at most {max(between):.2f} s")
         for used in sorted(found, reverse=True)[:worst]:
             print(f"| {used.case} | {used.cpu_s:.2f} | {used.status} | {used.refused} |")
         again = await asyncio.gather(
@@ -124,7 +124,7 @@ async def run(engine: Engine, first: int, count: int, worst: int) -> None:
             ),
             *(chat_of_another(session) for _ in range(1)),
         )
-        print(f"plain chat beside 32 new ones of one project at once: {again[-1]:.2f} s")
+        print(f"plain chat during 32 new ones of one project at once: {again[-1]:.2f} s")
 
 
 def main() -> None:

@@ -66,7 +66,7 @@ def _shown(number: float) -> str:
 
 
 def out_of_range(name: str) -> BadRequest:
-    """Build the error for a number that no computer's number can hold."""
+    """Build the error for a number beyond the range of a double."""
     return BadRequest(
         f"Invalid '{name}': number out of range. Expected a number that a 64-bit decimal number "
         "can hold.",
