@@ -14,6 +14,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import warnings
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -391,3 +392,14 @@ def chats() -> Callable[[int], bytes]:
         return "\n".join(chat_line(f"Question {i}?", f"Answer {i}.") for i in range(n)).encode()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def adapted_vllm() -> None:
+    """Change vLLM's servers in this process as in an engine."""
+    pytest.importorskip("vllm")
+    from service.inference.engine.process import adapt_answers
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, whose modules vLLM imports
+        adapt_answers()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,17 +133,6 @@ async def client(
     patient = Timeouts(connect_s=10, first_byte_s=240, between_chunks_s=240)
     yield await gateway([engine_site.url], base=BASE, models=models, timeouts=patient)
     await redis.aclose(close_connection_pool=True)
-
-
-@pytest.fixture(scope="session")
-def adapted() -> None:
-    """Change vLLM's servers in this process as in an engine."""
-    pytest.importorskip("vllm")
-    from service.inference.engine.process import adapt_answers
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch, whose modules vLLM imports
-        adapt_answers()
 
 
 @pytest.fixture(scope="module")

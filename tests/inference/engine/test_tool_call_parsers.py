@@ -75,7 +75,7 @@ COSTLY = {
 @pytest.mark.parametrize("choice", ["auto", "required", {"function": {"name": NAME}}])
 @pytest.mark.parametrize("parser", ["hermes", "pythonic"])
 def test_schemas_constrain_the_arguments_if_they_can(
-    adapted, tokenizer, parser, choice, parameters, strict, is_followed
+    adapted_vllm, tokenizer, parser, choice, parameters, strict, is_followed
 ):
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
     from vllm.parser import ParserManager
@@ -103,7 +103,7 @@ def test_schemas_constrain_the_arguments_if_they_can(
         assert f'"{name}"' not in (loosened(text) or text)
 
 
-def test_schemas_are_loosened_before_the_lengths_of_strict_ones(adapted, tokenizer):
+def test_schemas_are_loosened_before_the_lengths_of_strict_ones(adapted_vllm, tokenizer):
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
     from vllm.parser import ParserManager
 
@@ -140,7 +140,9 @@ def test_schemas_are_loosened_before_the_lengths_of_strict_ones(adapted, tokeniz
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("choice", ["auto", "required"])
-def test_the_constraint_admits_what_the_template_writes(adapted, tokenizer, tmp_path, name, choice):
+def test_the_constraint_admits_what_the_template_writes(
+    adapted_vllm, tokenizer, tmp_path, name, choice
+):
     import xgrammar
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
     from vllm.parser import ParserManager

@@ -159,7 +159,9 @@ def _says_something(item: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("api", ["chat", "responses"])
-async def test_a_complete_answer_says_what_a_stream_says(name, api, tmp_path, adapted, tokenizer):
+async def test_a_complete_answer_says_what_a_stream_says(
+    name, api, tmp_path, adapted_vllm, tokenizer
+):
     from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
     from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
 
@@ -190,7 +192,7 @@ FUNCTIONS_REQUEST = {
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_functions_are_called_in_their_old_form(adapted, tokenizer, stream):
+async def test_functions_are_called_in_their_old_form(adapted_vllm, tokenizer, stream):
     from vllm.entrypoints.generate.base.protocol import RequestResponseMetadata
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
     from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
@@ -245,7 +247,7 @@ async def _until_done(events: Any) -> AsyncIterator[str]:
             yield event
 
 
-async def test_a_response_repeats_what_was_asked_for(adapted, tokenizer):
+async def test_a_response_repeats_what_was_asked_for(adapted_vllm, tokenizer):
     from vllm.entrypoints.openai.responses.protocol import ResponsesRequest, ResponsesResponse
     from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
     from vllm.sampling_params import SamplingParams
@@ -288,7 +290,7 @@ async def test_a_response_repeats_what_was_asked_for(adapted, tokenizer):
     assert (answer["metadata"], answer["tool_choice"], answer["tools"]) == ({}, "auto", [])
 
 
-def test_completions_and_embeddings_have_openais_fields_and_no_others(adapted):
+def test_completions_and_embeddings_have_openais_fields_and_no_others(adapted_vllm):
     from vllm.entrypoints.openai.completion.protocol import (
         CompletionResponse,
         CompletionResponseChoice,

@@ -55,7 +55,7 @@ class Engine:
 
 
 @pytest.fixture
-async def engine(settings, tiny, monkeypatch):
+async def engine(settings, tiny, monkeypatch, adapted_vllm):
     """An engine of the tiny base model that shares its GPU in turns."""
     for name, value in engine_env(settings).items():
         monkeypatch.setenv(name, value)
