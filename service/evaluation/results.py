@@ -86,8 +86,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ConditionResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Result of one condition of a gate, such as "chrf_gain": ">=5".
 
-    `measured` is null if the evaluation did not measure the figure; the condition then fails, and
-    `reason` explains it.
+    `key` is the figure that it applies to, such as "chrf_gain_low". `measured` is null if the
+    evaluation did not measure the figure; the condition then fails, and `reason` explains it.
     """
 
     key: str
