@@ -60,7 +60,7 @@ class Change(BaseModel):
 def interval(differences: Sequence[float], old: float) -> tuple[float, float]:
     """Return the 95% interval of a mean difference of scores, as evaluations compute it.
 
-    It is Student's, extended by skewness and by outcomes that so many rows miss in 2.5% of samples:
+    It is Student's, extended by skewness and by outcomes that this many rows miss in 2.5% of samples:
     an answer could lose the mean score `old`, or gain the rest. A test compares it with the
     server's.
     """
