@@ -15578,7 +15578,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of advice in the project.
-                 * @example ftadvice-s66dr7wwcz6zwsgyo4ixifsq
+                 * @example ftadvice-7f6bc51rew6r94gcqtwwcf21
                  */
                 advice_id: string;
             };
@@ -19630,7 +19630,7 @@ export interface operations {
             query: {
                 /**
                  * @description Start time (inclusive), as a Unix timestamp in seconds.
-                 * @example 1767161220
+                 * @example 1767153600
                  */
                 start_time: number;
                 /** @description End time (exclusive), as a Unix timestamp in seconds. Defaults to now. */
