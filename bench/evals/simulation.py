@@ -234,10 +234,11 @@ def print_table(kinds: Sequence[Kind], sizes: Sequence[int], samples: int) -> bo
             served, detectable = power(kind, n, GAIN, fewer)
             for _ in range(2):  # the gain may spread the differences, and raise what is detectable
                 detected, detectable = power(kind, n, min(detectable, 0.5), fewer)
+            shown = f"{detectable * 100:.0f} ({detected:.0%})" if n >= LEAST_CLUSTERS else "-"
             print(
                 f"| {kind.title} | {n:,} | {figures['coverage']:.1%} | "
                 f"{figures['type I error']:.1%} | {figures['false serve']:.1%}{mark} | "
-                f"{served:.0%} | {detectable * 100:.0f} ({detected:.0%}) |",
+                f"{served:.0%} | {shown} |",
                 flush=True,
             )
     return kept
