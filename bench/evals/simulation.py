@@ -42,7 +42,7 @@ from service.evaluation.verdict import judge
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
-SIZES = (10, 15, 20, 40, 100, 1000)
+SIZES = (10, 20, 40, 100, 1000)
 GAIN = 0.15
 BASE_GAIN = 0.3  # over the base, where only the prompt is hard to beat
 LEAST_COVERAGE, MOST_FALSE_SERVE = 0.92, 0.05
@@ -144,14 +144,16 @@ class Evaluation:
             )
             for place, *scores in zip(self.prompts, *columns.values(), strict=True)
         ]
-        kind = "continuous" if self.kind.gains else "binary"
+        metric = Metric(
+            name="score", kind="continuous" if self.kind.gains else "binary", primary=True
+        )
         return judge(
             Comparison(
                 model="tuned",
                 base_model="base",
                 created_at=0,
                 columns=[Column(name=name, model=name) for name in columns],
-                metrics=[Metric(name="score", kind=kind, primary=True)],
+                metrics=[metric],
                 rows=rows,
             )
         )
@@ -167,14 +169,14 @@ def _scores(
         tuned = prompt + over_prompt
         return tuned - over_base, prompt, tuned
     right = (1 + max(gains)) / 2
-    tuned = random.random(n) < right
+    passed = random.random(n) < right
 
     def rival(gain: float) -> Floats:
         worse = max(kind.differing - gain, 0) / 2
-        flips = np.where(tuned, (worse + gain) / right, worse / (1 - right))
-        return np.where(random.random(n) < flips, ~tuned, tuned).astype(float)
+        flips = np.where(passed, (worse + gain) / right, worse / (1 - right))
+        return np.where(random.random(n) < flips, ~passed, passed).astype(float)
 
-    return rival(gains[0]), rival(gains[1]), tuned.astype(float)
+    return rival(gains[0]), rival(gains[1]), passed.astype(float)
 
 
 def without_gain(kind: Kind, n: int, samples: int, seed: int = 38) -> dict[str, float]:

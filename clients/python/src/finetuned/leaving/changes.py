@@ -60,9 +60,9 @@ class Change(BaseModel):
 def interval(differences: Sequence[float], old: float) -> tuple[float, float]:
     """Return the 95% interval of a mean difference of scores, as evaluations compute it.
 
-    It is Student's, extended by skewness and by outcomes that this many rows miss in 2.5% of samples:
-    an answer could lose the mean score `old`, or gain the rest. A test compares it with the
-    server's.
+    It is Student's, extended by skewness and by outcomes that this many rows miss in 2.5% of
+    samples: an answer could lose the mean score `old`, or gain the rest. A test compares it with
+    the server's.
     """
     n, mean = len(differences), fmean(differences)
     if n < 2:
@@ -79,7 +79,7 @@ def interval(differences: Sequence[float], old: float) -> tuple[float, float]:
 def _skewness(values: Sequence[float], mean: float) -> float:
     variance = fmean((value - mean) ** 2 for value in values)
     cubes = fmean((value - mean) ** 3 for value in values)
-    return cubes / variance**1.5 if variance > 1e-24 else 0.0
+    return cubes / math.pow(variance, 1.5) if variance > 1e-24 else 0.0
 
 
 def _t_quantile(degrees: int) -> float:
@@ -93,7 +93,7 @@ def _t_quantile(degrees: int) -> float:
         (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / 96,
         (3 * _Z**7 + 19 * _Z**5 + 17 * _Z**3 - 15 * _Z) / 384,
     )
-    return sum(term / degrees**power for power, term in enumerate(terms))
+    return sum(term / math.pow(degrees, power) for power, term in enumerate(terms))
 
 
 def conclude(changes: Sequence[Change]) -> tuple[Verdict, str]:
