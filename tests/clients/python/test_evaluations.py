@@ -133,7 +133,9 @@ async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
     )
     assert failed.code == 1
     assert failed.out.startswith("Serve it")
-    assert "The gate failed: gain_low is 34.538, not >=50. forgetting was not measured;" in failed.err
+    assert (
+        "The gate failed: gain_low is 34.538, not >=50. forgetting was not measured;" in failed.err
+    )
     assert "memorized is" not in failed.err
     assert "Serve it" in (tmp_path / "report.md").read_text("utf-8")
     as_json = await cli("eval", job_id, "--json", "--gate", "gain>50", "--report", "r.html")
