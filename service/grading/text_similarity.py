@@ -2,10 +2,12 @@
 
 fuzzy_match  1 - insertions and deletions / length, on characters (rapidfuzz)
 bleu         sentence BLEU with as many n-gram orders as the text has (sacrebleu)
-gleu         the smaller of n-gram precision and recall, 1 to 4 words (nltk)
-meteor       METEOR with exact and stem matches; synonyms would need WordNet (nltk)
-rouge_1..5   F1 of n-grams of words
-rouge_l      F1 of the longest common subsequence of words
+gleu         the smaller of n-gram precision and recall, 1 to 4 tokens of BLEU (nltk)
+meteor       METEOR with exact and stem matches of these tokens; synonyms would need WordNet (nltk)
+rouge_1..5   F1 of n-grams of words, as rouge-score computes it
+rouge_l      F1 of the longest common subsequence of words, likewise
+
+Differences from the libraries are in docs/graders.md.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any, Final
 
 from service.grading.errors import ItemFailed
 from service.grading.schemas import Metric
-from service.grading.words import is_unspaced, words
+from service.grading.words import spaced, words
 
 MAX_CHARS: Final = 100_000
 """Length of a text, so that the metrics, some of which are quadratic, end within a second."""
@@ -32,9 +34,9 @@ def similarity(metric: Metric, text: str, reference: str) -> float:
         case "bleu":
             score = _bleu(text, reference)
         case "gleu":
-            score = _gleu(words(text), words(reference))
+            score = _gleu(_tokens(text), _tokens(reference))
         case "meteor":
-            score = _meteor(words(text), words(reference))
+            score = _meteor(_tokens(text), _tokens(reference))
         case "rouge_l":
             score = _rouge_l(words(text), words(reference))
         case "cosine":
@@ -61,12 +63,20 @@ def _fuzzy_match(text: str, reference: str) -> float:
 def _bleu(text: str, reference: str) -> float:
     from sacrebleu.metrics.bleu import BLEU
 
-    if any(map(is_unspaced, text + reference)):
-        bleu = BLEU(effective_order=True, tokenize="none")
-        text, reference = " ".join(words(text)), " ".join(words(reference))
-    else:
-        bleu = BLEU(effective_order=True)
-    return float(bleu.sentence_score(text, [reference]).score) / 100
+    bleu = BLEU(effective_order=True, tokenize="none")
+    ours, theirs = " ".join(_tokens(text)), " ".join(_tokens(reference))
+    return float(bleu.sentence_score(ours, [theirs]).score) / 100
+
+
+def _tokens(text: str) -> list[str]:
+    """Return the tokens of BLEU: words and punctuation, and characters in unspaced scripts."""
+    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+    from sacrebleu.tokenizers.tokenizer_re import TokenizerRegexp
+
+    tokens = Tokenizer13a()(spaced(text)).split()
+    for tokenizer in (Tokenizer13a, TokenizerRegexp):
+        tokenizer.__call__.cache_clear()  # it would keep 65,536 texts
+    return tokens
 
 
 def _gleu(text: list[str], reference: list[str]) -> float:
@@ -92,8 +102,6 @@ def _meteor(text: list[str], reference: list[str]) -> float:
 
 def _rouge_n(text: list[str], reference: list[str], n: int) -> float:
     ours, theirs = _ngrams(text, n), _ngrams(reference, n)
-    if not ours or not theirs:
-        return float(text == reference)
     return _f1((ours & theirs).total(), ours.total(), theirs.total())
 
 
