@@ -30,7 +30,7 @@ _ESCAPES = (b"\\u00", b"\\b", b"\\f")
 UNPLAIN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MARK = re.compile(
     rb"<(?:\||/?s>|<SYS|</SYS|(?:start|end)_of_turn>|[be]os>|\xef\xbd\x9c)|\[/?INST\]"
-    rb"|(?<!\\)(?:\\\\)*+\\(?:[bf]|u00[0-7])"
+    rb"|(?<!\\)(?:\\\\)*+\\(?:[bf]|u00[0-7])|\\n\\n(?:Human|Assistant):"
 )
 _chat = msgspec.json.Decoder(ChatRow).decode
 _preference = msgspec.json.Decoder(PreferenceRow).decode
@@ -103,6 +103,8 @@ def _may_be_marked(data: bytes) -> bool:
     return (
         b"<" in data
         or b"INST]" in data
+        or b"\\nHuman:" in data
+        or b"\\nAssistant:" in data
         or (b"\\" in data and any(escape in data for escape in _ESCAPES))
     )
 
