@@ -1,5 +1,6 @@
 """Metrics of `text_similarity` graders. All are from 0 (nothing in common) to 1 (equal).
 
+cosine       of the texts' embeddings, which a model creates
 fuzzy_match  1 - insertions and deletions / length, on characters (rapidfuzz)
 bleu         sentence BLEU with as many n-gram orders as the text has (sacrebleu)
 gleu         the smaller of n-gram precision and recall, 1 to 4 tokens of BLEU (nltk)
@@ -13,17 +14,18 @@ Differences from the libraries are in docs/graders.md.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 from service.grading.errors import ItemFailed
-from service.grading.schemas import Metric
+from service.grading.schemas import TextMetric
 from service.grading.words import spaced, words
 
 MAX_CHARS: Final = 100_000
 """Length of a text, so that the metrics, some of which are quadratic, end within a second."""
 
 
-def similarity(metric: Metric, text: str, reference: str) -> float:
+def similarity(metric: TextMetric, text: str, reference: str) -> float:
     """Return the similarity, from 0 to 1. Raises ItemFailed if a text is too long."""
     check_length(text, reference)
     if not text.strip() or not reference.strip():
@@ -39,11 +41,17 @@ def similarity(metric: Metric, text: str, reference: str) -> float:
             score = _meteor(_tokens(text), _tokens(reference))
         case "rouge_l":
             score = _rouge_l(words(text), words(reference))
-        case "cosine":
-            raise ItemFailed("other_error", "The metric 'cosine' needs an encoder model.")
         case _:
             score = _rouge_n(words(text), words(reference), int(metric.removeprefix("rouge_")))
     return min(1.0, max(0.0, score))  # BLEU returns 100.00000000000004
+
+
+def cosine(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the cosine similarity of two embeddings; 0 if it is negative."""
+    import numpy as np
+
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return min(1.0, max(0.0, float(np.dot(a, b)) / lengths)) if lengths else 0.0
 
 
 def check_length(*texts: str) -> None:
