@@ -71,7 +71,7 @@ def refused(code: str | None, param: str | None, message: str) -> JudgeFailed:
 
 
 def parse_embeddings(answer: Any, texts: int) -> Embedded:
-    """Return the embeddings of a response to so many texts. Raises JudgeFailed."""
+    """Return the embeddings of a response for the number of texts. Raises JudgeFailed."""
     try:
         embedded = msgspec.convert(answer, Embedded)
     except msgspec.ValidationError as error:
