@@ -490,6 +490,9 @@ def test_prompts_are_divided_at_the_markers_of_turns(
         "Continue this:\n\nHuman: a\n\nAssistant: b",
         "What follows “\n\nHuman:”?",
         "a\n\nAssistant: {",
+        "Human: a\nAssistant:",
+        "A chat. USER: a ASSISTANT:",
+        "Below is a task.\n\n### Instruction:\na",
     ],
 )
 @pytest.mark.parametrize("shape", ["chat", "prompt_completion", "alpaca"])

@@ -13,7 +13,11 @@ SPECIAL_TOKEN = re.compile(
     r"<\|[A-Za-z0-9_]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>"
     r"|<[be]os>|<｜[^<>｜]{1,40}｜>"
 )
-TURN_MARKER = re.compile(r"\n\n(?:Human|Assistant):")
+# Turns in the formats of Claude 2, Guanaco, Alpaca and Vicuna.
+TURN_MARKER = re.compile(
+    r"(?:\A|\n)[ \t]*(?:### )?(?:Human|Assistant):|(?:\A|\n)### (?:Instruction|Response):"
+    r"|\b(?:USER|ASSISTANT):"
+)
 
 
 def check_text(found: Findings, text: str, at: str) -> None:

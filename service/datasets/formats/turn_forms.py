@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from service.datasets.checks.text import TURN_MARKER
+
 SPEAKERS = {
     "human": "user", "user": "user", "prompter": "user", "customer": "user",
     "gpt": "assistant", "assistant": "assistant", "bot": "assistant", "chatgpt": "assistant",
@@ -123,14 +125,15 @@ def prompt_turns(text: Any) -> list[Row] | None:
     """Return the turns of a prompt in which markers separate them, or None.
 
     It ends with a question, or with the marker of the answer. Text before the first turn is a
-    system message.
+    system message. Turns with markers of another kind inside are left as they are.
     """
     for before, turns in _divided(text):
         is_open = turns[-1] == {"role": "assistant", "content": ""}
         asked = turns[:-1] if is_open else turns
         if not asked or asked[-1]["role"] != "user" or (before and not is_open):
             continue
-        return [{"role": "system", "content": before}, *asked] if before else asked
+        if not any(TURN_MARKER.search(turn["content"]) for turn in asked):
+            return [{"role": "system", "content": before}, *asked] if before else asked
     return None
 
 
