@@ -81,14 +81,14 @@ def _tokens(text: str) -> list[str]:
     from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
     from sacrebleu.tokenizers.tokenizer_re import TokenizerRegexp
 
-    tokens = Tokenizer13a()(spaced(text)).split()
+    tokens: list[str] = Tokenizer13a()(spaced(text)).split()  # type: ignore[no-untyped-call]
     for tokenizer in (Tokenizer13a, TokenizerRegexp):
         tokenizer.__call__.cache_clear()  # it would keep 65,536 texts
     return tokens
 
 
 def _gleu(text: list[str], reference: list[str]) -> float:
-    from nltk.translate.gleu_score import sentence_gleu  # type: ignore[import-untyped]
+    from nltk.translate.gleu_score import sentence_gleu
 
     return float(sentence_gleu([reference], text))
 
@@ -101,9 +101,7 @@ class _NoSynonyms:
 
 
 def _meteor(text: list[str], reference: list[str]) -> float:
-    from nltk.translate.meteor_score import (  # type: ignore[import-untyped]
-        single_meteor_score,
-    )
+    from nltk.translate.meteor_score import single_meteor_score
 
     return float(single_meteor_score(reference, text, wordnet=_NoSynonyms()))
 
