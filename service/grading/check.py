@@ -103,10 +103,7 @@ def _check_threshold(grader: Grader) -> None:
 def _check_encoder(grader: TextSimilarityGrader) -> None:
     is_cosine = grader.evaluation_metric == "cosine"
     if is_cosine and grader.model is None:
-        raise GraderInvalid(
-            "model",
-            COSINE_NEEDS_MODEL,
-        )
+        raise GraderInvalid("model", COSINE_NEEDS_MODEL)
     if grader.model is not None and not is_cosine:
         raise GraderInvalid("model", "Only the metric 'cosine' uses a model. Omit it.")
 
