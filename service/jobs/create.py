@@ -26,7 +26,7 @@ from service.training.contract.methods import METHODS
 from service.training.model.stored_weights import read_config, unquantizable, untrainable
 from service.web.auth import Principal
 
-_AUTO_SHARE = 0.1  # share of the rows held out to compare checkpoints
+_AUTO_SHARE = 0.2  # held out if checkpoints are compared: half of it for that, half for the test
 _RETRY_AFTER_S = "30"  # a queue moves in minutes, but the SDKs ignore waits over 60 s
 _MIN_LENGTH = 64  # the shortest row length in tokens that a job may have
 
@@ -78,10 +78,13 @@ async def checked(
     entry = await base_model(body.model, caller, registry)
     _check_trainable(body, entry)
     training = await usable_file(body.training_file, "training_file", caller, files)
-    if body.validation_file is not None:
-        await usable_file(body.validation_file, "validation_file", caller, files)
-    for place, mixed in enumerate(body.mixed_files or ()):
+    mixed_files = [
         await usable_file(mixed.file, f"mixed_files.{place}.file", caller, files)
+        for place, mixed in enumerate(body.mixed_files or ())
+    ]
+    if body.validation_file is not None:
+        validation = await usable_file(body.validation_file, "validation_file", caller, files)
+        _check_different(validation, [training, *mixed_files])
     _check_numbers(body, entry, max_lora_rank)
     await _check_warm_start(body, caller, registry)
     grader = await _checked_grader(body, entry, caller, registry)
@@ -109,6 +112,7 @@ async def checked(
         method=body.method_name,
         grader=grader,
         hyperparameters=hyperparameters,
+        keeps_test_rows=hyperparameters.selects and METHODS[body.method_name].is_evaluated,
         gate=body.gate or {},
         mlflow_run=requested_run(body.integrations or (), job_id, mlflow_uris),
         model_tag=new_tag(),
@@ -153,6 +157,20 @@ async def usable_file(file_id: str, param: str, caller: Principal, files: Files)
             code="invalid_file_purpose",
         )
     return record
+
+
+def _check_different(validation: FileRecord, training: Sequence[FileRecord]) -> None:
+    """Reject a validation file with the content of a training file. Overlap is found later."""
+    for file in training:
+        is_same = validation.canonical is not None and validation.canonical == file.canonical
+        if is_same or validation.meaning == file.meaning:
+            raise BadRequest(
+                f"The validation file {validation.id} has the rows of the training file {file.id}, "
+                "so it cannot show what the model does on rows that it has not seen. Give other "
+                "rows, or set the hyperparameter 'validation_share' instead of the file.",
+                param="validation_file",
+                code="invalid_value",
+            )
 
 
 def _check_trainable(body: CreateJob, entry: BaseModelEntry) -> None:

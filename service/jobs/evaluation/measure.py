@@ -52,6 +52,7 @@ class Evaluator:
         entry: BaseModelEntry,
         *,
         rows: Sequence[Example],
+        most_rows: int,
         data: Data,
         checkpoints: Sequence[Checkpoint],
         columns: Columns,
@@ -63,6 +64,7 @@ class Evaluator:
         self._job = job
         self._entry = entry
         self._rows = rows
+        self._most_rows = most_rows
         self._data = data
         self._checkpoints = checkpoints
         # Memorization and facts are measured on texts, without tools.
@@ -130,6 +132,9 @@ class Evaluator:
             memorization=memorization,
             retrieval=await self._retrieval(seen, scored[TUNED]),
             notes=[*self._notes(), *_serving_notes(parity)],
+            most_rows=self._most_rows,
+            overlapping=self._data.overlapping,
+            chosen_on_rows=self._job.chose_by_test_rows,
         )
 
     async def _answer(
@@ -205,13 +210,26 @@ class Evaluator:
                 "The training file was deleted, so no prompt was chosen and memorization was not "
                 "measured."
             )
-        if len(self._rows) < len(self._data.held_out):
-            notes.append(
-                f"{len(self._rows)} of {len(self._data.held_out)} held-out rows were evaluated, "
-                f"chosen by seed {self._job.seed}."
-            )
+        notes += row_notes(self._rows, self._data.held_out, self._data.selecting, self._job.seed)
         notes += [f"{name} could not answer, and was left out." for name in self._lost]
         return notes
+
+
+def row_notes(
+    rows: Sequence[Example], held_out: Sequence[Example], selecting: int, seed: int
+) -> list[str]:
+    """Say which of the held-out rows were evaluated, if not all."""
+    notes = []
+    if selecting:
+        notes.append(
+            f"{selecting} more held-out rows chose the checkpoint or the trial, so they were not "
+            "evaluated."
+        )
+    if len(rows) < len(held_out):
+        notes.append(
+            f"{len(rows)} of {len(held_out)} held-out rows were evaluated, chosen by seed {seed}."
+        )
+    return notes
 
 
 def compared(rows: Sequence[Example], scored: Mapping[str, Sequence[Answer]]) -> list[Row]:

@@ -441,6 +441,44 @@ async def test_an_ended_evaluation_is_never_changed_by_an_old_attempt(api: Api, 
     assert (current.attempt, current.status) == (2, EvaluationStatus.IN_PROGRESS)
 
 
+class TestRowsThatCannotJudge:
+    """Held-out rows of which three are training rows, of a job that keeps its best checkpoint."""
+
+    @pytest.fixture
+    def data(self) -> tuple[bytes, bytes]:
+        copies = rows(3, 3).replace(b"What do", b"WHAT  do")
+        return rows(0, 40), rows(60, 30) + b"\n" + copies
+
+    async def test_they_are_left_out_and_counted(self, evaluation, http, api: Api, work):
+        jobs = api.app.state.jobs
+        old = await self._result(evaluation, http, jobs, work, keeps_test_rows=False)
+        assert (old["status"], old["rows"]) == ("completed", 30)
+        assert {
+            "3 held-out rows that the training data contains, exactly or nearly, were left out.",
+            "The checkpoint or the trial was chosen by its loss on these rows, so the gain is "
+            "overstated. Train again: new jobs keep half of the held-out rows apart.",
+        } <= set(old["verdict"]["warnings"])
+        url = f"{JOBS}/{evaluation.id}/evaluation"
+        await http.post(url)
+        new = await self._result(evaluation, http, jobs, work, keeps_test_rows=True)
+        assert new["status"] == "completed"
+        assert 13 <= new["rows"] <= 16
+        assert "overstated" not in json.dumps(new["verdict"]["warnings"])
+        notes = (await http.get(f"{url}/report")).json()["notes"]
+        assert notes[0] == (
+            "17 more held-out rows chose the checkpoint or the trial, so they were not evaluated."
+        )
+
+    async def _result(self, evaluation, http, jobs, work, **fields: bool) -> dict[str, Any]:
+        def change(job: JobRecord) -> JobRecord:
+            chosen = job.hyperparameters.model_copy(update={"keep_best": True})
+            return job.model_copy(update={"hyperparameters": chosen, **fields})
+
+        await jobs.change(evaluation.project_id, evaluation.id, change)
+        async with work("cpu"):
+            return await ended(http, evaluation.id)
+
+
 TOOL = {
     "type": "function",
     "function": {
