@@ -69,8 +69,9 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     the best prompt, and the final model of the job. Any other column is a checkpoint, such as
     "ckpt-step-12". `example_lines` are the lines of the training file that the prompt shows as
     examples; `nearest_examples` is the number of training rows that it shows because they are most
-    similar to the question. `loss` is the teacher-forced loss on the reference answers in nats per
-    token; `token_accuracy` is the share of their tokens that the model would have chosen.
+    similar to the question. If `is_baseline`, `system_prompt` is the user's own. `loss` is the
+    teacher-forced loss on the reference answers in nats per token; `token_accuracy` is the share of
+    their tokens that the model would have chosen.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     system_prompt: str | None = None
     example_lines: list[int] = []
     nearest_examples: int = 0
+    is_baseline: bool = False
     loss: float | None = None
     token_accuracy: float | None = None
 

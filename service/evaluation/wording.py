@@ -37,12 +37,13 @@ def column_name(column: str) -> str:
 
 def prompt_name(column: Column | None) -> str:
     """Describe the best prompt, such as "a prompt with 4 examples"."""
+    prompt = "your prompt" if column and column.is_baseline else "a prompt"
     if column and column.nearest_examples:
-        return f"a prompt with the {counted(column.nearest_examples, 'most similar example')}"
+        return f"{prompt} with the {counted(column.nearest_examples, 'most similar example')}"
     examples = len(column.example_lines) if column else 0
     if examples == 0:
-        return "a prompt"
-    return f"a prompt with {counted(examples, 'example')}"
+        return prompt
+    return f"{prompt} with {counted(examples, 'example')}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -91,7 +91,7 @@ async def checked(
     if grader is not None:
         await graders.check_rows(graders.parse_grader(grader), files.storage, training)
     hyperparameters = requested_hyperparameters(body)
-    _check_gate(body, hyperparameters)
+    _check_evaluated(body, hyperparameters)
     job_id = ids.new(ids.JOB)
     job = JobRecord(
         id=job_id,
@@ -114,6 +114,7 @@ async def checked(
         hyperparameters=hyperparameters,
         keeps_test_rows=hyperparameters.selects and METHODS[body.method_name].is_evaluated,
         gate=body.gate or {},
+        baseline_prompt=body.baseline_prompt,
         mlflow_run=requested_run(body.integrations or (), job_id, mlflow_uris),
         model_tag=new_tag(),
         trace=tracing.carrier() or None,
@@ -206,21 +207,31 @@ def requested_hyperparameters(body: CreateJob) -> Requested:
     return REQUESTED[body.method_name].model_validate(fields)
 
 
-def _check_gate(body: CreateJob, hyperparameters: Requested) -> None:
-    if body.gate and not METHODS[body.method_name].is_evaluated:
-        raise BadRequest(
-            "A gate applies to the evaluation of the job, which compares answers; a training on "
-            "texts has none. Give an eval to compare the models, or omit the gate.",
-            param="gate",
-            code="invalid_value",
-        )
-    if body.gate and body.validation_file is None and hyperparameters.validation_share is None:
-        raise BadRequest(
-            "A gate applies to the evaluation of the job, which needs held-out rows: give a "
-            "validation_file, or set the hyperparameter 'validation_share'.",
-            param="gate",
-            code="invalid_value",
-        )
+def _check_evaluated(body: CreateJob, hyperparameters: Requested) -> None:
+    """Reject what is for the evaluation of a job that has none, or not of this kind."""
+    method = METHODS[body.method_name]
+    is_held_out = body.validation_file or hyperparameters.validation_share is not None
+    for param, what in (("gate", "A gate"), ("baseline_prompt", "A baseline_prompt")):
+        if not getattr(body, param):
+            continue
+        if not method.is_evaluated:
+            problem = (
+                f"{what} applies to the evaluation of the job, which compares answers; a training "
+                f"on texts has none. Give an eval to compare the models, or omit the {param}."
+            )
+        elif param == "baseline_prompt" and method.samples_answers:
+            problem = (
+                "The evaluation of a job with a grader compares no prompts. Omit the "
+                "baseline_prompt, and compare it in an eval."
+            )
+        elif not is_held_out:
+            problem = (
+                f"{what} applies to the evaluation of the job, which needs held-out rows: give a "
+                "validation_file, or set the hyperparameter 'validation_share'."
+            )
+        else:
+            continue
+        raise BadRequest(problem, param=param, code="invalid_value")
 
 
 async def _checked_grader(

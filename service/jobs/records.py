@@ -116,6 +116,9 @@ class JobRecord(NumberedRecord):
     priority: int = 0  # higher runs first
     key_id: str = ""  # the key that created the job, for usage; empty in older records
     gate: dict[str, str] = Field(default_factory=dict)  # conditions on the job's evaluation, by key
+    baseline_prompt: str | None = (
+        None  # of the user's, with which the evaluation compares the model
+    )
     mlflow_run: MlflowRun | None = None  # which receives the metrics
     trace: dict[str, str] | None = None  # context of the creating request, see core/tracing.py
     # Memory settings of the training. They do not change its result.

@@ -185,6 +185,7 @@ async def test_a_validation_file_that_overlaps_is_counted_or_fails_the_job(http,
         ({"training_file": "file-unknown"}, 404, "training_file"),
         ({"training_file": "../../etc/passwd"}, 404, "training_file"),
         ({"validation_file": "file-unknown"}, 404, "validation_file"),
+        ({"baseline_prompt": "Be kind."}, 400, "baseline_prompt"),  # without held-out rows
         ({"suffix": ""}, 400, "suffix"),
         ({"suffix": "x" * 65}, 400, "suffix"),
         ({"suffix": "!!!"}, 400, "suffix"),

@@ -24,7 +24,7 @@ from service.evaluation.prompts.candidates import Candidate
 from service.evaluation.retrieval import Answered, retrieval_signs
 from service.inference.background.calls import ModelGone
 from service.jobs.attempt.verify import MOST_LOST
-from service.jobs.evaluation.best_prompt import best_prompt
+from service.jobs.evaluation.best_prompt import BestPrompt, best_prompt
 from service.jobs.evaluation.checkpoints import Checkpoint
 from service.jobs.evaluation.columns import Columns, Scored, answer_limit, reference_of
 from service.jobs.evaluation.engine import EvaluationEngine
@@ -88,14 +88,16 @@ class Evaluator:
             TUNED: await self._columns.scored(TUNED, tuned),
         }
         await self._enter(Phase.PROMPTS)
+        baseline = self._evaluation.baseline_prompt or self._job.baseline_prompt
         best = await best_prompt(
             self._data.training,
             self._rows,
             engine=self._engine,
             scoring=self._scoring,
-            context_length=self._entry.context_length,
+            entry=self._entry,
             max_tokens=self._columns.max_tokens,
             seed=self._job.seed,
+            baseline=baseline,
         )
         await self._enter(Phase.ANSWERS)
         plain = [list(row.prompt) for row in self._rows]
@@ -131,7 +133,7 @@ class Evaluator:
             forgetting=forgetting,
             memorization=memorization,
             retrieval=await self._retrieval(seen, scored[TUNED]),
-            notes=[*self._notes(), *_serving_notes(parity)],
+            notes=[*self._notes(), *_prompt_notes(best, baseline), *_serving_notes(parity)],
             most_rows=self._most_rows,
             overlapping=self._data.overlapping,
             chosen_on_rows=self._job.chose_by_test_rows,
@@ -247,6 +249,15 @@ def compared(rows: Sequence[Example], scored: Mapping[str, Sequence[Answer]]) ->
     ]
 
 
+def _prompt_notes(best: BestPrompt | None, baseline: str | None) -> list[str]:
+    """Say what became of the user's own prompt, unless it is the one that was compared."""
+    if baseline is None or (best is not None and best.candidate.is_baseline):
+        return []
+    if best is None:
+        return ["Your prompt was not compared: there are too few training rows to choose one."]
+    return [f"On {best.rows} training rows, another prompt scored higher than yours."]
+
+
 def _serving_notes(parity: Mapping[str, float] | None) -> list[str]:
     """Return what the form of the engine's weights costs, if it is worth a note."""
     lost = 0.0 if parity is None else parity.get("lost", 0.0)
@@ -296,6 +307,7 @@ def _columns(
                 PROMPT,
                 base,
                 system_prompt=candidate.instruction or None,
+                is_baseline=candidate.is_baseline,
                 example_lines=candidate.lines,
                 nearest_examples=candidate.nearest,
             )

@@ -459,15 +459,18 @@ class TestRowsThatCannotJudge:
             "overstated. Train again: new jobs keep half of the held-out rows apart.",
         } <= set(old["verdict"]["warnings"])
         url = f"{JOBS}/{evaluation.id}/evaluation"
-        await http.post(url)
+        await http.post(url, json={"baseline_prompt": "Yo."})
         new = await self._result(evaluation, http, jobs, work, keeps_test_rows=True)
         assert new["status"] == "completed"
         assert 13 <= new["rows"] <= 16
         assert "overstated" not in json.dumps(new["verdict"]["warnings"])
-        notes = (await http.get(f"{url}/report")).json()["notes"]
-        assert notes[0] == (
+        report = (await http.get(f"{url}/report")).json()
+        assert report["notes"][0] == (
             "17 more held-out rows chose the checkpoint or the trial, so they were not evaluated."
         )
+        # The base model says the same to every prompt, and the user's own is the shortest.
+        assert report["columns"][1]["system_prompt"] == "Yo."
+        assert report["columns"][1]["is_baseline"]
 
     async def _result(self, evaluation, http, jobs, work, **fields: bool) -> dict[str, Any]:
         def change(job: JobRecord) -> JobRecord:
