@@ -99,7 +99,7 @@ class PromptSet:
         self.candidates = list(self._make(instruction, baseline, seed))
         shown = {normalised(e.question) for one in self.candidates for e in one.examples}
         self.selecting = [one for one in usable if normalised(one.question) not in shown]
-        """Training examples that may select the prompt: no candidate shows their question always."""
+        """Examples that may select the prompt: no candidate always shows their question."""
 
     def messages(self, candidate: Candidate, prompt: Sequence[Message]) -> list[Message]:
         """Return the messages that ask a question, given as a row's prompt, with a candidate."""

@@ -10,7 +10,7 @@ import typer
 
 import finetuned
 from finetuned.cli import complete
-from finetuned.cli.evaluation import tell_verdict
+from finetuned.cli.evaluation import BaselinePrompt, tell_verdict
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.gates import parse_gate
 from finetuned.cli.output import Json, Out, size, span
@@ -120,6 +120,7 @@ def train(
             help="Condition that the evaluation must meet, such as 'chrf_gain>=5'; repeatable.",
         ),
     ] = None,
+    prompt: BaselinePrompt = None,
     mlflow: Annotated[
         str | None,
         typer.Option(
@@ -177,6 +178,7 @@ def train(
             "priority": priority,
             "metadata": pairs(metadata, "--metadata") if metadata else None,
             "gate": parse_gate(gate or []) or None,
+            "baseline_prompt": None if prompt is None else prompt.read(),
             "integrations": _tracked_in(mlflow),
         }
         if estimate:
@@ -206,9 +208,10 @@ def _default_holdout(file: FileObject, out: Out, *, needed: bool) -> float | Non
             "dim",
         )
         return None
-    held = max(1, round(_HOLDOUT * rows))
+    share = 2 * _HOLDOUT if needed else _HOLDOUT  # half of them choose the step
+    held = max(1, round(share * rows))
     out.say(f"holding out about {held} rows for the evaluation; --holdout changes this")
-    return _HOLDOUT
+    return share
 
 
 def _mixed(server: finetuned.Client, given: str, out: Out) -> dict[str, Any]:
