@@ -78,6 +78,11 @@ class WorkerSettings(BaseModel):
         le=1000,
         description="Most held-out rows on which a finished job is evaluated; 0 turns this off.",
     )
+    evaluation_judge: str | None = Field(
+        default=None,
+        description="Base model that judges text answers in evaluations of jobs; by default, chrF "
+        "compares them.",
+    )
     evaluation_checkpoints: int = Field(
         default=2,
         ge=0,

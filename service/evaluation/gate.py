@@ -41,6 +41,7 @@ METRICS: Final = (
     "json_schema",
     "tool_call",
     "language",
+    "judge",
     "reward",
 )
 GAIN: Final = "gain"

@@ -14,6 +14,7 @@ _METRICS = {
     "json_schema": "valid JSON",
     "tool_call": "correct tool call",
     "language": "right language",
+    "judge": "preference by the judge",
 }
 _COLUMNS = {BASE: "the base", PROMPT: "the best prompt", TUNED: "tuned"}
 # Below this width of an interval in points, integers would hide its limits.

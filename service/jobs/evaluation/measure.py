@@ -59,7 +59,10 @@ class Evaluator:
         scoring: Scoring,
         engine: EvaluationEngine,
         progress: Progress,
+        notes: Sequence[str] = (),
     ) -> None:
+        """`notes` are sentences for the reader of the report, before those on what is measured."""
+        self._first_notes = notes
         self._evaluation = evaluation
         self._job = job
         self._entry = entry
@@ -133,7 +136,12 @@ class Evaluator:
             forgetting=forgetting,
             memorization=memorization,
             retrieval=await self._retrieval(seen, scored[TUNED]),
-            notes=[*self._notes(), *_prompt_notes(best, baseline), *_serving_notes(parity)],
+            notes=[
+                *self._first_notes,
+                *self._notes(),
+                *_prompt_notes(best, baseline),
+                *_serving_notes(parity),
+            ],
             most_rows=self._most_rows,
             overlapping=self._data.overlapping,
             chosen_on_rows=self._job.chose_by_test_rows,
@@ -213,6 +221,11 @@ class Evaluator:
                 "measured."
             )
         notes += row_notes(self._rows, self._data.held_out, self._data.selecting, self._job.seed)
+        if self._scoring.judge is not None and self._scoring.judge.unusable:
+            notes.append(
+                f"The judge gave no usable answer on {self._scoring.judge.unusable} pairs of "
+                "answers, which were left out."
+            )
         notes += [f"{name} could not answer, and was left out." for name in self._lost]
         return notes
 

@@ -27,6 +27,7 @@ from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
 from service.jobs.evaluation.examples import Data, answers_at_once, fetch_data, sample
 from service.jobs.evaluation.job_data import FileGone, HeldOut, fetch_held_out
+from service.jobs.evaluation.judging import AnswerJudge
 from service.jobs.evaluation.measure import Evaluator, is_base
 from service.jobs.evaluation.progress import Progress
 from service.jobs.evaluation.prompts import read_prompts
@@ -148,6 +149,8 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
                 raise _skipped("no_held_out_rows", _nothing_to_ask(data, job.model))
             evaluation = await progress.begin(len(rows))
             async with Sandbox() as sandbox:
+                scoring = Scoring(data.rows, sandbox)
+                notes = await self._use_judge(scoring, job, data)
                 evaluator = Evaluator(
                     evaluation,
                     job,
@@ -159,13 +162,27 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
                     columns=Columns(
                         evaluation, rows, engine=engine, storage=self._storage, progress=progress
                     ),
-                    scoring=Scoring(data.rows, sandbox),
+                    scoring=scoring,
+                    notes=notes,
                     engine=engine,
                     progress=progress,
                 )
                 comparison = await evaluator.compare(await self._parity(job))
         await self._served(evaluation, job)  # nothing is stored for a model that was deleted
         return await store(self._storage, evaluation, comparison, job.gate)
+
+    async def _use_judge(self, scoring: Scoring, job: JobRecord, data: Data) -> list[str]:
+        """Let the installation's judge decide about texts if it is good enough, and say so."""
+        name = self._settings.evaluation_judge
+        if name is None or not scoring.is_of_text:
+            return []
+        asked = RunJudge(self._access.calls(job.project_id, job.key_id))
+        judge = AnswerJudge(asked, name, self._settings.eval_requests_at_once)
+        found = await judge.calibrate(data.rows, job.seed)
+        if not found.is_usable:
+            return [f"chrF decided: the judge {name} is hardly better than chance, since {found}."]
+        scoring.judge = judge
+        return [f"The judge {name} decided, asked in both orders: {found}."]
 
     async def _evaluate_rewards(
         self, evaluation: JobEvaluation, job: JobRecord, grader: Grader, progress: Progress

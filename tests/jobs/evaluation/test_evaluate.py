@@ -441,6 +441,32 @@ async def test_an_ended_evaluation_is_never_changed_by_an_old_attempt(api: Api, 
     assert (current.attempt, current.status) == (2, EvaluationStatus.IN_PROGRESS)
 
 
+@pytest.mark.parametrize("is_good", [True, False])
+async def test_a_judge_decides_about_texts_if_it_is_good_enough(
+    evaluation, http, engine, api: Api, work, is_good: bool
+):
+    """One judge looks for the word of the question; the other always takes the first answer."""
+
+    def prefer(asked: str, first: str, second: str) -> str:
+        word = next((word for word in WORDS if word in asked), "-")
+        return "1" if word in first or not is_good else "2" if word in second else "tie"
+
+    api.settings.evaluation_judge, engine.judge = BASE_MODEL, prefer
+    async with work("cpu"):
+        found = await ended(http, evaluation.id)
+    assert found["status"] == "completed", found
+    sentence, figures = found["verdict"]["sentence"], found["figures"]
+    note = (await http.get(f"{JOBS}/{evaluation.id}/evaluation/report")).json()["notes"][0]
+    if is_good:
+        assert "points of preference by the judge" in sentence
+        assert (figures["judge"], figures["judge_gain"]) == (50.0, 50.0)
+        assert note.startswith(f"The judge {BASE_MODEL} decided, asked in both orders: it prefe")
+    else:
+        assert "chrF" in sentence
+        assert "judge" not in figures
+        assert note.startswith(f"chrF decided: the judge {BASE_MODEL} is hardly better")
+
+
 class TestRowsThatCannotJudge:
     """Held-out rows of which three are training rows, of a job that keeps its best checkpoint."""
 
