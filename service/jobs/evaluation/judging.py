@@ -47,7 +47,7 @@ class Calibration(NamedTuple):
 
     @property
     def is_usable(self) -> bool:
-        """Whether the judge is right more often than by chance (Wilson's interval)."""
+        """Whether the judge is right more often than at random (Wilson's interval)."""
         if not self.pairs:
             return False
         n, share = self.pairs, self.right / self.pairs
