@@ -176,6 +176,8 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         name = self._settings.evaluation_judge
         if name is None or not scoring.is_of_text:
             return []
+        if name not in self._settings.upstreams:
+            return [f"chrF decided: no engine serves the judge {name}."]
         asked = RunJudge(self._access.calls(job.project_id, job.key_id))
         judge = AnswerJudge(asked, name, self._settings.eval_requests_at_once)
         found = await judge.calibrate(data.rows, job.seed)

@@ -140,6 +140,8 @@ class CreateJob(BaseModel):
         mixed = [mixed.file for mixed in self.mixed_files or ()]
         if len({self.training_file, *mixed}) <= len(mixed):
             raise ValueError("mixed_files has a file twice, or the training_file; use its weight")
+        if self.validation_file in mixed:
+            raise ValueError("mixed_files has the validation_file, whose rows must not be trained")
         return self
 
     @property
