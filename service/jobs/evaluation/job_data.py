@@ -107,12 +107,14 @@ async def without_overlap(
     """Leave out the rows that the training rows contain, exactly or nearly."""
     if training is None or found.source is None or not found.places:
         return found
-    held, trained = folder / "tested.jsonl", folder / "trained.jsonl"
+    held, trained = folder / "tested.jsonl", training
     asked = frozenset(found.places)
     await asyncio.to_thread(_write_rows, found.source, held, lambda place: place in asked)
-    await asyncio.to_thread(
-        _write_rows, training, trained, lambda place: place not in found.trained_without
-    )
+    if found.trained_without:
+        trained = folder / "trained.jsonl"
+        await asyncio.to_thread(
+            _write_rows, training, trained, lambda place: place not in found.trained_without
+        )
     spec = OverlapSpec(path=held, training=trained, result=folder / "overlap.json")
     try:
         lines = (await desk.run(spec)).lines
