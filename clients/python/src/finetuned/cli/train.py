@@ -164,7 +164,11 @@ def train(
         base = base_model(server, model)
         rows = checked_file(server, file, out, needed_rows=min_training_rows(server))
         if holdout is None and validation is None and method != "pretraining":
-            holdout = _default_holdout(rows, out, needed=bool(keep_best or early_stopping))
+            chooses = bool(keep_best or early_stopping)
+            holdout = _default_holdout(rows, out, needed=chooses)
+            if holdout and chooses:
+                out.say("holding out as many more to choose the step")
+                holdout = min(2 * holdout, 0.5)
         if holdout:
             hyperparameters["validation_share"] = holdout
         request: dict[str, Any] = {
@@ -208,10 +212,9 @@ def _default_holdout(file: FileObject, out: Out, *, needed: bool) -> float | Non
             "dim",
         )
         return None
-    share = 2 * _HOLDOUT if needed else _HOLDOUT  # half of them choose the step
-    held = max(1, round(share * rows))
+    held = max(1, round(_HOLDOUT * rows))
     out.say(f"holding out about {held} rows for the evaluation; --holdout changes this")
-    return share
+    return _HOLDOUT
 
 
 def _mixed(server: finetuned.Client, given: str, out: Out) -> dict[str, Any]:
