@@ -201,7 +201,9 @@ class InputFiles:
                 "other rows, or set 'validation_share' instead of the file.",
                 "validation_file",
             )
-        return (str(found),) if found.shared else ()
+        if not found.shared:
+            return ()
+        return (found.sentence(is_evaluated=METHODS[job.method].is_evaluated),)
 
     async def _grader_notes(self, job: JobRecord, file: FileRecord) -> tuple[str, ...]:
         """Return what some rows lack for the grader. Raises CannotTrain if all lack it."""

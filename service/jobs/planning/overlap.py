@@ -40,11 +40,17 @@ class OverlapCounts(msgspec.Struct, frozen=True):
         """Number of validation rows that the training files contain."""
         return self.exact + self.near + self.contained
 
-    def __str__(self) -> str:
+    def sentence(self, *, is_evaluated: bool) -> str:
+        """Return the counts, and what they mean for the evaluation or for the held-out loss."""
+        so = (
+            "the evaluation leaves them out"
+            if is_evaluated
+            else "the loss on them does not show what the model has learned"
+        )
         return (
             f"{self.shared} of {self.rows} rows of the validation file are in the training data "
             f"({self.exact} equal, {self.near} nearly equal, {self.contained} as a part of a "
-            "conversation): the evaluation leaves them out."
+            f"conversation): {so}."
         )
 
 
