@@ -44,6 +44,7 @@ METRICS: Final = (
     "json_schema",
     "tool_call",
     "language",
+    "judge",
     "reward",
 )
 GAIN: Final = "gain"

@@ -16,6 +16,7 @@ _METRICS = {
     "json_schema": "valid JSON",
     "tool_call": "correct tool call",
     "language": "right language",
+    "judge": "preference by the judge",
 }
 _COLUMNS = {BASE: "the base", PROMPT: "the best prompt", TUNED: "tuned"}
 # Below this width of an interval in points, integers would hide its limits.
@@ -39,12 +40,13 @@ def column_name(column: str) -> str:
 
 def prompt_name(column: Column | None) -> str:
     """Describe the best prompt, such as "a prompt with 4 examples"."""
+    prompt = "your prompt" if column and column.is_baseline else "a prompt"
     if column and column.nearest_examples:
-        return f"a prompt with the {counted(column.nearest_examples, 'most similar example')}"
+        return f"{prompt} with the {counted(column.nearest_examples, 'most similar example')}"
     examples = len(column.example_lines) if column else 0
     if examples == 0:
-        return "a prompt"
-    return f"a prompt with {counted(examples, 'example')}"
+        return prompt
+    return f"{prompt} with {counted(examples, 'example')}"
 
 
 def counted(count: int, noun: str) -> str:

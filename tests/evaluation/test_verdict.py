@@ -511,3 +511,23 @@ def test_a_better_tuned_model_never_gets_a_worse_verdict(scores):
         assert judge(build(better)).kind == VerdictKind.SERVE
     if judge(build(better)).kind == VerdictKind.WORSE:
         assert judge(build(scores)).kind == VerdictKind.WORSE
+
+
+@pytest.mark.parametrize(("most", "is_possible"), [(None, True), (1000, True), (100, False)])
+def test_more_rows_than_an_evaluation_may_have_are_not_asked_for(most, is_possible):
+    scores = {"base": around(0.5, 30), "tuned": around(0.53, 30, seed=1)}
+    verdict = judge(build(scores, most_rows=most))
+    assert verdict.kind == VerdictKind.CANNOT_TELL
+    assert verdict.rows_needed
+    assert ("collect" in verdict.sentence) is is_possible
+    assert ("FINETUNED_EVALUATION_ROWS" in verdict.recommendation) is not is_possible
+
+
+def test_rows_that_cannot_judge_are_warnings():
+    assert judge(serving(overlapping=1)).warnings == [
+        "1 held-out row that the training data contains, exactly or nearly, was left out."
+    ]
+    unknown = judge(serving(overlapping=None, chosen_on_rows=True)).warnings
+    assert [warning.split()[0] for warning in unknown] == ["The", "The"]
+    assert "may be among them" in unknown[0]
+    assert "overstated" in unknown[1]

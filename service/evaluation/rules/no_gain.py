@@ -86,6 +86,27 @@ def cannot_tell(evidence: Evidence) -> Verdict:
     )
 
 
+def needs_too_many_rows(evidence: Evidence) -> Verdict | None:
+    """Apply if only more rows than an evaluation may have would decide."""
+    most = evidence.comparison.most_rows
+    found = max((d for d in evidence.rivals if not gains(d)), key=evidence.more_rows, default=None)
+    if most is None or found is None or found.n + evidence.more_rows(found) <= most:
+        return None
+    needed = found.n + evidence.more_rows(found)
+    return Verdict(
+        kind=VerdictKind.CANNOT_TELL,
+        sentence=(
+            f"Cannot tell: tuned minus {column_name(found.b)} is {sized(found)}. About "
+            f"{counted(needed, 'row')} would decide, and an evaluation has at most {most:,}."
+        ),
+        recommendation=(
+            "Keep what you serve, or train on other rows. To evaluate on more rows, the operator "
+            "can raise FINETUNED_EVALUATION_ROWS up to 1000."
+        ),
+        rows_needed=evidence.more_rows(found),
+    )
+
+
 def _is_pointless(found: Difference | None) -> bool:
     return found is not None and is_no_better(found)
 

@@ -14,6 +14,7 @@ from service.jobs.evaluation.records import (
     JobEvaluation,
     Phase,
 )
+from service.jobs.schemas.create import BaselinePrompt
 from service.models.aliases.schemas import GATE_EXAMPLE
 
 
@@ -141,6 +142,14 @@ class JobEvaluationObject(BaseModel):
             gate=None if evaluation.gate is None else GateOutcomeObject.of(evaluation.gate),
             error=_error(evaluation.error),
         )
+
+
+class RestartEvaluation(BaseModel):
+    """Request to run the evaluation of a job again."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    baseline_prompt: BaselinePrompt | None = None
 
 
 def _error(failure: EvaluationFailure | None) -> EvaluationErrorObject | None:

@@ -10,7 +10,7 @@ import typer
 
 import finetuned
 from finetuned.cli import complete
-from finetuned.cli.evaluation import tell_verdict
+from finetuned.cli.evaluation import BaselinePrompt, tell_verdict
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.gates import parse_gate
 from finetuned.cli.output import Json, Out, size, span
@@ -120,6 +120,7 @@ def train(
             help="Condition that the evaluation must meet, such as 'chrf_gain>=5'; repeatable.",
         ),
     ] = None,
+    prompt: BaselinePrompt = None,
     mlflow: Annotated[
         str | None,
         typer.Option(
@@ -163,7 +164,11 @@ def train(
         base = base_model(server, model)
         rows = checked_file(server, file, out, needed_rows=min_training_rows(server))
         if holdout is None and validation is None and method != "pretraining":
-            holdout = _default_holdout(rows, out, needed=bool(keep_best or early_stopping))
+            chooses = bool(keep_best or early_stopping)
+            holdout = _default_holdout(rows, out, needed=chooses)
+            if holdout and chooses:
+                out.say("holding out as many more to choose the step")
+                holdout = min(2 * holdout, 0.5)
         if holdout:
             hyperparameters["validation_share"] = holdout
         request: dict[str, Any] = {
@@ -177,6 +182,7 @@ def train(
             "priority": priority,
             "metadata": pairs(metadata, "--metadata") if metadata else None,
             "gate": parse_gate(gate or []) or None,
+            "baseline_prompt": None if prompt is None else prompt.read(),
             "integrations": _tracked_in(mlflow),
         }
         if estimate:
