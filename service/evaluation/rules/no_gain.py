@@ -79,7 +79,7 @@ def cannot_tell(evidence: Evidence) -> Verdict:
         kind=VerdictKind.CANNOT_TELL,
         sentence=sentence,
         recommendation=(
-            f"Add {counted(more, 'held-out row')} and evaluate again. Until then, keep what you "
+            f"Train again with {counted(more, 'more held-out row')}. Until then, keep what you "
             "serve."
         ),
         rows_needed=more,
