@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 
 # Negations, months and days, and numbers, in the languages of the data desk.
@@ -37,6 +38,13 @@ buy|buys|bought|sell|sells|sold|beli|jual|mua|bán|买|卖|買|賣|ซื้อ|
 on|off|up|down|left|right|kiri|kanan|trái|phải|左|右|上|下|ซ้าย|ขวา
 hot|cold|warm|panas|dingin|nóng|lạnh|ร้อน|หนาว
 minimum|maximum|min|max|以上|以下|最大|最小|above|below|over|under
+and|or
+from|to
+must|may
+with|without
+he|she
+his|her
+who|when|where|why|how
 enable|disable|enabled|disabled|allowed|forbidden|free|paid|new|used
 big|small|large|little|high|low|old|young|besar|kecil|lớn|nhỏ
 male|female|men|women|man|woman|男|女|男性|女性|ชาย|หญิง
@@ -51,11 +59,6 @@ _LINES = {
     for word in line.split("|")
 }
 _SPACELESS_SIDED = re.compile("|".join(word for word in _LINES if word[0] >= "\u0e00"))
-_SYNONYMS = (
-    frozenset(["big", "large"]),
-    frozenset(["small", "little"]),
-    frozenset(["gray", "grey"]),
-)
 _PLACES = (
     "東京|大阪|京都|名古屋|札幌|福岡|横浜|神戸|仙台|広島|沖縄|北海道|日本|韓国|中国|台湾|米国|アメリカ|タイ国|ベトナム|"
     "北京|上海|广州|廣州|深圳|杭州|成都|武汉|南京|天津|重庆|西安|香港|台北|高雄|臺北|新加坡|泰国|美国|越南|韩国|英国|法国|德国|"
@@ -110,8 +113,19 @@ def opposed(one: str, other: str) -> list[tuple[str, str]]:
         (word, against)
         for word in mine
         for against in theirs
-        if _LINES[word] & _LINES[against] and not any({word, against} <= s for s in _SYNONYMS)
+        if _LINES[word] & _LINES[against]
     ]
+
+
+def are_opposites(old: Iterable[str], new: Iterable[str]) -> bool:
+    """Whether a word of one text is an opposite of one that replaces it."""
+    return any(
+        _LINES[word] & _LINES[against]
+        for word in old
+        if word in _LINES
+        for against in new
+        if against in _LINES
+    )
 
 
 @lru_cache(maxsize=4096)
