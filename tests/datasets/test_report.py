@@ -117,7 +117,9 @@ def test_pairs_have_their_similarity_and_both_texts_without_personal_data(tmp_pa
     rows = varied(30)
     rows += [
         chat(long + "I want it back", "We refund it to a.b@example.com within a few days."),  # 31
-        chat(long + "I need it back!", "We refund it to a.b@example.com within a few days"),  # 32
+        chat(
+            long + "I really want it back!", "We refund it to a.b@example.com within a few days"
+        ),  # 32
         chat("Is table 4 free at noon on Monday?", "Table 4 is free."),  # 33
         chat("Is table 5 free at noon on Monday?", "Table 5 is free."),  # 34
         chat("Do you ship to Norway?", "Yes, in a week."),  # 35
@@ -129,7 +131,7 @@ def test_pairs_have_their_similarity_and_both_texts_without_personal_data(tmp_pa
     assert 0.9 < near.similarity < 1
     assert near.text.startswith("user: Hello, my card [PAYMENT_CARD] was")
     assert near.other_text.endswith(
-        "I need it back!\nassistant: We refund it to [EMAIL] within a few days"
+        "I really want it back!\nassistant: We refund it to [EMAIL] within a few days"
     )
     assert found["same_form", 33, 34].similarity == 1
     assert found["same_form", 33, 34].other_text.endswith("assistant: Table 5 is free.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from service.datasets.duplicates.facts import are_opposites, names, opposed, terms, without_facts
+from service.datasets.duplicates.facts import names, oppose, opposed, terms, without_facts
 from service.datasets.duplicates.signatures import normalised
 from service.datasets.duplicates.spelling import are_same
 from service.datasets.duplicates.wording import bare, numbers, wording
@@ -72,7 +72,7 @@ class Change(NamedTuple):
         """What the texts say differently here: content words, and opposed function words."""
         if are_same(self.old, self.new):
             return ()
-        if are_opposites(self.old, self.new):
+        if oppose(self.old, self.new):
             return (*(f"-{unit}" for unit in self.old), *(f"+{unit}" for unit in self.new))
         old = [f"-{unit}" for unit in self.old if is_content(unit)]
         return (*old, *(f"+{unit}" for unit in self.new if is_content(unit)))
@@ -247,9 +247,7 @@ def _identifiers(text: str) -> list[list[str]]:
 
 def _replaces(change: Change) -> bool:
     """Whether a change is not only an insertion or a deletion, which characters do not show."""
-    return bool(change.old and change.new) or all(
-        map(_IS_CHARACTER.match, change.old + change.new)
-    )
+    return bool(change.old and change.new) or all(map(_IS_CHARACTER.match, change.old + change.new))
 
 
 def is_content(unit: str) -> bool:

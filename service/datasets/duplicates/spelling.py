@@ -6,12 +6,15 @@ import re
 import unicodedata
 from functools import lru_cache
 
-_NUMBERS = """
+_NUMBER_WORDS = """
 zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
 sixteen seventeen eighteen nineteen
-""".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_NUMBER = re.compile(rf"\b(?:({'|'.join(_TENS)})(?: ({'|'.join(_NUMBERS[1:10])}))?|({'|'.join(_NUMBERS)}))\b")
+"""
+_TEN_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_NUMBERS, _TENS = _NUMBER_WORDS.split(), _TEN_WORDS.split()
+_NUMBER = re.compile(
+    rf"\b(?:({'|'.join(_TENS)})(?: ({'|'.join(_NUMBERS[1:10])}))?|({'|'.join(_NUMBERS)}))\b"
+)
 _VALUES = {word: value for value, word in enumerate(_NUMBERS)}
 _VALUES |= {word: value for value, word in zip(range(20, 100, 10), _TENS, strict=True)}
 # Words of which each means the same as the first of its line.
@@ -59,11 +62,12 @@ def _in_digits(match: re.Match[str]) -> str:
 def are_same(old: tuple[str, ...], new: tuple[str, ...]) -> bool:
     """Whether two runs of words or characters differ in their spelling at most."""
     one, other = "".join(old), "".join(new)
-    return one == other or _key(one) == _key(other)
+    return one == other or spelled(one) == spelled(other)
 
 
 @lru_cache(maxsize=4096)
-def _key(word: str) -> str:
+def spelled(word: str) -> str:
+    """Return a word in one of its spellings. It is not always right, but equal for all of them."""
     for pattern, replacement in _VARIANTS:
         word = pattern.sub(replacement, word)
     return _SAME.get(word, word)

@@ -25,8 +25,8 @@ from service.datasets.duplicates.phrases import (
 from service.datasets.duplicates.spelling import ascii_digits, canonical
 
 # ASCII and general punctuation, CJK punctuation without 々 and 〇, full-width forms, dandas, Arabic
-# and Thai punctuation, lines and shapes, and what decorates a sentence. No spaces: to split at them is
-# faster. Signs that say something by themselves stay: + < = > % and currencies, arrows, 👍 and 👎.
+# and Thai punctuation, lines and shapes, and what decorates a sentence. No spaces: to split at them
+# is faster. Signs that say something by themselves stay: + < = > %, currencies, arrows, 👍 and 👎.
 _PUNCTUATION = re.compile(
     "[!-#&-*,-/:;?@\\[-`{-~\u00a0-\u00a1\u00a6-\u00a9\u00ab-\u00af\u00b4\u00b6-\u00b8\u00bb\u00bf"
     "\u2000-\u200b\u200e-\u206f\u2500-\u2604\u2607-\u26ff"

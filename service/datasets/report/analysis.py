@@ -247,9 +247,7 @@ def _report(
     )
     is_labeled = read.result.facts.row_format == "labeled"
     code = "label_contradiction" if is_labeled else "contradiction"
-    contradicting = sorted(
-        (*likeness.contradicting, *likeness.reworded), key=lambda group: int(group[0])
-    )
+    contradicting = likeness.contradicting
     measured = Similarities(
         collected,
         likeness.similarities,

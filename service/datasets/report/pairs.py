@@ -27,7 +27,7 @@ def row_pairs(
     """Return examples of pairs from the largest groups of each kind, without personal data."""
     kinds: tuple[tuple[PairKind, list[Rows]], ...]
     kinds = (
-        ("contradiction", [*likeness.contradicting, *likeness.reworded]),
+        ("contradiction", likeness.contradicting),
         ("near_duplicate", likeness.near),
         ("same_form", likeness.same_form),
     )
@@ -42,17 +42,13 @@ def row_pairs(
                 custom,
             )
             for kind, groups in kinds
-            for one, other in list(_examples(groups, collected, kind))[:_PAIRS_A_KIND]
+            for one, other in list(_examples(groups))[:_PAIRS_A_KIND]
         ]
 
 
-def _examples(groups: list[Rows], collected: Collected, kind: str) -> Iterator[tuple[int, int]]:
-    replies = collected.features["reply"]
+def _examples(groups: list[Rows]) -> Iterator[tuple[int, int]]:
     for group in largest_groups(groups):
-        others = group[1:]
-        if kind == "contradiction" and (replies[others] != replies[group[0]]).any():
-            others = others[replies[others] != replies[group[0]]]
-        for row in others[:_PAIRS_A_GROUP]:
+        for row in group[1 : 1 + _PAIRS_A_GROUP]:
             yield int(group[0]), int(row)
 
 
