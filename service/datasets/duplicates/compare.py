@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from os.path import commonprefix
 from typing import NamedTuple
 
 from service.datasets.duplicates.facts import names, oppose, opposed, terms, without_facts
@@ -25,13 +26,16 @@ _CHARACTERS_A_WORD = 3
 _SHORT_WORDS = 9
 # Differences between which at most this many characters are equal are one: 損坏 and 破损.
 _SAME_PLACE = 1
+# What differs between the common start and the common end of two texts of one form is a fact of a
+# few words, or has half of its words in common.
+_LONGEST_FACT, _OF_ONE_FORM = 5, 0.5
 # Units beyond which two texts are not aligned: the time grows with the square of the length.
 _MAX_UNITS = 20_000
 _FUNCTION_WORD_LIST = """
 a an the is are was were be been do does did i you we they he she it my your our their
 his her its me us this that these those to of in at for by with from and or but so if
 then as can could will would shall should must may might have has had there here what
-which who how when where why get got just really very also
+which who how when where why get got just really very also s re ll ve m d
 yang di ke dari untuk dan atau ini itu saya anda kami kita bisa dapat agar supaya pada
 dengan apa adalah akan sudah telah
 là của và cho với thì mà những các tôi bạn anh chị em mình được có sẽ đã đang này đó rồi
@@ -155,7 +159,11 @@ def similarity(some: Sequence[Wording], others: Sequence[Wording]) -> float:
 
 
 def _similarity(one: Wording, other: Wording) -> float:
-    """Return the share of common units. Numbers and dates count as equal: they are no form."""
+    """Return the share of common units. Numbers and dates count as equal: they are no form.
+
+    A long text around other content, such as the instruction before the text to classify, does not
+    make two texts similar.
+    """
     if one.said == other.said:
         return 1.0
     if max(len(one.units), len(other.units)) > _MAX_UNITS:
@@ -163,7 +171,16 @@ def _similarity(one: Wording, other: Wording) -> float:
     # The libraries are imported once two rows are similar enough to be compared.
     from rapidfuzz.distance import Indel
 
-    return float(Indel.normalized_similarity(_form(one.said), _form(other.said)))
+    some, others = _form(one.said), _form(other.said)
+    whole = float(Indel.normalized_similarity(some, others))
+    start = len(commonprefix([some, others]))
+    some, others = some[start:], others[start:]
+    end = len(commonprefix([some[::-1], others[::-1]]))
+    some, others = some[: len(some) - end], others[: len(others) - end]
+    if _words(max(some, others, key=len)) <= _LONGEST_FACT:
+        return whole
+    between = float(Indel.normalized_similarity(some, others))
+    return whole if between >= _OF_ONE_FORM else min(whole, between)
 
 
 @lru_cache(maxsize=4096)

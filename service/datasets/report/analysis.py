@@ -12,7 +12,7 @@ import numpy as np
 from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, make_issue
 from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import EncoderChoice
-from service.datasets.duplicates.groups import Lines
+from service.datasets.duplicates.groups import Lines, Rows
 from service.datasets.formats.options import FormatOptions
 from service.datasets.meaning.pairs import MeaningPair
 from service.datasets.personal_data.custom_kinds import CustomKinds
@@ -23,7 +23,7 @@ from service.datasets.report.advice import Figures, advise
 from service.datasets.report.collect import Collected, Progress
 from service.datasets.report.distributions import distribution
 from service.datasets.report.features import FeatureOptions
-from service.datasets.report.likeness import find_likeness, group_stats, log_groups
+from service.datasets.report.likeness import Likeness, find_likeness, group_stats, log_groups
 from service.datasets.report.outliers import (
     language_shares,
     log_languages,
@@ -65,6 +65,7 @@ from service.datasets.rows.tool_rows import log_tool_rows
 REPORT_VERSION = 1
 _PLACES_A_KIND = 50
 _ROWS_AT_ONCE = 65_536
+_FEW_ROWS = 20
 
 
 class AnalysisOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -258,7 +259,7 @@ def _report(
     log_groups(log, code, contradicting, lines, measured.of_questions)
     log_groups(log, "exact_duplicate", likeness.exact, lines, measured.of_copies)
     log_groups(log, "near_duplicate", likeness.near, lines, measured.of_rows)
-    log_groups(log, "same_form", likeness.same_form, lines, measured.of_rows)
+    log_groups(log, "same_form", _rare_forms(likeness, len(features)), lines, measured.of_rows)
     log_languages(collected, lines, log)
     log_lengths(collected, lines, log)
     log_mojibake(collected, lines, log)
@@ -316,6 +317,12 @@ def _report(
         pairs=[*row_pairs(likeness, collected, lines, custom), *shared_pairs],
         scores=row_scores(lines, read.result.validation, _of_rows(read, log)),
     )
+
+
+def _rare_forms(likeness: Likeness, rows: int) -> list[Rows]:
+    """Return the groups of one form, except the form of the whole file, which is the task's own."""
+    most = max(rows // 2, _FEW_ROWS)
+    return [group for group in likeness.same_form if len(group) <= most]
 
 
 def _answers(collected: Collected, lines: Lines) -> tuple[list[int], list[int]]:
