@@ -145,6 +145,30 @@ def test_pairs_have_their_similarity_and_both_texts_without_personal_data(tmp_pa
         assert "example.com" not in form
 
 
+def test_only_rows_that_contradict_are_marked(tmp_path: Path) -> None:
+    rows = [chat("Is tea sold?", answer) for answer in ("Yes", "No", "Yes", "Yes, it is sold.")]
+    found = [one for one in report_of(tmp_path, rows).findings if one.code == "contradiction"]
+    assert [(one.line, one.other_line) for one in found] == [(2, 1)]
+
+
+def test_rows_of_the_form_of_the_whole_file_are_counted_and_not_marked(tmp_path: Path) -> None:
+    sums = [chat(f"What is {n} + {n * n}?", f"It is {n + n * n}.") for n in range(3, 33)]
+    tables = [chat(f"Is table {n} free at noon?", f"Table {n} is free.") for n in (4, 5)]
+    report = report_of(tmp_path, [*sums, *tables])
+    assert report.same_form.rows == 32
+    found = [one for one in report.findings if one.code == "same_form"]
+    assert [(one.line, one.other_line) for one in found] == [(32, 31)]
+
+
+def test_an_instruction_that_all_rows_share_is_not_their_form(tmp_path: Path) -> None:
+    ask = "Name the mood of this review of a customer in one word, good or bad, and say no more. "
+    ask = ask + ask.replace("one word", "a word")
+    reviews = ("The soup was cold again today.", "My son loved every toy there!")
+    rows = [chat(ask + review, "good") for review in reviews]
+    report = report_of(tmp_path, rows)
+    assert report.same_form.rows == report.near_duplicates.rows == 0
+
+
 def test_overlap_with_a_validation_file(tmp_path: Path) -> None:
     rows = varied(40)
     near = chat(rows[5]["messages"][0]["content"] + "!", rows[5]["messages"][1]["content"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from os.path import commonprefix
 from typing import NamedTuple
 
 from service.datasets.duplicates.facts import names, oppose, opposed, terms, without_facts
@@ -169,13 +168,13 @@ def _similarity(one: Wording, other: Wording) -> float:
     if max(len(one.units), len(other.units)) > _MAX_UNITS:
         return 0.0
     # The libraries are imported once two rows are similar enough to be compared.
-    from rapidfuzz.distance import Indel
+    from rapidfuzz.distance import Indel, Postfix, Prefix
 
     some, others = _form(one.said), _form(other.said)
     whole = float(Indel.normalized_similarity(some, others))
-    start = len(commonprefix([some, others]))
+    start = Prefix.similarity(some, others)
     some, others = some[start:], others[start:]
-    end = len(commonprefix([some[::-1], others[::-1]]))
+    end = Postfix.similarity(some, others)
     some, others = some[: len(some) - end], others[: len(others) - end]
     if _words(max(some, others, key=len)) <= _LONGEST_FACT:
         return whole
