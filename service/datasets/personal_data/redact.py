@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from service.datasets.cleaning.options import RedactMode
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.detect import Found, find_all
-from service.datasets.personal_data.known_values import KnownValues, Value
+from service.datasets.personal_data.hidden import decoded, readings, visible
+from service.datasets.personal_data.known_values import KnownFound, KnownValues, Value, longest
+from service.datasets.personal_data.name_parts import NameParts
 
 _ROUNDS = 3
 
@@ -34,6 +37,8 @@ class Redactor:
         self.custom = custom
         self._possible = possible
         self._known = KnownValues()
+        self._names: dict[str, Value] = {}
+        self._parts: NameParts | None = None
         self._numbers: dict[Value, int] = {}
         self._used: Counter[str] = Counter()
 
@@ -43,14 +48,27 @@ class Redactor:
         The search is repeated without the values already found, because they can hide
         adjacent values.
         """
-        for _ in range(_ROUNDS):
-            certain, possible = find_all(text, *languages, before=before, custom=self.custom)
-            places = sorted([*certain, *possible]) if self._possible else certain
-            for found in places:
-                self._known.learn(found, text, *languages)
-            if not places:
-                break
-            text = _without(text, places)
+        for reading in readings(text):
+            left = reading
+            for _ in range(_ROUNDS):
+                certain, possible = find_all(left, *languages, before=before, custom=self.custom)
+                places = sorted([*certain, *possible]) if self._possible else certain
+                for found in places:
+                    self._known.learn(found, left, *languages)
+                if not places:
+                    break
+                left = _without(left, places)
+
+    def begin_row(self, texts: Sequence[str]) -> None:
+        """Remember the full names in a row: until the next row, their parts are names, too."""
+        names = {
+            found.value.plain: found.value
+            for text in texts
+            for found in self._known.find(text)
+            if found.value.kind == "person_name"
+        }
+        self._names = names
+        self._parts = NameParts([*names], texts) if names else None
 
     def redact(self, text: str, counts: Counter[str]) -> str:
         """Return the text with labels, and add the replacements by kind to `counts`."""
@@ -65,11 +83,23 @@ class Redactor:
             return text
         parts: list[str] = []
         end = 0
-        for value, start, stop in self._known.find(text):
+        for value, start, stop in self._find(text):
             parts += (text[end:start], form.format(self._label(value)))
             end = stop
             counts[value.kind] += 1
         return "".join((*parts, text[end:])) if parts else text
+
+    def _find(self, text: str) -> list[KnownFound]:
+        found = self._known.find(text)
+        if self._parts is None:
+            return found
+        for name, start, end in self._parts.find(text):
+            found.append(KnownFound(self._names[name], start, end))
+        for revealed in (visible(text), decoded(text)):
+            if revealed is not None:
+                for name, start, end in self._parts.find(revealed.text):
+                    found.append(KnownFound(self._names[name], *revealed.place(start, end)))
+        return longest(found)
 
     def _label(self, value: Value) -> str:
         label = value.kind.upper()

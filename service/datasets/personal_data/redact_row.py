@@ -56,6 +56,9 @@ def mask_turns(talk: Conversation, custom: CustomKinds) -> Conversation:
 
 def redact_row(redactor: Redactor, row: Row, counts: Counter[str]) -> Row:
     """Return the row with labels, and add the replacements by kind to `counts`."""
+    talk = take_apart(row)
+    turns = (*talk.turns, *talk.rejected, *talk.beside)
+    redactor.begin_row([*(turn.text for turn in turns), *_packed_texts(row)])
     redaction = _RowRedaction(redactor, counts)
     if "text" in row:
         return row | {"text": redaction.content(row["text"])}
