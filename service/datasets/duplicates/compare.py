@@ -196,9 +196,9 @@ def _differing_facts(one: Wording, other: Wording) -> Facts:
         facts += (f"+{term}" for term in sorted((second - first).elements()))
     for mine, theirs in opposed(one.said, other.said):
         facts += (f"-{mine}", f"+{theirs}")
-    mine, theirs = names(one.text), names(other.text)
-    facts += (f"-{name}" for name in sorted(mine - theirs - set(other.units)))
-    facts += (f"+{name}" for name in sorted(theirs - mine - set(one.units)))
+    named, others = names(one.text), names(other.text)
+    facts += (f"-{name}" for name in sorted(named - others - set(other.units)))
+    facts += (f"+{name}" for name in sorted(others - named - set(one.units)))
     return tuple(facts)
 
 

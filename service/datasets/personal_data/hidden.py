@@ -74,6 +74,8 @@ def _decoded(seen: Revealed) -> Revealed:
         starts += seen.starts[at : match.start()]
         ends += seen.ends[at : match.start()]
         for char, start, end in _characters(match):
+            if _INVISIBLE.match(char):
+                continue
             parts.append(char)
             starts.append(seen.starts[start])
             ends.append(seen.ends[end - 1])

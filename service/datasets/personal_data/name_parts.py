@@ -1,4 +1,4 @@
-"""Parts of the full names in a row, which name the same persons there: `Hi Arjun!`, `山口様`, `지훈님`."""
+"""Parts of the full names in a row, which name the same persons there: `Hi Arjun!`, `山口様`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ _HAN_OR_KANA: Final = re.compile("[々-〇ぁ-ヿ㐀-鿿]{2,8}")
 _JA_TITLE: Final = "様|さま|さん|氏|くん|君|ちゃん|殿|先生|部長|課長|社長"
 _ZH_TITLE: Final = "先生|女士|小姐|太太|老师|老師|经理|經理|同学|同學|医生|醫生|教授|主任"
 _KO_TITLE: Final = "고객님|선생님|과장님|부장님|대리님|님|씨|군|양|아(?![가-힣])|야(?![가-힣])"
+_NEXT_WORD: Final = re.compile(r" ([^\W\d_]{2,})")
+_GREETINGS: Final = "Hi|Hello|Hey|Dear|Thanks|Mr|Ms|Halo|Hai|Chào|Bonjour|Hola|Hallo"
+_GREETING: Final = "(?:" + "|".join(f"(?<={word} )" for word in _GREETINGS.split("|")) + ")"
 _LEAST_THAI: Final = 3
 
 
@@ -26,7 +29,8 @@ class NamePart(NamedTuple):
 class NameParts:
     """Finds parts of full names in the texts of a row.
 
-    A part that is also an ordinary word of the row, in lowercase, is no name: Mark, and `mark it`.
+    A part that is also an ordinary word of the row, in lowercase, is a name only after a greeting:
+    `Hi Mark`, and `Mark the box`.
     """
 
     def __init__(self, names: Sequence[str], texts: Sequence[str]) -> None:
@@ -35,10 +39,32 @@ class NameParts:
             (name, re.compile(pattern)) for name in names for pattern in _patterns(name, words)
         ]
 
-    def find(self, text: str) -> Iterator[NamePart]:
-        """Yield the parts of names in a text."""
-        for name, pattern in self._patterns:
-            yield from (NamePart(name, *match.span()) for match in pattern.finditer(text))
+    def find(self, text: str) -> list[NamePart]:
+        """Return the parts of names in a text."""
+        return [
+            NamePart(name, *match.span())
+            for name, pattern in self._patterns
+            for match in pattern.finditer(text)
+            if not _begins_another(text, match, name)
+        ]
+
+
+def is_part(name: str, other: str) -> bool:
+    """Whether a name is a part of another one."""
+    if _SPACELESS.search(name):
+        return name != other and name in other
+    return {*name.split()} < {*other.split()}
+
+
+def _begins_another(text: str, match: re.Match[str], name: str) -> bool:
+    """Whether a word of a name begins another one: the Hà of Hà Nội."""
+    following = _NEXT_WORD.match(text, match.end())
+    return (
+        match.group() in name.split()
+        and following is not None
+        and following[1][0].isupper()
+        and following[1] not in name.split()
+    )
 
 
 def _patterns(name: str, words: set[str]) -> Iterator[str]:
@@ -64,13 +90,23 @@ def _of_words(parts: list[str], words: set[str]) -> Iterator[str]:
         for size in range(len(parts), 0, -1)
         for start, end in ((at, at + size) for at in range(len(parts) - size + 1))
     ]
-    named = [run for run in runs if len(run) > 1 or _is_name(run[0], words)]
-    if named:
-        whole = "|".join(r"[\s+_]+".join(map(re.escape, run)) for run in named)
-        yield whole if _SPACELESS.search(parts[0]) else rf"(?<!\w)(?:{whole})(?!\w)"
+    named = [run for run in runs if len(run) > 1 or _is_name(run[0])]
+    for greeting, some in (
+        ("", [run for run in named if len(run) > 1 or not _is_word(run[0], words)]),
+        (_GREETING, [run for run in named if len(run) == 1 and _is_word(run[0], words)]),
+    ):
+        if some:
+            whole = "|".join(r"[\s+_]+".join(map(re.escape, run)) for run in some)
+            spaceless = _SPACELESS.search(parts[0])
+            yield whole if spaceless else rf"{greeting}(?<!\w)(?:{whole})(?!\w)"
 
 
-def _is_name(part: str, words: set[str]) -> bool:
+def _is_name(part: str) -> bool:
     if _SPACELESS.search(part):
         return len(part) >= _LEAST_THAI
-    return len(part) > 1 and part[0].isupper() and part.lower() not in words
+    return len(part) > 1 and part[0].isupper()
+
+
+def _is_word(part: str, words: set[str]) -> bool:
+    """Whether a part of a name is in the texts in lowercase, as another word."""
+    return part.lower() != part and part.lower() in words

@@ -10,7 +10,7 @@ from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.detect import Found, find_all
 from service.datasets.personal_data.hidden import decoded, readings, visible
 from service.datasets.personal_data.known_values import KnownFound, KnownValues, Value, longest
-from service.datasets.personal_data.name_parts import NameParts
+from service.datasets.personal_data.name_parts import NamePart, NameParts, is_part
 
 _ROUNDS = 3
 
@@ -61,14 +61,17 @@ class Redactor:
 
     def begin_row(self, texts: Sequence[str]) -> None:
         """Remember the full names in a row: until the next row, their parts are names, too."""
-        names = {
+        values = {
             found.value.plain: found.value
             for text in texts
             for found in self._known.find(text)
             if found.value.kind == "person_name"
         }
-        self._names = names
-        self._parts = NameParts([*names], texts) if names else None
+        whole = {
+            name: next((other for other in values if is_part(name, other)), name) for name in values
+        }
+        self._names = {name: values[other] for name, other in whole.items()}
+        self._parts = NameParts([*dict.fromkeys(whole.values())], texts) if values else None
 
     def redact(self, text: str, counts: Counter[str]) -> str:
         """Return the text with labels, and add the replacements by kind to `counts`."""
@@ -77,6 +80,14 @@ class Redactor:
     def redact_name(self, text: str, counts: Counter[str]) -> str:
         """Redact the name of a speaker or function, where brackets are not allowed."""
         return self._replace(text, "{}", counts)
+
+    def redact_title(self, title: str) -> str:
+        """Return a title that may contain the name of a file, such as `Ann_Lee.jsonl`."""
+        spaced = title.replace("_", " ")
+        self.learn(spaced)
+        self.begin_row([spaced])
+        masked = self.redact(spaced, Counter())
+        return title if masked == spaced else masked
 
     def _replace(self, text: str, form: str, counts: Counter[str]) -> str:
         if not self._known:
@@ -90,16 +101,22 @@ class Redactor:
         return "".join((*parts, text[end:])) if parts else text
 
     def _find(self, text: str) -> list[KnownFound]:
+        """Find known values, and parts of the names in the row, each as the full name."""
         found = self._known.find(text)
         if self._parts is None:
             return found
-        for name, start, end in self._parts.find(text):
-            found.append(KnownFound(self._names[name], start, end))
+        parts = self._parts.find(text)
         for revealed in (visible(text), decoded(text)):
             if revealed is not None:
-                for name, start, end in self._parts.find(revealed.text):
-                    found.append(KnownFound(self._names[name], *revealed.place(start, end)))
-        return longest(found)
+                of_reading = self._parts.find(revealed.text)
+                parts += [NamePart(n, *revealed.place(start, end)) for n, start, end in of_reading]
+        found += (KnownFound(self._names[name], start, end) for name, start, end in parts)
+        return [
+            one._replace(value=self._names.get(one.value.plain, one.value))
+            if one.value.kind == "person_name"
+            else one
+            for one in longest(found)
+        ]
 
     def _label(self, value: Value) -> str:
         label = value.kind.upper()

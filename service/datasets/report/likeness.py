@@ -43,7 +43,7 @@ class Conflict(NamedTuple):
         """The first row, and those that contradict it."""
         differ = self.verdicts != self.verdicts[0]
         differ[0] = True
-        return self.rows[differ]
+        return np.asarray(self.rows[differ])
 
 
 class Likeness(NamedTuple):
