@@ -77,6 +77,7 @@ def _patterns(name: str, words: set[str]) -> Iterator[str]:
         before = r"(?<![々-〇ァ-ヿ㐀-鿿])"
         family = "|".join(re.escape(name[:end]) for end in range(min(len(name), 5), 0, -1))
         yield rf"{before}(?:{family})(?={_JA_TITLE}|{_ZH_TITLE})"
+        yield rf"{name[0]}(?={_ZH_TITLE})"
         given = "|".join(re.escape(name[at:]) for at in range(1, len(name) - 1))
         if given:
             yield rf"(?:{given})(?={_JA_TITLE}|{_ZH_TITLE})"
