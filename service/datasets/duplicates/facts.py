@@ -45,7 +45,7 @@ red|blue|green|yellow|black|white|orange|purple|pink|brown|gray|grey|merah|biru|
 đỏ|xanh|vàng|đen|trắng|红|蓝|绿|黄|黑|白|赤|青|緑|黒|빨간|파란|검은|สีแดง|สีดำ|สีขาว|สีเขียว|สีฟ้า
 morning|afternoon|evening|night|pagi|siang|sore|malam|sáng|trưa|chiều|tối|早上|中午|晚上|上午|下午|เช้า|บ่าย|ค่ำ
 """.strip().split("\n")
-# Function words that matter where one of the same line stands in the place of another.
+# Function words that matter where one of the same line replaces another.
 _FUNCTION_OPPOSITES = """
 and|or
 from|to

@@ -1,7 +1,7 @@
 """Texts as a reader or a program sees them: without invisible characters, escapes, and entities.
 
 A value may be written with a soft hyphen, as `ann%40example.com` in an address, or as `\\u0040` in
-the arguments of a tool. It is found in the text that these stand for, and replaced where it is.
+the arguments of a tool. It is found in what a reader sees, and replaced where it is written.
 """
 
 from __future__ import annotations
@@ -46,10 +46,12 @@ def visible(text: str) -> Revealed | None:
 
 def decoded(text: str) -> Revealed | None:
     """Return a text without invisible characters and encodings, or None if it has no encoding."""
+    if not _may_be_encoded(text):
+        return None
     seen = visible(text) or Revealed(text, [*range(len(text))], [*range(1, len(text) + 1)])
     opened = seen
     for _ in range(_ROUNDS):
-        if not any(map(opened.text.__contains__, "%\\&")):
+        if not _may_be_encoded(opened.text):
             break
         again = _decoded(opened)
         if again.text == opened.text:
@@ -58,9 +60,13 @@ def decoded(text: str) -> Revealed | None:
     return opened if opened is not seen else None
 
 
+def _may_be_encoded(text: str) -> bool:
+    return any(map(text.__contains__, "%\\&")) and _ENCODED.search(text) is not None
+
+
 def readings(text: str) -> list[str]:
     """Return the texts in which to look for what a text holds: what is seen, and decoded."""
-    seen, opened = visible(text), decoded(text) if _ENCODED.search(text) else None
+    seen, opened = visible(text), decoded(text)
     return [text if seen is None else seen.text, *([] if opened is None else [opened.text])]
 
 
@@ -86,7 +92,7 @@ def _decoded(seen: Revealed) -> Revealed:
 
 
 def _characters(match: re.Match[str]) -> Iterator[tuple[str, int, int]]:
-    """Yield each character that an encoded part stands for, and its place."""
+    """Yield each character that is encoded, and its place."""
     written, (start, end) = match.group(), match.span()
     plain = written
     if written[0] == "%":
