@@ -29,10 +29,10 @@ from service.datasets.duplicates.spelling import ascii_digits, canonical
 # is faster. Signs that say something by themselves stay: + < = > %, currencies, arrows, 👍 and 👎.
 _PUNCTUATION = re.compile(
     "[!-#&-*,-/:;?@\\[-`{-~\u00a0-\u00a1\u00a6-\u00a9\u00ab-\u00af\u00b4\u00b6-\u00b8\u00bb\u00bf"
-    "\u2000-\u200b\u200e-\u206f\u2500-\u2604\u2607-\u26ff"
+    "\u2000-\u200b\u200e-\u206f\u2500-\u2604\u2607-\u260f\u2613-\u26ff"
     "\u3000-\u3004\u3008-\u3020\u3030\u30fb\ufe30-\ufe4f\uff01-\uff0f\uff1a-\uff20\uff5f-\uff65\u0964\u0965"
     "\u060c\u061b\u061f\u0e2f\u0e46\u0e5a\u0e5b\ufe0f\u2728\u2763\u2764\u2b50\U0001f000-\U0001f43f"
-    "\U0001f444-\U0001f44c\U0001f44f-\U0001f4ff\U0001f600-\U0001f60f\U0001f642\U0001f64b-\U0001f64f\U0001f680\U0001f917\U0001f970]+"
+    "\U0001f444-\U0001f44c\U0001f44f-\U0001f4c7\U0001f4ca-\U0001f4ff\U0001f600-\U0001f60f\U0001f642\U0001f64b-\U0001f64f\U0001f680\U0001f917\U0001f970]+"
 )
 _ASCII = {code: " " for code in range(128) if _PUNCTUATION.match(chr(code))}
 # Punctuation that is none: the sign of a number, 1,000, C#, !=, and the start of a private name.
