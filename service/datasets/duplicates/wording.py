@@ -35,12 +35,17 @@ _PUNCTUATION = re.compile(
     "\U0001f444-\U0001f44c\U0001f44f-\U0001f4c7\U0001f4ca-\U0001f4ff\U0001f600-\U0001f60f\U0001f642\U0001f64b-\U0001f64f\U0001f680\U0001f917\U0001f970]+"
 )
 _ASCII = {code: " " for code in range(128) if _PUNCTUATION.match(chr(code))}
-# Punctuation that is none: the sign of a number, 1,000, C#, !=, and the start of a private name.
+# Punctuation that is none: the sign of a number, 1,000, C#, operators, and the start of a private
+# name.
 _SIGNS = (
     ("-", re.compile(r"-(?<![\w)\]]-)(?=\d)"), "\u2212"),
     (",", re.compile(r",(?<=\d,)(?=\d{3}(?!\d))"), ""),
     ("#", re.compile(r"#(?<=\b[a-z]#)"), "\u266f"),
     ("!=", re.compile("!="), "\u2260"),
+    ("&&", re.compile("&&"), "\u2227"),
+    ("||", re.compile(r"\|\|"), "\u2228"),
+    ("*", re.compile(r"(?<=\d )\*(?= \w)|(?<=\d)\*(?=\d)"), "\u00d7"),
+    ("/", re.compile(r"(?<=\d )/(?= \w)"), "\u00f7"),
     ("_", re.compile(r"_(?<!\w_)(?=[a-z]\w*(?<!_)\b)"), "\u02cd"),
 )
 _NOT = re.compile(r"\b(?:can)?n[’']t\b|n[’']t\b|\bcannot\b")

@@ -13,7 +13,7 @@ _JA_TITLE: Final = "様|さま|さん|氏|くん|君|ちゃん|殿|先生|部長
 _ZH_TITLE: Final = "先生|女士|小姐|太太|老师|老師|经理|經理|同学|同學|医生|醫生|教授|主任"
 _KO_TITLE: Final = "고객님|선생님|과장님|부장님|대리님|님|씨|군|양|아(?![가-힣])|야(?![가-힣])"
 _NEXT_WORD: Final = re.compile(r" ([^\W\d_]{2,})")
-_GREETINGS: Final = "Hi|Hello|Hey|Dear|Thanks|Mr|Ms|Halo|Hai|Chào|Bonjour|Hola|Hallo"
+_GREETINGS: Final = "Hi|Hello|Hey|Dear|Thanks|Thank you,|Mr|Ms|Halo|Hai|Chào|Bonjour|Hola"
 _GREETING: Final = "(?:" + "|".join(f"(?<={word} )" for word in _GREETINGS.split("|")) + ")"
 _LEAST_THAI: Final = 3
 
