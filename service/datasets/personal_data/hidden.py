@@ -7,8 +7,10 @@ the arguments of a tool. It is found in what a reader sees, and replaced where i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from html import unescape
+from itertools import chain, islice
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -22,46 +24,65 @@ _ENCODED: Final = re.compile(
 _SPACES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 # An escape inside an escape, as in JSON in a string of JSON.
 _ROUNDS: Final = 3
+# More parts of a text than this are left as they are, since each takes memory.
+_MAX_PARTS: Final = 100_000
+
+
+class _Part(NamedTuple):
+    """The character at `at` of a revealed text, or none, written as `text[start:end]` before."""
+
+    at: int
+    width: int
+    start: int
+    end: int
 
 
 class Revealed(NamedTuple):
-    """A text without what hides parts of it, and the place of each character in the original."""
+    """A text without what hides parts of it, and the places of these parts in the text `before`."""
 
     text: str
-    starts: list[int]
-    ends: list[int]
+    parts: list[_Part]
+    before: Revealed | None = None
 
     def place(self, start: int, end: int) -> tuple[int, int]:
         """Return the place of `text[start:end]` in the original."""
-        return self.starts[start], self.ends[end - 1]
+        first, last = self._place(start)[0], self._place(end - 1)[1]
+        return (first, last) if self.before is None else self.before.place(first, last)
+
+    def _place(self, at: int) -> tuple[int, int]:
+        number = bisect_right(self.parts, at, key=lambda part: part.at) - 1
+        if number < 0:
+            return at, at + 1
+        part = self.parts[number]
+        if part.width and part.at == at:
+            return part.start, part.end
+        start = part.end + at - part.at - part.width
+        return start, start + 1
 
 
 def visible(text: str) -> Revealed | None:
     """Return a text without invisible characters, or None if it has none."""
     if text.isascii() or _INVISIBLE.search(text) is None:
         return None
-    kept = [at for at, char in enumerate(text) if not _INVISIBLE.match(char)]
-    return Revealed("".join([text[at] for at in kept]), kept, [at + 1 for at in kept])
+    found = islice(_INVISIBLE.finditer(text), _MAX_PARTS)
+    return _revealed(text, (("", *match.span()) for match in found), None)
 
 
 def decoded(text: str) -> Revealed | None:
     """Return a text without invisible characters and encodings, or None if it has no encoding."""
     if not _may_be_encoded(text):
         return None
-    seen = visible(text) or Revealed(text, [*range(len(text))], [*range(1, len(text) + 1)])
-    opened = seen
+    opened = seen = visible(text)
     for _ in range(_ROUNDS):
-        if not _may_be_encoded(opened.text):
+        now = text if opened is None else opened.text
+        if not _may_be_encoded(now):
             break
-        again = _decoded(opened)
-        if again.text == opened.text:
+        found = islice(chain.from_iterable(map(_characters, _ENCODED.finditer(now))), _MAX_PARTS)
+        again = _revealed(now, found, opened)
+        if again.text == now:
             break
         opened = again
     return opened if opened is not seen else None
-
-
-def _may_be_encoded(text: str) -> bool:
-    return any(map(text.__contains__, "%\\&")) and _ENCODED.search(text) is not None
 
 
 def readings(text: str) -> list[str]:
@@ -70,50 +91,43 @@ def readings(text: str) -> list[str]:
     return [text if seen is None else seen.text, *([] if opened is None else [opened.text])]
 
 
-def _decoded(seen: Revealed) -> Revealed:
-    parts: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    at = 0
-    for match in _ENCODED.finditer(seen.text):
-        parts.append(seen.text[at : match.start()])
-        starts += seen.starts[at : match.start()]
-        ends += seen.ends[at : match.start()]
-        for char, start, end in _characters(match):
-            if _INVISIBLE.match(char):
-                continue
-            parts.append(char)
-            starts.append(seen.starts[start])
-            ends.append(seen.ends[end - 1])
-        at = match.end()
-    return Revealed(
-        "".join((*parts, seen.text[at:])), starts + seen.starts[at:], ends + seen.ends[at:]
-    )
+def _may_be_encoded(text: str) -> bool:
+    return any(map(text.__contains__, "%\\&")) and _ENCODED.search(text) is not None
+
+
+def _revealed(
+    text: str, found: Iterable[tuple[str, int, int]], before: Revealed | None
+) -> Revealed:
+    """Return a text in which characters replace the places that are found."""
+    pieces: list[str] = []
+    parts: list[_Part] = []
+    at = length = 0
+    for char, start, end in found:
+        pieces += (text[at:start], char)
+        length += start - at
+        parts.append(_Part(length, len(char), start, end))
+        length += len(char)
+        at = end
+    return Revealed("".join((*pieces, text[at:])), parts, before)
 
 
 def _characters(match: re.Match[str]) -> Iterator[tuple[str, int, int]]:
-    """Yield each character that is encoded, and its place."""
+    """Yield each character that is encoded, and its place. An invisible one is an empty text."""
     written, (start, end) = match.group(), match.span()
-    plain = written
     if written[0] == "%":
         plain = unquote(written, errors="replace")
-        if "\ufffd" not in plain:
-            for char in plain:
-                size = 3 * len(char.encode())
-                yield char, start, start + size
-                start += size
+        if "\ufffd" in plain:
             return
-        plain = written
-    elif written[0] == "&":
+        for char in plain:
+            size = 3 * len(char.encode())
+            yield _INVISIBLE.sub("", char), start, start + size
+            start += size
+        return
+    if written[0] == "&":
         plain = unescape(written)
     else:
         code = written.lstrip("\\")
-        plain = (
-            chr(int(code[1:], 16)) if code[:1] in ("u", "x") else _SPACES.get(code, code or "\\")
-        )
-        if "\ud800" <= plain <= "\udfff":
-            plain = written
-    if len(plain) == 1:
-        yield plain, start, end
-    else:  # not an encoding after all
-        yield from ((char, start + at, start + at + 1) for at, char in enumerate(written))
+        is_code = code[:1] in ("u", "x")
+        plain = chr(int(code[1:], 16)) if is_code else _SPACES.get(code, code or "\\")
+    if len(plain) == 1 and not "\ud800" <= plain <= "\udfff":
+        yield _INVISIBLE.sub("", plain), start, end

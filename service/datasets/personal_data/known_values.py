@@ -63,6 +63,7 @@ class KnownValues:
         self._literals: Literals[Value] = Literals()
         self._emails: dict[str, Value] = {}
         self._least_digits = 99
+        self.holds_names = False
 
     def __bool__(self) -> bool:
         spelled = self._numbers or self._names or self._lone_names
@@ -71,6 +72,7 @@ class KnownValues:
     def learn(self, found: Found, text: str, *languages: str) -> None:
         """Remember the value at a finding's position in `text`."""
         written = text[found.start : found.end]
+        self.holds_names |= found.kind == "person_name"
         if found.kind == "email":
             plain = plain_email(to_ascii(written)).translate(_FOLD)
             self._emails.setdefault(plain, Value("email", plain))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 
 from service.datasets.cleaning.options import RedactMode
 from service.datasets.personal_data.custom_kinds import CustomKinds
@@ -13,6 +14,7 @@ from service.datasets.personal_data.known_values import KnownFound, KnownValues,
 from service.datasets.personal_data.name_parts import NamePart, NameParts, is_part
 
 _ROUNDS = 3
+_MAX_NAMES = 500  # of a row, whose parts are searched for
 
 
 class Redactor:
@@ -61,12 +63,16 @@ class Redactor:
 
     def begin_row(self, texts: Sequence[str]) -> None:
         """Remember the full names in a row: until the next row, their parts are names, too."""
-        values = {
-            found.value.plain: found.value
+        self._parts = None
+        if not self._known.holds_names:
+            return
+        found = (
+            (one.value.plain, one.value)
             for text in texts
-            for found in self._known.find(text)
-            if found.value.kind == "person_name"
-        }
+            for one in self._known.find(text)
+            if one.value.kind == "person_name"
+        )
+        values = dict(islice(found, _MAX_NAMES))
         whole = {
             name: next((other for other in values if is_part(name, other)), name) for name in values
         }
