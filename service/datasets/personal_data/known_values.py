@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import string
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -163,9 +164,13 @@ def longest(found: Sequence[KnownFound]) -> list[KnownFound]:
     """Sort findings by position. If some overlap, keep the longest, or else the first of them."""
     kept: list[KnownFound] = []
     for one in sorted(found, key=lambda one: one.start - one.end):
-        if all(one.end <= other.start or one.start >= other.end for other in kept):
-            kept.append(one)
-    return sorted(kept, key=lambda one: one.start)
+        at = bisect_right(kept, one.start, key=lambda other: other.start)
+        before, after = kept[at - 1 : at], kept[at : at + 1]
+        if all(other.end <= one.start for other in before) and all(
+            one.end <= other.start for other in after
+        ):
+            kept.insert(at, one)
+    return kept
 
 
 class _Spelled:
