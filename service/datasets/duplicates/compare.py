@@ -247,7 +247,7 @@ def _is_reworded(texts: Sequence[Wording], changes: list[list[Change]]) -> bool:
     every = [change for _, found in changed for change in found if change.facts]
     if any(_is_code(text, change) for text, found in changed for change in found):
         return False
-    swapped = any(Change(one.new, one.old) in found for _, found in changed for one in found)
+    swapped = any({Change(one.new, one.old) for one in found} & {*found} for _, found in changed)
     return len(set(every)) == len(every) and not swapped and all(map(_replaces, every))
 
 
