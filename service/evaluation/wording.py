@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from service.evaluation.comparison import BASE, PROMPT, TUNED, Column, Memorization
 from service.evaluation.results import Difference
+from service.evaluation.statistics.intervals import share_limit
 
 _METRICS = {
     "chrf": "chrF",
@@ -88,6 +90,16 @@ def rows(found: Difference) -> str:
     if found.clusters < found.n:
         text += f" of {counted(found.clusters, 'prompt')}"
     return text
+
+
+def much_worse(found: Difference) -> str:
+    """Return the tail, such as "2 of 60 answers got much worse, at most 12%".
+
+    The limit counts answers to the same prompt as one.
+    """
+    count = math.ceil(found.much_worse * found.clusters / found.n)
+    limit = share_limit(count, found.clusters)
+    return f"{found.much_worse} of {counted(found.n, 'answer')} got much worse, at most {limit:.0%}"
 
 
 def memorized(found: Memorization) -> str:

@@ -17,7 +17,6 @@ from service.core.storage import QUOTA, QuotaExceeded, StorageError
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
 from service.evals.judge import RunJudge
-from service.grading.judges import GraderTools
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.inference.background.calls import ModelGone
@@ -205,7 +204,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
                     columns=columns,
                     engine=engine,
                     progress=progress,
-                    tools=lambda: GraderTools(RunJudge(calls), sandbox),
+                    tools=lambda: RunJudge(calls).tools(sandbox),
                 )
                 comparison = await evaluator.compare(
                     is_base=is_base(parity), parity=parity is not None

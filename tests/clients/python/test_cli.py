@@ -353,7 +353,7 @@ async def test_train_holds_out_rows_if_there_are_enough(cli, rows, tmp_path, wor
 
     async with work("cpu"):
         share, said = await held_out("many.jsonl")
-        assert (share, "holding out about 10 rows" in said) == (0.1, True)
+        assert (share, "holding out about 25 rows" in said) == (0.25, True)
         share, said = await held_out(rows.name)
         assert (share, "--holdout SHARE" in said) == (None, True)
         assert (await held_out("many.jsonl", "--holdout", "0"))[0] is None

@@ -468,7 +468,7 @@ class TestRowsWithTools:
 
     @pytest.fixture
     def data(self) -> tuple[bytes, bytes]:
-        called = ["\n".join(map(tool_row, places)) for places in (range(40), range(60, 72))]
+        called = ["\n".join(map(tool_row, places)) for places in (range(40), range(60, 80))]
         said = [rows(0, 10), rows(60, 6)]
         training, validation = (
             one.encode() + b"\n" + other for one, other in zip(called, said, strict=True)
@@ -478,7 +478,7 @@ class TestRowsWithTools:
     @pytest.fixture
     async def calls(self, engine: ScriptedEngine) -> ScriptedEngine:
         engine.calls = {
-            f"Open room {i}, please, and be quick.": tool_call(i) for i in range(60, 72)
+            f"Open room {i}, please, and be quick.": tool_call(i) for i in range(60, 80)
         }
         return engine
 
@@ -490,7 +490,7 @@ class TestRowsWithTools:
         async with work("cpu"):
             found = await ended(http, evaluation.id)
         assert found["status"] == "completed", found
-        assert found["rows"] == 18
+        assert found["rows"] == 26
         assert found["verdict"]["kind"] == "serve", found["verdict"]
         figures = found["figures"]
         assert (figures["tool_call"], figures["tool_call_gain"]) == (100.0, 100.0)
@@ -518,7 +518,7 @@ class TestRowsWithTools:
         assert (found["status"], found["rows"]) == ("completed", 6), found
         assert "tool_call" not in found["figures"]
         comparison = (await http.get(f"{JOBS}/{evaluation.id}/evaluation/report")).json()
-        assert "12 held-out rows use tools and were left out" in json.dumps(comparison["notes"])
+        assert "20 held-out rows use tools and were left out" in json.dumps(comparison["notes"])
 
 
 async def test_an_evaluation_beyond_the_quota_fails_clearly(http, api: Api, job, evaluation, work):
