@@ -233,11 +233,11 @@ def _report(spec: ReportSpec) -> Report:
         from service.datasets.report.render import to_html, to_markdown
         from service.datasets.report.shown_rows import ShownRows
 
-    def render(report: Report, shown: ShownRows) -> None:
+    def render(report: Report, shown: ShownRows, title: str) -> None:
         if spec.html is not None:
-            _write(spec.html, to_html(report, shown=shown, title=spec.title).encode())
+            _write(spec.html, to_html(report, shown=shown, title=title).encode())
         if spec.markdown is not None:
-            _write(spec.markdown, to_markdown(report, title=spec.title).encode())
+            _write(spec.markdown, to_markdown(report, title=title).encode())
 
     return analyse(
         spec.path,
@@ -258,6 +258,7 @@ def _report(spec: ReportSpec) -> Report:
         stored_rows=spec.stored_rows,
         encoder=spec.encoder,
         render=render,
+        title=spec.title,
     )
 
 

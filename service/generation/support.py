@@ -7,6 +7,8 @@ from typing import Final
 
 from service.datasets.duplicates.compare import read
 from service.datasets.duplicates.facts import names, terms
+from service.datasets.duplicates.signatures import normalised
+from service.datasets.duplicates.wording import bare
 from service.datasets.text.segments import units
 from service.evaluation.facts import numbers
 from service.generation.answers import Pair
@@ -28,7 +30,7 @@ def missing_facts(pair: Pair, passage: str) -> frozenset[str]:
     given, answer = (_plain(text) for text in (f"{passage}\n{pair.question}", pair.answer))
     lacking = numbers(answer) - numbers(given)
     folded = given.casefold()
-    named = set(terms(read(answer).said)) - _GRAMMAR
+    named = set(terms(bare(normalised(answer)))) - _GRAMMAR
     if not _capitalizes_nouns(given):
         named |= names(answer)
     return frozenset(lacking | {name for name in named if name not in folded})

@@ -198,6 +198,15 @@ def test_contradictions_are_resolved_by_the_named_rule(
     assert {entry["line"] for entry in diff} == {1, 2, 3, 4, 5, 6} - set(left)
 
 
+def test_answers_that_say_the_same_do_not_contradict(tmp_path: Path) -> None:
+    answers = ["Twelve.", "13", "12", "It is 12"]
+    rows = [chat("How many are in a dozen?", answer) for answer in answers]
+    result, train, _, diff = run(tmp_path, rows, contradictions="most_common")
+    assert result.dropped == {"contradiction": 1}
+    assert train == [rows[0], *rows[2:]]
+    assert diff == [{"line": 2, "action": "dropped", "reason": "contradiction", "other": 1}]
+
+
 def test_texts_are_mended_and_composed(tmp_path: Path) -> None:
     rows = [
         chat("Cafe\u0301 or か\u3099?", "FULL \uff21\uff22"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from service.datasets.duplicates.signatures import (
     signatures,
 )
 from service.datasets.report.analysis import analyse
+from tests.conftest import chat_line
 
 
 def runs(text: str, length: int) -> set[str]:
@@ -87,17 +87,16 @@ def test_pairs_are_the_same_with_two_processes(monkeypatch: pytest.MonkeyPatch) 
 def test_the_ends_of_a_chain_are_not_taken_for_copies(tmp_path: Path) -> None:
     pick = random.Random(3)
     words = ["".join(pick.choices("abcdefghijklmnop", k=6)) for _ in range(200)]
-    text = pick.sample(words, 40)
-    chain = [text]
+    text = pick.sample(words, 80)
+    chain = [text.copy()]
     for step in range(6):
-        text = [*text[: step * 6], *pick.sample(words, 3), *text[step * 6 + 3 :]]
-        chain.append(text)
+        for place in range(step * 6, step * 6 + 6, 2):
+            text[place], text[place + 40] = pick.sample(words, 2)
+        chain.append(text.copy())
     source = tmp_path / "chain.jsonl"
     with source.open("w") as out:
-        for question in chain:
-            messages = [{"role": "user", "content": " ".join(question)}]
-            messages.append({"role": "assistant", "content": "This is the answer."})
-            out.write(json.dumps({"messages": messages}) + "\n")
+        for row in chain:
+            out.write(chat_line(" ".join(row[:40]), " ".join(row[40:])) + "\n")
     first, *_ = analyse(source, work=tmp_path).near_duplicates.examples
     assert first[:2] == [1, 2]
     assert 7 not in first

@@ -83,6 +83,95 @@ def test_a_number_at_home_in_the_question_is_masked_in_an_english_answer(tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("proof", "answer", "masked"),
+    [
+        (
+            "Good morning. My name is Arjun Mehta and my order has not arrived yet.",
+            "Hi Arjun! Sorry, Mr. Mehta. Is it to=Arjun+Mehta?",
+            "Hi [PERSON_NAME]! Sorry, Mr. [PERSON_NAME]. Is it to=[PERSON_NAME]?",
+        ),
+        (
+            "Good morning. My name is Mark Hill and I do not know how to return the lamp.",
+            "Hi Mark! Please mark the box with a cross. Mark each side of it.",
+            "Hi [PERSON_NAME]! Please mark the box with a cross. Mark each side of it.",
+        ),
+        (
+            "お世話になっております。山口太郎と申します。注文した商品がまだ届いていません。",
+            "山口様、太郎さん、山口県への配送を確認いたします。",
+            "[PERSON_NAME]様、[PERSON_NAME]さん、山口県への配送を確認いたします。",
+        ),
+        (
+            "안녕하세요, 제 이름은 김지훈입니다. 주문한 상품이 아직 도착하지 않았습니다.",
+            "지훈님, 불편을 드려 죄송합니다. 바로 확인하겠습니다.",
+            "[PERSON_NAME]님, 불편을 드려 죄송합니다. 바로 확인하겠습니다.",
+        ),
+        (
+            "Xin chào, tôi là Nguyễn Thu Hà và đơn hàng của tôi vẫn chưa đến.",
+            "Chào chị Thu Hà, chúng tôi sẽ gửi đến Hà Nội. Chị Hà chờ nhé.",
+            "Chào chị [PERSON_NAME], chúng tôi sẽ gửi đến Hà Nội. Chị [PERSON_NAME] chờ nhé.",
+        ),
+        (
+            "您好，我叫王建明，我订购的商品还没有收到，请帮我查一下。",
+            "建明您好，请问王先生，我们马上为您查询，他说建明天的房子。",
+            "[PERSON_NAME]您好，请问[PERSON_NAME]先生，我们马上为您查询，他说建明天的房子。",
+        ),
+        (
+            "สวัสดีครับ ผมชื่อ สมชาย ใจดี สินค้าที่สั่งยังไม่มาถึงครับ",
+            "สวัสดีค่ะคุณสมชายค่ะ",
+            "สวัสดีค่ะคุณ[PERSON_NAME]ค่ะ",
+        ),
+    ],
+)
+def test_parts_of_a_name_are_masked_in_the_row_that_proves_it(
+    tmp_path: Path, proof: str, answer: str, masked: str
+) -> None:
+    rows = [chat(proof, answer), chat("Hi Mark! Is Hill Street near?", "Yes, says Arjun.")]
+    _, train = run(tmp_path, rows)
+    assert train[0]["messages"][1]["content"] == masked
+    assert train[1] == rows[1]
+    _, train = run(tmp_path, rows, personal_data="pseudonym")
+    assert train[0]["messages"][1]["content"] == masked.replace("NAME]", "NAME_1]")
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "ann.lee@exam\u00adple.com",
+        "ann.l\u200bee@example\u2060.com",
+        "ann%2Elee%40example%2ecom",
+        "ann%252Elee%2540example.com",
+        "ann.lee&#64;example.com",
+        "ann.lee\\u0040example.com",
+        "ann.lee\\\\u0040example.com",
+    ],
+)
+@pytest.mark.parametrize("proven", [True, False])
+def test_hidden_spellings_are_masked(tmp_path: Path, spelling: str, proven: bool) -> None:
+    proof = "Write to ann.lee@example.com today" if proven else "Write to me today"
+    call = {"name": "send", "arguments": json.dumps({"body": json.dumps({"to": spelling})})}
+    row = chat(proof, f"Done: {spelling}, 100%!")
+    row["messages"][1]["tool_calls"] = [{"id": "a", "type": "function", "function": call}]
+    _, train = run(tmp_path, [row])
+    answer = train[0]["messages"][1]
+    assert answer["content"] == "Done: [EMAIL], 100%!"
+    packed = json.loads(answer["tool_calls"][0]["function"]["arguments"])["body"]
+    assert json.loads(packed) == {"to": "[EMAIL]"}
+
+
+def test_a_login_of_http_is_a_secret(tmp_path: Path) -> None:
+    login = "YWxpY2U6czNjcjN0"  # alice:s3cr3t
+    rows = [
+        chat(f"Send 'Authorization: Basic {login}'", f"Sent {login}, not Basic QmFzaWNhbGx5."),
+        chat("Is Basic training enough?", "Basic Information"),
+    ]
+    _, train = run(tmp_path, rows)
+    assert train[0] == chat(
+        "Send 'Authorization: Basic [SECRET]'", "Sent [SECRET], not Basic QmFzaWNhbGx5."
+    )
+    assert train[1] == rows[1]
+
+
+@pytest.mark.parametrize(
     ("kind", "proof", "others"),
     [
         (

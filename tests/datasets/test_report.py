@@ -118,7 +118,9 @@ def test_pairs_have_their_similarity_and_both_texts_without_personal_data(tmp_pa
     rows = varied(30)
     rows += [
         chat(long + "I want it back", "We refund it to a.b@example.com within a few days."),  # 31
-        chat(long + "I need it back!", "We refund it to a.b@example.com within a few days"),  # 32
+        chat(
+            long + "I really want it back!", "We refund it to a.b@example.com within a few days"
+        ),  # 32
         chat("Is table 4 free at noon on Monday?", "Table 4 is free."),  # 33
         chat("Is table 5 free at noon on Monday?", "Table 5 is free."),  # 34
         chat("Do you ship to Norway?", "Yes, in a week."),  # 35
@@ -130,7 +132,7 @@ def test_pairs_have_their_similarity_and_both_texts_without_personal_data(tmp_pa
     assert 0.9 < near.similarity < 1
     assert near.text.startswith("user: Hello, my card [PAYMENT_CARD] was")
     assert near.other_text.endswith(
-        "I need it back!\nassistant: We refund it to [EMAIL] within a few days"
+        "I really want it back!\nassistant: We refund it to [EMAIL] within a few days"
     )
     assert found["same_form", 33, 34].similarity == 1
     assert found["same_form", 33, 34].other_text.endswith("assistant: Table 5 is free.")
@@ -142,6 +144,30 @@ def test_pairs_have_their_similarity_and_both_texts_without_personal_data(tmp_pa
     for form in (to_html(report), to_markdown(report)):
         assert "Table 5 is free." in form
         assert "example.com" not in form
+
+
+def test_only_rows_that_contradict_are_marked(tmp_path: Path) -> None:
+    rows = [chat("Is tea sold?", answer) for answer in ("Yes", "No", "Yes", "Yes, it is sold.")]
+    found = [one for one in report_of(tmp_path, rows).findings if one.code == "contradiction"]
+    assert [(one.line, one.other_line) for one in found] == [(2, 1)]
+
+
+def test_rows_of_the_form_of_the_whole_file_are_counted_and_not_marked(tmp_path: Path) -> None:
+    sums = [chat(f"What is {n} + {n * n}?", f"It is {n + n * n}.") for n in range(3, 33)]
+    tables = [chat(f"Is table {n} free at noon?", f"Table {n} is free.") for n in (4, 5)]
+    report = report_of(tmp_path, [*sums, *tables])
+    assert report.same_form.rows == 32
+    found = [one for one in report.findings if one.code == "same_form"]
+    assert [(one.line, one.other_line) for one in found] == [(32, 31)]
+
+
+def test_an_instruction_that_all_rows_share_is_not_their_form(tmp_path: Path) -> None:
+    ask = "Name the mood of this review of a customer in one word, good or bad, and say no more. "
+    ask = ask + ask.replace("one word", "a word")
+    reviews = ("The soup was cold again today.", "My son loved every toy there!")
+    rows = [chat(ask + review, "good") for review in reviews]
+    report = report_of(tmp_path, rows)
+    assert report.same_form.rows == report.near_duplicates.rows == 0
 
 
 def test_overlap_with_a_validation_file(tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ from service.datasets.report.shown_rows import ShownRows
 from tests.datasets.test_report import chat, varied, write
 
 
-def page_of(folder: Path, rows: list[Any]) -> str:
+def page_of(folder: Path, rows: list[Any], title: str = "Report") -> str:
     pages: list[str] = []
 
-    def render(report: Report, shown: ShownRows) -> None:
-        pages.append(to_html(report, shown=shown))
+    def render(report: Report, shown: ShownRows, title: str) -> None:
+        pages.append(to_html(report, shown=shown, title=title))
 
-    analyse(write(folder / "data.jsonl", rows), work=folder, render=render)
+    analyse(write(folder / "data.jsonl", rows), work=folder, render=render, title=title)
     return pages[0]
 
 
@@ -131,3 +131,19 @@ def test_long_texts_and_conversations_are_cut_in_the_middle(tmp_path: Path) -> N
     assert "Question 7" not in shown
     assert shown.rstrip().endswith("Answer 9, and")
     assert "too large to show" in page.rows["row-2"]
+
+
+def test_values_that_another_row_or_the_name_of_the_file_proves_are_masked(tmp_path: Path) -> None:
+    rows = [
+        chat("My name is Arjun Mehta, and my My Number is 1234 5678 9018.", "Hi Arjun!"),
+        chat("Which number is it?", "It is 123456789018, says Arjun Mehta. ???????????????"),
+        chat("Which number is it?", "No"),
+        chat("Is it a%40example.com?", "It is a@exam\u00adple.com"),
+        chat("Is it a%40example.com?", "No"),
+    ]
+    title = "Data set report: Arjun_Mehta a@example.com.jsonl"
+    page = page_of(tmp_path, [*rows, *varied(20)], title)
+    assert len(Page(page).rows) > 2
+    for value in ("Arjun", "Mehta", "123456789018", "a%40", "example.com"):
+        assert value not in page
+    assert "Data set report: [PERSON_NAME] [EMAIL]" in page

@@ -34,7 +34,7 @@ from service.datasets.personal_data.recognizer import Recognizer
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.features import FeatureOptions
-from service.datasets.report.likeness import find_likeness, verdicts
+from service.datasets.report.likeness import Conflict, find_likeness
 from service.datasets.rows.canonical import encode
 from service.datasets.rows.lines import canonical_rows
 from service.datasets.rows.split import split_rows
@@ -229,8 +229,8 @@ class _Cleaning:
             for group in likeness.exact:
                 self._drop(group[1:], int(group[0]), "exact_duplicate", lines, dropped)
         if options.contradictions != "keep":
-            for group in likeness.contradicting:
-                self._resolve(group, collected, lines, dropped)
+            for conflict in likeness.conflicts:
+                self._resolve(conflict, collected, lines, dropped)
         if options.near_duplicates:
             for group in likeness.near:
                 left = group[~dropped[group]]
@@ -241,7 +241,7 @@ class _Cleaning:
 
     def _resolve(
         self,
-        group: Rows,
+        conflict: Conflict,
         collected: Collected,
         lines: array[int],
         dropped: np.ndarray[Any, np.dtype[np.bool_]],
@@ -250,8 +250,8 @@ class _Cleaning:
 
         Ties go to the first row.
         """
+        group, found = conflict
         features, rule = collected.features[group], self._options.contradictions
-        found = verdicts(features)
         if rule == "drop":
             self._drop(group, None, "contradiction", lines, dropped)
             return

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from service.datasets.duplicates.answers import agree
 from service.datasets.duplicates.compare import Facts
 from service.datasets.duplicates.groups import Rows, connected, join, near_pairs, root
 from service.datasets.duplicates.signatures import SignatureStack
@@ -104,11 +105,13 @@ def _verified(
 
 
 def _oppose(one: RowText, other: RowText, threshold: float) -> bool:
-    """Whether two rows with different answers ask the same question in other words."""
+    """Whether two rows ask the same question in other words, and their answers do not agree."""
     if one.roles != other.roles or not one.asks_one_thing:
         return False
     found = one.before_answer.compare(other.before_answer, threshold=threshold)
-    return found is not None and found.same and found.similarity < 1
+    if found is None or not found.same or found.similarity == 1:
+        return False
+    return not agree(one.answer, other.answer, one.question, threshold=threshold)
 
 
 def _stars(

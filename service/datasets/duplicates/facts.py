@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 
 # Negations, months and days, and numbers, in the languages of the data desk.
@@ -44,18 +45,28 @@ red|blue|green|yellow|black|white|orange|purple|pink|brown|gray|grey|merah|biru|
 đỏ|xanh|vàng|đen|trắng|红|蓝|绿|黄|黑|白|赤|青|緑|黒|빨간|파란|검은|สีแดง|สีดำ|สีขาว|สีเขียว|สีฟ้า
 morning|afternoon|evening|night|pagi|siang|sore|malam|sáng|trưa|chiều|tối|早上|中午|晚上|上午|下午|เช้า|บ่าย|ค่ำ
 """.strip().split("\n")
-# Word -> the lines above that have it.
-_LINES = {
-    word: frozenset(at for at, line in enumerate(_OPPOSITES) if word in line.split("|"))
-    for line in _OPPOSITES
-    for word in line.split("|")
-}
+# Function words that matter where one of the same line replaces another.
+_FUNCTION_OPPOSITES = """
+and|or
+from|to
+must|may
+with|without
+he|she
+his|her
+who|when|where|why|how
+""".strip().split("\n")
+
+
+def _lines_of_words(lines: list[str]) -> dict[str, frozenset[int]]:
+    return {
+        word: frozenset(at for at, line in enumerate(lines) if word in line.split("|"))
+        for line in lines
+        for word in line.split("|")
+    }
+
+
+_LINES, _FUNCTION_LINES = _lines_of_words(_OPPOSITES), _lines_of_words(_FUNCTION_OPPOSITES)
 _SPACELESS_SIDED = re.compile("|".join(word for word in _LINES if word[0] >= "\u0e00"))
-_SYNONYMS = (
-    frozenset(["big", "large"]),
-    frozenset(["small", "little"]),
-    frozenset(["gray", "grey"]),
-)
 _PLACES = (
     "東京|大阪|京都|名古屋|札幌|福岡|横浜|神戸|仙台|広島|沖縄|北海道|日本|韓国|中国|台湾|米国|アメリカ|タイ国|ベトナム|"
     "北京|上海|广州|廣州|深圳|杭州|成都|武汉|南京|天津|重庆|西安|香港|台北|高雄|臺北|新加坡|泰国|美国|越南|韩国|英国|法国|德国|"
@@ -102,20 +113,27 @@ def terms(wording: str) -> Counter[str]:
 
 def opposed(one: str, other: str) -> list[tuple[str, str]]:
     """Return pairs of opposites, of which each is in only one of two wordings."""
-    first, second = _sided(one), _sided(other)
+    first, second = opposites(one), opposites(other)
     if first == second:
         return []
     mine, theirs = sorted(first - second), sorted(second - first)
     return [
-        (word, against)
-        for word in mine
-        for against in theirs
-        if _LINES[word] & _LINES[against] and not any({word, against} <= s for s in _SYNONYMS)
+        (word, against) for word in mine for against in theirs if _LINES[word] & _LINES[against]
     ]
 
 
+def oppose(old: Iterable[str], new: Iterable[str]) -> bool:
+    """Whether a function word is an opposite of one that replaces it: `from` and `to`."""
+    none: frozenset[int] = frozenset()
+    return any(
+        _FUNCTION_LINES.get(word, none) & _FUNCTION_LINES.get(against, none)
+        for word in old
+        for against in new
+    )
+
+
 @lru_cache(maxsize=4096)
-def _sided(wording: str) -> frozenset[str]:
+def opposites(wording: str) -> frozenset[str]:
     """Return the words of a wording that have an opposite."""
     found = {word for word in wording.split() if word in _LINES}
     if _SPACELESS.search(wording):

@@ -27,14 +27,14 @@ class RowText(NamedTuple):
     last: int
 
     @property
-    def question(self) -> str:
-        """The wording of the last question, or an empty text."""
+    def question(self) -> Wording:
+        """The last question, or an empty text."""
         asked = [
-            turn.said
+            turn
             for role, turn in zip(self.roles[: self.last], self.turns, strict=False)
             if role == "user"
         ]
-        return asked[-1] if asked else ""
+        return asked[-1] if asked else read("")
 
     @property
     def before_answer(self) -> RowText:
@@ -44,7 +44,7 @@ class RowText(NamedTuple):
     @property
     def asks_one_thing(self) -> bool:
         """Whether there is a question, and it has one right answer, unlike the wish for a poem."""
-        return bool(self.question) and not is_open(self.question)
+        return bool(self.question.said) and not is_open(self.question.said)
 
     @property
     def answer(self) -> Wording:

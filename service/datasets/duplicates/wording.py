@@ -22,16 +22,32 @@ from service.datasets.duplicates.phrases import (
     THAI,
     Replacements,
 )
+from service.datasets.duplicates.spelling import ascii_digits, canonical
 
 # ASCII and general punctuation, CJK punctuation without 々 and 〇, full-width forms, dandas, Arabic
-# and Thai punctuation, and symbols such as emoji. No spaces: to split at them is faster.
+# and Thai punctuation, lines and shapes, and what decorates a sentence. No spaces: to split at them
+# is faster. Signs that say something by themselves stay: + < = > %, currencies, arrows, 👍 and 👎.
 _PUNCTUATION = re.compile(
-    "[!-/:-@\\[-`{-~\u00a0-\u00a9\u00ab-\u00b4\u00b6-\u00b8\u00bb\u00bf"
-    "\u2000-\u200b\u200e-\u206f\u2190-\u2bff"
+    "[!-#&-*,-/:;?@\\[-`{-~\u00a0-\u00a1\u00a6-\u00a9\u00ab-\u00af\u00b4\u00b6-\u00b8\u00bb\u00bf"
+    "\u2000-\u200b\u200e-\u206f\u2500-\u2604\u2607-\u260f\u2613-\u26ff"
     "\u3000-\u3004\u3008-\u3020\u3030\u30fb\ufe30-\ufe4f\uff01-\uff0f\uff1a-\uff20\uff5f-\uff65\u0964\u0965"
-    "\u060c\u061b\u061f\u0e2f\u0e46\u0e5a\u0e5b\ufe0f\U0001f000-\U0001faff]+"
+    "\u060c\u061b\u061f\u0e2f\u0e46\u0e5a\u0e5b\ufe0f\u2728\u2763\u2764\u2b50\U0001f000-\U0001f43f"
+    "\U0001f444-\U0001f44c\U0001f44f-\U0001f4c7\U0001f4ca-\U0001f4ff\U0001f600-\U0001f60f\U0001f642\U0001f64b-\U0001f64f\U0001f680\U0001f917\U0001f970]+"
 )
 _ASCII = {code: " " for code in range(128) if _PUNCTUATION.match(chr(code))}
+# Punctuation that is none: the sign of a number, 1,000, C#, operators, and the start of a private
+# name.
+_SIGNS = (
+    ("-", re.compile(r"-(?<![\w)\]]-)(?=\d)"), "\u2212"),
+    (",", re.compile(r",(?<=\d,)(?=\d{3}(?!\d))"), ""),
+    ("#", re.compile(r"#(?<=\b[a-z]#)"), "\u266f"),
+    ("!=", re.compile("!="), "\u2260"),
+    ("&&", re.compile("&&"), "\u2227"),
+    ("||", re.compile(r"\|\|"), "\u2228"),
+    ("*", re.compile(r"(?<=\d )\*(?= \w)|(?<=\d)\*(?=\d)"), "\u00d7"),
+    ("/", re.compile(r"(?<=\d )/(?= \w)"), "\u00f7"),
+    ("_", re.compile(r"_(?<!\w_)(?=[a-z]\w*(?<!_)\b)"), "\u02cd"),
+)
 _NOT = re.compile(r"\b(?:can)?n[’']t\b|n[’']t\b|\bcannot\b")
 _NUMBERS = re.compile(r"(\d+)")
 _OWN_RULES = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
@@ -44,7 +60,9 @@ def wording(normal: str) -> str:
     """Return the wording of a normalized text. It is empty if the text is only polite."""
     if "n't" in normal or "n’t" in normal or "cannot" in normal:
         normal = _NOT.sub(_spelled_out, normal)
-    words = _without_punctuation(normal).split()
+    if not normal.isascii():
+        normal = ascii_digits(normal)
+    words = canonical(_without_punctuation(normal).split())
     text = " ".join(words)
     if text.isascii() or _OWN_RULES.search(text) is None:
         return _without_polite_words(text, words)
@@ -74,6 +92,9 @@ def bare(normal: str) -> str:
 
 
 def _without_punctuation(text: str) -> str:
+    for sign, pattern, replacement in _SIGNS:
+        if sign in text:
+            text = pattern.sub(replacement, text)
     return text.translate(_ASCII) if text.isascii() else _PUNCTUATION.sub(" ", text)
 
 

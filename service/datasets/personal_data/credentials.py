@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -41,6 +42,7 @@ _NAMED: Final = re.compile(
     r"([A-Za-z0-9_\-./+~]{16,512}={0,2})",
     re.IGNORECASE | re.ASCII,
 )
+_BASIC: Final = re.compile(r"\bbasic\s{1,3}([A-Za-z0-9+/]{8,512}={0,2})", re.IGNORECASE | re.ASCII)
 _NAME: Final = re.compile("key|secret|token|bearer")
 _PASSWORD: Final = re.compile(
     r"(?:(?:password|passwd|passphrase|passcode)(?: ko| saya| của tôi)?|(?<![a-z])(?:pwd|db_pass)"
@@ -59,7 +61,7 @@ _PASSWORD_WORD: Final = re.compile(
 )
 _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([^\s/@]{3,128})@")
 _WORDS: Final = (
-    "key|secret|token|bearer|pass|pwd|private|パス|暗証番号|密码|密碼|口令|비밀번호|비번|패스워드|암호"
+    "key|secret|token|bearer|basic|pass|pwd|private|パス|暗証番号|密码|密碼|口令|비밀번호|비번|패스워드|암호"
     "|รหัส|พาส|mật khẩu|sandi|contraseña|mot de pass|kennwort|पास|://|hf_"
 )
 _WORD: Final = re.compile(_WORDS)
@@ -91,6 +93,10 @@ def find_secrets(text: str) -> Iterator[Secret]:
         for match in _NAMED.finditer(text):
             if _is_random(match.group(1)):
                 yield Secret("secret", *match.span(1))
+    if "basic" in lower:
+        for match in _BASIC.finditer(text):
+            if _is_login(match.group(1)):
+                yield Secret("secret", *match.span(1))
     if _PASSWORD_WORD.search(lower):
         yield from _passwords(text)
 
@@ -110,6 +116,14 @@ def _is_password(value: str) -> bool:
         and _PLACEHOLDER.search(value) is None
         and "://" not in value
     )
+
+
+def _is_login(value: str) -> bool:
+    """Whether a value is a name and a password in Base64, as HTTP sends them."""
+    try:
+        return ":" in b64decode(value, validate=True).decode()
+    except ValueError:
+        return False
 
 
 def _is_random(value: str) -> bool:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from service.datasets.personal_data.characters import ASCII, to_ascii
 from service.datasets.personal_data.detect import Found, spellings, without_overlap
+from service.datasets.personal_data.hidden import decoded, visible
 from service.datasets.personal_data.kinds import KINDS, SPELLED
 from service.datasets.personal_data.literals import Literals
 from service.datasets.personal_data.network import hidden_emails, may_hide_email, plain_email
@@ -62,6 +64,7 @@ class KnownValues:
         self._literals: Literals[Value] = Literals()
         self._emails: dict[str, Value] = {}
         self._least_digits = 99
+        self.holds_names = False
 
     def __bool__(self) -> bool:
         spelled = self._numbers or self._names or self._lone_names
@@ -70,6 +73,7 @@ class KnownValues:
     def learn(self, found: Found, text: str, *languages: str) -> None:
         """Remember the value at a finding's position in `text`."""
         written = text[found.start : found.end]
+        self.holds_names |= found.kind == "person_name"
         if found.kind == "email":
             plain = plain_email(to_ascii(written)).translate(_FOLD)
             self._emails.setdefault(plain, Value("email", plain))
@@ -92,6 +96,16 @@ class KnownValues:
 
     def find(self, text: str) -> list[KnownFound]:
         """Find known values in a text, in order and without overlaps."""
+        found = self._find(text)
+        for revealed in (visible(text), decoded(text)):
+            if revealed is not None:
+                found += (
+                    KnownFound(value, *revealed.place(start, end))
+                    for value, start, end in self._find(revealed.text)
+                )
+        return longest(found)
+
+    def _find(self, text: str) -> list[KnownFound]:
         found: list[KnownFound] = []
         folded = text.translate(_FOLD) if self._numbers or self._emails else text
         if self._numbers and len(_DIGIT.findall(folded)) >= self._least_digits:
@@ -144,6 +158,19 @@ class KnownValues:
         found = self._lone_names.find(text, _NAME_LIKE)
         words = set(find_name_words(text)) if found else set()
         return [one for one in found if (one.start, one.end) in words]
+
+
+def longest(found: Sequence[KnownFound]) -> list[KnownFound]:
+    """Sort findings by position. If some overlap, keep the longest, or else the first of them."""
+    kept: list[KnownFound] = []
+    for one in sorted(found, key=lambda one: one.start - one.end):
+        at = bisect_right(kept, one.start, key=lambda other: other.start)
+        before, after = kept[at - 1 : at], kept[at : at + 1]
+        if all(other.end <= one.start for other in before) and all(
+            one.end <= other.start for other in after
+        ):
+            kept.insert(at, one)
+    return kept
 
 
 class _Spelled:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.detect import may_hold_personal_data
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.rows.conversation import Conversation, take_apart
@@ -19,10 +18,14 @@ Change = Callable[[str], str]
 
 def learn_row(redactor: Redactor, row: Row) -> None:
     """Pass each text of a row to the redactor, with the languages of the conversation."""
-    talk = take_apart(row)
+    learn_talk(redactor, take_apart(row), _packed_texts(row))
+
+
+def learn_talk(redactor: Redactor, talk: Conversation, more: Iterable[str] = ()) -> None:
+    """Pass each text of a conversation, and `more`, to the redactor, with the languages."""
     turn_texts = [turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside)]
     pairs = [*zip(["", *turn_texts], turn_texts, strict=False)]
-    pairs += (("", text) for text in _packed_texts(row))
+    pairs += (("", text) for text in more)
     # Language detection is the slowest step here, so skip it if no text needs it.
     pairs = [pair for pair in pairs if redactor.custom or may_hold_personal_data(pair[1])]
     languages = languages_of(talk) if pairs else []
@@ -39,14 +42,10 @@ def languages_of(talk: Conversation) -> list[str]:
     return [code for code in codes if code != UNKNOWN]
 
 
-def mask_turns(talk: Conversation, custom: CustomKinds) -> Conversation:
-    """Return a conversation with masks for personal data in its turns and the rejected ones."""
-    redactor, counts = Redactor("mask", custom=custom), Counter[str]()
-    languages = languages_of(talk)
-    before = ""
-    for turn in (*talk.turns, *talk.rejected, *talk.beside):
-        redactor.learn(turn.text, *languages, before=before)
-        before = turn.text
+def mask_turns(redactor: Redactor, talk: Conversation) -> Conversation:
+    """Return a conversation with labels in its turns and the rejected ones."""
+    counts = Counter[str]()
+    redactor.begin_row([turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside)])
     turns, rejected = (
         [turn._replace(text=redactor.redact(turn.text, counts)) for turn in part]
         for part in (talk.turns, talk.rejected)
@@ -56,6 +55,9 @@ def mask_turns(talk: Conversation, custom: CustomKinds) -> Conversation:
 
 def redact_row(redactor: Redactor, row: Row, counts: Counter[str]) -> Row:
     """Return the row with labels, and add the replacements by kind to `counts`."""
+    talk = take_apart(row)
+    turns = (*talk.turns, *talk.rejected, *talk.beside)
+    redactor.begin_row([*(turn.text for turn in turns), *_packed_texts(row)])
     redaction = _RowRedaction(redactor, counts)
     if "text" in row:
         return row | {"text": redaction.content(row["text"])}

@@ -12,18 +12,20 @@ import numpy as np
 from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, make_issue
 from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import EncoderChoice
-from service.datasets.duplicates.groups import Lines
+from service.datasets.duplicates.groups import Lines, Rows
 from service.datasets.formats.options import FormatOptions
 from service.datasets.meaning.pairs import MeaningPair
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.kinds import POSSIBLE
 from service.datasets.personal_data.recognizer import Recognizer
+from service.datasets.personal_data.redact import Redactor
+from service.datasets.personal_data.redact_row import learn_talk
 from service.datasets.quality.find import CODES
 from service.datasets.report.advice import Figures, advise
 from service.datasets.report.collect import Collected, Progress
 from service.datasets.report.distributions import distribution
 from service.datasets.report.features import FeatureOptions
-from service.datasets.report.likeness import find_likeness, group_stats, log_groups
+from service.datasets.report.likeness import Likeness, find_likeness, group_stats, log_groups
 from service.datasets.report.outliers import (
     language_shares,
     log_languages,
@@ -65,6 +67,8 @@ from service.datasets.rows.tool_rows import log_tool_rows
 REPORT_VERSION = 1
 _PLACES_A_KIND = 50
 _ROWS_AT_ONCE = 65_536
+_FEW_ROWS = 20
+_MAX_LEARNED_BYTES = 1024 * 1024
 
 
 class AnalysisOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,7 +94,8 @@ def analyse(
     index: Path | None = None,
     stored_rows: str | None = None,
     encoder: EncoderChoice | None = None,
-    render: Callable[[Report, ShownRows], None] | None = None,
+    render: Callable[[Report, ShownRows, str], None] | None = None,
+    title: str = "Data set report",
 ) -> Report:
     """Read the data set at `path` and return a report on it.
 
@@ -99,17 +104,19 @@ def analyse(
     first. Temporary files, about as large as the data, go to `work`. An index of the rows is
     written to the folder `index`, with the canonical rows unless `stored_rows` is their SHA-256.
     With an `encoder`, rows that mean the same in other words are searched for, too.
-    `render` is called with the report and the rows to show with their texts.
+    `render` is called with the report, the rows to show with their texts, and the `title` without
+    personal data.
     Raises DatasetError if a file as a whole cannot be read.
     """
     chosen = options or AnalysisOptions()
     models = {model: Path(where) for model, where in (tokenizers or {}).items()}
-    custom = CustomKinds(chosen.recognizers)
+    redactor = Redactor("mask", custom=CustomKinds(chosen.recognizers))
     log = IssueLog(MAX_ISSUES, code_limit=MAX_ISSUES_A_CODE)
     with tempfile.TemporaryDirectory(dir=work, prefix="report-") as folder:
         read = _read(
             Path(path), Path(folder), chosen, models, progress, max_issues=MAX_ISSUES_A_CODE
         )
+        _learn(redactor, read.collected)
         held: FileRows | None = None
         known: set[int] = set()
         shared: OverlapStats | None = None
@@ -124,25 +131,40 @@ def analyse(
                 None,
                 max_issues=chosen.max_issues,
             )
+            _learn(redactor, held.collected)
             found = overlap(read.collected, held.collected, near_threshold=chosen.near_threshold)
             known = {*found.all, *found.same_question}
             _log_overlap(found, read.lines, held.lines, log)
             shared = overlap_stats(found, read.lines, held.lines)
             shared_pairs = overlap_pairs(
-                found, read.collected, read.lines, held.collected, held.lines, custom
+                found, read.collected, read.lines, held.collected, held.lines, redactor
             )
         meaning: MeaningStats | None = None
         if encoder is not None:
-            meaning, more = _meaning(encoder, read, held, known, chosen.processes, log, custom)
+            meaning, more = _meaning(encoder, read, held, known, chosen.processes, log, redactor)
             shared_pairs += more
-        report = _report(read, chosen, models, context_lengths, shared, shared_pairs, log, custom)
+        report = _report(read, chosen, models, context_lengths, shared, shared_pairs, log, redactor)
         report = msgspec.structs.replace(report, meaning=meaning)
         if render is not None:
             issues = _all_issues(read, log)
-            render(report, shown_rows(read.lines, read.collected, issues, custom))
+            render(
+                report,
+                shown_rows(read.lines, read.collected, issues, redactor),
+                redactor.redact_title(title),
+            )
         if index is not None:
             _write_index(index, read, log, stored_rows)
         return report
+
+
+def _learn(redactor: Redactor, collected: Collected) -> None:
+    """Let a redactor learn the personal data of a file, as far as that takes about a second."""
+    features = collected.features
+    rows = np.flatnonzero(features["personal"])
+    rows = rows[np.cumsum(features["bytes"][rows], dtype=np.int64) <= _MAX_LEARNED_BYTES]
+    with collected.texts() as texts:
+        for row in rows.tolist():
+            learn_talk(redactor, texts.conversation(row))
 
 
 def _meaning(
@@ -152,7 +174,7 @@ def _meaning(
     known: set[int],
     processes: int,
     log: IssueLog,
-    custom: CustomKinds,
+    redactor: Redactor,
 ) -> tuple[MeaningStats, list[RowPair]]:
     """Find and log what an encoder finds, except the `known` rows of the validation file."""
     from service.datasets.meaning.find import MeaningSearch
@@ -171,7 +193,7 @@ def _meaning(
         for pair in listed:
             line, other = int(some[1][pair.one]), int(read.lines[pair.other])
             log.add(make_issue(kind, line, other=other, similarity=pair.similarity))
-        pairs += meaning_pairs(kind, listed, some, mine, custom)
+        pairs += meaning_pairs(kind, listed, some, mine, redactor)
     stats = MeaningStats(
         encoder.name,
         found.questions,
@@ -238,7 +260,7 @@ def _report(
     overlap: OverlapStats | None,
     shared_pairs: list[RowPair],
     log: IssueLog,
-    custom: CustomKinds,
+    redactor: Redactor,
 ) -> Report:
     collected, lines, models = read.collected, read.lines, list(tokenizers)
     features = collected.features
@@ -247,9 +269,7 @@ def _report(
     )
     is_labeled = read.result.facts.row_format == "labeled"
     code = "label_contradiction" if is_labeled else "contradiction"
-    contradicting = sorted(
-        (*likeness.contradicting, *likeness.reworded), key=lambda group: int(group[0])
-    )
+    contradicting = likeness.contradicting
     measured = Similarities(
         collected,
         likeness.similarities,
@@ -260,7 +280,7 @@ def _report(
     log_groups(log, code, contradicting, lines, measured.of_questions)
     log_groups(log, "exact_duplicate", likeness.exact, lines, measured.of_copies)
     log_groups(log, "near_duplicate", likeness.near, lines, measured.of_rows)
-    log_groups(log, "same_form", likeness.same_form, lines, measured.of_rows)
+    log_groups(log, "same_form", _rare_forms(likeness, len(features)), lines, measured.of_rows)
     log_languages(collected, lines, log)
     log_lengths(collected, lines, log)
     log_mojibake(collected, lines, log)
@@ -315,9 +335,15 @@ def _report(
         findings=tuple(log.issues[: options.max_issues]),
         finding_counts=log.counts,
         advice=advise(figures),
-        pairs=[*row_pairs(likeness, collected, lines, custom), *shared_pairs],
+        pairs=[*row_pairs(likeness, collected, lines, redactor), *shared_pairs],
         scores=row_scores(lines, read.result.validation, _of_rows(read, log)),
     )
+
+
+def _rare_forms(likeness: Likeness, rows: int) -> list[Rows]:
+    """Return the groups of one form, except the form of the whole file, which is the task's own."""
+    most = max(rows // 2, _FEW_ROWS)
+    return [group for group in likeness.same_form if len(group) <= most]
 
 
 def _answers(collected: Collected, lines: Lines) -> tuple[list[int], list[int]]:

@@ -425,10 +425,13 @@ def _personal(
     A value confirmed in one text of the row counts in all its texts. The kinds of values that
     are possibly personal start with `POSSIBLE`.
     """
+    from service.datasets.personal_data.hidden import readings
     from service.datasets.personal_data.known_values import KnownValues
 
     texts: list[Turn] = [*row.turns, *row.rejected, *row.beside]
-    findings = list(_findings(texts, languages, custom))
+    read = [[turn._replace(text=text) for text in readings(turn.text)] for turn in texts]
+    seen, more = [first for first, *_ in read], [turn for _, *rest in read for turn in rest]
+    findings = list(_findings([*seen, *more], languages, custom))
     if not any(one for _, of_text in findings for one in of_text):
         return []
     known = KnownValues()

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from service.datasets.checks.issues import IssueLog, make_issue
+from service.datasets.duplicates.answers import agree
 from service.datasets.duplicates.classes import find_classes
-from service.datasets.duplicates.compare import compare
 from service.datasets.duplicates.groups import (
     Hashes,
     Lines,
@@ -32,21 +32,41 @@ _LINES_AN_EXAMPLE = 5
 _COMPARED_GROUPS, _COMPARED_ANSWERS = 20_000, 20
 
 
+class Conflict(NamedTuple):
+    """Rows with the same question, and the verdict of each: equal for those that say the same."""
+
+    rows: Rows
+    verdicts: Hashes
+
+    @property
+    def opposed(self) -> Rows:
+        """The first row, and those that contradict it."""
+        differ = self.verdicts != self.verdicts[0]
+        differ[0] = True
+        return np.asarray(self.rows[differ])
+
+
 class Likeness(NamedTuple):
     """Groups of row numbers. Near groups contain at most one row of each exact group.
 
     Each row of a `near` group means the same as the group's first row. Rows of a `same_form`
-    group have the same form but different facts. Rows of a `contradicting` group have the same
-    question, apart from politeness, and rows of a `reworded` pair nearly the same. `similarities`
+    group have the same form but different facts. Rows of a conflict have the same question, apart
+    from politeness, and rows of a `reworded` pair nearly the same. `similarities`
     are those of pairs of rows that were compared, from 0 to 1.
     """
 
     exact: list[Rows]
     near: list[Rows]
     same_form: list[Rows]
-    contradicting: list[Rows]
+    conflicts: list[Conflict]
     reworded: list[Rows]
     similarities: dict[tuple[int, int], float]
+
+    @property
+    def contradicting(self) -> list[Rows]:
+        """Groups of rows that ask the same as the first row of the group and contradict it."""
+        groups = [*(conflict.opposed for conflict in self.conflicts), *self.reworded]
+        return sorted(groups, key=lambda group: int(group[0]))
 
 
 def find_likeness(collected: Collected, *, near_threshold: float, processes: int = 1) -> Likeness:
@@ -61,13 +81,13 @@ def find_likeness(collected: Collected, *, near_threshold: float, processes: int
     with collected.texts() as texts:
         classes = find_classes(features, kept, stack, texts, near_threshold, processes=processes)
         every = np.arange(len(features))
-        contradicting = contradicting_rows(every, features, texts, near_threshold)
+        conflicts = find_conflicts(every, features, texts, near_threshold)
     near = [group for one in classes.copies for group in one if len(group) > 1]
     return Likeness(
         exact,
         sorted(near, key=lambda group: int(group[0])),
         _same_form(classes.copies, features),
-        contradicting,
+        conflicts,
         [pair for pair in classes.opposed if (features["label"][pair] == UNLABELED).all()],
         classes.similarities,
     )
@@ -92,34 +112,53 @@ def _same_form(classes: list[list[Rows]], features: FeatureArray) -> list[Rows]:
     return sorted(found, key=lambda group: int(group[0]))
 
 
-def contradicting_rows(
+def find_conflicts(
     rows: Rows, features: FeatureArray, texts: RowTexts, threshold: float
-) -> list[Rows]:
-    """Return groups of rows with the same question and verdicts that do not mean the same."""
+) -> list[Conflict]:
+    """Return the rows with the same question and verdicts that do not mean the same."""
     is_asked = (features["label"][rows] != UNLABELED) | (features["question"][rows] != 0)
     asked = rows[is_asked]
     groups = contradictions(questions(features)[asked], verdicts(features)[asked])
-    found: list[Rows] = []
+    found: list[Conflict] = []
     for number, group in enumerate(asked[places] for places in groups):
-        is_labeled = features["label"][group[0]] != UNLABELED
-        if is_labeled or number >= _COMPARED_GROUPS or _disagree(group, features, texts, threshold):
-            found.append(group)
+        said = verdicts(features)[group]
+        if features["label"][group[0]] == UNLABELED and number < _COMPARED_GROUPS:
+            said = _meanings(group, said, texts, threshold)
+        if len(np.unique(said)) > 1:
+            found.append(Conflict(group, said))
     return found
 
 
-def _disagree(group: Rows, features: FeatureArray, texts: RowTexts, threshold: float) -> bool:
-    """Whether a question has one right answer, but some answers do not mean the same."""
-    if not texts[int(group[0])].asks_one_thing:
-        return False
-    _, firsts = np.unique(features["reply"][group], return_index=True)
+def _meanings(group: Rows, replies: Hashes, texts: RowTexts, threshold: float) -> Hashes:
+    """Return the replies of a group, those that say the same as an earlier one replaced by it.
+
+    If a question has many right answers, all are the same.
+    """
+    question = texts[int(group[0])]
+    if not question.asks_one_thing:
+        return np.zeros_like(replies)
+    _, firsts = np.unique(replies, return_index=True)
     if len(firsts) > _COMPARED_ANSWERS:
-        return True
-    first, *others = (texts[int(row)].answer for row in group[np.sort(firsts)])
-    for other in others:
-        found = compare(first, other, threshold=threshold)
-        if found is None or not found.same:
-            return True
-    return False
+        return replies
+    meanings = replies.copy()
+    different: list[int] = []
+    for place in np.sort(firsts).tolist():
+        answer = texts[int(group[place])].answer
+        same = next(
+            (
+                other
+                for other in different
+                if agree(
+                    texts[int(group[other])].answer, answer, question.question, threshold=threshold
+                )
+            ),
+            None,
+        )
+        if same is None:
+            different.append(place)
+        else:
+            meanings[replies == replies[place]] = replies[same]
+    return meanings
 
 
 def questions(features: FeatureArray) -> Hashes:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from service.datasets.duplicates.groups import Lines, Rows
 from service.datasets.duplicates.texts import RowText
 from service.datasets.meaning.pairs import MeaningPair
-from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected
 from service.datasets.report.likeness import Likeness, largest_groups
@@ -22,12 +21,12 @@ _TEXT_CHARS, _CHARS_BEFORE = 400, 100
 
 
 def row_pairs(
-    likeness: Likeness, collected: Collected, lines: Lines, custom: CustomKinds
+    likeness: Likeness, collected: Collected, lines: Lines, redactor: Redactor
 ) -> list[RowPair]:
     """Return examples of pairs from the largest groups of each kind, without personal data."""
     kinds: tuple[tuple[PairKind, list[Rows]], ...]
     kinds = (
-        ("contradiction", [*likeness.contradicting, *likeness.reworded]),
+        ("contradiction", likeness.contradicting),
         ("near_duplicate", likeness.near),
         ("same_form", likeness.same_form),
     )
@@ -39,20 +38,16 @@ def row_pairs(
                 texts[other],
                 (int(lines[one]), int(lines[other])),
                 _language(collected, one),
-                custom,
+                redactor,
             )
             for kind, groups in kinds
-            for one, other in list(_examples(groups, collected, kind))[:_PAIRS_A_KIND]
+            for one, other in list(_examples(groups))[:_PAIRS_A_KIND]
         ]
 
 
-def _examples(groups: list[Rows], collected: Collected, kind: str) -> Iterator[tuple[int, int]]:
-    replies = collected.features["reply"]
+def _examples(groups: list[Rows]) -> Iterator[tuple[int, int]]:
     for group in largest_groups(groups):
-        others = group[1:]
-        if kind == "contradiction" and (replies[others] != replies[group[0]]).any():
-            others = others[replies[others] != replies[group[0]]]
-        for row in others[:_PAIRS_A_GROUP]:
+        for row in group[1 : 1 + _PAIRS_A_GROUP]:
             yield int(group[0]), int(row)
 
 
@@ -77,7 +72,7 @@ def overlap_pairs(
     lines: Lines,
     held: Collected,
     held_lines: Lines,
-    custom: CustomKinds,
+    redactor: Redactor,
 ) -> list[RowPair]:
     """Return examples of rows that appear in both files, without personal data."""
     with train.texts() as of_train, held.texts() as of_held:
@@ -88,7 +83,7 @@ def overlap_pairs(
                 of_train[other],
                 (int(held_lines[row]), int(lines[other])),
                 _language(held, row),
-                custom,
+                redactor,
             )
             for row, other in sorted(found.all.items())[:_PAIRS_A_KIND]
         ]
@@ -99,7 +94,7 @@ def meaning_pairs(
     found: list[MeaningPair],
     some: tuple[Collected, Lines],
     others: tuple[Collected, Lines],
-    custom: CustomKinds,
+    redactor: Redactor,
 ) -> list[RowPair]:
     """Return examples of pairs that an encoder found, without personal data."""
     (one_file, lines), (other_file, other_lines) = some, others
@@ -111,7 +106,7 @@ def meaning_pairs(
                 other_texts[pair.other],
                 (int(lines[pair.one]), int(other_lines[pair.other])),
                 _language(one_file, pair.one),
-                custom,
+                redactor,
                 pair.similarity,
             )
             for pair in sorted(found, key=lambda pair: -pair.similarity)[:_PAIRS_A_KIND]
@@ -124,11 +119,11 @@ def _pair(
     other: RowText,
     lines: tuple[int, int],
     language: str,
-    custom: CustomKinds,
+    redactor: Redactor,
     measured: float | None = None,
 ) -> RowPair:
     """Show two rows, with the similarity of their words unless another one was `measured`."""
-    texts = _without_personal_data((_written(one), _written(other)), language, custom)
+    texts = _without_personal_data((_written(one), _written(other)), language, redactor)
     common = next((at for at, pair in enumerate(zip(*texts)) if pair[0] != pair[1]), 0)  # noqa: B905
     start = max(common - _CHARS_BEFORE, 0)
     return RowPair(
@@ -153,12 +148,13 @@ def _language(collected: Collected, row: int) -> str:
 
 
 def _without_personal_data(
-    texts: tuple[str, str], language: str, custom: CustomKinds
+    texts: tuple[str, str], language: str, redactor: Redactor
 ) -> tuple[str, str]:
     """Mask the personal data in two texts. A value that one of them identifies counts in both."""
-    redactor, counts = Redactor("mask", custom=custom), Counter[str]()
+    counts = Counter[str]()
     for text in texts:
         redactor.learn(text, language)
+    redactor.begin_row(texts)
     return redactor.redact(texts[0], counts), redactor.redact(texts[1], counts)
 
 

@@ -195,8 +195,8 @@ class Advice(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """Report on a data set. Line numbers refer to the file as uploaded.
 
-    Rows of `near_duplicates` mean the same. Rows of `same_form` differ in numbers, dates, names or
-    negation, and are not copies. `pairs` shows examples of both, of `contradictions`, and of
+    Rows of `near_duplicates` mean the same. Rows of `same_form` differ in a word, a number, a name
+    or a sign, and are not copies. `pairs` shows examples of both, of `contradictions`, and of
     `overlap`, with their texts.
     """
 

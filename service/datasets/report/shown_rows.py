@@ -10,8 +10,8 @@ import numpy as np
 from service.datasets.checks.issues import Issue, Severity
 from service.datasets.duplicates.groups import Lines
 from service.datasets.duplicates.texts import RowTexts
-from service.datasets.personal_data.custom_kinds import CustomKinds
-from service.datasets.personal_data.redact_row import mask_turns
+from service.datasets.personal_data.redact import Redactor
+from service.datasets.personal_data.redact_row import learn_talk, mask_turns
 from service.datasets.quality.scores import score
 from service.datasets.report.collect import Collected
 from service.datasets.report.row_index import UNREADABLE, by_line
@@ -69,7 +69,7 @@ class ShownRows(NamedTuple):
 
 
 def shown_rows(
-    lines: Lines, collected: Collected, issues: Sequence[Issue], custom: CustomKinds
+    lines: Lines, collected: Collected, issues: Sequence[Issue], redactor: Redactor
 ) -> ShownRows:
     """Return the rows to show, given the issues of the rows on the given lines.
 
@@ -83,7 +83,7 @@ def shown_rows(
     scores = {line: score(issue.code for issue in of_line) for line, of_line in found.items()}
     chosen = _chosen(of_code, scores)
     with collected.texts() as texts:
-        reader = _Reader(lines, collected, texts, custom)
+        reader = _Reader(lines, collected, texts, redactor)
         rows = [_row(line, scores[line], found[line], reader) for line in chosen]
     return ShownRows(rows, len(found), of_code)
 
@@ -117,12 +117,12 @@ class _Reader:
     """Reads the texts of rows by line, up to a limit, and masks personal data in them."""
 
     def __init__(
-        self, lines: Lines, collected: Collected, texts: RowTexts, custom: CustomKinds
+        self, lines: Lines, collected: Collected, texts: RowTexts, redactor: Redactor
     ) -> None:
         self._lines = lines
         self._collected = collected
         self._texts = texts
-        self._custom = custom
+        self._redactor = redactor
         self._room = _MAX_BYTES
         self._read: dict[int, ShownText] = {}
 
@@ -144,7 +144,8 @@ class _Reader:
         self._room -= size
         talk = self._texts.conversation(row)
         if features["personal"]:
-            talk = mask_turns(talk, self._custom)
+            learn_talk(self._redactor, talk)
+        talk = mask_turns(self._redactor, talk)
         turns = [*talk.turns, *(turn._replace(role="rejected") for turn in talk.rejected)]
         return ShownText(language, list(_cut(turns)))
 

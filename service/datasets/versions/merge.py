@@ -24,7 +24,7 @@ from service.datasets.formats.convert import Prepared, prepare
 from service.datasets.output import OutputFile
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.features import GOOD, UNLABELED, FeatureOptions
-from service.datasets.report.likeness import contradicting_rows
+from service.datasets.report.likeness import find_conflicts
 from service.datasets.report.outliers import language_shares
 from service.datasets.rows.lines import canonical_rows
 from service.datasets.versions.choose import (
@@ -175,10 +175,10 @@ def _conflicts(
     """Return the rows of each question that several files answer differently."""
     taken = np.flatnonzero(fates == TAKEN)
     with collected.texts() as texts:
-        groups = contradicting_rows(taken, collected.features, texts, _SAME_MEANING)
+        conflicts = find_conflicts(taken, collected.features, texts, _SAME_MEANING)
     return [
         [_row_of(row, rows, sources) for row in group.tolist()]
-        for group in groups
+        for group, _ in conflicts
         if len(np.unique(rows.owners[group])) > 1
     ]
 

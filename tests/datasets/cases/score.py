@@ -53,10 +53,21 @@ def scores() -> list[Score]:
     ]
     return [
         _score("near-duplicates", copies),
+        _score("one word or sign", [_one_word()]),
         _score("same form, different facts", facts),
         _score("contradictions", opposed),
         _score("leakage", leaked),
     ]
+
+
+def _one_word() -> tuple[str, Pairs, Pairs]:
+    """Return which pairs of `one_word.yaml` are copies, and which the report calls so."""
+    pairs = yaml.safe_load((_HERE / "one_word.yaml").read_text("utf-8"))
+    rows = [row for pair in (*pairs["copies"], *pairs["different"]) for row in pair]
+    truth = {(line, line + 1) for line in range(1, 2 * len(pairs["copies"]), 2)}
+    findings = _report(rows).findings
+    told = {(f.other_line or 0, f.line or 0) for f in findings if f.code == "near_duplicate"}
+    return "one_word", truth, told
 
 
 def _cases(topic: str) -> list[dict[str, Any]]:
