@@ -124,8 +124,7 @@ class ImportAdapter:
         except AdapterMismatch as e:
             raise DeskFailed(
                 "adapter_mismatch",
-                f"The adapter cannot be served with {entry.id}: {e}. Import a LoRA adapter that "
-                "was trained on this base model.",
+                f"The adapter cannot be served with {entry.id}: {e}. {e.fix}",
             ) from e
 
     async def _finish(
