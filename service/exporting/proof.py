@@ -77,11 +77,15 @@ def logprob_differences(artifact: LoadedArtifact, reference: Reference) -> list[
     return [abs(loss) for loss in _losses(artifact, reference.prompt_tokens, reference)]
 
 
-def _losses(
-    artifact: LoadedArtifact, prompt: Sequence[int], answer: ScoredTokens
-) -> list[float]:
+def _losses(artifact: LoadedArtifact, prompt: Sequence[int], answer: ScoredTokens) -> list[float]:
     """Return by how much each token's log-probability is below the engine's, in nats."""
     found = artifact.logprobs(prompt, answer.tokens)
+    if not all(map(math.isfinite, found)):
+        raise ExportFailure(
+            "answers_differ",
+            "The artifact gives some words no probability: its numbers are too small for the "
+            "model. Export another format, such as merged.",
+        )
     return [engine - own for own, engine in zip(found, answer.logprobs, strict=True)]
 
 
@@ -89,14 +93,13 @@ def check_bounds(proof: Proof, bounds: AnswerBounds, *, quantized: bool) -> None
     """Raise `ExportFailure` (answers_differ) if the proof is outside its bounds."""
     difference = bounds.quantized_difference if quantized else bounds.logprob_difference
     reasons = []
-    # Not `>`, since a broken model's figures are NaN.
-    if not proof.logprob_difference <= difference:
+    if proof.logprob_difference > difference:
         reasons.append(
             "the probabilities that it gives to the words of these answers differ by "
             f"{percent(proof.logprob_difference)} on average, and at most {percent(difference)} "
             "is allowed"
         )
-    if proof.loss_rise is not None and not proof.loss_rise <= bounds.loss_rise:
+    if proof.loss_rise is not None and proof.loss_rise > bounds.loss_rise:
         reasons.append(
             "it finds the answers of the held-out rows less likely, by "
             f"{percent(proof.loss_rise)} per token, and at most {percent(bounds.loss_rise)} is "

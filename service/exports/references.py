@@ -93,9 +93,7 @@ def _row_answer(prompt: Sequence[int], body: dict[str, Any]) -> ScoredTokens | N
         return None
     return ScoredTokens(
         tokens=tuple(tokens[start:end]),
-        logprobs=tuple(
-            float(scores[at][str(tokens[at])]["logprob"]) for at in range(start, end)
-        ),
+        logprobs=tuple(float(scores[at][str(tokens[at])]["logprob"]) for at in range(start, end)),
     )
 
 

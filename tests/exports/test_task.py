@@ -23,7 +23,7 @@ from service.exports import archive, lifecycle
 from service.exports.child import ExportFailed
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import ExportStatus
-from service.exports.references import general_questions, held_out_questions
+from service.exports.references import _row_answer, general_questions, held_out_questions
 from service.exports.task import _full_disk_reported
 from tests.cached import ROOT
 from tests.conftest import Api
@@ -186,6 +186,17 @@ def test_prompts_are_plain_text_at_even_distances():
     assert found[0] == (({"role": "user", "content": "Question 1"},), "Yes.")
     assert len(general_questions(["ja", "de"])) == 4
     assert len(general_questions(["xx"])) == 8
+
+
+def test_a_rows_answer_is_scored_by_token_ids():
+    scores = [None, *({str(token): {"logprob": -token / 10}} for token in (12, 13, 14, 15))]
+    body = {"prompt_token_ids": [11, 12, 13, 14, 15], "prompt_logprobs": scores}
+    found = _row_answer([11, 12, 13], body)
+    assert found is not None
+    assert (found.tokens, found.logprobs) == ((14, 15), (-1.4, -1.5))
+    assert _row_answer([11, 99], body) is None  # the template renders the prompt differently
+    assert _row_answer([11, 12, 13, 14, 15], body) is None
+    assert _row_answer([11], {"prompt_token_ids": [11, 12]}) is None
 
 
 async def test_an_archive_beyond_the_quota_fails_clearly_and_leaves_nothing(api: Api, tmp_path):

@@ -238,7 +238,11 @@ def test_ranks_scales_and_targets_are_those_of_peft_and_the_engine(adapted_vllm)
         {"alpha_pattern": {"^q_proj": 1, "^model.layers.0.mlp.up_proj": 32, "proj": 5}},
         {"target_modules": r".*layers\.1\..*(q|up)_proj|x"},
         {"target_modules": ["q_proj", "mlp.proj"], "exclude_modules": r".*\.1\..*"},
-        {"target_modules": ["k_proj"], "layers_to_transform": [1], "layers_pattern": ["x", "layers"]},
+        {
+            "target_modules": ["k_proj"],
+            "layers_to_transform": [1],
+            "layers_pattern": ["x", "layers"],
+        },
         {"target_modules": ["k_proj", "proj"], "layers_to_transform": 10},
         {"target_modules": ["k_proj"], "exclude_modules": ["self_attn.k_proj"]},
     ):
