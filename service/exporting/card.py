@@ -69,10 +69,11 @@ def write_gguf_card(spec: ExportSpec, folder: Path) -> None:
     """Write the card from which llama.cpp's converter takes the metadata of a GGUF file."""
     passport = read_passport(spec.adapter_path)
     data = section(passport, "data")
+    datasets = [_described(f"{role} data", section(data, role)) for role in data]
     metadata = {
         "name": spec.name,
         "base_model": [_described(spec.base_model, section(passport, "base_model"))],
-        "datasets": [_described(f"{role} data", section(data, role)) for role in data],
+        **({"datasets": datasets} if datasets else {}),
         **_shared_metadata(spec, passport),
     }
     (folder / "README.md").write_text(_front_matter(metadata), "utf-8")

@@ -108,7 +108,8 @@ def _gguf_adapter(spec: ExportSpec, during: During) -> LoadedArtifact:
     convert_adapter(scaled, spec.base_model_path, adapter)
     during("converting")(1, 2)
     convert_model(spec.base_model_path, model)
-    return _load(spec, during, model, adapter, sampling=sampling(spec.base_model_path))
+    asked = sampling(spec.base_model_path, spec.context_length)
+    return _load(spec, during, model, adapter, sampling=asked)
 
 
 def _gguf(spec: ExportSpec, during: During) -> _Written:
@@ -123,7 +124,7 @@ def _gguf(spec: ExportSpec, during: During) -> _Written:
         (spec.output_dir / "Modelfile").write_text(text, "utf-8")
         asked = parameters(text)
     write_gguf_card(spec, merged)
-    write_for_converter(merged)
+    write_for_converter(merged, spec.context_length)
     during("converting")(0, 1)
     convert_model(merged, whole)
     shutil.rmtree(merged)

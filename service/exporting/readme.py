@@ -124,7 +124,7 @@ def readme(spec: ExportSpec, *, rank: int, file: str) -> str:
         rank=next(accepted for accepted in RANKS if accepted >= rank),
         file=file,
         served_name=served_name(spec.name),
-        sampling=_flags(sampling(spec.base_model_path)),
+        sampling=_flags(sampling(spec.base_model_path, spec.context_length)),
     )
 
 

@@ -28,18 +28,22 @@ def generation_config(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def sampling(folder: Path) -> dict[str, float]:
-    """Return the parameters with which an engine samples from the model by default."""
+def sampling(folder: Path, context: int) -> dict[str, float]:
+    """Return the parameters with which an engine samples from the model by default.
+
+    vLLM penalizes all tokens of the context, whose length is `context`.
+    """
     given = generation_config(folder)
     found = {name: given.get(_NAMES.get(name, name)) for name in _DEFAULTS}
     is_set = {name: isinstance(value, int | float) for name, value in found.items()}
     chosen = {name: found[name] if is_set[name] else _DEFAULTS[name] for name in _DEFAULTS}
     chosen["top_k"] = max(int(chosen["top_k"]), 0)  # vLLM also takes -1 for all tokens
-    return {**chosen, "repeat_last_n": -1}  # vLLM penalizes all tokens of the context
+    return {**chosen, "repeat_last_n": context}
 
 
-def write_for_converter(folder: Path) -> None:
+def write_for_converter(folder: Path, context: int) -> None:
     """Have llama.cpp's converter write the sampling into the GGUF file of a folder's model."""
-    named = {_CONVERTER_NAMES.get(name, name): value for name, value in sampling(folder).items()}
+    found = sampling(folder, context)
+    named = {_CONVERTER_NAMES.get(name, name): value for name, value in found.items()}
     config = {**generation_config(folder), **named}
     (folder / GENERATION_CONFIG).write_text(json.dumps(config), "utf-8")

@@ -33,7 +33,7 @@ def modelfile(gguf: str, folder: Path, context: int, stop: list[str]) -> str:
     """Return the Modelfile of a GGUF file. `folder` has the model's generation defaults."""
     lines = [
         f"FROM ./{gguf}",
-        *(f"PARAMETER {name} {value:g}" for name, value in sampling(folder).items()),
+        *(f"PARAMETER {name} {value:g}" for name, value in sampling(folder, context).items()),
         f"PARAMETER num_ctx {context}",
         *(f"PARAMETER stop {json.dumps(mark, ensure_ascii=False)}" for mark in stop),
     ]
