@@ -148,13 +148,12 @@ def check_adapter(folder: Path, base: BaseLayout, *, max_rank: int) -> None:
             raise AdapterMismatch(f"{module} has only one of its two LoRA tensors")
         if why := why_not_adapted(module, base.fixed_parts):
             raise AdapterMismatch(f"{module} {why}, and the engine serves no adapter there")
-        _check_agreement(config, module, sides["A"])
         weight = base.weight_of(module)
-        if weight is None:
-            if module == "lm_head":  # tied to the embeddings, so it has no tensor
-                continue
+        if weight is not None:
+            _check_shapes(module, sides, base, base.shapes.get(weight))
+        elif module != "lm_head":  # which has no tensor if it is tied to the embeddings
             raise AdapterMismatch(f"the base model has no module {module}")
-        _check_shapes(module, sides, base, base.shapes.get(weight))
+        _check_agreement(config, module, sides["A"])
 
 
 def modules_of(folder: Path) -> list[str]:
