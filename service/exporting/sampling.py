@@ -34,9 +34,10 @@ def sampling(folder: Path, context: int) -> dict[str, float]:
     vLLM penalizes all tokens of the context, whose length is `context`.
     """
     given = generation_config(folder)
-    found = {name: given.get(_NAMES.get(name, name)) for name in _DEFAULTS}
-    is_set = {name: isinstance(value, int | float) for name, value in found.items()}
-    chosen = {name: found[name] if is_set[name] else _DEFAULTS[name] for name in _DEFAULTS}
+    chosen: dict[str, float] = {}
+    for name, default in _DEFAULTS.items():
+        value = given.get(_NAMES.get(name, name))
+        chosen[name] = value if isinstance(value, int | float) else default
     chosen["top_k"] = max(int(chosen["top_k"]), 0)  # vLLM also takes -1 for all tokens
     return {**chosen, "repeat_last_n": context}
 
