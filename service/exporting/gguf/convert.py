@@ -47,7 +47,7 @@ def scale_for_llama(adapter: Path, target: Path) -> None:
             module, is_b, _ = name.removeprefix("base_model.model.").partition(".lora_B.")
             if is_b:
                 plain = config.fields["lora_alpha"] / tensor.shape[1]
-                tensors[name] = tensor * (config.scale_of(module) / plain)
+                tensors[name] = tensor.float() * (config.scale_of(module) / plain)
     except InvalidAdapterConfig as e:
         raise ExportFailure(
             "invalid_adapter", f"The adapter cannot be converted: {e}. {e.fix}"
