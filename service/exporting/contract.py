@@ -94,12 +94,14 @@ class AnswerBounds(_Record):
 
     `logprob_difference` limits the mean absolute difference of the answers' log-probabilities for
     weights of 16 bits, and `quantized_difference` for quantized ones. `loss_rise` limits by how
-    much the loss on the held-out rows' own answers rises above the engine's.
+    much the loss on the held-out rows' own answers rises above the engine's. The demo's base model,
+    which is small and so suffers more than others, has a difference of 0.20 and a rise of 0.07 in
+    q4_k_m, and 0.06 and -0.01 in q8_0, on 341 tokens of 8 rows.
     """
 
     logprob_difference: float = Field(default=0.1, gt=0)
     quantized_difference: float = Field(default=0.25, gt=0)
-    loss_rise: float = Field(default=0.1, gt=0)
+    loss_rise: float = Field(default=0.15, gt=0)
 
 
 class Evaluation(_Record):
