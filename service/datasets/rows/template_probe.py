@@ -20,7 +20,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from service.datasets.rows.templates import NAME, THOUGHT, VALUE
+from service.datasets.rows.templates import NAME, SYSTEM, THOUGHT, VALUE
 
 CPU_S: Final = 3  # it takes 0.1 s
 MEMORY_BYTES: Final = 512 * 1024**2
@@ -44,6 +44,7 @@ _TOOLS = [
 ]
 _QUESTION: dict[str, Any] = {"role": "user", "content": "A question"}
 _ANSWER: dict[str, Any] = {"role": "assistant", "content": "An answer"}
+_SYSTEM: dict[str, Any] = {"role": "system", "content": SYSTEM}
 _CALL: dict[str, Any] = {
     "role": "assistant",
     "content": "",
@@ -97,10 +98,12 @@ def _probe(source: str, tokens: dict[str, str]) -> dict[str, Any]:
     call = _with_call(render)
     # If the template rejects even a plain conversation, the result is unknown.
     plain = render([_QUESTION, _ANSWER], None)
+    system = render([_SYSTEM, _QUESTION, _ANSWER], None) or ""
     thought = render([_QUESTION, _THINKING], None) or ""
     return {
         "is_usable": True,
         "takes_tools": True if call is not None else None if plain is None else False,
+        "takes_system": None if plain is None else SYSTEM in system,
         "call": call,
         "thought": thought if THOUGHT in thought else None,
         "answer": plain or "",
