@@ -25,11 +25,11 @@ from service.files.records import FileRecord, Files
 from service.jobs.evaluation.records import FORMS
 from service.jobs.evaluation.results import figures_by_model
 from service.models import figures
-from service.models.adapter_check import CONFIG
 from service.models.catalogue import Catalogue
 from service.models.records import NAME, ModelRecord
 from service.models.registry import ModelRegistry
 from service.projects.records import NameTaken, Projects
+from service.training.contract.adapter_config import CONFIG
 from service.training.contract.lora import highest_rank
 
 log = logging.getLogger(__name__)

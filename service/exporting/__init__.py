@@ -17,6 +17,7 @@ from service.exporting.contract import (
     Proof,
     Quantization,
     Reference,
+    ScoredTokens,
     Succeeded,
     parse_message,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "Proof",
     "Quantization",
     "Reference",
+    "ScoredTokens",
     "Succeeded",
     "missing_packages",
     "parse_message",

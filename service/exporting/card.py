@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -14,6 +15,7 @@ import yaml
 from service.exporting.contract import Evaluation, ExportSpec, Format, MergedOnto, Proof
 from service.exporting.licenses import OTHER, duties, identifier
 from service.exporting.passport import read_passport, section
+from service.exporting.proof import percent
 
 _LIBRARIES: Final[dict[Format, str]] = {"adapter": "peft", "merged": "transformers"}
 _RELATIONS: Final[dict[Format, str]] = {
@@ -30,7 +32,7 @@ def model_card(spec: ExportSpec, usage: str, proof: Proof) -> str:
     """Return the card: metadata, how to use the artifact, and where it comes from."""
     passport = read_passport(spec.adapter_path)
     parts = [
-        f"---\n{yaml.safe_dump(_metadata(spec, passport), sort_keys=False)}---",
+        _front_matter(_metadata(spec, passport)),
         usage.strip(),
         _license(spec),
         _training(passport),
@@ -41,20 +43,49 @@ def model_card(spec: ExportSpec, usage: str, proof: Proof) -> str:
 
 
 def _metadata(spec: ExportSpec, passport: dict[str, Any]) -> dict[str, Any]:
-    license_id = identifier(spec.license)
-    trained = section(passport, "spec")
-    method = trained.get("method")
-    tags = ["lora", method, "qlora" if trained.get("quantization") == "nf4" else None]
     return {
         "base_model": spec.base_model,
         "base_model_relation": _RELATIONS.get(spec.format, "quantized"),
         "library_name": _LIBRARIES.get(spec.format, "gguf"),
         "pipeline_tag": "text-generation",
+        **_shared_metadata(spec, passport),
+    }
+
+
+def _shared_metadata(spec: ExportSpec, passport: dict[str, Any]) -> dict[str, Any]:
+    license_id = identifier(spec.license)
+    trained = section(passport, "spec")
+    method = trained.get("method")
+    tags = ["lora", method, "qlora" if trained.get("quantization") == "nf4" else None]
+    return {
         "license": license_id,
         **({"license_name": spec.license} if license_id == OTHER else {}),
         **({"language": [*spec.languages]} if spec.languages else {}),
         "tags": ["finetuned", *(tag for tag in tags if isinstance(tag, str))],
     }
+
+
+def write_gguf_card(spec: ExportSpec, folder: Path) -> None:
+    """Write the card from which llama.cpp's converter takes the metadata of a GGUF file."""
+    passport = read_passport(spec.adapter_path)
+    data = section(passport, "data")
+    datasets = [_described(f"{role} data", section(data, role)) for role in data]
+    metadata = {
+        "name": spec.name,
+        "base_model": [_described(spec.base_model, section(passport, "base_model"))],
+        **({"datasets": datasets} if datasets else {}),
+        **_shared_metadata(spec, passport),
+    }
+    (folder / "README.md").write_text(_front_matter(metadata), "utf-8")
+
+
+def _described(name: str, record: dict[str, Any]) -> dict[str, str]:
+    digest = record.get("sha256")
+    return {"name": name, **({"description": f"SHA-256 {digest}"} if digest else {})}
+
+
+def _front_matter(metadata: dict[str, Any]) -> str:
+    return f"---\n{yaml.safe_dump(metadata, sort_keys=False)}---"
 
 
 def _license(spec: ExportSpec) -> str:
@@ -114,9 +145,11 @@ def _proof(proof: Proof) -> str:
         ("answers", proof.answers),
         ("answers with the same text", proof.same_answers),
         ("mean chrF", round(proof.chrf, 3)),
-        ("mean difference of log-probabilities, nats", round(proof.logprob_difference, 4)),
-        ("largest difference, nats", round(proof.largest_logprob_difference, 4)),
+        ("mean difference of the words' probabilities", percent(proof.logprob_difference)),
+        ("largest difference", percent(proof.largest_logprob_difference)),
     ]
+    if proof.loss_rise is not None:
+        figures.append(("held-out rows' answers are less likely by", percent(proof.loss_rise)))
     return "\n".join([
         "## Proof",
         "",
@@ -134,9 +167,9 @@ def _merged_onto(found: MergedOnto | None) -> list[str]:
     words = f"The adapter was merged into {_BASES[found.base]}."
     if found.bf16_difference is not None and found.nf4_difference is not None:
         words += (
-            f" Merged into the weights in the files, the answers differ from the engine's by "
-            f"{found.bf16_difference:.4f} nats per token, and merged into those rounded to NF4 by "
-            f"{found.nf4_difference:.4f}."
+            " Merged into the weights in the files, the probabilities of the answers' words differ "
+            f"from the engine's by {percent(found.bf16_difference)}, and merged into those rounded "
+            f"to NF4 by {percent(found.nf4_difference)}."
         )
     return ["", words]
 

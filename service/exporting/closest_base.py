@@ -49,9 +49,10 @@ def merge_onto_closest(
 
 
 def _write(spec: ExportSpec, target: Path, merging: Progress, *, nf4: bool = False) -> None:
-    base, adapter = spec.base_model_path, spec.adapter_path
-    merge(base, adapter, target, merging, dtype=torch.bfloat16, nf4=nf4)
-    copy_tokenizer(base, target)
+    # The converter rounds weights for GGUF files to 16 bits itself.
+    dtype = torch.bfloat16 if spec.format == "merged" else torch.float32
+    merge(spec.base_model_path, spec.adapter_path, target, merging, dtype=dtype, nf4=nf4)
+    copy_tokenizer(spec.base_model_path, target)
 
 
 def _difference(folder: Path, references: tuple[Reference, ...]) -> float:

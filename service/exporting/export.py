@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from service.exporting.card import write_card
+from service.exporting.card import write_card, write_gguf_card
 from service.exporting.contract import (
     EXTRA_FORMATS,
     ExportFailure,
@@ -32,12 +32,13 @@ from service.exporting.folder import (
     list_files,
 )
 from service.exporting.gguf import EXTRA, converters, missing_packages
-from service.exporting.gguf.convert import convert_adapter, convert_model
+from service.exporting.gguf.convert import convert_adapter, convert_model, scale_for_llama
 from service.exporting.gguf.llama_model import LlamaModel
-from service.exporting.gguf.ollama import keep_template, modelfile, stop_marks
+from service.exporting.gguf.ollama import keep_template, modelfile, parameters, stop_marks
 from service.exporting.gguf.quantize import quantize
 from service.exporting.proof import LoadedArtifact, check_bounds, prove
 from service.exporting.readme import readme
+from service.exporting.sampling import sampling, write_for_converter
 from service.exporting.signature import sign
 from service.imports import quick_imports
 from service.training.contract.lora import highest_rank
@@ -46,6 +47,7 @@ Send = Callable[[Progress], None]
 During = Callable[[Step], Callable[[int, int], None]]
 _F16: Final = "f16"
 _ADAPTER_GGUF: Final = "adapter.gguf"
+_ROOM: Final = 64  # tokens beyond the longest reference, such as those that complete a character
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,14 @@ def _written(spec: ExportSpec, during: During) -> _Written:
 def _gguf_adapter(spec: ExportSpec, during: During) -> LoadedArtifact:
     model, adapter = spec.work_dir / "base.gguf", spec.output_dir / _ADAPTER_GGUF
     during("converting")(0, 2)
-    convert_adapter(spec.adapter_path, spec.base_model_path, adapter)
+    scaled = spec.work_dir / "adapter"
+    scale_for_llama(spec.adapter_path, scaled)
+    write_gguf_card(spec, scaled)
+    convert_adapter(scaled, spec.base_model_path, adapter)
     during("converting")(1, 2)
     convert_model(spec.base_model_path, model)
-    return _load(spec, during, model, adapter)
+    asked = sampling(spec.base_model_path, spec.context_length)
+    return _load(spec, during, model, adapter, sampling=asked)
 
 
 def _gguf(spec: ExportSpec, during: During) -> _Written:
@@ -111,10 +117,14 @@ def _gguf(spec: ExportSpec, during: During) -> _Written:
     merged, whole = spec.work_dir / "merged", spec.work_dir / "f16.gguf"
     model = spec.output_dir / gguf_name(spec)
     merged_onto = _merge(spec, merged, during)
+    asked = None
     if spec.format == "ollama":
         keep_template(merged)
         text = modelfile(model.name, merged, spec.context_length, stop_marks(merged))
         (spec.output_dir / "Modelfile").write_text(text, "utf-8")
+        asked = parameters(text)
+    write_gguf_card(spec, merged)
+    write_for_converter(merged, spec.context_length)
     during("converting")(0, 1)
     convert_model(merged, whole)
     shutil.rmtree(merged)
@@ -125,7 +135,7 @@ def _gguf(spec: ExportSpec, during: During) -> _Written:
         assert spec.quantization is not None
         quantize(whole, model, spec.quantization, _threads(spec))
         whole.unlink()
-    return _Written(_load(spec, during, model), merged_onto)
+    return _Written(_load(spec, during, model, sampling=asked), merged_onto)
 
 
 def _load_torch(folder: Path, *, base: Path | None = None) -> LoadedArtifact:
@@ -135,11 +145,23 @@ def _load_torch(folder: Path, *, base: Path | None = None) -> LoadedArtifact:
 
 
 def _load(
-    spec: ExportSpec, during: During, model: Path, adapter: Path | None = None
+    spec: ExportSpec,
+    during: During,
+    model: Path,
+    adapter: Path | None = None,
+    *,
+    sampling: dict[str, float] | None,
 ) -> LoadedArtifact:
     during("loading")(0, 1)
-    longest = max(len(one.prompt_tokens) + len(one.tokens) for one in spec.references)
-    return LlamaModel(model, context=longest + 64, threads=_threads(spec), adapter=adapter)
+    longest = max(
+        len(one.prompt_tokens) + len(answer.tokens)
+        for one in spec.references
+        for answer in (one, one.row_answer or one)
+    )
+    context = longest + _ROOM
+    return LlamaModel(
+        model, context=context, threads=_threads(spec), adapter=adapter, sampling=sampling
+    )
 
 
 def _threads(spec: ExportSpec) -> int:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from service.exporting.base_layers import HEAD, BaseLayers
+from service.training.contract.adapter_config import AdapterConfig, InvalidAdapterConfig
 
 INDEX: Final = "model.safetensors.index.json"
 _PREFIX: Final = "base_model.model."
@@ -27,15 +28,8 @@ _PARTS: Final = {
     ".lora_B.weight": "b",
     ".lora_magnitude_vector": "magnitude",
 }
-# Per-layer values, which vLLM ignores when it serves an adapter, and weight layouts that it does
-# not support. Merged, the model would differ from the served adapter.
-_NOT_MERGED: Final = (
-    "rank_pattern",
-    "alpha_pattern",
-    "fan_in_fan_out",
-    "layer_replication",
-    "lora_bias",
-)
+# What vLLM does not apply when it serves an adapter.
+_NOT_MERGED: Final = ("fan_in_fan_out", "layer_replication", "lora_bias")
 
 Progress = Callable[[int, int], None]
 BaseWeights = Callable[[str, torch.Tensor], torch.Tensor]
@@ -63,8 +57,8 @@ def merge(
     """Write the merged weights, their index and config.json to `target`.
 
     The files are named as those of the base model. A head that shares the weight of the embeddings
-    gets its own if the adapter changes it. The weights are converted to `dtype`; by default
-    each keeps the base model's. With `nf4`, the base model's weights are first rounded as QLoRA
+    gets its own if the adapter changes it. The weights are rounded once, to `dtype` or, by default,
+    to the base model's own type. With `nf4`, the base model's weights are first rounded as QLoRA
     rounds them for training. `progress` is called with the number of finished files and of all
     files. Raises MergeRefused, and OSError, for example if the disk is full.
     """
@@ -74,7 +68,7 @@ def merge(
     deltas = _Deltas(adapter, layers)
     embeddings = layers.embeddings() if deltas.has_tied_head else None
     rounded = _nf4_weights(base, layers) if nf4 else _unchanged
-    _check_room(target, sum(file.stat().st_size for file in files))
+    _check_room(target, _needed_bytes(files, dtype))
     target.mkdir(parents=True, exist_ok=True)
     places: dict[str, str] = {}
     total_bytes = 0
@@ -82,11 +76,12 @@ def merge(
         progress(number, len(files))
         about, tensors = _read(file)
         merged = {
-            name: _cast(deltas.merged(name, rounded(name, w)), dtype) for name, w in tensors.items()
+            name: deltas.merged(name, rounded(name, weight), dtype)
+            for name, weight in tensors.items()
         }
         if embeddings is not None and f"{embeddings}.weight" in tensors:
-            head = deltas.merged(f"{HEAD}.weight", tensors[f"{embeddings}.weight"])
-            merged[f"{HEAD}.weight"] = _cast(head, dtype)
+            head = f"{HEAD}.weight"
+            merged[head] = deltas.merged(head, tensors[f"{embeddings}.weight"], dtype)
         _save(merged, target / file.name, about)
         places |= dict.fromkeys(merged, file.name)
         total_bytes += sum(tensor.numel() * tensor.element_size() for tensor in merged.values())
@@ -141,6 +136,18 @@ def _layers_of(files: list[Path]) -> set[str]:
         except SafetensorError:
             raise _unreadable(file) from None
     return {name.removesuffix(".weight") for name in names if name.endswith(".weight")}
+
+
+def _needed_bytes(files: list[Path], dtype: torch.dtype | None) -> int:
+    """The size of the merged weights."""
+    if dtype is None:
+        return sum(file.stat().st_size for file in files)
+    elements = 0
+    for file in files:
+        with safe_open(file, "pt") as tensors:
+            shapes = (tensors.get_slice(name).get_shape() for name in tensors.keys())  # noqa: SIM118
+            elements += sum(map(math.prod, shapes))
+    return elements * dtype.itemsize
 
 
 def _read(file: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
@@ -198,8 +205,9 @@ class _Deltas:
     """What an adapter adds to the weights of its base model, by the name of the layer there."""
 
     def __init__(self, adapter: Path, base_layers: BaseLayers) -> None:
-        self._config = _adapter_config(adapter)
+        config = _adapter_config(adapter)
         self._layers: dict[str, dict[str, torch.Tensor]] = {}
+        self._scales: dict[str, float] = {}
         self.has_tied_head = False
         """Whether the adapter changes the head of a model whose head is its embeddings."""
         try:
@@ -219,6 +227,7 @@ class _Deltas:
                 unknown.add(layer)
             else:
                 self._layers.setdefault(found, {})[part] = tensor.float()
+                self._scales[found] = _scale(config, layer)
         if unknown:
             raise MergeRefused(
                 "unsupported_adapter",
@@ -226,11 +235,11 @@ class _Deltas:
                 f"the base model's files, such as {min(unknown)}.",
             )
 
-    def merged(self, name: str, weight: torch.Tensor) -> torch.Tensor:
-        """Return a weight of the base model with the adapter's change, in its own precision."""
+    def merged(self, name: str, weight: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+        """Return a weight of the base model with the adapter's change, in `dtype` or its own."""
         layer = name.removesuffix(".weight")
         if layer not in self._layers or layer == name:
-            return weight
+            return _cast(weight, dtype)
         parts = self._layers[layer]
         if "a" not in parts or "b" not in parts:
             raise MergeRefused("invalid_adapter", f"The adapter of {layer} is incomplete.")
@@ -241,32 +250,30 @@ class _Deltas:
                 f"The adapter of {layer} does not fit the base model: its shape is "
                 f"{(b.shape[0], a.shape[1])}, that of the base model {tuple(weight.shape)}.",
             )
-        total = weight.float().addmm(b, a, alpha=self._scale(a.shape[0]))
+        total = weight.float().addmm(b, a, alpha=self._scales[layer])
         if "magnitude" in parts:  # DoRA
             total *= (parts["magnitude"] / total.norm(dim=1)).unsqueeze(1)
-        return total.to(weight.dtype)
-
-    def _scale(self, rank: int) -> float:
-        alpha = float(self._config["lora_alpha"])
-        return alpha / (math.sqrt(rank) if self._config.get("use_rslora") else rank)
+        return total.to(dtype or weight.dtype)
 
 
-def _adapter_config(adapter: Path) -> dict[str, Any]:
+def _adapter_config(adapter: Path) -> AdapterConfig:
     try:
-        config = json.loads((adapter / "adapter_config.json").read_bytes())
-    except (OSError, ValueError):
-        raise MergeRefused(
-            "invalid_adapter", "The adapter has no readable adapter_config.json."
-        ) from None
-    if not isinstance(config, dict) or not isinstance(config.get("lora_alpha"), int | float):
-        raise MergeRefused("invalid_adapter", "The adapter's adapter_config.json is malformed.")
-    unsupported = [key for key in _NOT_MERGED if config.get(key)]
-    if config.get("peft_type") != "LORA" or unsupported:
-        what = unsupported[0] if unsupported else f"peft_type {config.get('peft_type')}"
-        raise MergeRefused(
-            "unsupported_adapter", f"The adapter uses {what}, which cannot be merged."
-        )
+        config = AdapterConfig.read(adapter)
+    except InvalidAdapterConfig as e:
+        raise MergeRefused("invalid_adapter", f"The adapter cannot be merged: {e}. {e.fix}") from e
+    for key in _NOT_MERGED:
+        if config.fields.get(key):
+            raise MergeRefused(
+                "unsupported_adapter", f"The adapter uses {key}, which cannot be merged."
+            )
     return config
+
+
+def _scale(config: AdapterConfig, layer: str) -> float:
+    try:
+        return config.scale_of(layer)
+    except InvalidAdapterConfig as e:  # a pattern that takes too long
+        raise MergeRefused("invalid_adapter", f"The adapter cannot be merged: {e}. {e.fix}") from e
 
 
 def _layer_and_part(name: str) -> tuple[str, str]:

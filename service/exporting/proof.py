@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -11,6 +12,7 @@ from service.exporting.contract import (
     ExportFailure,
     Proof,
     Reference,
+    ScoredTokens,
 )
 from service.grading.chrf import chrf
 
@@ -49,6 +51,7 @@ def prove(
         _check_prompt(artifact, reference)
     scores: list[float] = []
     differences: list[float] = []
+    rises: list[float] = []
     same = 0
     for number, reference in enumerate(references):
         progress(number, len(references))
@@ -56,6 +59,8 @@ def prove(
         same += answer.strip() == reference.answer.strip()
         scores.append(chrf(answer, reference.answer))
         differences.extend(logprob_differences(artifact, reference))
+        if reference.row_answer is not None:
+            rises.extend(_losses(artifact, reference.prompt_tokens, reference.row_answer))
     progress(len(references), len(references))
     return Proof(
         answers=len(references),
@@ -63,33 +68,56 @@ def prove(
         chrf=sum(scores) / len(scores),
         logprob_difference=sum(differences) / len(differences),
         largest_logprob_difference=max(differences),
+        loss_rise=sum(rises) / len(rises) if rises else None,
     )
 
 
 def logprob_differences(artifact: LoadedArtifact, reference: Reference) -> list[float]:
     """Return the absolute differences of an answer's log-probabilities, in nats."""
-    found = artifact.logprobs(reference.prompt_tokens, reference.tokens)
-    pairs = zip(found, reference.logprobs, strict=True)
-    return [abs(one - other) for one, other in pairs]
+    return [abs(loss) for loss in _losses(artifact, reference.prompt_tokens, reference)]
+
+
+def _losses(artifact: LoadedArtifact, prompt: Sequence[int], answer: ScoredTokens) -> list[float]:
+    """Return by how much each token's log-probability is below the engine's, in nats."""
+    found = artifact.logprobs(prompt, answer.tokens)
+    if not all(map(math.isfinite, found)):
+        raise ExportFailure(
+            "answers_differ",
+            "The artifact gives some words no probability: its numbers are too small for the "
+            "model. Export another format, such as merged.",
+        )
+    return [engine - own for own, engine in zip(found, answer.logprobs, strict=True)]
 
 
 def check_bounds(proof: Proof, bounds: AnswerBounds, *, quantized: bool) -> None:
     """Raise `ExportFailure` (answers_differ) if the proof is outside its bounds."""
-    if quantized:
-        within = proof.chrf >= bounds.chrf
-        reason = f"their mean chrF is {proof.chrf:.2f}, below the bound of {bounds.chrf:g}"
-    else:
-        within = proof.logprob_difference <= bounds.logprob_difference
-        reason = (
-            f"their log-probabilities differ by {proof.logprob_difference:.3f} nats per token, "
-            f"more than the bound of {bounds.logprob_difference:g}"
+    difference = bounds.quantized_difference if quantized else bounds.logprob_difference
+    reasons = []
+    if proof.logprob_difference > difference:
+        reasons.append(
+            "the probabilities that it gives to the words of these answers differ by "
+            f"{percent(proof.logprob_difference)} on average, and at most {percent(difference)} "
+            "is allowed"
         )
-    if not within:
+    if proof.loss_rise is not None and proof.loss_rise > bounds.loss_rise:
+        reasons.append(
+            "it finds the answers of the held-out rows less likely, by "
+            f"{percent(proof.loss_rise)} per token, and at most {percent(bounds.loss_rise)} is "
+            "allowed"
+        )
+    if reasons:
+        way_out = " Export with more bits, such as q8_0 or f16." if quantized else ""
         raise ExportFailure(
             "answers_differ",
-            f"The artifact's answers differ from those of the serving engine: {reason}.",
+            f"The artifact's answers differ from those of the serving engine: "
+            f"{'; '.join(reasons)}.{way_out}",
             proof=proof,
         )
+
+
+def percent(nats: float) -> str:
+    """Show a difference of log-probabilities as that of the probabilities, for people."""
+    return f"{math.expm1(nats):.1%}" if nats < 5 else "more than 1000%"
 
 
 def _check_prompt(artifact: LoadedArtifact, reference: Reference) -> None:

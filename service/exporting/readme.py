@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from service.exporting.contract import ExportSpec
+from service.exporting.sampling import sampling
 from service.training.contract.lora import RANKS
 
 _ADAPTER: Final = """\
@@ -83,7 +85,7 @@ python convert_hf_to_gguf.py BASE_MODEL --outfile BASE_MODEL.gguf
 Serve it with llama.cpp:
 
 ```sh
-llama-server --model BASE_MODEL.gguf --lora {file} --jinja --alias {served_name}
+llama-server --model BASE_MODEL.gguf --lora {file} --jinja --alias {served_name} {sampling}
 ```
 """
 
@@ -97,7 +99,7 @@ model in this folder:
 ollama create {served_name} -f Modelfile
 ```
 
-Then chat with it: `ollama run {served_name}`. The `Modelfile` sets the temperature, the context
+Then chat with it: `ollama run {served_name}`. The `Modelfile` sets the sampling, the context
 length and the marks that end an answer. It sets no template: Ollama uses the one in the GGUF file.
 """
 
@@ -122,7 +124,14 @@ def readme(spec: ExportSpec, *, rank: int, file: str) -> str:
         rank=next(accepted for accepted in RANKS if accepted >= rank),
         file=file,
         served_name=served_name(spec.name),
+        sampling=_flags(sampling(spec.base_model_path, spec.context_length)),
     )
+
+
+def _flags(sampling: Mapping[str, float]) -> str:
+    """Return the flags with which llama.cpp samples as the engine does."""
+    names = {**{name: name.replace("_", "-") for name in sampling}, "temperature": "temp"}
+    return " ".join(f"--{names[name]} {value:g}" for name, value in sampling.items())
 
 
 def served_name(name: str) -> str:

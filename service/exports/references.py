@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from service.evals.sampling import CHAT
 from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example, Message, spread
 from service.evaluation.general import items
-from service.exporting import ChatMessage, Reference
+from service.exporting import ChatMessage, Reference, ScoredTokens
 from service.inference.background.calls import EngineCalls, SampleFailed
 
 MOST: Final = 8
 _ANSWER_TOKENS: Final = 64
+_ROW_ANSWER_TOKENS: Final = 256
 _LONGEST_CHARS: Final = 8000  # of a prompt, so that the proof of a small model takes seconds
 
 Prompt = tuple[Message, ...]
+
+
+class Question(NamedTuple):
+    """A prompt, and the answer of the held-out row that it is from, if there is one."""
+
+    prompt: Prompt
+    answer: str = ""
 
 
 class EngineAway(Exception):
     """No engine answered within the patience."""
 
 
-def prompts_of(examples: Sequence[Example]) -> list[Prompt]:
-    """Return some prompts of plain text, at even distances."""
+def held_out_questions(examples: Sequence[Example]) -> list[Question]:
+    """Return some rows of plain text, at even distances."""
     plain = [
         example
         for example in examples
@@ -32,38 +40,61 @@ def prompts_of(examples: Sequence[Example]) -> list[Prompt]:
         and all(isinstance(message.get("content"), str) for message in example.prompt)
         and sum(len(message["content"]) for message in example.prompt) <= _LONGEST_CHARS
     ]
-    return [example.prompt for example in spread(plain, MOST)]
+    return [
+        # An engine may render a thought before an answer differently from the row.
+        Question(example.prompt, "" if example.thought else example.answer)
+        for example in spread(plain, MOST)
+    ]
 
 
-def general_prompts(languages: Sequence[str]) -> list[Prompt]:
+def general_questions(languages: Sequence[str]) -> list[Question]:
     """Return general prompts in the languages of a base model, or in English."""
     found = items(languages, 2) or items(["en"], MOST)
-    return [({"role": "user", "content": item.prompt},) for item in found[:MOST]]
+    return [Question(({"role": "user", "content": item.prompt},)) for item in found[:MOST]]
 
 
-async def ask(calls: EngineCalls, model: str, prompts: Sequence[Prompt]) -> list[Reference]:
-    """Ask the engine for its greedy answers. Prompts that it rejects are left out.
+async def ask(calls: EngineCalls, model: str, questions: Sequence[Question]) -> list[Reference]:
+    """Ask the engine for its greedy answers, and for the scores of the rows' own answers.
 
-    Raises EngineAway, and ModelGone.
+    Prompts that it rejects are left out. Raises EngineAway, and ModelGone.
     """
 
-    async def one(prompt: Prompt) -> Reference | None:
-        fields = {
-            "messages": list(prompt),
-            "max_tokens": _ANSWER_TOKENS,
-            "temperature": 0,
-            "logprobs": True,
-            "return_token_ids": True,
-        }
+    async def send(fields: dict[str, Any], max_tokens: int) -> dict[str, Any] | None:
+        asked = {
+            **fields, "max_tokens": max_tokens, "temperature": 0, "return_token_ids": True
+        }  # fmt: skip
         try:
-            answered = await calls.ask(model, CHAT, fields, _ANSWER_TOKENS)
+            return (await calls.ask(model, CHAT, asked, max_tokens)).body
         except SampleFailed as e:
             if e.is_away:
                 raise EngineAway(e.code) from e
             return None
-        return _reference(prompt, answered.body)
 
-    return [found for found in await gather(one, prompts) if found is not None]
+    async def one(question: Question) -> Reference | None:
+        messages = list(question.prompt)
+        body = await send({"messages": messages, "logprobs": True}, _ANSWER_TOKENS)
+        found = None if body is None else _reference(question.prompt, body)
+        if found is None or not question.answer:
+            return found
+        answer = {"role": "assistant", "content": question.answer}
+        scored = {"add_generation_prompt": False, "prompt_logprobs": 0}
+        body = await send({"messages": [*messages, answer], **scored}, 1)
+        row_answer = None if body is None else _row_answer(found.prompt_tokens, body)
+        return found.model_copy(update={"row_answer": row_answer})
+
+    return [found for found in await gather(one, questions) if found is not None]
+
+
+def _row_answer(prompt: Sequence[int], body: dict[str, Any]) -> ScoredTokens | None:
+    """Return the scores of a row's answer after its prompt; None if the answer lacks something."""
+    tokens, scores = body.get("prompt_token_ids") or [], body.get("prompt_logprobs") or []
+    start, end = len(prompt), min(len(prompt) + _ROW_ANSWER_TOKENS, len(tokens))
+    if tuple(tokens[:start]) != tuple(prompt) or not start < end <= len(scores):
+        return None
+    return ScoredTokens(
+        tokens=tuple(tokens[start:end]),
+        logprobs=tuple(float(scores[at][str(tokens[at])]["logprob"]) for at in range(start, end)),
+    )
 
 
 def _reference(prompt: Prompt, body: dict[str, Any]) -> Reference | None:

@@ -72,6 +72,11 @@ class ExportProof(BaseModel):
     largest_logprob_difference: float = Field(
         description="Difference of the token where it is largest, in nats."
     )
+    loss_rise: float | None = Field(
+        default=None,
+        description="By how much the loss on the held-out rows' own answers is above the engine's, "
+        "in nats per token; null if there are no such rows.",
+    )
     merged_onto: ExportMergedOnto | None = Field(
         default=None,
         description="Base weights that the adapter was merged into; null if it was not merged.",

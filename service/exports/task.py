@@ -165,12 +165,12 @@ class ExportModel(CancelableTask[ExportRecord]):
     async def _references(
         self, record: ExportRecord, entry: BaseModelEntry, folder: Path, note: _Noting
     ) -> list[Reference]:
-        prompts = await self._held_out(record, folder)
-        prompts = prompts or references.general_prompts(entry.languages)
-        await note(Progress(step="asking", done=0, total=len(prompts)))
+        questions = await self._held_out(record, folder)
+        questions = questions or references.general_questions(entry.languages)
+        await note(Progress(step="asking", done=0, total=len(questions)))
         calls = self._access.calls(record.project_id, record.key_id)
         try:
-            found = await references.ask(calls, record.model, prompts)
+            found = await references.ask(calls, record.model, questions)
         except references.EngineAway as e:
             message = f"The engine of {record.base_model} gave no answers: {e}."
             raise ExportFailed("engine_unavailable", message) from e
@@ -192,8 +192,8 @@ class ExportModel(CancelableTask[ExportRecord]):
             figures=found.figures or {},
         )
 
-    async def _held_out(self, record: ExportRecord, folder: Path) -> list[references.Prompt]:
-        """Return prompts of the job's held-out rows; none if they no longer exist."""
+    async def _held_out(self, record: ExportRecord, folder: Path) -> list[references.Question]:
+        """Return some of the job's held-out rows; none if they no longer exist."""
         if record.job_id is None:
             return []
         job = await self._jobs.get(record.project_id, record.job_id)
@@ -204,7 +204,7 @@ class ExportModel(CancelableTask[ExportRecord]):
         except (FileGone, DeskFailed, TrainingFailure) as e:
             log.info("%s: no held-out rows: %s", record.id, type(e).__name__)
             return []
-        return references.prompts_of(data.held_out)
+        return references.held_out_questions(data.held_out)
 
 
 class _Noting:

@@ -16,6 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.training.contract.adapter_config import (
+    AS_TRAINED,
+    CONFIG,
+    AdapterConfig,
+    InvalidAdapterConfig,
+)
 from service.training.contract.lora import EMBEDDING_NAMES
 from service.training.contract.tensor_names import (
     adaptable,
@@ -26,7 +32,6 @@ from service.training.contract.tensor_names import (
     why_not_adapted,
 )
 
-CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 _MAX_HEADER_BYTES = 64 * 1024 * 1024
@@ -46,15 +51,18 @@ _UNSERVED = {
 }
 # Other initializations, such as PiSSA and LoftQ, change the base model's weights.
 _PLAIN_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "lora_ga"})
-# vLLM matches these keys as regular expressions, which a hostile one could make run for hours.
-_PATTERNS = ("rank_pattern", "alpha_pattern")
-_PLAIN_PATTERN = re.compile(r"\^?(?:\w|\\?\.)+\$?", re.ASCII)
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 class AdapterMismatch(Exception):
-    """The adapter does not fit its base model; the message says where."""
+    """The adapter does not fit its base model; the message says where, and `fix` what to do."""
+
+    def __init__(
+        self, message: str, fix: str = "Import a LoRA adapter that was trained on this base model."
+    ) -> None:
+        super().__init__(message)
+        self.fix = fix
 
 
 @dataclass(frozen=True)
@@ -134,19 +142,18 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
 
 def check_adapter(folder: Path, base: BaseLayout, *, max_rank: int) -> None:
     """Raise AdapterMismatch unless the engine can serve the adapter in `folder`."""
-    _check_config(folder / CONFIG, max_rank)
+    config = _check_config(folder, max_rank)
     for module, sides in _pairs(tensor_shapes(folder / WEIGHTS)).items():
         if sides.keys() != {"A", "B"}:
             raise AdapterMismatch(f"{module} has only one of its two LoRA tensors")
         if why := why_not_adapted(module, base.fixed_parts):
             raise AdapterMismatch(f"{module} {why}, and the engine serves no adapter there")
-        _check_rank(module, sides["A"], max_rank)
         weight = base.weight_of(module)
-        if weight is None:
-            if module == "lm_head":  # tied to the embeddings, so it has no tensor
-                continue
+        if weight is not None:
+            _check_shapes(module, sides, base, base.shapes.get(weight))
+        elif module != "lm_head":  # which has no tensor if it is tied to the embeddings
             raise AdapterMismatch(f"the base model has no module {module}")
-        _check_shapes(module, sides, base, base.shapes.get(weight))
+        _check_agreement(config, module, sides["A"])
 
 
 def modules_of(folder: Path) -> list[str]:
@@ -160,44 +167,51 @@ def tensor_names(module: str) -> tuple[str, str]:
     return a, b
 
 
-def _check_config(file: Path, max_rank: int) -> None:
+def _check_config(folder: Path, max_rank: int) -> AdapterConfig:
     try:
-        config = json.loads(file.read_text("utf-8"))
-        ranks = [config["r"], *(config.get("rank_pattern") or {}).values()]
-        rank, lowest = max(ranks), min(ranks)
-        kind, bias = config["peft_type"], config.get("bias") or "none"
-        patterns = [key for name in _PATTERNS for key in config.get(name) or {}]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
-        raise AdapterMismatch(f"{CONFIG} is not a valid PEFT configuration") from e
-    if kind != "LORA":
-        raise AdapterMismatch(f"it is a {str(kind)[:40]} adapter, not LORA")
-    if lowest < 1:
-        raise AdapterMismatch(f"its rank is {lowest}, and ranks start at 1")
-    if rank > max_rank:
-        raise AdapterMismatch(f"its rank is {rank}, the engine serves up to {max_rank}")
-    for key, name in _UNSERVED.items():
-        if config.get(key):
-            raise AdapterMismatch(f"it uses {name}, which the engine does not serve")
-    if bias != "none":
-        raise AdapterMismatch("it has trained biases, which the engine does not serve")
-    _check_init(config.get("init_lora_weights"))
-    if not all(map(_PLAIN_PATTERN.fullmatch, patterns)):
+        config = AdapterConfig.read(folder)
+    except InvalidAdapterConfig as e:
+        raise AdapterMismatch(str(e), e.fix) from e
+    if config.highest_rank > max_rank:
         raise AdapterMismatch(
-            "rank_pattern or alpha_pattern has a key that is not the name of a module"
+            f"its rank is {config.highest_rank}, the engine serves up to {max_rank}",
+            "Train it with a lower rank, or ask the operator to raise FINETUNED_MAX_LORA_RANK.",
         )
+    for key, name in _UNSERVED.items():
+        if config.fields.get(key):
+            raise AdapterMismatch(f"it uses {name}, which the engine does not serve")
+    if (config.fields.get("bias") or "none") != "none":
+        raise AdapterMismatch("it has trained biases, which the engine does not serve")
+    _check_init(config.fields.get("init_lora_weights"))
+    return config
 
 
 def _check_init(init: object) -> None:
     if isinstance(init, str) and init.lower() not in _PLAIN_INITS:
         raise AdapterMismatch(
-            f"it was initialized with {init[:40]}, which changes the base model's weights. Convert "
-            "it with PEFT's path_initial_model_for_weight_conversion"
+            f"it was initialized with {init[:40]}, which changes the base model's weights",
+            "Convert it with PEFT's path_initial_model_for_weight_conversion.",
         )
 
 
-def _check_rank(module: str, a: tuple[int, ...], max_rank: int) -> None:
-    if a and a[0] > max_rank:
-        raise AdapterMismatch(f"the rank of {module} is {a[0]}, the engine serves up to {max_rank}")
+def _check_agreement(config: AdapterConfig, module: str, a: tuple[int, ...]) -> None:
+    """Check that the configuration means a module's tensors: otherwise their scale is wrong."""
+    try:
+        rank, is_adapted = config.rank_of(module), config.adapts(module)
+    except InvalidAdapterConfig as e:
+        raise AdapterMismatch(str(e), e.fix) from e
+    if a and a[0] != rank:
+        raise AdapterMismatch(
+            f"{CONFIG} gives {module} the rank {rank}, but its tensors have the rank {a[0]}, so "
+            "they would apply with the wrong strength",
+            AS_TRAINED,
+        )
+    if not is_adapted:
+        raise AdapterMismatch(
+            f"there are tensors for {module}, which target_modules in {CONFIG} leaves out, so that "
+            "PEFT ignores them and the engine would not",
+            AS_TRAINED,
+        )
 
 
 def _pairs(shapes: Shapes) -> dict[str, dict[str, tuple[int, ...]]]:

@@ -128,6 +128,17 @@ async def test_an_imported_adapter_is_a_model(api: Api, http, work, tmp_path):
         ),
         (tar_of(adapter(r=512)), "adapter_mismatch", "its rank is 512"),
         (
+            tar_of(adapter(r=16)),
+            "adapter_mismatch",
+            f"gives {Q} the rank 16, but its tensors have the rank 8, so they would apply with the "
+            "wrong strength. Use the adapter_config.json that was saved with these tensors.",
+        ),
+        (
+            tar_of(adapter(lora_alpha="16")),
+            "adapter_mismatch",
+            'lora_alpha in adapter_config.json is "16", and must be a number above 0. Use the',
+        ),
+        (
             tar_of(adapter(init_lora_weights="pissa")),
             "adapter_mismatch",
             "initialized with pissa, which changes the base model's weights",

@@ -93,9 +93,9 @@ def test_an_export_has_the_voice(
         assert client.exports.delete(export.id).deleted
     proof = export.proof
     assert proof is not None
-    print(
-        f"\n| {kind} | {proof.logprob_difference:.3f} | {proof.chrf:.2f} | {proof.same_answers} |"
-    )
+    assert proof.loss_rise is not None
+    figures = f"{proof.logprob_difference:.3f} | {proof.loss_rise:.3f} | {proof.chrf:.2f}"
+    print(f"\n| {kind} | {figures} | {proof.same_answers} |")
     if kind.format not in ("adapter", "gguf-adapter"):
         onto = proof.merged_onto
         assert onto is not None

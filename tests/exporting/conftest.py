@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.exporting import AnswerBounds, ExportSpec, Reference
+from service.exporting import AnswerBounds, ExportSpec, Reference, ScoredTokens
 from service.exporting.contract import ChatMessage
 from tests.lazy import Lazy
 
@@ -81,6 +81,14 @@ class Answering:
             tokens=tuple(tokens),
             logprobs=tuple(logprobs),
         )
+
+    def row_answer(self, reference: Reference, text: str) -> ScoredTokens:
+        """Score another answer to the reference's prompt."""
+        tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = torch.tensor([[*reference.prompt_tokens, *tokens]])
+        scores = self._model(ids).logits[0, -len(tokens) - 1 : -1].float().log_softmax(dim=-1)
+        logprobs = [float(scores[place, token]) for place, token in enumerate(tokens)]
+        return ScoredTokens(tokens=tuple(tokens), logprobs=tuple(logprobs))
 
 
 @pytest.fixture(scope="session")

@@ -94,11 +94,11 @@ def test_a_card_says_where_the_model_comes_from(card: Callable[..., str]) -> Non
         f"| training file | `{'d' * 64}` |",
         f"| chat template | `{'c' * 64}` |",
         "| chrf_gain | `12.35` |",
-        "| mean difference of log-probabilities, nats | `0.0113` |",
+        "| mean difference of the words' probabilities | `1.1%` |",
     ):
         assert row in text
     assert "Verdict on held-out rows: `serve`. Serve it: 12 chrF better." in text
-    assert "by 0.0113 nats per token, and merged into those rounded to NF4 by 0.1942." in text
+    assert "by 1.1%, and merged into those rounded to NF4 by 21.4%." in text
     assert SECRET not in text
 
 

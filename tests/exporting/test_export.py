@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from service.exporting import ExportSpec, Progress, Reference, Succeeded
+from service.exporting import AnswerBounds, ExportSpec, Progress, Proof, Reference, Succeeded
 from service.exporting.__main__ import classify
-from service.exporting.contract import MergedOnto
+from service.exporting.contract import ExportFailure, MergedOnto
+from service.exporting.proof import check_bounds
 from tests.exporting.conftest import Tuned, make_adapter, spec_of
 from tests.exporting.exports import changed_template, export, failure_of, run
 from tests.lazy import Lazy
@@ -33,7 +34,7 @@ def test_an_adapter_is_exported_with_what_it_needs(
 ) -> None:
     adapter = shutil.copytree(tuned.adapter, tmp_path / "adapter")
     config = json.loads((adapter / "adapter_config.json").read_text())
-    config |= {"r": 1, "rank_pattern": dict.fromkeys(config["target_modules"], config["r"])}
+    config |= {"r": 1, "rank_pattern": {".*_proj": config["r"]}}
     (adapter / "adapter_config.json").write_text(json.dumps(config))
     result = export(spec(format="adapter", adapter_path=adapter))
     names = {file.path for file in result.files}
@@ -114,6 +115,43 @@ def test_answers_of_another_model_fail(spec: Callable[..., ExportSpec], tuned: T
     assert failure.code == "answers_differ"
     assert failure.proof is not None
     assert failure.proof.logprob_difference > 0.9
+    assert "differ by 17" in failure.message  # percent
+    assert "at most 10.5% is allowed" in failure.message
+    assert "nats" not in failure.message
+
+
+PROOF = Proof(
+    answers=8,
+    same_answers=7,
+    chrf=0.3,
+    logprob_difference=0.2,
+    largest_logprob_difference=2.0,
+    loss_rise=0.02,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "quantized", "words"),
+    [
+        ({}, True, None),  # whatever the chrF is
+        ({}, False, "differ by 22.1% on average, and at most 10.5% is allowed."),
+        ({"logprob_difference": 0.3}, True, "at most 28.4% is allowed. Export with more bits"),
+        ({"loss_rise": 0.2}, True, "held-out rows less likely, by 22.1% per token, and at most"),
+        ({"loss_rise": None}, True, None),
+        ({"logprob_difference": 9.0}, True, "differ by more than 1000%"),
+    ],
+)
+def test_answers_are_bounded_by_their_probabilities(
+    changes: dict[str, Any], quantized: bool, words: str | None
+) -> None:
+    found = PROOF.model_copy(update=changes)
+    if words is None:
+        check_bounds(found, AnswerBounds(), quantized=quantized)
+        return
+    with pytest.raises(ExportFailure) as failed:
+        check_bounds(found, AnswerBounds(), quantized=quantized)
+    assert failed.value.failure.code == "answers_differ"
+    assert words in failed.value.failure.message
 
 
 def test_a_layer_that_the_base_model_lacks_is_refused(

@@ -85,6 +85,15 @@ def weights(folder) -> dict[str, Tensor]:
         ("LlamaConfig", {"tie_word_embeddings": True}, {"use_rslora": True}),
         ("LlamaConfig", {}, {"target_modules": ["q_proj", "down_proj"], "r": 3, "lora_alpha": 5}),
         ("Qwen2Config", {}, {}),  # has biases, which stay
+        (
+            "LlamaConfig",
+            {},
+            {
+                "rank_pattern": {"q_proj": 4, r"layers\.1\.mlp\..*": 2},
+                "alpha_pattern": {"(k|v)_proj": 3},
+                "use_rslora": True,
+            },
+        ),
     ],
 )
 def test_the_weights_are_those_that_peft_merges_rounded_once(
@@ -102,6 +111,15 @@ def test_the_weights_are_those_that_peft_merges_rounded_once(
         assert torch.allclose(tensor, theirs, rtol=2**-7, atol=0), name
         assert (tensor != theirs).float().mean() < 0.002, name
     assert any(not torch.equal(made[name], before[name]) for name in made)
+
+
+def test_weights_of_32_bits_are_not_rounded(base, adapter, tmp_path):
+    """llama.cpp's converter rounds them to f16, which has finer steps than the base's bfloat16."""
+    source = base()
+    folder, expected = adapter(source)
+    merging.merge(source, folder, tmp_path / "merged", dtype=torch.float32)
+    for name, tensor in weights(tmp_path / "merged").items():
+        assert torch.allclose(tensor, expected[name], rtol=1e-5, atol=1e-7), name
 
 
 def test_the_folder_is_a_model_as_the_base_is(base, adapter, tmp_path):
@@ -145,7 +163,7 @@ def test_a_text_part_that_is_nested_differently_is_found(base, adapter, tmp_path
 
 
 @pytest.mark.parametrize(
-    "field", [{"alpha_pattern": {"q_proj": 4}}, {"rank_pattern": {"q_proj": 4}}]
+    "field", [{"lora_bias": True}, {"layer_replication": [[0, 2]]}, {"lora_alpha": "16"}]
 )
 def test_what_the_engine_would_not_serve_alike_is_refused(base, adapter, tmp_path, field):
     source = base()

@@ -23,7 +23,7 @@ from service.exports import archive, lifecycle
 from service.exports.child import ExportFailed
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import ExportStatus
-from service.exports.references import general_prompts, prompts_of
+from service.exports.references import _row_answer, general_questions, held_out_questions
 from service.exports.task import _full_disk_reported
 from tests.cached import ROOT
 from tests.conftest import Api
@@ -181,11 +181,22 @@ def test_prompts_are_plain_text_at_even_distances():
     rows = [{"messages": [{"role": "user", "content": f"Question {n}"}, answer]} for n in range(20)]
     rows[0]["messages"][0]["content"] = "x" * 10_000
     with_tools = {**rows[1], "tools": [{"type": "function", "function": {"name": "f"}}]}
-    found = prompts_of(examples_of([*rows, with_tools]))
+    found = held_out_questions(examples_of([*rows, with_tools]))
     assert len(found) == 8
-    assert found[0] == ({"role": "user", "content": "Question 1"},)
-    assert len(general_prompts(["ja", "de"])) == 4
-    assert len(general_prompts(["xx"])) == 8
+    assert found[0] == (({"role": "user", "content": "Question 1"},), "Yes.")
+    assert len(general_questions(["ja", "de"])) == 4
+    assert len(general_questions(["xx"])) == 8
+
+
+def test_a_rows_answer_is_scored_by_token_ids():
+    scores = [None, *({str(token): {"logprob": -token / 10}} for token in (12, 13, 14, 15))]
+    body = {"prompt_token_ids": [11, 12, 13, 14, 15], "prompt_logprobs": scores}
+    found = _row_answer([11, 12, 13], body)
+    assert found is not None
+    assert (found.tokens, found.logprobs) == ((14, 15), (-1.4, -1.5))
+    assert _row_answer([11, 99], body) is None  # the template renders the prompt differently
+    assert _row_answer([11, 12, 13, 14, 15], body) is None
+    assert _row_answer([11], {"prompt_token_ids": [11, 12]}) is None
 
 
 async def test_an_archive_beyond_the_quota_fails_clearly_and_leaves_nothing(api: Api, tmp_path):

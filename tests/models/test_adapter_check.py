@@ -9,8 +9,12 @@ import struct
 import pytest
 
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
+from service.training.contract import adapter_config
+from service.training.contract.adapter_config import AdapterConfig
 
 Q = "model.layers.0.self_attn.q_proj"
+MISSING = object()
+HUGE = 10**400
 
 
 def write_safetensors(file, shapes) -> None:
@@ -43,9 +47,10 @@ def adapter(tmp_path):
     def make(module=Q, a=(8, 16), b=(32, 8), drop=None, **config):
         folder = tmp_path / "adapter"
         folder.mkdir()
-        (folder / "adapter_config.json").write_text(
-            json.dumps({"peft_type": "LORA", "r": 8, "use_dora": False, **config})
-        )
+        given = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "use_dora": False}
+        given |= {"target_modules": [module.rpartition(".")[2]], **config}
+        given = {name: value for name, value in given.items() if value is not MISSING}
+        (folder / "adapter_config.json").write_text(json.dumps(given))
         shapes = {
             f"base_model.model.{module}.lora_A.weight": a,
             f"base_model.model.{module}.lora_B.weight": b,
@@ -131,20 +136,27 @@ def test_shapes_of_a_quantised_base_are_not_compared(base, adapter):
         ({"a": (8, 24)}, "fits a layer of 32x24, but the base model's is 32x16"),
         ({"b": (64, 8)}, "fits a layer of 64x16"),
         ({"b": (32, 4)}, "do not belong together"),
+        ({"r": 4}, f"gives {Q} the rank 4, but its tensors have the rank 8"),
+        ({"rank_pattern": {"q_proj": 4}}, "the rank 4, but"),
+        ({"r": 4, "rank_pattern": {r"layers\.[1-9]": 8}}, "the rank 4, but"),
         ({"drop": f"base_model.model.{Q}.lora_B.weight"}, "only one of its two"),
         ({"r": 16}, "rank is 16"),
         ({"rank_pattern": {"q_proj": 64}}, "rank is 64"),
         ({"use_dora": True}, "DoRA"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"peft_type": "IA3"}, "IA3"),
-        ({"r": 0}, "rank is 0"),
-        ({"a": (16, 16), "b": (32, 16)}, "rank of model.layers.0.self_attn.q_proj is 16"),
+        ({"a": (16, 16), "b": (32, 16)}, "the rank 8, but its tensors have the rank 16"),
+        ({"target_modules": ["k_proj"]}, f"tensors for {Q}, which target_modules"),
+        ({"target_modules": r".*\.[kv]_proj"}, "which target_modules"),
+        ({"exclude_modules": ["q_proj"]}, "which target_modules"),
+        ({"layers_to_transform": [1]}, "which target_modules"),
         ({"bias": "all"}, "biases"),
         ({"layer_replication": [[0, 4]]}, "layer_replication"),
         ({"alora_invocation_tokens": [1]}, "activated LoRA"),
         ({"init_lora_weights": "PiSSA_niter_4"}, "initialized with PiSSA"),
-        ({"alpha_pattern": {"(a+)+": 8}}, "not the name of a module"),
-        ({"rank_pattern": {"(.*)*x": 4}}, "not the name of a module"),
+        ({"alpha_pattern": {"(a+": 8}}, r"alpha_pattern has the pattern \(a\+, which is not"),
+        ({"target_modules": "((a{999}){999}){999}"}, "target_modules .* costs too much"),
+        ({"rank_pattern": {"(?:q_proj){e<=9}": 8}}, "costs too much"),
     ],
 )
 def test_one_that_does_not_fit(base, adapter, made, message):
@@ -156,11 +168,92 @@ def test_one_that_does_not_fit(base, adapter, made, message):
     "config",
     [
         {"init_lora_weights": "gaussian", "bias": "none"},
-        {"rank_pattern": {r"^model\.layers.0.self_attn.q_proj": 4}, "alpha_pattern": {"q_proj": 2}},
+        {"r": 4, "rank_pattern": {r"^model\.layers.0.self_attn.q_proj": 8}},
+        {"r": 4, "rank_pattern": {r"layers\.\d+\.self_attn\.[qk]_proj": 8}},
+        {"rank_pattern": None, "alpha_pattern": {"(q|k)_proj": 0.5, "v_proj": 3}},
+        {"target_modules": r"^(?!.*(?:visual|vision)).*(?:q_proj|k_proj)$"},  # LLaMA-Factory's
+        {"target_modules": "all-linear"},
+        {"target_modules": None},
+        {"layers_to_transform": [0, 3], "layers_pattern": "layers"},
     ],
 )
 def test_one_with_other_options_fits(base, adapter, config):
     check_adapter(adapter(**config), base(), max_rank=8)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        *(
+            ({"lora_alpha": alpha}, f"lora_alpha in adapter_config.json is {shown}, and must be")
+            for alpha, shown in (
+                (MISSING, "missing or null"), (None, "missing or null"), ("16", '"16"'),
+                (math.nan, "NaN"), (math.inf, "Infinity"), (0, "0"), (-16, "-16"), (True, "true"),
+                ([16], r"\[16\]"), (HUGE, "10{39}"),
+            )
+        ),
+        *(
+            ({"r": rank}, f"r in adapter_config.json is {shown}, and must be a whole number")
+            for rank, shown in (
+                (MISSING, "missing or null"), ("8", '"8"'), (8.0, "8.0"), (0, "0"), (True, "true"),
+            )
+        ),
+        ({"rank_pattern": {"q_proj": "8"}}, r'rank_pattern\["q_proj"\] in .* is "8"'),
+        ({"rank_pattern": [8]}, r"rank_pattern in .* is \[8\], and must be an object"),
+        ({"alpha_pattern": {"q_proj": 0}}, r'alpha_pattern\["q_proj"\] in .* is 0'),
+        ({"use_rslora": "false"}, 'use_rslora in .* is "false", and must be true or false'),
+        ({"target_modules": MISSING}, "target_modules in .* is missing"),
+        ({"target_modules": [8]}, "target_modules in .* a list of names"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_peft_does_not_write(base, adapter, config, message):
+    with pytest.raises(AdapterMismatch, match=message) as refused:
+        check_adapter(adapter(**config), base(), max_rank=8)
+    assert refused.value.fix
+
+
+def test_patterns_that_take_hours_are_refused_in_seconds(base, adapter, monkeypatch):
+    monkeypatch.setattr(adapter_config, "_MATCHING_S", 0.3)
+    module = "model.layers.0.self_attn." + "q" * 200
+    folder = adapter(module, rank_pattern={"(?:q|q|qq)*[!?]": 4})
+    with pytest.raises(AdapterMismatch, match="costs too much to match"):
+        check_adapter(folder, base({f"{module}.weight": (32, 16)}), max_rank=8)
+
+
+@pytest.mark.slow  # imports torch
+def test_ranks_scales_and_targets_are_those_of_peft_and_the_engine(adapted_vllm):
+    from peft import LoraConfig
+    from peft.tuners.tuners_utils import check_target_module_exists
+    from vllm.lora.peft_helper import PEFTHelper
+
+    modules = [
+        f"model.layers.{layer}.{part}"
+        for layer in (0, 1, 10)
+        for part in ("self_attn.q_proj", "self_attn.k_proj", "mlp.up_proj", "mlp.proj")
+    ]
+    given = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
+    for changes in (
+        {"rank_pattern": {"q_proj": 4, r"layers\.1\.": 2}, "use_rslora": True},
+        {"rank_pattern": {r"layers\.1.*": 2, "q_proj": 4}, "alpha_pattern": {"a|k_proj": 3}},
+        {"alpha_pattern": {"^q_proj": 1, "^model.layers.0.mlp.up_proj": 32, "proj": 5}},
+        {"target_modules": r".*layers\.1\..*(q|up)_proj|x"},
+        {"target_modules": ["q_proj", "mlp.proj"], "exclude_modules": r".*\.1\..*"},
+        {
+            "target_modules": ["k_proj"],
+            "layers_to_transform": [1],
+            "layers_pattern": ["x", "layers"],
+        },
+        {"target_modules": ["k_proj", "proj"], "layers_to_transform": 10},
+        {"target_modules": ["k_proj"], "exclude_modules": ["self_attn.k_proj"]},
+    ):
+        config = AdapterConfig({**given, **changes})
+        theirs = LoraConfig(**{k: v for k, v in (given | changes).items() if k != "peft_type"})
+        engine = PEFTHelper.from_dict({**given, **changes})
+        for module in modules:
+            found = config.rank_of(module), config.scale_of(module)
+            assert found == engine.get_rank_and_scaling(module), (changes, module)
+            is_target = bool(check_target_module_exists(theirs, module))
+            assert config.adapts(module) == is_target, (changes, module)
 
 
 def test_an_adapter_without_tensors(base, adapter):

@@ -23,7 +23,6 @@ from service.datasets.contract import UnpackedAdapter, UnpackSpec
 from service.files.records import FileRecord, Files
 from service.models import ranks
 from service.models.adapter_check import (
-    CONFIG,
     WEIGHTS,
     AdapterMismatch,
     BaseLayout,
@@ -33,6 +32,7 @@ from service.models.catalogue import BaseModelEntry
 from service.models.records import ModelOrigin, ModelRecord
 from service.models.registry import ModelRegistry
 from service.models.weights import folder_fault
+from service.training.contract.adapter_config import CONFIG
 
 log = logging.getLogger(__name__)
 # The engine uses the base model's tokenizer and template, so those of the archive are not kept.
@@ -124,8 +124,7 @@ class ImportAdapter:
         except AdapterMismatch as e:
             raise DeskFailed(
                 "adapter_mismatch",
-                f"The adapter cannot be served with {entry.id}: {e}. Import a LoRA adapter that "
-                "was trained on this base model.",
+                f"The adapter cannot be served with {entry.id}: {e}. {e.fix}",
             ) from e
 
     async def _finish(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +13,12 @@ from safetensors import safe_open
 from service.exporting.contract import ExportFailure, FailureCode
 from service.exporting.gguf.converter_process import run_converter
 from service.exporting.gguf.converters import converter
+from service.imports import quick_imports
+from service.training.contract.adapter_config import CONFIG, AdapterConfig, InvalidAdapterConfig
 
 _UNKNOWN_PRE_TOKENIZER: Final = "pre-tokenizer was not recognized"
 _UNKNOWN_MODEL: Final = "is not supported"
+WEIGHTS: Final = "adapter_model.safetensors"
 _MODULE_END: Final = re.compile(r"\.(?:lora_|base_layer|modules_to_save|weight)")
 
 
@@ -26,6 +30,31 @@ def convert_model(folder: Path, target: Path) -> None:
         code="unsupported_model",
         what="The model",
     )
+
+
+def scale_for_llama(adapter: Path, target: Path) -> None:
+    """Copy an adapter, with B scaled for llama.cpp: it multiplies each B·A by `lora_alpha` / rank.
+
+    This is the scale of a plain adapter. rsLoRA and patterns have others.
+    """
+    with quick_imports():
+        from safetensors.torch import load_file, save_file
+
+    try:
+        config = AdapterConfig.read(adapter)
+        tensors = load_file(adapter / WEIGHTS)
+        for name, tensor in tensors.items():
+            module, is_b, _ = name.removeprefix("base_model.model.").partition(".lora_B.")
+            if is_b:
+                plain = config.fields["lora_alpha"] / tensor.shape[1]
+                tensors[name] = tensor.float() * (config.scale_of(module) / plain)
+    except InvalidAdapterConfig as e:
+        raise ExportFailure(
+            "invalid_adapter", f"The adapter cannot be converted: {e}. {e.fix}"
+        ) from e
+    target.mkdir(parents=True)
+    save_file(tensors, target / WEIGHTS)
+    shutil.copyfile(adapter / CONFIG, target / CONFIG)
 
 
 def convert_adapter(adapter: Path, base: Path, target: Path) -> None:
@@ -47,7 +76,7 @@ def convert_adapter(adapter: Path, base: Path, target: Path) -> None:
 
 def _outside_layers(adapter: Path) -> list[str]:
     """Return the modules that an adapter changes besides the layers, such as the embeddings."""
-    with safe_open(adapter / "adapter_model.safetensors", "numpy") as file:
+    with safe_open(adapter / WEIGHTS, "numpy") as file:
         outside = [name for name in file.keys() if ".layers." not in name]  # noqa: SIM118
     return sorted({_MODULE_END.split(name)[0].rpartition(".")[2] for name in outside})
 

@@ -1,4 +1,4 @@
-"""A GGUF model, loaded by llama.cpp's server, which runs in this process."""
+"""A GGUF model, loaded by llama.cpp's server and library, which run in this process."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import contextlib
 import http.client
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from service.exporting.contract import ChatMessage, ExportFailure
+from service.exporting.gguf.token_scores import TokenScores
 
-_CANDIDATES: Final = 500  # tokens at each position whose log-probabilities are read
 _TIMEOUT_S: Final = 600
 
 
@@ -21,11 +21,22 @@ class LlamaModel:
     """A GGUF model, or a GGUF adapter on its base model."""
 
     def __init__(
-        self, model: Path, *, context: int, threads: int, adapter: Path | None = None
+        self,
+        model: Path,
+        *,
+        context: int,
+        threads: int,
+        adapter: Path | None = None,
+        sampling: Mapping[str, float] | None = None,
     ) -> None:
-        """Load the model with room for `context` tokens. Raises ExportFailure."""
+        """Load the model with room for `context` tokens. Raises ExportFailure.
+
+        It answers with `sampling`, by default with what the file itself says, except that the
+        temperature is 0.
+        """
         import xllamacpp
 
+        self._sampling = dict(sampling or {})
         self._key = secrets.token_hex(16)
         params: Any = xllamacpp.CommonParams()
         params.model.path = str(model)
@@ -40,6 +51,7 @@ class LlamaModel:
         except Exception as error:
             raise ExportFailure("unsupported_model", "llama.cpp cannot load the file.") from error
         self._address = urlsplit(self._server.listening_address)
+        self._scores = TokenScores(model, context=context, threads=threads, adapter=adapter)
 
     def render(self, messages: Sequence[ChatMessage]) -> str:
         shown = [message.model_dump() for message in messages]
@@ -53,22 +65,14 @@ class LlamaModel:
         return str(self._post("/detokenize", {"tokens": list(tokens)})["content"])
 
     def answer(self, prompt: Sequence[int], max_tokens: int) -> str:
-        return str(self._complete(prompt, max_tokens)["content"])
+        asked = {"prompt": list(prompt), "n_predict": max_tokens, "return_tokens": True}
+        found = self._post("/completion", {**self._sampling, **asked, "temperature": 0})
+        text = str(found["content"])
+        # The server generates further tokens to complete a character.
+        return text[:-1] if len(found["tokens"]) > max_tokens else text
 
     def logprobs(self, prompt: Sequence[int], tokens: Sequence[int]) -> list[float]:
-        return [
-            self._logprob([*prompt, *tokens[:place]], token) for place, token in enumerate(tokens)
-        ]
-
-    def _logprob(self, before: Sequence[int], token: int) -> float:
-        answer = self._complete(before, 1, n_probs=_CANDIDATES)
-        likeliest = answer["completion_probabilities"][0]["top_logprobs"]
-        found = {one["id"]: float(one["logprob"]) for one in likeliest}
-        return found.get(token, min(found.values()))
-
-    def _complete(self, prompt: Sequence[int], max_tokens: int, **options: Any) -> Any:
-        body = {"prompt": list(prompt), "n_predict": max_tokens, "temperature": 0, **options}
-        return self._post("/completion", body)
+        return self._scores.logprobs(prompt, tokens)
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         headers = {"authorization": f"Bearer {self._key}", "content-type": "application/json"}

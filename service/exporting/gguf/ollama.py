@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
 from service.exporting.contract import ExportFailure
 from service.exporting.folder import chat_template
+from service.exporting.sampling import generation_config, sampling
 from service.imports import quick_imports
 
 # `ollama create` replaces a chat template by a stock one in Go if at most 100 edits lie between
@@ -16,7 +18,7 @@ _COMMENT: Final = (
     "{# This comment renders as nothing. It makes this chat template differ in more than a hundred "
     "characters from each template that Ollama knows, so that Ollama uses this one as it is. #}"
 )
-_TEMPERATURE: Final = 1.0  # of an engine, if the model has no default
+_PARAMETER: Final = re.compile(r"^PARAMETER (\S+) (-?[\d.e-]+)$", re.MULTILINE)
 
 
 def keep_template(folder: Path) -> None:
@@ -29,14 +31,20 @@ def keep_template(folder: Path) -> None:
 
 def modelfile(gguf: str, folder: Path, context: int, stop: list[str]) -> str:
     """Return the Modelfile of a GGUF file. `folder` has the model's generation defaults."""
-    temperature = _defaults(folder).get("temperature", _TEMPERATURE)
     lines = [
         f"FROM ./{gguf}",
-        f"PARAMETER temperature {temperature:g}",
+        *(f"PARAMETER {name} {value:g}" for name, value in sampling(folder, context).items()),
         f"PARAMETER num_ctx {context}",
         *(f"PARAMETER stop {json.dumps(mark, ensure_ascii=False)}" for mark in stop),
     ]
     return "\n".join(lines) + "\n"
+
+
+def parameters(text: str) -> dict[str, float]:
+    """Return the numbers that a Modelfile sets, without the length of the context."""
+    found = {name: json.loads(value) for name, value in _PARAMETER.findall(text)}
+    del found["num_ctx"]
+    return found
 
 
 def stop_marks(folder: Path) -> list[str]:
@@ -45,14 +53,6 @@ def stop_marks(folder: Path) -> list[str]:
         from transformers import AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-    given = _defaults(folder).get("eos_token_id", tokenizer.eos_token_id)
+    given = generation_config(folder).get("eos_token_id", tokenizer.eos_token_id)
     ids = {tokenizer.eos_token_id, *(given if isinstance(given, list) else [given])} - {None}
     return [str(tokenizer.decode([token])) for token in sorted(ids)]
-
-
-def _defaults(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / "generation_config.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

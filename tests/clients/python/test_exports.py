@@ -93,7 +93,7 @@ async def test_export_unpacks_a_folder_or_keeps_the_archive(
     done = await cli("export", MODEL, "--format", "merged", "--output", "voice")
     assert done.code == 0, done.err
     assert "7 of 8" in done.out
-    assert "bf16 weights (bf16 0.029, nf4 0.290 nats)" in done.out
+    assert "bf16 weights (bf16 2.9%, nf4 33.6%)" in done.out
     assert (tmp_path / "voice" / "README.md").read_text() == "hello"
     kept = await cli("export", MODEL, "-f", "merged", "-o", "voice.tar", "--json")
     assert kept.json()["status"] == "succeeded"

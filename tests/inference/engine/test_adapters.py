@@ -66,7 +66,8 @@ def put(storage, tmp_path, add_adapter):
     async def put(name=NAME, *, base=BASE, layer=LAYER) -> None:
         source = tmp_path / "source" / name.replace("/", "_")
         source.mkdir(parents=True)
-        (source / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2}')
+        config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": "all-linear"}
+        (source / "adapter_config.json").write_text(json.dumps(config))
         weights = {
             f"base_model.model.{layer}.lora_A.weight": (2, 6),
             f"base_model.model.{layer}.lora_B.weight": (12, 2),

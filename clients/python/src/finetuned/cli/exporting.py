@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tarfile
 import tempfile
 from pathlib import Path
@@ -62,7 +63,7 @@ def export(
             ("sha256", found.sha256),
             ("same answers", proof and f"{proof.same_answers} of {proof.answers}"),
             ("chrF", proof and f"{proof.chrf:.2f}"),
-            ("difference", proof and f"{proof.logprob_difference:.4f} nats per token"),
+            ("difference of probabilities", proof and _percent(proof.logprob_difference)),
             ("merged onto", proof and proof.merged_onto and _merged_onto(proof.merged_onto)),
         ]
     )
@@ -71,8 +72,13 @@ def export(
 def _merged_onto(found: ExportMergedOnto) -> str:
     """Name the base weights, with how far each lies from the engine if both were tried."""
     tried = {"bf16": found.bf16_difference, "nf4": found.nf4_difference}
-    figures = [f"{name} {gap:.3f}" for name, gap in tried.items() if gap is not None]
-    return f"{found.base} weights" + (f" ({', '.join(figures)} nats)" if figures else "")
+    figures = [f"{name} {_percent(gap)}" for name, gap in tried.items() if gap is not None]
+    return f"{found.base} weights" + (f" ({', '.join(figures)})" if figures else "")
+
+
+def _percent(nats: float) -> str:
+    """Show a difference of log-probabilities as that of the probabilities."""
+    return f"{math.expm1(nats):.1%}"
 
 
 def _say(export: ExportObject, out: Out) -> None:

@@ -1,0 +1,210 @@
+"""PEFT's configuration of a LoRA adapter (adapter_config.json), and what it says of each module.
+
+PEFT and vLLM match the keys of `rank_pattern` and `alpha_pattern` as regular expressions, and PEFT
+those of `target_modules` too. The file may be anyone's, so patterns are compiled only if they stay
+small, and matched within a time limit. vLLM matches the same patterns with the same library, but
+without a limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import regex
+
+CONFIG: Final = "adapter_config.json"
+_MATCHING_S: Final = 5.0  # for all patterns and modules; those of a large model take 0.3 s
+# Copies of a pattern's characters that its repetitions may ask for: `regex` makes them in memory.
+_MOST_CHARS: Final = 100_000
+_BRACES: Final = re.compile(r"\\.|\{(?:(\d+)(?:,(\d*))?\})?", re.DOTALL)
+_FIRST_INDEX: Final = r"(?:^|.*?\.){}\.(\d+)\."
+_FLAGS: Final = ("use_rslora", "use_dora", "lora_bias", "use_qalora", "fan_in_fan_out")
+_NAMES: Final = "a list of names of modules, or a pattern"
+AS_TRAINED: Final = "Use the adapter_config.json that was saved with these tensors."
+
+T = TypeVar("T")
+
+
+class InvalidAdapterConfig(Exception):
+    """The configuration is not one that PEFT writes; `fix` says what to do."""
+
+    def __init__(self, message: str, fix: str = AS_TRAINED) -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
+class AdapterConfig:
+    """The configuration of a LoRA adapter, whose values were checked."""
+
+    def __init__(self, fields: Any) -> None:
+        """Check the fields of the file. Raises InvalidAdapterConfig."""
+        if not isinstance(fields, dict):
+            raise InvalidAdapterConfig(f"{CONFIG} is not a JSON object")
+        self.fields: Mapping[str, Any] = fields
+        if (kind := fields.get("peft_type")) != "LORA":
+            raise InvalidAdapterConfig(
+                f"it is a {str(kind)[:40]} adapter, not LORA", "Import a LoRA adapter."
+            )
+        for name in _FLAGS:
+            _check_flag(name, fields.get(name))
+        self._rank = _rank("r", fields.get("r"))
+        self._alpha = _alpha("lora_alpha", fields.get("lora_alpha"))
+        self._matching = _Matching()
+        self._ranks = self._patterns("rank_pattern", _rank)
+        self._alphas = self._patterns("alpha_pattern", _alpha)
+        if "target_modules" not in fields:  # null in PEFT's own files, where it means nothing
+            raise InvalidAdapterConfig(_wrong("target_modules", None, _NAMES))
+        self._is_target = self._names("target_modules")
+        self._is_excluded = self._names("exclude_modules")
+
+    @classmethod
+    def read(cls, folder: Path) -> AdapterConfig:
+        """Read the configuration in an adapter's folder. Raises InvalidAdapterConfig."""
+        try:
+            fields = json.loads((folder / CONFIG).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            raise InvalidAdapterConfig(f"{CONFIG} is missing, or is not JSON") from None
+        return cls(fields)
+
+    @property
+    def highest_rank(self) -> int:
+        """The highest rank that it gives to any module."""
+        return max([self._rank, *self._ranks.values()])
+
+    def rank_of(self, module: str) -> int:
+        """Return the rank of a module's tensors."""
+        return self._first(self._ranks, module) or self._rank
+
+    def scale_of(self, module: str) -> float:
+        """Return the factor of a module's product B·A."""
+        alpha, rank = self._first(self._alphas, module) or self._alpha, self.rank_of(module)
+        return alpha / (math.sqrt(rank) if self.fields.get("use_rslora") else rank)
+
+    def adapts(self, module: str) -> bool:
+        """Whether PEFT adapts a module of this name: it ignores the tensors of others."""
+        if self._is_excluded is not None and self._is_excluded(module):
+            return False
+        if self._is_target is None:
+            return True
+        is_listed = isinstance(self.fields["target_modules"], list)
+        layers = self.fields.get("layers_to_transform")
+        if not self._is_target(module) or not is_listed or layers in (None, []):
+            return self._is_target(module)
+        found = self._layer_of(module)
+        return found is not None and found in (layers if isinstance(layers, list) else [layers])
+
+    def _layer_of(self, module: str) -> int | None:
+        """Return the number of the layer that a module is in; None if there is none."""
+        given = self.fields.get("layers_pattern") or r"[^.]+"
+        for pattern in given if isinstance(given, list) else [given]:
+            expression = self._matching.compiled("layers_pattern", _FIRST_INDEX, pattern)
+            if found := self._matching.match(expression, module):
+                return int(found[1])
+        return None
+
+    def _patterns(self, name: str, read: Callable[[str, Any], T]) -> dict[Any, T]:
+        """Return the values of `rank_pattern` or `alpha_pattern` by their compiled keys."""
+        given = self.fields.get(name) or {}
+        if not isinstance(given, dict):
+            raise InvalidAdapterConfig(_wrong(name, given, "an object"))
+        return {
+            self._matching.compiled(name, r"(?:.*\.)?(?:{})$", key): read(f'{name}["{key}"]', value)
+            for key, value in given.items()
+        }
+
+    def _first(self, patterns: Mapping[Any, T], module: str) -> T | None:
+        found = (value for key, value in patterns.items() if self._matching.match(key, module))
+        return next(found, None)
+
+    def _names(self, field: str) -> Callable[[str], bool] | None:
+        """Return whether `field` names a module; None if it names all of them, or is absent."""
+        given = self.fields.get(field)
+        if given is None or (field == "target_modules" and given == "all-linear"):
+            return None
+        if isinstance(given, str):
+            expression = self._matching.compiled(field, r"(?:{})\Z", given)
+            return lambda module: bool(self._matching.match(expression, module))
+        if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+            raise InvalidAdapterConfig(_wrong(field, given, _NAMES))
+        ends = tuple(f".{name}" for name in given)
+        return lambda module: module in given or module.endswith(ends)
+
+
+class _Matching:
+    """Compiles and matches patterns, within a time limit for all of them."""
+
+    def __init__(self) -> None:
+        self._left_s = _MATCHING_S
+
+    def compiled(self, field: str, form: str, pattern: Any) -> Any:
+        """Compile a pattern inside `form`. Raises InvalidAdapterConfig."""
+        if not isinstance(pattern, str):
+            raise InvalidAdapterConfig(_wrong(field, pattern, "text"))
+        try:
+            re.compile(pattern)  # PEFT's library; `regex` knows syntax of its own
+            if _size(pattern) <= _MOST_CHARS:
+                return regex.compile(form.replace("{}", pattern))
+        except (re.error, regex.error, RecursionError, OverflowError):
+            raise InvalidAdapterConfig(
+                f"{field} has the pattern {pattern[:80]}, which is not a regular expression",
+                "Correct the pattern, or list the names of the modules.",
+            ) from None
+        raise _costly(field, pattern)
+
+    def match(self, expression: Any, module: str) -> Any:
+        """Match the beginning of a module's name. Raises InvalidAdapterConfig."""
+        start_s = time.perf_counter()
+        try:
+            return expression.match(module, timeout=max(self._left_s, 0.001), concurrent=True)
+        except TimeoutError:
+            raise _costly("a field", expression.pattern) from None
+        finally:
+            self._left_s -= time.perf_counter() - start_s
+
+
+def _size(pattern: str) -> float:
+    """Return the most characters that a pattern has if its counted repetitions are written out."""
+    size = float(len(pattern))
+    for brace in _BRACES.finditer(pattern):
+        if brace[0] == "{":  # not of a repetition: text for PEFT, and not for `regex`
+            return math.inf
+        if brace[1] is not None:
+            size *= max(int(brace[1]), int(brace[2] or 1), 1)
+    return size
+
+
+def _costly(field: str, pattern: str) -> InvalidAdapterConfig:
+    return InvalidAdapterConfig(
+        f"{field} of {CONFIG} has the pattern {pattern[:80]}, which costs too much to match",
+        "List the names of the modules instead.",
+    )
+
+
+def _check_flag(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, bool):
+        raise InvalidAdapterConfig(_wrong(name, value, "true or false"))
+
+
+def _rank(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidAdapterConfig(_wrong(name, value, "a whole number from 1"))
+    return value
+
+
+def _alpha(name: str, value: Any) -> float:
+    with contextlib.suppress(TypeError, OverflowError):  # not a number, or a huge one
+        if not isinstance(value, bool | str) and 0 < (alpha := float(value)) < math.inf:
+            return alpha
+    raise InvalidAdapterConfig(_wrong(name, value, "a number above 0"))
+
+
+def _wrong(field: str, value: Any, kind: str) -> str:
+    shown = "missing or null" if value is None else json.dumps(value)[:40]
+    return f"{field} in {CONFIG} is {shown}, and must be {kind}"
