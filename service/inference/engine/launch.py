@@ -23,6 +23,7 @@ from pathlib import Path
 from service import offline
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
+from service.datasets.rows.templates import content_format
 from service.inference.engine import trace_options
 from service.inference.engine.facts import gather
 from service.inference.engine.merged import (
@@ -210,8 +211,13 @@ def _what_it_serves(name: str, path: Path, sizes: Sizes) -> list[str]:
 
 
 def _tokenizer_flags(model: BaseModelEntry, path: Path) -> list[str]:
-    # Trainings format chats with the base model's own template.
-    return [f"--tokenizer={model.path}"] if path == model.serving_path else []
+    # Trainings format chats with the base model's own template and tokenizer.json. By default, vLLM
+    # uses Mistral's own tokenizer if the folder has it, and for some models no template.
+    flags = [
+        "--tokenizer-mode=hf",
+        f"--chat-template-content-format={content_format(model.path)}",
+    ]
+    return [*flags, f"--tokenizer={model.path}"] if path == model.serving_path else flags
 
 
 def _quantization_flags(base: BaseFacts) -> list[str]:
