@@ -25,6 +25,7 @@ from service.training.contract.tensor_names import (
     path_in_layers,
     why_not_adapted,
 )
+from service.training.model.stored_weights import weight_files
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -69,7 +70,7 @@ class BaseLayout:
     def read(cls, folder: Path) -> BaseLayout:
         """Read a Hugging Face folder's safetensors headers. Raises AdapterMismatch."""
         shapes: dict[str, tuple[int, ...]] = {}
-        for file in sorted(folder.glob("*.safetensors")):
+        for file in weight_files(folder):
             shapes.update(tensor_shapes(file))
         config = json.loads((folder / "config.json").read_text("utf-8"))
         return cls(

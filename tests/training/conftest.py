@@ -25,6 +25,7 @@ from service.training import (
 from tests.lazy import Lazy
 from tests.training.forked import ForkedTrainer, Prepare
 from tests.training.specs import spec_of
+from tests.training.zoo.families import FAMILIES, make
 
 safetensors = Lazy("safetensors.torch")
 
@@ -153,6 +154,12 @@ def few_chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (f"What is {n} and {n}?", f"Aye, {'well, ' * (n % 4)}it is {2 * n}.") for n in range(12)
     ]
     return write_chats(tmp_path_factory.mktemp("data") / "few.jsonl", pairs)
+
+
+@pytest.fixture(scope="session")
+def softcapped_path(demo_model_path: Path) -> Path:
+    """The tiny Gemma 2, whose scores of attention have a softcap."""
+    return make(next(one for one in FAMILIES if one.name == "Gemma 2"), demo_model_path)
 
 
 @pytest.fixture(scope="session")

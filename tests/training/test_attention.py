@@ -52,6 +52,26 @@ def test_a_model_that_is_not_told_of_the_places_is_found_out(model, places):
     assert not attention.keeps_apart(Leaky(), cu_seq_lens_q=places)
 
 
+def test_a_softcap_applies_in_trainings(softcapped_path, make_spec, tmp_path):
+    """As in engines. Many scores of the attention are larger than the cap of 5."""
+    ids = torch.arange(1, 65)[None]
+    spec = make_spec(tmp_path, base_model_path=softcapped_path, quantization="none")
+    base = models.load_base(spec, models.Place("cpu", torch.float32))
+    assert not attention.can_join(base, longest=64)
+    assert attention.keeps_apart(base)
+    load = transformers.AutoModelForCausalLM.from_pretrained
+    found, capped, uncapped = (
+        model(input_ids=ids).logits.detach().log_softmax(-1)
+        for model in (
+            base,
+            load(softcapped_path, dtype=torch.float32, attn_implementation="eager"),
+            load(softcapped_path, dtype=torch.float32, attn_implementation="sdpa"),
+        )
+    )
+    assert torch.allclose(found, capped, atol=1e-4)
+    assert (capped - uncapped).abs().mean() > 0.05
+
+
 @pytest.mark.parametrize(
     "setting",
     [

@@ -130,7 +130,7 @@ def kept_by_torch(folder, rows, quantization="none"):
     head.use_frozen_head(base)
     sum_in_place(model)
     model.train()
-    ids, told = torch.randint(5, 4000, (4, 128)), {}
+    ids, told = torch.randint(5, base.config.vocab_size, (4, 128)), {}
     if rows == "packed":
         told = {"position_ids": torch.arange(64).repeat(4, 2)}
     if rows == "joined":
@@ -172,6 +172,17 @@ def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, rows, pla
     copies = found.adapter // 2
     layers = (found.activations - copies) * 2 / 3
     assert layers + copies + head == pytest.approx(kept, rel=0.05)
+
+
+@pytest.mark.parametrize("rows", ["padded", "packed"])
+def test_scores_with_a_softcap_are_kept_for_each_pair_of_positions(softcapped_path, rows):
+    kept = kept_by_torch(softcapped_path, rows)
+    found = estimated(
+        ModelShape.read(softcapped_path), packing=rows == "packed", quantization="none"
+    )
+    copies = found.adapter // 2
+    layers = (found.activations - copies) * 2 / 3
+    assert layers + copies + 512 * 64 * 6 == pytest.approx(kept, rel=0.1)
 
 
 def test_layers_in_nf4_share_their_input_too(tiny_model_path, shape):

@@ -51,6 +51,7 @@ from service.models.records import base_of
 from service.models.serving import serving_fault
 from service.models.tools import ToolCallParsers
 from service.models.weights import folder_fault
+from service.training.model.stored_weights import has_second_form
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 # vLLM's own variable, for operators: a CPU engine next to others is faster on its own cores.
@@ -144,6 +145,7 @@ def engine_command(
         "service.inference.engine.server",
         *_what_it_serves(name, path, sizes),
         *_tokenizer_flags(model, path),
+        *_format_flags(path),
         *_quantization_flags(sizes.base),
         *_lora_flags(model.path, sizes),
         *_tool_flags(ToolCallParsers(settings.tool_call_parser).of(model)),
@@ -218,6 +220,11 @@ def _tokenizer_flags(model: BaseModelEntry, path: Path) -> list[str]:
         f"--chat-template-content-format={content_format(model.path)}",
     ]
     return [*flags, f"--tokenizer={model.path}"] if path == model.serving_path else flags
+
+
+def _format_flags(path: Path) -> list[str]:
+    # By default, vLLM prefers Mistral's own form of the config and of the weights.
+    return ["--config-format=hf", *(["--load-format=hf"] if has_second_form(path) else [])]
 
 
 def _quantization_flags(base: BaseFacts) -> list[str]:

@@ -123,9 +123,9 @@ def estimate_memory(
     layers = shape.adapted(lora.target_modules)
     parameters = sum(lora.r * (layer.inputs + layer.outputs) for layer in layers)
     # GPUs with bfloat16 have the attention for joined rows.
-    joined = packing and (device == "cpu" or dtype == "bfloat16")
+    joined = packing and not shape.eager_heads and (device == "cpu" or dtype == "bfloat16")
     positions = _positions(kind, share, tokens_at_once, longest, joined=joined)
-    masked = longest if packing and not joined else 0
+    masked = longest if shape.eager_heads or (packing and not joined) else 0
     # Dropout makes an input for each layer. For DoRA, PEFT converts the input of each layer to
     # fp32, and autocast converts it back; neither happens in fp32, nor to layers in NF4 on CUDA.
     is_converted = width != _FP32 and not (chosen.quantization == "nf4" and device == "cuda")
@@ -203,7 +203,7 @@ def host_bytes(
     gpus: int,
 ) -> int:
     """Bytes of the host's memory that the inputs of layers take, for all processes of a run."""
-    joined = chosen.packing is True and dtype == "bfloat16"
+    joined = chosen.packing is True and not shape.eager_heads and dtype == "bfloat16"
     share = _share(chosen, gpus)
     positions = _positions(METHODS[method], share, tokens_at_once, longest, joined=joined)
     one = positions * shape.hidden * _width(dtype)
@@ -284,13 +284,17 @@ def _kept_bytes(
     """Bytes that one decoder layer keeps for its backward pass, per position.
 
     `inputs` is the width of all kept inputs of adapted layers. `masked` is the row length if an
-    attention mask is used (packing on a GPU without bfloat16), else 0.
+    attention mask is used (packing on a GPU without bfloat16, eager attention), else 0.
     """
     norms = 2 * shape.hidden * _FP32
     inner = len(layers) / shape.layers * r * width
     # With a mask, keys and values are repeated for every query head.
     keys = shape.heads_width if masked else shape.kv_width
     attention = 2 * (shape.heads_width + keys) * width + masked * width
+    # Eager attention keeps the scores after the softcap, and their softmax in fp32 and, if that is
+    # another width, in the width of the values.
+    scores = width + _FP32 + (width if width != _FP32 else 0)
+    attention += shape.eager_heads * masked * scores
     # With experts, their outputs are kept too, to be weighted.
     mlp = (3 * shape.intermediate + shape.experts_per_token * shape.hidden) * width
     return norms + inputs / shape.layers * width + inner + attention + mlp

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from service.training.contract.tensor_names import expert_blocks, is_expert, why_not_adapted
+from service.training.model.stored_weights import weight_files
 
 _MAX_HEADER_BYTES: Final = 100 * 2**20
 _EMBEDDINGS: Final = ("embed", "lm_head", "wte", "wpe", "output_layer")
@@ -44,8 +46,9 @@ class ModelShape:
     including tied ones, and `ends` those of the embeddings and the output head. `intermediate` is
     the width of the MLP, or of all experts together that compute a token. `experts_per_token` is 0
     without experts, and `expert_blocks` names the blocks that contain them. `heads_width` and
-    `kv_width` are the output widths of the query and key projections. `model_type` is that of
-    config.json.
+    `kv_width` are the output widths of the query and key projections. `eager_heads` is the number
+    of heads whose scores are kept for each pair of positions, because their attention has a
+    softcap. `model_type` is that of config.json.
     """
 
     parameters: int
@@ -57,6 +60,7 @@ class ModelShape:
     kv_width: int
     kv_heads: int
     vocabulary: int
+    eager_heads: int = 0
     ends: int = 0
     experts_per_token: int = 0
     expert_blocks: frozenset[str] = frozenset()
@@ -72,7 +76,7 @@ class ModelShape:
         text = whole.get("text_config")
         config = text if isinstance(text, dict) else whole
         tensors: dict[str, tuple[int, ...]] = {}
-        for file in sorted(folder.glob("*.safetensors")):
+        for file in weight_files(folder):
             tensors |= _shapes(file)
         experts = any(is_expert(name) for name in tensors)
         if not tensors:
@@ -91,6 +95,7 @@ class ModelShape:
                 kv_width=kv_heads * head,
                 kv_heads=kv_heads,
                 vocabulary=int(config["vocab_size"]),
+                eager_heads=heads if is_softcapped(config) else 0,
                 ends=sum(math.prod(shape) for name, shape in tensors.items() if _is_end(name)),
                 experts_per_token=_experts_per_token(config) if experts else 0,
                 expert_blocks=expert_blocks(tensors),
@@ -110,6 +115,11 @@ class ModelShape:
             return tuple(layers)
         ends = tuple(f".{name}" for name in target_modules)
         return tuple(layer for layer in layers if f".{layer.name}".endswith(ends))
+
+
+def is_softcapped(config: Mapping[str, Any]) -> bool:
+    """Whether the scores of attention are capped, according to the config of the decoder."""
+    return bool(config.get("attn_logit_softcapping"))
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -159,14 +169,25 @@ def _is_router(name: str) -> bool:
 
 
 def _experts_per_token(config: dict[str, Any]) -> int:
-    return int(config.get("num_experts_per_tok") or config["experts_per_token"])
+    found = _first(config, "num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk")
+    if not found:
+        raise ValueError("the number of experts of a token")
+    return found
 
 
 def _expert_width(config: dict[str, Any]) -> int:
-    width = int(config.get("moe_intermediate_size") or config["intermediate_size"])
-    shared = int(config.get("n_shared_experts") or 0) * width
-    shared += int(config.get("shared_expert_intermediate_size") or 0)
+    width = _first(config, "moe_intermediate_size", "intermediate_size")
+    shared = width * _first(
+        config, "n_shared_experts", "moe_num_shared_experts", "num_shared_expert"
+    )
+    shared += _first(config, "shared_expert_intermediate_size")
     return _experts_per_token(config) * width + shared
+
+
+def _first(config: dict[str, Any], *names: str) -> int:
+    """The number under the first of these names, the largest if layers differ; 0 for none."""
+    value = next((config[name] for name in names if config.get(name)), 0)
+    return max(map(int, value)) if isinstance(value, list) else int(value)
 
 
 # MXFP4: blocks of 32 weights, two in a byte, and a byte of scale for each block.

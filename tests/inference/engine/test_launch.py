@@ -240,8 +240,15 @@ def served(**changes) -> BaseModelEntry:
 @pytest.mark.parametrize(("template", "form"), [("llama3", "string"), ("gemma4", "openai")])
 def test_chats_are_tokenized_as_in_trainings(settings, tmp_path, template, form):
     folder = with_template(tmp_path / "model", template)
+    for name in ("model", "consolidated"):  # as in the folders of Mistral's models
+        (folder / f"{name}.safetensors").touch()
     engine = command(settings, model=served(path=str(folder)))
-    flags = {"--tokenizer-mode=hf", f"--chat-template-content-format={form}"}
+    flags = {
+        "--tokenizer-mode=hf",
+        f"--chat-template-content-format={form}",
+        "--config-format=hf",
+        "--load-format=hf",
+    }
     assert flags <= {*engine.argv}
 
 
