@@ -8,6 +8,7 @@ from service.training.loop.estimate import estimate_memory, estimate_run, loaded
 from service.training.model.shape import ModelShape, UnknownShape
 from tests.lazy import Lazy
 from tests.training.specs import spec_of
+from tests.training.zoo.families import FAMILIES, make
 
 pytestmark = pytest.mark.slow
 
@@ -174,11 +175,39 @@ def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, rows, pla
     assert layers + copies + head == pytest.approx(kept, rel=0.05)
 
 
-@pytest.mark.parametrize("rows", ["padded", "packed"])
-def test_scores_with_a_softcap_are_kept_for_each_pair_of_positions(softcapped_path, rows):
-    kept = kept_by_torch(softcapped_path, rows)
+def linear_attention(folder):
+    """Save a Qwen3.5 with layers of both kinds, three to one as in real ones."""
+    torch.manual_seed(0)
+    transformers.Qwen3_5ForCausalLM(
+        transformers.Qwen3_5TextConfig(
+            vocab_size=512,
+            hidden_size=64,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=32,
+            layer_types=["linear_attention", "full_attention"],
+            linear_num_key_heads=2,
+            linear_num_value_heads=4,
+            linear_key_head_dim=32,
+            linear_value_head_dim=48,
+        )
+    ).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("family", "rows"),
+    [("Gemma 2", "padded"), ("Gemma 2", "packed"), ("DeepSeek-V3", "padded"), ("", "padded")],
+)
+def test_what_other_kinds_of_attention_keep_is_counted(demo_model_path, tmp_path, family, rows):
+    """A softcap, keys that are wider than values, and linear attention without its kernels."""
+    families = (one for one in FAMILIES if one.name == family)
+    path = make(next(families), demo_model_path) if family else linear_attention(tmp_path)
+    kept = kept_by_torch(path, rows)
     found = estimated(
-        ModelShape.read(softcapped_path), packing=rows == "packed", quantization="none"
+        ModelShape.read(path), packing=rows == "packed", quantization="none", device="cpu"
     )
     copies = found.adapter // 2
     layers = (found.activations - copies) * 2 / 3

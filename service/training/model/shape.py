@@ -38,6 +38,21 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
+class LinearAttention:
+    """Layers with a gated delta rule in place of attention, as in Qwen3-Next and Qwen3.5.
+
+    `heads` counts those of the values. `key` and `value` are the widths of a head, and `mixed` that
+    of the convolution before.
+    """
+
+    layers: int
+    heads: int
+    key: int
+    value: int
+    mixed: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelShape:
     """Model sizes that determine memory use.
 
@@ -48,7 +63,8 @@ class ModelShape:
     without experts, and `expert_blocks` names the blocks that contain them. `heads_width` and
     `kv_width` are the output widths of the query and key projections. `eager_heads` is the number
     of heads whose scores are kept for each pair of positions, because their attention has a
-    softcap. `model_type` is that of config.json.
+    softcap, and `latent_heads` that of heads with keys and values from one latent vector.
+    `model_type` is that of config.json.
     """
 
     parameters: int
@@ -61,6 +77,8 @@ class ModelShape:
     kv_heads: int
     vocabulary: int
     eager_heads: int = 0
+    latent_heads: int = 0
+    linear_attention: LinearAttention | None = None
     ends: int = 0
     experts_per_token: int = 0
     expert_blocks: frozenset[str] = frozenset()
@@ -85,6 +103,10 @@ class ModelShape:
             hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
             head = int(config.get("head_dim") or hidden // heads)
             kv_heads = int(config.get("num_key_value_heads") or heads)
+            is_latent = bool(config.get("kv_lora_rank"))
+            if is_latent:
+                head = int(config["qk_nope_head_dim"]) + int(config["qk_rope_head_dim"])
+                kv_heads = heads
             return cls(
                 parameters=sum(math.prod(shape) for shape in tensors.values()),
                 linears=_linears(tensors),
@@ -96,6 +118,8 @@ class ModelShape:
                 kv_heads=kv_heads,
                 vocabulary=int(config["vocab_size"]),
                 eager_heads=heads if is_softcapped(config) else 0,
+                latent_heads=heads if is_latent else 0,
+                linear_attention=_linear_attention(config),
                 ends=sum(math.prod(shape) for name, shape in tensors.items() if _is_end(name)),
                 experts_per_token=_experts_per_token(config) if experts else 0,
                 expert_blocks=expert_blocks(tensors),
@@ -115,6 +139,18 @@ class ModelShape:
             return tuple(layers)
         ends = tuple(f".{name}" for name in target_modules)
         return tuple(layer for layer in layers if f".{layer.name}".endswith(ends))
+
+
+def _linear_attention(config: Mapping[str, Any]) -> LinearAttention | None:
+    if not config.get("linear_num_value_heads"):
+        return None
+    layers = int(config["num_hidden_layers"])
+    kinds = config.get("layer_types") or []
+    full = kinds.count("full_attention") or layers // int(config.get("full_attention_interval", 4))
+    heads, value = int(config["linear_num_value_heads"]), int(config["linear_value_head_dim"])
+    key = int(config["linear_key_head_dim"])
+    mixed = 2 * int(config["linear_num_key_heads"]) * key + heads * value
+    return LinearAttention(layers - full, heads, key, value, mixed)
 
 
 def is_softcapped(config: Mapping[str, Any]) -> bool:

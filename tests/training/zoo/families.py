@@ -258,6 +258,47 @@ FAMILIES: Final = (
         layers=_ATTENTION,
     ),
     Family(
+        "Ernie 4.5 MoE",
+        "Ernie4_5_MoeForCausalLM",
+        "Ernie4_5_MoeConfig",
+        {
+            "moe_num_experts": 4,
+            "moe_k": 2,
+            "moe_intermediate_size": 64,
+            "moe_num_shared_experts": 1,
+            "moe_layer_start_index": 0,
+            "moe_layer_end_index": 1,
+        },
+        layers=_ATTENTION,
+    ),
+    Family(
+        "Llama 4",
+        "Llama4ForConditionalGeneration",
+        "Llama4Config",
+        {
+            "text_config": {
+                **_SMALL,
+                "num_local_experts": 4,
+                "intermediate_size_mlp": 96,
+                "interleave_moe_layer_step": 1,
+                "attention_chunk_size": _WINDOW,
+                "no_rope_layers": [1, 0],
+                "rope_parameters": _LLAMA3_ROPE,
+            },
+            "vision_config": {
+                **_VISION,
+                **dict.fromkeys(
+                    ("vision_output_dim", "projector_input_dim", "projector_output_dim"), 32
+                ),
+            },
+            "boi_token_index": VOCABULARY - 3,
+            "eoi_token_index": VOCABULARY - 2,
+            "image_token_index": VOCABULARY - 1,
+        },
+        layers=_ATTENTION,
+        why="text only: the part that reads images is loaded, and never adapted",
+    ),
+    Family(
         "DeepSeek-V2",
         "DeepseekV2ForCausalLM",
         "DeepseekV2Config",
