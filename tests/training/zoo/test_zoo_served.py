@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
         os.environ.get("FINETUNED_ZOO") != "1",
-        reason="vLLM loads nineteen models: 'make zoo' runs it",
+        reason="vLLM loads all models: 'make zoo' runs it",
     ),
 ]
 
