@@ -11,8 +11,6 @@ ARG VLLM_IMAGE=vllm/vllm-openai:v0.32.0
 ARG VLLM_DIGEST=
 # More extras of the workers, such as "ray" for trainings on several machines.
 ARG EXTRAS=
-# The wheel of the api: "wheel" needs no C compiler, and its gateway is slower.
-ARG API_WHEEL=compiled-wheel
 
 
 # --- Build stages ------------------------------------------------------------------------------
@@ -44,26 +42,10 @@ COPY pyproject.toml README.md LICENSE ./
 COPY service service
 RUN python -m pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /wheels .
 
-# The wheel of the api, whose gateway is compiled for this Python (see pyproject.toml). The compiler
-# is not pinned, because Debian keeps only the newest version.
-FROM wheel-builder AS compiled-wheel
-# hadolint ignore=DL3008
-RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends gcc libc6-dev \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python -m pip install --quiet --require-hashes --requirement requirements/locks/compile.txt
-COPY pyproject.toml README.md LICENSE ./
-COPY service service
-RUN HATCH_BUILD_HOOKS_ENABLE=1 python -m pip wheel --quiet --no-index --no-deps \
-    --no-build-isolation --wheel-dir /wheels .
-
-# hadolint ignore=DL3006
-FROM ${API_WHEEL} AS api-wheel
-
 FROM builder AS api-environment
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python -m pip install --quiet --require-hashes --requirement requirements/locks/core.txt
-RUN --mount=type=bind,from=api-wheel,source=/wheels,target=/wheels \
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py \
     && python scripts/sbom.py > /opt/finetuned/sbom.json
 

@@ -85,10 +85,6 @@ coverage: install  ## Run all tests and report uncovered lines
 zoo: install  ## Train and serve tiny models of each family of architectures
 	@FINETUNED_ZOO=1 $(PYTEST) -s tests/training/zoo
 
-.PHONY: compiled
-compiled: install  ## Run the tests of the gateway's compiled modules on the compiled ones (needs a C compiler)
-	@FINETUNED_COMPILED=1 $(PY) -m pytest -s tests/image/test_compiled.py
-
 .PHONY: egress
 egress: install  ## Run the whole loop with loopback only, and record all connections (root on Linux)
 	@FINETUNED_EGRESS=1 $(PY) -m pytest -rs -s tests/egress

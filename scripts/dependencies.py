@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
@@ -23,13 +22,6 @@ def dependencies(extras: list[str], *, core: bool = True) -> list[str]:
     for extra in extras:
         wanted += project["optional-dependencies"][extra]
     return wanted
-
-
-def mypyc_hook() -> dict[str, Any]:
-    """Return the settings of the build hook that compiles modules."""
-    tools = tomllib.loads(PYPROJECT.read_text("utf-8"))["tool"]
-    hook: dict[str, Any] = tools["hatch"]["build"]["targets"]["wheel"]["hooks"]["mypyc"]
-    return hook
 
 
 if __name__ == "__main__":

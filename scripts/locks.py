@@ -24,7 +24,7 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scripts.dependencies import PYPROJECT, dependencies, mypyc_hook
+from scripts.dependencies import PYPROJECT, dependencies
 
 ROOT: Final = Path(__file__).parent.parent
 FOLDER: Final = ROOT / "requirements" / "locks"
@@ -72,7 +72,6 @@ def locks() -> dict[str, Lock]:
     return {
         "pip": Lock(["pip"]),
         "build": Lock(build),
-        "compile": Lock(mypyc_hook()["dependencies"], after=["build"]),
         "core": Lock(dependencies([])),
         "torch": Lock(["torch"]),
         "torchvision": Lock(["torchvision"], after=["torch"]),

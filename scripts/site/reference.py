@@ -114,7 +114,7 @@ def _tag_page(
         yield f"{operation.get('description', '')}\n"
         yield from _parameters(operation["parameters"])
         yield from _body(operation.get("requestBody"), schemas)
-        yield from _answers(operation["responses"])
+        yield from _answers(operation["responses"], operation.get("x-error-codes", {}))
 
 
 def _verb(method: str) -> str:
@@ -139,32 +139,34 @@ def _body(body: Schema | None, schemas: Schema) -> Iterator[str]:
         yield f"**Body**: {kind(schema)}, `{media}`\n"
         name = schema.get("$ref", "").rsplit("/", 1)[-1]
         yield from _fields(schemas.get(name, schema))
-        yield from _examples(content, "Request", "example")
+        yield from _examples(content, "Request")
 
 
-def _answers(responses: dict[str, Schema]) -> Iterator[str]:
+def _answers(responses: dict[str, Schema], codes: dict[str, list[str]]) -> Iterator[str]:
     yield "| answer | body | |\n|---|---|---|"
     for status, answer in responses.items():
         bodies = [
             kind(content.get("schema", {})) + (f" ({media})" if "json" not in media else "")
             for media, content in answer.get("content", {}).items()
         ]
-        yield f"| {status} | {' or '.join(bodies) or '–'} | {cell(answer['description'])} |"
+        named = ", ".join(f"`{code}`" for code in codes.get(status, ()))
+        description = cell(answer["description"]) + (f" Codes: {named}" if named else "")
+        yield f"| {status} | {' or '.join(bodies) or '–'} | {description} |"
     yield ""
     for status, answer in responses.items():
-        look = "example" if status < "3" else "failure"
-        for content in answer.get("content", {}).values():
-            yield from _examples(content, f"Answer {status}", look)
+        if status < "400":
+            for content in answer.get("content", {}).values():
+                yield from _examples(content, f"Answer {status}")
 
 
-def _examples(content: Schema, title: str, look: str) -> Iterator[str]:
+def _examples(content: Schema, title: str) -> Iterator[str]:
     """Yield the examples of a body, each collapsed."""
     for name, example in content.get("examples", {}).items():
         value = example["value"]
         words = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
         fenced = f"```{'text' if isinstance(value, str) else 'json'}\n{words.rstrip()}\n```"
         summary = cell(example.get("summary", f"`{name}`")).replace('"', "'")
-        yield f'??? {look} "{title}: {summary}"\n\n{textwrap.indent(fenced, "    ")}\n'
+        yield f'??? example "{title}: {summary}"\n\n{textwrap.indent(fenced, "    ")}\n'
 
 
 def _objects_page(schemas: dict[str, Schema]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -35,8 +34,9 @@ def openapi(
     """Write the API's OpenAPI description."""
     from service.app import create_app
     from service.config import Settings
+    from service.web.openapi.document import dumps
 
-    text = json.dumps(create_app(Settings()).openapi(), indent=2, ensure_ascii=False) + "\n"
+    text = dumps(create_app(Settings()).openapi())
     if output is None:
         sys.stdout.write(text)
     else:

@@ -333,6 +333,18 @@ def bomb(kind: str) -> bytes:
     return bz2.compress(megabyte * 40) if kind == "bzip2" else lzma.compress(megabyte * 40)
 
 
+def odd_zip(change: dict[int, int]) -> bytes:
+    """A ZIP archive with other bytes at these places of its directory's only entry."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as packed:
+        packed.writestr("a", jsonl(RECORDS))
+    data = bytearray(out.getvalue())
+    entry = data.index(b"PK\x01\x02")
+    for place, value in change.items():
+        data[entry + place] = value
+    return bytes(data)
+
+
 # Bombs are made when a test needs them: each process collects all tests.
 HEADER = ["prompt", "completion"]
 OPEN_QUOTE = b'prompt,completion\na,"'
@@ -353,6 +365,8 @@ REFUSED: list[tuple[str, Data, FormatOptions, str]] = [
     ("prose", b"Dear all,\nplease find attached", FormatOptions(), "unknown_format"),
     ("pdf", b"%PDF-1.7 1 0 obj", FormatOptions(), "unknown_format"),
     ("zip", b"PK\x03\x04nonsense", FormatOptions(), "unknown_format"),
+    ("zip of a new version", odd_zip({6: 77}), FormatOptions(), "unknown_format"),
+    ("zip without a name", odd_zip({28: 0, 30: 1}), FormatOptions(), "damaged_archive"),
     ("broken parquet", b"PAR1nonsensePAR1", FormatOptions(), "damaged_parquet"),
     ("parquet columns", lambda: parquet([{"a": 1, "b": 2}]), FormatOptions(), "unknown_columns"),
     ("no prompt", b'{"q1": 1, "chosen": "b", "rejected": "c"}', FormatOptions(), "unknown_columns"),

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -291,8 +292,30 @@ def advice(
 
 
 @pytest.fixture(scope="session")
-def tuned(sdk: openai.OpenAI, training_file: str) -> FineTuningJob:
-    """A job that has succeeded, for all tests that need a trained model. It is evaluated, too."""
+def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Prometheus that scrapes the stack; None if it is not installed."""
+    from tests.e2e.prometheus import scraping
+
+    binary = shutil.which("prometheus")
+    if binary is None:
+        yield None
+        return
+    targets = {
+        "api": f"http://{stack.metrics_of('metrics')}",
+        "worker": f"http://{stack.metrics_of('worker')}",
+        "inference": f"http://127.0.0.1:{stack.engine_port()}",
+    }
+    alerts = ROOT / "helm" / "finetuned" / "files" / "alerts.yaml"
+    with scraping(binary, tmp_path_factory.mktemp("prometheus"), targets, alerts) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tuned(sdk: openai.OpenAI, training_file: str, prometheus: object) -> FineTuningJob:
+    """A job that has succeeded, for all tests that need a trained model. It is evaluated, too.
+
+    Prometheus observes it, for the panels about trainings.
+    """
     held_out = rows_with_a_voice("lighthouse-bookshop.validation.jsonl", HELD_OUT_ROWS)
     validation = sdk.files.create(file=("held-out.jsonl", held_out), purpose="fine-tune")
     job = sdk.fine_tuning.jobs.create(

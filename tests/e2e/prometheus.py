@@ -73,7 +73,7 @@ def scraping(
         process = subprocess.Popen(command, stdout=log, stderr=log)
     server = Prometheus(f"http://{address}", time.time())
     try:
-        wait_for(lambda: server.are_up(len(targets)), 30, "a scrape of all processes")
+        wait_for(lambda: server.are_up(len(targets)), 120, "a scrape of all processes")
         yield server
     finally:
         process.terminate()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import httpx
 import openai
@@ -16,12 +13,10 @@ from openai.types.fine_tuning import FineTuningJob
 from service.standalone.up import DEMO_MODEL
 from tests.e2e.collector import Collector, Received
 from tests.e2e.conftest import CALLER_SPAN, CALLER_TRACE, TRACEPARENT, Stack, wait_for
-from tests.e2e.prometheus import Prometheus, scraping
 from tests.metrics.boards import queries
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-ALERTS = Path(__file__).parent.parent.parent / "helm" / "finetuned" / "files" / "alerts.yaml"
 SECRETS = ("quinquereme", "Ahoy", "Fair winds")  # in the prompts and in the training file
 # Metrics that a healthy stack does not show.
 ABSENT = {
@@ -31,27 +26,13 @@ ABSENT = {
     "finetuned_engine_spilled": "there is one engine",
     "finetuned_engine_resent": "there is one engine",
     "finetuned_records_unreadable": "every record is readable",
+    "finetuned_alias_gain_points": "no alias has an evaluated model",
+    "finetuned_eval_runs_running": "no eval runs",
 }
 
 
 @pytest.fixture(scope="module")
-def prometheus(stack, tmp_path_factory) -> Iterator[Prometheus | None]:
-    """A Prometheus that scrapes the stack; None if it is not installed."""
-    binary = shutil.which("prometheus")
-    if binary is None:
-        yield None
-        return
-    targets = {
-        "api": f"http://{stack.metrics_of('metrics')}",
-        "worker": f"http://{stack.metrics_of('worker')}",
-        "inference": f"http://127.0.0.1:{stack.engine_port()}",
-    }
-    with scraping(binary, tmp_path_factory.mktemp("prometheus"), targets, ALERTS) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def used(stack: Stack, prometheus, tuned: FineTuningJob) -> FineTuningJob:
+def used(stack: Stack, tuned: FineTuningJob) -> FineTuningJob:
     """The job, after chats of each kind with its model."""
     assert tuned.fine_tuned_model is not None
     with stack.client() as sdk:
@@ -105,7 +86,7 @@ def test_every_panel_has_something_to_show(prometheus, used):
     asked = list(queries())
     empty = [q for q in asked if not prometheus.finds(q.sent(rate_interval="10s", span="1m"))]
     unexplained = [q for q in empty if not any(name in q.expr for name in ABSENT)]
-    assert unexplained == []
+    assert [f"{q.board}: {q.panel}: {q.expr}" for q in unexplained] == []
     assert len(empty) < len(asked) / 8
 
 

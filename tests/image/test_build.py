@@ -15,7 +15,6 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from scripts import compiled
 from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
 from tests.image import build
@@ -64,12 +63,6 @@ def test_api_is_small_and_has_no_torch(images):
     names = {path.rpartition("/")[2] for path, _ in files(images["api"])}
     assert not names & {"torch", "transformers", "vllm", "pyarrow"}
     assert "torch" in {path.rpartition("/")[2] for path, _ in files(images["worker-cpu"])}
-
-
-def test_the_gateway_of_the_api_is_compiled(images):
-    found = {path for path, _ in files(images["api"])}
-    for module in compiled.modules():
-        assert any(f"/{module.replace('.', '/')}.cpython-" in path for path in found), module
 
 
 @pytest.mark.parametrize("target", build.TARGETS)

@@ -69,19 +69,6 @@ def test_what_is_not_ours_comes_by_arguments_that_take_a_digest():
         assert name != "ADD"
 
 
-def test_the_wheel_of_the_api_is_compiled_and_the_others_run_on_any_python():
-    compiling = [
-        stage for stage, found in stages().items() if "HATCH_BUILD_HOOKS_ENABLE" in str(found)
-    ]
-    assert compiling == ["compiled-wheel", "api-wheel"]
-    mounted = {
-        stage: re.findall("from=([a-z-]+),source=/wheels", str(found))
-        for stage, found in stages().items()
-    }
-    assert mounted.pop("api-environment") == ["api-wheel"]
-    assert {wheel for wheels in mounted.values() for wheel in wheels} == {"wheel"}
-
-
 def test_no_version_of_torch_is_pinned():
     assert not re.search(r"torch==|\+cpu", DOCKERFILE.read_text("utf-8"))
 

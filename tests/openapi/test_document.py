@@ -131,6 +131,9 @@ def test_failures_have_the_error_body_and_a_real_example(operation: Operation):
             assert set(error) == {"message", "type", "param", "code"}
             assert name == (error["code"] or "error")
             assert error["type"] == BY_STATUS[int(status)].type
+        assert set(operation.described.get("x-error-codes", {}).get(status, ())) <= set(
+            content["examples"]
+        )
 
 
 @each_operation

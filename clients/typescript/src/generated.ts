@@ -2717,264 +2717,151 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /**
-         * AccountKeyObject
-         * @description A new key of a service account. This is the only response that contains the secret.
-         */
+        /** @description A new key of a service account. This is the only response that contains the secret. */
         AccountKeyObject: {
             /**
-             * Object
              * @default organization.project.service_account.api_key
              * @constant
              */
             object?: "organization.project.service_account.api_key";
-            /**
-             * Id
-             * @description ID of the key, prefixed with `key_`.
-             */
+            /** @description ID of the key, prefixed with `key_`. */
             id: string;
-            /**
-             * Name
-             * @description Name of the key.
-             */
+            /** @description Name of the key. */
             name: string;
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Expires At
-             * @description Time at which the key expires, as a Unix timestamp in seconds, or null.
-             */
+            /** @description Time at which the key expires, as a Unix timestamp in seconds, or null. */
             expires_at: number | null;
-            /**
-             * Value
-             * @description Secret of the key, shown only once.
-             */
+            /** @description Secret of the key, shown only once. */
             value: string;
         };
         /**
-         * AccountRole
          * @description Role of a service account, which determines the role of its keys.
          * @enum {string}
          */
         AccountRole: "owner" | "member" | "none";
-        /**
-         * ActorKey
-         * @description API key that was used.
-         */
+        /** @description API key that was used. */
         ActorKey: {
             /**
-             * Id
              * @description ID of the key.
              * @example key_abc123
              */
             id: string;
             /**
-             * Project Id
              * @description ID of the key's project.
              * @example proj_abc123
              */
             project_id: string;
             /**
-             * Role
              * @description Role that the key had.
              * @example member
              */
             role: string;
         };
-        /**
-         * ActorSession
-         * @description Session of an actor without a valid API key.
-         */
+        /** @description Session of an actor without a valid API key. */
         ActorSession: {
-            /**
-             * Ip Address
-             * @description Address that the request came from.
-             */
+            /** @description Address that the request came from. */
             ip_address: string | null;
             user: components["schemas"]["ActorUser"];
         };
         /**
-         * ActorUser
          * @description Actor without an API key: `operator` for commands on the server, or `finetuned` for the
          *     service itself.
          */
         ActorUser: {
-            /**
-             * Id
-             * @description Name of the actor; null for an unknown one.
-             */
+            /** @description Name of the actor; null for an unknown one. */
             id: string | null;
         };
-        /**
-         * AdminKeyObject
-         * @description A key with the role `admin`, without its secret.
-         */
+        /** @description A key with the role `admin`, without its secret. */
         AdminKeyObject: {
             /**
-             * Object
              * @default organization.admin_api_key
              * @constant
              */
             object?: "organization.admin_api_key";
-            /**
-             * Id
-             * @description ID of the key, prefixed with `key_`.
-             */
+            /** @description ID of the key, prefixed with `key_`. */
             id: string;
-            /**
-             * Name
-             * @description Name of the key.
-             */
+            /** @description Name of the key. */
             name: string;
-            /**
-             * Redacted Value
-             * @description Redacted secret with its last characters.
-             */
+            /** @description Redacted secret with its last characters. */
             redacted_value: string;
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Last Used At
-             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute.
-             */
+            /** @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute. */
             last_used_at: number | null;
-            /**
-             * Expires At
-             * @description Time at which the key expires, as a Unix timestamp in seconds, or null.
-             */
+            /** @description Time at which the key expires, as a Unix timestamp in seconds, or null. */
             expires_at: number | null;
             owner: components["schemas"]["AdminKeyOwner"];
-            /**
-             * Project Id
-             * @description ID of the project to which the key belongs.
-             */
+            /** @description ID of the project to which the key belongs. */
             project_id: string;
         };
-        /**
-         * AdminKeyOwner
-         * @description The program that uses an admin key. It has the name of the key.
-         */
+        /** @description The program that uses an admin key. It has the name of the key. */
         AdminKeyOwner: {
             /**
-             * Type
              * @default service_account
              * @constant
              */
             type?: "service_account";
             /**
-             * Object
              * @default organization.service_account
              * @constant
              */
             object?: "organization.service_account";
-            /**
-             * Id
-             * @description ID of the key.
-             */
+            /** @description ID of the key. */
             id: string;
-            /**
-             * Name
-             * @description Name of the key.
-             */
+            /** @description Name of the key. */
             name: string;
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
             /**
-             * Role
              * @default owner
              * @constant
              */
             role?: "owner";
         };
-        /**
-         * AdviceDeleted
-         * @description Response to deleting advice.
-         */
+        /** @description Response to deleting advice. */
         AdviceDeleted: {
-            /**
-             * Id
-             * @description ID of the deleted advice.
-             */
+            /** @description ID of the deleted advice. */
             id: string;
             /**
-             * Object
              * @default fine_tuning.advice
              * @constant
              */
             object?: "fine_tuning.advice";
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
         };
-        /**
-         * AdviceErrorObject
-         * @description Reason why the advice failed.
-         */
+        /** @description Reason why the advice failed. */
         AdviceErrorObject: {
             /**
-             * Code
              * @description Machine-readable code.
              * @example engine_unavailable
              */
             code: string;
-            /**
-             * Message
-             * @description Description of the reason.
-             */
+            /** @description Description of the reason. */
             message: string;
         };
-        /**
-         * AdviceObject
-         * @description Advice before a training. The fields after `error` are null until it is completed.
-         */
+        /** @description Advice before a training. The fields after `error` are null until it is completed. */
         AdviceObject: {
-            /**
-             * Id
-             * @description ID of the advice. Starts with `ftadvice-`.
-             */
+            /** @description ID of the advice. Starts with `ftadvice-`. */
             id: string;
             /**
-             * Object
              * @default fine_tuning.advice
              * @constant
              */
             object?: "fine_tuning.advice";
-            /**
-             * Created At
-             * @description Creation time, in Unix seconds.
-             */
+            /** @description Creation time, in Unix seconds. */
             created_at: number;
-            /**
-             * Finished At
-             * @description Time at which the advice ended, in Unix seconds; null if it has not.
-             */
+            /** @description Time at which the advice ended, in Unix seconds; null if it has not. */
             finished_at: number | null;
-            /**
-             * Expires At
-             * @description Time at which the advice is deleted, in Unix seconds.
-             */
+            /** @description Time at which the advice is deleted, in Unix seconds. */
             expires_at: number;
-            /**
-             * Training File
-             * @description ID of the training file.
-             */
+            /** @description ID of the training file. */
             training_file: string;
-            /**
-             * Model
-             * @description ID of the base model.
-             */
+            /** @description ID of the base model. */
             model: string;
             status: components["schemas"]["AdviceStatus"];
             /** @description Reason for the status `failed`; otherwise null. */
@@ -2982,18 +2869,13 @@ export interface components {
             /** @description What to do: `train`, use a `prompt`, use `retrieval`, `collect` rows, or `fix_data` first. */
             recommendation?: components["schemas"]["Recommendation"] | null;
             /**
-             * Sentence
              * @description Recommendation in one sentence, with its figures.
              * @example Train: the base model has 21 and its best prompt has 31 of 100 chrF points.
              */
             sentence?: string | null;
-            /**
-             * Rows
-             * @description Number of rows in the training file.
-             */
+            /** @description Number of rows in the training file. */
             rows?: number | null;
             /**
-             * Metric
              * @description Metric of the scores, chosen by the answers.
              * @example chrf
              */
@@ -3004,110 +2886,63 @@ export interface components {
             prompt?: components["schemas"]["PromptScore"] | null;
             /** @description Gain of the best prompt over the base model. */
             prompt_gain?: components["schemas"]["PointsInterval"] | null;
-            /**
-             * Headroom
-             * @description Points between the better of the two scores and 100, which no training can exceed.
-             */
+            /** @description Points between the better of the two scores and 100, which no training can exceed. */
             headroom?: number | null;
             /** @description Expected gain of a training over the best prompt, based on at least three earlier models; null if unknown. */
             expected_gain?: components["schemas"]["ExpectedGain"] | null;
             /** @description Result of a keyword search, which needs no training. */
             retrieval?: components["schemas"]["RetrievalSigns"] | null;
-            /**
-             * Findings
-             * @description Findings of the file's report, the most urgent first.
-             */
+            /** @description Findings of the file's report, the most urgent first. */
             findings?: components["schemas"]["FindingObject"][] | null;
             /** @description Estimate of a job with default settings. */
             estimate?: components["schemas"]["EstimateObject"] | null;
-            /**
-             * Notes
-             * @description What was left out, and why a job would be refused.
-             */
+            /** @description What was left out, and why a job would be refused. */
             notes?: string[] | null;
         };
-        /**
-         * AdviceScore
-         * @description Mean score of a model in points (0 to 100), with its 95% confidence interval.
-         */
+        /** @description Mean score of a model in points (0 to 100), with its 95% confidence interval. */
         AdviceScore: {
             /**
-             * Points
              * @description Mean score.
              * @example 21.4
              */
             points: number;
-            /**
-             * Low
-             * @description Lower limit of the interval.
-             */
+            /** @description Lower limit of the interval. */
             low: number;
-            /**
-             * High
-             * @description Upper limit of the interval.
-             */
+            /** @description Upper limit of the interval. */
             high: number;
-            /**
-             * Rows
-             * @description Number of rows with a score.
-             */
+            /** @description Number of rows with a score. */
             rows: number;
         };
         /**
-         * AdviceStatus
          * @description Status of the advice.
          * @enum {string}
          */
         AdviceStatus: "in_progress" | "completed" | "failed";
-        /**
-         * AliasChange
-         * @description A change to an alias.
-         */
+        /** @description A change to an alias. */
         AliasChange: {
-            /**
-             * Id
-             * @description `etag` of the alias after the change.
-             */
+            /** @description `etag` of the alias after the change. */
             id: string;
             /**
-             * Object
              * @default alias.change
              * @constant
              */
             object?: "alias.change";
-            /**
-             * Generation
-             * @description Generation of the alias after the change.
-             */
+            /** @description Generation of the alias after the change. */
             generation: number;
-            /**
-             * Created At
-             * @description Time of the change, as a Unix timestamp in seconds.
-             */
+            /** @description Time of the change, as a Unix timestamp in seconds. */
             created_at: number;
             /**
-             * Action
              * @description Type of the change.
              * @enum {string}
              */
             action: "set" | "rollback";
-            /**
-             * Api Key Id
-             * @description ID of the API key that made the change.
-             */
+            /** @description ID of the API key that made the change. */
             api_key_id: string;
-            /**
-             * Previous Targets
-             * @description Targets before the change; empty if the alias was new.
-             */
+            /** @description Targets before the change; empty if the alias was new. */
             previous_targets: components["schemas"]["TargetShare"][];
-            /**
-             * Targets
-             * @description Targets after the change. They equal `previous_targets` if only the gate was changed.
-             */
+            /** @description Targets after the change. They equal `previous_targets` if only the gate was changed. */
             targets: components["schemas"]["TargetShare"][];
             /**
-             * Gate
              * @description Gate after the change; empty if there is none.
              * @default {}
              */
@@ -3115,84 +2950,51 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * Forced
              * @description Whether the change was made although the gate failed.
              * @default false
              */
             forced?: boolean;
             /**
-             * Failed Conditions
              * @description Conditions that the targets did not meet; empty unless `forced`.
              * @default []
              */
             failed_conditions?: components["schemas"]["FailedConditionObject"][];
         };
-        /**
-         * AliasDeleted
-         * @description Response to deleting an alias.
-         */
+        /** @description Response to deleting an alias. */
         AliasDeleted: {
-            /**
-             * Id
-             * @description Name of the deleted alias.
-             */
+            /** @description Name of the deleted alias. */
             id: string;
             /**
-             * Object
              * @default alias
              * @constant
              */
             object?: "alias";
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
         };
-        /**
-         * AliasObject
-         * @description A project-defined name for a model, or for a split between two models.
-         */
+        /** @description A project-defined name for a model, or for a split between two models. */
         AliasObject: {
-            /**
-             * Id
-             * @description Name of the alias, to use as the model name in requests.
-             */
+            /** @description Name of the alias, to use as the model name in requests. */
             id: string;
             /**
-             * Object
              * @default alias
              * @constant
              */
             object?: "alias";
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Updated At
-             * @description Time of the last change, as a Unix timestamp in seconds.
-             */
+            /** @description Time of the last change, as a Unix timestamp in seconds. */
             updated_at: number;
-            /**
-             * Generation
-             * @description Version number of the alias. Starts at 1 and increases by 1 with each change.
-             */
+            /** @description Version number of the alias. Starts at 1 and increases by 1 with each change. */
             generation: number;
-            /**
-             * Etag
-             * @description Entity tag of the alias, to be sent as `If-Match` in changes.
-             */
+            /** @description Entity tag of the alias, to be sent as `If-Match` in changes. */
             etag: string;
-            /**
-             * Targets
-             * @description Models that receive the requests.
-             */
+            /** @description Models that receive the requests. */
             targets: components["schemas"]["TargetShare"][];
             /**
-             * Gate
              * @description Conditions that the evaluation of a trained model must meet before the alias points at it; empty if there are none.
              * @default {}
              * @example {
@@ -3206,22 +3008,15 @@ export interface components {
                 [key: string]: string;
             };
         };
-        /**
-         * Alive
-         * @description Liveness of the API process.
-         */
+        /** @description Liveness of the API process. */
         Alive: {
             /**
-             * Status
              * @default ok
              * @constant
              */
             status?: "ok";
         };
-        /**
-         * Allowance
-         * @description Limits that apply to an API key or a project, and how much of them is used.
-         */
+        /** @description Limits that apply to an API key or a project, and how much of them is used. */
         Allowance: {
             requests_per_minute: components["schemas"]["LimitUse"];
             tokens_per_minute: components["schemas"]["LimitUse"];
@@ -3229,26 +3024,18 @@ export interface components {
             concurrent_streams: components["schemas"]["LimitUse"];
         };
         /**
-         * AppendOnlyFile
          * @description What happened to the append-only file of Redis.
          * @enum {string}
          */
         AppendOnlyFile: "rewritten" | "off" | "not_permitted";
-        /**
-         * AuditActor
-         * @description Actor of an event: an API key, or a session without one.
-         */
+        /** @description Actor of an event: an API key, or a session without one. */
         AuditActor: {
-            /**
-             * Type
-             * @enum {string}
-             */
+            /** @enum {string} */
             type: "api_key" | "session";
             api_key?: components["schemas"]["ActorKey"] | null;
             session?: components["schemas"]["ActorSession"] | null;
         };
         /**
-         * AuditLogObject
          * @description Entry of the audit log.
          *
          *     As in OpenAI's format, a field whose name is the entry's `type` has the `id` of the object, or
@@ -3256,31 +3043,22 @@ export interface components {
          */
         AuditLogObject: {
             /**
-             * Object
              * @default organization.audit_log
              * @constant
              */
             object?: "organization.audit_log";
-            /**
-             * Id
-             * @example audit_log-019abc0de1f4k2m9x7q3w8z5
-             */
+            /** @example audit_log-019abc0de1f4k2m9x7q3w8z5 */
             id: string;
             /**
-             * Type
              * @description Type of the event.
              * @example api_key.created
              */
             type: string;
-            /**
-             * Effective At
-             * @description Time of the event, in Unix seconds.
-             */
+            /** @description Time of the event, in Unix seconds. */
             effective_at: number;
             project: components["schemas"]["AuditProject"] | null;
             actor: components["schemas"]["AuditActor"];
             /**
-             * Objects
              * @description IDs of the objects that were changed or read, and of those that they belong to; at most 100.
              * @example [
              *       "file-abc123"
@@ -3288,7 +3066,6 @@ export interface components {
              */
             objects: string[];
             /**
-             * Counts
              * @description Counts, such as the number of bytes read or of requests.
              * @example {
              *       "rows": 20
@@ -3302,46 +3079,26 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /**
-         * AuditProject
-         * @description Project that the entry is about.
-         */
+        /** @description Project that the entry is about. */
         AuditProject: {
-            /**
-             * Id
-             * @example proj_abc123
-             */
+            /** @example proj_abc123 */
             id: string;
         };
-        /**
-         * AuditRequest
-         * @description Request that the entry is about.
-         */
+        /** @description Request that the entry is about. */
         AuditRequest: {
-            /**
-             * Id
-             * @description Request ID, which the service's logs contain too.
-             */
+            /** @description Request ID, which the service's logs contain too. */
             id: string | null;
-            /**
-             * Ip Address
-             * @description Address that the request came from.
-             */
+            /** @description Address that the request came from. */
             ip_address: string | null;
-            /**
-             * User Agent
-             * @description First 200 characters of the `User-Agent` header.
-             */
+            /** @description First 200 characters of the `User-Agent` header. */
             user_agent: string | null;
             /**
-             * Operation
              * @description Operation in this API description, or path of the request.
              * @example createApiKey
              */
             operation: string | null;
         };
         /**
-         * AuditResult
          * @description Result of the request.
          *
          *     `applied`: the change was made, and this entry was written in the same transaction. `accepted`:
@@ -3349,266 +3106,132 @@ export interface components {
          *     `refused` (a status of 400 to 499) or `failed` (500 or more): how the request was answered.
          */
         AuditResult: {
-            /**
-             * Outcome
-             * @enum {string}
-             */
+            /** @enum {string} */
             outcome: "applied" | "accepted" | "succeeded" | "refused" | "failed";
-            /**
-             * Status
-             * @description HTTP status of the answer; null if `applied` or `accepted`.
-             */
+            /** @description HTTP status of the answer; null if `applied` or `accepted`. */
             status: number | null;
-            /**
-             * Code
-             * @description Error code of the answer, if known.
-             */
+            /** @description Error code of the answer, if known. */
             code: string | null;
         };
-        /**
-         * BatchError
-         * @description Reason why a batch failed.
-         */
+        /** @description Reason why a batch failed. */
         BatchError: {
-            /**
-             * Code
-             * @description Machine-readable error code.
-             */
+            /** @description Machine-readable error code. */
             code: string;
-            /**
-             * Message
-             * @description Human-readable message.
-             */
+            /** @description Human-readable message. */
             message: string;
-            /**
-             * Param
-             * @description Parameter or field that caused the failure.
-             */
+            /** @description Parameter or field that caused the failure. */
             param: string | null;
-            /**
-             * Line
-             * @description Line of the input file, from 1; null for other reasons.
-             */
+            /** @description Line of the input file, from 1; null for other reasons. */
             line: number | null;
         };
-        /**
-         * BatchErrors
-         * @description Reasons why a batch failed.
-         */
+        /** @description Reasons why a batch failed. */
         BatchErrors: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /**
-             * Data
-             * @description The first 50 reasons.
-             */
+            /** @description The first 50 reasons. */
             data: components["schemas"]["BatchError"][];
         };
-        /**
-         * BatchInputTokensDetails
-         * @description Breakdown of the input tokens.
-         */
+        /** @description Breakdown of the input tokens. */
         BatchInputTokensDetails: {
-            /**
-             * Cached Tokens
-             * @description Number of input tokens from the prefix cache.
-             */
+            /** @description Number of input tokens from the prefix cache. */
             cached_tokens: number;
         };
-        /**
-         * BatchObject
-         * @description Batch of requests from a file, which are answered at the lowest priority.
-         */
+        /** @description Batch of requests from a file, which are answered at the lowest priority. */
         BatchObject: {
-            /**
-             * Id
-             * @description ID of the batch, prefixed with `batch_`.
-             */
+            /** @description ID of the batch, prefixed with `batch_`. */
             id: string;
             /**
-             * Object
              * @default batch
              * @constant
              */
             object?: "batch";
-            /**
-             * Endpoint
-             * @description Endpoint to which every request of the batch is sent.
-             */
+            /** @description Endpoint to which every request of the batch is sent. */
             endpoint: string;
-            /**
-             * Model
-             * @description Model that all requests name; null until the input file is checked.
-             */
+            /** @description Model that all requests name; null until the input file is checked. */
             model: string | null;
             /** @description Reasons why the batch failed, or null. */
             errors: components["schemas"]["BatchErrors"] | null;
-            /**
-             * Input File Id
-             * @description ID of the input file.
-             */
+            /** @description ID of the input file. */
             input_file_id: string;
-            /**
-             * Completion Window
-             * @description Time after which the batch expires.
-             */
+            /** @description Time after which the batch expires. */
             completion_window: string;
             /** @description Status of the batch. */
             status: components["schemas"]["BatchStatus"];
-            /**
-             * Output File Id
-             * @description ID of the file with the answers; null until the batch has ended, or if there are none.
-             */
+            /** @description ID of the file with the answers; null until the batch has ended, or if there are none. */
             output_file_id: string | null;
-            /**
-             * Error File Id
-             * @description ID of the file with the requests that were refused, failed or not sent; null until the batch has ended, or if there are none.
-             */
+            /** @description ID of the file with the requests that were refused, failed or not sent; null until the batch has ended, or if there are none. */
             error_file_id: string | null;
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * In Progress At
-             * @description Time at which the first request was sent, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the first request was sent, as a Unix timestamp in seconds. */
             in_progress_at: number | null;
-            /**
-             * Expires At
-             * @description Expiration time, as a Unix timestamp in seconds.
-             */
+            /** @description Expiration time, as a Unix timestamp in seconds. */
             expires_at: number;
-            /**
-             * Finalizing At
-             * @description Time at which the writing of the files began, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the writing of the files began, as a Unix timestamp in seconds. */
             finalizing_at: number | null;
-            /**
-             * Completed At
-             * @description Time at which the batch was completed, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the batch was completed, as a Unix timestamp in seconds. */
             completed_at: number | null;
-            /**
-             * Failed At
-             * @description Time at which the batch failed, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the batch failed, as a Unix timestamp in seconds. */
             failed_at: number | null;
-            /**
-             * Expired At
-             * @description Time at which the batch expired, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the batch expired, as a Unix timestamp in seconds. */
             expired_at: number | null;
-            /**
-             * Cancelling At
-             * @description Time at which the cancellation was requested, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the cancellation was requested, as a Unix timestamp in seconds. */
             cancelling_at: number | null;
-            /**
-             * Cancelled At
-             * @description Time at which the batch was cancelled, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the batch was cancelled, as a Unix timestamp in seconds. */
             cancelled_at: number | null;
             request_counts: components["schemas"]["BatchRequestCounts"];
             usage: components["schemas"]["BatchUsage"];
-            /**
-             * Metadata
-             * @description Key-value pairs attached to the batch.
-             */
+            /** @description Key-value pairs attached to the batch. */
             metadata: {
                 [key: string]: string;
             } | null;
         };
-        /**
-         * BatchOutputExpiresAfter
-         * @description Lifetime of the files of a batch.
-         */
+        /** @description Lifetime of the files of a batch. */
         BatchOutputExpiresAfter: {
             /**
-             * Anchor
              * @description Event at which the lifetime begins: the creation of the file.
              * @constant
              */
             anchor: "created_at";
-            /**
-             * Seconds
-             * @description Lifetime of the files in seconds.
-             */
+            /** @description Lifetime of the files in seconds. */
             seconds: number;
         };
-        /**
-         * BatchOutputTokensDetails
-         * @description Breakdown of the output tokens.
-         */
+        /** @description Breakdown of the output tokens. */
         BatchOutputTokensDetails: {
-            /**
-             * Reasoning Tokens
-             * @description Number of output tokens of reasoning.
-             */
+            /** @description Number of output tokens of reasoning. */
             reasoning_tokens: number;
         };
-        /**
-         * BatchRequestCounts
-         * @description Request counts of a batch.
-         */
+        /** @description Request counts of a batch. */
         BatchRequestCounts: {
-            /**
-             * Total
-             * @description Number of requests; 0 until the file is checked.
-             */
+            /** @description Number of requests; 0 until the file is checked. */
             total: number;
-            /**
-             * Completed
-             * @description Number of requests that were answered.
-             */
+            /** @description Number of requests that were answered. */
             completed: number;
-            /**
-             * Failed
-             * @description Number of requests that were refused or failed.
-             */
+            /** @description Number of requests that were refused or failed. */
             failed: number;
         };
         /**
-         * BatchStatus
          * @description Status of a batch.
          * @enum {string}
          */
         BatchStatus: "validating" | "failed" | "in_progress" | "finalizing" | "completed" | "expired" | "cancelling" | "cancelled";
-        /**
-         * BatchUsage
-         * @description Tokens of the answered requests of a batch.
-         */
+        /** @description Tokens of the answered requests of a batch. */
         BatchUsage: {
-            /**
-             * Input Tokens
-             * @description Number of input tokens.
-             */
+            /** @description Number of input tokens. */
             input_tokens: number;
             input_tokens_details: components["schemas"]["BatchInputTokensDetails"];
-            /**
-             * Output Tokens
-             * @description Number of output tokens.
-             */
+            /** @description Number of output tokens. */
             output_tokens: number;
             output_tokens_details: components["schemas"]["BatchOutputTokensDetails"];
-            /**
-             * Total Tokens
-             * @description Number of input and output tokens.
-             */
+            /** @description Number of input and output tokens. */
             total_tokens: number;
         };
-        /**
-         * CallerObject
-         * @description The API key that a request was sent with, its project, and the limits of both.
-         */
+        /** @description The API key that a request was sent with, its project, and the limits of both. */
         CallerObject: {
             /**
-             * Object
              * @default caller
              * @constant
              */
@@ -3619,228 +3242,131 @@ export interface components {
             api_key_limits: components["schemas"]["Allowance"];
             /** @description Limits that apply to all keys of the project together, installation defaults included. */
             project_limits: components["schemas"]["ProjectAllowance"];
-            /**
-             * Project Storage
-             * @description Bytes that the project has in storage, by kind, such as `files` and `jobs`. `uploading` is reserved for uploads and tasks in progress.
-             */
+            /** @description Bytes that the project has in storage, by kind, such as `files` and `jobs`. `uploading` is reserved for uploads and tasks in progress. */
             project_storage: {
                 [key: string]: number;
             };
-            /**
-             * Min Training Rows
-             * @description Minimum number of rows in the training file of a job.
-             */
+            /** @description Minimum number of rows in the training file of a job. */
             min_training_rows: number;
         };
         /**
-         * CaptureSettings
          * @description Which chats of a project are stored, with personal data replaced, to train on them later.
          *
          *     A request with `"store": false` is never stored, and one with `"store": true` always is.
          */
         CaptureSettings: {
             /**
-             * Sampling
              * @description Share of the chats without `store` that are stored. With 0, only those with `"store": true` are.
              * @default 1
              */
             sampling?: number;
             /**
-             * Expires After Days
              * @description Days after which a stored chat is deleted.
              * @default 30
              */
             expires_after_days?: number;
             /**
-             * Redaction
              * @description Form in which personal data is replaced. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one number per value in a chat.
              * @default mask
              * @enum {string}
              */
             redaction?: "mask" | "pseudonym";
             /**
-             * Possible Personal Data
              * @description Whether to also replace numbers that have the form of personal data, but no word before them that confirms it.
              * @default false
              */
             possible_personal_data?: boolean;
-            /**
-             * Models
-             * @description The only models whose chats are stored: names of base models, trained models or aliases. `null` for all.
-             */
+            /** @description The only models whose chats are stored: names of base models, trained models or aliases. `null` for all. */
             models?: string[] | null;
         };
-        /**
-         * ChatCompletion
-         * @description Chat completion, as in the OpenAI API.
-         */
+        /** @description Chat completion, as in the OpenAI API. */
         ChatCompletion: {
-            /** Id */
             id: string;
-            /**
-             * Created
-             * @description Unix timestamp in seconds (UTC).
-             */
+            /** @description Unix timestamp in seconds (UTC). */
             created: number;
-            /**
-             * Model
-             * @description Model that generated the response.
-             */
+            /** @description Model that generated the response. */
             model: string;
             usage?: components["schemas"]["CompletionUsage"] | null;
-            /**
-             * Object
-             * @constant
-             */
+            /** @constant */
             object: "chat.completion";
-            /** Choices */
             choices: components["schemas"]["ChatCompletionChoice"][];
         } & {
             [key: string]: unknown;
         };
-        /**
-         * ChatCompletionChoice
-         * @description A generated chat message.
-         */
+        /** @description A generated chat message. */
         ChatCompletionChoice: {
-            /** Index */
             index: number;
-            /**
-             * Finish Reason
-             * @description Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
-             */
+            /** @description Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools. */
             finish_reason: string | null;
             message: components["schemas"]["ChatMessage"];
         } & {
             [key: string]: unknown;
         };
-        /**
-         * ChatMessage
-         * @description A message in a conversation.
-         */
+        /** @description A message in a conversation. */
         ChatMessage: {
             /**
-             * Role
              * @description Role of the message's author.
              * @enum {string}
              */
             role: "system" | "developer" | "user" | "assistant" | "tool";
-            /**
-             * Content
-             * @description Message content as text or content parts; null if the message only calls tools.
-             */
+            /** @description Message content as text or content parts; null if the message only calls tools. */
             content?: string | {
                 [key: string]: unknown;
             }[] | null;
-            /**
-             * Tool Calls
-             * @description Tool calls made by an assistant message.
-             */
+            /** @description Tool calls made by an assistant message. */
             tool_calls?: {
                 [key: string]: unknown;
             }[];
-            /**
-             * Reasoning
-             * @description The model's reasoning before its answer, in an assistant message.
-             */
+            /** @description The model's reasoning before its answer, in an assistant message. */
             reasoning?: string | null;
-            /**
-             * Tool Call Id
-             * @description ID of the tool call that a tool message answers.
-             */
+            /** @description ID of the tool call that a tool message answers. */
             tool_call_id?: string;
         } & {
             [key: string]: unknown;
         };
-        /**
-         * CheckpointMetrics
-         * @description Metrics of a checkpoint, measured when it was saved.
-         */
+        /** @description Metrics of a checkpoint, measured when it was saved. */
         CheckpointMetrics: {
-            /** Step */
             step?: number | null;
-            /** Train Loss */
             train_loss?: number | null;
-            /** Train Mean Token Accuracy */
             train_mean_token_accuracy?: number | null;
-            /** Valid Loss */
             valid_loss?: number | null;
-            /** Valid Mean Token Accuracy */
             valid_mean_token_accuracy?: number | null;
-            /** Full Valid Loss */
             full_valid_loss?: number | null;
-            /** Full Valid Mean Token Accuracy */
             full_valid_mean_token_accuracy?: number | null;
-            /** Train Reward Mean */
             train_reward_mean?: number | null;
-            /** Valid Reward Mean */
             valid_reward_mean?: number | null;
-            /** Train Reward Accuracy */
             train_reward_accuracy?: number | null;
-            /** Train Reward Margin */
             train_reward_margin?: number | null;
-            /** Valid Reward Accuracy */
             valid_reward_accuracy?: number | null;
-            /** Valid Reward Margin */
             valid_reward_margin?: number | null;
-            /** Full Valid Reward Accuracy */
             full_valid_reward_accuracy?: number | null;
-            /** Full Valid Reward Margin */
             full_valid_reward_margin?: number | null;
         };
-        /**
-         * CheckpointObject
-         * @description A checkpoint: a model saved during training, which can serve inference requests.
-         */
+        /** @description A checkpoint: a model saved during training, which can serve inference requests. */
         CheckpointObject: {
-            /**
-             * Id
-             * @description ID of the checkpoint. Starts with `ftckpt_`.
-             */
+            /** @description ID of the checkpoint. Starts with `ftckpt_`. */
             id: string;
             /**
-             * Object
              * @default fine_tuning.job.checkpoint
              * @constant
              */
             object?: "fine_tuning.job.checkpoint";
-            /**
-             * Created At
-             * @description Creation time, in Unix seconds.
-             */
+            /** @description Creation time, in Unix seconds. */
             created_at: number;
-            /**
-             * Fine Tuned Model Checkpoint
-             * @description Name of the model to use in inference requests.
-             */
+            /** @description Name of the model to use in inference requests. */
             fine_tuned_model_checkpoint: string;
-            /**
-             * Fine Tuning Job Id
-             * @description ID of the job that created the checkpoint.
-             */
+            /** @description ID of the job that created the checkpoint. */
             fine_tuning_job_id: string;
-            /**
-             * Step Number
-             * @description Number of training steps before the checkpoint.
-             */
+            /** @description Number of training steps before the checkpoint. */
             step_number: number;
             /** @description Metrics measured at the checkpoint. */
             metrics: components["schemas"]["CheckpointMetrics"];
         };
-        /**
-         * ChrfGrader
-         * @description Grader that measures chrF: the overlap of character n-grams, from 0 to 1.
-         */
+        /** @description Grader that measures chrF: the overlap of character n-grams, from 0 to 1. */
         ChrfGrader: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
-            /**
-             * Pass Threshold
-             * @description Lowest score that passes. Defaults to the middle of the range of scores.
-             */
+            /** @description Lowest score that passes. Defaults to the middle of the range of scores. */
             pass_threshold?: number | null;
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -3848,19 +3374,14 @@ export interface components {
              */
             type: "chrf";
             /**
-             * Input
              * @description Text to grade. May contain template variables.
              * @default {{sample.output_text}}
              */
             input?: string;
-            /**
-             * Reference
-             * @description Text to compare with. May contain template variables.
-             */
+            /** @description Text to compare with. May contain template variables. */
             reference: string;
         };
         /**
-         * CleanRequest
          * @description Cleaning options. The first row of a set of duplicates is kept.
          *
          *     By default, a row is dropped only if it is invalid, or identical to an earlier row in all
@@ -3868,298 +3389,178 @@ export interface components {
          */
         CleanRequest: {
             /**
-             * Drop Broken
              * @description Whether to drop invalid rows. If false, an invalid row fails the cleaning.
              * @default true
              */
             drop_broken?: boolean;
             /**
-             * Exact Duplicates
              * @description Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system prompt, tools, messages, rejected answer and label).
              * @default true
              */
             exact_duplicates?: boolean;
             /**
-             * Near Duplicates
              * @description Whether to also remove near duplicates: rows that mean the same as an earlier row with the same system prompt, tools, rejected answer and label. Rows that differ in a number, a date, a name, or a negation are kept. The report shows the pairs.
              * @default false
              */
             near_duplicates?: boolean;
             /**
-             * Near Threshold
              * @description Similarity at or above which two rows with the same facts are near duplicates: the share of words, or of characters in scripts without spaces, that each turn has in common with its counterpart. At 1, they differ only in case, spacing, punctuation, and politeness.
              * @default 0.8
              */
             near_threshold?: number;
             /**
-             * Contradictions
              * @description Answer to keep if a question has several different answers. In labeled data: label to keep if the same answer to a question has both.
              * @default keep
              * @enum {string}
              */
             contradictions?: "keep" | "first" | "last" | "most_common" | "longest" | "drop";
             /**
-             * Personal Data
              * @description Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced throughout the file, in every spelling. The recognizers of the project apply as well.
              * @default keep
              * @enum {string}
              */
             personal_data?: "keep" | "mask" | "pseudonym";
             /**
-             * Possible Personal Data
              * @description Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number or a national ID, but no word before them confirms it. Only with `personal_data`: `mask` or `pseudonym`.
              * @default false
              */
             possible_personal_data?: boolean;
             /**
-             * Unicode
              * @description Unicode normalization form. NFKC also folds compatibility characters such as full-width letters.
              * @default keep
              * @enum {string}
              */
             unicode?: "keep" | "NFC" | "NFKC";
             /**
-             * Mend Mojibake
              * @description Whether to repair mojibake: text that was decoded with the wrong encoding.
              * @default false
              */
             mend_mojibake?: boolean;
             /**
-             * Drop Control Characters
              * @description Whether to remove control characters other than tabs and line breaks.
              * @default false
              */
             drop_control_characters?: boolean;
             /**
-             * Validation Share
              * @description Fraction of the rows to write to a validation file.
              * @default 0
              */
             validation_share?: number;
             /**
-             * Seed
              * @description Random seed of the validation split.
              * @default 0
              */
             seed?: number;
-            /**
-             * Decisions File
-             * @description ID of a file of the purpose `user_data` with decisions on single rows, one JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"` with the `row` to use instead. A row that is kept or edited is not dropped as a duplicate or contradiction.
-             */
+            /** @description ID of a file of the purpose `user_data` with decisions on single rows, one JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"` with the `row` to use instead. A row that is kept or edited is not dropped as a duplicate or contradiction. */
             decisions_file?: string | null;
             /** @description Format options of the file. Defaults to the options given at upload. */
             format?: components["schemas"]["FormatFields"] | null;
         };
-        /**
-         * CleaningObject
-         * @description A cleaning of a file. Its outputs are separate files.
-         */
+        /** @description A cleaning of a file. Its outputs are separate files. */
         CleaningObject: {
-            /**
-             * Id
-             * @description ID of the cleaning, prefixed with `fileclean-`.
-             */
+            /** @description ID of the cleaning, prefixed with `fileclean-`. */
             id: string;
             /**
-             * Object
              * @default file.cleaning
              * @constant
              */
             object?: "file.cleaning";
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Finished At
-             * @description Time the cleaning ended, as a Unix timestamp in seconds; null while it runs.
-             */
+            /** @description Time the cleaning ended, as a Unix timestamp in seconds; null while it runs. */
             finished_at: number | null;
-            /**
-             * File Id
-             * @description ID of the source file.
-             */
+            /** @description ID of the source file. */
             file_id: string;
             /** @description Status of the cleaning: `in_progress`, then `completed` or `failed`. */
             status: components["schemas"]["TaskState"];
-            /**
-             * Options
-             * @description Options of the cleaning.
-             */
+            /** @description Options of the cleaning. */
             options: {
                 [key: string]: unknown;
             };
             /** @description Error that made the cleaning fail; null otherwise. */
             error: components["schemas"]["TaskFailure"] | null;
-            /**
-             * Training File
-             * @description ID of the file with the rows to train on.
-             */
+            /** @description ID of the file with the rows to train on. */
             training_file?: string | null;
-            /**
-             * Validation File
-             * @description ID of the file with the held-out rows.
-             */
+            /** @description ID of the file with the held-out rows. */
             validation_file?: string | null;
-            /**
-             * Diff File
-             * @description ID of a JSON Lines file that describes what happened to each affected row.
-             */
+            /** @description ID of a JSON Lines file that describes what happened to each affected row. */
             diff_file?: string | null;
-            /**
-             * Source Rows
-             * @description Number of rows in the source file.
-             */
+            /** @description Number of rows in the source file. */
             source_rows?: number | null;
-            /**
-             * Training Rows
-             * @description Number of rows in `training_file`.
-             */
+            /** @description Number of rows in `training_file`. */
             training_rows?: number | null;
-            /**
-             * Validation Rows
-             * @description Number of rows in `validation_file`.
-             */
+            /** @description Number of rows in `validation_file`. */
             validation_rows?: number | null;
-            /**
-             * Dropped
-             * @description Number of dropped rows, by reason.
-             */
+            /** @description Number of dropped rows, by reason. */
             dropped?: {
                 [key: string]: number;
             } | null;
-            /**
-             * Changed
-             * @description Number of changes, by kind.
-             */
+            /** @description Number of changes, by kind. */
             changed?: {
                 [key: string]: number;
             } | null;
-            /**
-             * Changed Rows
-             * @description Number of rows with changes.
-             */
+            /** @description Number of rows with changes. */
             changed_rows?: number | null;
         };
-        /**
-         * Completion
-         * @description Text completion, as in the OpenAI API.
-         */
+        /** @description Text completion, as in the OpenAI API. */
         Completion: {
-            /** Id */
             id: string;
-            /**
-             * Created
-             * @description Unix timestamp in seconds (UTC).
-             */
+            /** @description Unix timestamp in seconds (UTC). */
             created: number;
-            /**
-             * Model
-             * @description Model that generated the response.
-             */
+            /** @description Model that generated the response. */
             model: string;
             usage?: components["schemas"]["CompletionUsage"] | null;
-            /**
-             * Object
-             * @constant
-             */
+            /** @constant */
             object: "text_completion";
-            /** Choices */
             choices: components["schemas"]["CompletionChoice"][];
         } & {
             [key: string]: unknown;
         };
-        /**
-         * CompletionChoice
-         * @description A generated text.
-         */
+        /** @description A generated text. */
         CompletionChoice: {
-            /** Index */
             index: number;
-            /**
-             * Finish Reason
-             * @description Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
-             */
+            /** @description Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools. */
             finish_reason: string | null;
-            /** Text */
             text: string;
         } & {
             [key: string]: unknown;
         };
-        /**
-         * CompletionUsage
-         * @description Token counts of a request.
-         */
+        /** @description Token counts of a request. */
         CompletionUsage: {
-            /** Prompt Tokens */
             prompt_tokens: number;
-            /** Completion Tokens */
             completion_tokens?: number | null;
-            /** Total Tokens */
             total_tokens: number;
         } & {
             [key: string]: unknown;
         };
-        /**
-         * CompletionsDataSource
-         * @description Items whose answers are sampled with chat completions.
-         */
+        /** @description Items whose answers are sampled with chat completions. */
         CompletionsDataSource: {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "completions";
-            /**
-             * Source
-             * @description Source of the items.
-             */
+            /** @description Source of the items. */
             source: components["schemas"]["FileContentSource"] | components["schemas"]["FileIdSource"];
-            /**
-             * Model
-             * @description Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each item.
-             */
+            /** @description Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each item. */
             model?: string | null;
-            /**
-             * Input Messages
-             * @description Prompt of an item.
-             */
+            /** @description Prompt of an item. */
             input_messages?: (components["schemas"]["TemplateMessages"] | components["schemas"]["ItemReferenceMessages"]) | null;
             sampling_params?: components["schemas"]["CompletionsSamplingParams"] | null;
         };
-        /**
-         * CompletionsSamplingParams
-         * @description Sampling parameters of chat completions.
-         */
+        /** @description Sampling parameters of chat completions. */
         CompletionsSamplingParams: {
-            /**
-             * Max Completion Tokens
-             * @description Maximum number of tokens of an answer. Defaults to the rest of the model's context.
-             */
+            /** @description Maximum number of tokens of an answer. Defaults to the rest of the model's context. */
             max_completion_tokens?: number | null;
-            /**
-             * Reasoning Effort
-             * @description Reasoning effort, for models that support it.
-             */
+            /** @description Reasoning effort, for models that support it. */
             reasoning_effort?: ("none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max") | null;
-            /**
-             * Seed
-             * @description Sampling seed. Defaults to 42.
-             */
+            /** @description Sampling seed. Defaults to 42. */
             seed?: number | null;
-            /**
-             * Temperature
-             * @description Sampling temperature. Defaults to 1.
-             */
+            /** @description Sampling temperature. Defaults to 1. */
             temperature?: number | null;
-            /**
-             * Top P
-             * @description Probability mass of the tokens to sample from. Defaults to 1.
-             */
+            /** @description Probability mass of the tokens to sample from. Defaults to 1. */
             top_p?: number | null;
             /**
-             * Response Format
              * @description Format of the answers, as in chat completions.
              * @example {
              *       "type": "json_object"
@@ -4168,402 +3569,222 @@ export interface components {
             response_format?: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Tools
-             * @description Functions that the model may call, as in chat completions.
-             */
+            /** @description Functions that the model may call, as in chat completions. */
             tools?: {
                 [key: string]: unknown;
             }[] | null;
         };
-        /**
-         * CreateAccountKey
-         * @description Request to create a key of a service account.
-         */
+        /** @description Request to create a key of a service account. */
         CreateAccountKey: {
-            /**
-             * Name
-             * @description Name of the key. By default, that of the account.
-             */
+            /** @description Name of the key. By default, that of the account. */
             name?: string | null;
-            /**
-             * Expires In Seconds
-             * @description Seconds until the key expires, up to ten years. `null`: never.
-             */
+            /** @description Seconds until the key expires, up to ten years. `null`: never. */
             expires_in_seconds?: number | null;
         };
-        /**
-         * CreateAdminKey
-         * @description Request to create an admin key.
-         */
+        /** @description Request to create an admin key. */
         CreateAdminKey: {
-            /**
-             * Name
-             * @example infrastructure
-             */
+            /** @example infrastructure */
             name: string;
-            /**
-             * Expires In Seconds
-             * @description Seconds until the key expires, up to ten years. `null`: never.
-             */
+            /** @description Seconds until the key expires, up to ten years. `null`: never. */
             expires_in_seconds?: number | null;
         };
-        /**
-         * CreateAdvice
-         * @description Request for advice before a training.
-         */
+        /** @description Request for advice before a training. */
         CreateAdvice: {
             /**
-             * Training File
              * @description ID of the file.
              * @example file-abc123
              */
             training_file: string;
             /**
-             * Model
              * @description ID of the base model. An engine must serve it.
              * @example smollm2-135m-instruct
              */
             model: string;
         };
-        /**
-         * CreateBatch
-         * @description Request body to create a batch.
-         */
+        /** @description Request body to create a batch. */
         CreateBatch: {
             /**
-             * Input File Id
              * @description ID of a file with the purpose `batch`: JSON Lines with one request per line, up to 50,000 requests and 200 MiB.
              * @example file-abc123
              */
             input_file_id: string;
             /**
-             * Endpoint
              * @description Endpoint to which every request of the batch is sent.
              * @enum {string}
              */
             endpoint: "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/embeddings";
             /**
-             * Completion Window
              * @description Time after which the batch expires. Only `24h` is supported.
              * @constant
              */
             completion_window: "24h";
-            /**
-             * Metadata
-             * @description Key-value pairs attached to the batch; up to 16.
-             */
+            /** @description Key-value pairs attached to the batch; up to 16. */
             metadata?: {
                 [key: string]: string;
             } | null;
             /** @description Lifetime of the output file and the error file. */
             output_expires_after?: components["schemas"]["BatchOutputExpiresAfter"] | null;
         };
-        /**
-         * CreateChatCompletion
-         * @description Chat completion request, as in the OpenAI API.
-         */
+        /** @description Chat completion request, as in the OpenAI API. */
         CreateChatCompletion: {
-            /**
-             * Model
-             * @description ID of a base model, a trained model or an alias in the project.
-             */
+            /** @description ID of a base model, a trained model or an alias in the project. */
             model: string;
             /**
-             * Stream
              * @description Whether to stream the response as server-sent events.
              * @default false
              */
             stream?: boolean | null;
-            /**
-             * Temperature
-             * @description Sampling temperature. 0 selects the most likely token at each step.
-             */
+            /** @description Sampling temperature. 0 selects the most likely token at each step. */
             temperature?: number | null;
-            /**
-             * Top P
-             * @description Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
-             */
+            /** @description Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
             top_p?: number | null;
             stream_options?: components["schemas"]["StreamOptions"] | null;
-            /**
-             * Max Tokens
-             * @description Maximum number of tokens to generate.
-             */
+            /** @description Maximum number of tokens to generate. */
             max_tokens?: number | null;
-            /**
-             * N
-             * @description Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit.
-             */
+            /** @description Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit. */
             n?: number | null;
-            /**
-             * Stop
-             * @description Sequences at which generation stops.
-             */
+            /** @description Sequences at which generation stops. */
             stop?: string | string[] | null;
-            /**
-             * Seed
-             * @description Sampling seed. The same seed gives the same output.
-             */
+            /** @description Sampling seed. The same seed gives the same output. */
             seed?: number | null;
-            /**
-             * Frequency Penalty
-             * @description Penalty for a token that grows with each of its occurrences in the text.
-             */
+            /** @description Penalty for a token that grows with each of its occurrences in the text. */
             frequency_penalty?: number | null;
-            /**
-             * Presence Penalty
-             * @description Penalty for tokens that occur in the text.
-             */
+            /** @description Penalty for tokens that occur in the text. */
             presence_penalty?: number | null;
-            /** Messages */
             messages: components["schemas"]["ChatMessage"][];
-            /**
-             * Max Completion Tokens
-             * @description Maximum number of tokens to generate. Not together with `max_tokens`.
-             */
+            /** @description Maximum number of tokens to generate. Not together with `max_tokens`. */
             max_completion_tokens?: number | null;
-            /**
-             * Tools
-             * @description Functions that the model may call.
-             */
+            /** @description Functions that the model may call. */
             tools?: {
                 [key: string]: unknown;
             }[] | null;
-            /**
-             * Tool Choice
-             * @description Tool selection: `auto`, `none`, `required`, the one tool to call, or the `allowed_tools`.
-             */
+            /** @description Tool selection: `auto`, `none`, `required`, the one tool to call, or the `allowed_tools`. */
             tool_choice?: unknown;
             chat_template_kwargs?: components["schemas"]["ThinkingSwitches"] | null;
-            /**
-             * Response Format
-             * @description Output format: plain JSON, or JSON that matches a schema.
-             */
+            /** @description Output format: plain JSON, or JSON that matches a schema. */
             response_format?: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Logprobs
-             * @description Whether to return the log probability of each output token.
-             */
+            /** @description Whether to return the log probability of each output token. */
             logprobs?: boolean | null;
         } & {
             [key: string]: unknown;
         };
-        /**
-         * CreateCompletion
-         * @description Text completion request, as in the OpenAI API.
-         */
+        /** @description Text completion request, as in the OpenAI API. */
         CreateCompletion: {
-            /**
-             * Model
-             * @description ID of a base model, a trained model or an alias in the project.
-             */
+            /** @description ID of a base model, a trained model or an alias in the project. */
             model: string;
             /**
-             * Stream
              * @description Whether to stream the response as server-sent events.
              * @default false
              */
             stream?: boolean | null;
-            /**
-             * Temperature
-             * @description Sampling temperature. 0 selects the most likely token at each step.
-             */
+            /** @description Sampling temperature. 0 selects the most likely token at each step. */
             temperature?: number | null;
-            /**
-             * Top P
-             * @description Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
-             */
+            /** @description Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
             top_p?: number | null;
             stream_options?: components["schemas"]["StreamOptions"] | null;
-            /**
-             * Max Tokens
-             * @description Maximum number of tokens to generate.
-             */
+            /** @description Maximum number of tokens to generate. */
             max_tokens?: number | null;
-            /**
-             * N
-             * @description Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit.
-             */
+            /** @description Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit. */
             n?: number | null;
-            /**
-             * Stop
-             * @description Sequences at which generation stops.
-             */
+            /** @description Sequences at which generation stops. */
             stop?: string | string[] | null;
-            /**
-             * Seed
-             * @description Sampling seed. The same seed gives the same output.
-             */
+            /** @description Sampling seed. The same seed gives the same output. */
             seed?: number | null;
-            /**
-             * Frequency Penalty
-             * @description Penalty for a token that grows with each of its occurrences in the text.
-             */
+            /** @description Penalty for a token that grows with each of its occurrences in the text. */
             frequency_penalty?: number | null;
-            /**
-             * Presence Penalty
-             * @description Penalty for tokens that occur in the text.
-             */
+            /** @description Penalty for tokens that occur in the text. */
             presence_penalty?: number | null;
-            /**
-             * Prompt
-             * @description Prompt or prompts, as text or token IDs.
-             */
+            /** @description Prompt or prompts, as text or token IDs. */
             prompt: string | string[] | number[] | number[][];
-            /**
-             * Echo
-             * @description Whether to return the prompt before the output.
-             */
+            /** @description Whether to return the prompt before the output. */
             echo?: boolean | null;
-            /**
-             * Logprobs
-             * @description Number of most likely tokens to return log probabilities for.
-             */
+            /** @description Number of most likely tokens to return log probabilities for. */
             logprobs?: number | null;
         } & {
             [key: string]: unknown;
         };
-        /**
-         * CreateEmbeddings
-         * @description Embeddings request, as in the OpenAI API.
-         */
+        /** @description Embeddings request, as in the OpenAI API. */
         CreateEmbeddings: {
-            /**
-             * Model
-             * @description ID of a base model, a trained model or an alias in the project.
-             */
+            /** @description ID of a base model, a trained model or an alias in the project. */
             model: string;
-            /**
-             * Input
-             * @description Input or inputs to embed, as text or token IDs.
-             */
+            /** @description Input or inputs to embed, as text or token IDs. */
             input: string | string[] | number[] | number[][];
             /**
-             * Encoding Format
              * @default float
              * @enum {string}
              */
             encoding_format?: "float" | "base64";
-            /**
-             * Dimensions
-             * @description Number of dimensions of each vector, if shorter than the model's.
-             */
+            /** @description Number of dimensions of each vector, if shorter than the model's. */
             dimensions?: number | null;
         } & {
             [key: string]: unknown;
         };
-        /**
-         * CreateErasure
-         * @description Request to find rows in all files and stored chats of the project, and to erase them.
-         */
+        /** @description Request to find rows in all files and stored chats of the project, and to erase them. */
         CreateErasure: {
             match: components["schemas"]["RowMatchFields"];
             /**
-             * Apply
              * @description Whether to replace each file by one without the rows, and to delete the stored chats. Otherwise, they are only listed.
              * @default false
              */
             apply?: boolean;
             /**
-             * Cascade
              * @description Whether to delete the models trained on the files too, with their checkpoints, exports and evaluations. Needs `apply`.
              * @default false
              */
             cascade?: boolean;
         };
-        /**
-         * CreateEval
-         * @description Request body to create an eval.
-         */
+        /** @description Request body to create an eval. */
         CreateEval: {
             data_source_config: components["schemas"]["CustomDataSourceConfig"];
-            /**
-             * Testing Criteria
-             * @description Graders of each item. Their names must be distinct.
-             */
+            /** @description Graders of each item. Their names must be distinct. */
             testing_criteria: (components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"])[];
-            /**
-             * Metadata
-             * @description Key-value pairs of your own; up to 16.
-             */
+            /** @description Key-value pairs of your own; up to 16. */
             metadata?: {
                 [key: string]: string;
             } | null;
-            /**
-             * Name
-             * @description Name of the eval.
-             */
+            /** @description Name of the eval. */
             name?: string | null;
         };
-        /**
-         * CreateEvalRun
-         * @description Request body to create a run.
-         */
+        /** @description Request body to create a run. */
         CreateEvalRun: {
-            /**
-             * Data Source
-             * @description Items of the run, and how they are answered.
-             */
+            /** @description Items of the run, and how they are answered. */
             data_source: components["schemas"]["JsonlDataSource"] | components["schemas"]["CompletionsDataSource"] | components["schemas"]["ResponsesDataSource"];
-            /**
-             * Metadata
-             * @description Key-value pairs of your own; up to 16.
-             */
+            /** @description Key-value pairs of your own; up to 16. */
             metadata?: {
                 [key: string]: string;
             } | null;
-            /**
-             * Name
-             * @description Name of the run.
-             */
+            /** @description Name of the run. */
             name?: string | null;
         };
-        /**
-         * CreateExport
-         * @description Request for an export.
-         */
+        /** @description Request for an export. */
         CreateExport: {
             /**
-             * Model
              * @description Name of a trained model, or an alias of one.
              * @example ft:smollm2-135m-instruct:acme:voice:ab12cd34ef56
              */
             model: string;
             /**
-             * Format
              * @description Format of the export: `adapter` (PEFT, for use with the base model), `merged` (a complete model in safetensors), `gguf` (a complete model for llama.cpp), `gguf-adapter`, or `ollama` (`gguf` with a Modelfile).
              * @enum {string}
              */
             format: "adapter" | "merged" | "gguf" | "gguf-adapter" | "ollama";
-            /**
-             * Quantization
-             * @description Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), `q8_0` (the default), `q5_k_m` or `q4_k_m`.
-             */
+            /** @description Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), `q8_0` (the default), `q5_k_m` or `q4_k_m`. */
             quantization?: ("f16" | "q8_0" | "q5_k_m" | "q4_k_m") | null;
         };
-        /**
-         * CreateGeneration
-         * @description Request body to generate training rows from documents.
-         */
+        /** @description Request body to generate training rows from documents. */
         CreateGeneration: {
             /**
-             * Documents
              * @description IDs of files with the purpose `user_data`: plain text, Markdown or HTML in any common encoding, up to 20 MiB together.
              * @example [
              *       "file-abc123"
              *     ]
              */
             documents: string[];
-            /**
-             * Model
-             * @description Model of this installation that writes and checks the rows. A larger model writes better ones.
-             */
+            /** @description Model of this installation that writes and checks the rows. A larger model writes better ones. */
             model: string;
             /**
-             * Kinds
              * @description Kinds of rows: `questions` that a passage answers, `rewrites` of such questions in other words, and `refusals`, which are questions that the documents do not answer. Together with other kinds, one passage in four gets a refusal.
              * @default [
              *       "questions"
@@ -4571,77 +3792,48 @@ export interface components {
              */
             kinds?: components["schemas"]["RowKind"][];
             /**
-             * Language
              * @description BCP 47 tag of the language of the rows; null for the language of each passage.
              * @example de
              */
             language?: string | null;
             /**
-             * N
              * @description Number of rows wanted.
              * @default 100
              */
             n?: number;
-            /**
-             * Max Tokens Total
-             * @description Number of input and output tokens after which no more requests are sent to the model. Requests in progress may exceed it.
-             */
+            /** @description Number of input and output tokens after which no more requests are sent to the model. Requests in progress may exceed it. */
             max_tokens_total?: number | null;
             /**
-             * Seed
              * @description Random seed for choosing and ordering passages.
              * @default 0
              */
             seed?: number;
-            /**
-             * Metadata
-             * @description Key-value pairs attached to the generation; up to 16.
-             */
+            /** @description Key-value pairs attached to the generation; up to 16. */
             metadata?: {
                 [key: string]: string;
             } | null;
         };
-        /**
-         * CreateJob
-         * @description Request body for creating a fine-tuning job.
-         */
+        /** @description Request body for creating a fine-tuning job. */
         CreateJob: {
             /**
-             * Model
              * @description ID of the base model from the catalog.
              * @example smollm2-135m-instruct
              */
             model: string;
             /**
-             * Training File
              * @description ID of the training file. The file may still be processing.
              * @example file-abc123
              */
             training_file: string;
-            /**
-             * Validation File
-             * @description ID of the validation file, whose rows are used to measure the model.
-             */
+            /** @description ID of the validation file, whose rows are used to measure the model. */
             validation_file?: string | null;
-            /**
-             * Mixed Files
-             * @description Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API.
-             */
+            /** @description Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API. */
             mixed_files?: components["schemas"]["MixedFile"][] | null;
-            /**
-             * Suffix
-             * @description Suffix to include in the name of the fine-tuned model.
-             */
+            /** @description Suffix to include in the name of the fine-tuned model. */
             suffix?: string | null;
-            /**
-             * Seed
-             * @description Random seed of the training. Generated if omitted.
-             */
+            /** @description Random seed of the training. Generated if omitted. */
             seed?: number | null;
-            /**
-             * Metadata
-             * @description Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512.
-             */
+            /** @description Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512. */
             metadata?: {
                 [key: string]: string;
             } | null;
@@ -4650,149 +3842,78 @@ export interface components {
             /** @description Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted. */
             hyperparameters?: components["schemas"]["Hyperparameters"] | null;
             /**
-             * Priority
              * @description Priority of the job. Higher values run first. Not part of OpenAI's API.
              * @default 0
              */
             priority?: number;
-            /**
-             * Gate
-             * @description Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
-             */
+            /** @description Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API. */
             gate?: {
                 [key: string]: string;
             } | null;
-            /**
-             * Integrations
-             * @description Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported.
-             */
+            /** @description Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported. */
             integrations?: (components["schemas"]["MlflowIntegration"] | components["schemas"]["WandbIntegration"])[] | null;
         };
-        /**
-         * CreateKey
-         * @description Request to create an API key.
-         */
+        /** @description Request to create an API key. */
         CreateKey: {
-            /**
-             * Name
-             * @example backend
-             */
+            /** @example backend */
             name: string;
             /**
              * @description Role of the key. It cannot have more permissions than the role of the key that creates it.
              * @default member
              */
             role?: components["schemas"]["Role"];
-            /**
-             * Models
-             * @description The only models of a key with the role `inference`: names of base models, trained models or aliases. An alias follows its target. `null` allows all.
-             */
+            /** @description The only models of a key with the role `inference`: names of base models, trained models or aliases. An alias follows its target. `null` allows all. */
             models?: string[] | null;
-            /**
-             * Expires In Seconds
-             * @description Seconds until the key expires, up to ten years. `null`: never.
-             */
+            /** @description Seconds until the key expires, up to ten years. `null`: never. */
             expires_in_seconds?: number | null;
-            /**
-             * Allowed Ips
-             * @description IP addresses and CIDR ranges that requests with the key may come from. `null` allows all.
-             */
+            /** @description IP addresses and CIDR ranges that requests with the key may come from. `null` allows all. */
             allowed_ips?: string[] | null;
             /** @default {} */
             limits?: components["schemas"]["Limits"];
         };
-        /**
-         * CreateModelImport
-         * @description Request to import an adapter that was trained elsewhere.
-         */
+        /** @description Request to import an adapter that was trained elsewhere. */
         CreateModelImport: {
-            /**
-             * File
-             * @description ID of a file with the purpose `model-import`: the folder that PEFT's `save_pretrained` wrote, packed as .tar, .tar.gz, .tar.zst or .zip.
-             */
+            /** @description ID of a file with the purpose `model-import`: the folder that PEFT's `save_pretrained` wrote, packed as .tar, .tar.gz, .tar.zst or .zip. */
             file: string;
-            /**
-             * Base Model
-             * @description Base model of the catalog that the adapter was trained on.
-             */
+            /** @description Base model of the catalog that the adapter was trained on. */
             base_model: string;
-            /**
-             * Suffix
-             * @description Suffix to include in the name of the model.
-             */
+            /** @description Suffix to include in the name of the model. */
             suffix?: string | null;
         };
-        /**
-         * CreatePermissions
-         * @description Request to let other projects use a trained model.
-         */
+        /** @description Request to let other projects use a trained model. */
         CreatePermissions: {
-            /**
-             * Project Ids
-             * @description IDs of the projects that may use the model.
-             */
+            /** @description IDs of the projects that may use the model. */
             project_ids: string[];
         };
-        /**
-         * CreateProject
-         * @description Request to create a project.
-         */
+        /** @description Request to create a project. */
         CreateProject: {
-            /**
-             * Name
-             * @example acme
-             */
+            /** @example acme */
             name: string;
             /** @default {} */
             limits?: components["schemas"]["ProjectLimits"];
         };
-        /**
-         * CreateResponse
-         * @description Response request, as in the OpenAI Responses API.
-         */
+        /** @description Response request, as in the OpenAI Responses API. */
         CreateResponse: {
-            /**
-             * Model
-             * @description ID of a base model, a trained model or an alias in the project.
-             */
+            /** @description ID of a base model, a trained model or an alias in the project. */
             model: string;
             /**
-             * Stream
              * @description Whether to stream the response as server-sent events.
              * @default false
              */
             stream?: boolean | null;
-            /**
-             * Temperature
-             * @description Sampling temperature. 0 selects the most likely token at each step.
-             */
+            /** @description Sampling temperature. 0 selects the most likely token at each step. */
             temperature?: number | null;
-            /**
-             * Top P
-             * @description Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
-             */
+            /** @description Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
             top_p?: number | null;
-            /**
-             * Input
-             * @description Input text, or a list of input items.
-             */
+            /** @description Input text, or a list of input items. */
             input: string | {
                 [key: string]: unknown;
             }[];
-            /**
-             * Instructions
-             * @description System message.
-             */
+            /** @description System message. */
             instructions?: string | null;
-            /**
-             * Max Output Tokens
-             * @description Maximum number of tokens to generate.
-             */
+            /** @description Maximum number of tokens to generate. */
             max_output_tokens?: number | null;
-            /**
-             * Tools
-             * @description Functions that the model may call.
-             */
+            /** @description Functions that the model may call. */
             tools?: {
                 [key: string]: unknown;
             }[] | null;
@@ -4800,62 +3921,33 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /**
-         * CreateServiceAccount
-         * @description Request to create a service account.
-         */
+        /** @description Request to create a service account. */
         CreateServiceAccount: {
-            /**
-             * Name
-             * @example nightly-training
-             */
+            /** @example nightly-training */
             name: string;
-            /**
-             * Create Service Account Only
-             * @description Whether to create the account without a key and without a role.
-             */
+            /** @description Whether to create the account without a key and without a role. */
             create_service_account_only?: boolean | null;
-            /**
-             * Expires In Seconds
-             * @description Seconds until the key expires, up to ten years. `null`: never.
-             */
+            /** @description Seconds until the key expires, up to ten years. `null`: never. */
             expires_in_seconds?: number | null;
         };
-        /**
-         * CreateStoredChatFile
-         * @description Request to make a training file of stored chat completions.
-         */
+        /** @description Request to make a training file of stored chat completions. */
         CreateStoredChatFile: {
-            /**
-             * Model
-             * @description Model whose answers to take; null for those of all models.
-             */
+            /** @description Model whose answers to take; null for those of all models. */
             model?: string | null;
-            /**
-             * Created After
-             * @description Earliest time of a chat, as a Unix timestamp in seconds.
-             */
+            /** @description Earliest time of a chat, as a Unix timestamp in seconds. */
             created_after?: number | null;
-            /**
-             * Created Before
-             * @description Latest time of a chat, as a Unix timestamp in seconds.
-             */
+            /** @description Latest time of a chat, as a Unix timestamp in seconds. */
             created_before?: number | null;
-            /**
-             * Metadata
-             * @description Metadata that a chat must have. All pairs must match.
-             */
+            /** @description Metadata that a chat must have. All pairs must match. */
             metadata?: {
                 [key: string]: string;
             } | null;
             /**
-             * Limit
              * @description Maximum number of rows. If there are more chats, the newest are taken.
              * @default 10000
              */
             limit?: number;
             /**
-             * Filename
              * @description Name of the file.
              * @default stored-chats.jsonl
              */
@@ -4863,47 +3955,27 @@ export interface components {
             /** @description When the file expires; null for never. */
             expires_after?: components["schemas"]["FileExpiry"] | null;
         };
-        /**
-         * CreateSweep
-         * @description Request body for creating a sweep: that of a job, with lists of values to try.
-         */
+        /** @description Request body for creating a sweep: that of a job, with lists of values to try. */
         CreateSweep: {
             /**
-             * Model
              * @description ID of the base model from the catalog.
              * @example smollm2-135m-instruct
              */
             model: string;
             /**
-             * Training File
              * @description ID of the training file. The file may still be processing.
              * @example file-abc123
              */
             training_file: string;
-            /**
-             * Validation File
-             * @description ID of the validation file, whose rows are used to measure the model.
-             */
+            /** @description ID of the validation file, whose rows are used to measure the model. */
             validation_file?: string | null;
-            /**
-             * Mixed Files
-             * @description Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API.
-             */
+            /** @description Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API. */
             mixed_files?: components["schemas"]["MixedFile"][] | null;
-            /**
-             * Suffix
-             * @description Suffix to include in the name of the fine-tuned model.
-             */
+            /** @description Suffix to include in the name of the fine-tuned model. */
             suffix?: string | null;
-            /**
-             * Seed
-             * @description Random seed of the training. Generated if omitted.
-             */
+            /** @description Random seed of the training. Generated if omitted. */
             seed?: number | null;
-            /**
-             * Metadata
-             * @description Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512.
-             */
+            /** @description Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512. */
             metadata?: {
                 [key: string]: string;
             } | null;
@@ -4912,22 +3984,15 @@ export interface components {
             /** @description Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted. */
             hyperparameters?: components["schemas"]["Hyperparameters"] | null;
             /**
-             * Priority
              * @description Priority of the job. Higher values run first. Not part of OpenAI's API.
              * @default 0
              */
             priority?: number;
-            /**
-             * Gate
-             * @description Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
-             */
+            /** @description Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API. */
             gate?: {
                 [key: string]: string;
             } | null;
-            /**
-             * Integrations
-             * @description Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported.
-             */
+            /** @description Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported. */
             integrations?: (components["schemas"]["MlflowIntegration"] | components["schemas"]["WandbIntegration"])[] | null;
             /**
              * @description Lists of hyperparameter values to try. Each combination is a trial; a sweep has 2 to 16.
@@ -4946,46 +4011,28 @@ export interface components {
              */
             values: components["schemas"]["SweepValues"];
             /**
-             * Stop Losers
              * @description Whether the worse half of the trials is stopped after a third of the training, and again after two thirds. Only trials with the same number of epochs are compared.
              * @default true
              */
             stop_losers?: boolean;
         };
-        /**
-         * CreateWebhookEndpoint
-         * @description Request to create a webhook endpoint.
-         */
+        /** @description Request to create a webhook endpoint. */
         CreateWebhookEndpoint: {
-            /**
-             * Name
-             * @description Name of the endpoint.
-             */
+            /** @description Name of the endpoint. */
             name: string;
             /**
-             * Url
              * @description Absolute http or https URL. The operator must allow its host and port.
              * @example https://hooks.example.com/finetuned
              */
             url: string;
-            /**
-             * Event Types
-             * @description Event types to deliver.
-             */
+            /** @description Event types to deliver. */
             event_types: components["schemas"]["EventType"][];
         };
-        /**
-         * CustomDataSourceConfig
-         * @description Schema of the items.
-         */
+        /** @description Schema of the items. */
         CustomDataSourceConfig: {
-            /**
-             * Type
-             * @constant
-             */
+            /** @constant */
             type: "custom";
             /**
-             * Item Schema
              * @description JSON Schema of an item. References may point only into the same schema, which must not be recursive.
              * @example {
              *       "properties": {
@@ -5000,81 +4047,45 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
-             * Include Sample Schema
              * @description Whether graders may use the answer (`sample`), sampled or given.
              * @default false
              */
             include_sample_schema?: boolean;
         };
-        /**
-         * CustomDataSourceConfigObject
-         * @description Schema of a row of a run's data source.
-         */
+        /** @description Schema of a row of a run's data source. */
         CustomDataSourceConfigObject: {
             /**
-             * Type
              * @default custom
              * @constant
              */
             type?: "custom";
-            /**
-             * Schema
-             * @description JSON Schema of a row: `item`, and `sample` if it is included.
-             */
+            /** @description JSON Schema of a row: `item`, and `sample` if it is included. */
             schema: {
                 [key: string]: unknown;
             };
         };
-        /**
-         * DatasetGeneration
-         * @description Generation of training rows from documents by a model of this installation.
-         */
+        /** @description Generation of training rows from documents by a model of this installation. */
         DatasetGeneration: {
-            /**
-             * Id
-             * @description ID of the generation, prefixed with `dsgen_`.
-             */
+            /** @description ID of the generation, prefixed with `dsgen_`. */
             id: string;
             /**
-             * Object
              * @default dataset.generation
              * @constant
              */
             object?: "dataset.generation";
-            /**
-             * Documents
-             * @description IDs of the documents.
-             */
+            /** @description IDs of the documents. */
             documents: string[];
-            /**
-             * Model
-             * @description Model that writes and checks the rows.
-             */
+            /** @description Model that writes and checks the rows. */
             model: string;
-            /**
-             * Kinds
-             * @description Kinds of rows.
-             */
+            /** @description Kinds of rows. */
             kinds: components["schemas"]["RowKind"][];
-            /**
-             * Language
-             * @description BCP 47 tag of the language of the rows; null for the language of each passage.
-             */
+            /** @description BCP 47 tag of the language of the rows; null for the language of each passage. */
             language: string | null;
-            /**
-             * N
-             * @description Number of rows wanted.
-             */
+            /** @description Number of rows wanted. */
             n: number;
-            /**
-             * Max Tokens Total
-             * @description Number of tokens after which no more requests are sent, or null.
-             */
+            /** @description Number of tokens after which no more requests are sent, or null. */
             max_tokens_total: number | null;
-            /**
-             * Seed
-             * @description Random seed for choosing and ordering passages.
-             */
+            /** @description Random seed for choosing and ordering passages. */
             seed: number;
             /** @description Status of the generation. */
             status: components["schemas"]["GenerationStatus"];
@@ -5082,178 +4093,103 @@ export interface components {
             error: components["schemas"]["GenerationError"] | null;
             /** @description Reason why a completed generation has fewer rows than wanted, or null. */
             incomplete_details: components["schemas"]["GenerationIncompleteDetails"] | null;
-            /**
-             * Output File Id
-             * @description ID of the file with the rows, whose purpose is `fine-tune`; null until the generation has ended, or if there are none.
-             */
+            /** @description ID of the file with the rows, whose purpose is `fine-tune`; null until the generation has ended, or if there are none. */
             output_file_id: string | null;
             counts: components["schemas"]["GenerationCounts"];
             usage: components["schemas"]["GenerationUsage"];
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * In Progress At
-             * @description Time at which the documents were read, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the documents were read, as a Unix timestamp in seconds. */
             in_progress_at: number | null;
-            /**
-             * Completed At
-             * @description Time at which the generation was completed, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the generation was completed, as a Unix timestamp in seconds. */
             completed_at: number | null;
-            /**
-             * Failed At
-             * @description Time at which the generation failed, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the generation failed, as a Unix timestamp in seconds. */
             failed_at: number | null;
-            /**
-             * Cancelling At
-             * @description Time at which the cancellation was requested, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the cancellation was requested, as a Unix timestamp in seconds. */
             cancelling_at: number | null;
-            /**
-             * Cancelled At
-             * @description Time at which the generation was cancelled, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the generation was cancelled, as a Unix timestamp in seconds. */
             cancelled_at: number | null;
-            /**
-             * Metadata
-             * @description Key-value pairs attached to the generation.
-             */
+            /** @description Key-value pairs attached to the generation. */
             metadata: {
                 [key: string]: string;
             } | null;
         };
-        /**
-         * Deleted
-         * @description Response to deleting an object.
-         */
+        /** @description Response to deleting an object. */
         Deleted: {
-            /**
-             * Id
-             * @description ID of the deleted object.
-             */
+            /** @description ID of the deleted object. */
             id: string;
-            /**
-             * Object
-             * @description Type of the deleted object.
-             */
+            /** @description Type of the deleted object. */
             object: string;
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
         };
-        /**
-         * DiffPending
-         * @description A comparison in progress. Retry after `retry-after` seconds.
-         */
+        /** @description A comparison in progress. Retry after `retry-after` seconds. */
         DiffPending: {
-            /**
-             * Id
-             * @description ID of the diff.
-             */
+            /** @description ID of the diff. */
             id: string;
             /**
-             * Object
              * @default file.diff
              * @constant
              */
             object?: "file.diff";
-            /**
-             * File Id
-             * @description ID of the earlier file.
-             */
+            /** @description ID of the earlier file. */
             file_id: string;
-            /**
-             * Other File
-             * @description ID of the later file.
-             */
+            /** @description ID of the later file. */
             other_file: string;
             /**
-             * Status
              * @default in_progress
              * @constant
              */
             status?: "in_progress";
         };
-        /**
-         * DiffRowObject
-         * @description A row that differs between two files.
-         */
+        /** @description A row that differs between two files. */
         DiffRowObject: {
-            /**
-             * Id
-             * @description Position among the rows that differ, as a string.
-             */
+            /** @description Position among the rows that differ, as a string. */
             id: string;
             /**
-             * Object
              * @default file.diff.row
              * @constant
              */
             object?: "file.diff.row";
             /**
-             * Change
              * @description `changed`: both files have the row, with different texts; `removed`: only the earlier file has it; `added`: only the later one.
              * @enum {string}
              */
             change: "changed" | "removed" | "added";
-            /**
-             * Line
-             * @description Line of the row in the earlier file; null if added.
-             */
+            /** @description Line of the row in the earlier file; null if added. */
             line: number | null;
-            /**
-             * Other Line
-             * @description Line of the row in the later file; null if removed.
-             */
+            /** @description Line of the row in the later file; null if removed. */
             other_line: number | null;
-            /**
-             * Row
-             * @description Row of the earlier file, as jobs train on it; null if added.
-             */
+            /** @description Row of the earlier file, as jobs train on it; null if added. */
             row: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Other Row
-             * @description Row of the later file, as jobs train on it; null if removed.
-             */
+            /** @description Row of the later file, as jobs train on it; null if removed. */
             other_row: {
                 [key: string]: unknown;
             } | null;
         };
-        /**
-         * DpoHyperparameters
-         * @description DPO hyperparameters: the supervised ones plus `beta`.
-         */
+        /** @description DPO hyperparameters: the supervised ones plus `beta`. */
         DpoHyperparameters: {
             /**
-             * Batch Size
              * @description Number of rows per training step.
              * @default auto
              */
             batch_size?: number | "auto";
             /**
-             * Learning Rate Multiplier
              * @description Multiplier for the default learning rate of the model.
              * @default auto
              */
             learning_rate_multiplier?: number | "auto";
             /**
-             * N Epochs
              * @description Number of passes over the training data.
              * @default auto
              */
             n_epochs?: number | "auto";
             /**
-             * Learning Rate
              * @description Learning rate, up to 1. Overrides `learning_rate_multiplier`.
              * @default auto
              */
@@ -5267,53 +4203,39 @@ export interface components {
              */
             lora?: components["schemas"]["LoraOptions"];
             /**
-             * Quantization
              * @description Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
              * @default nf4
              * @enum {string}
              */
             quantization?: "nf4" | "none";
             /**
-             * Max Seq Length
              * @description Maximum row length in tokens. Longer rows are truncated.
              * @default auto
              */
             max_seq_length?: number | "auto";
             /**
-             * Packing
              * @description Whether to pack several rows into one sequence.
              * @default auto
              */
             packing?: boolean | "auto";
-            /**
-             * Warm Start
-             * @description Fine-tuned model whose adapter weights training starts from. It must have the same base model.
-             */
+            /** @description Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
             warm_start?: string | null;
-            /**
-             * Validation Share
-             * @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
-             */
+            /** @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file. */
             validation_share?: number | null;
             /** @description Early-stopping rule. Disabled if omitted. */
             early_stopping?: components["schemas"]["EarlyStopping"] | null;
             /**
-             * Keep Best
              * @description If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
              * @default false
              */
             keep_best?: boolean;
             /**
-             * Beta
              * @description DPO beta. Higher values keep the model closer to the reference model.
              * @default auto
              */
             beta?: number | "auto";
         };
-        /**
-         * DpoMethod
-         * @description Options of direct preference optimization.
-         */
+        /** @description Options of direct preference optimization. */
         DpoMethod: {
             /**
              * @default {
@@ -5335,1462 +4257,791 @@ export interface components {
              */
             hyperparameters?: components["schemas"]["DpoHyperparameters"];
         };
-        /**
-         * DurationObject
-         * @description Estimated duration of the training from start to end, in seconds.
-         */
+        /** @description Estimated duration of the training from start to end, in seconds. */
         DurationObject: {
-            /** Expected */
             expected: number;
-            /** Low */
             low: number;
-            /** High */
             high: number;
             /**
-             * Basis
              * @description Basis of the estimate: `past_jobs` (measured on `jobs` similar past jobs) or `model_size` (accurate only to an order of magnitude).
              * @enum {string}
              */
             basis: "past_jobs" | "model_size";
-            /** Jobs */
             jobs: number;
         };
-        /**
-         * EarlyStopping
-         * @description Early-stopping rule: training ends when the validation loss stops falling.
-         */
+        /** @description Early-stopping rule: training ends when the validation loss stops falling. */
         EarlyStopping: {
             /**
-             * Patience
              * @description Number of consecutive evaluations without improvement before training stops.
              * @default 2
              */
             patience?: number;
             /**
-             * Min Delta
              * @description Minimum decrease of the validation loss that counts as an improvement.
              * @default 0
              */
             min_delta?: number;
         };
-        /**
-         * Embedding
-         * @description An embedding vector.
-         */
+        /** @description An embedding vector. */
         Embedding: {
-            /**
-             * Object
-             * @constant
-             */
+            /** @constant */
             object: "embedding";
-            /** Index */
             index: number;
-            /**
-             * Embedding
-             * @description Vector as numbers, or as base64-encoded 32-bit floats.
-             */
+            /** @description Vector as numbers, or as base64-encoded 32-bit floats. */
             embedding: number[] | string;
         } & {
             [key: string]: unknown;
         };
-        /**
-         * Embeddings
-         * @description List of embeddings, as in the OpenAI API.
-         */
+        /** @description List of embeddings, as in the OpenAI API. */
         Embeddings: {
-            /**
-             * Object
-             * @constant
-             */
+            /** @constant */
             object: "list";
-            /** Data */
             data: components["schemas"]["Embedding"][];
-            /** Model */
             model: string;
             usage?: components["schemas"]["CompletionUsage"] | null;
         } & {
             [key: string]: unknown;
         };
-        /**
-         * ErasedObjectEntry
-         * @description An object in storage that was removed.
-         */
+        /** @description An object in storage that was removed. */
         ErasedObjectEntry: {
-            /**
-             * Key
-             * @description Name of the object in storage.
-             */
+            /** @description Name of the object in storage. */
             key: string;
-            /**
-             * Bytes
-             * @description Size of the object.
-             */
+            /** @description Size of the object. */
             bytes: number;
-            /**
-             * Sha256
-             * @description SHA-256 digest of the object's bytes, in hexadecimal.
-             */
+            /** @description SHA-256 digest of the object's bytes, in hexadecimal. */
             sha256: string;
         };
-        /**
-         * ErasureError
-         * @description Reason why an erasure failed.
-         */
+        /** @description Reason why an erasure failed. */
         ErasureError: {
-            /**
-             * Code
-             * @description Code of the error.
-             */
+            /** @description Code of the error. */
             code: string;
-            /**
-             * Message
-             * @description Reason, and how to fix it.
-             */
+            /** @description Reason, and how to fix it. */
             message: string;
         };
-        /**
-         * ErasureFile
-         * @description A file with rows that match.
-         */
+        /** @description A file with rows that match. */
         ErasureFile: {
-            /**
-             * File Id
-             * @description ID of the file.
-             */
+            /** @description ID of the file. */
             file_id: string;
-            /**
-             * Filename
-             * @description Name of the file; its ID if the name has the text, or if the file was deleted.
-             */
+            /** @description Name of the file; its ID if the name has the text, or if the file was deleted. */
             filename: string;
-            /**
-             * Purpose
-             * @description Purpose of the file.
-             */
+            /** @description Purpose of the file. */
             purpose: string;
-            /**
-             * Rows
-             * @description Number of rows; null for files that are searched as raw text. Such files are not changed: delete them if they must be erased.
-             */
+            /** @description Number of rows; null for files that are searched as raw text. Such files are not changed: delete them if they must be erased. */
             rows: number | null;
-            /**
-             * Matches
-             * @description Number of rows that match.
-             */
+            /** @description Number of rows that match. */
             matches: number | null;
-            /**
-             * Lines
-             * @description Lines of the first 1,000 rows that match, from 1.
-             */
+            /** @description Lines of the first 1,000 rows that match, from 1. */
             lines: number[];
-            /**
-             * Models
-             * @description Names of the existing models that were trained on the file.
-             */
+            /** @description Names of the existing models that were trained on the file. */
             models: string[];
-            /**
-             * Deleted Models
-             * @description Names of the models that were deleted.
-             */
+            /** @description Names of the models that were deleted. */
             deleted_models: string[];
-            /**
-             * New File
-             * @description ID of the file without the rows; null if none was made, or if no row is left.
-             */
+            /** @description ID of the file without the rows; null if none was made, or if no row is left. */
             new_file: string | null;
-            /**
-             * Is Erased
-             * @description Whether the file was deleted.
-             */
+            /** @description Whether the file was deleted. */
             is_erased: boolean;
-            /**
-             * Receipts
-             * @description IDs of the receipts of the deletions.
-             */
+            /** @description IDs of the receipts of the deletions. */
             receipts: string[];
-            /**
-             * Error
-             * @description Reason why the file was not deleted.
-             */
+            /** @description Reason why the file was not deleted. */
             error: string | null;
         };
-        /**
-         * ErasureMatch
-         * @description Digest of what an erasure searched for.
-         */
+        /** @description Digest of what an erasure searched for. */
         ErasureMatch: {
-            /**
-             * Type
-             * @enum {string}
-             */
+            /** @enum {string} */
             type: "text" | "substring" | "row_sha256";
-            /**
-             * Hmac Sha256
-             * @description HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The text itself is not stored.
-             */
+            /** @description HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The text itself is not stored. */
             hmac_sha256: string;
         };
-        /**
-         * ErasureObject
-         * @description A search for rows in all files and stored chats of a project, and their erasure.
-         */
+        /** @description A search for rows in all files and stored chats of a project, and their erasure. */
         ErasureObject: {
-            /**
-             * Id
-             * @description ID of the erasure, prefixed with `erasuresearch-`.
-             */
+            /** @description ID of the erasure, prefixed with `erasuresearch-`. */
             id: string;
             /**
-             * Object
              * @default organization.erasure
              * @constant
              */
             object?: "organization.erasure";
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Finished At
-             * @description Time at which the erasure ended, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the erasure ended, as a Unix timestamp in seconds. */
             finished_at: number | null;
-            /**
-             * Project Id
-             * @description ID of the project.
-             */
+            /** @description ID of the project. */
             project_id: string;
             /** @description Status: `in_progress`, then `completed` or `failed`. */
             status: components["schemas"]["SearchStatus"];
             match: components["schemas"]["ErasureMatch"];
-            /**
-             * Apply
-             * @description Whether files are replaced.
-             */
+            /** @description Whether files are replaced. */
             apply: boolean;
-            /**
-             * Cascade
-             * @description Whether models are deleted too.
-             */
+            /** @description Whether models are deleted too. */
             cascade: boolean;
             progress: components["schemas"]["ErasureProgress"];
-            /**
-             * Files
-             * @description Files with rows that match.
-             */
+            /** @description Files with rows that match. */
             files: components["schemas"]["ErasureFile"][];
             /** @description Stored chats that match; null until they are searched. */
             stored_chats?: components["schemas"]["ErasureStoredChats"] | null;
-            /**
-             * Models
-             * @description Names of all models that were trained on one of these files, deleted ones included.
-             */
+            /** @description Names of all models that were trained on one of these files, deleted ones included. */
             models: string[];
-            /**
-             * Places
-             * @description Other objects of the project that have the text, as it was written: the first 1,000. They are not changed: delete them if they must be erased. Empty until all files are searched.
-             */
+            /** @description Other objects of the project that have the text, as it was written: the first 1,000. They are not changed: delete them if they must be erased. Empty until all files are searched. */
             places: components["schemas"]["ErasurePlace"][];
-            /**
-             * Unreadable Files
-             * @description IDs of the files that could not be searched, for example because they are encrypted archives. Check them yourself.
-             */
+            /** @description IDs of the files that could not be searched, for example because they are encrypted archives. Check them yourself. */
             unreadable_files: string[];
             /** @description Rewrite of the files of Redis, which then have neither what was searched for nor what was deleted; null until it is done, seconds after the erasure has ended. */
             rewrite?: components["schemas"]["ErasureRewrite"] | null;
             /** @description Reason why the erasure failed. */
             error: components["schemas"]["ErasureError"] | null;
         };
-        /**
-         * ErasurePlace
-         * @description Object of the project that has the text outside of the rows of files.
-         */
+        /** @description Object of the project that has the text outside of the rows of files. */
         ErasurePlace: {
             /**
-             * Object
              * @description Kind of the object, such as `batch`, `eval.run` or `fine_tuning.job`.
              * @example eval.run
              */
             object: string;
             /**
-             * Id
              * @description ID or name of the object; empty if the name itself has the text.
              * @example evalrun_abc123
              */
             id: string;
-            /**
-             * Is In Records
-             * @description Whether its record has the text: its name, metadata, events or other fields.
-             */
+            /** @description Whether its record has the text: its name, metadata, events or other fields. */
             is_in_records: boolean;
-            /**
-             * Is In Storage
-             * @description Whether what it has in storage contains the text: requests, answers, reports.
-             */
+            /** @description Whether what it has in storage contains the text: requests, answers, reports. */
             is_in_storage: boolean;
         };
-        /**
-         * ErasureProgress
-         * @description Progress of an erasure.
-         */
+        /** @description Progress of an erasure. */
         ErasureProgress: {
-            /**
-             * Files Done
-             * @description Number of files that were searched.
-             */
+            /** @description Number of files that were searched. */
             files_done: number;
-            /**
-             * Files Total
-             * @description Number of the project's files.
-             */
+            /** @description Number of the project's files. */
             files_total: number;
         };
-        /**
-         * ErasureReceiptObject
-         * @description Receipt of an erasure: what was erased, when, and who asked for it.
-         */
+        /** @description Receipt of an erasure: what was erased, when, and who asked for it. */
         ErasureReceiptObject: {
-            /**
-             * Id
-             * @description ID of the receipt, prefixed with `erasure-`.
-             */
+            /** @description ID of the receipt, prefixed with `erasure-`. */
             id: string;
             /**
-             * Object
              * @default erasure_receipt
              * @constant
              */
             object?: "erasure_receipt";
             /**
-             * Status
              * @description `completed` once nothing is left in storage and in the files of Redis, and the receipt is signed.
              * @enum {string}
              */
             status: "in_progress" | "completed";
-            /**
-             * Project Id
-             * @description ID of the project.
-             */
+            /** @description ID of the project. */
             project_id: string;
             /**
-             * Subject
              * @description Kind of the deleted object.
              * @enum {string}
              */
             subject: "file" | "model" | "export" | "eval" | "eval.run";
-            /**
-             * Subject Id
-             * @description ID of the deleted object, or name of the deleted model.
-             */
+            /** @description ID of the deleted object, or name of the deleted model. */
             subject_id: string;
-            /**
-             * Requested By
-             * @description ID of the API key that deleted the object, or `expires_after` if it expired.
-             */
+            /** @description ID of the API key that deleted the object, or `expires_after` if it expired. */
             requested_by: string;
-            /**
-             * Requested At
-             * @description Time of the deletion, as a Unix timestamp in seconds.
-             */
+            /** @description Time of the deletion, as a Unix timestamp in seconds. */
             requested_at: number;
-            /**
-             * Completed At
-             * @description Time from which nothing was left in storage, as a Unix timestamp in seconds.
-             */
+            /** @description Time from which nothing was left in storage, as a Unix timestamp in seconds. */
             completed_at: number | null;
-            /**
-             * Folders
-             * @description Folders in storage that were emptied.
-             */
+            /** @description Folders in storage that were emptied. */
             folders: string[];
-            /**
-             * Objects
-             * @description Objects that were in these folders when the object was deleted.
-             */
+            /** @description Objects that were in these folders when the object was deleted. */
             objects: components["schemas"]["ErasedObjectEntry"][];
-            /**
-             * Is Inventory Complete
-             * @description Whether `objects` is complete; false if storage was unavailable at the time of the deletion.
-             */
+            /** @description Whether `objects` is complete; false if storage was unavailable at the time of the deletion. */
             is_inventory_complete: boolean;
             /** @description Rewrite of the files of Redis after the deletion; null until the receipt is completed, and in receipts of versions up to 0.2, whose signature does not cover it. */
             rewrite?: components["schemas"]["ErasureRewrite"] | null;
             /** @description Signature of the receipt; null until it is completed. */
             signature: components["schemas"]["ReceiptSignature"] | null;
         };
-        /**
-         * ErasureRewrite
-         * @description Rewrite of the files that have all changes of Redis, so that the deleted is in none.
-         */
+        /** @description Rewrite of the files that have all changes of Redis, so that the deleted is in none. */
         ErasureRewrite: {
-            /**
-             * Began At
-             * @description Start time, as a Unix timestamp in seconds.
-             */
+            /** @description Start time, as a Unix timestamp in seconds. */
             began_at: number;
             /** @description What happened to the append-only file of Redis: `rewritten`; `off` if Redis has none; `not_permitted` if Redis refuses `BGREWRITEAOF`, so that the file still has the deleted records until Redis rewrites it by itself. */
             append_only_file: components["schemas"]["AppendOnlyFile"];
             /** @description What happened to the journal in storage: `rewritten`; `none` if there is none; `kept` if it is switched off, but has objects from before. */
             journal: components["schemas"]["JournalFiles"];
-            /**
-             * Replicas
-             * @description Number of replicas of Redis, whose files were not rewritten with it.
-             */
+            /** @description Number of replicas of Redis, whose files were not rewritten with it. */
             replicas: number;
         };
-        /**
-         * ErasureStoredChats
-         * @description Stored chats that match.
-         */
+        /** @description Stored chats that match. */
         ErasureStoredChats: {
-            /**
-             * Matches
-             * @description Number of chats that match.
-             */
+            /** @description Number of chats that match. */
             matches: number;
-            /**
-             * Ids
-             * @description IDs of the first 1,000 chats that match.
-             */
+            /** @description IDs of the first 1,000 chats that match. */
             ids: string[];
-            /**
-             * Is Erased
-             * @description Whether the chats were deleted.
-             */
+            /** @description Whether the chats were deleted. */
             is_erased: boolean;
-            /**
-             * Error
-             * @description Reason why the chats could not be searched.
-             */
+            /** @description Reason why the chats could not be searched. */
             error: string | null;
         };
-        /**
-         * EstimateObject
-         * @description Estimate of the steps, tokens, memory and duration of a job.
-         */
+        /** @description Estimate of the steps, tokens, memory and duration of a job. */
         EstimateObject: {
             /**
-             * Object
              * @default fine_tuning.estimate
              * @constant
              */
             object?: "fine_tuning.estimate";
-            /** Model */
             model: string;
-            /** Method */
             method: string;
-            /**
-             * Hyperparameters
-             * @description Hyperparameters, with `auto` values resolved.
-             */
+            /** @description Hyperparameters, with `auto` values resolved. */
             hyperparameters: {
                 [key: string]: unknown;
             };
-            /** Reasons */
             reasons: string[];
-            /** Rows */
             rows: number;
-            /** Steps */
             steps: number;
-            /** Trained Tokens */
             trained_tokens: number;
-            /**
-             * Device
-             * @description Device name of the online worker with the most memory to spare. Null if no worker is online.
-             */
+            /** @description Device name of the online worker with the most memory to spare. Null if no worker is online. */
             device: string | null;
-            /**
-             * Gpus
-             * @description Number of that worker's GPUs that the job would use: all, but at most one per row of a batch. 0 on a worker without a GPU. Null if no worker is online.
-             */
+            /** @description Number of that worker's GPUs that the job would use: all, but at most one per row of a batch. 0 on a worker without a GPU. Null if no worker is online. */
             gpus?: number | null;
-            /**
-             * Sharding
-             * @description Use of several GPUs: `ddp` (each holds the whole base model) or `fsdp` (each holds a part, which is slower). Null for fewer than two GPUs.
-             */
+            /** @description Use of several GPUs: `ddp` (each holds the whole base model) or `fsdp` (each holds a part, which is slower). Null for fewer than two GPUs. */
             sharding?: ("ddp" | "fsdp") | null;
-            /**
-             * Tokens At Once
-             * @description Number of tokens that the model would process at once, as the worker's memory allows. Null if no worker is online. Like the next two, it does not change the result.
-             */
+            /** @description Number of tokens that the model would process at once, as the worker's memory allows. Null if no worker is online. Like the next two, it does not change the result. */
             tokens_at_once?: number | null;
-            /**
-             * Gradient Checkpointing
-             * @description Whether layers would be computed again for their backward pass, because the memory would not suffice otherwise. Null if no worker is online.
-             */
+            /** @description Whether layers would be computed again for their backward pass, because the memory would not suffice otherwise. Null if no worker is online. */
             gradient_checkpointing?: boolean | null;
-            /**
-             * Inputs On Host
-             * @description Whether the inputs of layers would be kept in the machine's memory, because the GPU's memory would not suffice for the longest row. Null if no worker is online.
-             */
+            /** @description Whether the inputs of layers would be kept in the machine's memory, because the GPU's memory would not suffice for the longest row. Null if no worker is online. */
             inputs_on_host?: boolean | null;
             /** @description Memory estimate for that worker. Null if no worker is online. */
             memory: components["schemas"]["MemoryObject"] | null;
-            /** Fits */
             fits: boolean | null;
-            /**
-             * Advice
-             * @description Change that would make the job fit the worker.
-             */
+            /** @description Change that would make the job fit the worker. */
             advice: string | null;
             duration: components["schemas"]["DurationObject"] | null;
         };
-        /**
-         * EvalDeleted
-         * @description Confirmation that an eval was deleted.
-         */
+        /** @description Confirmation that an eval was deleted. */
         EvalDeleted: {
             /**
-             * Object
              * @default eval.deleted
              * @constant
              */
             object?: "eval.deleted";
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
-            /**
-             * Eval Id
-             * @description Identifier of the deleted eval.
-             */
+            /** @description Identifier of the deleted eval. */
             eval_id: string;
-            /**
-             * Receipt
-             * @description ID of the receipt of the erasure, which says what was erased.
-             */
+            /** @description ID of the receipt of the erasure, which says what was erased. */
             receipt?: string | null;
         };
-        /**
-         * EvalItem
-         * @description Item of a run, and the answer to grade if it is given rather than sampled.
-         */
+        /** @description Item of a run, and the answer to grade if it is given rather than sampled. */
         EvalItem: {
-            /**
-             * Item
-             * @description Item, which matches the item schema of the eval.
-             */
+            /** @description Item, which matches the item schema of the eval. */
             item: {
                 [key: string]: unknown;
             };
-            /**
-             * Sample
-             * @description Answer to grade, such as `output_text`. Used by the data source `jsonl`.
-             */
+            /** @description Answer to grade, such as `output_text`. Used by the data source `jsonl`. */
             sample?: {
                 [key: string]: unknown;
             } | null;
         };
-        /**
-         * EvalObject
-         * @description Eval: the schema of its items and the graders of its runs.
-         */
+        /** @description Eval: the schema of its items and the graders of its runs. */
         EvalObject: {
-            /**
-             * Id
-             * @description ID of the eval, prefixed with `eval_`.
-             */
+            /** @description ID of the eval, prefixed with `eval_`. */
             id: string;
             /**
-             * Object
              * @default eval
              * @constant
              */
             object?: "eval";
-            /**
-             * Created At
-             * @description Unix timestamp in seconds.
-             */
+            /** @description Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Name
-             * @description Name of the eval.
-             */
+            /** @description Name of the eval. */
             name: string;
             data_source_config: components["schemas"]["CustomDataSourceConfigObject"];
-            /**
-             * Testing Criteria
-             * @description Graders of each item.
-             */
+            /** @description Graders of each item. */
             testing_criteria: (components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"])[];
-            /**
-             * Metadata
-             * @description Key-value pairs that were set by the project.
-             */
+            /** @description Key-value pairs that were set by the project. */
             metadata: {
                 [key: string]: string;
             };
         };
         /**
-         * EvalRunCriterionResult
          * @description Outcomes of one grader. `errored`, `mean_score` and `confusion` are extensions of OpenAI's
          *     schema.
          */
         EvalRunCriterionResult: {
-            /**
-             * Testing Criteria
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             testing_criteria: string;
-            /**
-             * Passed
-             * @description Number of items that the grader passed.
-             */
+            /** @description Number of items that the grader passed. */
             passed: number;
-            /**
-             * Failed
-             * @description Number of items that failed the grader.
-             */
+            /** @description Number of items that failed the grader. */
             failed: number;
-            /**
-             * Errored
-             * @description Number of items that the grader could not grade.
-             */
+            /** @description Number of items that the grader could not grade. */
             errored: number;
-            /**
-             * Mean Score
-             * @description Mean score; null if nothing was graded.
-             */
+            /** @description Mean score; null if nothing was graded. */
             mean_score: number | null;
             /** @description Labels of a `label` grader, or those of people (`human_label`) and a judge. Null if there are none, or more than 1,000 different pairs. */
             confusion?: components["schemas"]["LabelConfusion"] | null;
         };
-        /**
-         * EvalRunDeleted
-         * @description Confirmation that a run was deleted.
-         */
+        /** @description Confirmation that a run was deleted. */
         EvalRunDeleted: {
             /**
-             * Object
              * @default eval.run.deleted
              * @constant
              */
             object?: "eval.run.deleted";
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
-            /**
-             * Run Id
-             * @description Identifier of the deleted run.
-             */
+            /** @description Identifier of the deleted run. */
             run_id: string;
-            /**
-             * Receipt
-             * @description ID of the receipt of the erasure, which says what was erased.
-             */
+            /** @description ID of the receipt of the erasure, which says what was erased. */
             receipt?: string | null;
         };
-        /**
-         * EvalRunError
-         * @description Error of a run or of a sample.
-         */
+        /** @description Error of a run or of a sample. */
         EvalRunError: {
-            /**
-             * Code
-             * @description Machine-readable error code.
-             */
+            /** @description Machine-readable error code. */
             code: string;
-            /**
-             * Message
-             * @description Human-readable message.
-             */
+            /** @description Human-readable message. */
             message: string;
         };
-        /**
-         * EvalRunModelUsage
-         * @description Tokens of a run's requests to one model.
-         */
+        /** @description Tokens of a run's requests to one model. */
         EvalRunModelUsage: {
-            /**
-             * Model Name
-             * @description Name of the model that answered or judged.
-             */
+            /** @description Name of the model that answered or judged. */
             model_name: string;
-            /**
-             * Invocation Count
-             * @description Number of requests.
-             */
+            /** @description Number of requests. */
             invocation_count: number;
-            /**
-             * Prompt Tokens
-             * @description Number of prompt tokens, including cached tokens.
-             */
+            /** @description Number of prompt tokens, including cached tokens. */
             prompt_tokens: number;
-            /**
-             * Completion Tokens
-             * @description Number of generated tokens.
-             */
+            /** @description Number of generated tokens. */
             completion_tokens: number;
-            /**
-             * Total Tokens
-             * @description Number of all tokens.
-             */
+            /** @description Number of all tokens. */
             total_tokens: number;
-            /**
-             * Cached Tokens
-             * @description Number of prompt tokens from the engine's cache.
-             */
+            /** @description Number of prompt tokens from the engine's cache. */
             cached_tokens: number;
         };
         /**
-         * EvalRunObject
          * @description Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are extensions of
          *     OpenAI's schema.
          */
         EvalRunObject: {
-            /**
-             * Id
-             * @description ID of the run, prefixed with `evalrun_`.
-             */
+            /** @description ID of the run, prefixed with `evalrun_`. */
             id: string;
             /**
-             * Object
              * @default eval.run
              * @constant
              */
             object?: "eval.run";
-            /**
-             * Eval Id
-             * @description Identifier of the eval.
-             */
+            /** @description Identifier of the eval. */
             eval_id: string;
-            /**
-             * Created At
-             * @description Unix timestamp in seconds.
-             */
+            /** @description Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Name
-             * @description Name of the run.
-             */
+            /** @description Name of the run. */
             name: string;
             /** @description Status of the run. */
             status: components["schemas"]["RunStatus"];
-            /**
-             * Model
-             * @description Model to sample from; empty if the answers are given.
-             */
+            /** @description Model to sample from; empty if the answers are given. */
             model: string;
-            /**
-             * Data Source
-             * @description Data source as requested.
-             */
+            /** @description Data source as requested. */
             data_source: components["schemas"]["JsonlDataSource"] | components["schemas"]["CompletionsDataSource"] | components["schemas"]["ResponsesDataSource"];
             /** @description Reason why the run failed, or null. */
             error: components["schemas"]["EvalRunError"] | null;
             result_counts: components["schemas"]["EvalRunResultCounts"];
-            /**
-             * Per Model Usage
-             * @description Tokens by model: the sampled one, and judges.
-             */
+            /** @description Tokens by model: the sampled one, and judges. */
             per_model_usage: components["schemas"]["EvalRunModelUsage"][];
-            /**
-             * Per Testing Criteria Results
-             * @description Outcomes by grader, in the order of the eval.
-             */
+            /** @description Outcomes by grader, in the order of the eval. */
             per_testing_criteria_results: components["schemas"]["EvalRunCriterionResult"][];
-            /**
-             * Report Url
-             * @description URL of the run's output items. It requires the API key, so a browser shows how to open it.
-             */
+            /** @description URL of the run's output items. It requires the API key, so a browser shows how to open it. */
             report_url: string;
-            /**
-             * Metadata
-             * @description Key-value pairs that were set by the project.
-             */
+            /** @description Key-value pairs that were set by the project. */
             metadata: {
                 [key: string]: string;
             };
-            /**
-             * Items
-             * @description Number of items; null until they are checked.
-             */
+            /** @description Number of items; null until they are checked. */
             items: number | null;
-            /**
-             * Started At
-             * @description Unix timestamp in seconds of the start.
-             */
+            /** @description Unix timestamp in seconds of the start. */
             started_at: number | null;
-            /**
-             * Finished At
-             * @description Unix timestamp in seconds of the end.
-             */
+            /** @description Unix timestamp in seconds of the end. */
             finished_at: number | null;
-            /**
-             * Estimated Finish
-             * @description Unix timestamp in seconds of the expected end; null before the first outcome and after the end.
-             */
+            /** @description Unix timestamp in seconds of the expected end; null before the first outcome and after the end. */
             estimated_finish: number | null;
         };
-        /**
-         * EvalRunResultCounts
-         * @description Counters of the items that have an outcome.
-         */
+        /** @description Counters of the items that have an outcome. */
         EvalRunResultCounts: {
-            /**
-             * Total
-             * @description Number of items with an outcome.
-             */
+            /** @description Number of items with an outcome. */
             total: number;
-            /**
-             * Passed
-             * @description Number of items that all graders passed.
-             */
+            /** @description Number of items that all graders passed. */
             passed: number;
-            /**
-             * Failed
-             * @description Number of items that failed at least one grader.
-             */
+            /** @description Number of items that failed at least one grader. */
             failed: number;
-            /**
-             * Errored
-             * @description Number of items that could not be sampled or graded.
-             */
+            /** @description Number of items that could not be sampled or graded. */
             errored: number;
         };
-        /**
-         * EvaluationErrorObject
-         * @description Reason why an evaluation failed or was skipped.
-         */
+        /** @description Reason why an evaluation failed or was skipped. */
         EvaluationErrorObject: {
             /**
-             * Code
              * @description Error code.
              * @example no_held_out_rows
              */
             code: string;
-            /**
-             * Message
-             * @description Explanation of the error and its remedy.
-             */
+            /** @description Explanation of the error and its remedy. */
             message: string;
         };
         /**
-         * EvaluationStatus
          * @description Status of the evaluation of a job.
          * @enum {string}
          */
         EvaluationStatus: "in_progress" | "completed" | "failed" | "skipped";
-        /**
-         * EventObject
-         * @description An event of a fine-tuning job.
-         */
+        /** @description An event of a fine-tuning job. */
         EventObject: {
-            /**
-             * Id
-             * @description ID of the event, for use in `after` and `Last-Event-ID`. Starts with `ftevent-`.
-             */
+            /** @description ID of the event, for use in `after` and `Last-Event-ID`. Starts with `ftevent-`. */
             id: string;
             /**
-             * Object
              * @default fine_tuning.job.event
              * @constant
              */
             object?: "fine_tuning.job.event";
-            /**
-             * Created At
-             * @description Creation time, in Unix seconds.
-             */
+            /** @description Creation time, in Unix seconds. */
             created_at: number;
             /**
-             * Level
              * @description Severity of the event.
              * @enum {string}
              */
             level: "info" | "warn" | "error";
-            /**
-             * Message
-             * @description Human-readable message.
-             */
+            /** @description Human-readable message. */
             message: string;
             /**
-             * Type
              * @description Type of the event. In a `metrics` event, `data` has the metrics of a step.
              * @enum {string}
              */
             type: "message" | "metrics";
-            /**
-             * Data
-             * @description Machine-readable details of the event.
-             */
+            /** @description Machine-readable details of the event. */
             data: {
                 [key: string]: unknown;
             };
         };
         /**
-         * EventType
          * @description Event types that an endpoint can subscribe to.
          * @enum {string}
          */
         EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "fine_tuning.sweep.succeeded" | "fine_tuning.sweep.failed" | "fine_tuning.sweep.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "export.succeeded" | "export.failed" | "export.cancelled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled" | "dataset.generation.completed" | "dataset.generation.failed" | "dataset.generation.cancelled";
-        /**
-         * ExpectedGain
-         * @description Gain of earlier models of the project over the best prompt, on the same base model.
-         */
+        /** @description Gain of earlier models of the project over the best prompt, on the same base model. */
         ExpectedGain: {
             /**
-             * Points
              * @description Median gain in points.
              * @example 18.5
              */
             points: number;
-            /**
-             * Low
-             * @description Smallest gain in points.
-             */
+            /** @description Smallest gain in points. */
             low: number;
-            /**
-             * High
-             * @description Largest gain in points.
-             */
+            /** @description Largest gain in points. */
             high: number;
-            /**
-             * Models
-             * @description Number of models that were evaluated.
-             */
+            /** @description Number of models that were evaluated. */
             models: number;
         };
-        /**
-         * ExpiresAfter
-         * @description Lifetime of the uploaded file, counted from its creation.
-         */
+        /** @description Lifetime of the uploaded file, counted from its creation. */
         ExpiresAfter: {
             /**
-             * Anchor
              * @description Event from which the lifetime is counted.
              * @constant
              */
             anchor: "created_at";
-            /**
-             * Seconds
-             * @description Lifetime in seconds, from one hour to 30 days.
-             */
+            /** @description Lifetime in seconds, from one hour to 30 days. */
             seconds: number;
         };
-        /**
-         * ExportDeleted
-         * @description Response to deleting an export.
-         */
+        /** @description Response to deleting an export. */
         ExportDeleted: {
-            /**
-             * Id
-             * @description ID of the deleted export.
-             */
+            /** @description ID of the deleted export. */
             id: string;
             /**
-             * Object
              * @default export
              * @constant
              */
             object?: "export";
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
-            /**
-             * Receipt
-             * @description ID of the receipt of the erasure, which says what was erased.
-             */
+            /** @description ID of the receipt of the erasure, which says what was erased. */
             receipt?: string | null;
         };
-        /**
-         * ExportErrorObject
-         * @description Reason why an export failed.
-         */
+        /** @description Reason why an export failed. */
         ExportErrorObject: {
             /**
-             * Code
              * @description Machine-readable code.
              * @example disk_full
              */
             code: string;
-            /**
-             * Message
-             * @description Description of the reason.
-             */
+            /** @description Description of the reason. */
             message: string;
-            /**
-             * Expected Prompt
-             * @description Prompt as the engine renders it, if the artifact renders it differently.
-             */
+            /** @description Prompt as the engine renders it, if the artifact renders it differently. */
             expected_prompt?: string | null;
-            /**
-             * Rendered Prompt
-             * @description The same prompt as the artifact renders it.
-             */
+            /** @description The same prompt as the artifact renders it. */
             rendered_prompt?: string | null;
         };
-        /**
-         * ExportMergedOnto
-         * @description Base weights that the adapter was merged into.
-         */
+        /** @description Base weights that the adapter was merged into. */
         ExportMergedOnto: {
             /**
-             * Base
              * @description `bf16`: the weights in the base model's files; `nf4`: those rounded to NF4, as in training. The one closer to the engine is used.
              * @enum {string}
              */
             base: "bf16" | "nf4";
-            /**
-             * Bf16 Difference
-             * @description Mean absolute difference of the log-probabilities from the engine's with `bf16`, in nats per token; null if the training was not quantized.
-             */
+            /** @description Mean absolute difference of the log-probabilities from the engine's with `bf16`, in nats per token; null if the training was not quantized. */
             bf16_difference?: number | null;
-            /**
-             * Nf4 Difference
-             * @description The same with `nf4`.
-             */
+            /** @description The same with `nf4`. */
             nf4_difference?: number | null;
         };
-        /**
-         * ExportObject
-         * @description Export of a trained model for other software.
-         */
+        /** @description Export of a trained model for other software. */
         ExportObject: {
-            /**
-             * Id
-             * @description ID of the export. Starts with `export-`.
-             */
+            /** @description ID of the export. Starts with `export-`. */
             id: string;
             /**
-             * Object
              * @default export
              * @constant
              */
             object?: "export";
-            /**
-             * Created At
-             * @description Creation time, in Unix seconds.
-             */
+            /** @description Creation time, in Unix seconds. */
             created_at: number;
-            /**
-             * Finished At
-             * @description Time at which the export ended, in Unix seconds; null if it has not.
-             */
+            /** @description Time at which the export ended, in Unix seconds; null if it has not. */
             finished_at: number | null;
-            /**
-             * Expires At
-             * @description Time at which the export is deleted, in Unix seconds.
-             */
+            /** @description Time at which the export is deleted, in Unix seconds. */
             expires_at: number;
-            /**
-             * Model
-             * @description Name of the trained model.
-             */
+            /** @description Name of the trained model. */
             model: string;
             /**
-             * Format
              * @description Format of the export.
              * @example merged
              */
             format: string;
-            /**
-             * Quantization
-             * @description Quantization of the weights.
-             */
+            /** @description Quantization of the weights. */
             quantization: string | null;
             /** @description Status of the export. */
             status: components["schemas"]["ExportStatus"];
             /** @description Step of an export in progress; otherwise null. */
             progress: components["schemas"]["ExportProgressObject"] | null;
-            /**
-             * Bytes
-             * @description Size of the archive; null until it exists.
-             */
+            /** @description Size of the archive; null until it exists. */
             bytes: number | null;
-            /**
-             * Sha256
-             * @description SHA-256 of the archive in hexadecimal digits; null until it exists.
-             */
+            /** @description SHA-256 of the archive in hexadecimal digits; null until it exists. */
             sha256: string | null;
             /** @description Comparison of the artifact's answers with the engine's; null if there is none. */
             proof: components["schemas"]["ExportProof"] | null;
             /** @description Reason for the status `failed`; otherwise null. */
             error: components["schemas"]["ExportErrorObject"] | null;
         };
-        /**
-         * ExportProgressObject
-         * @description Current step of an export.
-         */
+        /** @description Current step of an export. */
         ExportProgressObject: {
             /**
-             * Step
              * @description `asking` the engine, `merging`, `comparing` both base models, `converting`, `quantizing`, `loading`, `proving`, `hashing` or `packing`.
              * @example merging
              */
             step: string;
-            /**
-             * Done
-             * @description Number of finished parts of the step.
-             */
+            /** @description Number of finished parts of the step. */
             done: number;
-            /**
-             * Total
-             * @description Number of all parts of the step.
-             */
+            /** @description Number of all parts of the step. */
             total: number;
         };
-        /**
-         * ExportProof
-         * @description Comparison of the loaded artifact's answers with those of the serving engine.
-         */
+        /** @description Comparison of the loaded artifact's answers with those of the serving engine. */
         ExportProof: {
-            /**
-             * Answers
-             * @description Number of prompts.
-             */
+            /** @description Number of prompts. */
             answers: number;
-            /**
-             * Same Answers
-             * @description Number of answers with the same text.
-             */
+            /** @description Number of answers with the same text. */
             same_answers: number;
-            /**
-             * Chrf
-             * @description Mean chrF of the answers (0 to 1).
-             */
+            /** @description Mean chrF of the answers (0 to 1). */
             chrf: number;
-            /**
-             * Logprob Difference
-             * @description Mean absolute difference of the log-probabilities, in nats per token.
-             */
+            /** @description Mean absolute difference of the log-probabilities, in nats per token. */
             logprob_difference: number;
-            /**
-             * Largest Logprob Difference
-             * @description Difference of the token where it is largest, in nats.
-             */
+            /** @description Difference of the token where it is largest, in nats. */
             largest_logprob_difference: number;
             /** @description Base weights that the adapter was merged into; null if it was not merged. */
             merged_onto?: components["schemas"]["ExportMergedOnto"] | null;
         };
         /**
-         * ExportStatus
          * @description Status of an export.
          * @enum {string}
          */
         ExportStatus: "queued" | "in_progress" | "succeeded" | "failed" | "cancelled";
-        /**
-         * FailedConditionObject
-         * @description A condition of a gate that a model did not meet.
-         */
+        /** @description A condition of a gate that a model did not meet. */
         FailedConditionObject: {
-            /**
-             * Model
-             * @description Name of the model.
-             */
+            /** @description Name of the model. */
             model: string;
             /**
-             * Key
              * @description Key of the condition.
              * @example chrf_gain
              */
             key: string;
             /**
-             * Condition
              * @description Condition on the figure.
              * @example >=5
              */
             condition: string;
             /**
-             * Measured
              * @description Figure of the model's evaluation; null if it was not measured.
              * @example 2.1
              */
             measured: number | string | null;
-            /**
-             * Reason
-             * @description Reason why the figure was not measured; otherwise null.
-             */
+            /** @description Reason why the figure was not measured; otherwise null. */
             reason: string | null;
             /**
-             * Gate
              * @description Owner of the gate: the alias, or the job that trained the model.
              * @default alias
              * @enum {string}
              */
             gate?: "alias" | "job";
         };
-        /**
-         * FileContentSource
-         * @description Items in the request itself.
-         */
+        /** @description Items in the request itself. */
         FileContentSource: {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "file_content";
-            /**
-             * Content
-             * @description Items of the run.
-             */
+            /** @description Items of the run. */
             content: components["schemas"]["EvalItem"][];
         };
-        /**
-         * FileDeleted
-         * @description Response to deleting a file.
-         */
+        /** @description Response to deleting a file. */
         FileDeleted: {
-            /**
-             * Id
-             * @description ID of the deleted file.
-             */
+            /** @description ID of the deleted file. */
             id: string;
             /**
-             * Object
              * @default file
              * @constant
              */
             object?: "file";
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
             /**
-             * Unfinished Jobs
              * @description IDs of unfinished jobs, batches and generations that read the file, and may fail without it.
              * @default []
              */
             unfinished_jobs?: string[];
             /**
-             * Models
              * @description Names of the trained models and checkpoints whose jobs read the file. They are kept.
              * @default []
              */
             models?: string[];
             /**
-             * Deleted Models
              * @description Names of the trained models and checkpoints that `cascade` deleted.
              * @default []
              */
             deleted_models?: string[];
             /**
-             * Derived Files
              * @description IDs of the files that cleanings, merges and generations made from the file. They are kept.
              * @default []
              */
             derived_files?: string[];
             /**
-             * Receipts
              * @description IDs of the receipts of the erasure: of the file, then of each deleted model.
              * @default []
              */
             receipts?: string[];
         };
-        /**
-         * FileExpiry
-         * @description Time after which a file expires.
-         */
+        /** @description Time after which a file expires. */
         FileExpiry: {
             /**
-             * Anchor
              * @description Time from which the seconds count.
              * @constant
              */
             anchor: "created_at";
-            /**
-             * Seconds
-             * @description Seconds until the file expires.
-             */
+            /** @description Seconds until the file expires. */
             seconds: number;
         };
-        /**
-         * FileIdSource
-         * @description Items in a file.
-         */
+        /** @description Items in a file. */
         FileIdSource: {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "file_id";
-            /**
-             * Id
-             * @description ID of a file with the purpose `evals`.
-             */
+            /** @description ID of a file with the purpose `evals`. */
             id: string;
         };
-        /**
-         * FileObject
-         * @description OpenAI's file object, extended with what the check found and where the file comes from.
-         */
+        /** @description OpenAI's file object, extended with what the check found and where the file comes from. */
         FileObject: {
-            /**
-             * Id
-             * @description ID of the file, prefixed with `file-`.
-             */
+            /** @description ID of the file, prefixed with `file-`. */
             id: string;
             /**
-             * Object
              * @default file
              * @constant
              */
             object?: "file";
-            /**
-             * Bytes
-             * @description File size in bytes.
-             */
+            /** @description File size in bytes. */
             bytes: number;
-            /**
-             * Sha256
-             * @description SHA-256 digest of the file's bytes, in hexadecimal.
-             */
+            /** @description SHA-256 digest of the file's bytes, in hexadecimal. */
             sha256?: string | null;
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Filename
-             * @description Name of the file, as given by the client.
-             */
+            /** @description Name of the file, as given by the client. */
             filename: string;
             purpose: components["schemas"]["Purpose"];
             /** @description Status of the file: `uploaded` until it is checked, then `processed` or `error`. */
             status: components["schemas"]["FileStatus"];
-            /**
-             * Status Details
-             * @description Reason the file cannot be used, with the line and the error.
-             */
+            /** @description Reason the file cannot be used, with the line and the error. */
             status_details?: string | null;
-            /**
-             * Expires At
-             * @description Expiration time, as a Unix timestamp in seconds; null if the file never expires.
-             */
+            /** @description Expiration time, as a Unix timestamp in seconds; null if the file never expires. */
             expires_at?: number | null;
-            /**
-             * Rows
-             * @description Number of rows found by the check.
-             */
+            /** @description Number of rows found by the check. */
             rows?: number | null;
-            /**
-             * Warnings
-             * @description Number of warnings found by the check; the report lists them.
-             */
+            /** @description Number of warnings found by the check; the report lists them. */
             warnings?: number | null;
-            /**
-             * Format
-             * @description Format options given at upload.
-             */
+            /** @description Format options given at upload. */
             format?: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Found
-             * @description Container, encoding, shape and columns found by the check.
-             */
+            /** @description Container, encoding, shape and columns found by the check. */
             found?: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Derived From
-             * @description ID of the file that a cleaning made this one from, if one did.
-             */
+            /** @description ID of the file that a cleaning made this one from, if one did. */
             derived_from?: string | null;
-            /**
-             * Cleaning
-             * @description ID of the cleaning that made this file, if one did.
-             */
+            /** @description ID of the cleaning that made this file, if one did. */
             cleaning?: string | null;
-            /**
-             * Merged From
-             * @description IDs of the files that a merge made this one from, if one did.
-             */
+            /** @description IDs of the files that a merge made this one from, if one did. */
             merged_from?: string[] | null;
-            /**
-             * Merge
-             * @description ID of the merge that made this file, if one did.
-             */
+            /** @description ID of the merge that made this file, if one did. */
             merge?: string | null;
-            /**
-             * Generation
-             * @description ID of the generation whose rows this file has, if a model wrote them.
-             */
+            /** @description ID of the generation whose rows this file has, if a model wrote them. */
             generation?: string | null;
-            /**
-             * Documents
-             * @description IDs of the documents that a model wrote the rows from.
-             */
+            /** @description IDs of the documents that a model wrote the rows from. */
             documents?: string[] | null;
         };
         /**
-         * FileStatus
          * @description Processing status of a file.
          * @enum {string}
          */
         FileStatus: "uploaded" | "processed" | "error";
-        /**
-         * FileToMerge
-         * @description A file to merge, and how many of its rows to take.
-         */
+        /** @description A file to merge, and how many of its rows to take. */
         FileToMerge: {
-            /**
-             * File Id
-             * @description ID of the file, which has the purpose `fine-tune`.
-             */
+            /** @description ID of the file, which has the purpose `fine-tune`. */
             file_id: string;
-            /**
-             * Max Rows
-             * @description Maximum number of rows to take, chosen with the seed.
-             */
+            /** @description Maximum number of rows to take, chosen with the seed. */
             max_rows?: number | null;
-            /**
-             * Weight
-             * @description Share of the file in the merged rows, relative to the other files. If any file has a weight, the others have 1 by default. As many rows are taken as the weights allow.
-             */
+            /** @description Share of the file in the merged rows, relative to the other files. If any file has a weight, the others have 1 by default. As many rows are taken as the weights allow. */
             weight?: number | null;
         };
-        /**
-         * FindingObject
-         * @description A finding of the report of the training file.
-         */
+        /** @description A finding of the report of the training file. */
         FindingObject: {
             /**
-             * Code
              * @description Machine-readable code.
              * @example contradictions
              */
             code: string;
-            /**
-             * Title
-             * @description Finding in one line.
-             */
+            /** @description Finding in one line. */
             title: string;
         };
-        /**
-         * FormatFields
-         * @description Format options of a file. They override automatic detection.
-         */
+        /** @description Format options of a file. They override automatic detection. */
         FormatFields: {
-            /**
-             * Container
-             * @description Container format of the file. With `text`, plain text or Markdown is cut to rows of texts.
-             */
+            /** @description Container format of the file. With `text`, plain text or Markdown is cut to rows of texts. */
             container?: ("jsonl" | "json" | "csv" | "parquet" | "xlsx" | "text") | null;
-            /**
-             * Shape
-             * @description Structure of a row.
-             */
+            /** @description Structure of a row. */
             shape?: ("chat" | "preference" | "labeled" | "prompt_completion" | "alpaca" | "sharegpt" | "text" | "reinforcement") | null;
             /**
-             * Encoding
              * @description Text encoding, by its Python name.
              * @example gb18030
              */
             encoding?: string | null;
             /**
-             * Columns
              * @description Mapping from a field of the shape to the column that holds it.
              * @example {
              *       "completion": "Antwort",
@@ -6801,7 +5052,6 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * Roles
              * @description Mapping from a role in the data to a supported role.
              * @example {
              *       "kunde": "user"
@@ -6810,75 +5060,48 @@ export interface components {
             roles?: {
                 [key: string]: "system" | "user" | "assistant" | "tool";
             };
-            /**
-             * System
-             * @description System message for rows that have none.
-             */
+            /** @description System message for rows that have none. */
             system?: string | null;
-            /**
-             * Delimiter
-             * @description CSV delimiter. Detected if omitted.
-             */
+            /** @description CSV delimiter. Detected if omitted. */
             delimiter?: string | null;
-            /**
-             * Sheet
-             * @description Sheet of a workbook. Defaults to the first whose columns can be read.
-             */
+            /** @description Sheet of a workbook. Defaults to the first whose columns can be read. */
             sheet?: string | null;
             /**
-             * Header Row
              * @description Number of the row or line that names the columns of a table, from 1. With 0, no row does, and the columns are named `column 1`, `column 2` and so on. Detected if omitted.
              * @example 3
              */
             header_row?: number | null;
             /**
-             * Group By
              * @description Column with the ID of the conversation, if each row is one message. Its columns can be mapped as `role`, `content` and `order`.
              * @example ticket
              */
             group_by?: string | null;
         };
-        /**
-         * GateFaultObject
-         * @description A condition of a job's gate that its evaluation does not meet.
-         */
+        /** @description A condition of a job's gate that its evaluation does not meet. */
         GateFaultObject: {
             /**
-             * Key
              * @description Key of the condition.
              * @example chrf_gain
              */
             key: string;
             /**
-             * Condition
              * @description Condition on the figure.
              * @example >=5
              */
             condition: string;
             /**
-             * Measured
              * @description Measured figure; null if it was not measured.
              * @example 2.1
              */
             measured: number | string | null;
-            /**
-             * Reason
-             * @description Reason why the figure was not measured; otherwise null.
-             */
+            /** @description Reason why the figure was not measured; otherwise null. */
             reason: string | null;
         };
-        /**
-         * GateOutcomeObject
-         * @description Outcome of a job's gate.
-         */
+        /** @description Outcome of a job's gate. */
         GateOutcomeObject: {
-            /**
-             * Passed
-             * @description Whether the evaluation meets all conditions.
-             */
+            /** @description Whether the evaluation meets all conditions. */
             passed: boolean;
             /**
-             * Conditions
              * @description Conditions of the gate.
              * @example {
              *       "chrf_gain": ">=5",
@@ -6890,338 +5113,201 @@ export interface components {
             conditions: {
                 [key: string]: string;
             };
-            /**
-             * Failed Conditions
-             * @description Conditions that the evaluation does not meet.
-             */
+            /** @description Conditions that the evaluation does not meet. */
             failed_conditions: components["schemas"]["GateFaultObject"][];
         };
-        /**
-         * GenerationCounts
-         * @description Progress of a generation.
-         */
+        /** @description Progress of a generation. */
         GenerationCounts: {
-            /**
-             * Passages
-             * @description Number of passages in the documents; 0 until they are read.
-             */
+            /** @description Number of passages in the documents; 0 until they are read. */
             passages: number;
-            /**
-             * Asked
-             * @description Number of passages that the model was asked about.
-             */
+            /** @description Number of passages that the model was asked about. */
             asked: number;
-            /**
-             * Kept
-             * @description Number of rows kept.
-             */
+            /** @description Number of rows kept. */
             kept: number;
-            /**
-             * Dropped
-             * @description Number of rows and answers left out, by reason: `malformed` (not in the requested form), `engine_error`, `echo` (repeats the question or the passage), `wrong_language`, `unsupported_fact` (a number, date or name that the passage does not have), `unsupported` (the model finds that the passage does not state it), `answered` (a refused question that the documents answer), `duplicate`, and `surplus` (more than `n`).
-             */
+            /** @description Number of rows and answers left out, by reason: `malformed` (not in the requested form), `engine_error`, `echo` (repeats the question or the passage), `wrong_language`, `unsupported_fact` (a number, date or name that the passage does not have), `unsupported` (the model finds that the passage does not state it), `answered` (a refused question that the documents answer), `duplicate`, and `surplus` (more than `n`). */
             dropped: {
                 [key: string]: number;
             };
         };
-        /**
-         * GenerationDeleted
-         * @description Response to deleting a generation.
-         */
+        /** @description Response to deleting a generation. */
         GenerationDeleted: {
-            /**
-             * Id
-             * @description ID of the deleted generation.
-             */
+            /** @description ID of the deleted generation. */
             id: string;
             /**
-             * Object
              * @default dataset.generation
              * @constant
              */
             object?: "dataset.generation";
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
         };
-        /**
-         * GenerationError
-         * @description Reason why a generation failed.
-         */
+        /** @description Reason why a generation failed. */
         GenerationError: {
-            /**
-             * Code
-             * @description Machine-readable error code.
-             */
+            /** @description Machine-readable error code. */
             code: string;
-            /**
-             * Message
-             * @description Human-readable message.
-             */
+            /** @description Human-readable message. */
             message: string;
-            /**
-             * Param
-             * @description Parameter that caused the failure.
-             */
+            /** @description Parameter that caused the failure. */
             param: string | null;
         };
-        /**
-         * GenerationIncompleteDetails
-         * @description Reason why a completed generation has fewer rows than wanted.
-         */
+        /** @description Reason why a completed generation has fewer rows than wanted. */
         GenerationIncompleteDetails: {
             /** @description `max_tokens_total` if the tokens were used up, or `no_more_passages` if all passages were asked about. */
             reason: components["schemas"]["IncompleteReason"];
         };
         /**
-         * GenerationStatus
          * @description Status of a generation.
          * @enum {string}
          */
         GenerationStatus: "queued" | "in_progress" | "completed" | "failed" | "cancelling" | "cancelled";
-        /**
-         * GenerationUsage
-         * @description Tokens of the requests of a generation, including the checks.
-         */
+        /** @description Tokens of the requests of a generation, including the checks. */
         GenerationUsage: {
-            /**
-             * Input Tokens
-             * @description Number of input tokens.
-             */
+            /** @description Number of input tokens. */
             input_tokens: number;
-            /**
-             * Output Tokens
-             * @description Number of output tokens.
-             */
+            /** @description Number of output tokens. */
             output_tokens: number;
-            /**
-             * Total Tokens
-             * @description Number of input and output tokens.
-             */
+            /** @description Number of input and output tokens. */
             total_tokens: number;
         };
-        /**
-         * GraderMessage
-         * @description Message of a grader's prompt.
-         */
+        /** @description Message of a grader's prompt. */
         GraderMessage: {
             /**
-             * Role
              * @description Role of the author.
              * @enum {string}
              */
             role: "user" | "assistant" | "system" | "developer";
-            /**
-             * Content
-             * @description Text, or a list of text parts. May contain template variables.
-             */
+            /** @description Text, or a list of text parts. May contain template variables. */
             content: string | components["schemas"]["GraderTextPart"] | (string | components["schemas"]["GraderTextPart"])[];
-            /** Type */
             type?: "message" | null;
         };
-        /**
-         * GraderRun
-         * @description Result of a run of a grader.
-         */
+        /** @description Result of a run of a grader. */
         GraderRun: {
-            /**
-             * Reward
-             * @description Score of the answer. 0 if it could not be graded.
-             */
+            /** @description Score of the answer. 0 if it could not be graded. */
             reward: number;
-            /**
-             * Sub Rewards
-             * @description Scores by grader, for a multi grader. Empty for others.
-             */
+            /** @description Scores by grader, for a multi grader. Empty for others. */
             sub_rewards: {
                 [key: string]: number;
             };
             /** @description Metadata of the run. */
             metadata: components["schemas"]["GraderRunMetadata"];
-            /**
-             * Model Grader Token Usage Per Model
-             * @description Number of tokens by judge.
-             */
+            /** @description Number of tokens by judge. */
             model_grader_token_usage_per_model: {
                 [key: string]: number;
             };
         };
-        /**
-         * GraderRunErrors
-         * @description Errors of a run of a grader. All are false if the answer was graded.
-         */
+        /** @description Errors of a run of a grader. All are false if the answer was graded. */
         GraderRunErrors: {
             /**
-             * Formula Parse Error
              * @description Whether the formula of a multi grader is not arithmetic.
              * @default false
              */
             formula_parse_error?: boolean;
             /**
-             * Sample Parse Error
              * @description Whether a template needs JSON and the answer is not JSON.
              * @default false
              */
             sample_parse_error?: boolean;
             /**
-             * Truncated Observation Error
              * @description Flag of OpenAI's API that is always false.
              * @default false
              */
             truncated_observation_error?: boolean;
             /**
-             * Unresponsive Reward Error
              * @description Flag of OpenAI's API that is always false.
              * @default false
              */
             unresponsive_reward_error?: boolean;
             /**
-             * Invalid Variable Error
              * @description Whether a template variable has no value.
              * @default false
              */
             invalid_variable_error?: boolean;
             /**
-             * Other Error
              * @description Whether another error occurred.
              * @default false
              */
             other_error?: boolean;
             /**
-             * Python Grader Server Error
              * @description Whether the sandbox of Python graders failed.
              * @default false
              */
             python_grader_server_error?: boolean;
-            /**
-             * Python Grader Server Error Type
-             * @description Message of the sandbox's failure.
-             */
+            /** @description Message of the sandbox's failure. */
             python_grader_server_error_type?: string | null;
             /**
-             * Python Grader Runtime Error
              * @description Whether the Python source failed.
              * @default false
              */
             python_grader_runtime_error?: boolean;
-            /**
-             * Python Grader Runtime Error Details
-             * @description Message of the Python source's failure, with its line.
-             */
+            /** @description Message of the Python source's failure, with its line. */
             python_grader_runtime_error_details?: string | null;
             /**
-             * Model Grader Server Error
              * @description Whether the judge's engine failed.
              * @default false
              */
             model_grader_server_error?: boolean;
             /**
-             * Model Grader Refusal Error
              * @description Whether the judge refused to answer.
              * @default false
              */
             model_grader_refusal_error?: boolean;
             /**
-             * Model Grader Parse Error
              * @description Whether the judge's answer could not be used.
              * @default false
              */
             model_grader_parse_error?: boolean;
-            /**
-             * Model Grader Server Error Details
-             * @description Message of the engine's failure.
-             */
+            /** @description Message of the engine's failure. */
             model_grader_server_error_details?: string | null;
-            /**
-             * Messages
-             * @description Messages of all errors. Not part of OpenAI's API.
-             */
+            /** @description Messages of all errors. Not part of OpenAI's API. */
             messages?: string[];
         };
-        /**
-         * GraderRunMetadata
-         * @description Metadata of a grader's run.
-         */
+        /** @description Metadata of a grader's run. */
         GraderRunMetadata: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
-            /**
-             * Type
-             * @description Type of the grader.
-             */
+            /** @description Type of the grader. */
             type: string;
             /** @description Errors of the run. */
             errors: components["schemas"]["GraderRunErrors"];
-            /**
-             * Execution Time
-             * @description Time that the run took, in seconds.
-             */
+            /** @description Time that the run took, in seconds. */
             execution_time: number;
-            /**
-             * Scores
-             * @description Scores by grader, for a multi grader.
-             */
+            /** @description Scores by grader, for a multi grader. */
             scores: {
                 [key: string]: number;
             };
-            /**
-             * Token Usage
-             * @description Number of tokens of all judges. Null if no judge was asked.
-             */
+            /** @description Number of tokens of all judges. Null if no judge was asked. */
             token_usage: number | null;
-            /**
-             * Sampled Model Name
-             * @description Model that judged. Null if there was none or several.
-             */
+            /** @description Model that judged. Null if there was none or several. */
             sampled_model_name: string | null;
         };
-        /**
-         * GraderTextPart
-         * @description Text part of a message.
-         */
+        /** @description Text part of a message. */
         GraderTextPart: {
-            /**
-             * Type
-             * @enum {string}
-             */
+            /** @enum {string} */
             type: "input_text" | "output_text" | "text";
-            /**
-             * Text
-             * @description Text. May contain template variables.
-             */
+            /** @description Text. May contain template variables. */
             text: string;
         };
-        /**
-         * Hyperparameters
-         * @description Training hyperparameters: OpenAI's three standard ones and this service's additions.
-         */
+        /** @description Training hyperparameters: OpenAI's three standard ones and this service's additions. */
         Hyperparameters: {
             /**
-             * Batch Size
              * @description Number of rows per training step.
              * @default auto
              */
             batch_size?: number | "auto";
             /**
-             * Learning Rate Multiplier
              * @description Multiplier for the default learning rate of the model.
              * @default auto
              */
             learning_rate_multiplier?: number | "auto";
             /**
-             * N Epochs
              * @description Number of passes over the training data.
              * @default auto
              */
             n_epochs?: number | "auto";
             /**
-             * Learning Rate
              * @description Learning rate, up to 1. Overrides `learning_rate_multiplier`.
              * @default auto
              */
@@ -7235,80 +5321,53 @@ export interface components {
              */
             lora?: components["schemas"]["LoraOptions"];
             /**
-             * Quantization
              * @description Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
              * @default nf4
              * @enum {string}
              */
             quantization?: "nf4" | "none";
             /**
-             * Max Seq Length
              * @description Maximum row length in tokens. Longer rows are truncated.
              * @default auto
              */
             max_seq_length?: number | "auto";
             /**
-             * Packing
              * @description Whether to pack several rows into one sequence.
              * @default auto
              */
             packing?: boolean | "auto";
-            /**
-             * Warm Start
-             * @description Fine-tuned model whose adapter weights training starts from. It must have the same base model.
-             */
+            /** @description Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
             warm_start?: string | null;
-            /**
-             * Validation Share
-             * @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
-             */
+            /** @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file. */
             validation_share?: number | null;
             /** @description Early-stopping rule. Disabled if omitted. */
             early_stopping?: components["schemas"]["EarlyStopping"] | null;
             /**
-             * Keep Best
              * @description If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
              * @default false
              */
             keep_best?: boolean;
         };
-        /**
-         * ImportFinding
-         * @description A difference between an adapter's folder and its base model.
-         */
+        /** @description A difference between an adapter's folder and its base model. */
         ImportFinding: {
             /**
-             * Severity
              * @description Severity: `warning` if the model may answer badly, `info` otherwise.
              * @enum {string}
              */
             severity: "warning" | "info";
-            /**
-             * Code
-             * @description Machine-readable code of the finding.
-             */
+            /** @description Machine-readable code of the finding. */
             code: string;
-            /**
-             * Message
-             * @description What was found.
-             */
+            /** @description What was found. */
             message: string;
-            /**
-             * Fix
-             * @description What to do about it.
-             */
+            /** @description What to do about it. */
             fix: string;
         };
         /**
-         * IncompleteReason
          * @description Reason why a completed generation has fewer rows than wanted.
          * @enum {string}
          */
         IncompleteReason: "max_tokens_total" | "no_more_passages";
-        /**
-         * ItemReferenceMessages
-         * @description Prompt that each item contains.
-         */
+        /** @description Prompt that each item contains. */
         ItemReferenceMessages: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -7316,79 +5375,48 @@ export interface components {
              */
             type: "item_reference";
             /**
-             * Item Reference
              * @description Variable of the item that holds the list of messages.
              * @example item.messages
              */
             item_reference: string;
         };
-        /**
-         * JobError
-         * @description Reason why a job failed.
-         */
+        /** @description Reason why a job failed. */
         JobError: {
-            /**
-             * Code
-             * @description Machine-readable error code.
-             */
+            /** @description Machine-readable error code. */
             code: string;
-            /**
-             * Message
-             * @description Error message: what is wrong, where, and how to fix it.
-             */
+            /** @description Error message: what is wrong, where, and how to fix it. */
             message: string;
-            /**
-             * Param
-             * @description Name of the parameter that caused the error.
-             */
+            /** @description Name of the parameter that caused the error. */
             param?: string | null;
         };
-        /**
-         * JobEvaluationObject
-         * @description Evaluation of a fine-tuning job on its held-out rows.
-         */
+        /** @description Evaluation of a fine-tuning job on its held-out rows. */
         JobEvaluationObject: {
             /**
-             * Object
              * @description Object type.
              * @default fine_tuning.job.evaluation
              * @constant
              */
             object?: "fine_tuning.job.evaluation";
             /**
-             * Job Id
              * @description ID of the job.
              * @example ftjob-abc123
              */
             job_id: string;
-            /**
-             * Model
-             * @description Name of the model that is evaluated.
-             */
+            /** @description Name of the model that is evaluated. */
             model: string;
             /** @description Status of the evaluation. An evaluation is `skipped` if the job has no held-out rows or no engine serves its base model. */
             status: components["schemas"]["EvaluationStatus"];
             /** @description Current step; null if the evaluation has ended. */
             phase: components["schemas"]["Phase"] | null;
-            /**
-             * Rows
-             * @description Number of held-out rows that are evaluated.
-             */
+            /** @description Number of held-out rows that are evaluated. */
             rows: number | null;
-            /**
-             * Created At
-             * @description Unix time in seconds at which the job succeeded.
-             */
+            /** @description Unix time in seconds at which the job succeeded. */
             created_at: number;
-            /**
-             * Finished At
-             * @description Unix time in seconds at which the evaluation ended; null if it has not.
-             */
+            /** @description Unix time in seconds at which the evaluation ended; null if it has not. */
             finished_at: number | null;
             /** @description Conclusion; null until completed. */
             verdict: components["schemas"]["VerdictObject"] | null;
             /**
-             * Figures
              * @description Measured figures by the key of a gate, such as `chrf_gain`; null until completed.
              * @example {
              *       "chrf_gain": 31.2,
@@ -7405,137 +5433,75 @@ export interface components {
             /** @description Reason for the status `failed` or `skipped`; otherwise null. */
             error: components["schemas"]["EvaluationErrorObject"] | null;
         };
-        /**
-         * JobObject
-         * @description A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields.
-         */
+        /** @description A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields. */
         JobObject: {
-            /**
-             * Id
-             * @description ID of the job. Starts with `ftjob-`.
-             */
+            /** @description ID of the job. Starts with `ftjob-`. */
             id: string;
             /**
-             * Object
              * @default fine_tuning.job
              * @constant
              */
             object?: "fine_tuning.job";
-            /**
-             * Created At
-             * @description Creation time, in Unix seconds.
-             */
+            /** @description Creation time, in Unix seconds. */
             created_at: number;
             /** @description Error that made the job fail. Null if it has not failed. */
             error: components["schemas"]["JobError"] | null;
-            /**
-             * Fine Tuned Model
-             * @description Name of the fine-tuned model. Null until the job succeeds.
-             */
+            /** @description Name of the fine-tuned model. Null until the job succeeds. */
             fine_tuned_model: string | null;
-            /**
-             * Finished At
-             * @description Time at which the job succeeded, failed or was cancelled, in Unix seconds. Null until then.
-             */
+            /** @description Time at which the job succeeded, failed or was cancelled, in Unix seconds. Null until then. */
             finished_at: number | null;
             /** @description OpenAI's standard hyperparameters. `method` has all hyperparameters. */
             hyperparameters: components["schemas"]["StandardHyperparameters"];
-            /**
-             * Model
-             * @description ID of the base model.
-             */
+            /** @description ID of the base model. */
             model: string;
-            /**
-             * Organization Id
-             * @description ID of the project.
-             */
+            /** @description ID of the project. */
             organization_id: string;
-            /**
-             * Result Files
-             * @description IDs of the result files: one CSV file of losses by step. Empty until the job succeeds.
-             */
+            /** @description IDs of the result files: one CSV file of losses by step. Empty until the job succeeds. */
             result_files: string[];
-            /**
-             * Seed
-             * @description Random seed of the training.
-             */
+            /** @description Random seed of the training. */
             seed: number;
             /** @description Current status of the job. */
             status: components["schemas"]["Status"];
             /**
-             * Pausing
              * @description Whether a running job is about to pause. Its status becomes `paused` once its checkpoint is stored.
              * @default false
              */
             pausing?: boolean;
-            /**
-             * Trained Tokens
-             * @description Number of tokens trained so far. Null until the training reports progress.
-             */
+            /** @description Number of tokens trained so far. Null until the training reports progress. */
             trained_tokens: number | null;
-            /**
-             * Training File
-             * @description ID of the training file.
-             */
+            /** @description ID of the training file. */
             training_file: string;
-            /**
-             * Validation File
-             * @description ID of the validation file.
-             */
+            /** @description ID of the validation file. */
             validation_file: string | null;
             /**
-             * Mixed Files
              * @description Files whose rows are mixed with those of the training file; empty if there are none.
              * @default []
              */
             mixed_files?: components["schemas"]["MixedFileObject"][];
-            /**
-             * Estimated Finish
-             * @description Estimated end of the training, in Unix seconds. Null if unknown.
-             */
+            /** @description Estimated end of the training, in Unix seconds. Null if unknown. */
             estimated_finish: number | null;
-            /**
-             * Integrations
-             * @description Integrations of the job. Null if there are none.
-             */
+            /** @description Integrations of the job. Null if there are none. */
             integrations?: components["schemas"]["MlflowIntegrationObject"][] | null;
-            /**
-             * Metadata
-             * @description Key-value pairs that were set when the job was created.
-             */
+            /** @description Key-value pairs that were set when the job was created. */
             metadata: {
                 [key: string]: string;
             } | null;
-            /**
-             * Method
-             * @description Training method with all of its hyperparameters.
-             */
+            /** @description Training method with all of its hyperparameters. */
             method: {
                 [key: string]: unknown;
             };
-            /**
-             * Suffix
-             * @description Suffix in the name of the fine-tuned model.
-             */
+            /** @description Suffix in the name of the fine-tuned model. */
             suffix: string | null;
-            /**
-             * User Provided Suffix
-             * @description The same suffix, under OpenAI's name.
-             */
+            /** @description The same suffix, under OpenAI's name. */
             user_provided_suffix: string | null;
-            /**
-             * Attempt
-             * @description Number of the current attempt, starting at 1. It increases when the job is recovered or resumed.
-             */
+            /** @description Number of the current attempt, starting at 1. It increases when the job is recovered or resumed. */
             attempt: number;
             /**
-             * Priority
              * @description Priority of the job. Higher values run first.
              * @default 0
              */
             priority?: number;
             /**
-             * Gate
              * @description Conditions that the evaluation of the job must meet; empty if there are none.
              * @default {}
              * @example {
@@ -7548,32 +5514,19 @@ export interface components {
             gate?: {
                 [key: string]: string;
             };
-            /**
-             * Sweep Id
-             * @description ID of the sweep that the job is a trial of; otherwise null.
-             */
+            /** @description ID of the sweep that the job is a trial of; otherwise null. */
             sweep_id?: string | null;
-            /**
-             * Queue Position
-             * @description Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued.
-             */
+            /** @description Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued. */
             queue_position?: number | null;
         };
         /**
-         * JournalFiles
          * @description What happened to the journal in storage.
          * @enum {string}
          */
         JournalFiles: "rewritten" | "none" | "kept";
-        /**
-         * JsonSchemaGrader
-         * @description Grader that checks JSON against a schema. Scores 1 if the text is valid, else 0.
-         */
+        /** @description Grader that checks JSON against a schema. Scores 1 if the text is valid, else 0. */
         JsonSchemaGrader: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -7581,193 +5534,110 @@ export interface components {
              */
             type: "json_schema";
             /**
-             * Input
              * @description JSON text to grade. May contain template variables.
              * @default {{sample.output_text}}
              */
             input?: string;
-            /**
-             * Schema
-             * @description JSON Schema (draft 2020-12). References to other documents are refused.
-             */
+            /** @description JSON Schema (draft 2020-12). References to other documents are refused. */
             schema: {
                 [key: string]: unknown;
             };
         };
-        /**
-         * JsonlDataSource
-         * @description Items with their answers, which are graded as they are.
-         */
+        /** @description Items with their answers, which are graded as they are. */
         JsonlDataSource: {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "jsonl";
-            /**
-             * Source
-             * @description Source of the items.
-             */
+            /** @description Source of the items. */
             source: components["schemas"]["FileContentSource"] | components["schemas"]["FileIdSource"];
         };
-        /**
-         * JudgeSamplingParams
-         * @description Sampling parameters of a judge.
-         */
+        /** @description Sampling parameters of a judge. */
         JudgeSamplingParams: {
-            /**
-             * Max Completions Tokens
-             * @description Maximum number of tokens of the judge's answer.
-             */
+            /** @description Maximum number of tokens of the judge's answer. */
             max_completions_tokens?: number | null;
-            /**
-             * Reasoning Effort
-             * @description Reasoning effort, for models that support it.
-             */
+            /** @description Reasoning effort, for models that support it. */
             reasoning_effort?: ("none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max") | null;
-            /**
-             * Seed
-             * @description Random seed.
-             */
+            /** @description Random seed. */
             seed?: number | null;
-            /**
-             * Temperature
-             * @description Sampling temperature. Defaults to 0.
-             */
+            /** @description Sampling temperature. Defaults to 0. */
             temperature?: number | null;
-            /**
-             * Top P
-             * @description Probability mass of the tokens to sample from.
-             */
+            /** @description Probability mass of the tokens to sample from. */
             top_p?: number | null;
         };
-        /**
-         * KeyHolder
-         * @description The program that uses an API key. It has the name of the key.
-         */
+        /** @description The program that uses an API key. It has the name of the key. */
         KeyHolder: {
-            /**
-             * Id
-             * @description ID of the service account of the key, or of the key.
-             */
+            /** @description ID of the service account of the key, or of the key. */
             id: string;
-            /**
-             * Name
-             * @description Name of the key.
-             */
+            /** @description Name of the key. */
             name: string;
             role: components["schemas"]["Role"];
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
         };
-        /**
-         * KeyObject
-         * @description An API key without its secret.
-         */
+        /** @description An API key without its secret. */
         KeyObject: {
-            /**
-             * Id
-             * @description ID of the key, prefixed with `key_`.
-             */
+            /** @description ID of the key, prefixed with `key_`. */
             id: string;
             /**
-             * Object
              * @default organization.project.api_key
              * @constant
              */
             object?: "organization.project.api_key";
-            /**
-             * Name
-             * @description Name of the key.
-             */
+            /** @description Name of the key. */
             name: string;
             role: components["schemas"]["Role"];
-            /**
-             * Models
-             * @description The only models that the key may use, or null for all models of its project.
-             */
+            /** @description The only models that the key may use, or null for all models of its project. */
             models: string[] | null;
-            /**
-             * Redacted Value
-             * @description Redacted secret with its last characters.
-             */
+            /** @description Redacted secret with its last characters. */
             redacted_value: string;
-            /**
-             * Previous Secrets
-             * @description Secrets that were replaced and are still valid, oldest first.
-             */
+            /** @description Secrets that were replaced and are still valid, oldest first. */
             previous_secrets: components["schemas"]["PreviousSecret"][];
-            /**
-             * Expires At
-             * @description Time at which the key expires, as a Unix timestamp in seconds, or null.
-             */
+            /** @description Time at which the key expires, as a Unix timestamp in seconds, or null. */
             expires_at: number | null;
-            /**
-             * Last Used At
-             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute.
-             */
+            /** @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute. */
             last_used_at: number | null;
-            /**
-             * Allowed Ips
-             * @description IP addresses and CIDR ranges that requests may come from, or null for all.
-             */
+            /** @description IP addresses and CIDR ranges that requests may come from, or null for all. */
             allowed_ips: string[] | null;
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
             /** @description Limits set for the key, within those of its project. */
             limits: components["schemas"]["Limits"];
             owner: components["schemas"]["KeyOwner"];
             /**
-             * Owner Project Access
              * @default active
              * @constant
              */
             owner_project_access?: "active";
         };
-        /**
-         * KeyOwner
-         * @description The owner of an API key, as in the OpenAI API. Keys belong to programs, not to persons.
-         */
+        /** @description The owner of an API key, as in the OpenAI API. Keys belong to programs, not to persons. */
         KeyOwner: {
             /**
-             * Type
              * @default service_account
              * @constant
              */
             type?: "service_account";
             service_account: components["schemas"]["KeyHolder"];
         };
-        /**
-         * KtoHyperparameters
-         * @description KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels.
-         */
+        /** @description KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels. */
         KtoHyperparameters: {
             /**
-             * Batch Size
              * @description Rows per step, at least 2, because KTO compares the answers in a batch.
              * @default auto
              */
             batch_size?: number | "auto";
             /**
-             * Learning Rate Multiplier
              * @description Multiplier for the default learning rate of the model.
              * @default auto
              */
             learning_rate_multiplier?: number | "auto";
             /**
-             * N Epochs
              * @description Number of passes over the training data.
              * @default auto
              */
             n_epochs?: number | "auto";
             /**
-             * Learning Rate
              * @description Learning rate, up to 1. Overrides `learning_rate_multiplier`.
              * @default auto
              */
@@ -7781,65 +5651,49 @@ export interface components {
              */
             lora?: components["schemas"]["LoraOptions"];
             /**
-             * Quantization
              * @description Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
              * @default nf4
              * @enum {string}
              */
             quantization?: "nf4" | "none";
             /**
-             * Max Seq Length
              * @description Maximum row length in tokens. Longer rows are truncated.
              * @default auto
              */
             max_seq_length?: number | "auto";
             /**
-             * Packing
              * @description Whether to pack several rows into one sequence.
              * @default auto
              */
             packing?: boolean | "auto";
-            /**
-             * Warm Start
-             * @description Fine-tuned model whose adapter weights training starts from. It must have the same base model.
-             */
+            /** @description Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
             warm_start?: string | null;
-            /**
-             * Validation Share
-             * @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
-             */
+            /** @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file. */
             validation_share?: number | null;
             /** @description Early-stopping rule. Disabled if omitted. */
             early_stopping?: components["schemas"]["EarlyStopping"] | null;
             /**
-             * Keep Best
              * @description If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
              * @default false
              */
             keep_best?: boolean;
             /**
-             * Beta
              * @description KTO beta. Higher values keep the model closer to the reference model.
              * @default auto
              */
             beta?: number | "auto";
             /**
-             * Desirable Weight
              * @description Weight of each good answer in the loss, up to 100. `auto` balances good and bad answers.
              * @default auto
              */
             desirable_weight?: number | "auto";
             /**
-             * Undesirable Weight
              * @description Weight of each bad answer in the loss, up to 100. `auto` balances good and bad answers.
              * @default auto
              */
             undesirable_weight?: number | "auto";
         };
-        /**
-         * KtoMethod
-         * @description Options of Kahneman-Tversky optimization.
-         */
+        /** @description Options of Kahneman-Tversky optimization. */
         KtoMethod: {
             /**
              * @default {
@@ -7863,18 +5717,11 @@ export interface components {
              */
             hyperparameters?: components["schemas"]["KtoHyperparameters"];
         };
-        /**
-         * LabelConfusion
-         * @description Table of expected and given labels.
-         */
+        /** @description Table of expected and given labels. */
         LabelConfusion: {
-            /**
-             * Labels
-             * @description Labels that were expected or given.
-             */
+            /** @description Labels that were expected or given. */
             labels: string[];
             /**
-             * Counts
              * @description Number of items by expected label and, within it, given label. `(other)` counts answers that are not any of the labels.
              * @example {
              *       "bad": {
@@ -7892,31 +5739,16 @@ export interface components {
                     [key: string]: number;
                 };
             };
-            /**
-             * N
-             * @description Number of items with both labels.
-             */
+            /** @description Number of items with both labels. */
             n: number;
-            /**
-             * Accuracy
-             * @description Share of the items whose labels are equal.
-             */
+            /** @description Share of the items whose labels are equal. */
             accuracy: number;
-            /**
-             * Kappa
-             * @description Cohen's kappa: agreement beyond chance, where 1 is perfect and 0 is chance. Null if all labels are the same.
-             */
+            /** @description Cohen's kappa: agreement beyond chance, where 1 is perfect and 0 is chance. Null if all labels are the same. */
             kappa: number | null;
         };
-        /**
-         * LabelGrader
-         * @description Grader that compares labels regardless of case and punctuation. Scores 1 if equal, else 0.
-         */
+        /** @description Grader that compares labels regardless of case and punctuation. Scores 1 if equal, else 0. */
         LabelGrader: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -7924,34 +5756,20 @@ export interface components {
              */
             type: "label";
             /**
-             * Input
              * @description Label to grade. May contain template variables.
              * @default {{sample.output_text}}
              */
             input?: string;
-            /**
-             * Reference
-             * @description Expected label. May contain template variables.
-             */
+            /** @description Expected label. May contain template variables. */
             reference: string;
-            /**
-             * Labels
-             * @description All labels. If omitted, every different text is a label of its own.
-             */
+            /** @description All labels. If omitted, every different text is a label of its own. */
             labels?: string[] | null;
         };
-        /**
-         * LabelModelGrader
-         * @description Grader that asks a model for a label. Scores 1 if the label passes, else 0.
-         */
+        /** @description Grader that asks a model for a label. Scores 1 if the label passes, else 0. */
         LabelModelGrader: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
             /**
-             * Human Label
              * @description Judgment of a person, usually a template variable. The results of a run show how often the judge agrees with it. Items without one are left out of this comparison. For `label_model` it is one of `labels`; for `score_model`, a score, `pass` or `fail`.
              * @example {{item.human_label}}
              */
@@ -7961,36 +5779,18 @@ export interface components {
              * @enum {string}
              */
             type: "label_model";
-            /**
-             * Model
-             * @description Model that judges: any model of the project.
-             */
+            /** @description Model that judges: any model of the project. */
             model: string;
-            /**
-             * Input
-             * @description Prompt of the judge. May contain template variables.
-             */
+            /** @description Prompt of the judge. May contain template variables. */
             input: components["schemas"]["GraderMessage"][];
-            /**
-             * Labels
-             * @description Labels that the judge chooses from.
-             */
+            /** @description Labels that the judge chooses from. */
             labels: string[];
-            /**
-             * Passing Labels
-             * @description Labels that pass: a subset of `labels`.
-             */
+            /** @description Labels that pass: a subset of `labels`. */
             passing_labels: string[];
         };
-        /**
-         * LanguageGrader
-         * @description Grader that detects the language of a text. Scores 1 for the expected one, else 0.
-         */
+        /** @description Grader that detects the language of a text. Scores 1 for the expected one, else 0. */
         LanguageGrader: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -7998,956 +5798,555 @@ export interface components {
              */
             type: "language";
             /**
-             * Input
              * @description Text to grade. May contain template variables.
              * @default {{sample.output_text}}
              */
             input?: string;
-            /**
-             * Reference
-             * @description Expected language as a BCP 47 tag, such as `ja` or `zh-Hant`. May contain template variables.
-             */
+            /** @description Expected language as a BCP 47 tag, such as `ja` or `zh-Hant`. May contain template variables. */
             reference: string;
         };
-        /**
-         * LimitUse
-         * @description A limit, and how much of it is used.
-         */
+        /** @description A limit, and how much of it is used. */
         LimitUse: {
-            /**
-             * Limit
-             * @description Limit, or null if there is none.
-             */
+            /** @description Limit, or null if there is none. */
             limit: number | null;
-            /**
-             * Used
-             * @description Used amount of the limit, as of about a second ago. 0 if there is no limit, because nothing is counted then.
-             */
+            /** @description Used amount of the limit, as of about a second ago. 0 if there is no limit, because nothing is counted then. */
             used: number;
         };
         /**
-         * Limits
          * @description Limits of an API key.
          *
          *     `null` means the default applies. `unlimited` means there is no limit.
          */
         Limits: {
-            /**
-             * Requests Per Minute
-             * @description Maximum requests per minute. A request for several answers (`n`) counts once for each answer.
-             */
+            /** @description Maximum requests per minute. A request for several answers (`n`) counts once for each answer. */
             requests_per_minute?: number | "unlimited" | null;
-            /**
-             * Tokens Per Minute
-             * @description Maximum tokens per minute, prompt and completion tokens together.
-             */
+            /** @description Maximum tokens per minute, prompt and completion tokens together. */
             tokens_per_minute?: number | "unlimited" | null;
-            /**
-             * Concurrent Requests
-             * @description Maximum number of concurrent requests, including streams. A request for several answers (`n`) counts once for each answer.
-             */
+            /** @description Maximum number of concurrent requests, including streams. A request for several answers (`n`) counts once for each answer. */
             concurrent_requests?: number | "unlimited" | null;
-            /**
-             * Concurrent Streams
-             * @description Maximum number of concurrent streams.
-             */
+            /** @description Maximum number of concurrent streams. */
             concurrent_streams?: number | "unlimited" | null;
         };
-        /** ListOf[AdminKeyObject] */
         ListOf_AdminKeyObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["AdminKeyObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[AliasChange] */
         ListOf_AliasChange_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["AliasChange"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[AliasObject] */
         ListOf_AliasObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["AliasObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[AuditLogObject] */
         ListOf_AuditLogObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["AuditLogObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[BatchObject] */
         ListOf_BatchObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["BatchObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[CheckpointObject] */
         ListOf_CheckpointObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["CheckpointObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[CleaningObject] */
         ListOf_CleaningObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["CleaningObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[DatasetGeneration] */
         ListOf_DatasetGeneration_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["DatasetGeneration"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[DiffRowObject] */
         ListOf_DiffRowObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["DiffRowObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[ErasureReceiptObject] */
         ListOf_ErasureReceiptObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["ErasureReceiptObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[EvalObject] */
         ListOf_EvalObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["EvalObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[EvalRunObject] */
         ListOf_EvalRunObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["EvalRunObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[EventObject] */
         ListOf_EventObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["EventObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[ExportObject] */
         ListOf_ExportObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["ExportObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[FileObject] */
         ListOf_FileObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["FileObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[JobObject] */
         ListOf_JobObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["JobObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[KeyObject] */
         ListOf_KeyObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["KeyObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[MergeObject] */
         ListOf_MergeObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["MergeObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[ModelImport] */
         ListOf_ModelImport_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["ModelImport"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[ModelObject] */
         ListOf_ModelObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["ModelObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[OutputItemObject] */
         ListOf_OutputItemObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["OutputItemObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[PermissionObject] */
         ListOf_PermissionObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["PermissionObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[ProjectObject] */
         ListOf_ProjectObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["ProjectObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[RecognizerObject] */
         ListOf_RecognizerObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["RecognizerObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[RowObject] */
         ListOf_RowObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["RowObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[ServiceAccountObject] */
         ListOf_ServiceAccountObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["ServiceAccountObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[StoredChatMessage] */
         ListOf_StoredChatMessage_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["StoredChatMessage"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[StoredChatObject] */
         ListOf_StoredChatObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["StoredChatObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[SweepObject] */
         ListOf_SweepObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["SweepObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[UploadPartObject] */
         ListOf_UploadPartObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["UploadPartObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[WebhookDeliveryObject] */
         ListOf_WebhookDeliveryObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["WebhookDeliveryObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /** ListOf[WebhookEndpointObject] */
         ListOf_WebhookEndpointObject_: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /** Data */
             data: components["schemas"]["WebhookEndpointObject"][];
-            /** Has More */
             has_more: boolean;
-            /** First Id */
             first_id?: string | null;
-            /**
-             * Last Id
-             * @description ID of the last object. The value of `after` for the next page.
-             */
+            /** @description ID of the last object. The value of `after` for the next page. */
             last_id?: string | null;
         };
-        /**
-         * LoraOptions
-         * @description LoRA adapter options. The service chooses a value for each omitted option.
-         */
+        /** @description LoRA adapter options. The service chooses a value for each omitted option. */
         LoraOptions: {
             /**
-             * R
              * @description LoRA rank, 1 to 512. The serving engine may have a lower limit.
              * @default auto
              */
             r?: number | "auto";
             /**
-             * Alpha
              * @description LoRA alpha, 1 to 4096. The adapter is scaled by alpha / r.
              * @default auto
              */
             alpha?: number | "auto";
             /**
-             * Dropout
              * @description Dropout probability of the adapter.
              * @default 0
              */
             dropout?: number;
-            /**
-             * Target Modules
-             * @description Names of the modules to adapt, up to 32. Defaults to `"all-linear"`.
-             */
+            /** @description Names of the modules to adapt, up to 32. Defaults to `"all-linear"`. */
             target_modules?: "all-linear" | string[] | null;
-            /**
-             * Use Dora
-             * @description Whether to use DoRA. True is rejected because the serving engine cannot load DoRA adapters.
-             */
+            /** @description Whether to use DoRA. True is rejected because the serving engine cannot load DoRA adapters. */
             use_dora?: boolean | null;
-            /**
-             * Use Rslora
-             * @description Whether to scale the adapter by alpha / sqrt(r) instead of alpha / r. Suits high ranks.
-             */
+            /** @description Whether to scale the adapter by alpha / sqrt(r) instead of alpha / r. Suits high ranks. */
             use_rslora?: boolean | null;
         };
-        /**
-         * LoraValues
-         * @description Lists of LoRA options to try.
-         */
+        /** @description Lists of LoRA options to try. */
         LoraValues: {
-            /**
-             * R
-             * @description LoRA ranks to try.
-             */
+            /** @description LoRA ranks to try. */
             r?: number[] | null;
-            /**
-             * Alpha
-             * @description LoRA alphas to try.
-             */
+            /** @description LoRA alphas to try. */
             alpha?: number[] | null;
-            /**
-             * Dropout
-             * @description Dropout probabilities to try.
-             */
+            /** @description Dropout probabilities to try. */
             dropout?: number[] | null;
         };
-        /**
-         * MemoryObject
-         * @description Peak memory of a training step, in bytes. If a worker has several GPUs, of each.
-         */
+        /** @description Peak memory of a training step, in bytes. If a worker has several GPUs, of each. */
         MemoryObject: {
-            /** Weights */
             weights: number;
-            /** Adapter */
             adapter: number;
-            /** Optimizer */
             optimizer: number;
-            /** Gradients */
             gradients: number;
-            /** Activations */
             activations: number;
-            /** Logits */
             logits: number;
-            /** Overhead */
             overhead: number;
-            /**
-             * Total
-             * @description Sum of the parts above plus the trainer process itself.
-             */
+            /** @description Sum of the parts above plus the trainer process itself. */
             total: number;
-            /**
-             * Available
-             * @description Memory available on the worker. Null if the worker does not report it.
-             */
+            /** @description Memory available on the worker. Null if the worker does not report it. */
             available: number | null;
         };
-        /**
-         * MergeObject
-         * @description A merge of files. The merged file is a new file.
-         */
+        /** @description A merge of files. The merged file is a new file. */
         MergeObject: {
-            /**
-             * Id
-             * @description ID of the merge, prefixed with `filemerge-`.
-             */
+            /** @description ID of the merge, prefixed with `filemerge-`. */
             id: string;
             /**
-             * Object
              * @default file.merge
              * @constant
              */
             object?: "file.merge";
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Finished At
-             * @description Time the merge ended, as a Unix timestamp in seconds; null while it runs.
-             */
+            /** @description Time the merge ended, as a Unix timestamp in seconds; null while it runs. */
             finished_at: number | null;
-            /**
-             * File Id
-             * @description ID of the first file, below which the merge is retrieved and listed.
-             */
+            /** @description ID of the first file, below which the merge is retrieved and listed. */
             file_id: string;
-            /**
-             * Files
-             * @description Files to merge, as requested.
-             */
+            /** @description Files to merge, as requested. */
             files: components["schemas"]["FileToMerge"][];
-            /**
-             * Filename
-             * @description Name of the merged file.
-             */
+            /** @description Name of the merged file. */
             filename: string;
             /** @description Status of the merge: `in_progress`, then `completed` or `failed`. */
             status: components["schemas"]["TaskState"];
-            /**
-             * Options
-             * @description Options of the merge.
-             */
+            /** @description Options of the merge. */
             options: {
                 [key: string]: unknown;
             };
             /** @description Error that made the merge fail; null otherwise. */
             error: components["schemas"]["TaskFailure"] | null;
-            /**
-             * Merged File
-             * @description ID of the merged file.
-             */
+            /** @description ID of the merged file. */
             merged_file?: string | null;
-            /**
-             * Diff File
-             * @description ID of a JSON Lines file that names each row that was left out, with the reason, and each row that conflicts with one of another file.
-             */
+            /** @description ID of a JSON Lines file that names each row that was left out, with the reason, and each row that conflicts with one of another file. */
             diff_file?: string | null;
-            /**
-             * Rows
-             * @description Number of rows in the merged file.
-             */
+            /** @description Number of rows in the merged file. */
             rows?: number | null;
-            /**
-             * Sources
-             * @description What became of the rows of each file.
-             */
+            /** @description What became of the rows of each file. */
             sources?: components["schemas"]["MergedFileObject"][] | null;
-            /**
-             * Languages
-             * @description Number of rows in the merged file, by language.
-             */
+            /** @description Number of rows in the merged file, by language. */
             languages?: {
                 [key: string]: number;
             } | null;
-            /**
-             * Conflicts
-             * @description Number of questions in the merged file that several files answer differently.
-             */
+            /** @description Number of questions in the merged file that several files answer differently. */
             conflicts?: number | null;
-            /**
-             * Conflict Examples
-             * @description Rows of the first 20 conflicts, up to five each.
-             */
+            /** @description Rows of the first 20 conflicts, up to five each. */
             conflict_examples?: components["schemas"]["RowOfFileObject"][][] | null;
         };
-        /**
-         * MergeRequest
-         * @description Files to merge, and options.
-         */
+        /** @description Files to merge, and options. */
         MergeRequest: {
-            /**
-             * Files
-             * @description Files to merge. Their rows have one format, such as chats or prompts for graders.
-             */
+            /** @description Files to merge. Their rows have one format, such as chats or prompts for graders. */
             files: components["schemas"]["FileToMerge"][];
             /**
-             * Filename
              * @description Name of the merged file.
              * @default merged.jsonl
              */
             filename?: string;
             /**
-             * Exact Duplicates
              * @description Whether to keep only the first of the rows that are identical in all content used for training, in the order of `files`.
              * @default true
              */
             exact_duplicates?: boolean;
             /**
-             * Balance
              * @description `files` takes the same number of rows from each file, and `languages` from each language. Rows of unknown languages, and of languages with less than 2% of the rows, are all kept.
              * @default none
              * @enum {string}
              */
             balance?: "none" | "files" | "languages";
             /**
-             * Seed
              * @description Random seed for choosing rows.
              * @default 0
              */
             seed?: number;
         };
-        /**
-         * MergedFileObject
-         * @description What became of the rows of a file.
-         */
+        /** @description What became of the rows of a file. */
         MergedFileObject: {
-            /**
-             * File Id
-             * @description ID of the file.
-             */
+            /** @description ID of the file. */
             file_id: string;
-            /**
-             * Rows
-             * @description Number of rows in the file.
-             */
+            /** @description Number of rows in the file. */
             rows: number;
-            /**
-             * Taken
-             * @description Number of rows in the merged file.
-             */
+            /** @description Number of rows in the merged file. */
             taken: number;
-            /**
-             * Duplicates
-             * @description Number of rows that are identical to an earlier one.
-             */
+            /** @description Number of rows that are identical to an earlier one. */
             duplicates: number;
-            /**
-             * Left Out
-             * @description Number of rows that `max_rows`, weights or the balance left out.
-             */
+            /** @description Number of rows that `max_rows`, weights or the balance left out. */
             left_out: number;
         };
         /**
-         * Method
          * @description Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers,
          *     continued pre-training on texts, or reinforcement on prompts, by a grader.
          */
         Method: {
             /**
-             * Type
              * @description Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on labeled answers), `pretraining` (on texts), or `reinforcement` (on prompts, by a grader).
              * @enum {string}
              */
@@ -8963,45 +6362,30 @@ export interface components {
             /** @description Options for the `reinforcement` method, which needs them. */
             reinforcement?: components["schemas"]["ReinforcementMethod"] | null;
         };
-        /**
-         * MixedFile
-         * @description A file whose rows are mixed with those of the training file. Not part of OpenAI's API.
-         */
+        /** @description A file whose rows are mixed with those of the training file. Not part of OpenAI's API. */
         MixedFile: {
             /**
-             * File
              * @description ID of the file, which has the row format of the training file.
              * @example file-abc123
              */
             file: string;
             /**
-             * Weight
              * @description Number of times that an epoch draws each row of the file, 0.001 to 100. With 0.25, each epoch has a different quarter of the rows; with 2, it has every row twice. Rows of the training file are drawn once.
              * @default 1
              */
             weight?: number;
         };
-        /**
-         * MixedFileObject
-         * @description A file whose rows are mixed with those of the training file of a job.
-         */
+        /** @description A file whose rows are mixed with those of the training file of a job. */
         MixedFileObject: {
             /**
-             * File
              * @description ID of the file.
              * @example file-abc123
              */
             file: string;
-            /**
-             * Weight
-             * @description Number of times that an epoch draws each row of the file.
-             */
+            /** @description Number of times that an epoch draws each row of the file. */
             weight: number;
         };
-        /**
-         * MlflowIntegration
-         * @description MLflow integration of a job. Not part of OpenAI's API.
-         */
+        /** @description MLflow integration of a job. Not part of OpenAI's API. */
         MlflowIntegration: {
             /**
              * @description Type of the integration. (enum property replaced by openapi-typescript)
@@ -9011,13 +6395,9 @@ export interface components {
             /** @description Settings of the run. */
             mlflow: components["schemas"]["MlflowSettings"];
         };
-        /**
-         * MlflowIntegrationObject
-         * @description MLflow integration of a job.
-         */
+        /** @description MLflow integration of a job. */
         MlflowIntegrationObject: {
             /**
-             * Type
              * @description Type of the integration.
              * @default mlflow
              * @constant
@@ -9026,718 +6406,387 @@ export interface components {
             /** @description The run. */
             mlflow: components["schemas"]["MlflowRunObject"];
         };
-        /**
-         * MlflowRunObject
-         * @description The MLflow run that receives the metrics of a job.
-         */
+        /** @description The MLflow run that receives the metrics of a job. */
         MlflowRunObject: {
             /**
-             * Tracking Uri
              * @description URL of the MLflow server.
              * @example https://mlflow.example.com
              */
             tracking_uri: string;
-            /**
-             * Experiment Name
-             * @description Name of the experiment.
-             */
+            /** @description Name of the experiment. */
             experiment_name: string;
-            /**
-             * Run Name
-             * @description Name of the run.
-             */
+            /** @description Name of the run. */
             run_name: string;
-            /**
-             * Tags
-             * @description Tags that were set when the job was created.
-             */
+            /** @description Tags that were set when the job was created. */
             tags: {
                 [key: string]: string;
             };
-            /**
-             * Run Id
-             * @description ID of the run. Null until the server has created it, when the job starts.
-             */
+            /** @description ID of the run. Null until the server has created it, when the job starts. */
             run_id: string | null;
         };
-        /**
-         * MlflowSettings
-         * @description Settings of the MLflow run that receives the metrics of a job.
-         */
+        /** @description Settings of the MLflow run that receives the metrics of a job. */
         MlflowSettings: {
             /**
-             * Experiment Name
              * @description Name of the experiment. It is created if it does not exist.
              * @example support-answers
              */
             experiment_name: string;
-            /**
-             * Run Name
-             * @description Name of the run. Defaults to the ID of the job.
-             */
+            /** @description Name of the run. Defaults to the ID of the job. */
             run_name?: string | null;
-            /**
-             * Tags
-             * @description Tags of the run; up to 16. Keys have up to 64 characters, values up to 200.
-             */
+            /** @description Tags of the run; up to 16. Keys have up to 64 characters, values up to 200. */
             tags?: {
                 [key: string]: string;
             } | null;
             /**
-             * Tracking Uri
              * @description URL of the MLflow server, which must be one that the operator allows. Defaults to the operator's first.
              * @example https://mlflow.example.com
              */
             tracking_uri?: string | null;
         };
-        /**
-         * ModelDeleted
-         * @description Response to deleting a model.
-         */
+        /** @description Response to deleting a model. */
         ModelDeleted: {
-            /**
-             * Id
-             * @description Name of the deleted model.
-             */
+            /** @description Name of the deleted model. */
             id: string;
             /**
-             * Object
              * @default model
              * @constant
              */
             object?: "model";
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
-            /**
-             * Receipt
-             * @description ID of the receipt of the erasure, which says what was erased.
-             */
+            /** @description ID of the receipt of the erasure, which says what was erased. */
             receipt?: string | null;
         };
-        /**
-         * ModelImport
-         * @description An import of an adapter.
-         */
+        /** @description An import of an adapter. */
         ModelImport: {
-            /**
-             * Id
-             * @description ID of the import, prefixed with `modelimport-`.
-             */
+            /** @description ID of the import, prefixed with `modelimport-`. */
             id: string;
             /**
-             * Object
              * @default model.import
              * @constant
              */
             object?: "model.import";
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Finished At
-             * @description Time the import ended, as a Unix timestamp in seconds; null while it runs.
-             */
+            /** @description Time the import ended, as a Unix timestamp in seconds; null while it runs. */
             finished_at: number | null;
-            /**
-             * File Id
-             * @description ID of the archive.
-             */
+            /** @description ID of the archive. */
             file_id: string;
-            /**
-             * Base Model
-             * @description Base model of the adapter.
-             */
+            /** @description Base model of the adapter. */
             base_model: string;
-            /**
-             * Suffix
-             * @description Suffix in the model's name; null if none was given.
-             */
+            /** @description Suffix in the model's name; null if none was given. */
             suffix: string | null;
             /** @description Status of the import: `in_progress`, then `completed` or `failed`. */
             status: components["schemas"]["TaskState"];
             /** @description Reason the adapter was not imported; null otherwise. */
             error: components["schemas"]["TaskFailure"] | null;
-            /**
-             * Model
-             * @description Name of the imported model; null until the import is completed.
-             */
+            /** @description Name of the imported model; null until the import is completed. */
             model?: string | null;
-            /**
-             * Base Model Name Or Path
-             * @description Base model that the adapter's configuration names.
-             */
+            /** @description Base model that the adapter's configuration names. */
             base_model_name_or_path?: string | null;
-            /**
-             * Skipped Files
-             * @description Number of files in the archive that are not part of an adapter.
-             */
+            /** @description Number of files in the archive that are not part of an adapter. */
             skipped_files?: number | null;
-            /**
-             * Findings
-             * @description Differences between the adapter's folder and the base model; null until the import is completed.
-             */
+            /** @description Differences between the adapter's folder and the base model; null until the import is completed. */
             findings?: components["schemas"]["ImportFinding"][] | null;
         };
-        /**
-         * ModelObject
-         * @description A model available for inference. `base_model` and later fields extend OpenAI's schema.
-         */
+        /** @description A model available for inference. `base_model` and later fields extend OpenAI's schema. */
         ModelObject: {
-            /**
-             * Id
-             * @description Model name to use in requests.
-             */
+            /** @description Model name to use in requests. */
             id: string;
             /**
-             * Object
              * @default model
              * @constant
              */
             object?: "model";
-            /**
-             * Created
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created: number;
-            /**
-             * Owned By
-             * @description Owner of the model: `system` for base models, or the name of the project that trained it or has the alias.
-             */
+            /** @description Owner of the model: `system` for base models, or the name of the project that trained it or has the alias. */
             owned_by: string;
-            /**
-             * Base Model
-             * @description Base model of a trained model; null for other models.
-             */
+            /** @description Base model of a trained model; null for other models. */
             base_model?: string | null;
-            /**
-             * License
-             * @description License of the base model; null for aliases.
-             */
+            /** @description License of the base model; null for aliases. */
             license?: string | null;
-            /**
-             * Context Length
-             * @description Context length of the base model in tokens, prompt and completion together; null for aliases.
-             */
+            /** @description Context length of the base model in tokens, prompt and completion together; null for aliases. */
             context_length?: number | null;
-            /**
-             * Languages
-             * @description Languages of the base model, as declared by the operator; null for aliases.
-             */
+            /** @description Languages of the base model, as declared by the operator; null for aliases. */
             languages?: string[] | null;
-            /**
-             * Capabilities
-             * @description What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it thinks before it answers, and its thoughts are separate from the answer. Null for aliases, and if it is not known.
-             */
+            /** @description What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it thinks before it answers, and its thoughts are separate from the answer. Null for aliases, and if it is not known. */
             capabilities?: ("tools" | "reasoning")[] | null;
-            /**
-             * Available
-             * @description Whether an engine currently serves a base model and the models trained on it; null for other models.
-             */
+            /** @description Whether an engine currently serves a base model and the models trained on it; null for other models. */
             available?: boolean | null;
-            /**
-             * Fine Tuning Job
-             * @description ID of the job that created a trained model; null for other models.
-             */
+            /** @description ID of the job that created a trained model; null for other models. */
             fine_tuning_job?: string | null;
             /** @description Origin of an imported model; null for other models. */
             origin?: components["schemas"]["ModelOrigin"] | null;
-            /**
-             * Alias Of
-             * @description Targets of an alias; null for other models.
-             */
+            /** @description Targets of an alias; null for other models. */
             alias_of?: components["schemas"]["TargetShare"][] | null;
         };
-        /**
-         * ModelOrigin
-         * @description Origin of a model that was trained elsewhere and imported.
-         */
+        /** @description Origin of a model that was trained elsewhere and imported. */
         ModelOrigin: {
             /**
-             * Kind
              * @description `imported`: the model was trained elsewhere.
              * @default imported
              * @constant
              */
             kind?: "imported";
-            /**
-             * Import Id
-             * @description ID of the import.
-             */
+            /** @description ID of the import. */
             import_id: string;
-            /**
-             * Archive Sha256
-             * @description SHA-256 digest of the imported archive.
-             */
+            /** @description SHA-256 digest of the imported archive. */
             archive_sha256: string;
-            /**
-             * Base Model Name Or Path
-             * @description Base model that the adapter's configuration names.
-             */
+            /** @description Base model that the adapter's configuration names. */
             base_model_name_or_path?: string | null;
             /**
-             * Parity
              * @description `unchecked`: the engine's scores were not compared with the trainer's, as they are for models trained here.
              * @default unchecked
              * @constant
              */
             parity?: "unchecked";
         };
-        /**
-         * MultiGrader
-         * @description Grader that combines the scores of other graders with a formula.
-         */
+        /** @description Grader that combines the scores of other graders with a formula. */
         MultiGrader: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
-            /**
-             * Pass Threshold
-             * @description Lowest score that passes. Defaults to the middle of the range of scores.
-             */
+            /** @description Lowest score that passes. Defaults to the middle of the range of scores. */
             pass_threshold?: number | null;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "multi";
-            /**
-             * Graders
-             * @description Graders by the name that the formula uses, or a single grader.
-             */
+            /** @description Graders by the name that the formula uses, or a single grader. */
             graders: (components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"]) | {
                 [key: string]: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
             };
             /**
-             * Calculate Output
              * @description Formula of the score. Operators: `+`, `-`, `*`, `/`, `^`. Functions: `min`, `max`, `abs`, `floor`, `ceil`, `exp`, `sqrt`, `log`.
              * @example 0.7 * meaning + 0.3 * format
              */
             calculate_output: string;
         };
-        /**
-         * NewAdminKeyObject
-         * @description A new admin key. This is the only response that contains the secret.
-         */
+        /** @description A new admin key. This is the only response that contains the secret. */
         NewAdminKeyObject: {
             /**
-             * Object
              * @default organization.admin_api_key
              * @constant
              */
             object?: "organization.admin_api_key";
-            /**
-             * Id
-             * @description ID of the key, prefixed with `key_`.
-             */
+            /** @description ID of the key, prefixed with `key_`. */
             id: string;
-            /**
-             * Name
-             * @description Name of the key.
-             */
+            /** @description Name of the key. */
             name: string;
-            /**
-             * Redacted Value
-             * @description Redacted secret with its last characters.
-             */
+            /** @description Redacted secret with its last characters. */
             redacted_value: string;
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Last Used At
-             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute.
-             */
+            /** @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute. */
             last_used_at: number | null;
-            /**
-             * Expires At
-             * @description Time at which the key expires, as a Unix timestamp in seconds, or null.
-             */
+            /** @description Time at which the key expires, as a Unix timestamp in seconds, or null. */
             expires_at: number | null;
             owner: components["schemas"]["AdminKeyOwner"];
-            /**
-             * Project Id
-             * @description ID of the project to which the key belongs.
-             */
+            /** @description ID of the project to which the key belongs. */
             project_id: string;
-            /**
-             * Value
-             * @description Secret of the key, shown only once.
-             */
+            /** @description Secret of the key, shown only once. */
             value: string;
         };
-        /**
-         * NewKeyObject
-         * @description A newly created API key. This is the only response that contains the secret.
-         */
+        /** @description A newly created API key. This is the only response that contains the secret. */
         NewKeyObject: {
-            /**
-             * Id
-             * @description ID of the key, prefixed with `key_`.
-             */
+            /** @description ID of the key, prefixed with `key_`. */
             id: string;
             /**
-             * Object
              * @default organization.project.api_key
              * @constant
              */
             object?: "organization.project.api_key";
-            /**
-             * Name
-             * @description Name of the key.
-             */
+            /** @description Name of the key. */
             name: string;
             role: components["schemas"]["Role"];
-            /**
-             * Models
-             * @description The only models that the key may use, or null for all models of its project.
-             */
+            /** @description The only models that the key may use, or null for all models of its project. */
             models: string[] | null;
-            /**
-             * Redacted Value
-             * @description Redacted secret with its last characters.
-             */
+            /** @description Redacted secret with its last characters. */
             redacted_value: string;
-            /**
-             * Previous Secrets
-             * @description Secrets that were replaced and are still valid, oldest first.
-             */
+            /** @description Secrets that were replaced and are still valid, oldest first. */
             previous_secrets: components["schemas"]["PreviousSecret"][];
-            /**
-             * Expires At
-             * @description Time at which the key expires, as a Unix timestamp in seconds, or null.
-             */
+            /** @description Time at which the key expires, as a Unix timestamp in seconds, or null. */
             expires_at: number | null;
-            /**
-             * Last Used At
-             * @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute.
-             */
+            /** @description Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated within a minute. */
             last_used_at: number | null;
-            /**
-             * Allowed Ips
-             * @description IP addresses and CIDR ranges that requests may come from, or null for all.
-             */
+            /** @description IP addresses and CIDR ranges that requests may come from, or null for all. */
             allowed_ips: string[] | null;
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
             /** @description Limits set for the key, within those of its project. */
             limits: components["schemas"]["Limits"];
             owner: components["schemas"]["KeyOwner"];
             /**
-             * Owner Project Access
              * @default active
              * @constant
              */
             owner_project_access?: "active";
-            /**
-             * Value
-             * @description Secret of the key, shown only once.
-             */
+            /** @description Secret of the key, shown only once. */
             value: string;
         };
-        /**
-         * NewServiceAccountObject
-         * @description A new service account, with its first key.
-         */
+        /** @description A new service account, with its first key. */
         NewServiceAccountObject: {
             /**
-             * Object
              * @default organization.project.service_account
              * @constant
              */
             object?: "organization.project.service_account";
-            /**
-             * Id
-             * @description ID of the account, prefixed with `svc_acct_`.
-             */
+            /** @description ID of the account, prefixed with `svc_acct_`. */
             id: string;
-            /**
-             * Name
-             * @description Name of the account.
-             */
+            /** @description Name of the account. */
             name: string;
             /** @description Role of the account: the keys of an `owner` have the role `project_admin`, those of a `member` the role `member`, and an account with `none` can have no keys. */
             role: components["schemas"]["AccountRole"];
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
             /** @description First key of the account, or null if none was to be created. */
             api_key: components["schemas"]["AccountKeyObject"] | null;
         };
-        /**
-         * OutputItemObject
-         * @description Outcome of one item of a run.
-         */
+        /** @description Outcome of one item of a run. */
         OutputItemObject: {
-            /**
-             * Id
-             * @description ID of the output item, prefixed with `outputitem_`.
-             */
+            /** @description ID of the output item, prefixed with `outputitem_`. */
             id: string;
             /**
-             * Object
              * @default eval.run.output_item
              * @constant
              */
             object?: "eval.run.output_item";
-            /**
-             * Eval Id
-             * @description Identifier of the eval.
-             */
+            /** @description Identifier of the eval. */
             eval_id: string;
-            /**
-             * Run Id
-             * @description Identifier of the run.
-             */
+            /** @description Identifier of the run. */
             run_id: string;
-            /**
-             * Created At
-             * @description Unix timestamp in seconds of the outcome.
-             */
+            /** @description Unix timestamp in seconds of the outcome. */
             created_at: number;
             /**
-             * Status
              * @description `pass` if all graders passed the item, `fail` if one did not, `error` if the item could not be sampled or graded.
              * @enum {string}
              */
             status: "pass" | "fail" | "error";
-            /**
-             * Datasource Item Id
-             * @description Number of the item, starting at 0.
-             */
+            /** @description Number of the item, starting at 0. */
             datasource_item_id: number;
-            /**
-             * Datasource Item
-             * @description Item of the data source.
-             */
+            /** @description Item of the data source. */
             datasource_item: {
                 [key: string]: unknown;
             };
-            /**
-             * Results
-             * @description Results by grader.
-             */
+            /** @description Results by grader. */
             results: components["schemas"]["OutputItemResult"][];
             sample: components["schemas"]["OutputItemSample"];
         };
-        /**
-         * OutputItemResult
-         * @description Result of one grader. `errors`, `sub_scores` and `label` are extensions of OpenAI's.
-         */
+        /** @description Result of one grader. `errors`, `sub_scores` and `label` are extensions of OpenAI's. */
         OutputItemResult: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
-            /**
-             * Type
-             * @description Type of the grader.
-             */
+            /** @description Type of the grader. */
             type: string;
-            /**
-             * Passed
-             * @description Whether the grader passed the item.
-             */
+            /** @description Whether the grader passed the item. */
             passed: boolean;
-            /**
-             * Score
-             * @description Score of the item; 0 if it could not be graded.
-             */
+            /** @description Score of the item; 0 if it could not be graded. */
             score: number;
-            /**
-             * Sample
-             * @description Raw answer of a judge, or null.
-             */
+            /** @description Raw answer of a judge, or null. */
             sample: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Errors
-             * @description Reasons why the item could not be graded.
-             */
+            /** @description Reasons why the item could not be graded. */
             errors?: components["schemas"]["EvalRunError"][] | null;
-            /**
-             * Sub Scores
-             * @description Scores of the graders that a `multi` grader combines.
-             */
+            /** @description Scores of the graders that a `multi` grader combines. */
             sub_scores?: {
                 [key: string]: number;
             } | null;
-            /**
-             * Label
-             * @description Labels of a `label` grader, or those of a person and a judge: `expected`, and `given`, which is null for other answers.
-             */
+            /** @description Labels of a `label` grader, or those of a person and a judge: `expected`, and `given`, which is null for other answers. */
             label?: {
                 [key: string]: string | null;
             } | null;
         };
-        /**
-         * OutputItemSample
-         * @description Prompt and answer of an item. Fields that are unknown for a given answer are empty or 0.
-         */
+        /** @description Prompt and answer of an item. Fields that are unknown for a given answer are empty or 0. */
         OutputItemSample: {
             /** @description Reason why there is no answer, or null. */
             error: components["schemas"]["EvalRunError"] | null;
-            /**
-             * Finish Reason
-             * @description Reason why the answer ended.
-             */
+            /** @description Reason why the answer ended. */
             finish_reason: string;
-            /**
-             * Input
-             * @description Messages of the prompt.
-             */
+            /** @description Messages of the prompt. */
             input: components["schemas"]["SampleMessage"][];
-            /**
-             * Output
-             * @description Message of the answer, with `tool_calls` if there are any.
-             */
+            /** @description Message of the answer, with `tool_calls` if there are any. */
             output: components["schemas"]["SampleMessage"][];
-            /**
-             * Model
-             * @description Name of the model that answered.
-             */
+            /** @description Name of the model that answered. */
             model: string;
-            /**
-             * Max Completion Tokens
-             * @description Maximum number of tokens of the answer.
-             */
+            /** @description Maximum number of tokens of the answer. */
             max_completion_tokens: number;
-            /**
-             * Seed
-             * @description Sampling seed.
-             */
+            /** @description Sampling seed. */
             seed: number;
-            /**
-             * Temperature
-             * @description Sampling temperature.
-             */
+            /** @description Sampling temperature. */
             temperature: number;
-            /**
-             * Top P
-             * @description Probability mass of the tokens to sample from.
-             */
+            /** @description Probability mass of the tokens to sample from. */
             top_p: number;
             usage: components["schemas"]["SampleUsage"];
         };
-        /**
-         * PermissionDeleted
-         * @description Response to revoking a permission.
-         */
+        /** @description Response to revoking a permission. */
         PermissionDeleted: {
             /**
-             * Object
              * @default checkpoint.permission
              * @constant
              */
             object?: "checkpoint.permission";
-            /**
-             * Id
-             * @description ID of the revoked permission.
-             */
+            /** @description ID of the revoked permission. */
             id: string;
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
         };
-        /**
-         * PermissionObject
-         * @description A permission of a project to send requests to a model of another one.
-         */
+        /** @description A permission of a project to send requests to a model of another one. */
         PermissionObject: {
             /**
-             * Object
              * @default checkpoint.permission
              * @constant
              */
             object?: "checkpoint.permission";
-            /**
-             * Id
-             * @description ID of the permission, prefixed with `cp_`.
-             */
+            /** @description ID of the permission, prefixed with `cp_`. */
             id: string;
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Project Id
-             * @description ID of the project that may use the model.
-             */
+            /** @description ID of the project that may use the model. */
             project_id: string;
         };
         /**
-         * Phase
          * @description Current step of an evaluation.
          * @enum {string}
          */
         Phase: "waiting" | "scoring_references" | "choosing_a_prompt" | "answering" | "memorization" | "forgetting";
-        /**
-         * PointsInterval
-         * @description Difference in points, with its 95% confidence interval.
-         */
+        /** @description Difference in points, with its 95% confidence interval. */
         PointsInterval: {
             /**
-             * Points
              * @description Mean difference.
              * @example 9.8
              */
             points: number;
-            /**
-             * Low
-             * @description Lower limit of the interval.
-             */
+            /** @description Lower limit of the interval. */
             low: number;
-            /**
-             * High
-             * @description Upper limit of the interval.
-             */
+            /** @description Upper limit of the interval. */
             high: number;
         };
-        /**
-         * PretrainingHyperparameters
-         * @description Hyperparameters of continued pre-training: those of supervised fine-tuning.
-         */
+        /** @description Hyperparameters of continued pre-training: those of supervised fine-tuning. */
         PretrainingHyperparameters: {
             /**
-             * Batch Size
              * @description Number of rows per training step.
              * @default auto
              */
             batch_size?: number | "auto";
             /**
-             * Learning Rate Multiplier
              * @description Multiplier for the default learning rate of the model.
              * @default auto
              */
             learning_rate_multiplier?: number | "auto";
             /**
-             * N Epochs
              * @description Number of passes over the training data.
              * @default auto
              */
             n_epochs?: number | "auto";
             /**
-             * Learning Rate
              * @description Learning rate, up to 1. Overrides `learning_rate_multiplier`.
              * @default auto
              */
@@ -9751,47 +6800,34 @@ export interface components {
              */
             lora?: components["schemas"]["LoraOptions"];
             /**
-             * Quantization
              * @description Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
              * @default nf4
              * @enum {string}
              */
             quantization?: "nf4" | "none";
             /**
-             * Max Seq Length
              * @description Maximum sample length in tokens. Longer texts are cut into several samples, and longer chats are truncated.
              * @default auto
              */
             max_seq_length?: number | "auto";
             /**
-             * Packing
              * @description Whether to pack several rows into one sequence.
              * @default auto
              */
             packing?: boolean | "auto";
-            /**
-             * Warm Start
-             * @description Fine-tuned model whose adapter weights training starts from. It must have the same base model.
-             */
+            /** @description Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
             warm_start?: string | null;
-            /**
-             * Validation Share
-             * @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
-             */
+            /** @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file. */
             validation_share?: number | null;
             /** @description Early-stopping rule. Disabled if omitted. */
             early_stopping?: components["schemas"]["EarlyStopping"] | null;
             /**
-             * Keep Best
              * @description If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
              * @default false
              */
             keep_best?: boolean;
         };
-        /**
-         * PretrainingMethod
-         * @description Options of continued pre-training.
-         */
+        /** @description Options of continued pre-training. */
         PretrainingMethod: {
             /**
              * @default {
@@ -9812,73 +6848,43 @@ export interface components {
              */
             hyperparameters?: components["schemas"]["PretrainingHyperparameters"];
         };
-        /**
-         * PreviewPending
-         * @description A preview in progress. Retry after `retry-after` seconds.
-         */
+        /** @description A preview in progress. Retry after `retry-after` seconds. */
         PreviewPending: {
-            /**
-             * Id
-             * @description ID of the preview.
-             */
+            /** @description ID of the preview. */
             id: string;
             /**
-             * Object
              * @default file.preview
              * @constant
              */
             object?: "file.preview";
-            /**
-             * File Id
-             * @description ID of the file.
-             */
+            /** @description ID of the file. */
             file_id: string;
             /**
-             * Status
              * @default in_progress
              * @constant
              */
             status?: "in_progress";
         };
-        /**
-         * PreviewRequest
-         * @description A file to preview, and the options to read it with.
-         */
+        /** @description A file to preview, and the options to read it with. */
         PreviewRequest: {
-            /**
-             * File Id
-             * @description ID of the file, which has the purpose `fine-tune`.
-             */
+            /** @description ID of the file, which has the purpose `fine-tune`. */
             file_id: string;
             /** @description Format options to read the file with; with `{}`, everything is detected. Defaults to the options given at upload. */
             format?: components["schemas"]["FormatFields"] | null;
             /**
-             * Limit
              * @description Maximum number of rows. Fewer are shown if they are large.
              * @default 20
              */
             limit?: number;
         };
-        /**
-         * PreviousSecret
-         * @description A secret of an API key that was replaced and is still valid.
-         */
+        /** @description A secret of an API key that was replaced and is still valid. */
         PreviousSecret: {
-            /**
-             * Redacted Value
-             * @description Redacted secret with its last characters.
-             */
+            /** @description Redacted secret with its last characters. */
             redacted_value: string;
-            /**
-             * Expires At
-             * @description Time until which the secret is valid, as a Unix timestamp in seconds.
-             */
+            /** @description Time until which the secret is valid, as a Unix timestamp in seconds. */
             expires_at: number;
         };
-        /**
-         * ProjectAllowance
-         * @description Limits that apply to a project, and how much of them is used.
-         */
+        /** @description Limits that apply to a project, and how much of them is used. */
         ProjectAllowance: {
             requests_per_minute: components["schemas"]["LimitUse"];
             tokens_per_minute: components["schemas"]["LimitUse"];
@@ -9888,312 +6894,186 @@ export interface components {
             storage_bytes: components["schemas"]["LimitUse"];
         };
         /**
-         * ProjectLimits
          * @description Limits of a project.
          *
          *     `null` means the default applies. `unlimited` means there is no limit.
          */
         ProjectLimits: {
-            /**
-             * Requests Per Minute
-             * @description Maximum requests per minute. A request for several answers (`n`) counts once for each answer.
-             */
+            /** @description Maximum requests per minute. A request for several answers (`n`) counts once for each answer. */
             requests_per_minute?: number | "unlimited" | null;
-            /**
-             * Tokens Per Minute
-             * @description Maximum tokens per minute, prompt and completion tokens together.
-             */
+            /** @description Maximum tokens per minute, prompt and completion tokens together. */
             tokens_per_minute?: number | "unlimited" | null;
-            /**
-             * Concurrent Requests
-             * @description Maximum number of concurrent requests, including streams. A request for several answers (`n`) counts once for each answer.
-             */
+            /** @description Maximum number of concurrent requests, including streams. A request for several answers (`n`) counts once for each answer. */
             concurrent_requests?: number | "unlimited" | null;
-            /**
-             * Concurrent Streams
-             * @description Maximum number of concurrent streams.
-             */
+            /** @description Maximum number of concurrent streams. */
             concurrent_streams?: number | "unlimited" | null;
-            /**
-             * Storage Bytes
-             * @description Maximum bytes that the project may have in storage: files, uploads, checkpoints, models, exports and results.
-             */
+            /** @description Maximum bytes that the project may have in storage: files, uploads, checkpoints, models, exports and results. */
             storage_bytes?: number | "unlimited" | null;
-            /**
-             * Record Bytes
-             * @description Maximum bytes that the objects of the project may take in Redis: evals, runs, jobs, the metadata of files and chats, and answers kept for an `Idempotency-Key`. By default, an eighth of the memory of Redis.
-             */
+            /** @description Maximum bytes that the objects of the project may take in Redis: evals, runs, jobs, the metadata of files and chats, and answers kept for an `Idempotency-Key`. By default, an eighth of the memory of Redis. */
             record_bytes?: number | "unlimited" | null;
         };
-        /**
-         * ProjectObject
-         * @description A project (tenant).
-         */
+        /** @description A project (tenant). */
         ProjectObject: {
-            /**
-             * Id
-             * @description ID of the project, prefixed with `proj_`.
-             */
+            /** @description ID of the project, prefixed with `proj_`. */
             id: string;
             /**
-             * Object
              * @default organization.project
              * @constant
              */
             object?: "organization.project";
-            /**
-             * Name
-             * @description Name of the project, as used in its model names.
-             */
+            /** @description Name of the project, as used in its model names. */
             name: string;
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
             /**
-             * Status
              * @description Status of the project. The keys of a project that is archived or being deleted are refused.
              * @enum {string}
              */
             status: "active" | "archived" | "deleting";
-            /**
-             * Archived At
-             * @description Time at which the project was archived, as a Unix timestamp in seconds, or null.
-             */
+            /** @description Time at which the project was archived, as a Unix timestamp in seconds, or null. */
             archived_at: number | null;
-            /**
-             * Objects Left
-             * @description Number of objects that a project being deleted still has in storage. Null for other projects, and until they are counted.
-             */
+            /** @description Number of objects that a project being deleted still has in storage. Null for other projects, and until they are counted. */
             objects_left: number | null;
             /** @description Limits set for the project. */
             limits: components["schemas"]["ProjectLimits"];
             /** @description Settings of the storage of chats, or null if none are stored. */
             capture?: components["schemas"]["CaptureSettings"] | null;
             /**
-             * Capture Managed By
              * @description Whose administrators may switch the storage of chats on. Those of the project may always switch it off.
              * @default organization
              * @enum {string}
              */
             capture_managed_by?: "organization" | "project";
-            /**
-             * Storage Bytes Used
-             * @description Bytes that the project has in storage, with those of uploads in progress.
-             */
+            /** @description Bytes that the project has in storage, with those of uploads in progress. */
             storage_bytes_used: number;
         };
-        /**
-         * PromptScore
-         * @description Mean score of the base model with the best prompt.
-         */
+        /** @description Mean score of the base model with the best prompt. */
         PromptScore: {
             /**
-             * Points
              * @description Mean score.
              * @example 21.4
              */
             points: number;
-            /**
-             * Low
-             * @description Lower limit of the interval.
-             */
+            /** @description Lower limit of the interval. */
             low: number;
-            /**
-             * High
-             * @description Upper limit of the interval.
-             */
+            /** @description Upper limit of the interval. */
             high: number;
-            /**
-             * Rows
-             * @description Number of rows with a score.
-             */
+            /** @description Number of rows with a score. */
             rows: number;
             /**
-             * Example Lines
              * @description Lines of the training file that the prompt shows as examples. Empty if it shows none, or the rows that are most similar to each question.
              * @default []
              */
             example_lines?: number[];
         };
         /**
-         * Purpose
          * @description Purpose of a file.
          * @enum {string}
          */
         Purpose: "fine-tune" | "fine-tune-results" | "user_data" | "evals" | "model-import" | "batch" | "batch_output";
-        /**
-         * PythonGrader
-         * @description Grader that runs `grade(sample, item) -> float` of a Python source in a sandbox.
-         */
+        /** @description Grader that runs `grade(sample, item) -> float` of a Python source in a sandbox. */
         PythonGrader: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
-            /**
-             * Pass Threshold
-             * @description Lowest score that passes. Defaults to the middle of the range of scores.
-             */
+            /** @description Lowest score that passes. Defaults to the middle of the range of scores. */
             pass_threshold?: number | null;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "python";
-            /**
-             * Source
-             * @description Python source that defines `grade(sample, item)`.
-             */
+            /** @description Python source that defines `grade(sample, item)`. */
             source: string;
-            /**
-             * Image Tag
-             * @description Image tag of OpenAI's runtime. Accepted and ignored: graders run in the Python of the service.
-             */
+            /** @description Image tag of OpenAI's runtime. Accepted and ignored: graders run in the Python of the service. */
             image_tag?: string | null;
         };
-        /**
-         * Ready
-         * @description Readiness of the API and of each required part.
-         */
+        /** @description Readiness of the API and of each required part. */
         Ready: {
             /**
-             * Status
              * @description Status of the whole: `degraded` if some base models are not served.
              * @enum {string}
              */
             status: "ok" | "degraded" | "away";
-            /**
-             * Parts
-             * @description State of each required part: redis, storage, worker, inference.
-             */
+            /** @description State of each required part: redis, storage, worker, inference. */
             parts: {
                 [key: string]: "ok" | "degraded" | "away" | "refused";
             };
-            /**
-             * Models
-             * @description State of each base model; absent unless inference is a required part.
-             */
+            /** @description State of each base model; absent unless inference is a required part. */
             models?: {
                 [key: string]: "ok" | "away";
             } | null;
         };
-        /**
-         * ReceiptSignature
-         * @description Signature of a receipt.
-         */
+        /** @description Signature of a receipt. */
         ReceiptSignature: {
             /**
-             * Algorithm
              * @default Ed25519
              * @constant
              */
             algorithm?: "Ed25519";
-            /**
-             * Key Id
-             * @description First 16 characters of the SHA-256 digest of the public key, in hexadecimal.
-             */
+            /** @description First 16 characters of the SHA-256 digest of the public key, in hexadecimal. */
             key_id: string;
-            /**
-             * Public Key
-             * @description Public key of the installation, in Base64.
-             */
+            /** @description Public key of the installation, in Base64. */
             public_key: string;
-            /**
-             * Value
-             * @description Signature in Base64, over the purpose, a newline, and the receipt as JSON with sorted keys and without spaces. `object`, `status` and `signature` are left out.
-             */
+            /** @description Signature in Base64, over the purpose, a newline, and the receipt as JSON with sorted keys and without spaces. `object`, `status` and `signature` are left out. */
             value: string;
         };
-        /**
-         * RecognizerDeleted
-         * @description Response to deleting a recognizer.
-         */
+        /** @description Response to deleting a recognizer. */
         RecognizerDeleted: {
-            /**
-             * Id
-             * @description Name of the deleted recognizer.
-             */
+            /** @description Name of the deleted recognizer. */
             id: string;
             /**
-             * Object
              * @default recognizer
              * @constant
              */
             object?: "recognizer";
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
         };
-        /**
-         * RecognizerObject
-         * @description A recognizer of a project.
-         */
+        /** @description A recognizer of a project. */
         RecognizerObject: {
             /**
-             * Id
              * @description Name of the recognizer. Reports count its findings under this name.
              * @example customer_number
              */
             id: string;
             /**
-             * Object
              * @default recognizer
              * @constant
              */
             object?: "recognizer";
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Pattern
-             * @description Regular expression in RE2 syntax, if there is one.
-             */
+            /** @description Regular expression in RE2 syntax, if there is one. */
             pattern: string | null;
-            /**
-             * Terms
-             * @description Words and phrases.
-             */
+            /** @description Words and phrases. */
             terms: string[];
         };
         /**
-         * Recommendation
          * @description Recommended action: a training, or what to do first or instead.
          * @enum {string}
          */
         Recommendation: "train" | "prompt" | "retrieval" | "collect" | "fix_data";
-        /**
-         * ReinforcementHyperparameters
-         * @description Hyperparameters of reinforcement fine-tuning: OpenAI's, and those of sampling.
-         */
+        /** @description Hyperparameters of reinforcement fine-tuning: OpenAI's, and those of sampling. */
         ReinforcementHyperparameters: {
             /**
-             * Batch Size
              * @description Number of prompts per training step. Each is answered `group_size` times.
              * @default auto
              */
             batch_size?: number | "auto";
             /**
-             * Learning Rate Multiplier
              * @description Multiplier for the default learning rate of the model.
              * @default auto
              */
             learning_rate_multiplier?: number | "auto";
             /**
-             * N Epochs
              * @description Number of passes over the training data.
              * @default auto
              */
             n_epochs?: number | "auto";
             /**
-             * Learning Rate
              * @description Learning rate, up to 1. Overrides `learning_rate_multiplier`.
              * @default auto
              */
@@ -10207,98 +7087,70 @@ export interface components {
              */
             lora?: components["schemas"]["LoraOptions"];
             /**
-             * Quantization
              * @description Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
              * @default nf4
              * @enum {string}
              */
             quantization?: "nf4" | "none";
             /**
-             * Max Seq Length
              * @description Maximum length of a prompt and its answer in tokens. Prompts that leave no room for `max_completion_tokens` are dropped.
              * @default auto
              */
             max_seq_length?: number | "auto";
             /**
-             * Packing
              * @description Whether to pack several rows into one sequence.
              * @default auto
              */
             packing?: boolean | "auto";
-            /**
-             * Warm Start
-             * @description Fine-tuned model whose adapter weights training starts from. It must have the same base model.
-             */
+            /** @description Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
             warm_start?: string | null;
-            /**
-             * Validation Share
-             * @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
-             */
+            /** @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file. */
             validation_share?: number | null;
             /** @description Early-stopping rule: training ends when the mean reward of the validation rows stops rising. Disabled if omitted. */
             early_stopping?: components["schemas"]["EarlyStopping"] | null;
             /**
-             * Keep Best
              * @description If true, the fine-tuned model is the checkpoint with the highest mean reward of the validation rows instead of the last one.
              * @default false
              */
             keep_best?: boolean;
             /**
-             * Eval Interval
              * @description Number of training steps between evaluations. `auto` evaluates at each checkpoint.
              * @default auto
              */
             eval_interval?: number | "auto";
             /**
-             * Eval Samples
              * @description Number of validation rows that each evaluation answers, once each. `auto` is 64, or all rows if there are fewer.
              * @default auto
              */
             eval_samples?: number | "auto";
             /**
-             * Group Size
              * @description Number of answers to each prompt, which are compared with each other.
              * @default 8
              */
             group_size?: number;
             /**
-             * Temperature
              * @description Sampling temperature of the answers. It must be high enough that the answers to a prompt differ, because training learns from the differences between their scores.
              * @default 1
              */
             temperature?: number;
             /**
-             * Max Completion Tokens
              * @description Maximum length of an answer in tokens.
              * @default 512
              */
             max_completion_tokens?: number;
             /**
-             * Beta
              * @description Weight of the divergence from the reference model in the loss. Higher values keep the model closer to it. `auto` is 0, which needs no reference.
              * @default auto
              */
             beta?: number | "auto";
-            /**
-             * Compute Multiplier
-             * @description Multiplier of OpenAI's API: `auto` or 1. Set `group_size` instead.
-             */
+            /** @description Multiplier of OpenAI's API: `auto` or 1. Set `group_size` instead. */
             compute_multiplier?: number | "auto" | null;
-            /**
-             * Reasoning Effort
-             * @description Reasoning effort of OpenAI's API: `default`. The base model's chat template decides how its answers begin.
-             */
+            /** @description Reasoning effort of OpenAI's API: `default`. The base model's chat template decides how its answers begin. */
             reasoning_effort?: ("default" | "low" | "medium" | "high") | null;
         };
-        /**
-         * ReinforcementMethod
-         * @description Options of reinforcement fine-tuning.
-         */
+        /** @description Options of reinforcement fine-tuning. */
         ReinforcementMethod: {
-            /**
-             * Grader
-             * @description Grader that scores the answers of the model. Training reinforces answers with higher scores. `item` is the row without its messages and tools, and `sample` is the answer. OpenAI's types are `string_check`, `text_similarity`, `score_model`, `python` and `multi`.
-             */
+            /** @description Grader that scores the answers of the model. Training reinforces answers with higher scores. `item` is the row without its messages and tools, and `sample` is the answer. OpenAI's types are `string_check`, `text_similarity`, `score_model`, `python` and `multi`. */
             grader: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
             /**
              * @default {
@@ -10325,131 +7177,71 @@ export interface components {
              */
             hyperparameters?: components["schemas"]["ReinforcementHyperparameters"];
         };
-        /**
-         * ReportPending
-         * @description A report in progress. Retry after `retry-after` seconds.
-         */
+        /** @description A report in progress. Retry after `retry-after` seconds. */
         ReportPending: {
-            /**
-             * Id
-             * @description ID of the report.
-             */
+            /** @description ID of the report. */
             id: string;
             /**
-             * Object
              * @default file.report
              * @constant
              */
             object?: "file.report";
-            /**
-             * File Id
-             * @description ID of the file that the report covers.
-             */
+            /** @description ID of the file that the report covers. */
             file_id: string;
             /**
-             * Status
              * @default in_progress
              * @constant
              */
             status?: "in_progress";
         };
-        /**
-         * Response
-         * @description Response, as in the OpenAI Responses API.
-         */
+        /** @description Response, as in the OpenAI Responses API. */
         Response: {
-            /** Id */
             id: string;
-            /**
-             * Object
-             * @constant
-             */
+            /** @constant */
             object: "response";
-            /**
-             * Created At
-             * @description Unix timestamp in seconds (UTC).
-             */
+            /** @description Unix timestamp in seconds (UTC). */
             created_at: number;
-            /** Model */
             model: string;
-            /**
-             * Status
-             * @description Status of the response: `completed`, or why it did not complete.
-             */
+            /** @description Status of the response: `completed`, or why it did not complete. */
             status: string;
-            /**
-             * Output
-             * @description Output items: messages, thoughts and tool calls.
-             */
+            /** @description Output items: messages, thoughts and tool calls. */
             output: {
                 [key: string]: unknown;
             }[];
-            /** Usage */
             usage?: {
                 [key: string]: unknown;
             } | null;
         } & {
             [key: string]: unknown;
         };
-        /**
-         * ResponsesDataSource
-         * @description Items whose answers are sampled with responses.
-         */
+        /** @description Items whose answers are sampled with responses. */
         ResponsesDataSource: {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "responses";
-            /**
-             * Source
-             * @description Source of the items.
-             */
+            /** @description Source of the items. */
             source: components["schemas"]["FileContentSource"] | components["schemas"]["FileIdSource"];
-            /**
-             * Model
-             * @description Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each item.
-             */
+            /** @description Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each item. */
             model?: string | null;
-            /**
-             * Input Messages
-             * @description Prompt of an item.
-             */
+            /** @description Prompt of an item. */
             input_messages?: (components["schemas"]["TemplateMessages"] | components["schemas"]["ItemReferenceMessages"]) | null;
             sampling_params?: components["schemas"]["ResponsesSamplingParams"] | null;
         };
-        /**
-         * ResponsesSamplingParams
-         * @description Sampling parameters of responses.
-         */
+        /** @description Sampling parameters of responses. */
         ResponsesSamplingParams: {
-            /**
-             * Max Completion Tokens
-             * @description Maximum number of tokens of an answer. Defaults to the rest of the model's context.
-             */
+            /** @description Maximum number of tokens of an answer. Defaults to the rest of the model's context. */
             max_completion_tokens?: number | null;
-            /**
-             * Reasoning Effort
-             * @description Reasoning effort, for models that support it.
-             */
+            /** @description Reasoning effort, for models that support it. */
             reasoning_effort?: ("none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max") | null;
-            /**
-             * Seed
-             * @description Sampling seed. Defaults to 42.
-             */
+            /** @description Sampling seed. Defaults to 42. */
             seed?: number | null;
-            /**
-             * Temperature
-             * @description Sampling temperature. Defaults to 1.
-             */
+            /** @description Sampling temperature. Defaults to 1. */
             temperature?: number | null;
-            /**
-             * Top P
-             * @description Probability mass of the tokens to sample from. Defaults to 1.
-             */
+            /** @description Probability mass of the tokens to sample from. Defaults to 1. */
             top_p?: number | null;
             /**
-             * Text
              * @description Format of the answers, as in responses.
              * @example {
              *       "format": {
@@ -10460,217 +7252,122 @@ export interface components {
             text?: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Tools
-             * @description Functions that the model may call, as in responses.
-             */
+            /** @description Functions that the model may call, as in responses. */
             tools?: {
                 [key: string]: unknown;
             }[] | null;
         };
-        /**
-         * RetrievalSigns
-         * @description Result of a keyword search (BM25) for the answers of some rows in the other rows.
-         */
+        /** @description Result of a keyword search (BM25) for the answers of some rows in the other rows. */
         RetrievalSigns: {
-            /**
-             * Rows
-             * @description Number of rows that were searched for.
-             */
+            /** @description Number of rows that were searched for. */
             rows: number;
-            /**
-             * Facts
-             * @description Number of these rows whose answers are facts.
-             */
+            /** @description Number of these rows whose answers are facts. */
             facts: number;
-            /**
-             * Found
-             * @description Number of these rows whose answer the search found.
-             */
+            /** @description Number of these rows whose answer the search found. */
             found: number;
-            /**
-             * Base Right
-             * @description Number of these rows that the base model answered correctly.
-             */
+            /** @description Number of these rows that the base model answered correctly. */
             base_right: number;
         };
         /**
-         * Role
          * @description Role of a key. It determines what the key may do in its project and, for `admin` and
          *     `auditor`, in the whole installation.
          * @enum {string}
          */
         Role: "admin" | "project_admin" | "member" | "trainer" | "inference" | "reader" | "auditor";
-        /**
-         * RotateKey
-         * @description Request to replace the secret of an API key.
-         */
+        /** @description Request to replace the secret of an API key. */
         RotateKey: {
             /**
-             * Overlap Seconds
              * @description Seconds for which the previous secrets stay valid, up to 30 days. 0 ends them at once.
              * @default 86400
              */
             overlap_seconds?: number;
         };
-        /**
-         * RotateWebhookEndpointSecret
-         * @description Request to rotate a signing secret.
-         */
+        /** @description Request to rotate a signing secret. */
         RotateWebhookEndpointSecret: {
             /**
-             * Keep Old Secret Active For 24 Hours
              * @description Whether requests are also signed with the old secret for 24 hours, so that receivers can switch to the new one without losing events.
              * @default false
              */
             keep_old_secret_active_for_24_hours?: boolean;
         };
-        /**
-         * RowFindingObject
-         * @description A finding on a row.
-         */
+        /** @description A finding on a row. */
         RowFindingObject: {
             /**
-             * Code
              * @description Code of the finding.
              * @example near_duplicate
              */
             code: string;
-            /**
-             * Severity
-             * @enum {string}
-             */
+            /** @enum {string} */
             severity: "error" | "warning" | "info";
-            /**
-             * Weight
-             * @description Amount by which this kind of finding lowers the row's score, however often it occurs in the row. Zero if it says nothing about quality.
-             */
+            /** @description Amount by which this kind of finding lowers the row's score, however often it occurs in the row. Zero if it says nothing about quality. */
             weight: number;
-            /**
-             * Message
-             * @description What was found.
-             */
+            /** @description What was found. */
             message: string;
-            /**
-             * Fix
-             * @description Recommended correction.
-             */
+            /** @description Recommended correction. */
             fix: string;
-            /**
-             * Pointer
-             * @description JSON Pointer to the place in the row; may be empty.
-             */
+            /** @description JSON Pointer to the place in the row; may be empty. */
             pointer: string;
-            /**
-             * Other Line
-             * @description Line of the other row, if the finding is about a pair of rows.
-             */
+            /** @description Line of the other row, if the finding is about a pair of rows. */
             other_line: number | null;
-            /**
-             * Similarity
-             * @description Similarity of the two rows from 0 to 1; of their questions if they contradict each other. Null if it was not measured.
-             */
+            /** @description Similarity of the two rows from 0 to 1; of their questions if they contradict each other. Null if it was not measured. */
             similarity: number | null;
         };
         /**
-         * RowKind
          * @description Kind of rows.
          * @enum {string}
          */
         RowKind: "questions" | "rewrites" | "refusals";
-        /**
-         * RowMatchFields
-         * @description Rows to find.
-         */
+        /** @description Rows to find. */
         RowMatchFields: {
             /**
-             * Type
              * @description `text`: a message has these words, ignoring case, spacing, width, punctuation and politeness. `substring`: the row contains exactly these characters. `row_sha256`: the SHA-256 digest of the row, as the API returns rows in JSON Lines.
              * @enum {string}
              */
             type: "text" | "substring" | "row_sha256";
             /**
-             * Value
              * @description Text or digest to find.
              * @example C-104233
              */
             value: string;
         };
-        /**
-         * RowObject
-         * @description A row of a file, with what the report found in it.
-         */
+        /** @description A row of a file, with what the report found in it. */
         RowObject: {
-            /**
-             * Id
-             * @description Position of the row: its line as a string.
-             */
+            /** @description Position of the row: its line as a string. */
             id: string;
             /**
-             * Object
              * @default file.row
              * @constant
              */
             object?: "file.row";
-            /**
-             * Line
-             * @description Line of the row in the uploaded file, counted from 1.
-             */
+            /** @description Line of the row in the uploaded file, counted from 1. */
             line: number;
-            /**
-             * Language
-             * @description Language of the row; `und` if unknown, null if the row is broken.
-             */
+            /** @description Language of the row; `und` if unknown, null if the row is broken. */
             language: string | null;
-            /**
-             * Score
-             * @description Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is broken; null if the line has no row.
-             */
+            /** @description Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is broken; null if the line has no row. */
             score: number | null;
-            /**
-             * Row
-             * @description The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of a prompt for a grader. Null if the row is broken.
-             */
+            /** @description The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of a prompt for a grader. Null if the row is broken. */
             row: {
                 [key: string]: unknown;
             } | null;
-            /** Findings */
             findings: components["schemas"]["RowFindingObject"][];
         };
-        /**
-         * RowOfFileObject
-         * @description A row of a file.
-         */
+        /** @description A row of a file. */
         RowOfFileObject: {
-            /**
-             * File Id
-             * @description ID of the file.
-             */
+            /** @description ID of the file. */
             file_id: string;
-            /**
-             * Line
-             * @description Line of the row in the file, counted from 1.
-             */
+            /** @description Line of the row in the file, counted from 1. */
             line: number;
         };
-        /**
-         * RunGrader
-         * @description Request body to run a grader.
-         */
+        /** @description Request body to run a grader. */
         RunGrader: {
-            /**
-             * Grader
-             * @description Grader to run.
-             */
+            /** @description Grader to run. */
             grader: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
             /**
-             * Model Sample
              * @description Answer to grade. It fills the `sample` namespace; `output_json` is set if it is JSON.
              * @example fuzzy wuzzy was a bear
              */
             model_sample: string;
             /**
-             * Item
              * @description Row of the data source. It fills the `item` namespace.
              * @example {
              *       "reference_answer": "fuzzy wuzzy was a bear"
@@ -10681,60 +7378,33 @@ export interface components {
             } | null;
         };
         /**
-         * RunStatus
          * @description Status of a run.
          * @enum {string}
          */
         RunStatus: "queued" | "in_progress" | "completed" | "canceled" | "failed";
-        /**
-         * SampleMessage
-         * @description Message of a prompt or an answer.
-         */
+        /** @description Message of a prompt or an answer. */
         SampleMessage: {
-            /**
-             * Role
-             * @description Role of the author.
-             */
+            /** @description Role of the author. */
             role: string;
-            /**
-             * Content
-             * @description Text of the message.
-             */
+            /** @description Text of the message. */
             content: string;
         } & {
             [key: string]: unknown;
         };
-        /**
-         * SampleUsage
-         * @description Tokens of a sample.
-         */
+        /** @description Tokens of a sample. */
         SampleUsage: {
-            /** Total Tokens */
             total_tokens: number;
-            /** Completion Tokens */
             completion_tokens: number;
-            /** Prompt Tokens */
             prompt_tokens: number;
-            /** Cached Tokens */
             cached_tokens: number;
         };
-        /**
-         * ScoreModelGrader
-         * @description Grader that asks a model for a number.
-         */
+        /** @description Grader that asks a model for a number. */
         ScoreModelGrader: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
-            /**
-             * Pass Threshold
-             * @description Lowest score that passes. Defaults to the middle of the range of scores.
-             */
+            /** @description Lowest score that passes. Defaults to the middle of the range of scores. */
             pass_threshold?: number | null;
             /**
-             * Human Label
              * @description Judgment of a person, usually a template variable. The results of a run show how often the judge agrees with it. Items without one are left out of this comparison. For `label_model` it is one of `labels`; for `score_model`, a score, `pass` or `fail`.
              * @example {{item.human_label}}
              */
@@ -10744,61 +7414,37 @@ export interface components {
              * @enum {string}
              */
             type: "score_model";
-            /**
-             * Model
-             * @description Model that judges: any model of the project.
-             */
+            /** @description Model that judges: any model of the project. */
             model: string;
-            /**
-             * Input
-             * @description Prompt of the judge. May contain template variables.
-             */
+            /** @description Prompt of the judge. May contain template variables. */
             input: components["schemas"]["GraderMessage"][];
-            /**
-             * Range
-             * @description Lowest and highest score. Defaults to `[0, 1]`.
-             */
+            /** @description Lowest and highest score. Defaults to `[0, 1]`. */
             range?: number[] | null;
             /** @description Sampling parameters of the judge. */
             sampling_params?: components["schemas"]["JudgeSamplingParams"] | null;
         };
         /**
-         * SearchStatus
          * @description Status of a search.
          * @enum {string}
          */
         SearchStatus: "in_progress" | "completed" | "failed";
-        /**
-         * ServiceAccountObject
-         * @description A service account.
-         */
+        /** @description A service account. */
         ServiceAccountObject: {
             /**
-             * Object
              * @default organization.project.service_account
              * @constant
              */
             object?: "organization.project.service_account";
-            /**
-             * Id
-             * @description ID of the account, prefixed with `svc_acct_`.
-             */
+            /** @description ID of the account, prefixed with `svc_acct_`. */
             id: string;
-            /**
-             * Name
-             * @description Name of the account.
-             */
+            /** @description Name of the account. */
             name: string;
             /** @description Role of the account: the keys of an `owner` have the role `project_admin`, those of a `member` the role `member`, and an account with `none` can have no keys. */
             role: components["schemas"]["AccountRole"];
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
         };
         /**
-         * SetAlias
          * @description Request to set an alias: either `model`, or `targets` to split traffic between two models.
          * @example {
          *       "model": "ft:smollm2-135m-instruct:acme:support:1x2y3z4a5b6c"
@@ -10817,349 +7463,199 @@ export interface components {
          *     }
          */
         SetAlias: {
-            /**
-             * Model
-             * @description Model that receives all requests.
-             */
+            /** @description Model that receives all requests. */
             model?: string | null;
-            /**
-             * Targets
-             * @description Models that share the requests by weight. The weights must sum to 100.
-             */
+            /** @description Models that share the requests by weight. The weights must sum to 100. */
             targets?: components["schemas"]["TargetShare"][] | null;
-            /**
-             * Gate
-             * @description Conditions that the evaluation of a trained model must meet before the alias points at it. A key is a figure of the evaluation, such as `chrf_gain` or `memorized`; a condition is `>=`, `>`, `<=`, `<` or `==` and a number, or `checked` for `parity`. The alias keeps its gate if the field is missing; `{}` removes it.
-             */
+            /** @description Conditions that the evaluation of a trained model must meet before the alias points at it. A key is a figure of the evaluation, such as `chrf_gain` or `memorized`; a condition is `>=`, `>`, `<=`, `<` or `==` and a number, or `checked` for `parity`. The alias keeps its gate if the field is missing; `{}` removes it. */
             gate?: {
                 [key: string]: string;
             } | null;
             /**
-             * Force
              * @description Whether to change the targets even if they do not meet the gate of the alias or that of their job. The history records the failed conditions.
              * @default false
              */
             force?: boolean;
         };
-        /**
-         * SetRecognizer
-         * @description Request to set a recognizer: `pattern`, `terms`, or both.
-         */
+        /** @description Request to set a recognizer: `pattern`, `terms`, or both. */
         SetRecognizer: {
             /**
-             * Pattern
              * @description Regular expression in RE2 syntax, such as `\bC-\d{6}\b`. It is case-sensitive unless it begins with `(?i)`. Full-width digits and letters count as ordinary ones.
              * @example \bC-\d{6}\b
              */
             pattern?: string | null;
             /**
-             * Terms
              * @description Words and phrases, such as the names of customers or projects. They are found as whole words, regardless of case and width.
              * @default []
              */
             terms?: string[];
         };
-        /**
-         * StandardHyperparameters
-         * @description Hyperparameters at the top level of OpenAI's job object.
-         */
+        /** @description Hyperparameters at the top level of OpenAI's job object. */
         StandardHyperparameters: {
             /**
-             * Batch Size
              * @description Number of rows per training step.
              * @default auto
              */
             batch_size: number | "auto";
             /**
-             * Learning Rate Multiplier
              * @description Multiplier for the default learning rate of the model.
              * @default auto
              */
             learning_rate_multiplier: number | "auto";
             /**
-             * N Epochs
              * @description Number of passes over the training data.
              * @default auto
              */
             n_epochs: number | "auto";
         };
         /**
-         * Status
          * @description Status of a job.
          * @enum {string}
          */
         Status: "validating_files" | "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
-        /**
-         * StoredChatAnswer
-         * @description The answer in a stored chat completion.
-         */
+        /** @description The answer in a stored chat completion. */
         StoredChatAnswer: {
             /**
-             * Role
              * @default assistant
              * @constant
              */
             role?: "assistant";
-            /**
-             * Content
-             * @description Text of the answer, redacted.
-             */
+            /** @description Text of the answer, redacted. */
             content: string | null;
-            /**
-             * Refusal
-             * @description Always null.
-             */
+            /** @description Always null. */
             refusal?: null;
-            /**
-             * Reasoning Content
-             * @description What the model thought before it answered, redacted.
-             */
+            /** @description What the model thought before it answered, redacted. */
             reasoning_content?: string | null;
-            /**
-             * Tool Calls
-             * @description Calls of tools, redacted.
-             */
+            /** @description Calls of tools, redacted. */
             tool_calls?: {
                 [key: string]: unknown;
             }[] | null;
         };
-        /**
-         * StoredChatChoice
-         * @description A choice of a stored chat completion.
-         */
+        /** @description A choice of a stored chat completion. */
         StoredChatChoice: {
             /**
-             * Index
              * @default 0
              * @constant
              */
             index?: 0;
-            /**
-             * Finish Reason
-             * @description Reason generation ended.
-             */
+            /** @description Reason generation ended. */
             finish_reason: string;
             message: components["schemas"]["StoredChatAnswer"];
-            /**
-             * Logprobs
-             * @description Always null: they are not stored.
-             */
+            /** @description Always null: they are not stored. */
             logprobs?: null;
         };
-        /**
-         * StoredChatDeleted
-         * @description Response to deleting a stored chat completion.
-         */
+        /** @description Response to deleting a stored chat completion. */
         StoredChatDeleted: {
-            /**
-             * Id
-             * @description ID of the chat completion.
-             */
+            /** @description ID of the chat completion. */
             id: string;
             /**
-             * Object
              * @default chat.completion.deleted
              * @constant
              */
             object?: "chat.completion.deleted";
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
         };
-        /**
-         * StoredChatMessage
-         * @description A message of the request of a stored chat completion, as in the OpenAI API.
-         */
+        /** @description A message of the request of a stored chat completion, as in the OpenAI API. */
         StoredChatMessage: {
-            /**
-             * Id
-             * @description ID of the message: that of the chat completion and a number.
-             */
+            /** @description ID of the message: that of the chat completion and a number. */
             id: string;
-            /**
-             * Role
-             * @description Role of the message's author.
-             */
+            /** @description Role of the message's author. */
             role: string;
-            /**
-             * Content
-             * @description Text of the message, redacted.
-             */
+            /** @description Text of the message, redacted. */
             content: string | null;
-            /**
-             * Content Parts
-             * @description Always null: parts are joined.
-             */
+            /** @description Always null: parts are joined. */
             content_parts?: null;
-            /**
-             * Refusal
-             * @description Always null.
-             */
+            /** @description Always null. */
             refusal?: null;
-            /**
-             * Name
-             * @description Name of the author, redacted.
-             */
+            /** @description Name of the author, redacted. */
             name?: string | null;
-            /**
-             * Tool Calls
-             * @description Calls of tools, redacted.
-             */
+            /** @description Calls of tools, redacted. */
             tool_calls?: {
                 [key: string]: unknown;
             }[] | null;
-            /**
-             * Tool Call Id
-             * @description ID of the tool call that the message answers.
-             */
+            /** @description ID of the tool call that the message answers. */
             tool_call_id?: string | null;
         };
-        /**
-         * StoredChatObject
-         * @description A stored chat completion, as in the OpenAI API. Only its first choice is stored.
-         */
+        /** @description A stored chat completion, as in the OpenAI API. Only its first choice is stored. */
         StoredChatObject: {
-            /**
-             * Id
-             * @description ID of the chat completion or response, prefixed with `chatcmpl-` or `resp_`.
-             */
+            /** @description ID of the chat completion or response, prefixed with `chatcmpl-` or `resp_`. */
             id: string;
             /**
-             * Object
              * @default chat.completion
              * @constant
              */
             object?: "chat.completion";
-            /**
-             * Created
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created: number;
-            /**
-             * Model
-             * @description Model that generated the answer.
-             */
+            /** @description Model that generated the answer. */
             model: string;
-            /** Choices */
             choices: components["schemas"]["StoredChatChoice"][];
-            /**
-             * Usage
-             * @description Numbers of tokens; null for streams that did not ask for them.
-             */
+            /** @description Numbers of tokens; null for streams that did not ask for them. */
             usage: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Metadata
-             * @description Metadata of the request, redacted.
-             */
+            /** @description Metadata of the request, redacted. */
             metadata: {
                 [key: string]: string;
             };
-            /**
-             * Tools
-             * @description Tools of the request, redacted.
-             */
+            /** @description Tools of the request, redacted. */
             tools: {
                 [key: string]: unknown;
             }[] | null;
-            /**
-             * Temperature
-             * @description Temperature of the request.
-             */
+            /** @description Temperature of the request. */
             temperature: number | null;
-            /**
-             * Top P
-             * @description Nucleus sampling probability of the request.
-             */
+            /** @description Nucleus sampling probability of the request. */
             top_p: number | null;
-            /**
-             * Seed
-             * @description Seed of the request.
-             */
+            /** @description Seed of the request. */
             seed: number | null;
-            /**
-             * Expires At
-             * @description Time at which the chat is deleted, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the chat is deleted, as a Unix timestamp in seconds. */
             expires_at: number;
-            /**
-             * Redactions
-             * @description Number of values of each kind of personal data that were replaced.
-             */
+            /** @description Number of values of each kind of personal data that were replaced. */
             redactions: {
                 [key: string]: number;
             };
         };
-        /**
-         * StoredChatsDeleted
-         * @description Response to deleting stored chat completions.
-         */
+        /** @description Response to deleting stored chat completions. */
         StoredChatsDeleted: {
             /**
-             * Object
              * @default chat.completions.deleted
              * @constant
              */
             object?: "chat.completions.deleted";
-            /**
-             * Deleted
-             * @description Number of chat completions that were deleted.
-             */
+            /** @description Number of chat completions that were deleted. */
             deleted: number;
         };
-        /**
-         * StreamOptions
-         * @description Options for streaming responses.
-         */
+        /** @description Options for streaming responses. */
         StreamOptions: {
-            /**
-             * Include Usage
-             * @description Whether to send a final event with the token counts.
-             */
+            /** @description Whether to send a final event with the token counts. */
             include_usage?: boolean | null;
         } & {
             [key: string]: unknown;
         };
-        /**
-         * StringCheckGrader
-         * @description Grader that compares two texts. Scores 1 if the comparison holds, else 0.
-         */
+        /** @description Grader that compares two texts. Scores 1 if the comparison holds, else 0. */
         StringCheckGrader: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "string_check";
-            /**
-             * Input
-             * @description Text to grade. May contain template variables.
-             */
+            /** @description Text to grade. May contain template variables. */
             input: string;
             /**
-             * Operation
              * @description Comparison: `eq` (equal), `ne` (not equal), `like` (the input contains the reference), or `ilike` (the same regardless of case).
              * @enum {string}
              */
             operation: "eq" | "ne" | "like" | "ilike";
-            /**
-             * Reference
-             * @description Text to compare with. May contain template variables.
-             */
+            /** @description Text to compare with. May contain template variables. */
             reference: string;
         };
-        /**
-         * SupervisedMethod
-         * @description Options of supervised fine-tuning.
-         */
+        /** @description Options of supervised fine-tuning. */
         SupervisedMethod: {
             /**
              * @default {
@@ -11180,141 +7676,78 @@ export interface components {
              */
             hyperparameters?: components["schemas"]["Hyperparameters"];
         };
-        /**
-         * SweepErrorObject
-         * @description Reason why a sweep failed.
-         */
+        /** @description Reason why a sweep failed. */
         SweepErrorObject: {
             /**
-             * Code
              * @description Machine-readable code.
              * @example no_trial_succeeded
              */
             code: string;
-            /**
-             * Message
-             * @description Description of the reason.
-             */
+            /** @description Description of the reason. */
             message: string;
         };
-        /**
-         * SweepObject
-         * @description A sweep: fine-tuning jobs that differ in some hyperparameters.
-         */
+        /** @description A sweep: fine-tuning jobs that differ in some hyperparameters. */
         SweepObject: {
-            /**
-             * Id
-             * @description ID of the sweep. Starts with `ftsweep-`.
-             */
+            /** @description ID of the sweep. Starts with `ftsweep-`. */
             id: string;
             /**
-             * Object
              * @default fine_tuning.sweep
              * @constant
              */
             object?: "fine_tuning.sweep";
-            /**
-             * Created At
-             * @description Creation time, in Unix seconds.
-             */
+            /** @description Creation time, in Unix seconds. */
             created_at: number;
-            /**
-             * Finished At
-             * @description Time at which the sweep ended, in Unix seconds. Null until then.
-             */
+            /** @description Time at which the sweep ended, in Unix seconds. Null until then. */
             finished_at: number | null;
             /** @description Status of the sweep. It has `succeeded` if one of its trials has. */
             status: components["schemas"]["SweepStatus"];
             /** @description Reason for the status `failed`; otherwise null. */
             error: components["schemas"]["SweepErrorObject"] | null;
-            /**
-             * Model
-             * @description ID of the base model.
-             */
+            /** @description ID of the base model. */
             model: string;
             /**
-             * Method
              * @description Training method.
              * @enum {string}
              */
             method: "supervised" | "dpo" | "kto" | "pretraining" | "reinforcement";
-            /**
-             * Training File
-             * @description ID of the training file.
-             */
+            /** @description ID of the training file. */
             training_file: string;
-            /**
-             * Validation File
-             * @description ID of the validation file.
-             */
+            /** @description ID of the validation file. */
             validation_file: string | null;
             /**
-             * Mixed Files
              * @description Files whose rows are mixed with those of the training file; empty if there are none.
              * @default []
              */
             mixed_files?: components["schemas"]["MixedFileObject"][];
-            /**
-             * Suffix
-             * @description Suffix in the names of the fine-tuned models.
-             */
+            /** @description Suffix in the names of the fine-tuned models. */
             suffix: string | null;
-            /**
-             * Seed
-             * @description Random seed of all trials.
-             */
+            /** @description Random seed of all trials. */
             seed: number;
-            /**
-             * Metadata
-             * @description Key-value pairs that were set when the sweep was created. All jobs have them.
-             */
+            /** @description Key-value pairs that were set when the sweep was created. All jobs have them. */
             metadata: {
                 [key: string]: string;
             } | null;
-            /**
-             * Stop Losers
-             * @description Whether the worse trials are stopped early.
-             */
+            /** @description Whether the worse trials are stopped early. */
             stop_losers: boolean;
-            /**
-             * Best Job
-             * @description ID of the job that succeeded with the lowest held-out loss. Null until the sweep has ended.
-             */
+            /** @description ID of the job that succeeded with the lowest held-out loss. Null until the sweep has ended. */
             best_job: string | null;
-            /**
-             * Fine Tuned Model
-             * @description Name of the fine-tuned model of the best job. Null until the sweep has ended.
-             */
+            /** @description Name of the fine-tuned model of the best job. Null until the sweep has ended. */
             fine_tuned_model: string | null;
-            /**
-             * Trials
-             * @description Trials, in the order of their values.
-             */
+            /** @description Trials, in the order of their values. */
             trials: components["schemas"]["TrialObject"][];
         };
         /**
-         * SweepStatus
          * @description Status of a sweep.
          * @enum {string}
          */
         SweepStatus: "running" | "cancelling" | "succeeded" | "failed" | "cancelled";
-        /**
-         * SweepValues
-         * @description Lists of hyperparameter values to try. Each combination is a trial.
-         */
+        /** @description Lists of hyperparameter values to try. Each combination is a trial. */
         SweepValues: {
-            /**
-             * N Epochs
-             * @description Numbers of epochs to try.
-             */
+            /** @description Numbers of epochs to try. */
             n_epochs?: number[] | null;
-            /**
-             * Batch Size
-             * @description Batch sizes to try. Not for `kto`, whose loss depends on it.
-             */
+            /** @description Batch sizes to try. Not for `kto`, whose loss depends on it. */
             batch_size?: number[] | null;
             /**
-             * Learning Rate
              * @description Learning rates to try.
              * @example [
              *       0.0002,
@@ -11322,10 +7755,7 @@ export interface components {
              *     ]
              */
             learning_rate?: number[] | null;
-            /**
-             * Learning Rate Multiplier
-             * @description Learning rate multipliers to try.
-             */
+            /** @description Learning rate multipliers to try. */
             learning_rate_multiplier?: number[] | null;
             /**
              * @description LoRA options to try.
@@ -11333,139 +7763,75 @@ export interface components {
              */
             lora?: components["schemas"]["LoraValues"];
         };
-        /**
-         * TargetShare
-         * @description A target model and its share of the requests.
-         */
+        /** @description A target model and its share of the requests. */
         TargetShare: {
-            /**
-             * Model
-             * @description Name of a base model or a trained model.
-             */
+            /** @description Name of a base model or a trained model. */
             model: string;
-            /**
-             * Weight
-             * @description Percentage of requests routed to this model, as an integer.
-             */
+            /** @description Percentage of requests routed to this model, as an integer. */
             weight: number;
         };
-        /**
-         * TaskFailure
-         * @description Reason a task failed.
-         */
+        /** @description Reason a task failed. */
         TaskFailure: {
-            /** Code */
             code: string;
-            /** Message */
             message: string;
         };
         /**
-         * TaskState
          * @description State of a task.
          * @enum {string}
          */
         TaskState: "in_progress" | "completed" | "failed";
-        /**
-         * TemplateMessages
-         * @description Prompt made of messages that contain template variables such as `{{item.question}}`.
-         */
+        /** @description Prompt made of messages that contain template variables such as `{{item.question}}`. */
         TemplateMessages: {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "template";
-            /**
-             * Template
-             * @description Messages of the prompt.
-             */
+            /** @description Messages of the prompt. */
             template: components["schemas"]["GraderMessage"][];
         };
-        /**
-         * TestWebhookEndpoint
-         * @description Request to test a webhook endpoint.
-         */
+        /** @description Request to test a webhook endpoint. */
         TestWebhookEndpoint: {
             /** @description Type of the sample event. */
             event_type: components["schemas"]["EventType"];
         };
-        /**
-         * TextSimilarityGrader
-         * @description Grader that measures the similarity of two texts, from 0 to 1.
-         */
+        /** @description Grader that measures the similarity of two texts, from 0 to 1. */
         TextSimilarityGrader: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
-            /**
-             * Pass Threshold
-             * @description Lowest score that passes. Defaults to the middle of the range of scores.
-             */
+            /** @description Lowest score that passes. Defaults to the middle of the range of scores. */
             pass_threshold?: number | null;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "text_similarity";
-            /**
-             * Input
-             * @description Text to grade. May contain template variables.
-             */
+            /** @description Text to grade. May contain template variables. */
             input: string;
-            /**
-             * Reference
-             * @description Text to compare with. May contain template variables.
-             */
+            /** @description Text to compare with. May contain template variables. */
             reference: string;
             /**
-             * Evaluation Metric
              * @description Similarity metric. `cosine` is refused, since it needs an encoder model.
              * @enum {string}
              */
             evaluation_metric: "cosine" | "fuzzy_match" | "bleu" | "gleu" | "meteor" | "rouge_1" | "rouge_2" | "rouge_3" | "rouge_4" | "rouge_5" | "rouge_l";
         };
-        /**
-         * ThinkingSwitches
-         * @description Switches of models that think, as the chat templates of their base models read them.
-         */
+        /** @description Switches of models that think, as the chat templates of their base models read them. */
         ThinkingSwitches: {
-            /**
-             * Enable Thinking
-             * @description Whether to think before the answer: Qwen, GLM and Nemotron.
-             */
+            /** @description Whether to think before the answer: Qwen, GLM and Nemotron. */
             enable_thinking?: boolean;
-            /**
-             * Thinking
-             * @description Whether to think before the answer: DeepSeek and Granite.
-             */
+            /** @description Whether to think before the answer: DeepSeek and Granite. */
             thinking?: boolean;
-            /**
-             * Preserve Thinking
-             * @description Whether to keep the thoughts of earlier messages: Qwen.
-             */
+            /** @description Whether to keep the thoughts of earlier messages: Qwen. */
             preserve_thinking?: boolean;
-            /**
-             * Truncate History Thinking
-             * @description Whether to drop the thoughts of earlier messages: Nemotron.
-             */
+            /** @description Whether to drop the thoughts of earlier messages: Nemotron. */
             truncate_history_thinking?: boolean;
         };
-        /**
-         * ToolCallGrader
-         * @description Grader that compares tool calls. Scores the share of equal names and arguments.
-         */
+        /** @description Grader that compares tool calls. Scores the share of equal names and arguments. */
         ToolCallGrader: {
-            /**
-             * Name
-             * @description Name of the grader.
-             */
+            /** @description Name of the grader. */
             name: string;
-            /**
-             * Pass Threshold
-             * @description Lowest score that passes. Defaults to 1.
-             */
+            /** @description Lowest score that passes. Defaults to 1. */
             pass_threshold?: number | null;
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -11473,29 +7839,18 @@ export interface components {
              */
             type: "tool_call";
             /**
-             * Input
              * @description Tool calls to grade. May contain template variables.
              * @default {{sample.output_tools}}
              */
             input?: string;
-            /**
-             * Reference
-             * @description Expected tool call or list of tool calls as JSON, usually a template variable.
-             */
+            /** @description Expected tool call or list of tool calls as JSON, usually a template variable. */
             reference: string;
         };
-        /**
-         * TrialObject
-         * @description A trial of a sweep, which is a fine-tuning job.
-         */
+        /** @description A trial of a sweep, which is a fine-tuning job. */
         TrialObject: {
-            /**
-             * Job Id
-             * @description ID of the job.
-             */
+            /** @description ID of the job. */
             job_id: string;
             /**
-             * Hyperparameters
              * @description Hyperparameters in which the trials differ.
              * @example {
              *       "learning_rate": 0.001,
@@ -11509,72 +7864,38 @@ export interface components {
             };
             /** @description Status of the job. */
             status: components["schemas"]["Status"];
-            /**
-             * Is Waiting
-             * @description Whether the trial is paused until the other trials catch up.
-             */
+            /** @description Whether the trial is paused until the other trials catch up. */
             is_waiting: boolean;
             /**
-             * Held Out Loss
              * @description Loss on the held-out rows at the newest checkpoint or, with `keep_best`, at the best one. Null until there is one.
              * @example 1.7134
              */
             held_out_loss: number | null;
-            /**
-             * Stopped
-             * @description Reason why the sweep stopped the trial; null if it did not.
-             */
+            /** @description Reason why the sweep stopped the trial; null if it did not. */
             stopped: string | null;
-            /**
-             * Fine Tuned Model
-             * @description Name of the fine-tuned model. Null until the job succeeds.
-             */
+            /** @description Name of the fine-tuned model. Null until the job succeeds. */
             fine_tuned_model: string | null;
         };
-        /**
-         * UpdateEval
-         * @description Request body to update an eval. Omitted fields stay unchanged.
-         */
+        /** @description Request body to update an eval. Omitted fields stay unchanged. */
         UpdateEval: {
-            /**
-             * Metadata
-             * @description New key-value pairs; null removes them.
-             */
+            /** @description New key-value pairs; null removes them. */
             metadata?: {
                 [key: string]: string;
             } | null;
-            /**
-             * Name
-             * @description New name.
-             */
+            /** @description New name. */
             name?: string | null;
         };
-        /**
-         * UpdateKey
-         * @description Request to update an API key. Omitted fields stay unchanged.
-         */
+        /** @description Request to update an API key. Omitted fields stay unchanged. */
         UpdateKey: {
-            /**
-             * Name
-             * @description New name of the key.
-             */
+            /** @description New name of the key. */
             name?: string | null;
             /** @description New role of the key. Neither the new nor the current role can have more permissions than the role of the key that changes it. */
             role?: components["schemas"]["Role"] | null;
-            /**
-             * Models
-             * @description New list of the only models of a key with the role `inference`. `null` allows all.
-             */
+            /** @description New list of the only models of a key with the role `inference`. `null` allows all. */
             models?: string[] | null;
-            /**
-             * Expires In Seconds
-             * @description New time until the key expires, in seconds from now. `null`: never.
-             */
+            /** @description New time until the key expires, in seconds from now. `null`: never. */
             expires_in_seconds?: number | null;
-            /**
-             * Allowed Ips
-             * @description New list of the IP addresses and CIDR ranges that requests with the key may come from. `null` allows all.
-             */
+            /** @description New list of the IP addresses and CIDR ranges that requests with the key may come from. `null` allows all. */
             allowed_ips?: string[] | null;
             /**
              * @description Limits to change. Omitted limits stay unchanged.
@@ -11582,383 +7903,201 @@ export interface components {
              */
             limits?: components["schemas"]["Limits"];
         };
-        /**
-         * UpdateProject
-         * @description Request to update a project. Omitted fields and limits stay unchanged.
-         */
+        /** @description Request to update a project. Omitted fields and limits stay unchanged. */
         UpdateProject: {
             /** @default {} */
             limits?: components["schemas"]["ProjectLimits"];
             /** @description New settings of the storage of chats. `null` stores no more chats; those that are stored stay until they expire or are deleted. */
             capture?: components["schemas"]["CaptureSettings"] | null;
-            /**
-             * Capture Managed By
-             * @description Whose administrators may switch the storage of chats on: with `organization`, only keys with the role `admin`; with `project`, also those of the project with the role `project_admin`. `null` changes nothing.
-             */
+            /** @description Whose administrators may switch the storage of chats on: with `organization`, only keys with the role `admin`; with `project`, also those of the project with the role `project_admin`. `null` changes nothing. */
             capture_managed_by?: ("organization" | "project") | null;
-            /**
-             * Name
-             * @description Current name of the project. Another name is refused, because the names of its models contain it.
-             */
+            /** @description Current name of the project. Another name is refused, because the names of its models contain it. */
             name?: string | null;
         };
-        /**
-         * UpdateServiceAccount
-         * @description Request to change a service account. Omitted fields stay unchanged.
-         */
+        /** @description Request to change a service account. Omitted fields stay unchanged. */
         UpdateServiceAccount: {
-            /**
-             * Name
-             * @description New name of the account.
-             */
+            /** @description New name of the account. */
             name?: string | null;
-            /**
-             * Role
-             * @description New role of the account. All of its keys get the role `project_admin` (`owner`) or `member`.
-             */
+            /** @description New role of the account. All of its keys get the role `project_admin` (`owner`) or `member`. */
             role?: ("owner" | "member") | null;
         };
-        /**
-         * UpdateStoredChat
-         * @description Request to replace the metadata of a stored chat completion.
-         */
+        /** @description Request to replace the metadata of a stored chat completion. */
         UpdateStoredChat: {
-            /**
-             * Metadata
-             * @description New metadata, which is stored as it is. `null` removes all.
-             */
+            /** @description New metadata, which is stored as it is. `null` removes all. */
             metadata: {
                 [key: string]: string;
             } | null;
         };
-        /**
-         * UpdateWebhookEndpoint
-         * @description Request to update a webhook endpoint. Omitted fields remain unchanged.
-         */
+        /** @description Request to update a webhook endpoint. Omitted fields remain unchanged. */
         UpdateWebhookEndpoint: {
-            /**
-             * Name
-             * @description New name.
-             */
+            /** @description New name. */
             name?: string | null;
             /**
-             * Url
              * @description New URL. The operator must allow its host and port. Any value, even the current URL, enables a disabled endpoint.
              * @example https://hooks.example.com/finetuned
              */
             url?: string | null;
-            /**
-             * Event Types
-             * @description Event types to deliver. Replaces the current list.
-             */
+            /** @description Event types to deliver. Replaces the current list. */
             event_types?: components["schemas"]["EventType"][] | null;
         };
-        /**
-         * UploadComplete
-         * @description Request to complete an upload: the parts of the file, in order.
-         */
+        /** @description Request to complete an upload: the parts of the file, in order. */
         UploadComplete: {
-            /**
-             * Part Ids
-             * @description IDs of the parts, in file order.
-             */
+            /** @description IDs of the parts, in file order. */
             part_ids: string[];
-            /**
-             * Md5
-             * @description MD5 digest of the complete file, in hexadecimal.
-             */
+            /** @description MD5 digest of the complete file, in hexadecimal. */
             md5?: string | null;
         };
-        /**
-         * UploadCreate
-         * @description Request to create an upload. `format` is an extension of OpenAI's schema.
-         */
+        /** @description Request to create an upload. `format` is an extension of OpenAI's schema. */
         UploadCreate: {
-            /**
-             * Filename
-             * @description Name of the resulting file.
-             */
+            /** @description Name of the resulting file. */
             filename: string;
             /**
-             * Purpose
              * @description Purpose of the file. `fine-tune` and `evals` files are checked, `batch` files when a batch is created. `model-import`, an extension, is for archives of adapters.
              * @enum {string}
              */
             purpose: "fine-tune" | "evals" | "batch" | "user_data" | "model-import";
-            /**
-             * Bytes
-             * @description Size of the complete file in bytes.
-             */
+            /** @description Size of the complete file in bytes. */
             bytes: number;
-            /**
-             * Mime Type
-             * @description MIME type of the file. Required for OpenAI compatibility; the format is detected from the content.
-             */
+            /** @description MIME type of the file. Required for OpenAI compatibility; the format is detected from the content. */
             mime_type: string;
             /** @description Lifetime of the resulting file. If omitted, the file never expires. */
             expires_after?: components["schemas"]["ExpiresAfter"] | null;
             /** @description Format options of the file. */
             format?: components["schemas"]["FormatFields"] | null;
         };
-        /**
-         * UploadObject
-         * @description OpenAI's upload object.
-         */
+        /** @description OpenAI's upload object. */
         UploadObject: {
-            /**
-             * Id
-             * @description ID of the upload, prefixed with `upload_`.
-             */
+            /** @description ID of the upload, prefixed with `upload_`. */
             id: string;
             /**
-             * Object
              * @default upload
              * @constant
              */
             object?: "upload";
-            /**
-             * Bytes
-             * @description Declared size of the complete file in bytes.
-             */
+            /** @description Declared size of the complete file in bytes. */
             bytes: number;
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Filename
-             * @description Name of the resulting file.
-             */
+            /** @description Name of the resulting file. */
             filename: string;
             purpose: components["schemas"]["Purpose"];
             status: components["schemas"]["UploadStatus"];
-            /**
-             * Expires At
-             * @description Time until which the upload accepts parts, as a Unix timestamp in seconds.
-             */
+            /** @description Time until which the upload accepts parts, as a Unix timestamp in seconds. */
             expires_at: number;
             /** @description Resulting file; null until the upload is completed. */
             file?: components["schemas"]["FileObject"] | null;
         };
-        /**
-         * UploadPartObject
-         * @description OpenAI's part object, extended with `bytes` and `md5` so that clients can resume uploads.
-         */
+        /** @description OpenAI's part object, extended with `bytes` and `md5` so that clients can resume uploads. */
         UploadPartObject: {
-            /**
-             * Id
-             * @description ID of the part, prefixed with `part_`, for use in `part_ids`.
-             */
+            /** @description ID of the part, prefixed with `part_`, for use in `part_ids`. */
             id: string;
             /**
-             * Object
              * @default upload.part
              * @constant
              */
             object?: "upload.part";
-            /**
-             * Created At
-             * @description Creation time, as a Unix timestamp in seconds.
-             */
+            /** @description Creation time, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Upload Id
-             * @description ID of the upload that the part belongs to.
-             */
+            /** @description ID of the upload that the part belongs to. */
             upload_id: string;
-            /**
-             * Bytes
-             * @description Number of bytes received.
-             */
+            /** @description Number of bytes received. */
             bytes: number;
-            /**
-             * Md5
-             * @description MD5 digest of the received bytes, in hexadecimal.
-             */
+            /** @description MD5 digest of the received bytes, in hexadecimal. */
             md5: string;
         };
         /**
-         * UploadStatus
          * @description Status of an upload; all but `pending` are final.
          * @enum {string}
          */
         UploadStatus: "pending" | "completed" | "cancelled" | "expired";
-        /**
-         * UsageBucket
-         * @description A time interval with an exclusive end. `results` is empty if there was no usage.
-         */
+        /** @description A time interval with an exclusive end. `results` is empty if there was no usage. */
         UsageBucket: {
             /**
-             * Object
              * @default bucket
              * @constant
              */
             object?: "bucket";
-            /**
-             * Start Time
-             * @description Start of the bucket (inclusive), as a Unix timestamp in seconds.
-             */
+            /** @description Start of the bucket (inclusive), as a Unix timestamp in seconds. */
             start_time: number;
-            /**
-             * End Time
-             * @description End of the bucket (exclusive), as a Unix timestamp in seconds.
-             */
+            /** @description End of the bucket (exclusive), as a Unix timestamp in seconds. */
             end_time: number;
-            /**
-             * Results
-             * @description Usage results, one per group.
-             */
+            /** @description Usage results, one per group. */
             results: components["schemas"]["UsageResult"][];
         };
-        /**
-         * UsagePage
-         * @description A page of usage buckets in chronological order.
-         */
+        /** @description A page of usage buckets in chronological order. */
         UsagePage: {
             /**
-             * Object
              * @default page
              * @constant
              */
             object?: "page";
-            /**
-             * Data
-             * @description Buckets, oldest first.
-             */
+            /** @description Buckets, oldest first. */
             data: components["schemas"]["UsageBucket"][];
-            /**
-             * Has More
-             * @description Whether another page follows.
-             */
+            /** @description Whether another page follows. */
             has_more: boolean;
-            /**
-             * Next Page
-             * @description Cursor of the next page, to be passed as `page`.
-             */
+            /** @description Cursor of the next page, to be passed as `page`. */
             next_page: string | null;
         };
-        /**
-         * UsageResult
-         * @description Usage of one group in one bucket. Fields that are not grouped by are null.
-         */
+        /** @description Usage of one group in one bucket. Fields that are not grouped by are null. */
         UsageResult: {
             /**
-             * Object
              * @default organization.usage.completions.result
              * @constant
              */
             object?: "organization.usage.completions.result";
-            /**
-             * Input Tokens
-             * @description Number of prompt tokens, including cached tokens.
-             */
+            /** @description Number of prompt tokens, including cached tokens. */
             input_tokens: number;
-            /**
-             * Output Tokens
-             * @description Number of generated tokens.
-             */
+            /** @description Number of generated tokens. */
             output_tokens: number;
-            /**
-             * Input Cached Tokens
-             * @description Number of prompt tokens served from the engine's cache.
-             */
+            /** @description Number of prompt tokens served from the engine's cache. */
             input_cached_tokens: number;
-            /**
-             * Num Model Requests
-             * @description Number of requests that an engine answered, including those whose client disconnected.
-             */
+            /** @description Number of requests that an engine answered, including those whose client disconnected. */
             num_model_requests: number;
             /**
-             * Input Audio Tokens
              * @description Number of audio input tokens. Always 0.
              * @default 0
              */
             input_audio_tokens?: number;
             /**
-             * Output Audio Tokens
              * @description Number of audio output tokens. Always 0.
              * @default 0
              */
             output_audio_tokens?: number;
-            /**
-             * Project Id
-             * @description ID of the project, if grouped by `project_id`.
-             */
+            /** @description ID of the project, if grouped by `project_id`. */
             project_id?: string | null;
-            /**
-             * User Id
-             * @description ID of the user. Always null, because there are no users.
-             */
+            /** @description ID of the user. Always null, because there are no users. */
             user_id?: string | null;
-            /**
-             * Api Key Id
-             * @description ID of the API key, if grouped by `api_key_id`.
-             */
+            /** @description ID of the API key, if grouped by `api_key_id`. */
             api_key_id?: string | null;
-            /**
-             * Model
-             * @description Model that answered, if grouped by `model`.
-             */
+            /** @description Model that answered, if grouped by `model`. */
             model?: string | null;
-            /**
-             * Batch
-             * @description Whether the requests belong to batches, if grouped by `batch`.
-             */
+            /** @description Whether the requests belong to batches, if grouped by `batch`. */
             batch?: boolean | null;
-            /**
-             * Service Tier
-             * @description Service tier. Always null.
-             */
+            /** @description Service tier. Always null. */
             service_tier?: string | null;
-            /**
-             * Num Failed Requests
-             * @description Number of requests that ended in an error.
-             */
+            /** @description Number of requests that ended in an error. */
             num_failed_requests: number;
-            /**
-             * Mean Time To First Token Ms
-             * @description Mean time to first token of streams, in milliseconds; null without streams.
-             */
+            /** @description Mean time to first token of streams, in milliseconds; null without streams. */
             mean_time_to_first_token_ms: number | null;
-            /**
-             * Mean Time Per Output Token Ms
-             * @description Mean time per output token of streams after the first token, in milliseconds; null without such tokens.
-             */
+            /** @description Mean time per output token of streams after the first token, in milliseconds; null without such tokens. */
             mean_time_per_output_token_ms: number | null;
         };
-        /**
-         * ValidateGrader
-         * @description Request body to validate a grader.
-         */
+        /** @description Request body to validate a grader. */
         ValidateGrader: {
-            /**
-             * Grader
-             * @description Grader to validate.
-             */
+            /** @description Grader to validate. */
             grader: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
         };
-        /**
-         * ValidatedGrader
-         * @description A valid grader.
-         */
+        /** @description A valid grader. */
         ValidatedGrader: {
-            /**
-             * Grader
-             * @description Grader as given, with its defaults filled in.
-             */
+            /** @description Grader as given, with its defaults filled in. */
             grader: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
         };
         /**
-         * VerdictKind
          * @description Kind of verdict.
          * @enum {string}
          */
         VerdictKind: "serve" | "prompt" | "retrieval" | "worse" | "memorized" | "forgot" | "overfit" | "solved_already" | "no_gain" | "cannot_tell";
-        /**
-         * VerdictObject
-         * @description Conclusion of an evaluation.
-         */
+        /** @description Conclusion of an evaluation. */
         VerdictObject: {
             /**
              * @description Kind of conclusion.
@@ -11966,38 +8105,22 @@ export interface components {
              */
             kind: components["schemas"]["VerdictKind"];
             /**
-             * Sentence
              * @description Conclusion in one sentence, with its figures.
              * @example Serve it: tuned beats the best prompt by 31 chrF [27, 35] on 60 rows.
              */
             sentence: string;
-            /**
-             * Recommendation
-             * @description Recommended next step.
-             */
+            /** @description Recommended next step. */
             recommendation: string;
-            /**
-             * Warnings
-             * @description Findings that do not change the conclusion.
-             */
+            /** @description Findings that do not change the conclusion. */
             warnings?: string[];
-            /**
-             * Rows Needed
-             * @description Number of held-out rows to add if the conclusion is `cannot_tell`.
-             */
+            /** @description Number of held-out rows to add if the conclusion is `cannot_tell`. */
             rows_needed?: number | null;
-            /**
-             * Differences
-             * @description Paired differences between columns, with 95% confidence intervals.
-             */
+            /** @description Paired differences between columns, with 95% confidence intervals. */
             differences?: {
                 [key: string]: unknown;
             }[];
         };
-        /**
-         * WandbIntegration
-         * @description Weights & Biases integration, which is rejected with the code `unsupported_integration`.
-         */
+        /** @description Weights & Biases integration, which is rejected with the code `unsupported_integration`. */
         WandbIntegration: {
             /**
              * @description Type of the integration. (enum property replaced by openapi-typescript)
@@ -12007,278 +8130,145 @@ export interface components {
             /** @description Settings of the run. */
             wandb: components["schemas"]["WandbSettings"];
         };
-        /**
-         * WandbSettings
-         * @description Settings of a Weights & Biases run, as in OpenAI's API.
-         */
+        /** @description Settings of a Weights & Biases run, as in OpenAI's API. */
         WandbSettings: {
-            /**
-             * Project
-             * @description Name of the project.
-             */
+            /** @description Name of the project. */
             project: string;
-            /**
-             * Entity
-             * @description Team or user.
-             */
+            /** @description Team or user. */
             entity?: string | null;
-            /**
-             * Name
-             * @description Name of the run.
-             */
+            /** @description Name of the run. */
             name?: string | null;
-            /**
-             * Tags
-             * @description Tags of the run.
-             */
+            /** @description Tags of the run. */
             tags?: string[] | null;
         };
-        /**
-         * WebhookDeliveryObject
-         * @description Attempt to deliver an event to a webhook endpoint.
-         */
+        /** @description Attempt to deliver an event to a webhook endpoint. */
         WebhookDeliveryObject: {
-            /**
-             * Id
-             * @description ID of the attempt, prefixed with `whdelivery-`.
-             */
+            /** @description ID of the attempt, prefixed with `whdelivery-`. */
             id: string;
             /**
-             * Object
              * @default webhook_endpoint.delivery
              * @constant
              */
             object?: "webhook_endpoint.delivery";
-            /**
-             * Created At
-             * @description Time at which the attempt ended, as a Unix timestamp in seconds.
-             */
+            /** @description Time at which the attempt ended, as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Event Id
-             * @description ID of the event, sent as the `webhook-id` header of the request.
-             */
+            /** @description ID of the event, sent as the `webhook-id` header of the request. */
             event_id: string;
-            /**
-             * Event Type
-             * @description Type of the event.
-             */
+            /** @description Type of the event. */
             event_type: string;
-            /**
-             * Attempt
-             * @description Number of the attempt, starting at 1.
-             */
+            /** @description Number of the attempt, starting at 1. */
             attempt: number;
-            /**
-             * Outcome
-             * @description Outcome of the attempt. `delivered`: the endpoint accepted the event. `retrying`: the attempt failed, and another one follows. `failed`: the last attempt failed. `disabled`: the endpoint answered 410.
-             */
+            /** @description Outcome of the attempt. `delivered`: the endpoint accepted the event. `retrying`: the attempt failed, and another one follows. `failed`: the last attempt failed. `disabled`: the endpoint answered 410. */
             outcome: string;
-            /**
-             * Response Status
-             * @description HTTP status of the endpoint's response; null if there was none.
-             */
+            /** @description HTTP status of the endpoint's response; null if there was none. */
             response_status: number | null;
-            /**
-             * Error
-             * @description Error class; null if the endpoint responded.
-             */
+            /** @description Error class; null if the endpoint responded. */
             error: string | null;
-            /**
-             * Next Attempt At
-             * @description Time of the next attempt as a Unix timestamp in seconds; null if there is none.
-             */
+            /** @description Time of the next attempt as a Unix timestamp in seconds; null if there is none. */
             next_attempt_at: number | null;
         };
-        /**
-         * WebhookEndpointDeleted
-         * @description Confirmation that a webhook endpoint was deleted.
-         */
+        /** @description Confirmation that a webhook endpoint was deleted. */
         WebhookEndpointDeleted: {
-            /**
-             * Id
-             * @description ID of the deleted endpoint.
-             */
+            /** @description ID of the deleted endpoint. */
             id: string;
             /**
-             * Object
              * @default webhook_endpoint.deleted
              * @constant
              */
             object?: "webhook_endpoint.deleted";
             /**
-             * Deleted
              * @default true
              * @constant
              */
             deleted?: true;
         };
-        /**
-         * WebhookEndpointObject
-         * @description Webhook endpoint without its signing secret.
-         */
+        /** @description Webhook endpoint without its signing secret. */
         WebhookEndpointObject: {
-            /**
-             * Id
-             * @description ID of the endpoint, prefixed with `webhook_`.
-             */
+            /** @description ID of the endpoint, prefixed with `webhook_`. */
             id: string;
             /**
-             * Object
              * @default webhook_endpoint
              * @constant
              */
             object?: "webhook_endpoint";
-            /**
-             * Created At
-             * @description Creation time as a Unix timestamp in seconds.
-             */
+            /** @description Creation time as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Updated At
-             * @description Time of the last change to the endpoint or its secret, as a Unix timestamp in seconds.
-             */
+            /** @description Time of the last change to the endpoint or its secret, as a Unix timestamp in seconds. */
             updated_at: number;
-            /**
-             * Name
-             * @description Name of the endpoint.
-             */
+            /** @description Name of the endpoint. */
             name: string;
-            /**
-             * Url
-             * @description URL that receives the events.
-             */
+            /** @description URL that receives the events. */
             url: string;
-            /**
-             * Event Types
-             * @description Event types to deliver.
-             */
+            /** @description Event types to deliver. */
             event_types: string[];
-            /**
-             * Signing Secret Hint
-             * @description Abbreviated signing secret: `whsec_…` and its last four characters.
-             */
+            /** @description Abbreviated signing secret: `whsec_…` and its last four characters. */
             signing_secret_hint: string;
             /**
-             * Status
              * @description Status of the endpoint. `disabled`: the endpoint answered 410 and receives no more events. Extension of OpenAI's object.
              * @enum {string}
              */
             status: "enabled" | "disabled";
         };
-        /**
-         * WebhookEndpointTestObject
-         * @description Result of a test in which the endpoint responded.
-         */
+        /** @description Result of a test in which the endpoint responded. */
         WebhookEndpointTestObject: {
             /**
-             * Object
              * @default webhook_endpoint.test
              * @constant
              */
             object?: "webhook_endpoint.test";
-            /**
-             * Webhook Endpoint Id
-             * @description ID of the endpoint.
-             */
+            /** @description ID of the endpoint. */
             webhook_endpoint_id: string;
-            /**
-             * Event Type
-             * @description Type of the sample event.
-             */
+            /** @description Type of the sample event. */
             event_type: string;
-            /**
-             * Status Code
-             * @description HTTP status of the endpoint's response.
-             */
+            /** @description HTTP status of the endpoint's response. */
             status_code: number;
             /**
-             * Success
              * @description Whether the endpoint responded, with any status. Always true.
              * @default true
              * @constant
              */
             success?: true;
         };
-        /**
-         * WebhookEndpointWithSecretObject
-         * @description Webhook endpoint with its new signing secret. No later response contains the secret.
-         */
+        /** @description Webhook endpoint with its new signing secret. No later response contains the secret. */
         WebhookEndpointWithSecretObject: {
-            /**
-             * Id
-             * @description ID of the endpoint, prefixed with `webhook_`.
-             */
+            /** @description ID of the endpoint, prefixed with `webhook_`. */
             id: string;
             /**
-             * Object
              * @default webhook_endpoint
              * @constant
              */
             object?: "webhook_endpoint";
-            /**
-             * Created At
-             * @description Creation time as a Unix timestamp in seconds.
-             */
+            /** @description Creation time as a Unix timestamp in seconds. */
             created_at: number;
-            /**
-             * Updated At
-             * @description Time of the last change to the endpoint or its secret, as a Unix timestamp in seconds.
-             */
+            /** @description Time of the last change to the endpoint or its secret, as a Unix timestamp in seconds. */
             updated_at: number;
-            /**
-             * Name
-             * @description Name of the endpoint.
-             */
+            /** @description Name of the endpoint. */
             name: string;
-            /**
-             * Url
-             * @description URL that receives the events.
-             */
+            /** @description URL that receives the events. */
             url: string;
-            /**
-             * Event Types
-             * @description Event types to deliver.
-             */
+            /** @description Event types to deliver. */
             event_types: string[];
-            /**
-             * Signing Secret Hint
-             * @description Abbreviated signing secret: `whsec_…` and its last four characters.
-             */
+            /** @description Abbreviated signing secret: `whsec_…` and its last four characters. */
             signing_secret_hint: string;
             /**
-             * Status
              * @description Status of the endpoint. `disabled`: the endpoint answered 410 and receives no more events. Extension of OpenAI's object.
              * @enum {string}
              */
             status: "enabled" | "disabled";
-            /**
-             * Signing Secret
-             * @description Signing secret: `whsec_` and the base64-encoded key.
-             */
+            /** @description Signing secret: `whsec_` and the base64-encoded key. */
             signing_secret: string;
         };
-        /**
-         * WebhookEventTypesObject
-         * @description List of event types that an endpoint can subscribe to.
-         */
+        /** @description List of event types that an endpoint can subscribe to. */
         WebhookEventTypesObject: {
             /**
-             * Object
              * @default list
              * @constant
              */
             object?: "list";
-            /**
-             * Data
-             * @description Event types.
-             */
+            /** @description Event types. */
             data: string[];
         };
-        /**
-         * SourceFacts
-         * @description Detected properties of a file. `columns` maps the shape's fields to the file's columns.
-         */
+        /** @description Detected properties of a file. `columns` maps the shape's fields to the file's columns. */
         SourceFacts: {
             bytes: number;
             container: string;
@@ -12293,10 +8283,7 @@ export interface components {
             };
             unused_columns: string[];
         };
-        /**
-         * ValidationReport
-         * @description Result of a validation. `counts` includes every issue, even if `issues` is capped.
-         */
+        /** @description Result of a validation. `counts` includes every issue, even if `issues` is capped. */
         ValidationReport: {
             format: string;
             bytes: number;
@@ -12310,7 +8297,6 @@ export interface components {
             issues: components["schemas"]["Issue"][];
         };
         /**
-         * Issue
          * @description A problem found in a data set.
          *
          *         `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
@@ -12330,7 +8316,6 @@ export interface components {
             similarity?: number | null;
         };
         /**
-         * Severity
          * @description Severity of an issue.
          *
          *         `error`: the row cannot be trained on. `warning`: the row can be trained on, but should be
@@ -12338,10 +8323,7 @@ export interface components {
          * @enum {unknown}
          */
         Severity: "error" | "info" | "warning";
-        /**
-         * Distribution
-         * @description Distribution of a per-row number.
-         */
+        /** @description Distribution of a per-row number. */
         Distribution: {
             min: number;
             p50: number;
@@ -12352,7 +8334,6 @@ export interface components {
             histogram: components["schemas"]["Histogram"];
         };
         /**
-         * Histogram
          * @description Histogram of values.
          *
          *         `counts[i]` values are in [edges[i], edges[i + 1]). The last bin includes its upper edge.
@@ -12362,7 +8343,6 @@ export interface components {
             counts: number[];
         };
         /**
-         * TokenStats
          * @description Token counts for one model's tokenizer.
          *
          *         Counts cover `rows` rows, which are a sample if the file is large. They include the tokens
@@ -12384,7 +8364,6 @@ export interface components {
             };
         };
         /**
-         * TokenizerFit
          * @description Efficiency of a model's tokenizer for a language.
          *
          *         For comparison, English takes about 0.25 tokens per character.
@@ -12396,17 +8375,13 @@ export interface components {
             tokens_per_character: number;
             byte_fallback_share: number;
         };
-        /**
-         * Share
-         * @description Number and share of rows in a language or script.
-         */
+        /** @description Number and share of rows in a language or script. */
         Share: {
             name: string;
             rows: number;
             share: number;
         };
         /**
-         * GroupStats
          * @description Groups of similar rows.
          *
          *         `extra_rows` is the number of rows that could be removed. `examples` lists line numbers of
@@ -12419,7 +8394,6 @@ export interface components {
             examples: number[][];
         };
         /**
-         * OverlapStats
          * @description Rows of the validation file that also appear in the training file.
          *
          *         `near` counts rows that mean the same as a training row, and `contained` counts rows with a
@@ -12435,10 +8409,7 @@ export interface components {
             /** @default 0 */
             contained?: number;
         };
-        /**
-         * PersonalData
-         * @description Number and locations of findings of one kind of personal data, without the values.
-         */
+        /** @description Number and locations of findings of one kind of personal data, without the values. */
         PersonalData: {
             kind: string;
             count: number;
@@ -12448,7 +8419,6 @@ export interface components {
             ][];
         };
         /**
-         * SystemPrompts
          * @description Statistics on system prompts.
          *
          *         `top_share` is the share of all rows that have the most common system prompt.
@@ -12458,10 +8428,7 @@ export interface components {
             rows_without: number;
             top_share: number;
         };
-        /**
-         * Advice
-         * @description Recommended action, with its reason and evidence. The most urgent advice comes first.
-         */
+        /** @description Recommended action, with its reason and evidence. The most urgent advice comes first. */
         Advice: {
             code: string;
             title: string;
@@ -12473,7 +8440,6 @@ export interface components {
             lines?: number[];
         };
         /**
-         * RowPair
          * @description Two rows that are worth comparing.
          *
          *         `similarity` is the share of words, or of characters in scripts without spaces, that the rows
@@ -12494,7 +8460,6 @@ export interface components {
             other_text: string;
         };
         /**
-         * Scores
          * @description Quality scores of the rows, from 0 to 1.
          *
          *         A score is 1, minus the weight of each kind of finding in the row, and at least 0. A broken row
@@ -12509,7 +8474,6 @@ export interface components {
             };
         };
         /**
-         * MeaningStats
          * @description Pairs of rows whose questions mean the same in other words, according to an encoder.
          *
          *         `same_meaning` counts pairs whose answers say the same, `contradictions` pairs whose answers do
@@ -12526,7 +8490,6 @@ export interface components {
             overlap: number;
         };
         /**
-         * FoundFormat
          * @description Format in which the file was read.
          *
          *         `columns` maps the shape's fields to the file's columns. `header_row` is the number of the row
@@ -12546,7 +8509,6 @@ export interface components {
             unused_columns: string[];
         };
         /**
-         * PreviewRow
          * @description One of the first rows.
          *
          *         `record` is what was read, a value for each column, and null if the row could not be read. If
@@ -12559,10 +8521,7 @@ export interface components {
             row: Record<string, never> | null;
             findings: components["schemas"]["Issue"][];
         };
-        /**
-         * FormatAlternatives
-         * @description Other format options that the file allows. Options without a choice are omitted.
-         */
+        /** @description Other format options that the file allows. Options without a choice are omitted. */
         FormatAlternatives: {
             /** @default [] */
             sheet?: components["schemas"]["SheetChoice"][];
@@ -12579,42 +8538,27 @@ export interface components {
             /** @default [] */
             group_by?: components["schemas"]["GroupByChoice"][];
         };
-        /**
-         * SheetChoice
-         * @description Sheet of a workbook, with its first row.
-         */
+        /** @description Sheet of a workbook, with its first row. */
         SheetChoice: {
             sheet: string;
             cells: string[];
         };
-        /**
-         * HeaderRowChoice
-         * @description Row that could name the columns of a table. With 0, no row does.
-         */
+        /** @description Row that could name the columns of a table. With 0, no row does. */
         HeaderRowChoice: {
             header_row: number;
             cells: string[];
         };
-        /**
-         * EncodingChoice
-         * @description Encoding that the text could have, with a text as it would be read.
-         */
+        /** @description Encoding that the text could have, with a text as it would be read. */
         EncodingChoice: {
             encoding: string;
             sample: string;
         };
-        /**
-         * DelimiterChoice
-         * @description Delimiter that splits most lines of a table into as many fields.
-         */
+        /** @description Delimiter that splits most lines of a table into as many fields. */
         DelimiterChoice: {
             delimiter: string;
             fields: number;
         };
-        /**
-         * ShapeChoice
-         * @description Shape that the columns can form, with the column of each of its fields.
-         */
+        /** @description Shape that the columns can form, with the column of each of its fields. */
         ShapeChoice: {
             shape: string;
             columns: {
@@ -12622,7 +8566,6 @@ export interface components {
             };
         };
         /**
-         * ColumnsChoice
          * @description Columns of a file whose columns are not recognized.
          *
          *         `columns` maps the fields `prompt` and `completion` to the best candidate, if there is one.
@@ -12633,15 +8576,11 @@ export interface components {
                 [key: string]: string;
             };
         };
-        /**
-         * GroupByChoice
-         * @description Column that could have the ID of the conversation, if each row is a message.
-         */
+        /** @description Column that could have the ID of the conversation, if each row is a message. */
         GroupByChoice: {
             group_by: string;
         };
         /**
-         * Shift
          * @description A statistic that differs between two files.
          *
          *         `before` and `after` are shares of the rows, medians of lengths and turns, or findings of
@@ -12659,7 +8598,6 @@ export interface components {
             text: string;
         };
         /**
-         * FileStatistics
          * @description Statistics of a file. All but `broken_rows` cover the valid rows only.
          *
          *         `classes` has the answers of rows that sort inputs into classes, or the labels of labeled rows.
@@ -12681,7 +8619,6 @@ export interface components {
             personal_rows: number;
         };
         /**
-         * FileReport
          * @description Report on a data set. Line numbers refer to the file as uploaded.
          *
          *         Rows of `near_duplicates` mean the same. Rows of `same_form` differ in numbers, dates, names or
@@ -12736,7 +8673,6 @@ export interface components {
             meaning?: components["schemas"]["MeaningStats"] | null;
         };
         /**
-         * FilePreview
          * @description Preview of a file: its first rows as read, and the format options that it allows.
          *
          *         `found` is null if the container is unknown. `error` is why the file cannot be read as a whole,
@@ -12761,7 +8697,6 @@ export interface components {
             alternatives: components["schemas"]["FormatAlternatives"];
         };
         /**
-         * FileDiff
          * @description Difference between two files, from `before` to `after`.
          *
          *         Rows are compared in all content used for training, in any order. `changed` rows have the same
@@ -12785,38 +8720,22 @@ export interface components {
             before: components["schemas"]["FileStatistics"];
             after: components["schemas"]["FileStatistics"];
         };
-        /**
-         * Error
-         * @description Body of every failed request, in the format that OpenAI's SDKs expect.
-         */
+        /** @description Body of every failed request, in the format that OpenAI's SDKs expect. */
         Error: {
             error: components["schemas"]["ErrorDetail"];
         };
-        /**
-         * ErrorDetail
-         * @description What went wrong. All four keys are always present.
-         */
+        /** @description What went wrong. All four keys are always present. */
         ErrorDetail: {
-            /**
-             * Message
-             * @description Human-readable message: what is wrong, where, how to fix it.
-             */
+            /** @description Human-readable message: what is wrong, where, how to fix it. */
             message: string;
             /**
-             * Type
              * @description Category of the failure.
              * @enum {string}
              */
             type: "invalid_request_error" | "authentication_error" | "permission_error" | "rate_limit_error" | "server_error";
-            /**
-             * Param
-             * @description Parameter or field that caused the failure.
-             */
+            /** @description Parameter or field that caused the failure. */
             param: string | null;
-            /**
-             * Code
-             * @description Machine-readable error code.
-             */
+            /** @description Machine-readable error code. */
             code: string | null;
         };
     };
@@ -12868,6 +8787,110 @@ export interface components {
         };
         /** @description The API key does not have permission for this operation. */
         Error403: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The request is malformed or cannot be fulfilled. */
+        Error400: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The operation does not support the content type. */
+        Error415: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The artifact storage is full. Retries do not help until the operator frees space. */
+        Error507: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The object does not exist in the project. */
+        Error404: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The state of the object does not allow this, or another request changed the object. */
+        Error409: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The requested range is outside the content. */
+        Error416: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                "content-range": components["headers"]["content-range"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The request did not arrive in time, or its response was not read in time. */
+        Error408: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The engine or the service failed on this request. */
+        Error500: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The engine returned an invalid response. */
+        Error502: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The engine did not respond in time. */
+        Error504: {
             headers: {
                 "x-request-id": components["headers"]["x-request-id"];
                 [name: string]: unknown;
@@ -12999,16 +9022,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_FileObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -13082,62 +9096,14 @@ export interface operations {
                     "application/json": components["schemas"]["FileObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The request body or a part of it exceeds its size limit. */
-            413: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The operation does not support the content type. */
-            415: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
-            /** @description The artifact storage is full. Retries do not help until the operator frees space. */
-            507: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            507: components["responses"]["Error507"];
         };
     };
     retrieveFile: {
@@ -13167,16 +9133,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -13209,28 +9166,10 @@ export interface operations {
                     "application/json": components["schemas"]["FileDeleted"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -13263,16 +9202,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -13300,31 +9230,11 @@ export interface operations {
                     "application/json": components["schemas"]["UploadObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13355,16 +9265,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -13396,16 +9297,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -13456,60 +9348,12 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request body or a part of it exceeds its size limit. */
-            413: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The operation does not support the content type. */
-            415: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
-            /** @description The artifact storage is full. Retries do not help until the operator frees space. */
-            507: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            507: components["responses"]["Error507"];
         };
     };
     completeUpload: {
@@ -13554,30 +9398,11 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
-            /** @description The artifact storage is full. Retries do not help until the operator frees space. */
-            507: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            507: components["responses"]["Error507"];
         };
     };
     cancelUpload: {
@@ -13618,16 +9443,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -13666,41 +9482,12 @@ export interface operations {
                     "application/json": components["schemas"]["PreviewPending"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13757,40 +9544,11 @@ export interface operations {
                     "application/json": components["schemas"]["ReportPending"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13856,40 +9614,11 @@ export interface operations {
                     "application/json": components["schemas"]["ReportPending"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -13926,28 +9655,10 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_CleaningObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -13987,52 +9698,13 @@ export interface operations {
                     "application/json": components["schemas"]["CleaningObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14068,16 +9740,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -14124,28 +9787,10 @@ export interface operations {
                     "application/json": components["schemas"]["DiffPending"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -14201,28 +9846,10 @@ export interface operations {
                     "application/json": components["schemas"]["DiffPending"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -14256,52 +9883,13 @@ export interface operations {
                     "application/json": components["schemas"]["MergeObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14338,28 +9926,10 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_MergeObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -14396,16 +9966,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -14437,16 +9998,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_RecognizerObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -14480,16 +10032,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -14523,16 +10066,7 @@ export interface operations {
                     "application/json": components["schemas"]["RecognizerObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             413: components["responses"]["Error413"];
@@ -14567,16 +10101,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -14610,52 +10135,13 @@ export interface operations {
                     "application/json": components["schemas"]["ModelImport"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14692,28 +10178,10 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_ModelImport_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -14750,16 +10218,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -14800,16 +10259,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_JobObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -14845,52 +10295,13 @@ export interface operations {
                     "application/json": components["schemas"]["JobObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -14921,16 +10332,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -14962,27 +10364,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15014,27 +10397,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15066,27 +10430,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15136,28 +10481,10 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15195,28 +10522,10 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_CheckpointObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15244,41 +10553,12 @@ export interface operations {
                     "application/json": components["schemas"]["GraderRun"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15305,28 +10585,10 @@ export interface operations {
                     "application/json": components["schemas"]["ValidatedGrader"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -15359,16 +10621,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15400,27 +10653,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15458,39 +10692,11 @@ export interface operations {
                     "text/markdown": string;
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15521,28 +10727,10 @@ export interface operations {
                     "application/json": components["schemas"]["AdviceObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
@@ -15556,18 +10744,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15578,7 +10755,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of advice in the project.
-                 * @example ftadvice-s66dr7wwcz6zwsgyo4ixifsq
+                 * @example ftadvice-7f6bc51rew6r94gcqtwwcf21
                  */
                 advice_id: string;
             };
@@ -15598,16 +10775,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15639,16 +10807,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15680,16 +10839,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_SweepObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -15725,52 +10875,13 @@ export interface operations {
                     "application/json": components["schemas"]["SweepObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -15801,16 +10912,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15842,27 +10944,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15904,37 +10987,10 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_PermissionObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -15968,37 +11024,10 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_PermissionObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -16035,26 +11064,8 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -16083,16 +11094,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_ModelObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -16124,16 +11126,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -16163,48 +11156,11 @@ export interface operations {
                     "application/json": components["schemas"]["ModelDeleted"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -16240,16 +11196,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_ExportObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -16282,52 +11229,13 @@ export interface operations {
                     "application/json": components["schemas"]["ExportObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -16358,16 +11266,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -16399,16 +11298,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -16467,38 +11357,9 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The requested range is outside the content. */
-            416: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "content-range": components["headers"]["content-range"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            416: components["responses"]["Error416"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -16530,27 +11391,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -16586,16 +11428,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_ErasureReceiptObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -16629,16 +11462,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -16666,16 +11490,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErasureObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             413: components["responses"]["Error413"];
@@ -16710,16 +11525,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -16751,16 +11557,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_AliasObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -16794,16 +11591,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -16839,27 +11627,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -16892,16 +11661,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -16947,39 +11707,11 @@ export interface operations {
                     "application/json": components["schemas"]["AliasObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -17015,27 +11747,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -17069,27 +11782,9 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_ProjectObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -17117,38 +11812,10 @@ export interface operations {
                     "application/json": components["schemas"]["ProjectObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -17180,26 +11847,8 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -17233,37 +11882,10 @@ export interface operations {
                     "application/json": components["schemas"]["ProjectObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -17295,37 +11917,9 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -17356,37 +11950,9 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -17424,37 +11990,10 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_KeyObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -17488,48 +12027,11 @@ export interface operations {
                     "application/json": components["schemas"]["NewKeyObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -17566,26 +12068,8 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -17624,37 +12108,10 @@ export interface operations {
                     "application/json": components["schemas"]["KeyObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -17691,26 +12148,8 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -17749,48 +12188,11 @@ export interface operations {
                     "application/json": components["schemas"]["NewKeyObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -17829,37 +12231,10 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_ServiceAccountObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -17893,48 +12268,11 @@ export interface operations {
                     "application/json": components["schemas"]["NewServiceAccountObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -17971,26 +12309,8 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -18029,37 +12349,10 @@ export interface operations {
                     "application/json": components["schemas"]["ServiceAccountObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -18096,26 +12389,8 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -18154,48 +12429,11 @@ export interface operations {
                     "application/json": components["schemas"]["AccountKeyObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -18230,27 +12468,9 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_AdminKeyObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -18278,27 +12498,9 @@ export interface operations {
                     "application/json": components["schemas"]["NewAdminKeyObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -18330,26 +12532,8 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -18380,26 +12564,8 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -18462,16 +12628,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_EvalObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -18507,29 +12664,10 @@ export interface operations {
                     "application/json": components["schemas"]["EvalObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -18562,16 +12700,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -18605,28 +12734,10 @@ export interface operations {
                     "application/json": components["schemas"]["EvalObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -18659,16 +12770,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -18710,28 +12812,10 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_EvalRunObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -18771,52 +12855,13 @@ export interface operations {
                     "application/json": components["schemas"]["EvalRunObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -18852,16 +12897,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -18898,27 +12934,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -18955,16 +12972,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -19001,27 +13009,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -19068,28 +13057,10 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_OutputItemObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -19131,16 +13102,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -19172,16 +13134,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_BatchObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -19217,52 +13170,13 @@ export interface operations {
                     "application/json": components["schemas"]["BatchObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -19293,16 +13207,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -19334,27 +13239,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -19388,52 +13274,13 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetGeneration"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
-            /** @description The request exceeds a limit of the key, the project or the client's address. */
-            429: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
     };
@@ -19464,16 +13311,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_DatasetGeneration_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -19507,16 +13345,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -19548,27 +13377,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -19600,27 +13410,8 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -19630,7 +13421,7 @@ export interface operations {
             query: {
                 /**
                  * @description Start time (inclusive), as a Unix timestamp in seconds.
-                 * @example 1767161220
+                 * @example 1767153600
                  */
                 start_time: number;
                 /** @description End time (exclusive), as a Unix timestamp in seconds. Defaults to now. */
@@ -19681,16 +13472,7 @@ export interface operations {
                     "application/json": components["schemas"]["UsagePage"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -19759,27 +13541,9 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_AuditLogObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
-            /** @description The API key does not have permission for this operation. */
-            403: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -19811,16 +13575,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_WebhookEndpointObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -19850,29 +13605,10 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookEndpointWithSecretObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -19905,16 +13641,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -19948,28 +13675,10 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookEndpointObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -20002,16 +13711,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -20045,28 +13745,10 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookEndpointWithSecretObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -20101,39 +13783,11 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookEndpointTestObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The state of the object does not allow this, or another request changed the object. */
-            409: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -20172,28 +13826,10 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_WebhookDeliveryObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -20258,16 +13894,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_StoredChatObject_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -20304,48 +13931,12 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request did not arrive in time, or its response was not read in time. */
-            408: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request body or a part of it exceeds its size limit. */
-            413: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            408: components["responses"]["Error408"];
+            413: components["responses"]["Error413"];
             /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
@@ -20365,49 +13956,10 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The engine or the service failed on this request. */
-            500: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The engine returned an invalid response. */
-            502: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description A required service is temporarily unavailable: Redis, storage or an engine. */
-            503: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The engine did not respond in time. */
-            504: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            500: components["responses"]["Error500"];
+            502: components["responses"]["Error502"];
+            503: components["responses"]["Error503"];
+            504: components["responses"]["Error504"];
         };
     };
     deleteChatCompletions: {
@@ -20432,16 +13984,7 @@ export interface operations {
                     "application/json": components["schemas"]["StoredChatsDeleted"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
@@ -20475,16 +14018,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -20518,28 +14052,10 @@ export interface operations {
                     "application/json": components["schemas"]["StoredChatObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
@@ -20572,16 +14088,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -20618,28 +14125,10 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_StoredChatMessage_"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -20667,16 +14156,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             413: components["responses"]["Error413"];
@@ -20759,28 +14239,10 @@ export interface operations {
                     "application/json": components["schemas"]["EstimateObject"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
             /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
@@ -20828,48 +14290,12 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request did not arrive in time, or its response was not read in time. */
-            408: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request body or a part of it exceeds its size limit. */
-            413: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            408: components["responses"]["Error408"];
+            413: components["responses"]["Error413"];
             /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
@@ -20889,49 +14315,10 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The engine or the service failed on this request. */
-            500: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The engine returned an invalid response. */
-            502: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description A required service is temporarily unavailable: Redis, storage or an engine. */
-            503: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The engine did not respond in time. */
-            504: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            500: components["responses"]["Error500"];
+            502: components["responses"]["Error502"];
+            503: components["responses"]["Error503"];
+            504: components["responses"]["Error504"];
         };
     };
     createResponse: {
@@ -20964,48 +14351,12 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request did not arrive in time, or its response was not read in time. */
-            408: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request body or a part of it exceeds its size limit. */
-            413: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            408: components["responses"]["Error408"];
+            413: components["responses"]["Error413"];
             /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
@@ -21025,49 +14376,10 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The engine or the service failed on this request. */
-            500: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The engine returned an invalid response. */
-            502: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description A required service is temporarily unavailable: Redis, storage or an engine. */
-            503: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The engine did not respond in time. */
-            504: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            500: components["responses"]["Error500"];
+            502: components["responses"]["Error502"];
+            503: components["responses"]["Error503"];
+            504: components["responses"]["Error504"];
         };
     };
     createEmbedding: {
@@ -21099,48 +14411,12 @@ export interface operations {
                     "application/json": components["schemas"]["Embeddings"];
                 };
             };
-            /** @description The request is malformed or cannot be fulfilled. */
-            400: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
-            /** @description The object does not exist in the project. */
-            404: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request did not arrive in time, or its response was not read in time. */
-            408: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The request body or a part of it exceeds its size limit. */
-            413: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["Error404"];
+            408: components["responses"]["Error408"];
+            413: components["responses"]["Error413"];
             /** @description The request exceeds a limit of the key, the project or the client's address. */
             429: {
                 headers: {
@@ -21160,49 +14436,10 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The engine or the service failed on this request. */
-            500: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The engine returned an invalid response. */
-            502: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description A required service is temporarily unavailable: Redis, storage or an engine. */
-            503: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "retry-after": components["headers"]["retry-after"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description The engine did not respond in time. */
-            504: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            500: components["responses"]["Error500"];
+            502: components["responses"]["Error502"];
+            503: components["responses"]["Error503"];
+            504: components["responses"]["Error504"];
         };
     };
 }

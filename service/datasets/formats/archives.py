@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +13,7 @@ from typing import IO, Any
 from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.unpack import BLOCK, is_of_disk, write_within
+from service.datasets.formats.unpack import BLOCK, ZIP_DAMAGE, is_of_disk, write_within
 
 _MAX_MEMBERS = 10_000
 _DATA = frozenset(
@@ -24,16 +23,7 @@ _DATA = frozenset(
     ]
 )
 _TAR_MAGIC_AT = 257
-_DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    OSError,
-    EOFError,
-    ValueError,
-    NotImplementedError,  # an unknown compression method
-    RuntimeError,  # a password is required
-)
+_DAMAGE = (*ZIP_DAMAGE, tarfile.TarError)
 
 
 def archive_of(path: Path) -> str | None:
@@ -110,6 +100,6 @@ def _is_document(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as packed:
             names = packed.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except ZIP_DAMAGE:
         return True  # it is refused as an unknown format
     return any(name in names for name in ("[Content_Types].xml", "xl/workbook.xml", "mimetype"))

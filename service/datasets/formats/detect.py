@@ -16,6 +16,7 @@ from service.datasets.formats.csv_records import is_clearly_table, sniff_delimit
 from service.datasets.formats.json_records import find_rows
 from service.datasets.formats.options import Container
 from service.datasets.formats.turn_forms import are_turns
+from service.datasets.formats.unpack import ZIP_DAMAGE
 from service.datasets.rows.lines import UTF8_BOM
 from service.datasets.rows.raw_json import parse
 
@@ -44,7 +45,7 @@ def _is_workbook(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return "xl/workbook.xml" in archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except ZIP_DAMAGE:
         return False
 
 

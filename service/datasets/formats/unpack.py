@@ -5,10 +5,12 @@ from __future__ import annotations
 import bz2
 import errno
 import lzma
+import struct
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Final, Literal
 
 import zstandard
 
@@ -20,6 +22,17 @@ Compression = Literal["gzip", "zstd", "bzip2", "xz"]
 BLOCK = 256 * 1024
 _MAX_ZSTD_WINDOW = 128 * 1024**2
 _MAX_XZ_MEMORY_BYTES = 256 * 1024**2
+# What `zipfile` raises for bytes that are no valid archive.
+ZIP_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    IndexError,  # an empty name
+    ValueError,
+    RuntimeError,  # a password, or as NotImplementedError an unknown version or compression
+)
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 

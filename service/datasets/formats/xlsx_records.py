@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -28,22 +27,16 @@ from service.datasets.formats.table_layout import (
     log_titles,
     rows_to_look_at,
 )
-from service.datasets.formats.unpack import unpacks_too_much
+from service.datasets.formats.unpack import ZIP_DAMAGE, unpacks_too_much
 
 # The reader keeps all shared strings of the workbook in memory, so this limits memory use.
 _MAX_UNPACKED_BYTES = 512 * 1024**2
 _DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
+    *ZIP_DAMAGE,
     InvalidFileException,
     KeyError,
-    IndexError,
     TypeError,
-    ValueError,
     SyntaxError,  # from the XML parser
-    OSError,
-    EOFError,
-    RuntimeError,  # from zipfile: unknown compression or a password
 )
 _MERGED = re.compile(rb'<mergeCell ref="')
 _LOOKED_AT_SHEET_ROWS = 50
@@ -104,7 +97,7 @@ def _check_archive(path: Path, options: FormatOptions) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(info.file_size for info in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except ZIP_DAMAGE as error:
         raise refuse("damaged_workbook") from error
     if unpacked > _MAX_UNPACKED_BYTES:
         raise refuse("unpacks_too_large", limit=_MAX_UNPACKED_BYTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ from service.web.permissions import EXTENSION, PERMISSIONS
 _EVERYWHERE = (Unauthenticated.status, RateLimited.status, Unavailable.status)
 _OF_A_JSON_BODY = TooLarge.status
 _OF_A_PERMISSION = Forbidden.status
+# Keywords whose values are data, not schemas.
+_DATA = frozenset({"const", "default", "enum", "example", "examples"})
 
 
 def describe(
@@ -57,12 +60,26 @@ def describe(
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def dumps(document: Mapping[str, Any]) -> str:
+    """Return the document as JSON with one line for each operation and each component."""
+    return _dumps(document, levels=3) + "\n"
+
+
+def _dumps(part: Any, *, levels: int) -> str:
+    if levels == 0 or not isinstance(part, dict):
+        return json.dumps(part, ensure_ascii=False, separators=(",", ":"))
+    lines = (f"{json.dumps(key)}:{_dumps(value, levels=levels - 1)}" for key, value in part.items())
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
 def _complete(document: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     recorded = examples.recorded()
     _add_components(document["components"], more, recorded.get(examples.SHARED, {}))
-    for methods in document["paths"].values():
-        for operation in methods.values():
-            _complete_operation(operation, recorded.get(operation["operationId"], {}))
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    for operation in operations:
+        _complete_operation(operation, recorded.get(operation["operationId"], {}))
+    _share_errors(operations, document["components"])
+    _drop_titles([document["paths"], document["components"]["schemas"]])
     return document
 
 
@@ -96,6 +113,45 @@ def _complete_operation(operation: dict[str, Any], recorded: Recorded) -> None:
     if not _is_for_all_roles(operation):
         operation["description"] += f"\n\nRequired permission: `{operation[EXTENSION]}`."
     operation["responses"] = _responses(operation, recorded.get("responses", {}))
+
+
+def _share_errors(operations: Sequence[dict[str, Any]], components: dict[str, Any]) -> None:
+    """Replace error responses by references, with an example per code in the component.
+
+    `x-error-codes` keeps the codes that an operation answers, by status. A response with headers of
+    its own stays with its operation.
+    """
+    for operation in operations:
+        codes: dict[str, list[str]] = {}
+        for status, response in operation["responses"].items():
+            if status < "400" or "$ref" in response:
+                continue
+            named = response["content"]["application/json"]["examples"]
+            codes[status] = sorted(named)
+            reference = f"Error{status}"
+            shared = components["responses"].get(reference) or parts.error(int(status))
+            if response["headers"] != shared["headers"]:
+                continue
+            components["responses"][reference] = shared
+            known = shared["content"]["application/json"].setdefault("examples", {})
+            for code, example in named.items():
+                known.setdefault(code, example)
+            operation["responses"][status] = {"$ref": f"#/components/responses/{reference}"}
+        if codes:
+            operation["x-error-codes"] = codes
+
+
+def _drop_titles(schema: Any) -> None:
+    """Remove pydantic's titles, which only repeat the names of schemas and fields."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("title"), str):
+            del schema["title"]
+        for keyword, value in schema.items():
+            if keyword not in _DATA:
+                _drop_titles(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _drop_titles(value)
 
 
 def _is_for_all_roles(operation: dict[str, Any]) -> bool:

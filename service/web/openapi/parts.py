@@ -17,7 +17,8 @@ SDKs ignore, or separate operations.
 - Every request except the probes needs an API key of a project, and can access only that project.
   A request for an object of another project answers 404, as if the object did not exist.
 - Every failure has the body `Error`, which always has the same four keys. The message states what
-  is wrong and how to fix it. `code` is stable and meant for programs.
+  is wrong and how to fix it. `code` is stable and meant for programs; `x-error-codes` of an
+  operation lists those that it answers, by status.
 - An internal failure of the service answers 500 with the code `internal_error`, on any operation.
 - Every response has an `x-request-id` header. If the request sends one of up to 64 letters, digits
   and `._-`, the response returns it.

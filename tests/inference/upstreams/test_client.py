@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import pytest
 from aiohttp import web
@@ -41,23 +40,6 @@ async def test_a_connection_lost_before_the_write_was_not_asked(engine, last_wor
         assert answer.status == 200
         answer.close()
     assert len(engine.seen) == 2
-
-
-async def test_other_tasks_do_not_see_the_exception_of_a_lost_connection(engine):
-    """They would if the compiled client waited while it handles the exception."""
-    async with EngineClient(Timeouts()) as client:
-        await kept(client, engine.url)
-        asking = asyncio.ensure_future(client.post(engine.url, PATH, b"{}", {}))
-        await asyncio.sleep(0)
-        (connection,) = client._pools[engine.url]._busy
-        connection.abort()
-        looks = 0
-        while not asking.done():
-            assert sys.exc_info() == (None, None, None)
-            looks += 1
-            await asyncio.sleep(0)
-        (await asking).close()
-    assert looks > 1
 
 
 async def test_a_pool_stays_while_it_connects(black_hole, until):
