@@ -157,9 +157,10 @@ def few_chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def softcapped_path(demo_model_path: Path) -> Path:
-    """The tiny Gemma 2, whose scores of attention have a softcap."""
-    return make(next(one for one in FAMILIES if one.name == "Gemma 2"), demo_model_path)
+def zoo_model(demo_model_path: Path) -> Callable[[str], Path]:
+    """Make the tiny model of a family."""
+    families = {family.name: family for family in FAMILIES}
+    return lambda name: make(families[name], demo_model_path)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from service.training.loop.estimate import estimate_memory, estimate_run, loaded
 from service.training.model.shape import ModelShape, UnknownShape
 from tests.lazy import Lazy
 from tests.training.specs import spec_of
-from tests.training.zoo.families import FAMILIES, make
 
 pytestmark = pytest.mark.slow
 
@@ -201,10 +200,9 @@ def linear_attention(folder):
     ("family", "rows"),
     [("Gemma 2", "padded"), ("Gemma 2", "packed"), ("DeepSeek-V3", "padded"), ("", "padded")],
 )
-def test_what_other_kinds_of_attention_keep_is_counted(demo_model_path, tmp_path, family, rows):
+def test_what_other_kinds_of_attention_keep_is_counted(zoo_model, tmp_path, family, rows):
     """A softcap, keys that are wider than values, and linear attention without its kernels."""
-    families = (one for one in FAMILIES if one.name == family)
-    path = make(next(families), demo_model_path) if family else linear_attention(tmp_path)
+    path = zoo_model(family) if family else linear_attention(tmp_path)
     kept = kept_by_torch(path, rows)
     found = estimated(
         ModelShape.read(path), packing=rows == "packed", quantization="none", device="cpu"
