@@ -68,7 +68,7 @@ def join_text_parts(content: Iterable[Any]) -> list[Any]:
 def merge_system_messages(messages: Sequence[Message]) -> list[Message]:
     """Move all system messages to the beginning, as one, because many templates accept no other.
 
-    This is what becomes of conversations with messages of the role `developer`.
+    Conversations with messages of the role `developer` are converted in this way.
     """
     texts = [message.get("content") for message in messages if message["role"] == "system"]
     system = {"role": "system", "content": "\n\n".join(filter(None, texts))}

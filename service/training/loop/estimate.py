@@ -295,10 +295,10 @@ def _kept_bytes(
     # Latent attention turns queries and keys in fp32.
     one = _FP32 if shape.latent_heads else width
     attention = 2 * (shape.heads_width + keys) * one + masked * width
-    attention += _linear_bytes(shape, width) / shape.layers
+    linear = _linear_bytes(shape, width) / shape.layers
     # With experts, their outputs are kept too, to be weighted.
     mlp = (3 * shape.intermediate + shape.experts_per_token * shape.hidden) * width
-    return norms + inputs / shape.layers * width + inner + attention + mlp
+    return norms + inputs / shape.layers * width + inner + attention + linear + mlp
 
 
 def _joins(shape: ModelShape, device: Device, dtype: Dtype) -> bool:
