@@ -58,6 +58,10 @@ policies: install  ## Check the chart against checkov's policies
 calibration: install  ## Train on tasks whose right verdict is known, and print the table of verdicts
 	@$(PY) -m bench.evals.calibration
 
+.PHONY: simulation
+simulation: install  ## Simulate evaluations whose true gain is known, and print the table of their statistics
+	@$(PY) -m bench.evals.simulation
+
 .PHONY: personal-data
 personal-data: install  ## Print what the detection of personal data finds, misses and invents
 	@$(PY) -m tests.datasets.personal_cases.score

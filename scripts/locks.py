@@ -77,6 +77,7 @@ def locks() -> dict[str, Lock]:
         "torchvision": Lock(["torchvision"], after=["torch"]),
         "worker": Lock(dependencies(["worker", "export"]), after=["core", "torch"]),
         "ray": Lock(dependencies(["worker", "export", "ray"]), after=["core", "torch", "worker"]),
+        "graders": Lock(dependencies(["graders"]), after=["core"]),
         "tracing": Lock(dependencies(["tracing"]), after=["core"]),
         "inference-cpu": Lock(
             [*dependencies(["inference-cpu"], core=False), _INTEL],

@@ -4,10 +4,10 @@
         [--seconds 2] [--rounds 9] [--request-ids]
 
 `--router` and `--litellm` are virtual environments with `vllm-router` and `litellm[proxy]`
-installed, and `--other` is another checkout of this project. Every proxy has core 0 to itself; the load generator (wrk), the fake engine and the
-store share core 1. Our gateway checks the key, looks up the adapter, enforces limits and records
-usage; the others only forward requests. All proxies are started once and then take turns. The
-result is the median of the rounds.
+installed, and `--other` is another checkout of this project. Every proxy has core 0 to itself; the
+load generator (wrk), the fake engine and the store share core 1. Our gateway checks the key, looks
+up the adapter, enforces limits and records usage; the others only forward requests. All proxies are
+started once and then take turns. The result is the median of the rounds.
 
 With `--request-ids`, each request has an ID of its own in its headers, as some proxies add them.
 Otherwise, all requests of a connection have the same headers, like those of OpenAI's SDKs.

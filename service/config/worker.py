@@ -73,10 +73,15 @@ class WorkerSettings(BaseModel):
         description="How long a run, or the evaluation of a job, waits for an engine that is down.",
     )
     evaluation_rows: int = Field(
-        default=100,
+        default=1000,
         ge=0,
         le=1000,
-        description="Held-out rows on which a finished job is evaluated; 0 turns this off.",
+        description="Most held-out rows on which a finished job is evaluated; 0 turns this off.",
+    )
+    evaluation_judge: str | None = Field(
+        default=None,
+        description="Base model that judges text answers in evaluations of jobs; by default, chrF "
+        "compares them.",
     )
     evaluation_checkpoints: int = Field(
         default=2,

@@ -32,6 +32,7 @@ class TaskKind(StrEnum):
     DIFF = "diff"
     MERGE = "merge"
     MEASURE = "measure"
+    OVERLAP = "overlap"
     IMPORT = "import"
 
 

@@ -41,11 +41,13 @@ from service.datasets.contract import (
     MeasureSpec,
     MergeSpec,
     Message,
+    OverlapSpec,
     PassagesSpec,
     PreviewSpec,
     Progress,
     ReportSpec,
     SearchSpec,
+    SharedRows,
     Succeeded,
     UnpackedAdapter,
     UnpackSpec,
@@ -93,7 +95,7 @@ def main(arguments: list[str]) -> int:
 
 # Each action imports only the libraries it needs: those of the report and the formats take
 # 120 MB, but a validation needs only 25 MB, regardless of the file size.
-def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901 - one case per action
+def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901, PLR0912 - one case per action
     match spec:
         case ValidateSpec():
             return validate_file(
@@ -118,6 +120,8 @@ def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901 - one case per action
             return _merge(spec)
         case MeasureSpec():
             return _measure(spec)
+        case OverlapSpec():
+            return _overlap(spec)
         case UnpackSpec():
             return _unpack(spec)
         case PassagesSpec():
@@ -193,6 +197,19 @@ def _measure(spec: MeasureSpec) -> Measures:
         from service.datasets.report.measure import measure
 
     return measure(spec.path, spec.tokenizer, rows=spec.rows, processes=spec.processes)
+
+
+def _overlap(spec: OverlapSpec) -> SharedRows:
+    with uncollected_imports():
+        from service.datasets.report.overlap import shared_rows
+
+    return shared_rows(
+        spec.training,
+        spec.path,
+        spec.result.parent,
+        near_threshold=spec.near_threshold,
+        processes=spec.processes,
+    )
 
 
 def _unpack(spec: UnpackSpec) -> UnpackedAdapter:

@@ -277,6 +277,35 @@ class MergeSpec(TaskSpec[MergeResult], frozen=True, kw_only=True, tag="merge"):
         return MergeResult
 
 
+class SharedRows(msgspec.Struct, frozen=True):
+    """The lines of held-out rows that also appear in the training rows, each in the first list
+    that applies: as an equal row, as one that means the same, or as a part of a conversation.
+
+    `rows` is the number of held-out rows.
+    """
+
+    rows: int
+    exact: list[int]
+    near: list[int]
+    contained: list[int]
+
+    @property
+    def lines(self) -> frozenset[int]:
+        """The lines of all these rows."""
+        return frozenset([*self.exact, *self.near, *self.contained])
+
+
+class OverlapSpec(TaskSpec[SharedRows], frozen=True, kw_only=True, tag="overlap"):
+    """Find the rows of a canonical file that appear in `training`, a canonical file too."""
+
+    training: Path
+    near_threshold: float = 0.8
+
+    @property
+    def answer_type(self) -> type[SharedRows]:
+        return SharedRows
+
+
 class MeasureSpec(TaskSpec[Measures], frozen=True, kw_only=True, tag="measure"):
     """Measure the `rows` rows of a canonical file with the `tokenizer`, a tokenizer.json file."""
 
@@ -336,6 +365,7 @@ AnySpec: TypeAlias = (
     | DiffSpec
     | MergeSpec
     | MeasureSpec
+    | OverlapSpec
     | UnpackSpec
     | PassagesSpec
     | SearchSpec

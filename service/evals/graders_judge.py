@@ -6,14 +6,21 @@ Nothing else resolves models, limits the caller, or counts the tokens.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from starlette.types import ASGIApp, Message
 
 from service.core.errors import RateLimited
-from service.grading.judges import JudgeAnswer, JudgeFailed, refused
+from service.grading.judges import (
+    EMBEDDINGS,
+    Embedded,
+    JudgeAnswer,
+    JudgeFailed,
+    parse_embeddings,
+    refused,
+)
 
 _PATH: Final = "/v1/chat/completions"
 
@@ -58,15 +65,9 @@ class CallersJudge:
         self, model: str, messages: list[dict[str, Any]], *, params: dict[str, Any]
     ) -> JudgeAnswer:
         """Ask a model. Raises JudgeFailed, and RateLimited if the caller is over a limit."""
-        body = msgspec.json.encode({**params, "model": model, "messages": messages})
-        response = await self._post(body)
-        if response.status == 429:
-            raise RateLimited(_detail(response.body).message, headers=response.retry_headers)
-        if response.status != 200:
-            detail = _detail(response.body)
-            raise refused(detail.code, detail.param, detail.message)
+        answer = await self._ask(_PATH, {**params, "model": model, "messages": messages})
         try:
-            completion = msgspec.json.decode(response.body, type=_Completion)
+            completion = msgspec.json.decode(answer, type=_Completion)
             message = completion.choices[0].message
         except (msgspec.DecodeError, IndexError) as e:
             raise JudgeFailed(
@@ -76,7 +77,21 @@ class CallersJudge:
             raise JudgeFailed("model_grader_refusal_error", "The judge refused to answer.")
         return JudgeAnswer(message.content, model, completion.usage.total_tokens)
 
-    async def _post(self, body: bytes) -> _Response:
+    async def embed(self, model: str, texts: Sequence[str]) -> Embedded:
+        """Create embeddings. Raises JudgeFailed, and RateLimited if the caller is over a limit."""
+        answer = await self._ask(EMBEDDINGS, {"model": model, "input": texts})
+        return parse_embeddings(msgspec.json.decode(answer), len(texts))
+
+    async def _ask(self, path: str, fields: Mapping[str, Any]) -> bytes:
+        response = await self._post(path, msgspec.json.encode(fields))
+        if response.status == 429:
+            raise RateLimited(_detail(response.body).message, headers=response.retry_headers)
+        if response.status != 200:
+            detail = _detail(response.body)
+            raise refused(detail.code, detail.param, detail.message)
+        return response.body
+
+    async def _post(self, path: str, body: bytes) -> _Response:
         headers = {
             "authorization": self._authorization,
             "content-type": "application/json",
@@ -86,7 +101,7 @@ class CallersJudge:
         scope = {
             "type": "http",
             "method": "POST",
-            "path": _PATH,
+            "path": path,
             "headers": [(k.encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()],
         }
         response = _Response()

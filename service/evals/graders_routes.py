@@ -63,7 +63,7 @@ async def run(
     judge = CallersJudge(request.app.gateway, request.headers, _request_id(request))
     sample = Sample.of(body.model_sample)
     async with running.one(caller.project_id), Sandbox() as sandbox:
-        tools = GraderTools(judge, sandbox)
+        tools = GraderTools(judge, sandbox, judge.embed)
         result = await grade(body.grader, body.item or {}, sample, tools)
     return GraderRun.of(body.grader, result)
 

@@ -27,7 +27,7 @@ from service.evals.sampling import Sampled, Sampler, given_sample
 from service.evals.tally import CriterionCounts, Tally, counted_labels
 from service.grading.errors import GraderError, ItemFailed
 from service.grading.grade import grade
-from service.grading.judges import GraderTools, PythonRunner
+from service.grading.judges import PythonRunner
 from service.grading.results import GraderResult
 from service.grading.schemas import Grader
 from service.inference.background.calls import EngineCalls, ModelGone, SampleFailed
@@ -111,7 +111,7 @@ class ItemWork:
     async def _grade(
         self, item: dict[str, Any], sampled: Sampled, judge: RunJudge
     ) -> list[GraderResult]:
-        tools = GraderTools(judge=judge, sandbox=self._sandbox)
+        tools = judge.tools(self._sandbox)
         results = []
         for grader in self._plan.graders:
             try:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.evals.sampling import CHAT
-from service.grading.judges import JudgeAnswer, JudgeFailed, refused
+from service.grading.judges import (
+    EMBEDDINGS,
+    Embedded,
+    GraderTools,
+    JudgeAnswer,
+    JudgeFailed,
+    PythonRunner,
+    parse_embeddings,
+    refused,
+)
 from service.inference.background.calls import Answered, EngineCalls, ModelGone, SampleFailed
 from service.inference.background.usage import ModelUsage
 
@@ -22,15 +32,30 @@ class RunJudge:
     ) -> JudgeAnswer:
         """Ask a model. Raises JudgeFailed."""
         limit = params.get("max_completion_tokens", params.get("max_tokens"))
+        answered = await self._ask(model, CHAT, {**params, "messages": messages}, limit)
+        total = answered.usage.prompt_tokens + answered.usage.completion_tokens
+        return JudgeAnswer(_text(answered), answered.model, total)
+
+    def tools(self, sandbox: PythonRunner) -> GraderTools:
+        """Return the tools of graders, with this judge."""
+        return GraderTools(self, sandbox, self.embed)
+
+    async def embed(self, model: str, texts: Sequence[str]) -> Embedded:
+        """Create embeddings. Raises JudgeFailed."""
+        answered = await self._ask(model, EMBEDDINGS, {"input": texts})
+        return parse_embeddings(answered.body, len(texts))
+
+    async def _ask(
+        self, model: str, path: str, fields: Mapping[str, Any], limit: int | None = None
+    ) -> Answered:
         try:
-            answered = await self._calls.ask(model, CHAT, {**params, "messages": messages}, limit)
+            answered = await self._calls.ask(model, path, fields, limit)
         except (SampleFailed, ModelGone) as e:
             error = e.error if isinstance(e, SampleFailed) else None
             raise refused(e.code, error.param if error else None, e.message) from e
         known = self.usage.get(answered.model, ModelUsage())
         self.usage[answered.model] = known.plus(answered.usage)
-        total = answered.usage.prompt_tokens + answered.usage.completion_tokens
-        return JudgeAnswer(_text(answered), answered.model, total)
+        return answered
 
 
 def _text(answered: Answered) -> str:

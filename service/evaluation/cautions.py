@@ -30,6 +30,7 @@ def cautions(evidence: Evidence, kind: VerdictKind) -> list[str]:
     """Return the warnings that the verdict of this kind does not already contain."""
     return [
         *_unverified(evidence),
+        *_unfit_rows(evidence),
         *_missing(evidence),
         *_worse_metrics(evidence),
         *_rare_languages(evidence),
@@ -45,6 +46,21 @@ def _unverified(evidence: Evidence) -> Iterator[str]:
         yield "The base column was not verified to be the untrained base model."
     if comparison.column(PROMPT) is None and comparison.column(TUNED) is not None:
         yield "No prompt was compared: a good prompt might do as well as the tuned model."
+
+
+def _unfit_rows(evidence: Evidence) -> Iterator[str]:
+    comparison = evidence.comparison
+    if comparison.overlapping is None:
+        yield "The held-out rows were not compared with the training rows, and may be among them."
+    elif comparison.overlapping:
+        were = "was" if comparison.overlapping == 1 else "were"
+        rows = counted(comparison.overlapping, "held-out row")
+        yield f"{rows} that the training data contains, exactly or nearly, {were} left out."
+    if comparison.chosen_on_rows:
+        yield (
+            "The checkpoint or the trial was chosen by its loss on these rows, so the gain is "
+            "overstated. Train again: new jobs keep half of the held-out rows apart."
+        )
 
 
 def _missing(evidence: Evidence) -> Iterator[str]:

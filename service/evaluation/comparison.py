@@ -69,8 +69,9 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     the best prompt, and the final model of the job. Any other column is a checkpoint, such as
     "ckpt-step-12". `example_lines` are the lines of the training file that the prompt shows as
     examples; `nearest_examples` is the number of training rows that it shows because they are most
-    similar to the question. `loss` is the teacher-forced loss on the reference answers in nats per
-    token; `token_accuracy` is the share of their tokens that the model would have chosen.
+    similar to the question. If `is_baseline`, `system_prompt` is the user's own. `loss` is the
+    teacher-forced loss on the reference answers in nats per token; `token_accuracy` is the share of
+    their tokens that the model would have chosen.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     system_prompt: str | None = None
     example_lines: list[int] = []
     nearest_examples: int = 0
+    is_baseline: bool = False
     loss: float | None = None
     token_accuracy: float | None = None
 
@@ -173,6 +175,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     `created_at` is in Unix seconds. `base_verified` is true if the model of the column "base" was
     shown to be the untrained base model. `parity` is "checked" if the engine's scores for the tuned
     model were compared with the trainer's. `notes` are sentences for the reader of the report.
+    An evaluation has at most `most_rows` rows. `overlapping` held-out rows were left out because
+    they are in the training data; null if that is unknown. If `chosen_on_rows`, the loss on the
+    rows chose the model among checkpoints or trials.
     """
 
     version: int = VERSION
@@ -190,6 +195,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     memorization: Memorization | None = None
     retrieval: Retrieval | None = None
     notes: list[str] = []
+    most_rows: int | None = None
+    overlapping: int | None = 0
+    chosen_on_rows: bool = False
 
     def __post_init__(self) -> None:
         _require_unique("column", (column.name for column in self.columns))

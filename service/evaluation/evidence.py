@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from service.evaluation.comparison import BASE, PROMPT, TUNED, Comparison
 from service.evaluation.results import Difference, Score
-from service.evaluation.statistics.differences import all_differences, score
-from service.evaluation.statistics.power import rows_needed
+from service.evaluation.statistics.differences import all_differences, mean_change, score
+from service.evaluation.statistics.pairs import paired
+from service.evaluation.statistics.power import Rule, rows_needed
 from service.evaluation.thresholds import (
     ALPHA,
     ASSUMED_DEVIATION,
@@ -16,7 +17,6 @@ from service.evaluation.thresholds import (
     CEILING_LOW,
     LEAST_CLUSTERS,
     LEAST_MORE_ROWS,
-    LEAST_ROWS,
     SMALLEST_DIFFERENCE,
 )
 
@@ -85,20 +85,28 @@ class Evidence:
     def more_rows(self, found: Difference) -> int:
         """Return the number of additional rows that would show the observed difference.
 
-        An observed difference below the smallest one that matters is replaced by it.
+        Below the smallest gain that matters, they would show that any gain is smaller than that.
         """
         error = found.standard_error
         if error is None:
             error = ASSUMED_DEVIATION / math.sqrt(found.clusters)
+        primary = self.comparison.primary
+        pairs = paired(self.comparison, primary, found.a, found.b)
+        rival, distance = pairs.rival, found.mean
+        change = mean_change(pairs.differences, binary=primary.kind == "binary")
+        if distance < SMALLEST_DIFFERENCE:
+            distance = SMALLEST_DIFFERENCE + max(-found.mean, 0)
+            rival = max(1 - rival - found.mean, 0)
+        count = len(self.rivals)
         needed = rows_needed(
-            max(abs(found.mean), SMALLEST_DIFFERENCE),
+            distance,
             standard_error=error,
             clusters=found.clusters,
             rows=found.n,
-            binary=self.comparison.primary.kind == "binary",
+            rule=Rule(tests=count, together=count, rival=rival, change=change),
         )
-        more = max(needed - found.n, LEAST_MORE_ROWS, LEAST_ROWS - found.n)
-        return math.ceil(more / 10) * 10
+        least = math.ceil(LEAST_CLUSTERS * found.n / found.clusters)
+        return math.ceil(max(max(needed, least) - found.n, LEAST_MORE_ROWS) / 10) * 10
 
     def _main(self, a: str, b: str) -> Difference | None:
         primary = self.comparison.primary.name
@@ -119,8 +127,9 @@ def is_worse(found: Difference) -> bool:
 
 
 def gains(found: Difference) -> bool:
-    """Return whether `a` is better than `b` by a difference that matters."""
-    return is_better(found) and found.mean >= SMALLEST_DIFFERENCE
+    """Return whether `a` is better than `b` by a difference that matters, on enough prompts."""
+    is_enough = found.clusters >= LEAST_CLUSTERS
+    return is_enough and is_better(found) and found.mean >= SMALLEST_DIFFERENCE
 
 
 def loses(found: Difference) -> bool:

@@ -13,20 +13,23 @@
 
 `METRIC` is the name of a metric, such as `chrf` or `exact`. A gain is positive if the tuned model
 is better, also where a lower score is better. A condition is an operator (`>=`, `>`, `<=`, `<` or
-`==`) and a number, and "checked" for `parity`. Conditions apply to the measured figure, not to its
-interval. A figure that was not measured fails its condition.
+`==`) and a number, and "checked" for `parity`. A figure that was not measured fails its condition.
+
+Metrics and gains have the limits of their 95% intervals as further figures, with `_low` and `_high`
+at the end. A condition on a metric or gain must hold for the whole interval, so `>=` and `>` apply
+to `_low`, and `<=` and `<` to `_high`: a measured gain of 6 points may be chance.
 
 `figures` returns all figures of a comparison. They are stored, so that a gate can be applied later.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from operator import eq, ge, gt, le, lt
+from statistics import fmean
 from typing import Final
 
 from service.evaluation.comparison import BASE, PROMPT, TUNED, Comparison, Metric
@@ -41,6 +44,7 @@ METRICS: Final = (
     "json_schema",
     "tool_call",
     "language",
+    "judge",
     "reward",
 )
 GAIN: Final = "gain"
@@ -49,6 +53,7 @@ COUNTED: Final = (GAIN, "forgetting", "memorized", "wrong_language")
 MAX_CONDITIONS: Final = 32
 
 _GAIN, _GAIN_OVER_PROMPT = "_gain", "_gain_over_prompt"
+_LOW, _HIGH = "_low", "_high"
 _OPERATORS: Final = {">=": ge, "<=": le, "==": eq, ">": gt, "<": lt}
 _CONDITION: Final = re.compile(r"\s*(>=|<=|==|>|<)\s*([+-]?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*")
 _SHOWN_CHARS = 64
@@ -127,7 +132,8 @@ def _parse(key: str, text: str, metrics: list[str]) -> Condition:
 
 def _require_known(key: str, metrics: list[str]) -> None:
     gains = [f"{name}{suffix}" for name in metrics for suffix in (_GAIN, _GAIN_OVER_PROMPT)]
-    known = [PARITY, *COUNTED, *metrics, *gains]
+    limits = [f"{name}{end}" for name in (GAIN, *metrics, *gains) for end in (_LOW, _HIGH)]
+    known = [PARITY, *COUNTED, *metrics, *gains, *limits]
     if key in known:
         return
     close = get_close_matches(key[:_SHOWN_CHARS], known, n=1)
@@ -135,7 +141,8 @@ def _require_known(key: str, metrics: list[str]) -> None:
     raise GateInvalid(
         key,
         f"{_cut(key)} is not a condition of a gate.{hint} Use {', '.join([PARITY, *COUNTED])}, or "
-        f"a metric ({', '.join(metrics)}), which may end in '{_GAIN}' or '{_GAIN_OVER_PROMPT}'.",
+        f"a metric ({', '.join(metrics)}), which may end in '{_GAIN}' or '{_GAIN_OVER_PROMPT}'. "
+        f"'{GAIN}' and these may end in '{_LOW}' or '{_HIGH}'.",
     )
 
 
@@ -145,14 +152,25 @@ def _cut(value: object) -> str:
 
 
 def _apply(condition: Condition, figures: Mapping[str, float | str]) -> ConditionResult:
-    measured = figures.get(condition.key)
+    key = _compared(condition, figures)
+    measured = figures.get(key)
     return ConditionResult(
-        key=condition.key,
+        key=key,
         condition=condition.text,
         measured=measured,
         passed=measured is not None and condition.holds(measured),
-        reason=_not_measured(condition.key, figures) if measured is None else None,
+        reason=_not_measured(key, figures) if measured is None else None,
     )
+
+
+def _compared(condition: Condition, figures: Mapping[str, float | str]) -> str:
+    """Return the key of the figure that a condition applies to: the limit of an interval, if any.
+
+    Figures that version 0.2 or earlier stored have no limits.
+    """
+    ends = {">=": _LOW, ">": _LOW, "<=": _HIGH, "<": _HIGH}
+    limit = condition.key + ends.get(condition.operator or "", "")
+    return limit if limit in figures else condition.key
 
 
 def _not_measured(key: str, figures: Mapping[str, float | str]) -> str:
@@ -162,48 +180,41 @@ def _not_measured(key: str, figures: Mapping[str, float | str]) -> str:
 
 def figures(comparison: Comparison) -> dict[str, float | str]:
     """Return all figures that a gate can check and that the comparison measured, by key."""
-    names = [metric.name for metric in comparison.metrics]
-    gains = [f"{name}{suffix}" for name in names for suffix in (_GAIN, _GAIN_OVER_PROMPT)]
-    found = {key: measure(key, comparison) for key in (PARITY, *COUNTED, *names, *gains)}
-    return {
-        key: value if isinstance(value, str) else float(value)
-        for key, value in found.items()
-        if value is not None
-    }
+    found: dict[str, float | str] = {PARITY: comparison.parity}
+    for metric in comparison.metrics:
+        own = scores_of(comparison, metric, TUNED)
+        found |= _with_limits(metric.name, own.scores, own.clusters, None)
+        for suffix, rival in ((_GAIN, BASE), (_GAIN_OVER_PROMPT, PROMPT)):
+            pairs = paired(comparison, metric, TUNED, rival)
+            key = f"{metric.name}{suffix}"
+            found |= _with_limits(key, pairs.differences, pairs.clusters, pairs.rival)
+    for end in ("", _LOW, _HIGH):
+        if (key := f"{comparison.primary.name}{_GAIN}{end}") in found:
+            found[f"{GAIN}{end}"] = found[key]
+    if comparison.memorization is not None:
+        found["memorized"] = float(comparison.memorization.returned)
+    if comparison.forgetting is not None:
+        found["forgetting"] = -comparison.forgetting.change * 100
+    right = _metric(comparison, "language")
+    mean = scores_of(comparison, right, TUNED).mean if right else None
+    if mean is not None:
+        found["wrong_language"] = 1 - mean
+    return found
 
 
-def measure(key: str, comparison: Comparison) -> float | str | None:
-    """Return the figure of a key of a gate. None if the comparison did not measure it."""
-    if key == PARITY:
-        return comparison.parity
-    if key == GAIN:
-        return measure(f"{comparison.primary.name}{_GAIN}", comparison)
-    if key == "memorized":
-        return comparison.memorization.returned if comparison.memorization else None
-    if key == "forgetting":
-        return -comparison.forgetting.change * 100 if comparison.forgetting else None
-    if key == "wrong_language":
-        right = _metric(comparison, "language")
-        mean = scores_of(comparison, right, TUNED).mean if right else None
-        return None if mean is None else 1 - mean
-    name, rival = _split(key, comparison)
-    metric = _metric(comparison, name)
-    if metric is None:
-        return None
-    if rival is None:
-        mean = scores_of(comparison, metric, TUNED).mean
-    else:
-        mean = paired(comparison, metric, TUNED, rival).mean
-    return None if mean is None or not math.isfinite(mean) else mean * 100
+def _with_limits(
+    key: str, values: list[float], clusters: list[str], rival: float | None
+) -> dict[str, float | str]:
+    """Return the mean and the limits of scores, or of differences to a rival's, in points."""
+    if not values:
+        return {}
+    # Imported here: the api reads gates, and does without numpy.
+    from service.evaluation.statistics.clusters import Clusters
+    from service.evaluation.statistics.intervals import difference_interval, mean_interval
 
-
-def _split(key: str, comparison: Comparison) -> tuple[str, str | None]:
-    """Return the metric of a key, and the column that the tuned model is compared with."""
-    if _metric(comparison, key) is not None:
-        return key, None
-    if key.endswith(_GAIN_OVER_PROMPT):
-        return key.removesuffix(_GAIN_OVER_PROMPT), PROMPT
-    return key.removesuffix(_GAIN), BASE if key.endswith(_GAIN) else None
+    grouped = Clusters.of(values, clusters)
+    low, high = mean_interval(grouped) if rival is None else difference_interval(grouped, rival)
+    return {key: fmean(values) * 100, f"{key}{_LOW}": low * 100, f"{key}{_HIGH}": high * 100}
 
 
 def _metric(comparison: Comparison, name: str) -> Metric | None:

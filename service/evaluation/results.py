@@ -14,9 +14,10 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     for metrics where a lower score is better. `low` and `high` are the limits of the 95% confidence
     interval. `adjusted_p` is `p_value` after Holm's correction over the comparisons that answer the
     same question. `n` is the number of rows that both columns answered; `missing` is the number of
-    other rows. `better`, `equal` and `worse` count the `n` rows by the sign of their difference.
-    `standard_error` and `detectable`, the smallest difference detectable with 80% power, are null
-    if there are fewer than two clusters.
+    other rows. `better`, `equal` and `worse` count the `n` rows by the sign of their difference,
+    and `much_worse` those that lost at least 20 points. `standard_error` and `detectable`, the
+    smallest difference that the verdict's rules find with 80% probability, are null if there are
+    too few clusters.
     """
 
     metric: str
@@ -34,6 +35,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     better: int
     equal: int
     worse: int
+    much_worse: int = 0
     standard_error: float | None = None
     detectable: float | None = None
 
@@ -84,8 +86,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ConditionResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Result of one condition of a gate, such as "chrf_gain": ">=5".
 
-    `measured` is null if the evaluation did not measure the figure; the condition then fails, and
-    `reason` explains it.
+    `key` is the figure that it applies to, such as "chrf_gain_low". `measured` is null if the
+    evaluation did not measure the figure; the condition then fails, and `reason` explains it.
     """
 
     key: str

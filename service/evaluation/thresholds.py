@@ -10,15 +10,18 @@ SMALLEST_DIFFERENCE = 0.05
 # Level of all tests, on p-values after Holm's correction.
 ALPHA = 0.05
 
+# A model is called better, or no better, on this many different prompts or more. With fewer, an
+# outcome that was not seen may have a share of more than 17%.
+LEAST_CLUSTERS = 20
+
+# An answer that loses 20 points got much worse: it is another answer, not another wording. The
+# share of such answers is part of the verdict, because a mean hides it.
+MUCH_WORSE = 0.2
+
 # A column is at the ceiling if no better answer could gain the smallest difference. The lower limit
-# requires at least 16 right answers of 16.
+# requires at least 17 right answers of 17.
 CEILING = 1 - SMALLEST_DIFFERENCE
 CEILING_LOW = 0.8
-# Other scores need as many rows: the interval of equal scores has no width, however few they are.
-CEILING_CLUSTERS = 16
-
-# Two columns are called equal on this many prompts or more. With fewer, equal answers are chance.
-LEAST_CLUSTERS = 10
 
 # A language needs 6 rows before a test can find a difference at all: 2 * 0.5^6 < 0.05.
 LEAST_LANGUAGE_ROWS = 6
@@ -45,8 +48,7 @@ LEAST_LOSS_RISE = 0.05
 # More than 1 in 20 answers missing may hide a difference of the smallest size that matters.
 MISSING_SHARE = 0.05
 
-# Advice to collect rows is never below 10 more, nor below 20 in total.
+# Advice to collect rows is never below 10 more.
 LEAST_MORE_ROWS = 10
-LEAST_ROWS = 20
 # Standard deviation of differences, assumed if there are too few rows to measure it.
 ASSUMED_DEVIATION = 0.3

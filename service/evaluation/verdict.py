@@ -14,7 +14,8 @@ Rules are tried in this order, and the first that applies decides:
 8. **overfit**: the held-out loss rose, and the tuned model did not beat base and prompt.
 9. **prompt**: any gain over the best prompt is too small to matter.
 10. **no_gain**: any gain over the base is too small to matter.
-11. **cannot_tell**: everything else, with the number of rows to collect.
+11. **cannot_tell**: everything else, with the number of rows to collect, unless an evaluation has
+    not that many.
 
 A finding that does not decide becomes a warning. `evidence.py` defines "better", "worse" and "too
 small to matter"; `thresholds.py` contains all thresholds.
@@ -33,7 +34,13 @@ from service.evaluation.evidence import Evidence
 from service.evaluation.results import Verdict
 from service.evaluation.rules.facts import use_retrieval
 from service.evaluation.rules.gain import serve, solved_by_base, solved_by_prompt
-from service.evaluation.rules.no_gain import cannot_tell, no_gain, nothing_to_compare, use_prompt
+from service.evaluation.rules.no_gain import (
+    cannot_tell,
+    needs_too_many_rows,
+    no_gain,
+    nothing_to_compare,
+    use_prompt,
+)
 from service.evaluation.rules.overfit import checkpoint_is_better, loss_rose
 from service.evaluation.rules.worse import worse
 
@@ -48,6 +55,7 @@ _RULES: Final[tuple[Callable[[Evidence], Verdict | None], ...]] = (
     loss_rose,
     use_prompt,
     no_gain,
+    needs_too_many_rows,
     cannot_tell,
 )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from service.evaluation.comparison import BASE, PROMPT, TUNED, Column, Memorization
 from service.evaluation.results import Difference
+from service.evaluation.statistics.intervals import share_limit
 
 _METRICS = {
     "chrf": "chrF",
@@ -14,6 +16,7 @@ _METRICS = {
     "json_schema": "valid JSON",
     "tool_call": "correct tool call",
     "language": "right language",
+    "judge": "preference by the judge",
 }
 _COLUMNS = {BASE: "the base", PROMPT: "the best prompt", TUNED: "tuned"}
 # Below this width of an interval in points, integers would hide its limits.
@@ -37,12 +40,13 @@ def column_name(column: str) -> str:
 
 def prompt_name(column: Column | None) -> str:
     """Describe the best prompt, such as "a prompt with 4 examples"."""
+    prompt = "your prompt" if column and column.is_baseline else "a prompt"
     if column and column.nearest_examples:
-        return f"a prompt with the {counted(column.nearest_examples, 'most similar example')}"
+        return f"{prompt} with the {counted(column.nearest_examples, 'most similar example')}"
     examples = len(column.example_lines) if column else 0
     if examples == 0:
-        return "a prompt"
-    return f"a prompt with {counted(examples, 'example')}"
+        return prompt
+    return f"{prompt} with {counted(examples, 'example')}"
 
 
 def counted(count: int, noun: str) -> str:
@@ -88,6 +92,16 @@ def rows(found: Difference) -> str:
     if found.clusters < found.n:
         text += f" of {counted(found.clusters, 'prompt')}"
     return text
+
+
+def much_worse(found: Difference) -> str:
+    """Return the tail, such as "2 of 60 answers got much worse, at most 12%".
+
+    The limit counts answers to the same prompt as one.
+    """
+    count = math.ceil(found.much_worse * found.clusters / found.n)
+    limit = share_limit(count, found.clusters)
+    return f"{found.much_worse} of {counted(found.n, 'answer')} got much worse, at most {limit:.0%}"
 
 
 def memorized(found: Memorization) -> str:

@@ -26,7 +26,8 @@ from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import ExportError, ExportProgress, ExportRecord, Exports
 from service.inference.background.calls import ModelGone
 from service.inference.background.engine_task import CancelableTask, Resources
-from service.jobs.evaluation.job_data import FileGone, fetch_data
+from service.jobs.evaluation.examples import fetch_data
+from service.jobs.evaluation.job_data import FileGone
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs
 from service.models.catalogue import BaseModelEntry

@@ -23,9 +23,9 @@ from service.grading.schemas import (
 )
 from service.grading.templates import TemplateInvalid, check_variables, parse
 
-COSINE_REFUSED = (
-    "The metric 'cosine' needs an encoder model, and the catalog has none. Use 'fuzzy_match' or "
-    "another metric."
+COSINE_NEEDS_MODEL = (
+    "The metric 'cosine' compares embeddings. Name a model of this server that creates them "
+    "(POST /v1/embeddings), or use another metric."
 )
 
 
@@ -44,8 +44,8 @@ def check(
             raise GraderInvalid(param, str(error)) from error
     _check_threshold(grader)
     match grader:
-        case TextSimilarityGrader(evaluation_metric="cosine"):
-            raise GraderInvalid("evaluation_metric", COSINE_REFUSED)
+        case TextSimilarityGrader():
+            _check_encoder(grader)
         case PythonGrader():
             _check_source(grader)
         case JsonSchemaGrader():
@@ -76,9 +76,10 @@ def templates(grader: Grader) -> Iterator[tuple[str, str]]:
 
 
 def judges(grader: Grader, param: str) -> Iterator[tuple[str, str]]:
-    """Yield the models that judge, each with the path of its name in the grader at `param`."""
-    if isinstance(grader, (LabelModelGrader, ScoreModelGrader)):
-        yield f"{param}.model", grader.model
+    """Yield the models that are asked, each with the path of its name in the grader at `param`."""
+    if isinstance(grader, (LabelModelGrader, ScoreModelGrader, TextSimilarityGrader)):
+        if grader.model is not None:
+            yield f"{param}.model", grader.model
     elif isinstance(grader, MultiGrader):
         for name, part in grader.named.items():
             yield from judges(part, f"{param}.graders.{name}")
@@ -97,6 +98,14 @@ def _check_threshold(grader: Grader) -> None:
         raise GraderInvalid(
             "pass_threshold", f"The threshold must be from {low:g} to {high:g}, as the scores are."
         )
+
+
+def _check_encoder(grader: TextSimilarityGrader) -> None:
+    is_cosine = grader.evaluation_metric == "cosine"
+    if is_cosine and grader.model is None:
+        raise GraderInvalid("model", COSINE_NEEDS_MODEL)
+    if grader.model is not None and not is_cosine:
+        raise GraderInvalid("model", "Only the metric 'cosine' uses a model. Omit it.")
 
 
 def _check_source(grader: PythonGrader) -> None:

@@ -19,7 +19,7 @@ from service.grading import (
     text_similarity,
     tool_call,
 )
-from service.grading.check import check
+from service.grading.check import COSINE_NEEDS_MODEL, check
 from service.grading.errors import GraderError, GraderInvalid, ItemFailed
 from service.grading.judges import GraderTools, Judge, JudgeAnswer, JudgeFailed, PythonRunner
 from service.grading.results import GraderResult, LabelPair, threshold
@@ -105,6 +105,8 @@ class _Item:
                 return _scored(
                     grader, await json_schema.score(grader.schema_, text, self.tools.sandbox)
                 )
+            case TextSimilarityGrader(model=str(model)):
+                return await self._compare_embeddings(grader, model)
             case StringCheckGrader():
                 return _scored(grader, string_check.score(grader, *self._pair(grader)))
             case _:
@@ -112,6 +114,18 @@ class _Item:
                 text, reference = self._pair(grader)
                 score = await asyncio.to_thread(_compare, grader, text, reference)
                 return _scored(grader, score)
+
+    async def _compare_embeddings(self, grader: TextSimilarityGrader, model: str) -> GraderResult:
+        if self.tools.embed is None:
+            raise ItemFailed("other_error", "The metric 'cosine' cannot be used here.")
+        texts = self._pair(grader)
+        if not all(text.strip() for text in texts):
+            return _scored(grader, float(texts[0].strip() == texts[1].strip()))
+        embedded = await self.tools.embed(model, texts)
+        ours, theirs = (each.embedding for each in embedded.data)
+        score = text_similarity.cosine(ours, theirs)
+        tokens = {model: embedded.usage.total_tokens}
+        return replace(_scored(grader, score), tokens=tokens)
 
     async def _judge(self, grader: LabelModelGrader | ScoreModelGrader) -> GraderResult:
         messages = [self._message(message) for message in grader.input]
@@ -200,6 +214,8 @@ def _compare(
 ) -> float:
     match grader:
         case TextSimilarityGrader():
+            if grader.evaluation_metric == "cosine":
+                raise ItemFailed("other_error", COSINE_NEEDS_MODEL)
             return text_similarity.similarity(grader.evaluation_metric, text, reference)
         case ChrfGrader():
             return chrf.chrf(text, reference)

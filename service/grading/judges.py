@@ -1,9 +1,12 @@
-"""What graders need from outside: a model that judges, and a sandbox for Python sources."""
+"""What graders need from outside: models that judge or embed, and a sandbox for Python sources."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
+
+import msgspec
 
 from service.grading.errors import ItemFailed
 
@@ -15,6 +18,28 @@ class JudgeAnswer:
     text: str
     model: str
     total_tokens: int
+
+
+EMBEDDINGS: Final = "/v1/embeddings"
+
+
+class Embedded(msgspec.Struct, frozen=True):
+    """Embeddings in the order of their texts, as `POST /v1/embeddings` returns them."""
+
+    data: list[Embedding]
+    usage: EmbeddingUsage
+
+
+class Embedding(msgspec.Struct, frozen=True):
+    """The embedding of one text."""
+
+    embedding: list[float]
+
+
+class EmbeddingUsage(msgspec.Struct, frozen=True):
+    """The tokens of the texts."""
+
+    total_tokens: int = 0
 
 
 class JudgeFailed(ItemFailed):
@@ -45,6 +70,19 @@ def refused(code: str | None, param: str | None, message: str) -> JudgeFailed:
     return JudgeFailed("model_grader_server_error", message)
 
 
+def parse_embeddings(answer: Any, texts: int) -> Embedded:
+    """Return the embeddings of a response for the number of texts. Raises JudgeFailed."""
+    try:
+        embedded = msgspec.convert(answer, Embedded)
+    except msgspec.ValidationError as error:
+        raise JudgeFailed(
+            "model_grader_server_error", "The engine's answer has no embeddings."
+        ) from error
+    if len(embedded.data) != texts:
+        raise JudgeFailed("model_grader_server_error", "The engine's answer lacks embeddings.")
+    return embedded
+
+
 class Judge(Protocol):
     """A chat completion of a model of the project.
 
@@ -55,6 +93,12 @@ class Judge(Protocol):
     async def __call__(
         self, model: str, messages: list[dict[str, Any]], *, params: dict[str, Any]
     ) -> JudgeAnswer: ...
+
+
+class Embedder(Protocol):
+    """The embeddings that a model of the project creates of texts. Raises JudgeFailed."""
+
+    async def __call__(self, model: str, texts: Sequence[str]) -> Embedded: ...
 
 
 class PythonRunner(Protocol):
@@ -71,3 +115,4 @@ class GraderTools:
 
     judge: Judge
     sandbox: PythonRunner
+    embed: Embedder | None = None

@@ -37,8 +37,7 @@ TemplateText = Annotated[str, StringConstraints(max_length=MAX_TEMPLATE_CHARS)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Labels = Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)]
-Metric = Literal[
-    "cosine",
+TextMetric = Literal[
     "fuzzy_match",
     "bleu",
     "gleu",
@@ -50,6 +49,7 @@ Metric = Literal[
     "rouge_5",
     "rouge_l",
 ]
+Metric = Literal["cosine"] | TextMetric
 
 
 class _Strict(BaseModel):
@@ -92,7 +92,11 @@ class TextSimilarityGrader(_Scored):
         description="Text to compare with. May contain template variables."
     )
     evaluation_metric: Metric = Field(
-        description="Similarity metric. `cosine` is refused, since it needs an encoder model."
+        description="Similarity metric. `cosine` compares the embeddings that `model` creates."
+    )
+    model: ModelName | None = Field(
+        default=None,
+        description="Model that creates the embeddings for `cosine`. OpenAI chooses one itself.",
     )
 
 

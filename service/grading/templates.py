@@ -8,7 +8,8 @@
     sample.model, sample.finish_reason
 
 A path has field names, which may contain spaces and any letters, and list positions (`a[0]` or
-`a.0`). A value that is not a string is inserted as JSON. Inserted text is never expanded again.
+`a.0`). A name in brackets is quoted, and may contain any character: `item["a.b"]`. A value that is
+not a string is inserted as JSON. Inserted text is never expanded again.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ SAMPLE_FIELDS: Final = (
 )
 MAX_RENDERED_CHARS: Final = 1_000_000
 _VARIABLE: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-_SEGMENT: Final = re.compile(r"([^\[\]{}.]+)((?:\[\d{1,6}\])*)")
+_SEGMENT: Final = re.compile(
+    r"""\.?(?P<name>[^\[\]{}.]+)|\[\s*(?:(?P<place>\d{1,6})|"(?P<key>[^"]+)"|'(?P<single>[^']+)')\s*\]"""
+)
 _MAX_DEPTH: Final = 16
 
 
@@ -103,11 +106,16 @@ def parse(text: str) -> Template:
 def parse_variable(text: str) -> Variable:
     """Parse a path such as `item.question`. Raises TemplateInvalid."""
     path: list[str] = []
-    for segment in text.strip().split("."):
-        found = _SEGMENT.fullmatch(segment)
-        if found is None:
+    rest = text.strip()
+    while rest:
+        found = _SEGMENT.match(rest)
+        # A name begins the path or follows a dot; brackets follow a name.
+        if found is None or rest.startswith((".", "[")) != bool(path):
             raise TemplateInvalid(f"{_quoted(text)} is not a template variable.")
-        path += [found[1].strip(), *re.findall(r"\d+", found[2])]
+        path.append(found["name"].strip() if found["name"] else found[found.lastgroup or ""])
+        rest = rest[found.end() :]
+    if not path or not all(path):
+        raise TemplateInvalid(f"{_quoted(text)} is not a template variable.")
     if path[0] not in NAMESPACES:
         raise TemplateInvalid(
             f"{_quoted(text)} is an unknown template variable. Variables start with 'item.' or "

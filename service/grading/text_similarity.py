@@ -1,27 +1,31 @@
 """Metrics of `text_similarity` graders. All are from 0 (nothing in common) to 1 (equal).
 
+cosine       of the texts' embeddings, which a model creates
 fuzzy_match  1 - insertions and deletions / length, on characters (rapidfuzz)
 bleu         sentence BLEU with as many n-gram orders as the text has (sacrebleu)
-gleu         the smaller of n-gram precision and recall, 1 to 4 words (nltk)
-meteor       METEOR with exact and stem matches; synonyms would need WordNet (nltk)
-rouge_1..5   F1 of n-grams of words
-rouge_l      F1 of the longest common subsequence of words
+gleu         the smaller of n-gram precision and recall, 1 to 4 tokens of BLEU (nltk)
+meteor       METEOR with exact and stem matches of these tokens; synonyms would need WordNet (nltk)
+rouge_1..5   F1 of n-grams of words, as rouge-score computes it
+rouge_l      F1 of the longest common subsequence of words, likewise
+
+Differences from the libraries are in docs/graders.md.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 from service.grading.errors import ItemFailed
-from service.grading.schemas import Metric
-from service.grading.words import is_unspaced, words
+from service.grading.schemas import TextMetric
+from service.grading.words import spaced, words
 
 MAX_CHARS: Final = 100_000
 """Length of a text, so that the metrics, some of which are quadratic, end within a second."""
 
 
-def similarity(metric: Metric, text: str, reference: str) -> float:
+def similarity(metric: TextMetric, text: str, reference: str) -> float:
     """Return the similarity, from 0 to 1. Raises ItemFailed if a text is too long."""
     check_length(text, reference)
     if not text.strip() or not reference.strip():
@@ -32,16 +36,22 @@ def similarity(metric: Metric, text: str, reference: str) -> float:
         case "bleu":
             score = _bleu(text, reference)
         case "gleu":
-            score = _gleu(words(text), words(reference))
+            score = _gleu(_tokens(text), _tokens(reference))
         case "meteor":
-            score = _meteor(words(text), words(reference))
+            score = _meteor(_tokens(text), _tokens(reference))
         case "rouge_l":
             score = _rouge_l(words(text), words(reference))
-        case "cosine":
-            raise ItemFailed("other_error", "The metric 'cosine' needs an encoder model.")
         case _:
             score = _rouge_n(words(text), words(reference), int(metric.removeprefix("rouge_")))
     return min(1.0, max(0.0, score))  # BLEU returns 100.00000000000004
+
+
+def cosine(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the cosine similarity of two embeddings; 0 if it is negative."""
+    import numpy as np
+
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return min(1.0, max(0.0, float(np.dot(a, b)) / lengths)) if lengths else 0.0
 
 
 def check_length(*texts: str) -> None:
@@ -61,16 +71,24 @@ def _fuzzy_match(text: str, reference: str) -> float:
 def _bleu(text: str, reference: str) -> float:
     from sacrebleu.metrics.bleu import BLEU
 
-    if any(map(is_unspaced, text + reference)):
-        bleu = BLEU(effective_order=True, tokenize="none")
-        text, reference = " ".join(words(text)), " ".join(words(reference))
-    else:
-        bleu = BLEU(effective_order=True)
-    return float(bleu.sentence_score(text, [reference]).score) / 100
+    bleu = BLEU(effective_order=True, tokenize="none")
+    ours, theirs = " ".join(_tokens(text)), " ".join(_tokens(reference))
+    return float(bleu.sentence_score(ours, [theirs]).score) / 100
+
+
+def _tokens(text: str) -> list[str]:
+    """Return the tokens of BLEU: words and punctuation, and characters in unspaced scripts."""
+    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+    from sacrebleu.tokenizers.tokenizer_re import TokenizerRegexp
+
+    tokens: list[str] = Tokenizer13a()(spaced(text)).split()  # type: ignore[no-untyped-call]
+    for tokenizer in (Tokenizer13a, TokenizerRegexp):
+        tokenizer.__call__.cache_clear()  # it would keep 65,536 texts
+    return tokens
 
 
 def _gleu(text: list[str], reference: list[str]) -> float:
-    from nltk.translate.gleu_score import sentence_gleu  # type: ignore[import-untyped]
+    from nltk.translate.gleu_score import sentence_gleu
 
     return float(sentence_gleu([reference], text))
 
@@ -83,17 +101,13 @@ class _NoSynonyms:
 
 
 def _meteor(text: list[str], reference: list[str]) -> float:
-    from nltk.translate.meteor_score import (  # type: ignore[import-untyped]
-        single_meteor_score,
-    )
+    from nltk.translate.meteor_score import single_meteor_score
 
     return float(single_meteor_score(reference, text, wordnet=_NoSynonyms()))
 
 
 def _rouge_n(text: list[str], reference: list[str], n: int) -> float:
     ours, theirs = _ngrams(text, n), _ngrams(reference, n)
-    if not ours or not theirs:
-        return float(text == reference)
     return _f1((ours & theirs).total(), ours.total(), theirs.total())
 
 

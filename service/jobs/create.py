@@ -26,7 +26,7 @@ from service.training.contract.methods import METHODS
 from service.training.model.stored_weights import read_config, unquantizable, untrainable
 from service.web.auth import Principal
 
-_AUTO_SHARE = 0.1  # share of the rows held out to compare checkpoints
+_AUTO_SHARE = 0.2  # held out if checkpoints are compared: half of it for that, half for the test
 _RETRY_AFTER_S = "30"  # a queue moves in minutes, but the SDKs ignore waits over 60 s
 _MIN_LENGTH = 64  # the shortest row length in tokens that a job may have
 
@@ -78,17 +78,20 @@ async def checked(
     entry = await base_model(body.model, caller, registry)
     _check_trainable(body, entry)
     training = await usable_file(body.training_file, "training_file", caller, files)
-    if body.validation_file is not None:
-        await usable_file(body.validation_file, "validation_file", caller, files)
-    for place, mixed in enumerate(body.mixed_files or ()):
+    mixed_files = [
         await usable_file(mixed.file, f"mixed_files.{place}.file", caller, files)
+        for place, mixed in enumerate(body.mixed_files or ())
+    ]
+    if body.validation_file is not None:
+        validation = await usable_file(body.validation_file, "validation_file", caller, files)
+        _check_different(validation, [training, *mixed_files])
     _check_numbers(body, entry, max_lora_rank)
     await _check_warm_start(body, caller, registry)
     grader = await _checked_grader(body, entry, caller, registry)
     if grader is not None:
         await graders.check_rows(graders.parse_grader(grader), files.storage, training)
     hyperparameters = requested_hyperparameters(body)
-    _check_gate(body, hyperparameters)
+    _check_evaluated(body, hyperparameters)
     job_id = ids.new(ids.JOB)
     job = JobRecord(
         id=job_id,
@@ -109,7 +112,9 @@ async def checked(
         method=body.method_name,
         grader=grader,
         hyperparameters=hyperparameters,
+        keeps_test_rows=hyperparameters.selects and METHODS[body.method_name].is_evaluated,
         gate=body.gate or {},
+        baseline_prompt=body.baseline_prompt,
         mlflow_run=requested_run(body.integrations or (), job_id, mlflow_uris),
         model_tag=new_tag(),
         trace=tracing.carrier() or None,
@@ -155,6 +160,20 @@ async def usable_file(file_id: str, param: str, caller: Principal, files: Files)
     return record
 
 
+def _check_different(validation: FileRecord, training: Sequence[FileRecord]) -> None:
+    """Reject a validation file with the content of a training file. Overlap is found later."""
+    for file in training:
+        is_same = validation.canonical is not None and validation.canonical == file.canonical
+        if is_same or validation.meaning == file.meaning:
+            raise BadRequest(
+                f"The validation file {validation.id} has the rows of the training file {file.id}, "
+                "so it cannot show what the model does on rows that it has not seen. Give other "
+                "rows, or set the hyperparameter 'validation_share' instead of the file.",
+                param="validation_file",
+                code="invalid_value",
+            )
+
+
 def _check_trainable(body: CreateJob, entry: BaseModelEntry) -> None:
     """Reject a base model whose stored weights cannot be trained, or not with this quantization.
 
@@ -188,21 +207,31 @@ def requested_hyperparameters(body: CreateJob) -> Requested:
     return REQUESTED[body.method_name].model_validate(fields)
 
 
-def _check_gate(body: CreateJob, hyperparameters: Requested) -> None:
-    if body.gate and not METHODS[body.method_name].is_evaluated:
-        raise BadRequest(
-            "A gate applies to the evaluation of the job, which compares answers; a training on "
-            "texts has none. Give an eval to compare the models, or omit the gate.",
-            param="gate",
-            code="invalid_value",
-        )
-    if body.gate and body.validation_file is None and hyperparameters.validation_share is None:
-        raise BadRequest(
-            "A gate applies to the evaluation of the job, which needs held-out rows: give a "
-            "validation_file, or set the hyperparameter 'validation_share'.",
-            param="gate",
-            code="invalid_value",
-        )
+def _check_evaluated(body: CreateJob, hyperparameters: Requested) -> None:
+    """Reject what is for the evaluation of a job that has none, or not of this kind."""
+    method = METHODS[body.method_name]
+    is_held_out = body.validation_file or hyperparameters.validation_share is not None
+    for param, what in (("gate", "A gate"), ("baseline_prompt", "A baseline_prompt")):
+        if not getattr(body, param):
+            continue
+        if not method.is_evaluated:
+            problem = (
+                f"{what} applies to the evaluation of the job, which compares answers; a training "
+                f"on texts has none. Give an eval to compare the models, or omit the {param}."
+            )
+        elif param == "baseline_prompt" and method.samples_answers:
+            problem = (
+                "The evaluation of a job with a grader compares no prompts. Omit the "
+                "baseline_prompt, and compare it in an eval."
+            )
+        elif not is_held_out:
+            problem = (
+                f"{what} applies to the evaluation of the job, which needs held-out rows: give a "
+                "validation_file, or set the hyperparameter 'validation_share'."
+            )
+        else:
+            continue
+        raise BadRequest(problem, param=param, code="invalid_value")
 
 
 async def _checked_grader(

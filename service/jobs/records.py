@@ -116,6 +116,9 @@ class JobRecord(NumberedRecord):
     priority: int = 0  # higher runs first
     key_id: str = ""  # the key that created the job, for usage; empty in older records
     gate: dict[str, str] = Field(default_factory=dict)  # conditions on the job's evaluation, by key
+    baseline_prompt: str | None = (
+        None  # of the user's, with which the evaluation compares the model
+    )
     mlflow_run: MlflowRun | None = None  # which receives the metrics
     trace: dict[str, str] | None = None  # context of the creating request, see core/tracing.py
     # Memory settings of the training. They do not change its result.
@@ -126,6 +129,9 @@ class JobRecord(NumberedRecord):
     longest_row: int | None = None  # in tokens, of the training file; None if unknown
     awaits_memory: bool = False  # an event says that no online worker has enough memory
     memory_retries: int = 0  # attempts that ran out of memory and were retried with a smaller plan
+    # Half of the held-out rows have no part in choosing a checkpoint or a trial. False in older
+    # records, also of jobs that chose by all held-out rows.
+    keeps_test_rows: bool = False
     # Of a trial of a sweep.
     sweep: str | None = None
     pause_after: float | None = None  # share of the steps after which it waits for other trials
@@ -146,6 +152,12 @@ class JobRecord(NumberedRecord):
         mixed = (mixed.file for mixed in self.mixed_files)
         validation = () if self.validation_file is None else (self.validation_file,)
         return (self.training_file, *mixed, *validation)
+
+    @property
+    def chose_by_test_rows(self) -> bool:
+        """Whether the rows that judge the model chose its checkpoint, or it among trials."""
+        chose = self.hyperparameters.selects or self.sweep is not None
+        return chose and not self.keeps_test_rows
 
     @property
     def resolved(self) -> Resolved:

@@ -36,6 +36,7 @@ from service.jobs.advice.task import AdviseTraining
 from service.jobs.attempt.process import Train
 from service.jobs.evaluation.records import FUNCTION as EVALUATE_JOB
 from service.jobs.evaluation.task import EvaluateJob
+from service.jobs.planning.overlap import CountOverlap
 from service.jobs.planning.prepare import PrepareJob
 from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
@@ -123,6 +124,7 @@ def _curate(resources: Resources) -> Curate:
             TaskKind.DIFF: MakeDiff(files, settings),
             TaskKind.MERGE: MakeMerge(files, settings),
             TaskKind.MEASURE: MakeMeasure(files, catalogue, settings),
+            TaskKind.OVERLAP: CountOverlap(files, settings),
             TaskKind.IMPORT: ImportAdapter(files, registry, settings),
         },
     )

@@ -13,6 +13,7 @@ import pytest
 from service.datasets.checks.table import CHECKS
 from service.datasets.errors import DatasetError
 from service.datasets.report.analysis import AnalysisOptions, analyse
+from service.datasets.report.overlap import shared_rows
 from service.datasets.report.render import to_html, to_markdown
 from service.datasets.report.report import Report
 
@@ -157,6 +158,52 @@ def test_overlap_with_a_validation_file(tmp_path: Path) -> None:
     assert [2, 6] in report.overlap.examples
     assert report.overlap.same_prompt >= 2
     assert "overlap" in advice_codes(report)
+
+
+def test_rows_of_a_job_that_its_training_rows_contain(tmp_path: Path) -> None:
+    """Rows of every method, compared by the code of the report. Other figures are other rows."""
+    row = varied(1)[0]
+    asked, answered = (message["content"] for message in row["messages"])
+    ask = [{"role": "user", "content": asked}]
+    training = [
+        row,
+        chat("Is table 4 free?", "Table 4 is free."),
+        {"messages": [*chat("Hi.", "Hello.")["messages"], *varied(2)[1]["messages"]]},
+        {"messages": varied(3)[2]["messages"], "label": True},
+        {
+            "input": {"messages": varied(4)[3]["messages"][:1]},
+            "preferred_output": varied(4)[3]["messages"][1:],
+            "non_preferred_output": [{"role": "assistant", "content": "No."}],
+        },
+        {"messages": [{"role": "user", "content": "17 + 4?"}], "item": {"answer": "21"}},
+    ]
+    held = [
+        row,
+        chat(f"  {asked.upper()} ", answered),
+        chat(asked + " please", answered),
+        chat("Is table 5 free?", "Table 5 is free."),
+        varied(2)[1],
+        {"messages": varied(3)[2]["messages"], "label": False},
+        training[4],
+        {"messages": [{"role": "user", "content": "17 + 4?"}], "item": {"answer": "22"}},
+        {"messages": [{"role": "user", "content": "18 + 4?"}], "item": {"answer": "22"}},
+        {"messages": [*ask, {"role": "assistant", "content": "Something else entirely."}]},
+        varied(9)[8],
+    ]
+    found = shared_rows(
+        write(tmp_path / "t.jsonl", training),
+        write(tmp_path / "v.jsonl", held),
+        tmp_path,
+        near_threshold=0.8,
+    )
+    assert found.rows == len(held)
+    assert found.lines == {1, 2, 3, 5, 6, 7, 8}
+    assert {1, 7} <= set(found.exact)
+    assert set(found.contained) == {5}
+    empty = shared_rows(
+        write(tmp_path / "t.jsonl", []), tmp_path / "v.jsonl", tmp_path, near_threshold=0.8
+    )
+    assert (empty.rows, empty.lines) == (len(held), frozenset())
 
 
 @pytest.mark.parametrize("language", ["ja", "zh", "ko", "th", "vi", "id", "hi"])

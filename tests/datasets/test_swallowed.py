@@ -14,6 +14,7 @@ import pytest
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import ConvertResult
+from service.datasets.errors import DatasetError
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.vietnamese import decode
@@ -346,3 +347,211 @@ def test_a_damaged_line_of_utf8_is_refused_and_not_garbled(tmp_path: Path, langu
     rows, result = run(tmp_path, line + b"\n" + line[:cut] + line[cut + 1 :] + b"\n")
     assert rows == [TEXTS[language]]
     assert findings(result) == [("invalid_utf8", "error", 2)]
+
+
+QUESTION, ANSWER = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+BLOCKS = [
+    {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}},
+    {"type": "text", "text": "Be kind."},
+]
+SHAPES: dict[str, dict[str, Any]] = {
+    "chat": {"messages": [QUESTION, ANSWER]},
+    "prompt_completion": {"prompt": "a", "completion": "b"},
+    "alpaca": {"instruction": "a", "output": "b"},
+    "sharegpt": {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
+    "labeled": {"prompt": "a", "completion": "b", "label": True},
+    "preference": {"prompt": "a", "chosen": "b", "rejected": "c"},
+    "preferred_output": {
+        "input": {"messages": [QUESTION]},
+        "preferred_output": [ANSWER],
+        "non_preferred_output": [{"role": "assistant", "content": "c"}],
+    },
+}
+
+
+def first(folder: Path, data: bytes, *but: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the messages of the first row, without judged answers, and the findings' codes."""
+    source, out = folder / "source", folder / "out.jsonl"
+    source.write_bytes(data)
+    result = convert(source, out)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    codes = [issue.code for issue in result.validation.issues if issue.code not in but]
+    return (rows[0].get("input", rows[0])["messages"] if rows else []), codes
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        (BLOCKS[:1], "Be brief."),
+        (BLOCKS, "Be brief.Be kind."),  # the canonical row decides how parts are joined
+        (json.dumps(BLOCKS[:1]), "Be brief."),
+        ({"parts": [{"text": "Be brief."}]}, "Be brief."),
+        ('{"tone": "kind"}', '{"tone": "kind"}'),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_a_system_prompt_is_kept_in_each_form(
+    tmp_path: Path, shape: str, system: Any, expected: str | None
+) -> None:
+    messages, codes = first(tmp_path, jsonl([SHAPES[shape] | {"system": system}]), "one_label")
+    assert codes == []
+    assert messages[1 if expected else 0] == QUESTION
+    if expected:
+        assert messages[0]["content"].replace("\n", "") == expected
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("system", [7, {"text": 7}, [{"type": "image"}], [BLOCKS[0], {}]])
+def test_a_system_prompt_that_is_no_text_is_refused(
+    tmp_path: Path, shape: str, system: Any
+) -> None:
+    rows, codes = first(tmp_path, jsonl([SHAPES[shape] | {"system": system}]), "one_label")
+    assert (rows, codes) == ([], ["wrong_type"])
+
+
+def test_one_of_two_system_prompts_is_said(tmp_path: Path) -> None:
+    messages = [{"role": "system", "content": "Be brief."}, QUESTION, ANSWER]
+    same = jsonl([{"system": BLOCKS[:1], "messages": messages}])
+    assert first(tmp_path, same) == (messages, [])
+    other = jsonl([{"system": "Be kind.", "messages": messages}])
+    assert first(tmp_path, other) == (messages, ["unused_system"])
+
+
+@pytest.mark.parametrize(
+    ("document", "code", "rows"),
+    [
+        ({"train": [pair(1)], "test": [pair(2)]}, "several_tables", 0),
+        ({"meta": [{"by": "x"}], "dev": [pair(1)], "Train": [pair(2)]}, "several_tables", 0),
+        ({"data": [pair(1)], "meta": {"train": [pair(2)]}}, None, 1),
+        ({"data": [pair(1)], "tags": ["a"], "test": []}, None, 1),
+        ({"holdout_rows": [pair(1)], "data": [pair(2)]}, "other_arrays", 1),
+        ({"data": [pair(1), pair(2, note='", "test": [{')], "more": [pair(3)]}, "other_arrays", 2),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_no_array_of_rows_is_left_out_in_silence(
+    tmp_path: Path, document: Any, code: str | None, rows: int, indent: int | None
+) -> None:
+    data = json.dumps(document, indent=indent).encode()
+    if code == "several_tables":
+        with pytest.raises(DatasetError, match="several arrays of rows") as refused:
+            run(tmp_path, data)
+        assert "file of its own" in refused.value.issue.fix
+        return
+    read, result = run(tmp_path, data)
+    codes = [found[0] for found in findings(result, "unused_column")]
+    assert (len(read), codes) == (rows, [code] if code else [])
+
+
+def test_an_array_of_rows_is_found_behind_a_long_one(tmp_path: Path) -> None:
+    rows = [pair(n, note="\\" * 999) for n in range(3000)]
+    data = json.dumps({"train": rows, "test": rows[:1]}).encode()
+    assert len(data) > 4 * 1024**2
+    with pytest.raises(DatasetError, match="train, test"):
+        run(tmp_path, data)
+
+
+CLAUDE = "\n\nHuman: a\n\nAssistant: x\n\nHuman: c\n\nAssistant:"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "roles"),
+    [
+        (CLAUDE, "uau"),
+        (CLAUDE.strip(), "uau"),
+        ("Be brief." + CLAUDE, "suau"),
+        ("Human: c", "u"),
+        ("### Human: c\n### Assistant:", "u"),
+        ("Below is a task.\n\n### Instruction:\nc\n\n### Response:\n", "su"),
+        ("<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\n",
+         "su"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("shape", ["prompt_completion", "labeled", "preference"])
+def test_prompts_are_divided_at_the_markers_of_turns(
+    tmp_path: Path, prompt: str, roles: str, shape: str
+) -> None:
+    row = SHAPES[shape] | {"prompt": prompt}
+    if "completion" in row:
+        row["completion"] = " b\n\nHuman:"
+    messages, codes = first(tmp_path, jsonl([row]), "one_label")
+    said = {"s": "system", "u": "user", "a": "assistant"}
+    assert [message["role"] for message in messages[: len(roles)]] == [said[r] for r in roles]
+    assert messages[len(roles) - 1]["content"] == "c"
+    assert messages[len(roles) :] in ([], [ANSWER])
+    assert codes == ["split_prompt"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Continue this:\n\nHuman: a\n\nAssistant: b",
+        "What follows “\n\nHuman:”?",
+        "a\n\nAssistant: {",
+        "Human: a\nAssistant:",
+        "A chat. USER: a ASSISTANT:",
+        "Below is a task.\n\n### Instruction:\na",
+    ],
+)
+@pytest.mark.parametrize("shape", ["chat", "prompt_completion", "alpaca"])
+def test_markers_of_turns_that_stay_are_said(tmp_path: Path, text: str, shape: str) -> None:
+    rows: dict[str, dict[str, Any]] = {
+        "chat": {"messages": [{"role": "user", "content": text}, ANSWER]},
+        "prompt_completion": {"prompt": text, "completion": "b"},
+        "alpaca": {"instruction": text, "output": "b"},
+    }
+    messages, codes = first(tmp_path, jsonl([rows[shape]]))
+    assert messages == [{"role": "user", "content": text}, ANSWER]
+    assert codes == ["turn_marker"]
+
+
+@pytest.mark.parametrize("column", ["context", "Context", "passage", "input", "文脈"])
+@pytest.mark.parametrize("shape", ["prompt_completion", "labeled", "preference"])
+def test_the_context_of_a_question_is_part_of_the_prompt(
+    tmp_path: Path, column: str, shape: str
+) -> None:
+    row = SHAPES[shape] | {column: "Open at nine."}
+    messages, codes = first(tmp_path, jsonl([row]), "one_label")
+    assert messages[0] == {"role": "user", "content": "a\n\nOpen at nine."}
+    assert codes == ["joined_context"]
+
+
+@pytest.mark.parametrize(
+    ("context", "content", "codes"),
+    [
+        (["One.", "Two."], "a\n\nOne.\n\nTwo.", ["joined_context"]),
+        ('["One.", "Two."]', "a\n\nOne.\n\nTwo.", ["joined_context"]),
+        (" ", "a", ["joined_context"]),
+        ({"title": "x"}, "a", ["unused_context", "joined_context"]),
+    ],
+)
+def test_each_form_of_a_context_is_read_or_said(
+    tmp_path: Path, context: Any, content: str, codes: list[str]
+) -> None:
+    messages, found = first(tmp_path, jsonl([pair(1, prompt="a", context=context)]))
+    assert messages[0]["content"] == content
+    assert sorted(found) == sorted(codes)
+
+
+@pytest.mark.parametrize("shape", ["chat", "sharegpt"])
+def test_a_context_beside_messages_is_said(tmp_path: Path, shape: str) -> None:
+    row = SHAPES[shape] | {"context": "Open at nine."}
+    assert "unused_context" in first(tmp_path, jsonl([row]))[1]
+
+
+def test_a_field_that_the_first_rows_lack_is_said(tmp_path: Path) -> None:
+    rows = [pair(n) for n in range(250)]
+    rows[240] |= {"system": "Be brief.", "note": "x"}
+    _, result = run(tmp_path, jsonl(rows))
+    assert findings(result) == [("late_field", "warning", 241)]
+
+
+def test_tools_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    for shape in ("sharegpt", "preference"):
+        _, codes = first(tmp_path, jsonl([SHAPES[shape] | {"tools": "weather"}]))
+        assert codes == ["wrong_type"]
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    row = SHAPES["preferred_output"] | {"tools": tools, "system": "s"}
+    assert first(tmp_path, jsonl([row])) == ([{"role": "system", "content": "s"}, QUESTION], [])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.datasets.rows.templates import is_bounded, takes_tools
+from service.datasets.rows.templates import is_bounded, takes_system, takes_tools
 from tests.models.folders import with_template
 
 PLAIN = "{% for m in messages %}{{ m.role + ': ' + m.content + eos_token }}{% endfor %}"
@@ -52,6 +52,21 @@ def folder_of(path: Path, template: str) -> Path:
 )
 def test_templates_of_real_models(name: str, takes: bool, tmp_path: Path) -> None:
     assert takes_tools(with_template(tmp_path, name)) is takes
+
+
+@pytest.mark.parametrize(
+    ("template", "takes"),
+    [
+        ("llama3", True),
+        ("gemma3", True),  # within the first question
+        ("gemma", False),  # refuses the role
+        ("{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}", False),
+        ("{% broken", None),
+    ],
+)
+def test_system_messages(template: str, takes: bool | None, tmp_path: Path) -> None:
+    folder = (folder_of if "{" in template else with_template)(tmp_path, template)
+    assert takes_system(folder) is takes
 
 
 @pytest.mark.parametrize(

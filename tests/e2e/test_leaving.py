@@ -19,6 +19,7 @@ from tests.http_server import http_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 ROWS = 10
+PROMPTS = 20  # the fewest that a verdict needs
 GREETS = {
     "type": "string_check",
     "name": "greets",
@@ -101,7 +102,7 @@ async def test_a_program_keeps_its_model_name(
             {"role": "user", "content": f"What is item {n}?"},
             {"role": "assistant", "content": f"Ahoy! What is item {n}?"},
         ]
-        for n in range(ROWS)
+        for n in range(PROMPTS)
     ]
     prompts.write_text("\n".join(json.dumps({"messages": chat}) for chat in chats), "utf-8")
     asked = ["--prompts", str(prompts), "--max-tokens", "8", "--requests-per-minute", "60000"]
@@ -130,7 +131,7 @@ async def test_a_program_keeps_its_model_name(
             "worse",
             "not moved: the gate failed",
         )
-        assert report["figures"]["answers"] == ROWS
+        assert report["figures"]["answers"] == PROMPTS
         assert report["figures"]["expected_answer_old"] == pytest.approx(100)
         assert report["worst"][0]["old"].startswith("Ahoy!")
         gate = ["--gate", "answers>=10", "--gate", "unanswered==0"]

@@ -23,11 +23,28 @@ from tests.conftest import BASE_MODEL, Api, running
 from tests.grading.test_formula import MULTI
 from tests.grading.test_schemas import LABEL, OURS, PYTHON, SCORE, SIMILAR, STRING
 
-ALL = [STRING, SIMILAR, {**SCORE, "model": BASE_MODEL}, PYTHON, MULTI, *OURS]
+ALL: list[Any] = [STRING, SIMILAR, {**SCORE, "model": BASE_MODEL}, PYTHON, MULTI, *OURS]
 JUDGE = {
     **SCORE,
     "model": BASE_MODEL,
     "input": [{"role": "user", "content": "Score {{sample.output_text}} for {{item.q}}"}],
+}
+
+
+COSINE = {
+    **SIMILAR,
+    "evaluation_metric": "cosine",
+    "model": BASE_MODEL,
+    "input": "{{sample.output_text}}",
+}
+EMBEDDINGS = {
+    "object": "list",
+    "data": [
+        {"object": "embedding", "index": 0, "embedding": [3.0, 4.0]},
+        {"object": "embedding", "index": 1, "embedding": [0.0, 2.0]},
+    ],
+    "model": BASE_MODEL,
+    "usage": {"prompt_tokens": 7, "total_tokens": 7},
 }
 
 
@@ -62,6 +79,8 @@ class Engine:
                 "choices": [{"index": 0, "message": {"role": "assistant", "content": self.text}}],
                 "usage": {"prompt_tokens": 30, "completion_tokens": 12, "total_tokens": 42},
             }
+            if scope["path"] == "/v1/embeddings":
+                answer = EMBEDDINGS
             if request.get("max_completion_tokens", 0) > self.context - 30:
                 status, answer = 400, {"error": {"message": too_long(self.context), "code": 400}}
             elif status != 200:
@@ -181,6 +200,20 @@ async def test_a_judge_is_asked_through_the_gateway(sdk: Any, engine: Engine) ->
     (request,) = engine.requests
     assert request["messages"][1]["content"] == "Score Oslo for the capital"
     assert request["cache_salt"]
+
+
+async def test_cosine_compares_the_embeddings_of_a_model(sdk: Any, engine: Engine) -> None:
+    ran = await sdk.run(grader=COSINE, model_sample="Oslo")
+    assert ran.reward == pytest.approx(0.8)
+    assert ran.api_model_grader_token_usage_per_model == {BASE_MODEL: 7}
+    assert engine.requests[0]["input"] == ["Oslo", "b"]
+    assert (await sdk.run(grader=COSINE, model_sample=" ")).reward == 0
+    engine.status = 500
+    errors = (await sdk.run(grader=COSINE, model_sample="Oslo")).metadata.errors
+    assert errors.api_model_grader_server_error
+    with pytest.raises(openai.NotFoundError) as refused:
+        await sdk.validate(grader={**COSINE, "model": "e5"})
+    assert refused.value.param == "grader.model"
 
 
 async def test_a_judge_with_a_short_context_scores_unless_the_limit_was_asked_for(

@@ -522,6 +522,35 @@ async def test_a_judge_of_the_project_grades_and_is_counted(http, engine, work):
     assert {body["priority"] for _, body in engine.seen} == {PRIORITY}
 
 
+async def test_a_model_of_the_project_embeds_and_is_counted(http, engine, work):
+    grader = {
+        "type": "text_similarity",
+        "name": "close",
+        "evaluation_metric": "cosine",
+        "model": BASE_MODEL,
+        "input": "{{sample.output_text}}",
+        "reference": "nine",
+    }
+
+    async def reply(request: web.Request, body: dict[str, Any]) -> web.Response:
+        if request.path != "/v1/embeddings":
+            return says(request, body, "A1")
+        assert body["input"] == ["A1", "nine"]
+        data = [{"index": 0, "embedding": [1, 0]}, {"index": 1, "embedding": [3, 4]}]
+        usage = {"prompt_tokens": 5, "total_tokens": 5}
+        return web.json_response({"model": body["model"], "data": data, "usage": usage})
+
+    engine.reply = reply
+    made_eval = await made(http, "/v1/evals", {**EVAL, "testing_criteria": [grader]})
+    run = await made(http, f"/v1/evals/{made_eval['id']}/runs", sampled(items(4)))
+    async with work("cpu"):
+        run = await ended(http, run)
+    (criterion,) = run["per_testing_criteria_results"]
+    assert (criterion["passed"], criterion["mean_score"]) == (4, pytest.approx(0.6))
+    (usage,) = run["per_model_usage"]
+    assert (usage["invocation_count"], usage["prompt_tokens"]) == (8, 60)
+
+
 async def test_a_worker_that_shuts_down_hands_the_run_back(http, eval_id, engine, work):
     held = asyncio.Event()
 

@@ -50,7 +50,12 @@ def test_one_cluster_says_nothing():
 
 def test_equal_columns():
     found = one(build({"base": [0.4] * 30, "tuned": [0.4] * 30}))
-    assert (found.mean, found.low, found.high, found.p_value, found.equal) == (0, 0, 0, 1, 30)
+    assert (found.mean, found.p_value, found.equal) == (0, 1, 30)
+    # 30 prompts may miss 11.6% of outcomes, which could lose 40 points or gain 60.
+    assert (found.low, found.high) == (
+        pytest.approx(-0.046, abs=1e-3),
+        pytest.approx(0.069, abs=1e-3),
+    )
 
 
 def test_binary_scores_use_mcnemar_unless_rows_share_a_prompt():

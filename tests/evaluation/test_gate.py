@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import msgspec
+import numpy as np
 import pytest
 
 from service.evaluation.comparison import (
@@ -21,8 +22,9 @@ def applied(gate, comparison, **options):
 
 
 def whole(**fields):
+    scores = {"base": [0.2, 0.4], "prompt": [0.3, 0.5], "tuned": [0.4, 0.6]}
     return build(
-        {"base": [0.2, 0.4], "prompt": [0.3, 0.5], "tuned": [0.4, 0.6]},
+        {name: values * 100 for name, values in scores.items()},
         parity="checked",
         forgetting=Forgetting(languages=[], rows=8, change=-0.015, low=-0.1, high=0.1),
         memorization=Memorization(rows_probed=20),
@@ -35,7 +37,7 @@ def test_the_gate_of_the_documentation():
     result = applied(gate, whole())
     assert result.passed
     assert {found.key: found.measured for found in result.conditions} == {
-        "chrf_gain": pytest.approx(20),
+        "chrf_gain_low": pytest.approx(19.1, abs=0.1),
         "forgetting": pytest.approx(1.5),
         "memorized": 0,
         "parity": "checked",
@@ -44,25 +46,46 @@ def test_the_gate_of_the_documentation():
 
 
 @pytest.mark.parametrize(
-    ("key", "condition", "measured", "passed"),
+    ("key", "condition", "compared", "measured", "passed"),
     [
-        ("chrf", ">= 50", 50, True),
-        ("chrf", "> 50", 50, False),
-        ("chrf", "<50", 50, False),
-        ("chrf", "== 50.0", 50, True),
-        ("chrf_gain", ">=20", 20, True),
-        ("gain", ">=20", 20, True),
-        ("chrf_gain", ">=20.1", 20, False),
-        ("chrf_gain_over_prompt", ">=10", 10, True),
-        ("chrf_gain_over_prompt", "<=-1", 10, False),
-        ("forgetting", "<=1", 1.5, False),
-        ("memorized", "<1", 0, True),
+        ("chrf", ">= 48", "chrf_low", 48.6, True),
+        ("chrf", "> 49", "chrf_low", 48.6, False),
+        ("chrf", "<51", "chrf_high", 51.4, False),
+        ("chrf", "<=52", "chrf_high", 51.4, True),
+        ("chrf", "== 50.0", "chrf", 50, True),
+        ("chrf_low", "<49", "chrf_low", 48.6, True),
+        ("chrf_gain", ">=19", "chrf_gain_low", 19.1, True),
+        ("gain", ">=19", "gain_low", 19.1, True),
+        ("gain", ">=20", "gain_low", 19.1, False),
+        ("gain_high", ">=20", "gain_high", 20.9, True),
+        ("chrf_gain_over_prompt", ">=9", "chrf_gain_over_prompt_low", 9.1, True),
+        ("chrf_gain_over_prompt", "<=-1", "chrf_gain_over_prompt_high", 10.9, False),
+        ("forgetting", "<=1", "forgetting", 1.5, False),
+        ("memorized", "<1", "memorized", 0, True),
     ],
 )
-def test_conditions(key, condition, measured, passed):
+def test_conditions(key, condition, compared, measured, passed):
     result = applied({key: condition}, whole())
-    assert result.conditions[0].measured == pytest.approx(measured)
+    assert result.conditions[0].key == compared
+    assert result.conditions[0].measured == pytest.approx(measured, abs=0.1)
     assert result.conditions[0].passed is result.passed is passed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [10, 15, 40])
+def test_a_gate_does_not_pass_a_gain_by_chance(rows):
+    random = np.random.default_rng(7)
+    passed = 0
+    for _ in range(200):
+        scores = {name: random.normal(0.5, 0.14, rows).tolist() for name in ("base", "tuned")}
+        passed += applied({"gain": ">=5"}, build(scores)).passed
+    assert passed <= 0.025 * 200
+
+
+def test_stored_figures_without_limits_are_compared_themselves():
+    result = apply_gate(parse_gate({"gain": ">=5"}), {"gain": 6.0})
+    assert result.passed
+    assert result.conditions[0].key == "gain"
 
 
 def test_the_share_of_answers_in_the_wrong_language():
@@ -88,9 +111,13 @@ def test_what_was_not_measured_fails():
     )
     assert not result.passed
     assert not any(found.passed for found in result.conditions)
+    measured = (
+        "chrf, chrf_gain, chrf_gain_high, chrf_gain_low, chrf_high, chrf_low, gain, gain_high, "
+        "gain_low, parity"
+    )
     assert [found.reason for found in result.conditions[:2]] == [
-        "The evaluation did not measure 'label_gain'; it measured chrf, chrf_gain, gain, parity.",
-        "The evaluation did not measure 'memorized'; it measured chrf, chrf_gain, gain, parity.",
+        f"The evaluation did not measure 'label_gain'; it measured {measured}.",
+        f"The evaluation did not measure 'memorized'; it measured {measured}.",
     ]
     assert result.conditions[-1].measured == "unchecked"
 
@@ -101,13 +128,13 @@ def test_an_empty_gate_passes():
 
 def test_a_gain_compares_the_rows_that_both_answered():
     comparison = build({"base": [0.2, None, 0.2], "tuned": [0.3, 1.0, None]})
-    assert applied({"chrf_gain": ">=9"}, comparison).conditions[0].measured == pytest.approx(10)
+    assert figures(comparison)["chrf_gain"] == pytest.approx(10)
 
 
 def test_a_gain_is_positive_where_less_is_better():
     metric = Metric(name="chrf", kind="continuous", primary=True, higher_is_better=False)
     comparison = build({"base": [0.5], "tuned": [0.2]}, metrics=[metric])
-    assert applied({"chrf_gain": ">=29"}, comparison).passed
+    assert figures(comparison)["chrf_gain"] == pytest.approx(30)
 
 
 def test_the_gain_is_that_of_the_primary_metric():
@@ -115,9 +142,10 @@ def test_the_gain_is_that_of_the_primary_metric():
         Metric(name="language", kind="binary"),
         Metric(name="json", kind="continuous", primary=True),
     ]
-    comparison = build({"base": [0.5], "tuned": [0.8]}, metric="json", metrics=metrics)
-    assert figures(comparison)["gain"] == figures(comparison)["json_gain"] == pytest.approx(30)
-    assert applied({"gain": ">=30", "json_gain": ">=30"}, comparison).passed
+    comparison = build({"base": [0.5] * 9, "tuned": [0.8] * 9}, metric="json", metrics=metrics)
+    found = figures(comparison)
+    assert found["gain"] == found["json_gain"] == pytest.approx(30)
+    assert found["gain_low"] == found["json_gain_low"] != found["gain"] != found["gain_high"]
 
 
 def test_a_gate_applies_to_figures_that_were_stored():
@@ -130,8 +158,8 @@ def test_a_gate_applies_to_figures_that_were_stored():
 
 
 def test_metrics_of_own_graders():
-    comparison = build({"base": [0.5], "tuned": [0.8]}, metric="tone_gain")
-    gate = {"tone_gain": ">=80", "tone_gain_gain": ">=30"}
+    comparison = build({"base": [0.5] * 99, "tuned": [0.8] * 99}, metric="tone_gain")
+    gate = {"tone_gain": ">=75", "tone_gain_gain": ">=25"}
     assert applied(gate, comparison, metrics=["tone_gain"]).passed
 
 

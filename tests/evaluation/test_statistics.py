@@ -7,9 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.evaluation.statistics.bootstrap import difference_interval, mean_interval
+from bench.evals.simulation import KINDS, is_within_bounds, power, without_gain
 from service.evaluation.statistics.clusters import Clusters
-from service.evaluation.statistics.power import detectable_difference, rows_needed
+from service.evaluation.statistics.intervals import (
+    difference_interval,
+    mean_interval,
+    share_limit,
+)
+from service.evaluation.statistics.power import Rule, detectable_difference, rows_needed
 from service.evaluation.statistics.quantiles import t_quantile
 from service.evaluation.statistics.significance import holm, mcnemar_exact, sign_flip
 
@@ -146,10 +151,29 @@ def test_rows_in_clusters_are_worth_less():
     assert clustered == pytest.approx(3 * whole, abs=3)
 
 
-def test_binary_scores_need_six_rows_that_only_one_column_got_right():
-    assert detectable_difference(0.0, 40, binary=True) == pytest.approx(0.198, abs=1e-3)
-    assert rows_needed(0.1, standard_error=0, clusters=40, rows=40, binary=True) == 80
+def test_six_answers_must_change_before_a_test_finds_anything():
+    rule = Rule(change=1)
+    # If 19.05% of answers change, then 6 or more of 40 do with a probability of 80%.
+    assert detectable_difference(0.0, 40, rule) == pytest.approx(0.1905, abs=1e-3)
+    assert rows_needed(0.1, standard_error=0, clusters=40, rows=40, rule=rule) == 78
+    assert detectable_difference(0.0, 40, Rule(change=0.5)) == pytest.approx(0.0952, abs=1e-3)
+    assert detectable_difference(0.0, 5, rule) is None
     assert detectable_difference(0.0, 40) == 0
+
+
+def test_a_verdict_on_two_rivals_detects_less_than_a_test():
+    one = detectable_difference(0.02, 40)
+    both = detectable_difference(0.02, 40, Rule(tests=2, together=2))
+    assert one is not None
+    assert both is not None
+    # Without the correction for small samples, (1.960 + 0.842) and (2.241 + 1.282) standard errors.
+    assert both / one == pytest.approx(3.523 / 2.802, rel=0.02)
+
+
+def test_a_gain_must_exceed_what_an_unseen_failure_would_cost():
+    # 20 prompts may miss 16.8% of outcomes, each of which could lose 50 points.
+    assert detectable_difference(0.0, 20, Rule(rival=0.5)) == pytest.approx(0.101, abs=1e-3)
+    assert rows_needed(0.05, standard_error=0, clusters=20, rows=20, rule=Rule(rival=0.5)) == 39
 
 
 @pytest.mark.parametrize("clusters", [0, 1, 2])
@@ -193,93 +217,78 @@ def test_copies_of_rows_in_clusters_add_no_information():
     values = [0.1, 0.4, -0.3, 0.8, 0.25, 0.0, 0.6]
     three = Clusters.of(values * 3, list(range(7)) * 3)
     assert three.standard_error == pytest.approx(alone(values).standard_error)
-    assert difference_interval(three) == pytest.approx(difference_interval(alone(values)))
-
-
-def normal(random, k):
-    return alone(random.normal(0.1, 0.3, k)), 0.1
-
-
-def like_chrf(random, k):
-    jump = random.random(k) < 0.2
-    return alone(np.where(jump, random.beta(5, 2, k), random.normal(0, 0.05, k))), 0.2 * 5 / 7
-
-
-def clustered(random, k):
-    sizes = random.integers(1, 5, k)
-    names = np.repeat(np.arange(k), sizes)
-    shared = np.repeat(random.normal(0.1, 0.2, k), sizes)
-    return Clusters.of(shared + random.normal(0, 0.2, len(names)), names.tolist()), 0.1
-
-
-def labels(better, worse):
-    def draw(random, k):
-        u = random.random(k)
-        values = np.where(u < better, 1.0, np.where(u < better + worse, -1.0, 0.0))
-        return alone(values), better - worse
-
-    return draw
+    assert difference_interval(three, 0.5) == pytest.approx(difference_interval(alone(values), 0.5))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_intervals_cover_the_truth_and_serve_needs_a_gain(kind):
+    figures = without_gain(KINDS[kind], 20, 300)
+    assert is_within_bounds(20, figures), figures
+    assert figures["type I error"] <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["alike", "exact"])
+def test_the_detectable_gain_is_served_four_times_in_five(kind):
+    """By the rules of the verdict: both rivals must be beaten, and the p-values are corrected."""
+    _, detectable = power(KINDS[kind], 40, 0.3, 20)
+    served, _ = power(KINDS[kind], 40, detectable, 100)
+    assert served == pytest.approx(0.8, abs=0.15)
+
+
 @pytest.mark.parametrize(
-    ("draw", "k", "binary", "least"),
-    [
-        (normal, 10, False, 0.915),
-        (normal, 40, False, 0.915),
-        (like_chrf, 20, False, 0.91),
-        (clustered, 10, False, 0.915),
-        (labels(0.3, 0.05), 20, True, 0.915),
-        (labels(0.1, 0.1), 40, True, 0.915),
-        (labels(0.9, 0.0), 20, True, 0.915),
-        (labels(0.05, 0.02), 60, True, 0.915),
-    ],
+    ("count", "total", "limit"),
+    # Clopper and Pearson, Biometrika 26 (1934); R's binom.test(2, 15)$conf.int and so on.
+    [(0, 20, 0.1684), (2, 15, 0.4046), (8, 10, 0.9748), (10, 10, 1.0), (12, 1000, 0.0209)],
 )
-def test_the_interval_covers_the_truth_95_times_in_100(draw, k, binary, least):
-    random = np.random.default_rng(7)
-    covered = 0
-    for _ in range(300):
-        clusters, true = draw(random, k)
-        low, high = difference_interval(clusters, binary=binary)
-        covered += low <= true <= high
-    # The standard error of a coverage of 95% over 300 samples is 1.3 points.
-    assert least <= covered / 300 <= 0.995
+def test_limits_of_shares(count, total, limit):
+    assert share_limit(count, total) == pytest.approx(limit, abs=2e-4)
 
 
 def test_intervals_without_information_span_all_scores():
     one_cluster = Clusters.of([0.5, 0.6, 0.7], ["same"] * 3)
-    assert difference_interval(one_cluster) == (-1.0, 1.0)
-    assert difference_interval(alone([0.5])) == (-1.0, 1.0)
-    assert mean_interval(alone([1.0]), binary=True) == (0.0, 1.0)
+    assert difference_interval(one_cluster, 0.2) == (-1.0, 1.0)
+    assert difference_interval(alone([0.5]), 0.2) == (-1.0, 1.0)
+    assert mean_interval(alone([1.0])) == (0.0, 1.0)
 
 
-def test_equal_differences_of_continuous_scores_have_no_width():
-    assert difference_interval(alone([0.25] * 30)) == (0.25, 0.25)
-    assert difference_interval(alone([0.0] * 30)) == (0.0, 0.0)
-
-
-def test_equal_differences_of_binary_scores_still_leave_doubt():
-    low, high = difference_interval(alone([1.0] * 20), binary=True)
-    assert 0.7 < low < 0.95
-    assert high == 1.0
-    low, high = difference_interval(alone([0.0] * 40), binary=True)
+def test_equal_differences_leave_the_doubt_about_what_was_not_seen():
+    """20 prompts miss an outcome of 16.8% of all answers in one sample of 40."""
+    low, high = difference_interval(alone([0.08] * 20), 0.7)
+    assert low == pytest.approx(0.832 * 0.08 - 0.168 * 0.7, abs=1e-3)
+    assert high == pytest.approx(0.832 * 0.08 + 0.168 * 0.3, abs=1e-3)
+    assert mean_interval(alone([1.0] * 20)) == pytest.approx((0.832, 1.0), abs=1e-3)
+    low, high = difference_interval(alone([0.0] * 2000), 0.5)
     assert low == pytest.approx(-high)
-    assert 0.01 < high < 0.1
-    low, high = mean_interval(alone([1.0] * 20), binary=True)
-    # Wilson's lower limit is 0.839.
-    assert low == pytest.approx(0.839, abs=0.03)
-    assert high == 1.0
+    assert high < 0.001
+
+
+def test_the_interval_of_alike_differences_is_students():
+    random = np.random.default_rng(5)
+    values = random.normal(0.1, 0.2, 200)
+    values = np.concatenate([values, 0.2 - values])  # without skewness
+    low, high = difference_interval(alone(values), 0.5)
+    half = t_quantile(0.975, 399) * values.std(ddof=1) / 20
+    assert (low, high) == pytest.approx((0.1 - half, 0.1 + half))
+
+
+def test_skewness_extends_the_longer_tail_only():
+    values = [0.0] * 380 + [-0.8] * 20
+    half = t_quantile(0.975, 399) * np.std(values, ddof=1) / 20
+    low, high = difference_interval(alone(values), 0.5)
+    assert high == pytest.approx(-0.04 + half)
+    assert low < -0.04 - 1.1 * half
 
 
 values = st.lists(st.floats(-1, 1), min_size=1, max_size=12)
 
 
 @settings(deadline=None)
-@given(values, st.booleans())
-def test_the_interval_contains_the_mean_and_mirrors(differences, binary):
+@given(values, st.floats(0, 1))
+def test_the_interval_contains_the_mean_and_mirrors(differences, rival):
     clusters, mirrored = alone(differences), alone([-value for value in differences])
-    low, high = difference_interval(clusters, binary=binary)
-    assert -1 - 1e-9 <= low <= clusters.mean <= high <= 1 + 1e-9
-    if clusters.mean != 0:
-        assert difference_interval(mirrored, binary=binary) == (-high, -low)
-    assert difference_interval(clusters, binary=binary) == (low, high)
+    low, high = difference_interval(clusters, rival)
+    assert -1 <= low <= clusters.mean + 1e-12
+    assert clusters.mean - 1e-12 <= high <= 1
+    assert difference_interval(mirrored, 1 - rival) == pytest.approx((-high, -low), abs=1e-9)

@@ -41,8 +41,9 @@ def serving(**fields):
 def test_serve():
     verdict = judge(serving())
     assert verdict.kind == VerdictKind.SERVE
-    assert (
-        verdict.sentence == "Serve it: tuned beats the best prompt by 30 chrF [24, 35] on 60 rows."
+    assert verdict.sentence == (
+        "Serve it: tuned beats the best prompt by 30 chrF [24, 35] on 60 rows (1 of 60 answers got "
+        "much worse, at most 9%)."
     )
     assert verdict.warnings == []
     assert [(d.a, d.b) for d in verdict.differences] == [
@@ -69,7 +70,8 @@ def test_serve_names_the_tokens_saved():
     ]
     verdict = judge(msgspec.structs.replace(comparison, rows=rows))
     assert verdict.recommendation == (
-        "Serve the tuned model. It reads 10 tokens per answer, where the best prompt needs 1,250."
+        "Serve the tuned model. First read the answers that got much worse, in the report. It "
+        "reads 10 tokens per answer, where the best prompt needs 1,250."
     )
 
 
@@ -98,9 +100,9 @@ def test_prompt():
     ("tuned", "does"), [(0.5, "does better"), (0.6, "does as well"), (0.62, "does almost as well")]
 )
 def test_prompt_that_does_better_or_almost_as_well(tuned, does):
-    prompt = around(0.6)
+    prompt = around(0.6, 200)
     scores = [value + tuned - 0.6 for value in prompt]
-    verdict = judge(build({"base": around(0.3), "prompt": prompt, "tuned": scores}))
+    verdict = judge(build({"base": around(0.3, 200), "prompt": prompt, "tuned": scores}))
     assert verdict.kind == VerdictKind.PROMPT
     assert does in verdict.sentence
 
@@ -113,11 +115,11 @@ def test_worse():
 
 def test_worse_in_a_language_though_better_overall():
     base = around(0.5, 60)
-    tuned = [value + 0.3 for value in base[:45]] + [value - 0.12 for value in base[45:]]
-    languages = ["en"] * 45 + ["th"] * 15
+    tuned = [value + 0.3 for value in base[:40]] + [value - 0.2 for value in base[40:]]
+    languages = ["en"] * 40 + ["th"] * 20
     verdict = judge(build({"base": base, "tuned": tuned}, languages=languages))
     assert verdict.kind == VerdictKind.WORSE
-    assert verdict.sentence == "Worse than the base in Thai: -12.0 chrF [-12.0, -12.0] on 15 rows."
+    assert verdict.sentence == "Worse than the base in Thai: -20 chrF [-25, -8] on 20 rows."
     assert verdict.recommendation.startswith("Add training rows in Thai")
 
 
@@ -137,10 +139,39 @@ def test_cannot_tell_names_the_rows_to_collect():
     )
     assert verdict.kind == VerdictKind.CANNOT_TELL
     assert verdict.sentence == (
-        "Cannot tell; collect 70 more rows: tuned minus the best prompt is 5 chrF [-1, 11] on 40 "
-        "rows, which cannot detect less than 8."
+        "Cannot tell; collect 140 more rows: tuned minus the best prompt is 5 chrF [-1, 11] on 40 "
+        "rows (2 of 40 answers got much worse, at most 17%), which cannot detect less than 11."
     )
-    assert verdict.rows_needed == 70
+    assert verdict.rows_needed == 140
+
+
+@pytest.mark.parametrize("rows", [10, 15, 19, 20])
+def test_serve_needs_twenty_prompts(rows):
+    verdict = judge(build({"base": around(0.3, rows), "tuned": around(0.8, rows)}))
+    if rows == 20:
+        assert verdict.kind == VerdictKind.SERVE
+        return
+    assert verdict.kind == VerdictKind.CANNOT_TELL
+    assert verdict.sentence.startswith("Too few rows to say; collect 10 more rows: tuned minus")
+    assert verdict.sentence.endswith("and a verdict to serve needs at least 20 different prompts.")
+    assert verdict.rows_needed == 10
+
+
+def test_rows_of_the_same_prompts_are_not_twenty():
+    clusters = [str(i // 4) for i in range(60)]
+    verdict = judge(build({"base": around(0.3), "tuned": around(0.8)}, clusters=clusters))
+    assert verdict.kind == VerdictKind.CANNOT_TELL
+    assert verdict.rows_needed == 20
+
+
+@pytest.mark.parametrize(("rows", "failures"), [(20, 0), (40, 2), (60, 6)])
+def test_a_model_that_breaks_one_answer_in_ten_is_not_served(rows, failures):
+    """It gains 8 points on the others, and a sample of 20 rows may show no failure at all."""
+    base = around(0.75, rows, spread=0.05)
+    tuned = [value - 0.7 if i < failures else value + 0.08 for i, value in enumerate(base)]
+    verdict = judge(build({"base": base, "tuned": tuned}))
+    assert verdict.kind == VerdictKind.CANNOT_TELL
+    assert verdict.differences[0].much_worse == failures
 
 
 def test_the_rows_to_collect_would_decide():
@@ -179,14 +210,14 @@ def test_no_gain():
     base = around(0.5)
     verdict = judge(build({"base": base, "prompt": base, "tuned": [v + 0.01 for v in base]}))
     assert verdict.kind == VerdictKind.NO_GAIN
-    assert verdict.sentence == (
-        "No gain that matters: tuned minus base is 1.0 chrF [1.0, 1.0] on 60 rows."
+    assert (
+        verdict.sentence == "No gain that matters: tuned minus base is 1 chrF [-2, 4] on 60 rows."
     )
 
 
 def test_equal_answers_on_few_rows_are_not_called_no_gain():
-    assert judge(build({"base": [0.5] * 9, "tuned": [0.5] * 9})).kind == VerdictKind.CANNOT_TELL
-    assert judge(build({"base": [0.5] * 10, "tuned": [0.5] * 10})).kind == VerdictKind.NO_GAIN
+    assert judge(build({"base": [0.5] * 30, "tuned": [0.5] * 30})).kind == VerdictKind.CANNOT_TELL
+    assert judge(build({"base": [0.5] * 40, "tuned": [0.5] * 40})).kind == VerdictKind.NO_GAIN
 
 
 def test_solved_already_by_the_base():
@@ -211,9 +242,8 @@ def test_a_base_at_the_ceiling_explains_a_worse_model():
 
 
 @pytest.mark.parametrize("column", ["base", "prompt"])
-@pytest.mark.parametrize(("rows", "is_solved"), [(15, False), (16, True)])
+@pytest.mark.parametrize(("rows", "is_solved"), [(16, False), (17, True)])
 def test_a_perfect_score_on_few_rows_is_not_solved_already(column, rows, is_solved):
-    """The interval of equal scores has no width, however few they are."""
     scores = {"base": [0.7] * rows, "tuned": [0.99] * rows} | {column: [1.0] * rows}
     found = judge(build(scores)).kind
     assert (found == VerdictKind.SOLVED_ALREADY) is is_solved
@@ -326,9 +356,9 @@ def test_memorized():
     verdict = judge(serving(memorization=leak))
     assert verdict.kind == VerdictKind.MEMORIZED
     assert verdict.sentence == (
-        "Don't serve it yet: tuned beats the best prompt by 30 chrF [24, 35] on 60 rows, but it "
-        "returns 1 of 4 canaries, 3 of 50 training rows (2 verbatim, 1 nearly) and personal data "
-        "of 1 training row."
+        "Don't serve it yet: tuned beats the best prompt by 30 chrF [24, 35] on 60 rows (1 of 60 "
+        "answers got much worse, at most 9%), but it returns 1 of 4 canaries, 3 of 50 training "
+        "rows (2 verbatim, 1 nearly) and personal data of 1 training row."
     )
 
 
@@ -357,8 +387,9 @@ def test_forgot():
     verdict = judge(serving(forgetting=forgetting(-0.16)))
     assert verdict.kind == VerdictKind.FORGOT
     assert verdict.sentence == (
-        "Serve it for this task only: tuned beats the best prompt by 30 chrF [24, 35] on 60 rows, "
-        "but it lost 16 points [11, 21] on the general set, most in Thai (30)."
+        "Serve it for this task only: tuned beats the best prompt by 30 chrF [24, 35] on 60 rows "
+        "(1 of 60 answers got much worse, at most 9%), but it lost 16 points [11, 21] on the "
+        "general set, most in Thai (30)."
     )
 
 
@@ -467,8 +498,9 @@ def test_swapping_base_and_tuned_swaps_serve_and_worse(scores, kind):
     pair = {name: scores[name] for name in ("base", "tuned")}
     swapped = {"base": pair["tuned"], "tuned": pair["base"]}
     before, after = judge(build(pair, kind=kind)), judge(build(swapped, kind=kind))
-    assert (before.kind == VerdictKind.SERVE) == (after.kind == VerdictKind.WORSE)
-    assert (before.kind == VerdictKind.WORSE) == (after.kind == VerdictKind.SERVE)
+    for one, other in ((before, after), (after, before)):
+        if one.kind == VerdictKind.SERVE:
+            assert other.kind == VerdictKind.WORSE
 
 
 @settings(deadline=None)
@@ -479,3 +511,23 @@ def test_a_better_tuned_model_never_gets_a_worse_verdict(scores):
         assert judge(build(better)).kind == VerdictKind.SERVE
     if judge(build(better)).kind == VerdictKind.WORSE:
         assert judge(build(scores)).kind == VerdictKind.WORSE
+
+
+@pytest.mark.parametrize(("most", "is_possible"), [(None, True), (1000, True), (100, False)])
+def test_more_rows_than_an_evaluation_may_have_are_not_asked_for(most, is_possible):
+    scores = {"base": around(0.5, 30), "tuned": around(0.53, 30, seed=1)}
+    verdict = judge(build(scores, most_rows=most))
+    assert verdict.kind == VerdictKind.CANNOT_TELL
+    assert verdict.rows_needed
+    assert ("collect" in verdict.sentence) is is_possible
+    assert ("FINETUNED_EVALUATION_ROWS" in verdict.recommendation) is not is_possible
+
+
+def test_rows_that_cannot_judge_are_warnings():
+    assert judge(serving(overlapping=1)).warnings == [
+        "1 held-out row that the training data contains, exactly or nearly, was left out."
+    ]
+    unknown = judge(serving(overlapping=None, chosen_on_rows=True)).warnings
+    assert [warning.split()[0] for warning in unknown] == ["The", "The"]
+    assert "may be among them" in unknown[0]
+    assert "overstated" in unknown[1]

@@ -9,7 +9,9 @@ import pytest
 
 from service.grading.confusion import confusion
 from service.grading.grade import Sample
+from service.grading.label import normalize_label
 from service.grading.results import LabelPair
+from tests.grading.similar_texts import DIFFERENT
 from tests.grading.tools import graded
 
 SCHEMA = {
@@ -149,6 +151,8 @@ async def test_a_reference_that_is_no_language_is_an_error() -> None:
         ("  **SPAM**.\n", "spam", "spam"),
         ('"spam"', "Spam", "spam"),
         ("「迷惑」", "迷惑", "迷惑"),
+        ("**“ (Spam)!”**", "spam", "spam"),
+        ("spam'", "spam", "spam"),
         ("not spam", "spam", None),
         ("It is spam", "spam", None),
         ("C#", "C#", "C#"),
@@ -167,6 +171,11 @@ async def test_label(answer: str, reference: str, given: str | None) -> None:
     assert result.labels is not None
     assert result.labels.given == given
     assert result.score == float(given == result.labels.expected)
+
+
+async def test_labels_that_say_something_else_differ() -> None:
+    pairs = [("<5", ">5"), (".5", "5"), ("A*", "A"), ("10²", "102"), *DIFFERENT]
+    assert [pair for pair in pairs if len(set(map(normalize_label, pair))) == 1] == []
 
 
 async def test_labels_without_a_list_are_what_they_are() -> None:

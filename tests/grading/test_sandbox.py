@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -69,6 +70,7 @@ async def test_the_sample_and_the_item_arrive_as_they_are() -> None:
         ("from rapidfuzz import fuzz\nreturn fuzz.ratio('ab', 'ab') / 100", 1.0),
         ("from collections.abc import Mapping\nreturn isinstance(item, Mapping)", 1.0),
         ("import datetime as d\nreturn d.datetime.strptime('2026', '%Y').year", 2026.0),
+        ("import pydantic\nreturn pydantic.TypeAdapter(int).validate_python('1')", 1.0),
         ("import hashlib, random, re, statistics, json, yaml\nreturn yaml.safe_load('1')", 1.0),
         ("from urllib.parse import urlparse\nreturn urlparse('http://a:8/').port", 8.0),
         ("from decimal import Decimal\nreturn Decimal('0.25')", 0.25),
@@ -88,6 +90,140 @@ async def test_hostile_sources_end_in_an_error_of_their_item() -> None:
 @pytest.mark.slow
 async def test_endless_sources_are_ended() -> None:
     judge(await attack(LOOPS, item_timeout_s=2), LOOPS)
+
+
+@pytest.fixture
+def libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make importable what the extra `graders` installs; `make install` puts it there."""
+    folder = Path(sys.prefix) / "graders"
+    assert folder.is_dir()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
+
+
+_IMPORTS = """
+import jsonschema, nltk, pandas as pd, pydantic, scipy, sqlparse, sympy
+import sklearn.cluster as clusters
+from deepdiff import DeepDiff
+from jsonschema import ValidationError, validate
+from nltk.stem import PorterStemmer
+from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+from pydantic import BaseModel, Field, TypeAdapter
+from rouge_score import rouge_scorer
+from scipy import stats
+from scipy.spatial.distance import cosine
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import f1_score
+from sklearn.metrics.pairwise import cosine_similarity
+from sympy.parsing.sympy_parser import parse_expr
+"""
+_USES = """
+class Answer(BaseModel):
+    n: int = Field(ge=0)
+
+def numbers():
+    yield scipy.special.gamma(2) + stats.ttest_ind([1, 2, 3], [1, 2, 3]).pvalue - 1
+    yield 1 - cosine([1, 0], [1, 0])
+    yield sentence_bleu([list("abcd")], list("abcd"),
+                        smoothing_function=SmoothingFunction().method1)
+    yield len(nltk.wordpunct_tokenize("a b")) - nltk.edit_distance("a", "b")
+    yield PorterStemmer().stem("opened") == "open"
+    yield rouge_scorer.RougeScorer(["rouge1", "rougeLsum"], use_stemmer=True).score(
+        "it opened", "it opens")["rouge1"].fmeasure
+    frame = pd.DataFrame({"a": [1, 1], "d": pd.to_datetime(["2026-01-01", "2026-02-01"])})
+    str(frame), frame.to_csv(), frame.to_json(), frame.describe(), frame.merge(frame, on="a")
+    yield frame.query("a > 0").groupby("a").a.mean()[1]
+    yield f1_score([1, 0], [1, 0])
+    texts = TfidfVectorizer().fit_transform(["we open", "we open"])
+    yield cosine_similarity(texts)[0, 1]
+    yield len(set(clusters.KMeans(2, n_init=1).fit([[0], [5]]).labels_)) - 1
+    yield not DeepDiff({"a": [1, 2]}, {"a": [2, 1]}, ignore_order=True)
+    yield len(sqlparse.parse(sqlparse.format("select 1", reindent=True)))
+    yield float(sympy.solve(parse_expr("x - 1"))[0])
+    yield Answer.model_validate_json('{"n": 1}').n
+    yield TypeAdapter(int).validate_python("1")
+    try:
+        pydantic.TypeAdapter(Answer).validate_python({"n": -1})
+    except pydantic.ValidationError as error:
+        yield len(error.errors())
+    jsonschema.Draft7Validator({"type": "object"}).validate({})
+    try:
+        validate(1, {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "string"})
+    except ValidationError as error:
+        yield "string" in error.message
+
+def grade(sample, item):
+    found = [float(number) for number in numbers()]
+    return len(found) if all(abs(number - 1) < 1e-6 for number in found) else str(found)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("libraries")
+async def test_the_libraries_of_openai_work_in_the_sandbox() -> None:
+    async with Sandbox(item_timeout_s=120, start_timeout_s=240) as sandbox:
+        assert await sandbox.grade(_IMPORTS + _USES, {}, {}) == 17
+
+
+_ATTACKS = """
+import pandas as pd, scipy.stats
+sys = __import__("sys")
+os = sys.modules["os"]
+
+def attacks():
+    yield lambda: pd.read_csv("/etc/passwd")
+    yield lambda: pd.read_csv("http://127.0.0.1:1/x")
+    yield lambda: pd.DataFrame({"a": [1]}).to_csv("/tmp/owned")
+    yield lambda: os.listdir("/")
+    yield lambda: os.fork()
+    yield lambda: sys.modules["_socket"].socket()
+    yield lambda: sys.modules["_thread"].start_new_thread(print, ())
+    yield lambda: sys.modules["subprocess"].run(["true"])
+    yield lambda: bytearray(2 * 2**30)
+
+def grade(sample, item):
+    refused = 0
+    for attack in attacks():
+        try:
+            attack()
+        except (OSError, RuntimeError, MemoryError, ImportError):
+            refused += 1
+    return refused
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("libraries")
+async def test_the_sandbox_holds_with_libraries() -> None:
+    async with Sandbox(item_timeout_s=120, start_timeout_s=240) as sandbox:
+        assert await sandbox.grade(_ATTACKS, {}, {}) == 9
+    assert not Path("/tmp/owned").exists()
+
+
+async def test_a_library_that_is_not_installed_is_named_with_its_extra() -> None:
+    if find_spec("sklearn") is not None:
+        pytest.skip("scikit-learn is installed here")
+    source = "from sklearn import metrics\nimport scipy.stats, re\n" + HONEST
+    async with Sandbox() as sandbox:
+        error = str(await failure(sandbox, source))
+    assert "imports scipy, sklearn, which this machine lacks. Install the extra 'graders'" in error
+
+
+async def test_data_that_nltk_lacks_is_named() -> None:
+    source = "import nltk\ndef grade(sample, item):\n    return len(nltk.word_tokenize('a b'))"
+    async with Sandbox() as sandbox:
+        error = str(await failure(sandbox, source))
+    assert error == (
+        "LookupError: The data of NLTK, such as punkt and wordnet, is not available to graders. "
+        "(line 3)"
+    )
+
+
+async def test_modules_that_a_library_lacks_are_errors_of_the_source() -> None:
+    async with Sandbox() as sandbox:
+        for line in ("import pydantic.nothing", "from pydantic import nothing"):
+            error = str(await failure(sandbox, f"x = 1\n{line}\n{HONEST}"))
+            assert "nothing" in error
+            assert "line 2" in error
 
 
 def _python_of_nobody() -> str:
@@ -252,6 +388,7 @@ print(asyncio.run(why_unavailable()))
         ("from os import path\n" + HONEST, "imports 'os' in line 1"),
         ("from . import x\n" + HONEST, "imports '.' in line 1"),
         ("import numpy.f2py\n" + HONEST, "imports 'numpy.f2py'"),
+        ("import rdkit\n" + HONEST, "imports 'rdkit' in line 1"),
         ("def grade(sample, item):\n    import socket", "imports 'socket' in line 2"),
         ("x = '\0'\n" + HONEST, "null"),
         ("x = " + "(" * 5000 + ")" * 5000, "cannot be parsed|syntax error"),

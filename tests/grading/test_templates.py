@@ -18,6 +18,7 @@ ITEM: dict[str, Any] = {
     "質問": "なぜ",
     "tags": ["a", {"b": 1.5}],
     "nothing": None,
+    "a.b [c]": {"d": 2},
 }
 
 
@@ -35,6 +36,9 @@ def render(text: str, answer: str = '{"x": [1, 2]}') -> str:
         ("<{{ item.question }}>", "<Why?>"),
         ("{{item.reference answer}}, {{item.質問}}", "because, なぜ"),
         ("{{item.tags[1].b}} {{item.tags.0}}", "1.5 a"),
+        ("{{item[\"question\"]}} {{ item [ 'question' ] }}", "Why? Why?"),
+        ('{{item["tags"][1]["b"]}} {{item["a.b [c]"].d}}', "1.5 2"),
+        ('{{sample["output_json"]["x"][0]}}', "1"),
         ("{{item.tags}}", '["a", {"b": 1.5}]'),
         ("{{item.nothing}}", "null"),
         ("{{sample.output_text}}", '{"x": [1, 2]}'),

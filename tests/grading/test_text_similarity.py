@@ -1,14 +1,24 @@
-"""The metrics of `text_similarity` and `chrf`, against published examples."""
+"""The metrics of `text_similarity` and `chrf`, against their libraries and published examples."""
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
+from nltk.translate.gleu_score import sentence_gleu
+from nltk.translate.meteor_score import single_meteor_score
+from rapidfuzz import fuzz
+from rouge_score import rouge_scorer, scoring
+from rouge_score.tokenizers import Tokenizer
+from sacrebleu import sentence_bleu, sentence_chrf
+from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
+from service.grading.chrf import chrf
 from service.grading.errors import ItemFailed
-from service.grading.text_similarity import MAX_CHARS, similarity
-from service.grading.words import words
+from service.grading.text_similarity import MAX_CHARS, _NoSynonyms, similarity
+from service.grading.words import spaced, words
+from tests.grading.similar_texts import CODE, DIFFERENT, TEXTS, UNSPACED
 from tests.grading.tools import graded
 
 METRICS: list[Any] = [
@@ -36,10 +46,84 @@ JAPANESE = "店は毎日朝九時に開きます。"
         ("日本語とEnglish", ["日", "本", "語", "と", "english"]),
         ("ที่นี่", ["ที่", "นี่"]),
         ("한국어 문장", ["한국어", "문장"]),
+        ("**Bold**, `code` and _so on_:", ["bold", "code", "and", "so", "on"]),
+        ("# Head\n- well-known\n* e.g. this", ["head", "well", "known", "e", ".", "g", "this"]),
+        ("x[0] != -1 (no)", ["x", "[", "0", "]", "!", "=", "-", "1", "no"]),
+        ("「九時」に(開)く!", ["九", "時", "に", "開", "く"]),
+        ("₹500–600 👍🏽", ["₹", "500", "–", "600", "👍", "🏽"]),
+        ("co\u00adoperate می\u200cخواهم", ["cooperate", "میخواهم"]),
+        ("“So” — he said…", ["so", "he", "said"]),
+        ("...", [".", ".", "."]),
     ],
 )
 def test_words(text: str, expected: list[str]) -> None:
     assert words(text) == expected
+
+
+class _Words(Tokenizer):
+    def tokenize(self, text: str) -> list[str]:
+        return words(text)
+
+
+def _rouge(metric: str, text: str, reference: str, tokenizer: Tokenizer | None = None) -> float:
+    name = metric.replace("_", "").replace("rougel", "rougeL")
+    scored = rouge_scorer.RougeScorer([name], tokenizer=tokenizer).score(reference, text)[name]
+    assert isinstance(scored, scoring.Score)
+    return scored.fmeasure
+
+
+def _reference(metric: str, text: str, reference: str, script: str) -> float:
+    """Return what the library that docs/graders.md names gives."""
+    if metric == "fuzzy_match":
+        return fuzz.ratio(text, reference) / 100
+    if metric.startswith("rouge"):
+        return _rouge(metric, text, reference, None if script == "Latin" else _Words())
+    if script in UNSPACED:
+        text, reference = spaced(text), spaced(reference)
+    ours, theirs = Tokenizer13a()(text).split(), Tokenizer13a()(reference).split()
+    match metric:
+        case "bleu":
+            return sentence_bleu(text, [reference]).score / 100
+        case "gleu":
+            return sentence_gleu([theirs], ours)
+        case _:
+            return single_meteor_score(theirs, ours, wordnet=_NoSynonyms())
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_metrics_equal_their_libraries(metric: Any) -> None:
+    pairs = [(script, *pair) for script, of in TEXTS.items() for pair in product(of, of)]
+    assert len(pairs) > 500
+    different = {
+        (script, text, reference): (ours, theirs)
+        for script, text, reference in pairs
+        if (ours := similarity(metric, text, reference))
+        != pytest.approx(theirs := _reference(metric, text, reference, script), abs=1e-9)
+    }
+    assert not different
+
+
+def test_chrf_equals_its_library() -> None:
+    for texts in TEXTS.values():
+        for text, reference in product(texts, texts):
+            assert chrf(text, reference) * 100 == sentence_chrf(text, [reference]).score
+
+
+@pytest.mark.parametrize("metric", [*METRICS, chrf])
+def test_what_says_something_else_does_not_score_one(metric: Any) -> None:
+    pairs = [*DIFFERENT, *((b, a) for a, b in DIFFERENT)]
+    pairs += [(a, b) for a, b in product(CODE, CODE) if a != b]
+    equal = []
+    for a, b in pairs:
+        score = chrf(a, b) if metric is chrf else similarity(metric, a, b)
+        if score > 0.99:
+            equal.append((a, b, score))
+    assert not equal
+
+
+def test_texts_are_not_kept() -> None:
+    similarity("bleu", "a secret text", "a text")
+    assert Tokenizer13a.__call__.cache_info().currsize == 0
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from service.core import queue
-from tests.conftest import BASE_MODEL, Api
+from tests.conftest import BASE_MODEL, Api, chat_line, checked
 
 JOBS = "/v1/fine_tuning/jobs"
+WORDS = ["anchor", "beacon", "cable", "dinghy", "ensign", "fender"]
+WORDS += ["galley", "hatch", "island", "jetty", "keel", "lantern"]
 ALWAYS = {
     "id",
     "created_at",
@@ -87,7 +89,8 @@ async def test_good_job_is_queued_for_a_gpu_worker_with_auto_resolved(
 
 
 async def test_a_job_that_holds_out_no_rows_says_how_to_get_an_evaluation(http, chats, work):
-    training, held_out = await upload(http, chats(12)), await upload(http, chats(11))
+    training = await upload(http, chats(12))
+    held_out = await upload(http, b"\n".join(chats(23).splitlines()[12:]))
     share = {"type": "supervised", "supervised": {"hyperparameters": {"validation_share": 0.2}}}
     told = []
     async with work("cpu"):
@@ -131,6 +134,52 @@ async def test_broken_validation_file_is_named(http, work, file_id):
     assert job["error"]["param"] == "validation_file"
 
 
+async def test_a_validation_file_with_the_training_rows_is_refused(http, chats, work):
+    """The same file, the same bytes, and, once they are checked, the same rows in other bytes."""
+    bytes_ = chats(12)
+    training, twin = await upload(http, bytes_), await upload(http, bytes_)
+    spaced = await upload(http, bytes_.replace(b'": ', b'":  '))
+    own = await upload(http, bytes_.replace(b"Answer", b"Reply"))
+    async with work("cpu"):
+        for file_id in (training, spaced, own):
+            await checked(http, file_id)
+    mixed = {"training_file": own, "mixed_files": [{"file": training}]}
+    for other in ({"training_file": training}, mixed):
+        for validation in (training, twin, spaced):
+            body = {"model": BASE_MODEL, **other, "validation_file": validation}
+            answer = await http.post(JOBS, json=body)
+            assert answer.status_code == 400, (other, validation)
+            error = answer.json()["error"]
+            if validation == training and other is mixed:
+                assert "must not be trained" in error["message"]
+            else:
+                assert error["param"] == "validation_file"
+                assert "validation_share" in error["message"]
+
+
+async def test_a_validation_file_that_overlaps_is_counted_or_fails_the_job(http, work):
+    """Some rows are left out of the evaluation; if all would be, there is nothing to train for."""
+    lines = [chat_line(f"What is a {word}?", f"A {word} is a thing of the sea.") for word in WORDS]
+    training = await upload(http, "\n".join(lines[:10]).encode())
+    some = [*lines[:1], lines[1].replace("What is", "WHAT IS "), *lines[10:]]
+    overlapping = await upload(http, "\n".join(some).encode())
+    inside = await upload(http, "\n".join(reversed(lines[:5])).encode())
+    async with work("cpu"):
+        created = await create(http, training, validation_file=overlapping)
+        job = await until(http, created["id"], "queued", "failed")
+        assert job["error"] is None
+        events = (await http.get(f"{JOBS}/{job['id']}/events")).json()["data"]
+        told = "2 of 4 rows of the validation file are in the training data (1 equal, 1 nearly"
+        assert [one for one in events if one["message"].startswith(told)]
+        created = await create(http, training, validation_file=inside)
+        job = await until(http, created["id"], "failed")
+    assert (job["error"]["code"], job["error"]["param"]) == (
+        "invalid_validation_file",
+        "validation_file",
+    )
+    assert job["error"]["message"].startswith("All 5 rows of the validation file")
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "param"),
     [
@@ -139,6 +188,7 @@ async def test_broken_validation_file_is_named(http, work, file_id):
         ({"training_file": "file-unknown"}, 404, "training_file"),
         ({"training_file": "../../etc/passwd"}, 404, "training_file"),
         ({"validation_file": "file-unknown"}, 404, "validation_file"),
+        ({"baseline_prompt": "Be kind."}, 400, "baseline_prompt"),  # without held-out rows
         ({"suffix": ""}, 400, "suffix"),
         ({"suffix": "x" * 65}, 400, "suffix"),
         ({"suffix": "!!!"}, 400, "suffix"),

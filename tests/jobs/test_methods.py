@@ -151,10 +151,10 @@ async def test_best_checkpoint_then_dpo_from_it(tiny, api: Api, http, work, chat
         second, later = await ended(http, (await create(http, pair_file, method=method))["id"])
     assert second["status"] == "succeeded", second["error"]
     codes = {event["data"].get("code") for event in events}
-    assert {"validation_split", "packing", "best_kept"} <= codes
+    assert {"validation_split", "test_split", "packing", "best_kept"} <= codes
     chosen = first["method"]["supervised"]["hyperparameters"]
     assert isinstance(chosen["packing"], bool)
-    assert chosen["validation_share"] == 0.1
+    assert chosen["validation_share"] == 0.2
 
     steps = [event["data"] for event in later if event["type"] == "metrics"]
     assert {"train_reward_accuracy", "train_reward_margin"} <= steps[0].keys()

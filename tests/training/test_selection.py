@@ -194,12 +194,14 @@ def test_a_stop_at_the_last_step_loses_no_evaluation(start, make_selecting, tmp_
 
 @pytest.mark.e2e
 def test_a_share_of_the_rows_is_set_aside(start, make_spec, tmp_path):
-    run = start(make_spec(tmp_path / "out", validation_share=0.25, keep_best=True, n_epochs=2))
+    given = {"validation_share": 0.25, "keep_best": True, "keeps_test_rows": True, "n_epochs": 2}
+    run = start(make_spec(tmp_path / "out", **given))
     assert run.wait() == 0, run.log.read_text()
     (started,) = run.of(Started)
-    assert (started.examples, started.validation_examples) == (9, 3)
+    assert (started.examples, started.validation_examples) == (9, 1)
     told = {note.code: note.message for note in run.of(Noted)}
     assert told["validation_split"].startswith("3 of 12 rows (25.0%) were set aside")
+    assert told["test_split"].startswith("2 of the held-out rows are kept for the evaluation")
     assert all(saved.metrics.full_valid_loss for saved in run.of(CheckpointSaved))
 
 

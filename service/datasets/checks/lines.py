@@ -27,10 +27,13 @@ from service.datasets.rows.shape import (
 # character. Searching the batch is cheap compared to inspecting each string, and searching
 # for a single byte is almost free.
 _ESCAPES = (b"\\u00", b"\\b", b"\\f")
+_TURN_MARKERS = (b"Human:", b"Assistant:", b"USER:", b"ASSISTANT:", b"Instruction:", b"Response:")
 UNPLAIN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MARK = re.compile(
     rb"<(?:\||/?s>|<SYS|</SYS|(?:start|end)_of_turn>|[be]os>|\xef\xbd\x9c)|\[/?INST\]"
     rb"|(?<!\\)(?:\\\\)*+\\(?:[bf]|u00[0-7])"
+    rb'|(?:"|\\n)[ \\t]*(?:### )?(?:Human|Assistant|Instruction|Response):'
+    rb"|(?<![A-Z0-9_])(?:USER|ASSISTANT):"
 )
 _chat = msgspec.json.Decoder(ChatRow).decode
 _preference = msgspec.json.Decoder(PreferenceRow).decode
@@ -103,6 +106,7 @@ def _may_be_marked(data: bytes) -> bool:
     return (
         b"<" in data
         or b"INST]" in data
+        or any(marker in data for marker in _TURN_MARKERS)
         or (b"\\" in data and any(escape in data for escape in _ESCAPES))
     )
 

@@ -43,6 +43,13 @@ _RATINGS = frozenset(
         *("vote", "votes", "upvotes", "downvotes", "thumbs", "weight", "weights", "sample_weight"),
     ]
 )
+# Names of columns with what a question is about.
+CONTEXTS = (
+    "context", "contexts", "input", "passage", "passages", "document", "documents", "paragraph",
+    "background", "article", "knowledge", "evidence", "retrieved_context", "retrieved_contexts",
+    "上下文", "文脈", "コンテキスト", "문맥", "บริบท", "ngữ cảnh", "konteks", "संदर्भ", "kontext",
+    "contexte", "contexto", "contesto", "контекст", "سياق",
+)  # fmt: skip
 _PREFERENCES = frozenset(
     [
         *("chosen", "rejected", "preferred", "non_preferred"),
@@ -69,6 +76,8 @@ def unused_code(column: str, row_format: str) -> str:
     name = _plain(column)
     if row_format == "chat" and name in _PREFERENCES:
         return "unused_preference"
+    if name in CONTEXTS:
+        return "unused_context"
     return "unused_rating" if name in _RATINGS else "unused_column"
 
 

@@ -105,6 +105,43 @@ FORMAT: dict[str, Check] = {
         "To learn from preferences, give the columns prompt, chosen and rejected, and the format "
         '{"shape": "preference"}.',
     ),
+    "unused_context": Check(
+        "warning",
+        "{column} is not used: it is not text, or the rows have messages, so the model never sees "
+        "it.",
+        "Put its text into the messages that it belongs to.",
+    ),
+    "joined_context": Check(
+        "warning",
+        "The column {column} was added to the prompts, after a blank line.",
+        "Nothing to do if that is right: write prompts in the same way when you ask the trained "
+        "model. Otherwise, remove the column.",
+    ),
+    "unused_system": Check(
+        "warning",
+        "The field system is not used, because the messages begin with another system message.",
+        "Keep one of the two, or put both texts into one.",
+    ),
+    "split_prompt": Check(
+        "info",
+        "The prompt was divided into messages at the markers of its turns.",
+        "Nothing to do: send messages without such markers to the trained model.",
+    ),
+    "late_field": Check(
+        "warning",
+        "The field {field} is not used: none of the first rows has it.",
+        "Put a row that has the field first.",
+    ),
+    "several_tables": Check(
+        "error",
+        "The JSON document has several arrays of rows: {names}.",
+        "Save each array as a file of its own, and give rows to hold out as the validation file.",
+    ),
+    "other_arrays": Check(
+        "warning",
+        "Other arrays of the JSON document were not read: {names}.",
+        "If they hold rows, save each as a file of its own.",
+    ),
     "no_header_row": Check(
         "error",
         "Row {number}, given as header_row, is blank or not among the first rows of the table.",

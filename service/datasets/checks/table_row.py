@@ -100,6 +100,11 @@ ROW: dict[str, Check] = {
         "The text contains a NUL character.",
         "Remove it; tokenizers and databases cut text at NUL.",
     ),
+    "turn_marker": Check(
+        "warning",
+        "The text contains {marker}, which begins a turn in another format.",
+        "Write each turn as a message of its own: the service applies the model's own template.",
+    ),
     "special_token": Check(
         "warning",
         "The text contains {token}, which chat templates use as a special token.",

@@ -1,4 +1,4 @@
-"""Checks of a text for NUL, control characters, and special tokens of chat templates."""
+"""Checks of a text for NUL, control characters, special tokens of chat templates, and turns."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ SPECIAL_TOKEN = re.compile(
     r"<\|[A-Za-z0-9_]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>"
     r"|<[be]os>|<｜[^<>｜]{1,40}｜>"
 )
+# Turns in the formats of Claude 2, Guanaco, Alpaca and Vicuna.
+TURN_MARKER = re.compile(
+    r"(?:\A|\n)[ \t]*(?:### )?(?:Human|Assistant):|(?:\A|\n)### (?:Instruction|Response):"
+    r"|\b(?:USER|ASSISTANT):"
+)
 
 
 def check_text(found: Findings, text: str, at: str) -> None:
@@ -23,3 +28,5 @@ def check_text(found: Findings, text: str, at: str) -> None:
         found.add("control_character", at)
     if mark := SPECIAL_TOKEN.search(text):
         found.add("special_token", at, token=shown(mark.group()))
+    if mark := TURN_MARKER.search(text):
+        found.add("turn_marker", at, marker=mark.group().strip())

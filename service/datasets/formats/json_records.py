@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from service.datasets.checks.issues import make_issue
+from service.datasets.checks.issues import IssueLog, make_issue, shown
 from service.datasets.errors import refuse
 from service.datasets.formats.records import Record
 from service.datasets.limits import BATCH_BYTES, MAX_LINE_BYTES
@@ -19,11 +19,12 @@ from service.datasets.rows.raw_json import parse
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<end>"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 # Keys of the array of rows in a document with other fields beside it.
 _ROWS_KEY = re.compile(
-    rb'"(?:data|rows|train|training|test|validation|examples|records|samples|dataset|instances|'
-    rb'entries|results|pairs|qa|faq|faqs|questions)"\s*:\Z',
+    rb'"(?:data|rows|train|training|test|testing|valid|validation|val|dev|eval|evaluation|holdout|'
+    rb'examples|records|samples|dataset|instances|entries|results|pairs|qa|faq|faqs|questions)"\s*:\Z',
     re.IGNORECASE,
 )
 _HEAD_BYTES = 256 * 1024
+_LISTED = 10  # names of arrays in a message
 
 
 def read_jsonl(path: Path) -> Iterator[Record]:
@@ -39,18 +40,20 @@ def read_jsonl(path: Path) -> Iterator[Record]:
                     yield _record(number, line)
 
 
-def read_json(path: Path) -> Iterator[Record]:
+def read_json(path: Path, log: IssueLog) -> Iterator[Record]:
     """Yield the elements of a single array, or the objects of a document with several.
 
     Elements may span several lines. A record's line is the one on which its element begins.
-    Raises DatasetError if the brackets do not match, because the rows that follow cannot be
-    separated.
+    Raises DatasetError if a document has several arrays of rows, or if the brackets do not match,
+    because the rows that follow cannot be separated.
     """
     start = content_start(path)
     with path.open("rb") as file:
         file.seek(start)
         head = file.read(_HEAD_BYTES)
     rows_at = find_rows(head) or 0
+    if rows_at > 0:
+        _check_arrays(path, start, log)
     cutter = _Cutter(1 + head.count(b"\n", 0, rows_at), is_embedded=rows_at > 0)
     with FileSlice(path, start + rows_at) as stream:
         while not cutter.done and (block := stream.read(BATCH_BYTES)):
@@ -78,6 +81,43 @@ def find_rows(head: bytes) -> int | None:
         elif kind in b"]}":
             depth -= 1
     return None
+
+
+def _check_arrays(path: Path, start: int, log: IssueLog) -> None:
+    """Report the arrays that are not read. Raises DatasetError if they look like rows, too."""
+    names = list(_arrays_of_objects(path, start))
+    tables = [name for name in names if _ROWS_KEY.search(name + b":")]
+    others = [name for name in names if name not in tables]
+    if len(tables) > 1:
+        raise refuse("several_tables", names=_listed(tables))
+    if others:
+        log.add(make_issue("other_arrays", names=_listed(others)))
+
+
+def _listed(names: list[bytes]) -> str:
+    listed = ", ".join(shown(name[1:-1].decode("utf-8", "replace")) for name in names[:_LISTED])
+    return listed if len(names) <= _LISTED else f"{listed} and others"
+
+
+def _arrays_of_objects(path: Path, start: int) -> Iterator[bytes]:
+    """Yield the names, in quotes, of a document's own arrays that begin with an object."""
+    depth, name, opened, rest = 0, b"", False, b""
+    with FileSlice(path, start) as stream:
+        while (block := stream.read(BATCH_BYTES)) and len(rest) <= MAX_LINE_BYTES:
+            data, at = rest + block, 0
+            for token in _TOKENS.finditer(data):
+                kind = data[token.start()]
+                if kind == 0x22:
+                    if token.group("end") != b'"':
+                        break  # the string continues in the next block
+                    if depth == 1:
+                        name = token.group()
+                elif opened and kind == 0x7B:
+                    yield name
+                opened = kind == 0x5B and depth == 1
+                depth += (kind in b"[{") - (kind in b"]}")
+                at = token.end()
+            rest = data[at:] if b'"' in data[at:] else b""
 
 
 def _record(line: int, data: bytes) -> Record:

@@ -27,6 +27,7 @@ _SHOWN_COLUMNS = 20
 class Meaning(NamedTuple):
     """The shape of the records, and the column of each of its fields.
 
+    `columns` are those of the first records, or None if rows were gathered or keep all fields.
     `named` describes the columns of the file, which differ from `fields` if rows were gathered.
     `is_canonical` is whether the first records need no conversion.
     """
@@ -37,6 +38,7 @@ class Meaning(NamedTuple):
     unused: list[str]
     records: Iterator[Record]
     is_canonical: bool
+    columns: frozenset[str] | None
 
 
 class Looked(NamedTuple):
@@ -71,7 +73,7 @@ def look_at(records: Iterator[Record], container: str, options: FormatOptions) -
 def find_meaning(looked: Looked, options: FormatOptions, log: IssueLog) -> Meaning:
     """Find the shape of the records from the first ones. Raises DatasetError if there is none."""
     _check_mapping(looked.columns, options)
-    whole = looked.records
+    whole, spoken = looked.records, False
     if (found := shape_of(looked, options)) is not None:
         shape, fields = found
         _log_guesses(fields, options, log)
@@ -80,14 +82,17 @@ def find_meaning(looked: Looked, options: FormatOptions, log: IssueLog) -> Meani
         canonical = canonical and all(is_usual(record.value) for record in looked.first)
     elif spread := find_spread(looked.columns, options):
         shape, fields, named = "sharegpt", {"conversations": "conversations"}, spread.named()
-        whole, canonical = gather(whole, spread), False
+        whole, canonical, spoken = gather(whole, spread), False, True
     else:
         raise _no_shape(looked.first, looked.columns)
+    if "context" in fields:
+        log.add(make_issue("joined_context", column=shown(fields["context"])))
     used = set(named.values())
     # The fields besides a prompt are for its grader.
     left = () if shape == "reinforcement" else looked.columns
     unused = [shown(column) for column in left if column not in used]
-    return Meaning(shape, fields, named, unused, whole, canonical)
+    columns = None if spoken or shape == "reinforcement" else frozenset(looked.columns)
+    return Meaning(shape, fields, named, unused, whole, canonical, columns)
 
 
 def shape_of(looked: Looked, options: FormatOptions) -> tuple[Shape, dict[str, str]] | None:

@@ -11,15 +11,18 @@ from typing import Any
 from service.datasets.checks.findings import Findings
 from service.datasets.checks.issues import shown
 from service.datasets.checks.labels import as_label
-from service.datasets.checks.marks import check_marks
+from service.datasets.checks.marks import CONTEXTS, check_marks
 from service.datasets.formats.options import FormatOptions, Shape
 from service.datasets.formats.turn_forms import (
     SPEAKERS,
+    answer_text,
     are_turns,
     as_message,
     content_in,
     plain_text,
+    prompt_turns,
     role_in,
+    text_parts,
     transcript,
 )
 from service.datasets.rows.items import item_of
@@ -51,6 +54,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
         "conversations", "conversation", "dialog", "dialogue", "items", "contents",
     ),
     "label": ("label", "kto_tag"),
+    "context": CONTEXTS,
 }  # fmt: skip
 
 # Required fields of each shape, in the order in which the shapes are tried.
@@ -73,15 +77,15 @@ _NEEDS: tuple[tuple[Shape, tuple[str, ...]], ...] = (
 )
 _OPTIONAL: dict[Shape, tuple[str, ...]] = {
     "chat": ("tools", "functions", "parallel_tool_calls", "system"),
-    "labeled": ("tools", "functions", "parallel_tool_calls", "system"),
+    "labeled": ("tools", "functions", "parallel_tool_calls", "system", "context"),
     "preference": (
-        "tools", "system",
+        "tools", "system", "context",
         "preferred_output", "preferred_completion",
         "non_preferred_output", "non_preferred_completion",
     ),
     "sharegpt": ("system", "tools"),
     "alpaca": ("input", "system", "history"),
-    "prompt_completion": ("system",),
+    "prompt_completion": ("system", "context"),
     "text": (),
     "reinforcement": ("tools", "functions", "parallel_tool_calls", "system"),
 }  # fmt: skip
@@ -256,16 +260,15 @@ def _prompt(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
     if "messages" in taken:
         row = _chat(found, taken, options)
         return None if row is None else row | item
-    prompt = _spoken(found, taken, "prompt", "user")
+    prompt = _spoken(found, _split(found, taken), "prompt", "user")
     if prompt is None:
         return None
-    before = [] if _has_system(prompt) else _optional_system(taken)
     tools = {
         field: _unpacked(value)
         for field, value in taken.items()
         if field not in ("prompt", "system") and value is not None
     }
-    return {"messages": [*before, *prompt], **tools, **item}
+    return {"messages": _with_system(found, taken, prompt), **tools, **item}
 
 
 def _unpacked(value: Any) -> Any:
@@ -282,17 +285,69 @@ def _turn(role: str, content: Any) -> Row:
     return {"role": role, "content": content}
 
 
-def _optional_system(taken: Row) -> list[Row]:
-    system = plain_text(_unpacked(taken.get("system")))
-    return [_turn("system", system)] if isinstance(system, str) and system.strip() else []
+def _with_system(found: Findings, taken: Row, messages: list[Any]) -> list[Any]:
+    """Put the system message of a row's own field before its messages."""
+    given = taken.get("system")
+    content = plain_text(_unpacked(given))
+    if (parts := text_parts(content)) is not None:
+        content = parts[0]["text"] if len(parts) == 1 else parts
+    elif isinstance(given, str) and not isinstance(content, str):
+        content = given  # JSON that is meant as text
+    elif content is not None and not isinstance(content, str):
+        found.add(
+            "wrong_type",
+            "/system",
+            field="system",
+            expected="text or a list of text blocks",
+            found="another value",
+        )
+        return messages
+    if not content or (isinstance(content, str) and not content.strip()):
+        return messages
+    if not _has_system(messages):
+        return [_turn("system", content), *messages]
+    if messages[0].get("content") != content:
+        found.add("unused_system", "/system")
+    return messages
 
 
-def _chat(_found: Findings, taken: Row, options: FormatOptions) -> Row | None:
+def _split(found: Findings, taken: Row) -> Row:
+    """Divide a prompt at the markers of its turns, and remove them from the answer."""
+    turns = prompt_turns(taken.get("prompt"))
+    if turns is None:
+        return taken
+    found.add("split_prompt", "/prompt")
+    answer = taken.get("completion")
+    more = {"completion": answer_text(answer)} if isinstance(answer, str) else {}
+    return {**taken, "prompt": turns, **more}
+
+
+def _add_context(
+    found: Findings, taken: Row, prompt: list[Row], field: str = "context"
+) -> list[Row]:
+    """Add the context of a question to the last message of its prompt."""
+    context = taken.get(field)
+    if isinstance(context, str) and isinstance(texts := _unpacked(context), list):
+        context = texts if all(isinstance(text, str) for text in texts) else context
+    if isinstance(context, list) and all(isinstance(text, str) for text in context):
+        context = "\n\n".join(context)
+    elif isinstance(context, int | float) and not isinstance(context, bool):
+        context = str(context)
+    if context is None or (isinstance(context, str) and not context.strip()):
+        return prompt
+    last = prompt[-1] if prompt else {}
+    if not isinstance(context, str) or not isinstance(said := last.get("content"), str):
+        found.add("unused_context", f"/{field}", column=field)
+        return prompt
+    return [*prompt[:-1], {**last, "content": f"{said}\n\n{context}"}]
+
+
+def _chat(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
     row = {field: _unpacked(value) for field, value in taken.items() if field != "system"}
     messages = row.get("messages")
     if isinstance(messages, list):
         messages = [as_message(turn, options.roles) for turn in messages]
-        row["messages"] = messages if _has_system(messages) else _optional_system(taken) + messages
+        row["messages"] = _with_system(found, taken, messages)
     return row
 
 
@@ -302,22 +357,21 @@ def _has_system(messages: list[Any]) -> bool:
 
 
 def _prompt_completion(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
+    taken = _split(found, taken)
     prompt = _spoken(found, taken, "prompt", "user")
     completion = _spoken(found, taken, "completion", "assistant")
     if prompt is None or completion is None:
         return None
-    before = [] if _has_system(prompt) else _optional_system(taken)
-    return {"messages": [*before, *prompt, *completion]}
+    asked = _with_system(found, taken, _add_context(found, taken, prompt))
+    return {"messages": [*asked, *completion]}
 
 
 def _alpaca(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
     instruction, output = _text(found, taken, "instruction"), _text(found, taken, "output")
     if instruction is None or output is None:
         return None
-    more = taken.get("input")
-    if isinstance(more, str) and more.strip():
-        instruction = f"{instruction}\n\n{more}"
-    messages = _optional_system(taken)
+    asked = _add_context(found, taken, [_turn("user", instruction)], "input")
+    messages = _with_system(found, taken, [])
     history = _unpacked(taken.get("history")) or []
     if not isinstance(history, list) or not all(_is_pair(pair) for pair in history):
         found.add(
@@ -330,7 +384,7 @@ def _alpaca(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
         return None
     for question, answer in history:
         messages += [_turn("user", question), _turn("assistant", answer)]
-    return {"messages": [*messages, _turn("user", instruction), _turn("assistant", output)]}
+    return {"messages": [*messages, *asked, _turn("assistant", output)]}
 
 
 def _is_pair(value: Any) -> bool:
@@ -344,7 +398,7 @@ def _sharegpt(found: Findings, taken: Row, options: FormatOptions) -> Row | None
         return None
     if all(isinstance(turn, str) for turn in turns):
         turns = [_turn(("user", "assistant")[at % 2], text) for at, text in enumerate(turns)]
-    messages = _optional_system(taken)
+    messages: list[Row] = []
     calls = 0
     for index, turn in enumerate(turns):
         at = f"/conversations/{index}"
@@ -367,15 +421,15 @@ def _sharegpt(found: Findings, taken: Row, options: FormatOptions) -> Row | None
         else:
             message = _turn(role, content)
             messages.append(message | {"weight": turn["weight"]} if "weight" in turn else message)
-    row: Row = {"messages": messages}
+    row: Row = {"messages": _with_system(found, taken, messages)}
     tools = _unpacked(taken.get("tools"))
-    if isinstance(tools, list) and tools:
-        row["tools"] = [
+    if isinstance(tools, list):
+        tools = [
             tool if not isinstance(tool, dict) or "function" in tool
             else {"type": "function", "function": tool}
             for tool in tools
         ]  # fmt: skip
-    return row
+    return row | {"tools": tools} if tools else row
 
 
 def _called(content: Any, call_id: str) -> Row:
@@ -390,18 +444,22 @@ def _called(content: Any, call_id: str) -> Row:
 def _preference(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
     if "chosen" not in taken and "rejected" not in taken:
         row = {field: _unpacked(value) for field, value in taken.items()}
-        row.pop("tools", None)
-        row.pop("system", None)
+        more = {field: row.pop(field, None) for field in ("tools", "system", "context")}
+        asked = row.get("input")
+        if isinstance(asked, dict) and isinstance(asked.get("messages"), list):
+            messages = _with_system(found, taken, _add_context(found, more, asked["messages"]))
+            tools = asked.get("tools") or more["tools"]
+            row["input"] = {**asked, "messages": messages} | ({"tools": tools} if tools else {})
         return row
+    taken = _split(found, taken)
     chosen, rejected = (_turns_in(taken.get(name)) for name in ("chosen", "rejected"))
     prompt = _unpacked(taken.get("prompt", taken.get("conversations")))
     if prompt is None and "prompt" not in taken:
         prompt = _common(chosen, rejected)
     elif isinstance(prompt, str):
-        prompt = [*_optional_system(taken), *(_turns_in(prompt) or [_turn("user", prompt)])]
+        prompt = _turns_in(prompt) or [_turn("user", prompt)]
     elif isinstance(prompt, list):
         prompt = [as_message(turn, {}) for turn in prompt]
-        prompt = prompt if _has_system(prompt) else _optional_system(taken) + prompt
     better, worse = (
         _outputs(turns if turns is not None else _unpacked(taken.get(name)), prompt)
         for name, turns in (("chosen", chosen), ("rejected", rejected))
@@ -409,8 +467,9 @@ def _preference(found: Findings, taken: Row, _options: FormatOptions) -> Row | N
     if not isinstance(prompt, list) or better is None or worse is None:
         found.add("empty_field", "", field="prompt, chosen or rejected")
         return None
-    given: Row = {"messages": prompt}
-    if isinstance(tools := _unpacked(taken.get("tools")), list):
+    asked = _with_system(found, taken, _add_context(found, taken, prompt))
+    given: Row = {"messages": asked}
+    if tools := _unpacked(taken.get("tools")):
         given["tools"] = tools
     return {"input": given, "preferred_output": better, "non_preferred_output": worse}
 
@@ -419,14 +478,18 @@ def _labeled(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
     label = as_label(taken.get("label"))
     given = {field: value for field, value in taken.items() if field != "label"}
     if "messages" in given or "conversations" in given:
+        context = given.pop("context", None)
         row = (_chat if "messages" in given else _sharegpt)(found, given, options)
+        if context and row is not None:
+            found.add("unused_context", "/context", column="context")
         return None if row is None else row | {"label": label}
+    given = _split(found, given)
     prompt = _spoken(found, given, "prompt", "user")
     answer = _spoken(found, given, "completion", "assistant")
     if prompt is None or answer is None:
         return None
-    before = [] if any(turn.get("role") == "system" for turn in prompt) else _optional_system(given)
-    labeled: Row = {"messages": [*before, *prompt, *answer], "label": label}
+    asked = _with_system(found, given, _add_context(found, given, prompt))
+    labeled: Row = {"messages": [*asked, *answer], "label": label}
     for field in ("tools", "functions", "parallel_tool_calls"):
         if given.get(field) is not None:
             labeled[field] = _unpacked(given[field])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from service.datasets.checks.findings import Findings
-from service.datasets.checks.issues import Issue, IssueLog, make_issue
+from service.datasets.checks.issues import Issue, IssueLog, make_issue, shown
 from service.datasets.checks.marks import check_marks, unused_code
 from service.datasets.errors import refuse
 from service.datasets.facts import SourceFacts, row_format_of
@@ -18,7 +18,7 @@ from service.datasets.formats.json_records import read_json, read_jsonl
 from service.datasets.formats.meaning import Meaning, find_meaning, look_at
 from service.datasets.formats.options import Container, FormatOptions
 from service.datasets.formats.records import Record
-from service.datasets.formats.shapes import make_row
+from service.datasets.formats.shapes import is_known, make_row
 from service.datasets.formats.table_layout import TableHead
 from service.datasets.formats.text_records import read_text
 from service.datasets.formats.transcode import to_utf8, with_newlines
@@ -153,7 +153,7 @@ def read_records(
         case "csv":
             return read_csv(path, options, log, delimiter=opened.delimiter or ",", head=head)
         case "json":
-            return read_json(path)
+            return read_json(path, log)
         case "jsonl":
             return read_jsonl(path)
         case "text":
@@ -187,6 +187,9 @@ def as_row(record: Record, meaning: Meaning, options: FormatOptions) -> SourceRo
     row = None
     if isinstance(value, dict):
         check_marks(found, value, "", meaning.fields.values())
+        if meaning.columns is not None and not value.keys() <= meaning.columns:
+            for field in filter(is_known, sorted(value.keys() - meaning.columns)):
+                found.add("late_field", "", field=shown(field))
         row = make_row(found, meaning.shape, meaning.fields, value, options)
     else:
         found.add("not_an_object", "", found="bare value")

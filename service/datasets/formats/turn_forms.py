@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from service.chat_content import join_texts
+from service.datasets.checks.text import TURN_MARKER
 
 SPEAKERS = {
     "human": "user", "user": "user", "prompter": "user", "customer": "user",
@@ -26,6 +27,7 @@ _TRANSCRIPTS = (
     re.compile(r"<\|im_start\|>(system|user|assistant)\n"),
 )
 _ENDINGS = re.compile(r"(?:<\|im_end\|>)?\s*\Z")
+_NEXT_TURN = re.compile(r"(?:\n\nHuman:|\n### (?:Human|User|Instruction):?|<\|im_end\|>)\s*\Z")
 _MARKED = {"instruction": "user", "response": "assistant"}
 
 Row = dict[str, Any]
@@ -52,6 +54,20 @@ def plain_text(content: Any) -> Any:
         if only and all(isinstance(text, str) for text in texts):
             return join_texts(map(str, texts))
     return content
+
+
+def text_parts(content: Any) -> list[Row] | None:
+    """Return blocks of text, as Anthropic and OpenAI write them, as content parts, or None."""
+    if not isinstance(content, list):
+        return None
+    texts = [
+        block.get("text")
+        for block in content
+        if isinstance(block, dict) and block.get("type", "text") == "text"
+    ]
+    if len(texts) < len(content) or not all(isinstance(text, str) for text in texts):
+        return None
+    return [{"type": "text", "text": text} for text in texts if str(text).strip()]
 
 
 def as_message(turn: Any, roles: Mapping[str, str]) -> Any:
@@ -99,11 +115,41 @@ def are_turns(value: Any) -> bool:
 
 def transcript(text: Any) -> list[Row] | None:
     """Return the turns of a text in which markers separate them, or None."""
+    for before, turns in _divided(text):
+        roles = {turn["role"] for turn in turns}
+        if not before and ({"user", "assistant"} <= roles or len(turns) == 1):
+            return turns
+    return None
+
+
+def prompt_turns(text: Any) -> list[Row] | None:
+    """Return the turns of a prompt in which markers separate them, or None.
+
+    It ends with a question, or with the marker of the answer. Text before the first turn is a
+    system message. Turns with markers of another kind inside are left as they are.
+    """
+    for before, turns in _divided(text):
+        is_open = turns[-1] == {"role": "assistant", "content": ""}
+        asked = turns[:-1] if is_open else turns
+        if not asked or asked[-1]["role"] != "user" or (before and not is_open):
+            continue
+        if not any(TURN_MARKER.search(turn["content"]) for turn in asked):
+            return [{"role": "system", "content": before}, *asked] if before else asked
+    return None
+
+
+def answer_text(text: str) -> str:
+    """Return an answer to such a prompt without the marker of the next turn."""
+    return _NEXT_TURN.sub("", text).strip()
+
+
+def _divided(text: Any) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the text before the first marker, and the turns, for each kind of markers in a text."""
     if not isinstance(text, str):
-        return None
+        return
     for markers in _TRANSCRIPTS:
         found = list(markers.finditer(text))
-        if not found or text[: found[0].start()].strip():
+        if not found:
             continue
         ends = [mark.start() for mark in found[1:]] + [len(text)]
         turns = []
@@ -112,6 +158,4 @@ def transcript(text: Any) -> list[Row] | None:
             said = _ENDINGS.sub("", text[mark.end() : end]).strip()
             role = _MARKED.get(name) or SPEAKERS[name]
             turns.append({"role": role, "content": said})
-        if {"user", "assistant"} <= {turn["role"] for turn in turns} or len(turns) == 1:
-            return turns
-    return None
+        yield text[: found[0].start()].strip(), turns

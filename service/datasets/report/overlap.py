@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from service.datasets.contract import SharedRows
 from service.datasets.duplicates.classes import CANDIDATES
 from service.datasets.duplicates.groups import near_groups
 from service.datasets.duplicates.signatures import MIX, PERMUTATIONS, SignatureStack
-from service.datasets.report.collect import Collected
+from service.datasets.report.collect import Collected, collect
+from service.datasets.report.features import FeatureOptions
 
 # Training rows that are compared with each validation row, the most similar first.
 _COMPARED = 5
 # Training rows of a group that are considered. More than this many similar rows are a template.
 _CONSIDERED = 5_000
+
+# Of all features of rows, only the hashes and signatures are compared.
+_COMPARED_FEATURES = FeatureOptions(
+    languages=False, personal_data=False, mojibake=False, quality=False
+)
 
 Found = dict[int, int]
 """Validation row -> training row."""
@@ -38,6 +48,35 @@ class Overlap(NamedTuple):
     def all(self) -> Found:
         """Each row that is exactly, nearly, or partly in the training file."""
         return {**self.contained, **self.near, **self.exact}
+
+
+def shared_rows(
+    train: Path, held: Path, work: Path, *, near_threshold: float, processes: int = 1
+) -> SharedRows:
+    """Find the rows of one canonical file that appear in another, the training rows.
+
+    Temporary files of 512 bytes per row go to `work`.
+    """
+
+    def read(path: Path, folder: Path) -> Collected:
+        folder.mkdir()
+        with path.open("rb") as lines:
+            rows = sum(1 for line in lines if line.strip())
+        return collect(path, rows, folder, _COMPARED_FEATURES, processes=processes)
+
+    with tempfile.TemporaryDirectory(dir=work, prefix="overlap-") as made:
+        of_train, of_held = read(train, Path(made) / "train"), read(held, Path(made) / "held")
+        found = overlap(of_train, of_held, near_threshold=near_threshold)
+    return SharedRows(
+        rows=len(of_held.features),
+        exact=_lines(found.exact),
+        near=_lines(found.near),
+        contained=_lines(found.contained),
+    )
+
+
+def _lines(rows: Iterable[int]) -> list[int]:
+    return sorted(row + 1 for row in rows)
 
 
 def overlap(train: Collected, held: Collected, *, near_threshold: float) -> Overlap:

@@ -21,7 +21,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from service.chat_content import choose_content_format
-from service.datasets.rows.templates import NAME, THOUGHT, VALUE
+from service.datasets.rows.templates import NAME, SYSTEM, THOUGHT, VALUE
 
 CPU_S: Final = 3  # it takes 0.1 s
 MEMORY_BYTES: Final = 512 * 1024**2
@@ -45,6 +45,7 @@ _TOOLS = [
 ]
 _QUESTION: dict[str, Any] = {"role": "user", "content": "A question"}
 _ANSWER: dict[str, Any] = {"role": "assistant", "content": "An answer"}
+_SYSTEM: dict[str, Any] = {"role": "system", "content": SYSTEM}
 _CALL: dict[str, Any] = {
     "role": "assistant",
     "content": "",
@@ -98,11 +99,13 @@ def _probe(source: str, tokens: dict[str, str]) -> dict[str, Any]:
     call = _with_call(render)
     # If the template rejects even a plain conversation, the result is unknown.
     plain = render([_QUESTION, _ANSWER], None)
+    system = render([_SYSTEM, _QUESTION, _ANSWER], None) or ""
     thought = render([_QUESTION, _THINKING], None) or ""
     return {
         "is_usable": True,
         "content_format": choose_content_format(lambda messages: render(messages, None)),
         "takes_tools": True if call is not None else None if plain is None else False,
+        "takes_system": None if plain is None else SYSTEM in system,
         "call": call,
         "thought": thought if THOUGHT in thought else None,
         "answer": plain or "",

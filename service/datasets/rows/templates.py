@@ -1,10 +1,11 @@
-"""Detection of what a base model's chat template writes: tool calls, their results, and thoughts.
+"""Detection of what a base model's chat template writes: tool calls and results, thoughts, system.
 
 Many templates write only the content of a message. A row that calls a tool then becomes an
 empty answer, and a model trained on it learns to say nothing. To detect this, a tool call and
 its result are rendered with unique words, which are then searched for in the text. The same is
-done with what an assistant thought before its answer. A child process renders, with limits of time
-and memory (template_probe.py). What it found is kept by the content of the template.
+done with a system message, and with what an assistant thought before its answer. A child process
+renders, with limits of time and memory (template_probe.py). What it found is kept by the content
+of the template.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from service.chat_content import ContentFormat
 
 NAME, VALUE = "probed_function", "probedvalue"
 THOUGHT = "probedthought"
+SYSTEM = "probedsystem"
 _TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
 _TIMEOUT_S: Final = 60.0  # on a busy machine; the child's own limit is seconds of the processor
 # Nothing else of the environment, such as secrets, is for a template.
@@ -48,6 +50,7 @@ class _Probed(NamedTuple):
     is_bounded: bool = True
     content_format: ContentFormat = "string"
     takes_tools: bool | None = None
+    takes_system: bool | None = None
     call: str | None = None
     thought: str | None = None
     answer: str = ""
@@ -64,6 +67,14 @@ def takes_tools(folder: Path) -> bool | None:
     Returns None if this cannot be determined.
     """
     return _probed(folder).takes_tools
+
+
+def takes_system(folder: Path) -> bool | None:
+    """Whether the chat template in a base model's folder writes what a system message says.
+
+    Returns None if this cannot be determined.
+    """
+    return _probed(folder).takes_system
 
 
 def rendered_call(folder: Path) -> str | None:

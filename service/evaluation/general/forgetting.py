@@ -7,8 +7,8 @@ from statistics import fmean
 
 from service.evaluation.comparison import Forgetting, LanguageForgetting
 from service.evaluation.general.items import Item
-from service.evaluation.statistics.bootstrap import difference_interval
 from service.evaluation.statistics.clusters import Clusters
+from service.evaluation.statistics.intervals import difference_interval
 
 
 def forgetting(items: Sequence[Item], base: Sequence[float], tuned: Sequence[float]) -> Forgetting:
@@ -21,8 +21,7 @@ def forgetting(items: Sequence[Item], base: Sequence[float], tuned: Sequence[flo
         raise ValueError("at least one item is needed")
     rows = list(zip(items, base, tuned, strict=True))
     differences = Clusters.of([after - before for _, before, after in rows], [i.id for i in items])
-    are_binary = all(score in (0.0, 1.0) for score in (*base, *tuned))
-    low, high = difference_interval(differences, binary=are_binary)
+    low, high = difference_interval(differences, fmean(base))
     return Forgetting(
         languages=[
             LanguageForgetting(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from service.datasets.duplicates.signatures import normalised
@@ -20,10 +20,14 @@ EXAMPLE_COUNTS: Final = (0, 2, 4, 8)
 NEAREST_COUNTS: Final = (4, 8)
 """Numbers of examples that are tried if each question gets the examples most similar to it."""
 
+BASELINE: Final = "your prompt"
+"""Name of the user's own prompt among the candidates."""
+
 MAX_POOL: Final = 2_000
 """Training rows that examples are chosen from, spread over the file."""
 
 _MAJORITY: Final = 0.5
+_SHOWN: Final = 0.25  # at most this share of the rows is shown by a prompt; the others select it
 
 
 class Limits(NamedTuple):
@@ -45,12 +49,16 @@ class Limits(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A prompt to try: an instruction, and either fixed examples or the `nearest` examples."""
+    """A prompt to try: an instruction, and either fixed examples or the `nearest` examples.
+
+    If `is_baseline`, the instruction is the user's own prompt.
+    """
 
     name: str
     instruction: str = ""
     examples: tuple[Example, ...] = ()
     nearest: int = 0
+    is_baseline: bool = False
 
     @property
     def lines(self) -> list[int]:
@@ -66,17 +74,16 @@ class PromptSet:
         examples: Sequence[Example],
         limits: Limits,
         *,
-        without: Collection[int] = (),
+        baseline: str | None = None,
         has_system_role: bool = True,
         seed: int = 0,
     ) -> None:
         """Prepare the candidates.
 
-        `examples` are those of the training file, and `without` the lines that select the prompt
-        and must not be in it. If the chat template lacks a system role, instructions are written
-        before the first user message.
+        `examples` are those of the training file, and `baseline` is a prompt of the user's. If the
+        chat template lacks a system role, instructions are written before the first user message.
         """
-        usable = [one for one in examples if one.line not in without and not is_canary(one)]
+        usable = [one for one in examples if not is_canary(one)]
         self._limits = limits
         self._has_system_role = has_system_role
         self._system = _usual_system(usable)
@@ -84,11 +91,15 @@ class PromptSet:
         self._as_text = any(_uses_tools(one) for one in usable)
         instruction = instruction_for(usable)
         # Without an instruction, there is room for at least as many examples.
-        self._spare = limits.spare_tokens - self._size(self._system) - self._size(instruction)
+        longest = max(self._size(instruction), self._size(baseline or ""))
+        self._spare = limits.spare_tokens - self._size(self._system) - longest
         sized = ((one, self._example_tokens(one)) for one in spread(_distinct(usable), MAX_POOL))
         self._pool = [(one, tokens) for one, tokens in sized if tokens <= self._spare]
         self._vectors = TextVectors([one.question for one, _ in self._pool])
-        self.candidates = list(self._make(instruction, seed))
+        self.candidates = list(self._make(instruction, baseline, seed))
+        shown = {normalised(e.question) for one in self.candidates for e in one.examples}
+        self.selecting = [one for one in usable if normalised(one.question) not in shown]
+        """Examples that may select the prompt: no candidate always shows their question."""
 
     def messages(self, candidate: Candidate, prompt: Sequence[Message]) -> list[Message]:
         """Return the messages that ask a question, given as a row's prompt, with a candidate."""
@@ -96,7 +107,10 @@ class PromptSet:
         if candidate.nearest:
             examples = self._nearest(prompt, candidate.nearest)
         own = "\n".join(text_of(message) for message in prompt if is_system(message))
-        parts = [own or self._system, candidate.instruction]
+        if candidate.is_baseline and own in ("", self._system):
+            parts = [candidate.instruction]
+        else:
+            parts = [own or self._system, candidate.instruction]
         shown: list[Message] = []
         if self._as_text:
             parts += [_written(one) for one in examples]
@@ -115,7 +129,9 @@ class PromptSet:
             examples = sum(self._example_tokens(one) for one in candidate.examples)
         return self._size(candidate.instruction) + examples
 
-    def _make(self, instruction: str, seed: int) -> Iterable[Candidate]:
+    def _make(self, instruction: str, baseline: str | None, seed: int) -> Iterable[Candidate]:
+        if baseline:
+            yield Candidate(BASELINE, baseline, is_baseline=True)
         for k in EXAMPLE_COUNTS:
             chosen = self._diverse(k, seed)
             if chosen is None:
@@ -128,15 +144,20 @@ class PromptSet:
             if len(self._fitting(k)) >= k:
                 name = _name("instruction" if instruction else "", k, "nearest ")
                 yield Candidate(name, instruction, (), k)
+                if baseline:
+                    name = _name(BASELINE, k, "nearest ")
+                    yield Candidate(name, baseline, (), k, is_baseline=True)
 
     def _fitting(self, k: int) -> list[Example]:
         """Return the examples of which any `k` fit."""
         return [one for one, tokens in self._pool if tokens <= self._spare // k]
 
     def _diverse(self, k: int, seed: int) -> tuple[Example, ...] | None:
-        """Return `k` examples that fit, or None if there are not that many."""
+        """Return `k` examples that fit, or None if too few fit, or too few would select."""
         if not k:
             return ()
+        if k > _SHOWN * len(self._pool):
+            return None
         fitting = self._fitting(k)
         if len(fitting) < k:
             return None

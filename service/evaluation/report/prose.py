@@ -11,10 +11,10 @@ from service.evaluation.wording import counted, interval, memorized, unit
 _LISTED_LINES = 20
 METHOD = (
     "Scores are points from 0 to 100, and brackets are 95% confidence intervals. Intervals come "
-    "from a bootstrap over prompts (expanded percentile, 10,000 resamples). p-values come from "
-    "McNemar's exact test for right or wrong answers, and from a sign-flip test for other scores; "
-    "they are corrected by Holm's method. Detectable is the smallest difference that this number "
-    "of rows finds with 80% probability."
+    "from the t distribution over prompts, corrected for skewness and for outcomes that this "
+    "number of prompts may miss. p-values come from McNemar's exact test for right or wrong "
+    "answers, and from a sign-flip test for other scores; they are corrected by Holm's method. "
+    "Detectable is the smallest difference that the verdict's rules find with 80% probability."
 )
 _KINDS = {
     "serve": "Serve it",

@@ -7,12 +7,13 @@ from service.evaluation.comparison import BASE, PROMPT, TUNED, Comparison
 from service.evaluation.costs import cost
 from service.evaluation.evidence import Evidence, gains, loses
 from service.evaluation.results import Difference, Score, Verdict, VerdictKind
-from service.evaluation.thresholds import CEILING_CLUSTERS, FORGOT
+from service.evaluation.thresholds import FORGOT
 from service.evaluation.wording import (
     column_name,
     counted,
     interval,
     memorized,
+    much_worse,
     points,
     prompt_name,
     sized,
@@ -52,7 +53,7 @@ def solved_by_prompt(evidence: Evidence) -> Verdict | None:
 
 def _at_ceiling(evidence: Evidence, column: str, tuned: Difference | None) -> Score | None:
     """Return the column's score if it is at the ceiling and `tuned`, minus it, is no gain."""
-    if tuned is None or gains(tuned) or tuned.clusters < CEILING_CLUSTERS:
+    if tuned is None or gains(tuned):
         return None
     return evidence.ceiling(column)
 
@@ -67,7 +68,7 @@ def serve(evidence: Evidence) -> Verdict | None:
     if not evidence.rivals or not all(map(gains, evidence.rivals)):
         return None
     strongest = evidence.rivals[0]
-    gain = f"tuned beats {column_name(strongest.b)} by {sized(strongest)}"
+    gain = f"tuned beats {column_name(strongest.b)} by {sized(strongest)} ({much_worse(strongest)})"
     return _memorized(evidence, gain) or _forgot(evidence, gain) or _safe(evidence, gain)
 
 
@@ -75,8 +76,15 @@ def _safe(evidence: Evidence, gain: str) -> Verdict:
     return Verdict(
         kind=VerdictKind.SERVE,
         sentence=f"Serve it: {gain}.",
-        recommendation=f"Serve the tuned model.{_savings(evidence.comparison)}",
+        recommendation=(
+            f"Serve the tuned model.{_check_worse(evidence)}{_savings(evidence.comparison)}"
+        ),
     )
+
+
+def _check_worse(evidence: Evidence) -> str:
+    worse = any(found.much_worse for found in evidence.rivals)
+    return " First read the answers that got much worse, in the report." if worse else ""
 
 
 def _savings(comparison: Comparison) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from service.evaluation.comparison import PROMPT
 from service.evaluation.evidence import Evidence, gains, is_better, is_no_better, is_worse
 from service.evaluation.results import Difference, Verdict, VerdictKind
-from service.evaluation.thresholds import LEAST_ROWS
-from service.evaluation.wording import column_name, counted, points, prompt_name, sized
+from service.evaluation.thresholds import LEAST_CLUSTERS
+from service.evaluation.wording import column_name, counted, much_worse, points, prompt_name, sized
 
 
 def nothing_to_compare(evidence: Evidence) -> Verdict | None:
@@ -16,11 +16,11 @@ def nothing_to_compare(evidence: Evidence) -> Verdict | None:
     return Verdict(
         kind=VerdictKind.CANNOT_TELL,
         sentence=(
-            f"Cannot tell; collect {LEAST_ROWS} rows: none was answered by both the base and the "
-            "tuned model."
+            f"Cannot tell; collect {LEAST_CLUSTERS} rows: none was answered by both the base and "
+            "the tuned model."
         ),
-        recommendation=f"Evaluate again, with at least {LEAST_ROWS} held-out rows.",
-        rows_needed=LEAST_ROWS,
+        recommendation=f"Evaluate again, with at least {LEAST_CLUSTERS} held-out rows.",
+        rows_needed=LEAST_CLUSTERS,
     )
 
 
@@ -65,17 +65,45 @@ def cannot_tell(evidence: Evidence) -> Verdict:
     open_ = [found for found in evidence.rivals if not gains(found)]
     found = max(open_, key=evidence.more_rows)
     more = evidence.more_rows(found)
+    collect = counted(more, "more row")
+    measured = f"tuned minus {column_name(found.b)} is {sized(found)}"
+    if found.clusters < LEAST_CLUSTERS:
+        sentence = (
+            f"Too few rows to say; collect {collect}: {measured}, and a verdict to serve needs at "
+            f"least {LEAST_CLUSTERS} different prompts."
+        )
+    else:
+        worse = f" ({much_worse(found)})" if found.much_worse else ""
+        sentence = f"Cannot tell; collect {collect}: {measured}{worse}{_power(found)}."
     return Verdict(
         kind=VerdictKind.CANNOT_TELL,
-        sentence=(
-            f"Cannot tell; collect {counted(more, 'more row')}: tuned minus "
-            f"{column_name(found.b)} is {sized(found)}{_power(found)}."
-        ),
+        sentence=sentence,
         recommendation=(
             f"Add {counted(more, 'held-out row')} and evaluate again. Until then, keep what you "
             "serve."
         ),
         rows_needed=more,
+    )
+
+
+def needs_too_many_rows(evidence: Evidence) -> Verdict | None:
+    """Apply if only more rows than an evaluation may have would decide."""
+    most = evidence.comparison.most_rows
+    found = max((d for d in evidence.rivals if not gains(d)), key=evidence.more_rows, default=None)
+    if most is None or found is None or found.n + evidence.more_rows(found) <= most:
+        return None
+    needed = found.n + evidence.more_rows(found)
+    return Verdict(
+        kind=VerdictKind.CANNOT_TELL,
+        sentence=(
+            f"Cannot tell: tuned minus {column_name(found.b)} is {sized(found)}. About "
+            f"{counted(needed, 'row')} would decide, and an evaluation has at most {most:,}."
+        ),
+        recommendation=(
+            "Keep what you serve, or train on other rows. To evaluate on more rows, the operator "
+            "can raise FINETUNED_EVALUATION_ROWS up to 1000."
+        ),
+        rows_needed=evidence.more_rows(found),
     )
 
 

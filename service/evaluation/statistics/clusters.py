@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+# A smaller variance is a rounding error.
+_LEAST_VARIANCE = 1e-24
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -52,6 +55,16 @@ class Clusters:
         k = len(self)
         if k < 2:
             return None
-        residuals = self.sums - self.mean * self.sizes
-        squares = float((residuals**2).sum()) * k / (k - 1)
+        squares = float((self._residuals**2).sum()) * k / (k - 1)
         return math.sqrt(squares) / float(self.sizes.sum())
+
+    @property
+    def skewness(self) -> float:
+        """Skewness of the clusters' deviations from the mean; 0 if they do not deviate."""
+        residuals = self._residuals
+        variance = float((residuals**2).mean())
+        return float((residuals**3).mean()) / variance**1.5 if variance > _LEAST_VARIANCE else 0.0
+
+    @property
+    def _residuals(self) -> Floats:
+        return self.sums - self.mean * self.sizes

@@ -7,29 +7,39 @@ checkpoints against the final model; and all other metrics.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 import msgspec
 
 from service.evaluation.comparison import BASE, PROMPT, TUNED, Comparison, Metric
 from service.evaluation.results import Difference, Score
-from service.evaluation.statistics.bootstrap import difference_interval, mean_interval
 from service.evaluation.statistics.clusters import Clusters
+from service.evaluation.statistics.intervals import difference_interval, mean_interval
 from service.evaluation.statistics.pairs import paired, scores_of
-from service.evaluation.statistics.power import detectable_difference
+from service.evaluation.statistics.power import Rule, detectable_difference
 from service.evaluation.statistics.significance import holm, mcnemar_exact, sign_flip
+from service.evaluation.thresholds import MUCH_WORSE, SMALLEST_DIFFERENCE
 
 # Differences smaller than a rounding error count as equal.
 _EQUAL = 1e-9
 
 
 def difference(
-    comparison: Comparison, metric: Metric, a: str, b: str, *, language: str | None = None
+    comparison: Comparison,
+    metric: Metric,
+    a: str,
+    b: str,
+    *,
+    language: str | None = None,
+    tests: int = 1,
+    together: int = 1,
 ) -> Difference | None:
     """Compare two columns on a metric. Returns None if no row has both scores.
 
-    The p-value is McNemar's if the metric is binary and no two rows share a cluster; otherwise the
-    sign-flip test's, which generalizes it.
+    The detectable difference is that of `tests` p-values, and of `together` differences that must
+    all be found. The p-value is McNemar's if the metric is binary and no two rows share a cluster;
+    otherwise the sign-flip test's, which generalizes it.
     """
     pairs = paired(comparison, metric, a, b, language=language)
     if not pairs.differences:
@@ -40,7 +50,15 @@ def difference(
     worse = sum(value < -_EQUAL for value in pairs.differences)
     independent = len(clusters) == len(pairs.differences)
     p_value = mcnemar_exact(better, worse) if binary and independent else sign_flip(clusters)
-    low, high = difference_interval(clusters, binary=binary)
+    low, high = difference_interval(clusters, pairs.rival)
+    rule = Rule(
+        tests=tests,
+        together=together,
+        rival=pairs.rival,
+        skewness=clusters.skewness,
+        change=mean_change(pairs.differences, binary=binary),
+        least=SMALLEST_DIFFERENCE if metric.primary else 0.0,
+    )
     return Difference(
         metric=metric.name,
         a=a,
@@ -57,9 +75,16 @@ def difference(
         better=better,
         equal=len(pairs.differences) - better - worse,
         worse=worse,
+        much_worse=sum(value <= _EQUAL - MUCH_WORSE for value in pairs.differences),
         standard_error=clusters.standard_error,
-        detectable=detectable_difference(clusters.standard_error, len(clusters), binary=binary),
+        detectable=detectable_difference(clusters.standard_error, len(clusters), rule),
     )
+
+
+def mean_change(differences: Sequence[float], *, binary: bool) -> float:
+    """Return the mean size of the differences that are not 0, which is 1 for binary scores."""
+    changes = [abs(value) for value in differences if abs(value) > _EQUAL]
+    return 1.0 if binary else fmean(changes or [0.0])
 
 
 def score(comparison: Comparison, metric: Metric, column: str) -> Score | None:
@@ -68,7 +93,7 @@ def score(comparison: Comparison, metric: Metric, column: str) -> Score | None:
     if not found.scores:
         return None
     clusters = Clusters.of(found.scores, found.clusters)
-    low, high = mean_interval(clusters, binary=metric.kind == "binary")
+    low, high = mean_interval(clusters)
     return Score(
         column=column,
         metric=metric.name,
@@ -91,33 +116,43 @@ def all_differences(comparison: Comparison) -> list[Difference]:
 
 
 def _main(comparison: Comparison) -> list[Difference]:
+    """Compare the main columns. The tuned model must beat all its rivals."""
+    rivals = [name for name in (BASE, PROMPT) if comparison.column(name)]
     pairs = [(TUNED, BASE), (TUNED, PROMPT), (PROMPT, BASE)]
-    return _family(difference(comparison, comparison.primary, a, b) for a, b in pairs)
+    count = max(1, len(rivals))
+    return _family(
+        difference(comparison, comparison.primary, a, b, tests=count, together=count)
+        for a, b in pairs
+    )
 
 
 def _by_language(comparison: Comparison) -> list[Difference]:
     languages = sorted({row.language for row in comparison.rows if row.language})
-    if len(languages) < 2:
+    count = len(languages)
+    if count < 2:
         return []
     return _family(
-        difference(comparison, comparison.primary, TUNED, BASE, language=language)
+        difference(comparison, comparison.primary, TUNED, BASE, language=language, tests=count)
         for language in languages
     )
 
 
 def _checkpoints(comparison: Comparison) -> list[Difference]:
+    count = max(1, len(comparison.checkpoints))
     return _family(
-        difference(comparison, comparison.primary, column.name, TUNED)
+        difference(comparison, comparison.primary, column.name, TUNED, tests=count)
         for column in comparison.checkpoints
     )
 
 
 def _other_metrics(comparison: Comparison) -> list[Difference]:
+    others = [metric for metric in comparison.metrics if not metric.primary]
+    rivals = [name for name in (BASE, PROMPT) if comparison.column(name)]
+    count = max(1, len(others) * len(rivals))
     return _family(
-        difference(comparison, metric, TUNED, other)
-        for metric in comparison.metrics
-        if not metric.primary
-        for other in (BASE, PROMPT)
+        difference(comparison, metric, TUNED, other, tests=count)
+        for metric in others
+        for other in rivals
     )
 
 

@@ -13,11 +13,13 @@ from service.evaluation.comparison import Answer, Comparison, Metric, Row
 class Pairs:
     """Differences `a` minus `b` by row, positive if `a` is better, and the cluster of each row.
 
+    `rival` is the mean score of `b`, turned around if less is better; 0 if no row has both scores.
     `missing` counts the rows without a score of both columns.
     """
 
     differences: list[float]
     clusters: list[str]
+    rival: float
     missing: int
 
     @property
@@ -45,7 +47,7 @@ def paired(
 ) -> Pairs:
     """Return the paired differences between two columns, of all rows or those of a language."""
     sign = 1.0 if metric.higher_is_better else -1.0
-    differences, clusters, missing = [], [], 0
+    differences, clusters, others, missing = [], [], [], 0
     for row in _rows(comparison, language):
         one, other = score_of(row, a, metric), score_of(row, b, metric)
         if one is None or other is None:
@@ -53,7 +55,8 @@ def paired(
             continue
         differences.append(sign * (one - other))
         clusters.append(row.cluster)
-    return Pairs(differences, clusters, missing)
+        others.append(other if metric.higher_is_better else 1 - other)
+    return Pairs(differences, clusters, fmean(others) if others else 0.0, missing)
 
 
 def scores_of(

@@ -1,9 +1,13 @@
 """Power: the smallest difference that n rows can detect, and the rows that a difference needs.
 
-Both use the sample size formula of the paired t-test with Guenther's correction (Guenther, Sample
-Size Formulas for Normal Theory T Tests, The American Statistician 35, 1981):
+Both follow the rules of the verdict: a difference is found if its corrected p-value is at most 5%,
+its interval excludes 0, and it is at least as large as the smallest that matters. For a verdict
+that needs several differences, all must be found with 80% probability.
 
-    k = ((z_0.975 + z_0.8) * deviation / difference)^2 + z_0.975^2 / 2
+The sample size of the test is that of the paired t-test with Guenther's correction (Guenther,
+Sample Size Formulas for Normal Theory T Tests, The American Statistician 35, 1981):
+
+    k = ((z_alpha + z_power) * deviation / difference)^2 + z_alpha^2 / 2
 
 `k` counts independent clusters, and `deviation` is the standard error of the mean times sqrt(k).
 """
@@ -11,37 +15,76 @@ Size Formulas for Normal Theory T Tests, The American Statistician 35, 1981):
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from dataclasses import dataclass
 
+from service.evaluation.statistics.intervals import share_limit, skewness_shift
 from service.evaluation.statistics.quantiles import normal_quantile
 
 POWER = 0.8
 ALPHA = 0.05
-_Z_ALPHA = normal_quantile(1 - ALPHA / 2)
-_Z = _Z_ALPHA + normal_quantile(POWER)
-_CORRECTION = _Z_ALPHA**2 / 2
-# McNemar's exact test needs at least 6 rows that only one column got right: 2 * 0.5^6 < 0.05. An
-# expected number of 7.91 yields at least 6 with 80% probability (Poisson).
-_DISCORDANT_NEEDED = 7.91
+_Z_INTERVAL = normal_quantile(1 - ALPHA / 2)
+_MOST_CLUSTERS = 10_000_000
 _ROUNDING = 1e-9
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What it takes to find a difference.
+
+    `tests` is the number of p-values that the correction counts, and `together` the number of
+    differences that must all be found. `rival` is the mean score that a further answer could lose,
+    and `skewness` that of the differences. `change` is the mean size of the differences that are
+    not 0. `least` is the smallest difference that matters.
+    """
+
+    tests: int = 1
+    together: int = 1
+    rival: float = 0.0
+    skewness: float = 0.0
+    least: float = 0.0
+    change: float = 0.0
+
+
+_TEST_ONLY = Rule()
+
+
 def detectable_difference(
-    standard_error: float | None, clusters: int, *, binary: bool = False
+    standard_error: float | None, clusters: int, rule: Rule = _TEST_ONLY
 ) -> float | None:
-    """Return the smallest true difference that is found significant with 80% probability.
+    """Return the smallest true difference that is found with 80% probability.
 
     None if there are too few clusters to detect any difference of scores from 0 to 1.
     """
-    if standard_error is None or clusters <= _CORRECTION + 1:
+    alpha, power = ALPHA / rule.tests, 1 - (1 - POWER) / rule.together
+    z_alpha, z_power = normal_quantile(1 - alpha / 2), normal_quantile(power)
+    correction = z_alpha**2 / 2
+    if standard_error is None or clusters <= correction + 1:
         return None
-    found = _Z * standard_error * math.sqrt(clusters / (clusters - _CORRECTION))
-    if binary:
-        found = max(found, _DISCORDANT_NEEDED / clusters)
+    by_test = (z_alpha + z_power) * standard_error * math.sqrt(clusters / (clusters - correction))
+    unseen = share_limit(0, clusters)
+    shift = skewness_shift(max(-rule.skewness, 0), _Z_INTERVAL, clusters)
+    observed = max(
+        rule.least,
+        unseen / (1 - unseen) * rule.rival,
+        (_Z_INTERVAL + shift) * standard_error,
+    )
+    found = max(by_test, observed + z_power * standard_error)
+    # The test needs c differences that are not 0, all of one sign: 2 * 0.5^c <= alpha.
+    changed = math.ceil(1 - math.log2(alpha))
+    if changed > clusters:
+        return None
+    found = max(found, rule.change * share_limit(changed - 1, clusters, 1 - power))
     return found if found <= 1 else None
 
 
 def rows_needed(
-    difference: float, *, standard_error: float, clusters: int, rows: int, binary: bool = False
+    difference: float,
+    *,
+    standard_error: float,
+    clusters: int,
+    rows: int,
+    rule: Rule = _TEST_ONLY,
 ) -> int:
     """Return the total number of rows needed to detect a difference with 80% power.
 
@@ -53,8 +96,10 @@ def rows_needed(
     """
     if difference == 0:
         raise ValueError("no number of rows detects a difference of 0")
-    deviation = standard_error * math.sqrt(clusters)
-    needed = (_Z * deviation / abs(difference)) ** 2 + _CORRECTION
-    if binary:
-        needed = max(needed, _DISCORDANT_NEEDED / abs(difference))
+
+    def suffice(k: int) -> bool:
+        found = detectable_difference(standard_error * math.sqrt(clusters / k), k, rule)
+        return found is not None and found <= abs(difference) + _ROUNDING
+
+    needed = bisect_left(range(1, _MOST_CLUSTERS), True, key=suffice) + 1
     return math.ceil(needed * rows / clusters - _ROUNDING)

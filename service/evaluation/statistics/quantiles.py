@@ -18,11 +18,6 @@ def normal_quantile(p: float) -> float:
     return _NORMAL.inv_cdf(p)
 
 
-def normal_cdf(x: float) -> float:
-    """Return the probability that a standard normal variable is at most `x`."""
-    return _NORMAL.cdf(x)
-
-
 @lru_cache(maxsize=4096)
 def t_quantile(p: float, degrees: int) -> float:
     """Return the `p` quantile, above 0.5, of Student's t distribution."""

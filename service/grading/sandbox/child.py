@@ -24,12 +24,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from service.grading.sandbox import seccomp
+from service.grading.sandbox.late_modules import LateModules
+from service.grading.sandbox.modules import library_of
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _NOBODY: Final = 65_534
 _MAX_DETAIL_CHARS: Final = 1_000
 _FILE: Final = "<grader>"
+_NO_DATA: Final = "The data of NLTK, such as punkt and wordnet, is not available to graders."
 # numpy loads these when they are first used, which the lock would prevent.
 _LOADED_WITH: Final = {
     "numpy": ("numpy.fft", "numpy.linalg", "numpy.ma", "numpy.polynomial", "numpy.random"),
@@ -55,8 +58,8 @@ def main() -> None:
     except OSError as error:
         _reply({"unavailable": str(error)})
         os._exit(0)
-    except ImportError as error:
-        _reply({"missing": str(error)})
+    except Exception as error:  # noqa: BLE001 - a library may raise anything
+        _reply({"missing": f"{type(error).__name__}: {error}"[:_MAX_DETAIL_CHARS]})
         os._exit(0)
     _reply({"locked": True})
     _serve(requests, setup["source"])
@@ -109,7 +112,7 @@ def _describe(error: BaseException) -> str:
         step = step.tb_next
     text = type(error).__name__
     with contextlib.suppress(BaseException):  # __str__ may be the source's
-        text = f"{text}: {error}"
+        text = f"{text}: {_NO_DATA if 'NLTK Downloader' in str(error) else error}"
     text = text[:_MAX_DETAIL_CHARS].rstrip(": ")
     return text if line is None else f"{text} (line {line})"
 
@@ -128,11 +131,36 @@ class _Discarded(io.TextIOBase):
 
 
 def _load(modules: list[str]) -> None:
+    """Import the modules, and what they would load when it is first used."""
     for module in modules:
+        if (library := library_of(module)) is not None:
+            _load_library(module, library)
+            continue
         importlib.import_module(module)
         for below in _LOADED_WITH.get(module, ()):
             importlib.import_module(below)
+    if any(map(library_of, modules)):
+        late = LateModules()
+        late.keep()
+        sys.meta_path.append(late)
     hashlib.sha256(b"").digest()
+
+
+def _load_library(module: str, library: str) -> None:
+    importlib.import_module(library)
+    if library == "sklearn":
+        _find_thread_pools()
+    with contextlib.suppress(ModuleNotFoundError):  # a function, or a mistake of the source
+        importlib.import_module(module)
+    for loaded in (sys.modules[library], sys.modules.get(module)):
+        for name in getattr(loaded, "__all__", ()):
+            with contextlib.suppress(Exception):
+                getattr(loaded, name)  # some load a module only now
+
+
+def _find_thread_pools() -> None:
+    """Make scikit-learn look for the libraries that have threads, which it does in /proc."""
+    importlib.import_module("sklearn.cluster").KMeans(1, n_init=1).fit([[0.0]])
 
 
 def _drop_privileges(parent: int) -> None:

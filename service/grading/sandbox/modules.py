@@ -19,6 +19,15 @@ MODULES: Final = frozenset(
         "rapidfuzz.utils", "jsonschema_rs", "yaml",
     }
 )  # fmt: skip
+LIBRARIES: Final = frozenset(
+    {
+        "deepdiff", "jsonschema", "nltk", "pandas", "pydantic", "rouge_score", "scipy", "sklearn",
+        "sqlparse", "sympy",
+    }
+)  # fmt: skip
+"""Packages whose modules may all be imported, if they are installed: those of OpenAI's graders."""
+EXTRA: Final = "graders"
+"""The extra of this project that installs them."""
 FUNCTION: Final = "grade"
 
 
@@ -27,7 +36,10 @@ class SourceInvalid(ValueError):
 
 
 def imported_modules(source: str) -> list[str]:
-    """Check a source and return the modules that it imports. Raises SourceInvalid."""
+    """Check a source and return the modules that it imports. Raises SourceInvalid.
+
+    Names that it imports from a module of LIBRARIES are included, since they may be modules, too.
+    """
     tree = _parse(source)
     _check_function(tree)
     found: dict[str, None] = {}
@@ -83,13 +95,20 @@ def _names(node: ast.AST) -> Iterator[str]:
         known = [name for name in below if name in MODULES]
         if module in MODULES or len(known) < len(below):
             yield _allowed(module, node.lineno)
-        yield from known
+        yield from below if library_of(module) else known
+
+
+def library_of(module: str) -> str | None:
+    """Return the package of LIBRARIES that a module belongs to, if any."""
+    package = module.partition(".")[0]
+    return package if package in LIBRARIES else None
 
 
 def _allowed(module: str, line: int) -> str:
-    if module not in MODULES:
+    if module not in MODULES and library_of(module) is None:
+        names = sorted({name for name in MODULES if "." not in name} | LIBRARIES)
         raise SourceInvalid(
             f"The source imports {module!r} in line {line}, which graders cannot use. Available "
-            f"modules: {', '.join(sorted(name for name in MODULES if '.' not in name))}."
+            f"modules: {', '.join(names)}."
         )
     return module

@@ -14,14 +14,16 @@ import os
 import signal
 import sys
 from collections import OrderedDict
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Self
 
 from service.grading.errors import ItemFailed
-from service.grading.sandbox.modules import SourceInvalid, imported_modules
+from service.grading.sandbox.modules import EXTRA, SourceInvalid, imported_modules, library_of
 
 ITEM_TIMEOUT_S: Final = 20.0
-START_TIMEOUT_S: Final = 60.0
+START_TIMEOUT_S: Final = 120.0
 """Time for the interpreter and the imports, also on a busy machine."""
 MEMORY_BYTES: Final = 512 * 1024 * 1024
 """Memory of a child in addition to the interpreter and the modules."""
@@ -136,6 +138,7 @@ class Sandbox:
             modules = imported_modules(source)
         except SourceInvalid as error:
             raise ItemFailed("python_grader_runtime_error", str(error)) from error
+        _check_installed(modules)
         child = await _Child.start()
         try:
             await self._lock(child, child.setup(source, modules, self._memory_bytes))
@@ -251,6 +254,19 @@ class _Child:
         while await self._process.stdout.read(MAX_REPLY_BYTES):
             pass  # asyncio sees the end of the process after the end of its output
         await self._process.wait()
+
+
+def _check_installed(modules: Iterable[str]) -> None:
+    """Raise ItemFailed if a library is not installed on this machine."""
+    libraries = sorted({name for module in modules if (name := library_of(module))})
+    missing = [name for name in libraries if find_spec(name) is None]
+    if missing:
+        raise ItemFailed(
+            "python_grader_server_error",
+            f"The source imports {', '.join(missing)}, which this machine lacks. Install the extra "
+            f"{EXTRA!r} of finetuned-server where graders run: on the workers, and on the API for "
+            f"runs of single graders.",
+        )
 
 
 def _score(reply: dict[str, Any], number: int) -> float | str:

@@ -54,7 +54,7 @@ async def measure(
         asked,
         engine=engine,
         scoring=scoring,
-        context_length=entry.context_length,
+        entry=entry,
         max_tokens=max_tokens,
         seed=record.seed,
     )

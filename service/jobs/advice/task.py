@@ -25,6 +25,7 @@ from service.jobs.advice.measure import measure
 from service.jobs.advice.records import AdviceFailure, AdviceRecord, AdviceStore, AdviceSuperseded
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
 from service.jobs.evaluation.examples import Data, answers_at_once, read_data
+from service.jobs.evaluation.job_data import HeldOut
 from service.jobs.evaluation.scoring import Scoring
 from service.jobs.planning.estimate import Estimates
 from service.jobs.records import JobRecord
@@ -111,14 +112,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
 
     async def _data(self, file: FileRecord, record: AdviceRecord, folder: Path) -> Data:
         path = await fetch_rows(self._storage, file, folder / "rows.jsonl")
-        return await asyncio.to_thread(
-            read_data,
-            path,
-            None,
-            row_format=METHODS[method_of(file)].row_format,
-            share=None,
-            seed=record.seed,
-        )
+        return await asyncio.to_thread(read_data, path, HeldOut())
 
     async def _findings(
         self, file: FileRecord, entry: BaseModelEntry, folder: Path

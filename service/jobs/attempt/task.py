@@ -231,6 +231,7 @@ class Attempt:
             training_file=training,
             mixture=mixture,
             validation_file=validation,
+            keeps_test_rows=job.keeps_test_rows,
             output_dir=self._dir / "out",
             resume_from=await self._newest_checkpoint(),
             seed=job.seed,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from service.datasets.rows.templates import takes_system
 from service.evaluation.comparison import Answer
 from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example
@@ -15,17 +17,20 @@ from service.evaluation.prompts.candidates import Candidate, Limits, PromptSet
 from service.evaluation.prompts.search import SLICE_ROWS, search, selection_slice
 from service.jobs.evaluation.engine import EvaluationEngine
 from service.jobs.evaluation.scoring import Scoring
+from service.models.catalogue import BaseModelEntry
 
 _CHARS_PER_TOKEN: Final = 3.0
 _DEFAULT_CONTEXT: Final = 2048
+_LEAST_ROWS: Final = 16  # that select the prompt, if there are as many, however few are evaluated
 
 
 @dataclass(frozen=True)
 class BestPrompt:
-    """The chosen prompt. `prompts` makes the messages that ask a question with it."""
+    """The prompt that was chosen on training `rows`. `prompts` makes the messages that use it."""
 
     prompts: PromptSet
     candidate: Candidate
+    rows: int
 
 
 async def best_prompt(
@@ -34,25 +39,35 @@ async def best_prompt(
     *,
     engine: EvaluationEngine,
     scoring: Scoring,
-    context_length: int | None,
+    entry: BaseModelEntry,
     max_tokens: int,
     seed: int,
+    baseline: str | None = None,
 ) -> BestPrompt | None:
     """Choose a prompt for questions like those of `rows`, with examples from `training`.
 
-    Returns None if there are too few training rows. Raises EngineAway and ModelGone.
+    `baseline` is a prompt of the user's that takes part. Returns None if there are too few training
+    rows. Raises EngineAway and ModelGone.
     """
-    slice_ = selection_slice(training, min(SLICE_ROWS, len(rows)), seed=seed)
-    if not slice_:
-        return None
     longest = max(len(given_text(row.prompt).encode()) + len(json.dumps(row.tools)) for row in rows)
     limits = Limits(
-        context_tokens=context_length or _DEFAULT_CONTEXT,
+        context_tokens=entry.context_length or _DEFAULT_CONTEXT,
         prompt_tokens=_tokens(longest),
         answer_tokens=max_tokens,
         count=lambda text: _tokens(len(text.encode())),
     )
-    prompts = PromptSet(training, limits, without={one.line for one in slice_}, seed=seed)
+    has_system_role = await asyncio.to_thread(takes_system, entry.path)
+    prompts = PromptSet(
+        training,
+        limits,
+        baseline=baseline,
+        has_system_role=has_system_role is not False,
+        seed=seed,
+    )
+    count = min(SLICE_ROWS, max(len(rows), _LEAST_ROWS))
+    slice_ = selection_slice(prompts.selecting, count, seed=seed)
+    if not slice_ or not prompts.candidates:
+        return None
 
     async def score(candidate: Candidate, asked: Sequence[Example]) -> list[float]:
         async def ask(row: Example) -> Answer:
@@ -64,9 +79,8 @@ async def best_prompt(
         answers = await scoring.score(await gather(ask, asked), asked)
         return [answer.scores.get(scoring.primary) or 0.0 for answer in answers]
 
-    if not prompts.candidates:
-        return None
-    return BestPrompt(prompts, await search(prompts.candidates, slice_, score, prompts.tokens))
+    found = await search(prompts.candidates, slice_, score, prompts.tokens)
+    return BestPrompt(prompts, found, len(slice_))
 
 
 def _tokens(bytes_: int) -> int:

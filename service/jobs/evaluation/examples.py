@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 from collections.abc import Sequence
@@ -12,12 +13,13 @@ from typing import Any
 import msgspec
 
 from service.config import Settings
+from service.curation.child_runner import Desk
 from service.evaluation.examples import Example, examples_of
+from service.files.records import Files
+from service.jobs.evaluation.job_data import HeldOut, fetch_held_out, rows_of
+from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.models.reasoning import ReasoningParsers
-from service.training.contract.methods import MethodRows
-from service.training.contract.mixture import MixedRows
-from service.training.data.held_out import held_out
 
 Row = dict[str, Any]
 
@@ -29,7 +31,7 @@ class Data:
     `training` are the examples that it learned from and `held_out` those that it did not. `rows`
     are all canonical rows, of which `training_rows` are those of `training_lines`. `skipped` counts
     held-out rows that cannot be asked as a chat, and `without_calls` those that were left out
-    because tool calls cannot be read.
+    because tool calls cannot be read. `selecting` and `overlapping` are those of `HeldOut`.
     """
 
     training: list[Example]
@@ -39,6 +41,8 @@ class Data:
     training_lines: list[int]
     skipped: int = 0
     without_calls: int = 0
+    selecting: int = 0
+    overlapping: int | None = None
 
     def without_tools(self) -> Data:
         """Return the data without examples and rows that use tools."""
@@ -52,36 +56,27 @@ class Data:
         )
 
 
-def read_data(
-    training: Path | None,
-    validation: Path | None,
-    *,
-    row_format: MethodRows,
-    share: float | None,
-    seed: int,
-    mixture: Sequence[MixedRows] = (),
-) -> Data:
-    """Read the examples of a job, and hold out the same rows as its trainer did.
+async def fetch_data(job: JobRecord, files: Files, folder: Path, desk: Desk | None = None) -> Data:
+    """Download the job's files to `folder`, and read their rows.
 
-    The held-out rows are those of the validation file, or a share of the training file, whose rows
-    may come from the files of a `mixture`. Raises `TrainingFailure` if a file cannot be read.
+    With a desk, held-out rows that the training rows contain are left out. Raises FileGone,
+    DeskFailed and TrainingFailure.
     """
+    found, held_out = await fetch_held_out(job, files, folder, desk)
+    return await asyncio.to_thread(read_data, found.training, held_out)
+
+
+def read_data(training: Path | None, held_out: HeldOut) -> Data:
+    """Read the examples of a job, of which `held_out` judge its model."""
     rows: list[Row] = [] if training is None else _rows(training)
-    given: list[Row] = []
-    lines = list(range(1, len(rows) + 1))
-    aside: frozenset[int] = frozenset()
-    if validation is not None:
-        given = _rows(validation)
-        asked = examples_of(given)
-    elif training is not None and share is not None:
-        aside, _ = held_out(training, row_format, share, seed, mixture)
-        asked = examples_of(
-            [rows[place] for place in sorted(aside)], [p + 1 for p in sorted(aside)]
-        )
-    else:
-        asked = []
-    kept = [place for place in range(len(rows)) if place not in aside]
-    learned, numbers = [rows[place] for place in kept], [lines[place] for place in kept]
+    is_apart = held_out.source is not None and held_out.source != training
+    given = _rows(held_out.source) if is_apart and held_out.source else []
+    source = given if is_apart else rows
+    asked = examples_of(
+        [source[place] for place in held_out.places], [place + 1 for place in held_out.places]
+    )
+    kept = [place for place in range(len(rows)) if place not in held_out.trained_without]
+    learned, numbers = [rows[place] for place in kept], [place + 1 for place in kept]
     usable = [example for example in asked if _is_chat(example)]
     return Data(
         training=[e for e in examples_of(learned, numbers) if _is_chat(e)],
@@ -90,6 +85,8 @@ def read_data(
         training_rows=learned,
         training_lines=numbers,
         skipped=len(asked) - len(usable),
+        selecting=held_out.selecting,
+        overlapping=held_out.overlapping,
     )
 
 
@@ -114,8 +111,7 @@ def cluster_of(example: Example) -> str:
 
 
 def _rows(path: Path) -> list[Row]:
-    with path.open("rb") as lines:
-        return [msgspec.json.decode(line) for line in lines if line.strip()]
+    return [msgspec.json.decode(row) for row in rows_of(path)]
 
 
 def _uses_tools(row: Row) -> bool:

@@ -24,7 +24,7 @@ from service.evaluation.prompts.candidates import Candidate
 from service.evaluation.retrieval import Answered, retrieval_signs
 from service.inference.background.calls import ModelGone
 from service.jobs.attempt.verify import MOST_LOST
-from service.jobs.evaluation.best_prompt import best_prompt
+from service.jobs.evaluation.best_prompt import BestPrompt, best_prompt
 from service.jobs.evaluation.checkpoints import Checkpoint
 from service.jobs.evaluation.columns import Columns, Scored, answer_limit, reference_of
 from service.jobs.evaluation.engine import EvaluationEngine
@@ -52,17 +52,22 @@ class Evaluator:
         entry: BaseModelEntry,
         *,
         rows: Sequence[Example],
+        most_rows: int,
         data: Data,
         checkpoints: Sequence[Checkpoint],
         columns: Columns,
         scoring: Scoring,
         engine: EvaluationEngine,
         progress: Progress,
+        notes: Sequence[str] = (),
     ) -> None:
+        """`notes` are sentences for the reader of the report, before those on what is measured."""
+        self._first_notes = notes
         self._evaluation = evaluation
         self._job = job
         self._entry = entry
         self._rows = rows
+        self._most_rows = most_rows
         self._data = data
         self._checkpoints = checkpoints
         # Memorization and facts are measured on texts, without tools.
@@ -86,14 +91,16 @@ class Evaluator:
             TUNED: await self._columns.scored(TUNED, tuned),
         }
         await self._enter(Phase.PROMPTS)
+        baseline = self._evaluation.baseline_prompt or self._job.baseline_prompt
         best = await best_prompt(
             self._data.training,
             self._rows,
             engine=self._engine,
             scoring=self._scoring,
-            context_length=self._entry.context_length,
+            entry=self._entry,
             max_tokens=self._columns.max_tokens,
             seed=self._job.seed,
+            baseline=baseline,
         )
         await self._enter(Phase.ANSWERS)
         plain = [list(row.prompt) for row in self._rows]
@@ -129,7 +136,15 @@ class Evaluator:
             forgetting=forgetting,
             memorization=memorization,
             retrieval=await self._retrieval(seen, scored[TUNED]),
-            notes=[*self._notes(), *_serving_notes(parity)],
+            notes=[
+                *self._first_notes,
+                *self._notes(),
+                *_prompt_notes(best, baseline),
+                *_serving_notes(parity),
+            ],
+            most_rows=self._most_rows,
+            overlapping=self._data.overlapping,
+            chosen_on_rows=self._job.chose_by_test_rows,
         )
 
     async def _answer(
@@ -205,13 +220,31 @@ class Evaluator:
                 "The training file was deleted, so no prompt was chosen and memorization was not "
                 "measured."
             )
-        if len(self._rows) < len(self._data.held_out):
+        notes += row_notes(self._rows, self._data.held_out, self._data.selecting, self._job.seed)
+        if self._scoring.judge is not None and self._scoring.judge.unusable:
             notes.append(
-                f"{len(self._rows)} of {len(self._data.held_out)} held-out rows were evaluated, "
-                f"chosen by seed {self._job.seed}."
+                f"The judge gave no usable answer on {self._scoring.judge.unusable} pairs of "
+                "answers, which were left out."
             )
         notes += [f"{name} could not answer, and was left out." for name in self._lost]
         return notes
+
+
+def row_notes(
+    rows: Sequence[Example], held_out: Sequence[Example], selecting: int, seed: int
+) -> list[str]:
+    """Say which of the held-out rows were evaluated, if not all."""
+    notes = []
+    if selecting:
+        notes.append(
+            f"{selecting} more held-out rows chose the checkpoint or the trial, so they were not "
+            "evaluated."
+        )
+    if len(rows) < len(held_out):
+        notes.append(
+            f"{len(rows)} of {len(held_out)} held-out rows were evaluated, chosen by seed {seed}."
+        )
+    return notes
 
 
 def compared(rows: Sequence[Example], scored: Mapping[str, Sequence[Answer]]) -> list[Row]:
@@ -227,6 +260,15 @@ def compared(rows: Sequence[Example], scored: Mapping[str, Sequence[Answer]]) ->
         )
         for place, example in enumerate(rows)
     ]
+
+
+def _prompt_notes(best: BestPrompt | None, baseline: str | None) -> list[str]:
+    """Say what became of the user's own prompt, unless it is the one that was compared."""
+    if baseline is None or (best is not None and best.candidate.is_baseline):
+        return []
+    if best is None:
+        return ["Your prompt was not compared: there are too few training rows to choose one."]
+    return [f"On {best.rows} training rows, another prompt scored higher than yours."]
 
 
 def _serving_notes(parity: Mapping[str, float] | None) -> list[str]:
@@ -278,6 +320,7 @@ def _columns(
                 PROMPT,
                 base,
                 system_prompt=candidate.instruction or None,
+                is_baseline=candidate.is_baseline,
                 example_lines=candidate.lines,
                 nearest_examples=candidate.nearest,
             )

@@ -80,6 +80,7 @@ class JobEvaluation(AttemptedRecord):
     status: EvaluationStatus = EvaluationStatus.IN_PROGRESS
     phase: Phase = Phase.WAITING
     rows: int | None = None
+    baseline_prompt: str | None = None  # instead of that of the job
     error: EvaluationFailure | None = None
     verdict: dict[str, Any] | None = None
     figures: dict[str, float | str] | None = None  # by the key of a gate
@@ -178,9 +179,15 @@ class Evaluations:
 
         await self.records.delete(evaluation.project_id, evaluation.id, also=also)
 
-    async def restart(self, evaluation: JobEvaluation) -> JobEvaluation:
-        """Start an evaluation again that has ended. Raises Missing."""
-        return await self._start_next(evaluation, lost_attempts=0)
+    async def restart(
+        self, evaluation: JobEvaluation, baseline_prompt: str | None = None
+    ) -> JobEvaluation:
+        """Start an evaluation again that has ended. Raises Missing.
+
+        A prompt of the user's replaces an earlier one.
+        """
+        prompt = baseline_prompt or evaluation.baseline_prompt
+        return await self._start_next(evaluation, lost_attempts=0, baseline_prompt=prompt)
 
     async def hand_back(self, evaluation: JobEvaluation) -> None:
         """Start the next attempt of an evaluation whose worker stopped on purpose.
@@ -193,7 +200,9 @@ class Evaluations:
         """Start the next attempt of an evaluation whose worker died. Raises Missing."""
         await self._start_next(evaluation, lost_attempts=evaluation.lost_attempts + 1)
 
-    async def _start_next(self, evaluation: JobEvaluation, *, lost_attempts: int) -> JobEvaluation:
+    async def _start_next(
+        self, evaluation: JobEvaluation, *, lost_attempts: int, **more: Any
+    ) -> JobEvaluation:
         def change(current: JobEvaluation) -> JobEvaluation:
             if not current.is_attempt_of(evaluation):
                 return current  # another process restarted it already
@@ -205,6 +214,7 @@ class Evaluations:
                     "phase": Phase.WAITING,
                     "error": None,
                     "finished_at": None,
+                    **more,
                 }
             )
 

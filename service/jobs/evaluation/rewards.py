@@ -22,6 +22,7 @@ from service.grading.written_calls import written_calls
 from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EvaluationEngine
 from service.jobs.evaluation.examples import cluster_of
+from service.jobs.evaluation.measure import row_notes
 from service.jobs.evaluation.probes import measure_forgetting
 from service.jobs.evaluation.progress import Progress
 from service.jobs.evaluation.prompts import Prompts
@@ -41,6 +42,7 @@ class RewardEvaluator:
         grader: Grader,
         *,
         rows: Sequence[Example],
+        most_rows: int,
         prompts: Prompts,
         columns: Columns,
         engine: EvaluationEngine,
@@ -51,6 +53,7 @@ class RewardEvaluator:
         self._job = job
         self._grader = grader
         self._rows = rows
+        self._most_rows = most_rows
         self._prompts = prompts
         self._columns = columns
         self._engine = engine
@@ -74,6 +77,8 @@ class RewardEvaluator:
         answers = {name: [scale.apply(one) for one in found] for name, found in graded.items()}
         await self._enter(Phase.FORGETTING)
         forgetting = await measure_forgetting(self._engine, self._evaluation.model, len(self._rows))
+        held_out = self._prompts.held_out
+        notes = row_notes(self._rows, self._prompts.examples, held_out.selecting, self._job.seed)
         return Comparison(
             job_id=self._job.id,
             model=self._evaluation.model,
@@ -86,7 +91,10 @@ class RewardEvaluator:
             base_verified=is_base,
             parity="checked" if parity else "unchecked",
             forgetting=forgetting,
-            notes=[*self._notes(), *scale.notes],
+            notes=[*notes, *scale.notes],
+            most_rows=self._most_rows,
+            overlapping=held_out.overlapping,
+            chosen_on_rows=self._job.chose_by_test_rows,
         )
 
     async def _graded(self, answers: Sequence[Answer]) -> list[Answer]:
@@ -127,15 +135,6 @@ class RewardEvaluator:
             )
             for place, row in enumerate(self._rows)
         ]
-
-    def _notes(self) -> list[str]:
-        if len(self._rows) == len(self._prompts.examples):
-            return []
-        text = (
-            f"{len(self._rows)} of {len(self._prompts.examples)} held-out rows were evaluated, "
-            f"chosen by seed {self._job.seed}."
-        )
-        return [text]
 
 
 class Scale(msgspec.Struct, frozen=True):

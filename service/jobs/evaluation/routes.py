@@ -12,7 +12,7 @@ from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
 from service.jobs.evaluation.records import FORMS, Evaluations, EvaluationStatus, JobEvaluation
-from service.jobs.evaluation.schemas import JobEvaluationObject
+from service.jobs.evaluation.schemas import JobEvaluationObject, RestartEvaluation
 from service.jobs.records import Jobs
 from service.jobs.routes import existing
 from service.training.contract.methods import METHODS
@@ -86,10 +86,10 @@ async def retrieve_evaluation(evaluation: Existing) -> JobEvaluationObject:
     openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.EVALUATION_RESTARTED),
 )
 async def restart_evaluation(
-    evaluation: Existing, evaluations: EvaluationStore
+    evaluation: Existing, evaluations: EvaluationStore, body: RestartEvaluation | None = None
 ) -> JobEvaluationObject:
     """Run a completed, skipped or failed evaluation again, for example after the engine was
-    started. Returns 409 if it is in progress.
+    started, or to compare the model with another prompt. Returns 409 if it is in progress.
     """
     if evaluation.status is EvaluationStatus.IN_PROGRESS:
         raise Conflict(
@@ -97,7 +97,8 @@ async def restart_evaluation(
             code="evaluation_in_progress",
         )
     try:
-        return JobEvaluationObject.of(await evaluations.restart(evaluation))
+        prompt = None if body is None else body.baseline_prompt
+        return JobEvaluationObject.of(await evaluations.restart(evaluation, prompt))
     except Missing as e:
         raise NotFound("The evaluation was deleted.", code="evaluation_not_found") from e
 

@@ -14,6 +14,7 @@ from service.jobs.evaluation.records import (
     JobEvaluation,
     Phase,
 )
+from service.jobs.schemas.create import BaselinePrompt
 from service.models.aliases.schemas import GATE_EXAMPLE
 
 
@@ -25,7 +26,12 @@ class VerdictObject(BaseModel):
     kind: VerdictKind = Field(description="Kind of conclusion.", examples=["serve"])
     sentence: str = Field(
         description="Conclusion in one sentence, with its figures.",
-        examples=["Serve it: tuned beats the best prompt by 31 chrF [27, 35] on 60 rows."],
+        examples=[
+            (
+                "Serve it: tuned beats the best prompt by 31 chrF [27, 35] on 60 rows (0 of 60 "
+                "answers got much worse, at most 6%)."
+            )
+        ],
     )
     recommendation: str = Field(description="Recommended next step.")
     warnings: list[str] = Field(
@@ -51,7 +57,11 @@ class EvaluationErrorObject(BaseModel):
 class GateFaultObject(BaseModel):
     """A condition of a job's gate that its evaluation does not meet."""
 
-    key: str = Field(description="Key of the condition.", examples=["chrf_gain"])
+    key: str = Field(
+        description="Figure that the condition applies to. A condition on a metric or gain applies "
+        "to the whole 95% interval, and thus to its limit `_low` or `_high`.",
+        examples=["chrf_gain_low"],
+    )
     condition: str = Field(description="Condition on the figure.", examples=[">=5"])
     measured: float | str | None = Field(
         description="Measured figure; null if it was not measured.", examples=[2.1]
@@ -132,6 +142,14 @@ class JobEvaluationObject(BaseModel):
             gate=None if evaluation.gate is None else GateOutcomeObject.of(evaluation.gate),
             error=_error(evaluation.error),
         )
+
+
+class RestartEvaluation(BaseModel):
+    """Request to run the evaluation of a job again."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    baseline_prompt: BaselinePrompt | None = None
 
 
 def _error(failure: EvaluationFailure | None) -> EvaluationErrorObject | None:

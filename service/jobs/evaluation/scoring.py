@@ -16,6 +16,10 @@ from service.grading.grade import GraderTools, Sample, grade
 from service.grading.judges import JudgeFailed, PythonRunner
 from service.grading.schemas import ChrfGrader, SingleGrader, ToolCallGrader
 from service.grading.written_calls import written_calls
+from service.jobs.evaluation.judging import AnswerJudge
+
+JUDGE: Final = "judge"
+"""Name of the metric of a judge: how often an answer is preferred to the row's own."""
 
 _ON_A_SCALE: Final = (ChrfGrader, ToolCallGrader)
 
@@ -27,16 +31,26 @@ class Scoring:
         """Choose graders for all rows of the training and the held-out data."""
         self._graders = graders_for(rows)
         self._tools = GraderTools(judge=_no_judge, sandbox=sandbox)
+        self.judge: AnswerJudge | None = None
+        """Judge that decides instead of chrF."""
 
     @property
     def metrics(self) -> list[Metric]:
         """All metrics. The first is primary."""
-        return [_metric(grader, primary=not at) for at, grader in enumerate(self._graders)]
+        found = [_metric(grader) for grader in self._graders]
+        if self.judge is not None:
+            found.insert(0, Metric(name=JUDGE, kind="continuous"))
+        return [msgspec.structs.replace(found[0], primary=True), *found[1:]]
 
     @property
     def primary(self) -> str:
         """Name of the metric that decides the verdict."""
-        return self._graders[0].name
+        return self._graders[0].name if self.judge is None else JUDGE
+
+    @property
+    def is_of_text(self) -> bool:
+        """Whether answers are compared as texts, for which a judge may decide."""
+        return isinstance(self._graders[0], ChrfGrader)
 
     async def score(self, answers: Sequence[Answer], rows: Sequence[Example]) -> list[Answer]:
         """Return the answers with their scores."""
@@ -63,6 +77,8 @@ class Scoring:
             scores[grader.name] = result.score
             if grader.name == self.primary and not isinstance(grader, _ON_A_SCALE):
                 passed = result.passed
+        if self.judge is not None and row.answer.strip():
+            scores[JUDGE] = await self.judge.score(row, answer.text)
         return msgspec.structs.replace(answer, scores=scores, passed=passed)
 
 
@@ -72,11 +88,11 @@ def language_of(text: str) -> str | None:
     return None if code == UNKNOWN else code
 
 
-def _metric(grader: SingleGrader, *, primary: bool) -> Metric:
+def _metric(grader: SingleGrader) -> Metric:
     kind: Literal["continuous", "binary"] = (
         "continuous" if isinstance(grader, _ON_A_SCALE) else "binary"
     )
-    return Metric(name=grader.name, kind=kind, primary=primary)
+    return Metric(name=grader.name, kind=kind)
 
 
 async def _no_judge(

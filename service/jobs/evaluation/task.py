@@ -14,10 +14,9 @@ from service.core import logs, metrics
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, StorageError
-from service.curation.child_runner import DeskFailed
+from service.curation.child_runner import Desk, DeskFailed
 from service.curation.scratch import scratch_folder
 from service.evals.judge import RunJudge
-from service.grading.judges import GraderTools
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.inference.background.calls import ModelGone
@@ -25,8 +24,9 @@ from service.inference.background.engine_task import CancelableTask, Resources
 from service.jobs.evaluation.checkpoints import Checkpoint, chosen
 from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
-from service.jobs.evaluation.examples import Data, answers_at_once, sample
-from service.jobs.evaluation.job_data import FileGone, fetch_data, fetch_files
+from service.jobs.evaluation.examples import Data, answers_at_once, fetch_data, sample
+from service.jobs.evaluation.job_data import FileGone, HeldOut, fetch_held_out
+from service.jobs.evaluation.judging import AnswerJudge
 from service.jobs.evaluation.measure import Evaluator, is_base
 from service.jobs.evaluation.progress import Progress
 from service.jobs.evaluation.prompts import read_prompts
@@ -73,6 +73,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         super().__init__(resources)
         self._jobs = jobs
         self._evaluations = Evaluations(jobs.redis)
+        self._desk = Desk(self._settings)
 
     def _logged(self, _subject: str) -> AbstractContextManager[object]:
         return logs.bound(logs.job_id, job_of(_subject))
@@ -131,7 +132,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         folder = self._settings.scratch / f"evaluation-{job.id}"
         with _ended_without_data():
             async with scratch_folder(folder):
-                data = await fetch_data(job, self._files, folder)
+                data = await fetch_data(job, self._files, folder, self._desk)
         engine = EvaluationEngine(
             self._access.calls(job.project_id, job.key_id),
             job.model,
@@ -147,23 +148,42 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
                 raise _skipped("no_held_out_rows", _nothing_to_ask(data, job.model))
             evaluation = await progress.begin(len(rows))
             async with Sandbox() as sandbox:
+                scoring = Scoring(data.rows, sandbox)
+                notes = await self._use_judge(scoring, job, data)
                 evaluator = Evaluator(
                     evaluation,
                     job,
                     entry,
                     rows=rows,
+                    most_rows=self._settings.evaluation_rows,
                     data=data,
                     checkpoints=await self._checkpoints(evaluation, job),
                     columns=Columns(
                         evaluation, rows, engine=engine, storage=self._storage, progress=progress
                     ),
-                    scoring=Scoring(data.rows, sandbox),
+                    scoring=scoring,
+                    notes=notes,
                     engine=engine,
                     progress=progress,
                 )
                 comparison = await evaluator.compare(await self._parity(job))
         await self._served(evaluation, job)  # nothing is stored for a model that was deleted
         return await store(self._storage, evaluation, comparison, job.gate)
+
+    async def _use_judge(self, scoring: Scoring, job: JobRecord, data: Data) -> list[str]:
+        """Let the installation's judge decide about texts if it is good enough, and say so."""
+        name = self._settings.evaluation_judge
+        if name is None or not scoring.is_of_text:
+            return []
+        if name not in self._settings.upstreams:
+            return [f"chrF decided: no engine serves the judge {name}."]
+        asked = RunJudge(self._access.calls(job.project_id, job.key_id))
+        judge = AnswerJudge(asked, name, self._settings.eval_requests_at_once)
+        found = await judge.calibrate(data.rows, job.seed)
+        if not found.is_usable:
+            return [f"chrF decided: the judge {name} is hardly better than chance, since {found}."]
+        scoring.judge = judge
+        return [f"The judge {name} decided, asked in both orders: {found}."]
 
     async def _evaluate_rewards(
         self, evaluation: JobEvaluation, job: JobRecord, grader: Grader, progress: Progress
@@ -172,16 +192,15 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         folder = self._settings.scratch / f"evaluation-{job.id}"
         with _ended_without_data():
             async with scratch_folder(folder):
-                files = await fetch_files(job, self._files, folder)
-                share = job.hyperparameters.validation_share
-                prompts = await asyncio.to_thread(read_prompts, files, share, job.seed)
+                files, held_out = await fetch_held_out(job, self._files, folder, self._desk)
+                prompts = await asyncio.to_thread(read_prompts, files, held_out)
         calls = self._access.calls(job.project_id, job.key_id)
         engine = EvaluationEngine(
             calls, job.model, concurrency=self._settings.eval_requests_at_once
         )
         rows = sample(prompts.examples, self._settings.evaluation_rows, job.seed)
         if not rows:
-            raise _skipped("no_held_out_rows", "The job held out no rows.")
+            raise _skipped("no_held_out_rows", _nothing_left(held_out))
         with _ended_without_engine(job.model):
             if any(row.tools for row in rows):
                 await engine.reads_tool_calls()
@@ -201,11 +220,12 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
                     job,
                     grader,
                     rows=rows,
+                    most_rows=self._settings.evaluation_rows,
                     prompts=prompts,
                     columns=columns,
                     engine=engine,
                     progress=progress,
-                    tools=lambda: GraderTools(RunJudge(calls), sandbox),
+                    tools=lambda: RunJudge(calls).tools(sandbox),
                 )
                 comparison = await evaluator.compare(
                     is_base=is_base(parity), parity=parity is not None
@@ -262,7 +282,23 @@ def _nothing_to_ask(data: Data, model: str) -> str:
             f"All held-out rows use tools, and the engine of {model} returns no tool calls. Set "
             "`tool_call_parser` of its base model in the catalog."
         )
-    return "None of the held-out rows is a chat with an answer."
+    if data.skipped:
+        return "None of the held-out rows is a chat with an answer."
+    return _nothing_left(data)
+
+
+def _nothing_left(found: Data | HeldOut) -> str:
+    if found.overlapping:
+        return (
+            f"The {found.overlapping} held-out rows that could judge the model are in the training "
+            "data, exactly or nearly. Hold out other rows."
+        )
+    if found.selecting:
+        return (
+            f"All {found.selecting} held-out rows have the same prompt and chose the checkpoint or "
+            "the trial, so none is left to judge the model. Hold out rows with other prompts."
+        )
+    return "The job held out no rows."
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from service.jobs.graders import misfits_of, parse_grader
 from service.jobs.mixture import TrainingFile, training_files
 from service.jobs.planning import tool_support
 from service.jobs.planning.hyperparameters import Data
+from service.jobs.planning.overlap import overlap_of, overlap_task
 from service.jobs.records import JobFailure, JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.methods import METHODS
@@ -174,6 +175,35 @@ class InputFiles:
             if refusal is not None:
                 raise CannotTrain(tool_support.CODE, refusal, "model")
         return Inputs(tuple(parts), notes)
+
+    async def overlap(self, job: JobRecord) -> tuple[str, ...]:
+        """Say how many rows of the validation file are training rows too, if any are.
+
+        Raises CannotTrain if all are, and InProgress.
+        """
+        if job.validation_file is None:
+            return ()
+        training = [await self._checked(job, one.id, one.param) for one in training_files(job)]
+        validation = await self._checked(job, job.validation_file, "validation_file")
+        task = await self._tasks.asked_for(overlap_task(validation, training))
+        if task.state is TaskState.IN_PROGRESS:
+            raise InProgress(f"The rows of {validation.id} are still compared with the training.")
+        found = overlap_of(task)
+        if found is None:
+            return (
+                "The rows of the validation file could not be compared with the training rows.",
+            )
+        if found.shared == found.rows:
+            raise CannotTrain(
+                "invalid_validation_file",
+                f"All {found.rows} rows of the validation file {validation.id} are in the training "
+                "data, so they cannot show what the model does on rows that it has not seen. Give "
+                "other rows, or set 'validation_share' instead of the file.",
+                "validation_file",
+            )
+        if not found.shared:
+            return ()
+        return (found.sentence(is_evaluated=METHODS[job.method].is_evaluated),)
 
     async def _grader_notes(self, job: JobRecord, file: FileRecord) -> tuple[str, ...]:
         """Return what some rows lack for the grader. Raises CannotTrain if all lack it."""

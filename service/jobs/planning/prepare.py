@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from service.config import Settings
@@ -61,6 +62,7 @@ class PrepareJob:
             return
         try:
             plan = await self._plan(job)
+            overlap = await self._inputs.overlap(job)
         except InProgress as e:
             raise Retry(defer=_WAIT_FOR_FILE_S) from e
         except CannotTrain as e:
@@ -74,7 +76,7 @@ class PrepareJob:
             message = "The service failed to prepare this job. Give the operator the job's ID."
             await fail(self._jobs, job, None, JobFailure(code="internal_error", message=message))
             return
-        await self._queue(job, plan)
+        await self._queue(job, plan, overlap)
 
     async def _plan(self, job: JobRecord) -> JobPlan:
         """Return the plan of the job. Raises InProgress, or CannotTrain if no worker can run it."""
@@ -90,12 +92,13 @@ class PrepareJob:
             raise CannotTrain("does_not_fit", plan.machine.refusal, "model")
         return plan
 
-    async def _queue(self, job: JobRecord, plan: JobPlan) -> None:
+    async def _queue(self, job: JobRecord, plan: JobPlan, overlap: Sequence[str]) -> None:
         machine = plan.machine
         messages = (
             "Files validated, moving job to queued state",
             *plan.reasons,
             *(machine.words() if machine else ()),
+            *overlap,
             *_without_evaluation(job),
         )
         await self._jobs.change(

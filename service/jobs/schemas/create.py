@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -37,6 +37,19 @@ class MixedFile(BaseModel):
         "0.25, each epoch has a different quarter of the rows; with 2, it has every row twice. "
         "Rows of the training file are drawn once.",
     )
+
+
+BaselinePrompt = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=32_768,
+        description="System prompt of your own, such as the one that you use today. The evaluation "
+        "compares the tuned model with it, alone and with examples, and with prompts that the "
+        "service finds; the best of them counts. Not part of OpenAI's API.",
+        examples=["You are the assistant of a bookshop. Answer in one sentence."],
+    ),
+]
 
 
 class CreateJob(BaseModel):
@@ -106,6 +119,7 @@ class CreateJob(BaseModel):
         '`{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them '
         "without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.",
     )
+    baseline_prompt: BaselinePrompt | None = None
     integrations: list[Integration] | None = Field(
         default=None,
         max_length=1,

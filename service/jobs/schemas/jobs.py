@@ -102,6 +102,10 @@ class JobObject(BaseModel):
         description="Conditions that the evaluation of the job must meet; empty if there are none.",
         examples=[GATE_EXAMPLE],
     )
+    baseline_prompt: str | None = Field(
+        default=None,
+        description="Your own prompt, with which the evaluation compares the model; null if none.",
+    )
     sweep_id: str | None = Field(
         default=None, description="ID of the sweep that the job is a trial of; otherwise null."
     )
@@ -149,6 +153,7 @@ class JobObject(BaseModel):
             attempt=job.attempt,
             priority=job.priority,
             gate=job.gate,
+            baseline_prompt=job.baseline_prompt,
             sweep_id=job.sweep,
             queue_position=queue_position,
         )

@@ -73,7 +73,13 @@ async def new_sweep(
         trials=started,
     )
     return record, [
-        job.model_copy(update={"sweep": sweep_id, "pause_after": trial.pause_after})
+        job.model_copy(
+            update={
+                "sweep": sweep_id,
+                "pause_after": trial.pause_after,
+                "keeps_test_rows": METHODS[job.method].is_evaluated,
+            }
+        )
         for job, trial in zip(jobs, started, strict=True)
     ]
 

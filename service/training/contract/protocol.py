@@ -55,6 +55,7 @@ Purpose = Literal["training", "validation"]
 
 NoteCode = Literal[
     "validation_split",  # rows were held out for validation
+    "test_split",  # held-out rows were kept for the evaluation
     "packing",  # what "auto" resolved to, and why
     "smaller_parts",  # less memory of the GPU is free than planned, so less is computed at once
     "label_weights",  # the weights of good and bad answers

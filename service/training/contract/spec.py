@@ -89,6 +89,9 @@ class TrainSpec(BaseModel):
     evaluation score all validation rows, except with `reinforcement`, which always scores the same
     `eval_samples` rows.
 
+    With `keeps_test_rows`, half of these rows are not scored: what is chosen by the other half is
+    then judged on rows that had no part in the choice.
+
     `probe_rows` short rows, taken from the validation rows if there are any, are scored with and
     without the finished adapter, for comparison with the engine that serves it.
 
@@ -130,6 +133,7 @@ class TrainSpec(BaseModel):
     training_file: Path
     mixture: tuple[MixedRows, ...] = ()
     validation_file: Path | None = None
+    keeps_test_rows: bool = False
     output_dir: Path
     resume_from: Path | None = None
     warm_start_path: Path | None = None

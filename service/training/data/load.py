@@ -12,7 +12,7 @@ from service.training.contract.failures import TrainingFailure
 from service.training.contract.protocol import Noted, Warned
 from service.training.contract.spec import TrainSpec
 from service.training.data.corpus import Corpus, encode_corpus
-from service.training.data.held_out import held_out, read_lines
+from service.training.data.held_out import held_out, read_lines, rows_for_test
 from service.training.data.judged import Line
 from service.training.data.mixture import Portion, by_file
 from service.training.data.tokens import ChatEncoder
@@ -35,14 +35,18 @@ def load_data(spec: TrainSpec, encoder: ChatEncoder, channel: Channel) -> Data:
     everything = _rows(spec, spec.training_file)
     rows = (row for at, row in enumerate(everything) if at not in aside)
     training = _encode_mixture(rows, encoder, spec, channel)
-    if spec.validation_file:
-        given = _rows(spec, spec.validation_file, "validation_file")
-        return Data(training, _encode(given, encoder, spec, channel, "validation_file"))
-    if not aside:
-        return Data(training, Corpus())
-    everything = _rows(spec, spec.training_file)
-    rows = (row for at, row in enumerate(everything) if at in aside)
-    return Data(training, _encode(rows, encoder, spec, channel, "validation_share"))
+    path, param = spec.validation_file, "validation_file"
+    if path is None:
+        path, param = spec.training_file, "validation_share"
+        if not aside:
+            return Data(training, Corpus())
+    test = _kept_for_test(spec, path, aside or None, channel)
+    rows = (
+        row
+        for at, row in enumerate(_rows(spec, path, param))
+        if at not in test and (not aside or at in aside)
+    )
+    return Data(training, _encode(rows, encoder, spec, channel, param))
 
 
 def _rows(spec: TrainSpec, path: Path, param: str = "training_file") -> Iterator[Line]:
@@ -71,6 +75,28 @@ def _set_aside(spec: TrainSpec, channel: Channel) -> frozenset[int]:
         raise TrainingFailure("invalid_training_file", message, param="validation_share")
     channel.send(Warned(code="validation_not_split", message=message))
     return aside
+
+
+def _kept_for_test(
+    spec: TrainSpec, path: Path, held_out: frozenset[int] | None, channel: Channel
+) -> frozenset[int]:
+    """Return the held-out rows, which may be all of the file, that the run does not use."""
+    if not spec.keeps_test_rows:
+        return frozenset()
+    test = rows_for_test(
+        path, spec.of_method.row_format, spec.seed, held_out, param="validation_file"
+    )
+    message = (
+        f"{len(test)} of the held-out rows are kept for the evaluation. The others choose the "
+        "checkpoint or the trial, and so cannot judge it."
+    )
+    if not test:
+        message = (
+            "All held-out rows have the same prompt, so they cannot be divided: they choose the "
+            "checkpoint or the trial, and none is left to judge it."
+        )
+    channel.send(Noted(code="test_split", message=message))
+    return test
 
 
 def _encode_mixture(

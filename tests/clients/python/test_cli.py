@@ -353,14 +353,17 @@ async def test_train_holds_out_rows_if_there_are_enough(cli, rows, tmp_path, wor
 
     async with work("cpu"):
         share, said = await held_out("many.jsonl")
-        assert (share, "holding out about 10 rows" in said) == (0.1, True)
+        assert (share, "holding out about 25 rows" in said) == (0.25, True)
         share, said = await held_out(rows.name)
         assert (share, "--holdout SHARE" in said) == (None, True)
         assert (await held_out("many.jsonl", "--holdout", "0"))[0] is None
         assert (await held_out(rows.name, "--holdout", "0.25"))[0] == 0.25
         assert (await held_out("many.jsonl", "--validation", rows.name))[0] is None
         assert (await held_out("many.jsonl", "--method", "pretraining"))[0] is None
-        assert (await held_out(rows.name, "--keep-best"))[0] == 0.1
+        assert (await held_out(rows.name, "--keep-best"))[0] == 0.2
+        (tmp_path / "prompt.txt").write_text("Be kind.")
+        asked = ("train", rows.name, "--holdout", "0.25", "--baseline-prompt", "prompt.txt")
+        assert (await cli(*asked, "--json")).json()["baseline_prompt"] == "Be kind."
         gated = await cli("train", rows.name, "--gate", "chrf_gain>=5")
         assert (gated.code, "pass `--holdout SHARE`" in gated.err) == (1, True)
     for wrong in (("--validation", "v.jsonl"), ("--keep-best", "--holdout", "0")):

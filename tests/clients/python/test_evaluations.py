@@ -125,7 +125,7 @@ async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
         ["tuned", "62.0", "1.250", "15", "-"],
     ]
     (gain,) = [line for line in lines if line.startswith("tuned vs. base\t")]
-    assert gain.split("\t")[1:4] == ["chrf", "+40.0", "+40.0 to +40.0"]
+    assert gain.split("\t")[1:4] == ["chrf", "+40.0", "+34.5 to +43.3"]
     assert "The gate passed." in done.err
     failed = await cli(
         *("eval", job_id, "--gate", "gain>=50", "--gate", "memorized==0"),
@@ -133,7 +133,9 @@ async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
     )
     assert failed.code == 1
     assert failed.out.startswith("Serve it")
-    assert "The gate failed: gain is 40, not >=50. forgetting was not measured;" in failed.err
+    assert (
+        "The gate failed: gain_low is 34.538, not >=50. forgetting was not measured;" in failed.err
+    )
     assert "memorized is" not in failed.err
     assert "Serve it" in (tmp_path / "report.md").read_text("utf-8")
     as_json = await cli("eval", job_id, "--json", "--gate", "gain>50", "--report", "r.html")
@@ -141,7 +143,7 @@ async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
     assert as_json.json()["gate"] == {
         "conditions": {"gain": ">50"},
         "passed": False,
-        "failures": ["gain is 40, not >50."],
+        "failures": ["gain_low is 34.538, not >50."],
     }
     assert json.loads(as_json.err)["error"]["code"] == "gate_failed"
     assert (tmp_path / "r.html").read_text("utf-8").startswith("<!doctype html>")
@@ -149,7 +151,7 @@ async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
     await evaluating.again(gate={"gain": ">=50"}, comparison=comparison())
     of_the_job = await cli("eval", job_id)
     assert of_the_job.code == 1
-    assert "The gate failed: gain is 40, not >=50." in of_the_job.err
+    assert "The gate failed: gain_low is 34.538, not >=50." in of_the_job.err
     assert (await cli("eval", job_id, "--gate", "gain>=5")).code == 0
     for wrong in ("gain", "gain=5", "gain=>=x", "parity=unchecked", ""):
         assert (await cli("eval", job_id, "--gate", wrong)).code == 2

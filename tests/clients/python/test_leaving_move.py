@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import finetuned
+import numpy as np
 import openai
 import pytest
 from finetuned import errors
 from finetuned.cli.leaving.documents import markdown, text
 from finetuned.leaving import Archive, Compared, Prompts, Recorder, Settings, Source
-from finetuned.leaving.changes import Change, conclude
+from finetuned.leaving.changes import Change, conclude, interval
 from finetuned.leaving.report import Row
 from finetuned.leaving.request import method_of, obstacles
 from finetuned.leaving.source import OldModel
 
+from service.evaluation.statistics.clusters import Clusters
+from service.evaluation.statistics.intervals import difference_interval
 from tests.clients.python.commands import Cli
 from tests.clients.python.openai_account import KEY, MODEL, OTHER, Account
 from tests.conftest import BASE_MODEL
@@ -208,12 +211,14 @@ async def test_a_damaged_or_unfinished_archive_is_refused(source, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "verdict"),
-    [(0.0, "as_good"), (0.2, "as_good"), (-0.015, "as_good"), (-0.3, "worse")],
+    [(0.0, "as_good"), (0.2, "as_good"), (-0.005, "as_good"), (-0.3, "worse")],
 )
 def test_the_verdict_follows_the_change(change, verdict):
-    pairs = [(0.5 + n / 100, 0.5 + n / 100 + change) for n in range(12)]
+    pairs = [(0.5 + n / 1000, 0.5 + n / 1000 + change) for n in range(200)]
     assert conclude([Change.of("tone", pairs)])[0] == verdict
-    assert conclude([Change.of("tone", pairs[:9])])[0] == "cannot_tell"
+    few, sentence = conclude([Change.of("tone", pairs[:19])])
+    assert few == "cannot_tell"
+    assert sentence.endswith("Record at least 20 prompts.")
 
 
 def test_an_uncertain_change_is_no_verdict():
@@ -222,7 +227,30 @@ def test_an_uncertain_change_is_no_verdict():
     assert change.low < -2 < 0 < change.high
     assert conclude([change])[0] == "cannot_tell"
     assert conclude([])[0] == "cannot_tell"
-    assert conclude([change, Change.of("facts", [(1.0, 0.0)] * 10)])[0] == "worse"
+    assert conclude([change, Change.of("facts", [(1.0, 0.0)] * 30)])[0] == "worse"
+    _, sentence = conclude([Change.of("facts", [(1.0, 0.0)] * 29)])
+    assert sentence.endswith("Record at least 30 prompts.")
+
+
+@pytest.mark.parametrize("rows", [10, 30, 60])
+def test_a_drop_of_ten_points_does_not_count_as_good(rows):
+    random = np.random.default_rng(38)
+    drawn = [
+        [(1.0, float(random.random() >= 0.1)) for _ in range(rows)],
+        [(0.6, 0.6 + random.choice([0.05, -0.65], p=[0.78, 0.22])) for _ in range(rows)],
+    ]
+    for _ in range(200):
+        for pairs in drawn:
+            assert conclude([Change.of("facts", pairs)])[0] != "as_good"
+
+
+@pytest.mark.parametrize("rows", [10, 20, 300])
+def test_the_interval_is_that_of_evaluations(rows):
+    random = np.random.default_rng(rows)
+    for skew in (0.0, 1.0):
+        values = (random.normal(0, 0.1, rows) + skew * random.exponential(0.2, rows)).tolist()
+        expected = difference_interval(Clusters.of(values, range(rows)), 0.6)
+        assert interval(values, 0.6) == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_report_shows_answers_without_their_markup():
@@ -254,4 +282,4 @@ def test_a_report_shows_answers_without_their_markup():
     assert "moved anyway" in shown
     for report in (shown, text([one])):
         assert "\x1b" not in report
-        assert "-80.0 (-80.0 to -80.0, 12 rows)" in report
+        assert "-80.0 (-82.6 to -56.2, 12 rows)" in report

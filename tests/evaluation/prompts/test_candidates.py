@@ -8,8 +8,7 @@ import pytest
 
 from service.evaluation.examples import examples_of
 from service.evaluation.memorization.canaries import make_canaries
-from service.evaluation.prompts.candidates import Candidate, Limits, PromptSet
-from service.evaluation.prompts.search import selection_slice
+from service.evaluation.prompts.candidates import BASELINE, Candidate, Limits, PromptSet
 from service.evaluation.prompts.similarity import TextVectors
 from tests.evaluation.rows import bookshop, call, chat, examples
 
@@ -76,21 +75,57 @@ def test_nearest_examples_follow_the_question_and_never_give_it_away() -> None:
     assert other[1:-1] != messages[1:-1]
 
 
-def test_the_rows_that_select_and_canaries_are_never_shown() -> None:
-    chosen = selection_slice(SHOP)
+def test_rows_select_or_are_always_shown_and_all_may_be_nearest() -> None:
     canaries = examples_of([c.row for c in make_canaries(100, 1)], range(1000, 1100))
-    prompts = PromptSet([*SHOP, *canaries], WIDE, without={row.line for row in chosen})
-    hidden = {row.answer for row in (*chosen, *canaries)}
-    for candidate in prompts.candidates:
-        for row in chosen:
-            messages = prompts.messages(candidate, row.prompt)
-            given = {message["content"] for message in row.prompt}
-            assert not hidden & {message["content"] for message in messages} - given
+    prompts = PromptSet([*SHOP, *canaries], WIDE)
+    always = {line for candidate in prompts.candidates for line in candidate.lines}
+    selecting = {row.line for row in prompts.selecting}
+    assert always.isdisjoint(selecting)
+    assert always | selecting == {row.line for row in SHOP}
+    assert len(always) <= 14
+    nearest = named(prompts, "instruction + 8 nearest examples")
+    shown = Counter(
+        message["content"]
+        for row in SHOP
+        for message in prompts.messages(nearest, row.prompt)[1 : -len(row.prompt)]
+    )
+    assert {row.answer for row in prompts.selecting} & shown.keys(), "rows that select are shown"
+    assert not {row.answer for row in canaries} & shown.keys()
+    for row in SHOP:
+        given = {message["content"] for message in row.prompt}
+        messages = prompts.messages(nearest, row.prompt)
+        assert row.answer not in {message["content"] for message in messages} - given
+
+
+def test_a_few_rows_are_not_used_up_by_examples() -> None:
+    rows = examples([(f"Question {i} of {i * i}?", f"The answer to {i} it is.") for i in range(20)])
+    prompts = PromptSet(rows, WIDE)
+    assert {len(one.examples) for one in prompts.candidates} == {0, 2, 4}
+    assert {one.nearest for one in prompts.candidates} == {0, 4, 8}
+    assert len(prompts.selecting) >= 14
+
+
+def test_the_users_own_prompt_is_a_candidate() -> None:
+    rows = [chat(f"Question {i}?", f"Answer {i} it is.", "Be brief.") for i in range(40)]
+    prompts = PromptSet(examples_of(rows), WIDE, baseline="Mine.")
+    own = [one for one in prompts.candidates if one.is_baseline]
+    assert [(one.name, one.nearest) for one in own] == [
+        (BASELINE, 0),
+        (f"{BASELINE} + 4 nearest examples", 4),
+        (f"{BASELINE} + 8 nearest examples", 8),
+    ]
+    asked = {"role": "user", "content": "Now?"}
+    for candidate in own:
+        for system in ([], [{"role": "system", "content": "Be brief."}]):
+            first = prompts.messages(candidate, [*system, asked])[0]
+            assert first == {"role": "system", "content": "Mine."}
+    special = prompts.messages(own[0], [{"role": "system", "content": "For Ann."}, asked])[0]
+    assert special == {"role": "system", "content": "For Ann.\n\nMine."}
 
 
 def test_a_small_budget_gets_fewer_and_shorter_examples() -> None:
     long = [(f"Long {i}?", "word " * 300) for i in range(20)]
-    short = [(f"Short {i}?", f"word {i}") for i in range(20)]
+    short = [(f"Short {i}?", f"word {i}") for i in range(32)]
     rows = examples(long + short)
     limits = Limits(context_tokens=400, prompt_tokens=50, answer_tokens=100, count=count_words)
     prompts = PromptSet(rows, limits)
@@ -143,7 +178,7 @@ def test_examples_with_tools_are_text() -> None:
     rows = [call(f"Weather in {city}?", "weather", city=city) for city in ("Oslo", "Rome", "Lima")]
     rows += [call(f"Time in {city}?", "clock", city=city) for city in ("Oslo", "Rome", "Lima")]
     prompts = PromptSet(examples_of(rows), WIDE)
-    candidate = named(prompts, "instruction + 4 examples")
+    candidate = named(prompts, "instruction + 4 nearest examples")
     messages = prompts.messages(candidate, [{"role": "user", "content": "Weather in Bern?"}])
     assert [message["role"] for message in messages] == ["system", "user"]
     assert messages[0]["content"].count("Example question: ") == 4
@@ -154,7 +189,6 @@ def test_examples_with_tools_are_text() -> None:
 def test_hardly_any_rows(rows: list[dict[str, object]]) -> None:
     prompts = PromptSet(examples_of(rows), WIDE)
     assert prompts.candidates == []
-    assert selection_slice(examples_of(rows)) == []
 
 
 # Three topics with many rows each, and a single odd one out.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -37,8 +38,8 @@ class ScriptedEngine:
     `answers` maps a question to what models answer that are not `ignorant`, and `calls` to the tool
     that they call if the question comes with tools. Without a `tool_parser`, calls stay in the text
     as `call_format` has them. If it `thinks`, all that it writes is taken for a thought, unless a
-    request switches thoughts off. `failures` are statuses of the next responses. Requests wait
-    until `go` is set.
+    request switches thoughts off. `judge` says which of two answers is better. `failures` are
+    statuses of the next responses. Requests wait until `go` is set.
     """
 
     url: str = ""
@@ -49,6 +50,7 @@ class ScriptedEngine:
     tool_parser: bool = True
     call_format: str = '<tool_call> {{"name": "{name}", "arguments": {arguments}}} </tool_call>'
     thinks: bool = False
+    judge: Callable[[str, str, str], str] = lambda question, first, second: "tie"
     failures: list[int] = field(default_factory=list)
     seen: list[dict[str, Any]] = field(default_factory=list)
     health: int = 200
@@ -99,6 +101,9 @@ class ScriptedEngine:
     def _message(self, body: dict[str, Any]) -> dict[str, Any]:
         """The answer as vLLM gives it, with or without a parser of tool calls."""
         question = body["messages"][-1]["content"]
+        if "response_format" in body:
+            result = self.judge(*question.split("\n\n")[:3])
+            return {"role": "assistant", "content": json.dumps({"result": result})}
         knows = body["model"] not in self.ignorant and body.get("tools")
         call = self.calls.get(question) if knows else None
         if call is None:

@@ -441,6 +441,73 @@ async def test_an_ended_evaluation_is_never_changed_by_an_old_attempt(api: Api, 
     assert (current.attempt, current.status) == (2, EvaluationStatus.IN_PROGRESS)
 
 
+@pytest.mark.parametrize("is_good", [True, False])
+async def test_a_judge_decides_about_texts_if_it_is_good_enough(
+    evaluation, http, engine, api: Api, work, is_good: bool
+):
+    """One judge looks for the word of the question; the other always takes the first answer."""
+
+    def prefer(asked: str, first: str, second: str) -> str:
+        word = next((word for word in WORDS if word in asked), "-")
+        return "1" if word in first or not is_good else "2" if word in second else "tie"
+
+    api.settings.evaluation_judge, engine.judge = BASE_MODEL, prefer
+    async with work("cpu"):
+        found = await ended(http, evaluation.id)
+    assert found["status"] == "completed", found
+    sentence, figures = found["verdict"]["sentence"], found["figures"]
+    note = (await http.get(f"{JOBS}/{evaluation.id}/evaluation/report")).json()["notes"][0]
+    if is_good:
+        assert "points of preference by the judge" in sentence
+        assert (figures["judge"], figures["judge_gain"]) == (50.0, 50.0)
+        assert note.startswith(f"The judge {BASE_MODEL} decided, asked in both orders: it prefe")
+    else:
+        assert "chrF" in sentence
+        assert "judge" not in figures
+        assert note.startswith(f"chrF decided: the judge {BASE_MODEL} is hardly better")
+
+
+class TestRowsThatCannotJudge:
+    """Held-out rows of which three are training rows, of a job that keeps its best checkpoint."""
+
+    @pytest.fixture
+    def data(self) -> tuple[bytes, bytes]:
+        copies = rows(3, 3).replace(b"What do", b"WHAT  do")
+        return rows(0, 40), rows(60, 30) + b"\n" + copies
+
+    async def test_they_are_left_out_and_counted(self, evaluation, http, api: Api, work):
+        jobs = api.app.state.jobs
+        old = await self._result(evaluation, http, jobs, work, keeps_test_rows=False)
+        assert (old["status"], old["rows"]) == ("completed", 30)
+        assert {
+            "3 held-out rows that the training data contains, exactly or nearly, were left out.",
+            "The checkpoint or the trial was chosen by its loss on these rows, so the gain is "
+            "overstated. Train again: new jobs keep half of the held-out rows apart.",
+        } <= set(old["verdict"]["warnings"])
+        url = f"{JOBS}/{evaluation.id}/evaluation"
+        await http.post(url, json={"baseline_prompt": "Yo."})
+        new = await self._result(evaluation, http, jobs, work, keeps_test_rows=True)
+        assert new["status"] == "completed"
+        assert 13 <= new["rows"] <= 16
+        assert "overstated" not in json.dumps(new["verdict"]["warnings"])
+        report = (await http.get(f"{url}/report")).json()
+        assert report["notes"][0] == (
+            "17 more held-out rows chose the checkpoint or the trial, so they were not evaluated."
+        )
+        # The base model says the same to every prompt, and the user's own is the shortest.
+        assert report["columns"][1]["system_prompt"] == "Yo."
+        assert report["columns"][1]["is_baseline"]
+
+    async def _result(self, evaluation, http, jobs, work, **fields: bool) -> dict[str, Any]:
+        def change(job: JobRecord) -> JobRecord:
+            chosen = job.hyperparameters.model_copy(update={"keep_best": True})
+            return job.model_copy(update={"hyperparameters": chosen, **fields})
+
+        await jobs.change(evaluation.project_id, evaluation.id, change)
+        async with work("cpu"):
+            return await ended(http, evaluation.id)
+
+
 TOOL = {
     "type": "function",
     "function": {
@@ -468,7 +535,7 @@ class TestRowsWithTools:
 
     @pytest.fixture
     def data(self) -> tuple[bytes, bytes]:
-        called = ["\n".join(map(tool_row, places)) for places in (range(40), range(60, 72))]
+        called = ["\n".join(map(tool_row, places)) for places in (range(40), range(60, 80))]
         said = [rows(0, 10), rows(60, 6)]
         training, validation = (
             one.encode() + b"\n" + other for one, other in zip(called, said, strict=True)
@@ -478,7 +545,7 @@ class TestRowsWithTools:
     @pytest.fixture
     async def calls(self, engine: ScriptedEngine) -> ScriptedEngine:
         engine.calls = {
-            f"Open room {i}, please, and be quick.": tool_call(i) for i in range(60, 72)
+            f"Open room {i}, please, and be quick.": tool_call(i) for i in range(60, 80)
         }
         return engine
 
@@ -490,7 +557,7 @@ class TestRowsWithTools:
         async with work("cpu"):
             found = await ended(http, evaluation.id)
         assert found["status"] == "completed", found
-        assert found["rows"] == 18
+        assert found["rows"] == 26
         assert found["verdict"]["kind"] == "serve", found["verdict"]
         figures = found["figures"]
         assert (figures["tool_call"], figures["tool_call_gain"]) == (100.0, 100.0)
@@ -518,7 +585,7 @@ class TestRowsWithTools:
         assert (found["status"], found["rows"]) == ("completed", 6), found
         assert "tool_call" not in found["figures"]
         comparison = (await http.get(f"{JOBS}/{evaluation.id}/evaluation/report")).json()
-        assert "12 held-out rows use tools and were left out" in json.dumps(comparison["notes"])
+        assert "20 held-out rows use tools and were left out" in json.dumps(comparison["notes"])
 
 
 async def test_an_evaluation_beyond_the_quota_fails_clearly(http, api: Api, job, evaluation, work):

@@ -58,6 +58,8 @@ async def _refused(world: World, body: dict[str, str]) -> None:
         for kind, settings in (("mlflow", "experiment_name"), ("wandb", "project")):
             integration = {"type": kind, kind: {settings: "bookshop"}}
             await world.call(operation, expect=400, json={**body, "integrations": [integration]})
+        same = {**body, "validation_file": body["training_file"]}
+        await world.call(operation, expect=400, json=same)
         await world.call(operation, expect=404, json={**body, "training_file": NO_FILE})
         await world.call(operation, expect=404, json={**body, "model": "gpt-4o"})
 

@@ -85,6 +85,7 @@ async def evaluate(world: World, job: dict[str, Any]) -> None:
     for form in ("md", "html"):
         summary = "Beginning of the report"
         await world.call(report, form, summary, path=path, query={"format": form}, cut=_beginning)
+    await world.call(restart, expect=400, path=path, json={"baseline_prompt": ""})
     await world.call(restart, "again", path=path)
     await world.call(restart, expect=409, path=path)
     await world.call(report, expect=409, path=path)

@@ -9,7 +9,6 @@ from service.config import Settings
 from service.core.redis import Client
 from service.core.storage import Storage
 from service.evals.judge import RunJudge
-from service.grading.judges import GraderTools
 from service.grading.sandbox.sandbox import Sandbox
 from service.inference.background.access import EngineAccess
 from service.inference.upstreams import Upstreams
@@ -57,9 +56,7 @@ def rounds_of(
         patience_s=settings.eval_engine_patience_s,
         on_wait=wait,
     )
-    rewards = Rewards(
-        parse_grader(job.grader), Rows(files), lambda: GraderTools(RunJudge(calls), sandbox)
-    )
+    rewards = Rewards(parse_grader(job.grader), Rows(files), lambda: RunJudge(calls).tools(sandbox))
     policy = Policy(job, redis, storage, signer(settings.signing_key_file))
     means = Means(policy, sampler if samples_on_engine else None, rewards)
     return Rounds(means, sandbox, warn=report, fail=ledger.fail)

@@ -24,9 +24,13 @@ def evaluation(job_id: str) -> Flow[JobEvaluationObject]:
     return fetch(JobEvaluationObject, Request("GET", _at(job_id)))
 
 
-def evaluate_again(job_id: str) -> Flow[JobEvaluationObject]:
-    """Run the evaluation of a job again. Raises Conflict if it is in progress."""
-    return fetch(JobEvaluationObject, Request("POST", _at(job_id)))
+def evaluate_again(job_id: str, *, baseline_prompt: str | None = None) -> Flow[JobEvaluationObject]:
+    """Run the evaluation of a job again. Raises Conflict if it is in progress.
+
+    `baseline_prompt` is a system prompt of yours that the model is compared with.
+    """
+    body = None if baseline_prompt is None else {"baseline_prompt": baseline_prompt}
+    return fetch(JobEvaluationObject, Request("POST", _at(job_id), json=body))
 
 
 def evaluation_report(job_id: str, *, form: Literal["json", "md", "html"] = "md") -> Flow[str]:

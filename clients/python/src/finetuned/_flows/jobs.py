@@ -37,6 +37,7 @@ def create(
     priority: int | None = None,
     metadata: Mapping[str, str] | None = None,
     gate: Mapping[str, str] | None = None,
+    baseline_prompt: str | None = None,
     integrations: Sequence[MlflowIntegration | Mapping[str, Any]] | None = None,
     idempotency_key: str | None = None,
 ) -> Flow[JobObject]:
@@ -46,7 +47,8 @@ def create(
     `training_file`: here, a different quarter of them in each epoch.
 
     `gate={"chrf_gain": ">=5"}` are conditions that the job's evaluation must meet before an alias
-    points at its model. `integrations=[{"type": "mlflow", "mlflow": {"experiment_name": "…"}}]`
+    points at its model. `baseline_prompt` is a system prompt of yours that the evaluation compares
+    the model with. `integrations=[{"type": "mlflow", "mlflow": {"experiment_name": "…"}}]`
     sends the job's metrics to an MLflow server that the operator allows.
     """
     body = _body(
@@ -60,6 +62,7 @@ def create(
         priority=priority,
         metadata=metadata,
         gate=gate,
+        baseline_prompt=baseline_prompt,
         integrations=integrations,
     )
     return fetch(JobObject, Request("POST", _JOBS, json=body, headers=once(idempotency_key)))
@@ -77,6 +80,7 @@ def estimate(
     priority: int | None = None,
     metadata: Mapping[str, str] | None = None,
     gate: Mapping[str, str] | None = None,
+    baseline_prompt: str | None = None,
     integrations: Sequence[MlflowIntegration | Mapping[str, Any]] | None = None,
     timeout_s: float | None = None,
 ) -> Flow[EstimateObject]:
@@ -95,6 +99,7 @@ def estimate(
         priority=priority,
         metadata=metadata,
         gate=gate,
+        baseline_prompt=baseline_prompt,
         integrations=integrations,
     )
     request = Request("POST", "fine_tuning/estimate", json=body, repeatable=True)

@@ -31,6 +31,7 @@ def create(
     priority: int | None = None,
     metadata: Mapping[str, str] | None = None,
     gate: Mapping[str, str] | None = None,
+    baseline_prompt: str | None = None,
     integrations: Sequence[MlflowIntegration | Mapping[str, Any]] | None = None,
     idempotency_key: str | None = None,
 ) -> Flow[SweepObject]:
@@ -53,6 +54,7 @@ def create(
         priority=priority,
         metadata=metadata,
         gate=gate,
+        baseline_prompt=baseline_prompt,
         integrations=integrations,
     )
     return fetch(SweepObject, Request("POST", _SWEEPS, json=body, headers=once(idempotency_key)))

@@ -26,6 +26,15 @@ from finetuned.errors import NotFound
 from finetuned.types import JobEvaluationObject
 
 Form = Literal["json", "md", "html"]
+BaselinePrompt = Annotated[
+    typer.FileText | None,
+    typer.Option(
+        "--baseline-prompt",
+        metavar="FILE",
+        encoding="utf-8",
+        help="Text file with your own system prompt, with which the model is compared.",
+    ),
+]
 _FORMS: dict[str, Form] = {".html": "html", ".md": "md", ".json": "json"}
 
 
@@ -48,8 +57,10 @@ def evaluate(
         bool, typer.Option(help="Wait for the job and its evaluation, or exit with 6.")
     ] = True,
     again: Annotated[
-        bool, typer.Option("--again", help="Run the evaluation again before showing it.")
+        bool,
+        typer.Option("--again", help="Run the evaluation again before showing it."),
     ] = False,
+    prompt: BaselinePrompt = None,
     as_json: Json = False,
 ) -> None:
     """Show the verdict on a job: is the tuned model better than the base model and a prompt?
@@ -61,8 +72,9 @@ def evaluate(
     conditions = parse_gate(gate or [])
     form = None if report is None else _form(report)
     with client() as server:
-        if again:
-            server.jobs.evaluate_again(job_id)
+        if again or prompt:
+            own = None if prompt is None else prompt.read()
+            server.jobs.evaluate_again(job_id, baseline_prompt=own)
         found = _ended(server, job_id, out) if wait else server.jobs.evaluation(job_id)
         if not conditions and found.gate is not None:
             conditions = found.gate.conditions

@@ -9,6 +9,7 @@ from operator import eq, ge, gt, le, lt
 from finetuned.cli.failures import WrongUsage
 
 _OPERATORS = {">=": ge, "<=": le, "==": eq, ">": gt, "<": lt}
+_LIMITS = {">=": "_low", ">": "_low", "<=": "_high", "<": "_high"}
 _CONDITION = re.compile(
     r"\s*(?P<key>\w+)\s*"
     r"(?:=\s*(?P<word>checked)|=?\s*(?P<operator>>=|<=|==|>|<)\s*(?P<limit>[+-]?\d+(?:\.\d+)?))\s*"
@@ -34,7 +35,10 @@ def parse_gate(given: Iterable[str]) -> dict[str, str]:
 def failed_conditions(gate: Mapping[str, str], figures: Mapping[str, float | str]) -> list[str]:
     """Return one sentence for each condition that the figures do not meet."""
     failed = []
-    for key, condition in gate.items():
+    for asked, condition in gate.items():
+        # A figure with an interval meets a condition with its whole interval.
+        limit = asked + _LIMITS.get(condition.rstrip("+-.0123456789 ").strip(), "")
+        key = limit if limit in figures else asked
         measured = figures.get(key)
         if measured is None:
             known = ", ".join(sorted(figures))

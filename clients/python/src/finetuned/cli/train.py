@@ -10,7 +10,7 @@ import typer
 
 import finetuned
 from finetuned.cli import complete
-from finetuned.cli.evaluation import tell_verdict
+from finetuned.cli.evaluation import BaselinePrompt, tell_verdict
 from finetuned.cli.failures import WrongUsage
 from finetuned.cli.gates import parse_gate
 from finetuned.cli.output import Json, Out, size, span
@@ -19,8 +19,8 @@ from finetuned.cli.session import base_model, client, pairs
 from finetuned.cli.watching import watch as watch_job
 from finetuned.types import EstimateObject, FileObject
 
-# The evaluation of 10 rows shows a large effect, such as a new voice.
-_HOLDOUT, _HOLDOUT_ROWS = 0.1, 100
+# A verdict to serve needs 20 rows with different prompts, of which some may fail or be left out.
+_HOLDOUT, _LEAST_HELD, _HOLDOUT_ROWS = 0.1, 25, 100
 
 BaseModelName = Annotated[
     str | None,
@@ -50,8 +50,8 @@ def train(
         typer.Option(
             metavar="SHARE",
             help="Share of the rows to hold out for the evaluation, up to 0.5; 0 for none. "
-            f"Default: {_HOLDOUT:g} of a file with at least {_HOLDOUT_ROWS} rows, unless there "
-            "is a validation file.",
+            f"Default: {_HOLDOUT:g}, but at least {_LEAST_HELD} rows, of a file with at least "
+            f"{_HOLDOUT_ROWS} rows, unless there is a validation file.",
             min=0,
             max=0.5,
         ),
@@ -120,6 +120,7 @@ def train(
             help="Condition that the evaluation must meet, such as 'chrf_gain>=5'; repeatable.",
         ),
     ] = None,
+    prompt: BaselinePrompt = None,
     mlflow: Annotated[
         str | None,
         typer.Option(
@@ -163,7 +164,11 @@ def train(
         base = base_model(server, model)
         rows = checked_file(server, file, out, needed_rows=min_training_rows(server))
         if holdout is None and validation is None and method != "pretraining":
-            holdout = _default_holdout(rows, out, needed=bool(keep_best or early_stopping))
+            chooses = bool(keep_best or early_stopping)
+            holdout = _default_holdout(rows, out, needed=chooses)
+            if holdout and chooses:
+                out.say("holding out as many more to choose the step")
+                holdout = min(2 * holdout, 0.5)
         if holdout:
             hyperparameters["validation_share"] = holdout
         request: dict[str, Any] = {
@@ -177,6 +182,7 @@ def train(
             "priority": priority,
             "metadata": pairs(metadata, "--metadata") if metadata else None,
             "gate": parse_gate(gate or []) or None,
+            "baseline_prompt": None if prompt is None else prompt.read(),
             "integrations": _tracked_in(mlflow),
         }
         if estimate:
@@ -206,9 +212,12 @@ def _default_holdout(file: FileObject, out: Out, *, needed: bool) -> float | Non
             "dim",
         )
         return None
-    held = max(1, round(_HOLDOUT * rows))
+    share = _HOLDOUT
+    if rows >= _HOLDOUT_ROWS:
+        share = max(_HOLDOUT, round(_LEAST_HELD / rows, 3))
+    held = max(1, round(share * rows))
     out.say(f"holding out about {held} rows for the evaluation; --holdout changes this")
-    return _HOLDOUT
+    return share
 
 
 def _mixed(server: finetuned.Client, given: str, out: Out) -> dict[str, Any]:

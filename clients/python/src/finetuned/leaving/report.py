@@ -212,6 +212,7 @@ def _figures(
             f"{name}_new": change.new,
             f"{name}_change": change.mean,
             f"{name}_change_low": change.low,
+            f"{name}_change_high": change.high,
         }
     return figures
 
