@@ -17,7 +17,10 @@ RUN_HERE: Final = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 @dataclass(frozen=True)
 class Shape:
-    """The values of a model's config.json. `rest` are parameters outside the language model."""
+    """The values of a model's config.json. `rest` are parameters outside the language model.
+
+    `is_softcapped` says whether it caps the scores of attention.
+    """
 
     hidden: int
     layers: int
@@ -28,6 +31,7 @@ class Shape:
     vocabulary: int
     head: int = 128
     rest: int = 0
+    is_softcapped: bool = False
 
     def model(self) -> ModelShape:
         """Return the shape as it is read from the folder of a model with gated MLPs."""
@@ -58,6 +62,7 @@ class Shape:
             kv_width=keys,
             kv_heads=self.kv_heads,
             vocabulary=self.vocabulary,
+            eager_heads=self.heads if self.is_softcapped else 0,
             ends=words,
         )
 
@@ -118,7 +123,9 @@ def _qwen3(
 _LLAMA_8B = Shape(4096, 32, 32, 8, 14_336, tied=False, vocabulary=128_256)
 _LLAMA_70B = Shape(8192, 80, 64, 8, 28_672, tied=False, vocabulary=128_256)
 _LLAMA_LANGUAGES = "English, French, German, Hindi, Italian, Portuguese, Spanish, Thai"
-_GEMMA_2_9B = Shape(3584, 42, 16, 8, 14_336, tied=True, vocabulary=256_000, head=256)
+_GEMMA_2_9B = Shape(
+    3584, 42, 16, 8, 14_336, tied=True, vocabulary=256_000, head=256, is_softcapped=True
+)
 _VISION = 417_000_000  # the vision encoder of Gemma 3 and of Ministral 3
 _GEMMA_12B = Shape(3840, 48, 16, 8, 15_360, tied=True, vocabulary=262_208, head=256, rest=_VISION)
 _GEMMA_27B = Shape(5376, 62, 32, 16, 21_504, tied=True, vocabulary=262_208, rest=_VISION)

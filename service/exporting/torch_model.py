@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from service.exporting.contract import ChatMessage, ExportFailure
 from service.training.data.rendering import Part, Templates, TemplateTooCostly
+from service.training.model.models import attention_of
 
 
 class TorchModel:
@@ -20,7 +21,13 @@ class TorchModel:
         """Load a merged model, or with `base` an adapter on the base model there."""
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self._templates = Templates(self._apply)
-        model: Any = AutoModelForCausalLM.from_pretrained(base or folder, dtype=torch.bfloat16)
+        config = AutoConfig.from_pretrained(base or folder)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            base or folder,
+            config=config,
+            attn_implementation=attention_of(config),
+            dtype=torch.bfloat16,
+        )
         if base is not None:
             # Imported here, since merged models do not need it, and it loads bitsandbytes.
             from peft import PeftModel

@@ -31,6 +31,7 @@ from service.training.contract.tensor_names import (
     path_in_layers,
     why_not_adapted,
 )
+from service.training.model.stored_weights import weight_files
 
 WEIGHTS = "adapter_model.safetensors"
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
@@ -77,7 +78,7 @@ class BaseLayout:
     def read(cls, folder: Path) -> BaseLayout:
         """Read a Hugging Face folder's safetensors headers. Raises AdapterMismatch."""
         shapes: dict[str, tuple[int, ...]] = {}
-        for file in sorted(folder.glob("*.safetensors")):
+        for file in weight_files(folder):
             shapes.update(tensor_shapes(file))
         config = json.loads((folder / "config.json").read_text("utf-8"))
         return cls(

@@ -23,6 +23,7 @@ from service.models.sources.bring import brought
 from service.models.sources.card import read_card
 from service.models.sources.found import Report
 from service.models.weights import folder_fault, header
+from service.training.model.stored_weights import weight_files
 
 
 def add_model(
@@ -109,7 +110,7 @@ def _context_length(found: int | None, requested: int | None) -> int:
 def count_parameters(folder: Path) -> int:
     """The number of parameters in a folder, read from its safetensors headers only."""
     total = 0
-    for file in folder.glob("*.safetensors"):
+    for file in weight_files(folder):
         for tensor in header(file).values():
             size = 1
             for dimension in tensor.get("shape", ()):

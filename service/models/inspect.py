@@ -17,6 +17,18 @@ from service.datasets.rows.templates import is_bounded
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
 # Of models whose config.json leaves out what equals the default of their class in transformers.
 _IMPLIED_LENGTHS = {"gemma3_text": 131_072}
+_MAMBA = "PEFT does not adapt the Mamba layers of this architecture: use another base model"
+_GEMMA3N = (
+    "some of its layers take no part in a training, and its need for memory is not known: use "
+    "Gemma 3 or Gemma 4"
+)
+# By model_type in config.json.
+_UNTRAINABLE = {
+    **dict.fromkeys(("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"), _MAMBA),
+    **dict.fromkeys(("gemma3n", "gemma3n_text"), _GEMMA3N),
+    "deepseek_v4": "its files and the trainer divide its layers differently, so that no engine "
+    "would serve what was trained: use another base model",
+}
 _CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json")
 
 
@@ -42,6 +54,7 @@ def inspect_folder(folder: Path, files: Sequence[Path] | None = None) -> ModelFa
     if files is None:
         files = [p for p in folder.rglob("*") if p.is_file()]
     config = _config(folder)
+    _refuse_architecture(folder, config)
     refuse_code(folder, files)
     pickles = [p.name for p in files if p.suffix in PICKLES and p.name != "training_args.bin"]
     if not any(p.suffix == ".safetensors" for p in files):
@@ -82,6 +95,13 @@ def _config(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelRefused(f"config.json of {folder.name} is not a JSON object")
     return content
+
+
+def _refuse_architecture(folder: Path, config: dict[str, Any]) -> None:
+    for part in (config, config.get("text_config")):
+        kind = part.get("model_type") if isinstance(part, dict) else None
+        if why := _UNTRAINABLE.get(str(kind)):
+            raise ModelRefused(f"{folder.name} ({kind}) cannot be trained here: {why}")
 
 
 def refuse_code(folder: Path, files: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""Checks of how a base model's weights are to be served, from config.json only."""
+"""Checks of how a base model's weights are to be served, without reading them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from service.models.catalogue import BaseModelEntry
-from service.training.model.stored_weights import read_config, stored_format
+from service.models.weights import INDEX
+from service.training.model.stored_weights import (
+    SECOND_FORM,
+    has_second_form,
+    read_config,
+    stored_format,
+)
 
 # An adapter that was trained on one of two folders fits the other only if these are equal.
 _DIMENSIONS: Final = (
@@ -26,6 +32,13 @@ def serving_fault(entry: BaseModelEntry) -> str | None:
 
     A folder that cannot be read is no fault here.
     """
+    for folder in (entry.path, entry.served_path):
+        if has_second_form(folder) and not (folder / INDEX).is_file():
+            # Engines would load both.
+            return (
+                f"{folder} contains its weights twice, also in Mistral's own form: remove the "
+                f"files {SECOND_FORM}*.safetensors"
+            )
     stored = _config(entry.path)
     if entry.serving_quantization in ("fp8", "nf4") and (method := stored_format(stored)):
         return (

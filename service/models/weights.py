@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from service.models.inspect import ModelRefused
+from service.training.model.stored_weights import weight_files
 
 _MAX_HEADER_BYTES = 100 * 1024 * 1024  # safetensors' own limit
 _LENGTH_BYTES = 8
-_INDEX = "model.safetensors.index.json"
+INDEX = "model.safetensors.index.json"
 
 
 def header(file: Path) -> dict[str, dict[str, Any]]:
@@ -49,7 +50,7 @@ def _fault(folder: Path) -> str | None:
         return f"there is no folder {folder}"
     if not (folder / "config.json").is_file():
         return f"{folder} has no config.json"
-    files = sorted(folder.glob("*.safetensors"))
+    files = weight_files(folder)
     if missing := sorted(_indexed(folder) - {file.name for file in files}):
         return f"{folder} lacks {missing[0]}"
     if not files:
@@ -61,11 +62,11 @@ def _fault(folder: Path) -> str | None:
 def _indexed(folder: Path) -> set[str]:
     """The files named in the index of a sharded model."""
     try:
-        return set(json.loads((folder / _INDEX).read_text("utf-8"))["weight_map"].values())
+        return set(json.loads((folder / INDEX).read_text("utf-8"))["weight_map"].values())
     except FileNotFoundError:
         return set()
     except (ValueError, KeyError, AttributeError, TypeError) as e:
-        raise ModelRefused(f"{_INDEX} in {folder} is not an index of weights") from e
+        raise ModelRefused(f"{INDEX} in {folder} is not an index of weights") from e
 
 
 def _whole_bytes(file: Path) -> int:

@@ -36,7 +36,7 @@ CASES: list[tuple[str, str]] = [
     (
         '{"messages":[{"role":"user","content":[{"type":"text","text":"a"},'
         '{"type":"text","text":"b"}]},{"role":"assistant","content":null,"refusal":"no"}]}',
-        '{"messages":[{"role":"user","content":"ab"},{"role":"assistant","content":"no"}]}',
+        '{"messages":[{"role":"user","content":"a\\nb"},{"role":"assistant","content":"no"}]}',
     ),
     (
         '{"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":'

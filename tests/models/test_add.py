@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -80,6 +82,21 @@ def test_bad_ids_are_refused(folder, catalogue, name):
             lambda f: (f / "chat_template.jinja").write_text("{{ 'a' * 10**10 }}"),
             "needs more than 3 s or 512 MiB",
         ),
+        *(
+            (
+                lambda f, kind=kind: (f / "config.json").write_text(json.dumps(kind)),
+                "cannot be trained here",
+            )
+            for kind in (
+                {"model_type": "nemotron_h"},
+                {"model_type": "gemma3n", "text_config": {"model_type": "gemma3n_text"}},
+                {"model_type": "deepseek_v4"},
+            )
+        ),
+        (
+            lambda f: shutil.copy(f / "model.safetensors", f / "consolidated.safetensors"),
+            "contains its weights twice",
+        ),
     ],
 )
 def test_bad_folders_are_refused_with_the_reason(folder, catalogue, change, words):
@@ -87,6 +104,14 @@ def test_bad_folders_are_refused_with_the_reason(folder, catalogue, change, word
     with pytest.raises(ModelRefused, match=words):
         add(folder, catalogue)
     assert catalogue.all() == []
+
+
+def test_weights_that_are_there_in_two_forms_count_once(folder, catalogue):
+    """As in the folders of Mistral's models, as downloaded."""
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    index = {"weight_map": {"w": "model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert add(folder, catalogue).parameters == 200
 
 
 def test_what_is_no_gguf_is_refused_and_leaves_nothing(tmp_path, catalogue):

@@ -25,6 +25,7 @@ from service.training import (
 from tests.lazy import Lazy
 from tests.training.forked import ForkedTrainer, Prepare
 from tests.training.specs import spec_of
+from tests.training.zoo.families import FAMILIES, make
 
 safetensors = Lazy("safetensors.torch")
 
@@ -153,6 +154,13 @@ def few_chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (f"What is {n} and {n}?", f"Aye, {'well, ' * (n % 4)}it is {2 * n}.") for n in range(12)
     ]
     return write_chats(tmp_path_factory.mktemp("data") / "few.jsonl", pairs)
+
+
+@pytest.fixture(scope="session")
+def zoo_model(demo_model_path: Path) -> Callable[[str], Path]:
+    """Make the tiny model of a family."""
+    families = {family.name: family for family in FAMILIES}
+    return lambda name: make(families[name], demo_model_path)
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,43 @@ def test_a_model_that_is_not_told_of_the_places_is_found_out(model, places):
     assert not attention.keeps_apart(Leaky(), cu_seq_lens_q=places)
 
 
+def test_a_softcap_applies_in_trainings(zoo_model, make_spec, tmp_path):
+    """As in engines. Many scores of the attention are larger than the cap of 5."""
+    folder, ids = zoo_model("Gemma 2"), torch.arange(1, 65)[None]
+    spec = make_spec(tmp_path, base_model_path=folder, quantization="none")
+    base = models.load_base(spec, models.Place("cpu", torch.float32))
+    assert not attention.can_join(base, longest=64)
+    assert attention.keeps_apart(base)
+    load = transformers.AutoModelForCausalLM.from_pretrained
+    found, capped, uncapped = (
+        model(input_ids=ids).logits.detach().log_softmax(-1)
+        for model in (
+            base,
+            load(folder, dtype=torch.float32, attn_implementation="eager"),
+            load(folder, dtype=torch.float32, attn_implementation="sdpa"),
+        )
+    )
+    assert torch.allclose(found, capped, atol=1e-4)
+    assert (capped - uncapped).abs().mean() > 0.05
+
+
+def test_short_rows_have_the_positions_that_engines_give_them(zoo_model, make_spec, tmp_path):
+    """An engine of Phi-3 that accepts long requests uses the factors for these in all requests."""
+    folder, ids = zoo_model("Phi-3"), torch.arange(1, 65)[None]
+    spec = make_spec(tmp_path, base_model_path=folder, quantization="none")
+    base = models.load_base(spec, models.Place("cpu", torch.float32))
+    found = base(input_ids=ids).logits
+    rope = base.config.rope_parameters
+    assert rope["original_max_position_embeddings"] > ids.shape[1]
+    load = transformers.AutoModelForCausalLM.from_pretrained
+    short = load(folder, dtype=torch.float32)(input_ids=ids).logits
+    # From this position on, transformers uses the factors for long rows.
+    places = torch.arange(64)[None] + rope["original_max_position_embeddings"]
+    long = load(folder, dtype=torch.float32)(input_ids=ids, position_ids=places).logits
+    assert torch.allclose(found, long, atol=1e-3)
+    assert (found - short).abs().mean() > 0.05
+
+
 @pytest.mark.parametrize(
     "setting",
     [

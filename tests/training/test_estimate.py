@@ -130,7 +130,7 @@ def kept_by_torch(folder, rows, quantization="none"):
     head.use_frozen_head(base)
     sum_in_place(model)
     model.train()
-    ids, told = torch.randint(5, 4000, (4, 128)), {}
+    ids, told = torch.randint(5, base.config.vocab_size, (4, 128)), {}
     if rows == "packed":
         told = {"position_ids": torch.arange(64).repeat(4, 2)}
     if rows == "joined":
@@ -172,6 +172,44 @@ def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, rows, pla
     copies = found.adapter // 2
     layers = (found.activations - copies) * 2 / 3
     assert layers + copies + head == pytest.approx(kept, rel=0.05)
+
+
+def linear_attention(folder):
+    """Save a Qwen3.5 with layers of both kinds, three to one as in real ones."""
+    torch.manual_seed(0)
+    transformers.Qwen3_5ForCausalLM(
+        transformers.Qwen3_5TextConfig(
+            vocab_size=512,
+            hidden_size=64,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=32,
+            layer_types=["linear_attention", "full_attention"],
+            linear_num_key_heads=2,
+            linear_num_value_heads=4,
+            linear_key_head_dim=32,
+            linear_value_head_dim=48,
+        )
+    ).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("family", "rows"),
+    [("Gemma 2", "padded"), ("Gemma 2", "packed"), ("DeepSeek-V3", "padded"), ("", "padded")],
+)
+def test_what_other_kinds_of_attention_keep_is_counted(zoo_model, tmp_path, family, rows):
+    """A softcap, keys that are wider than values, and linear attention without its kernels."""
+    path = zoo_model(family) if family else linear_attention(tmp_path)
+    kept = kept_by_torch(path, rows)
+    found = estimated(
+        ModelShape.read(path), packing=rows == "packed", quantization="none", device="cpu"
+    )
+    copies = found.adapter // 2
+    layers = (found.activations - copies) * 2 / 3
+    assert layers + copies + 512 * 64 * 6 == pytest.approx(kept, rel=0.1)
 
 
 def test_layers_in_nf4_share_their_input_too(tiny_model_path, shape):

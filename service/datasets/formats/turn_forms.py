@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from service.chat_content import join_texts
 from service.datasets.checks.text import TURN_MARKER
 
 SPEAKERS = {
@@ -51,7 +52,7 @@ def plain_text(content: Any) -> Any:
         texts = [block.get("text") for block in content if isinstance(block, dict)]
         only = all(isinstance(block, dict) and block.keys() <= {"text"} for block in content)
         if only and all(isinstance(text, str) for text in texts):
-            return "".join(map(str, texts))
+            return join_texts(map(str, texts))
     return content
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from service.chat_content import join_texts, merge_system_messages
 from service.datasets.checks.findings import Findings
 from service.datasets.checks.issues import Issue, make_issue
 from service.datasets.checks.lines import UNPLAIN, decode_plain_chat
@@ -195,13 +196,15 @@ def canonical_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             call_id = called[new["name"]].pop(0)
             new = _ordered(new | {"role": "tool", "tool_call_id": call_id})
         canonical.append(new)
+    if any(message["role"] == "developer" for message in messages):
+        return merge_system_messages(canonical)
     return canonical
 
 
 def _canonical_message(message: dict[str, Any]) -> dict[str, Any]:
     role = "system" if message["role"] == "developer" else message["role"]
     new: dict[str, Any] = {"role": role}
-    content = put_in(message, "".join(texts_of(message)))
+    content = put_in(message, join_texts(texts_of(message)))
     if content or message.get("content") is not None or message.get("refusal") is not None:
         new["content"] = content
     if message.get("name") is not None:

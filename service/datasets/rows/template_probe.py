@@ -20,6 +20,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from service.chat_content import choose_content_format
 from service.datasets.rows.templates import NAME, SYSTEM, THOUGHT, VALUE
 
 CPU_S: Final = 3  # it takes 0.1 s
@@ -102,6 +103,7 @@ def _probe(source: str, tokens: dict[str, str]) -> dict[str, Any]:
     thought = render([_QUESTION, _THINKING], None) or ""
     return {
         "is_usable": True,
+        "content_format": choose_content_format(lambda messages: render(messages, None)),
         "takes_tools": True if call is not None else None if plain is None else False,
         "takes_system": None if plain is None else SYSTEM in system,
         "call": call,

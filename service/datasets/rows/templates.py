@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from service.chat_content import ContentFormat
+
 NAME, VALUE = "probed_function", "probedvalue"
 THOUGHT = "probedthought"
 SYSTEM = "probedsystem"
@@ -46,6 +48,7 @@ class _Probed(NamedTuple):
 
     is_usable: bool = False
     is_bounded: bool = True
+    content_format: ContentFormat = "string"
     takes_tools: bool | None = None
     takes_system: bool | None = None
     call: str | None = None
@@ -91,6 +94,11 @@ def rendered_thinking(folder: Path) -> Thinking | None:
     return Thinking(found.thought, found.answer, found.history, found.prompt)
 
 
+def content_format(folder: Path) -> ContentFormat:
+    """Return the form of contents that the chat template in a base model's folder reads."""
+    return _probed(folder, with_tools=False).content_format
+
+
 def is_bounded(folder: Path) -> bool:
     """Whether the chat template in a base model's folder writes short conversations as it should.
 
@@ -99,10 +107,10 @@ def is_bounded(folder: Path) -> bool:
     return _probed(folder).is_bounded
 
 
-def _probed(folder: Path) -> _Probed:
+def _probed(folder: Path, *, with_tools: bool = True) -> _Probed:
     try:
         config = _config(folder)
-        source = _template(folder, config)
+        source = _template(folder, config, with_tools=with_tools)
         if source is None:
             return _UNUSABLE
         return _of_source(source, tuple((name, _content(config.get(name))) for name in _TOKENS))
@@ -134,15 +142,16 @@ def _config(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _template(folder: Path, config: dict[str, Any]) -> str | None:
-    """Return the template that transformers selects for a conversation with tools."""
-    for name in ("additional_chat_templates/tool_use.jinja", "chat_template.jinja"):
+def _template(folder: Path, config: dict[str, Any], *, with_tools: bool) -> str | None:
+    """Return the template that transformers selects for a conversation with or without tools."""
+    names = ("additional_chat_templates/tool_use.jinja", "chat_template.jinja")
+    for name in names if with_tools else names[1:]:
         if (folder / name).is_file():
             return (folder / name).read_text("utf-8")
     found = config.get("chat_template")
     if isinstance(found, list):
         by_name = {entry["name"]: entry["template"] for entry in found}
-        found = by_name.get("tool_use", by_name.get("default"))
+        found = by_name.get("tool_use" if with_tools else "default", by_name.get("default"))
     return found if isinstance(found, str) else None
 
 

@@ -13,6 +13,7 @@ from service.inference.engine.sizing import BaseFacts, Facts, Quantization
 from service.models.catalogue import BaseModelEntry
 from service.training.loop.estimate import loaded_bytes
 from service.training.model.shape import ModelShape, UnknownShape
+from service.training.model.stored_weights import weight_files
 
 _SERVED_WEIGHT_BYTES = 2  # engines serve unquantized weights in 16 bits
 # vLLM computes with weights in FP8 from here on: with its Marlin kernels, or natively from 8.9.
@@ -95,7 +96,7 @@ def weights_bytes(entry: BaseModelEntry, *, merged: bool = False) -> int:
 
 
 def _on_disk(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return sum(file.stat().st_size for file in weight_files(folder))
 
 
 def engines_bytes(entries: Iterable[BaseModelEntry]) -> list[int]:

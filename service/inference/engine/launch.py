@@ -23,6 +23,7 @@ from pathlib import Path
 from service import offline
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
+from service.datasets.rows.templates import content_format
 from service.inference.engine import trace_options
 from service.inference.engine.facts import gather
 from service.inference.engine.merged import (
@@ -50,6 +51,7 @@ from service.models.records import base_of
 from service.models.serving import serving_fault
 from service.models.tools import ToolCallParsers
 from service.models.weights import folder_fault
+from service.training.model.stored_weights import has_second_form
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 # vLLM's own variable, for operators: a CPU engine next to others is faster on its own cores.
@@ -143,6 +145,7 @@ def engine_command(
         "service.inference.engine.server",
         *_what_it_serves(name, path, sizes),
         *_tokenizer_flags(model, path),
+        *_format_flags(path),
         *_quantization_flags(sizes.base),
         *_lora_flags(model.path, sizes),
         *_tool_flags(ToolCallParsers(settings.tool_call_parser).of(model)),
@@ -210,8 +213,18 @@ def _what_it_serves(name: str, path: Path, sizes: Sizes) -> list[str]:
 
 
 def _tokenizer_flags(model: BaseModelEntry, path: Path) -> list[str]:
-    # Trainings format chats with the base model's own template.
-    return [f"--tokenizer={model.path}"] if path == model.serving_path else []
+    # Trainings format chats with the base model's own template and tokenizer.json. By default, vLLM
+    # uses Mistral's own tokenizer if the folder has it, and for some models no template.
+    flags = [
+        "--tokenizer-mode=hf",
+        f"--chat-template-content-format={content_format(model.path)}",
+    ]
+    return [*flags, f"--tokenizer={model.path}"] if path == model.serving_path else flags
+
+
+def _format_flags(path: Path) -> list[str]:
+    # By default, vLLM prefers Mistral's own form of the config and of the weights.
+    return ["--config-format=hf", *(["--load-format=hf"] if has_second_form(path) else [])]
 
 
 def _quantization_flags(base: BaseFacts) -> list[str]:

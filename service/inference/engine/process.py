@@ -114,9 +114,10 @@ def start_housekeeping(state: Any) -> asyncio.Task[None]:
 @functools.cache
 def adapt_answers() -> None:
     """Let vLLM's server in this process answer as OpenAI's API does. Only the first call counts."""
-    from service.inference.engine import answer_fields, tool_calls
+    from service.inference.engine import answer_fields, chat_input, tool_calls
 
     answer_fields.install()
+    chat_input.install()
     tool_calls.install()
 
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from service.config import MIB
 from service.models.inspect import PICKLES, ModelRefused
+from service.training.model.stored_weights import SECOND_FORM
 
 MANIFEST: Final = "bundle.json"
 MAX_FILES: Final = 2000
@@ -21,8 +22,6 @@ WEIGHTS: Final = ".safetensors"
 _SUFFIXES: Final = (WEIGHTS, ".json", ".jinja", ".txt", ".md", ".model", ".tiktoken")
 _TEXTS: Final = ("license", "licence", "notice", "copying", "readme", "use_policy")
 _TEMPLATES: Final = "additional_chat_templates"
-# Mistral's own form of the weights. Next to transformers' form, it only doubles the size.
-_SECOND_FORM: Final = "consolidated"
 _MAX_PATH_CHARS, _MAX_DEPTH = 512, 16
 
 
@@ -37,8 +36,8 @@ def choose(paths: Iterable[str]) -> Choice:
     """Divide the files of a folder, both parts sorted."""
     known = {path: belongs(path) for path in sorted(paths) if path != MANIFEST}
     weights = [path for path, is_taken in known.items() if is_taken and path.endswith(WEIGHTS)]
-    if any(not path.startswith(_SECOND_FORM) for path in weights):
-        known |= dict.fromkeys((w for w in weights if w.startswith(_SECOND_FORM)), False)
+    if any(not path.startswith(SECOND_FORM) for path in weights):
+        known |= dict.fromkeys((w for w in weights if w.startswith(SECOND_FORM)), False)
     return Choice(
         tuple(path for path, is_taken in known.items() if is_taken),
         tuple(path for path, is_taken in known.items() if not is_taken),

@@ -59,6 +59,7 @@ NoteCode = Literal[
     "packing",  # what "auto" resolved to, and why
     "smaller_parts",  # less memory of the GPU is free than planned, so less is computed at once
     "label_weights",  # the weights of good and bad answers
+    "linear_attention",  # that it is computed without its kernels
     "mixture_of_experts",  # which layers are adapted, and that the experts are not quantized
     "stopped_early",  # the validation loss stopped improving
     "best_kept",  # the step whose adapter is the result, and why

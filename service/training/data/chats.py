@@ -1,7 +1,7 @@
 """Conversations and preferences as stored in the training file and as passed to a template.
 
 Templates receive the same shape as from the serving engine, so that the model is trained on what it
-will see: tool arguments as objects, content as one string.
+will see: tool arguments as objects, and tools with the same fields.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from service.chat_content import join_texts, tool_definition
 from service.training.contract.failures import TrainingFailure
 
 Message = dict[str, Any]
@@ -96,14 +97,14 @@ def to_chat(number: int, row: Any) -> Chat:
         supervised=tuple(
             place for place, message in enumerate(messages) if _is_supervised(message)
         ),
-        tools=tuple(row.get("tools") or ()),
+        tools=tuple(map(tool_definition, row.get("tools") or ())),
     )
 
 
 def _preference(number: int, row: Any) -> Preference:
     given = row["input"]["messages"]
     before = tuple(for_template(message) for message in given)
-    tools = tuple(row["input"].get("tools") or ())
+    tools = tuple(map(tool_definition, row["input"].get("tools") or ()))
 
     def answered(output: Any) -> Chat:
         if not output:
@@ -149,7 +150,7 @@ def _text(content: object) -> str:
         case str():
             return content
         case list():
-            return "\n".join(part["text"] for part in content)
+            return join_texts(part["text"] for part in content)
         case _:
             raise TypeError("content must be a string or a list of text parts")
 

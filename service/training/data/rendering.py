@@ -9,6 +9,7 @@ whatever transformers does with it, so its texts are the same; another program's
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -24,6 +25,7 @@ from typing import Any, Final, NamedTuple
 
 from jinja2 import TemplateError
 
+from service.chat_content import ContentFormat, choose_content_format, with_content_format
 from service.training.contract.channel import die_with_parent
 
 TIMEOUT_S: Final = 10.0
@@ -90,8 +92,23 @@ class Templates:
     ) -> dict[Part, str | None]:
         """Return the text of each part, or None where the template refuses it.
 
-        Raises TemplateTooCostly.
+        The contents of messages are strings here, and what the template reads there. Raises
+        TemplateTooCostly.
         """
+        shown = [with_content_format(message, self._content_format) for message in messages]
+        return self._rendered(shown, tools, parts)
+
+    @functools.cached_property
+    def _content_format(self) -> ContentFormat:
+        def text(messages: Sequence[Any]) -> str | None:
+            part = Part(len(messages))
+            return self._rendered(messages, (), [part])[part]
+
+        return choose_content_format(text)
+
+    def _rendered(
+        self, messages: Sequence[Any], tools: Sequence[Any], parts: Sequence[Part]
+    ) -> dict[Part, str | None]:
         if self._end is None:
             self._fork()
         request = json.dumps((messages, tools, parts)).encode()  # rows come from JSON

@@ -193,6 +193,7 @@ class ChatEncoder:
             token.content for token in tokenizer.added_tokens_decoder.values() if token.special
         }
         self._specials = tuple(special.union(tokenizer.all_special_tokens))
+        self._added = frozenset(tokenizer.added_tokens_decoder)
         self._takes_thoughts = self._writes_thoughts()
 
     def encode(self, chat: Chat) -> Encoded:
@@ -329,14 +330,16 @@ class ChatEncoder:
     def _mark(self, text: str, spans: Sequence[tuple[int, int]]) -> _Tokens | None:
         """Tokenize `text` with labels inside the character `spans` (sorted, disjoint).
 
-        Returns None if a token crosses the start of a span. The prompt on its own would then end in
-        different tokens, and the model would be trained on a prompt that it never sees.
+        Returns None if the prompt before a span ends in different tokens on its own, because a
+        token crosses the start of the span, for example. The model would be trained on a prompt
+        that it never sees.
         """
         encoding = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids: list[int] = encoding["input_ids"]
+        offsets: list[tuple[int, int]] = encoding["offset_mapping"]
         labels = [IGNORED] * len(ids)
-        place = 0
-        for index, (start, end) in enumerate(encoding["offset_mapping"]):
+        place, checked = 0, -1
+        for index, (start, end) in enumerate(offsets):
             while place < len(spans) and start >= spans[place][1]:
                 place += 1
             if place == len(spans):
@@ -344,10 +347,25 @@ class ChatEncoder:
             opens, closes = spans[place]
             if start < opens < end:
                 return None
+            if start >= opens and checked < place:
+                if not self._is_alike_alone(text[:opens], ids[:index], offsets):
+                    return None
+                checked = place
             # All tokens of one character carry that character's offsets.
             if opens <= start < closes and end > opens:
                 labels[index] = ids[index]
         return _Tokens(ids, labels)
+
+    def _is_alike_alone(
+        self, prompt: str, ids: list[int], offsets: Sequence[tuple[int, int]]
+    ) -> bool:
+        """Whether a prompt is tokenized alike if nothing follows it.
+
+        Whitespace at its end may not be. What is before an added token has no influence.
+        """
+        first = next((n for n in range(len(ids), 0, -1) if ids[n - 1] in self._added), 0)
+        rest = prompt[offsets[first - 1][1] if first else 0 :]
+        return ids[first:] == self._ids(rest) or ids == self._ids(prompt)
 
     def _ids(self, text: str) -> list[int]:
         encoding = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=False)

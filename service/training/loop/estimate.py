@@ -43,6 +43,7 @@ _INPUTS_ON_GPU: Final = 2
 # Blocks that FSDP has whole at a time: the one that computes, and the next.
 _GATHERED_BLOCKS: Final = 2
 _FP32: Final = 4
+_CHUNK: Final = 64  # positions of linear attention
 # Memory that the process or device takes beyond tensors: buffers of the math libraries, and what
 # the allocator keeps between tensors of odd sizes. Measured on a CPU, assumed for CUDA.
 _OVERHEAD_BYTES: Final = {"cpu": 150 * 2**20, "cuda": 600 * 2**20}
@@ -123,15 +124,16 @@ def estimate_memory(
     layers = shape.adapted(lora.target_modules)
     parameters = sum(lora.r * (layer.inputs + layer.outputs) for layer in layers)
     # GPUs with bfloat16 have the attention for joined rows.
-    joined = packing and (device == "cpu" or dtype == "bfloat16")
+    joined = packing and _joins(shape, device, dtype)
     positions = _positions(kind, share, tokens_at_once, longest, joined=joined)
-    masked = longest if packing and not joined else 0
+    masked = longest if shape.eager_heads or (packing and not joined) else 0
+    scores = longest * _score_bytes(shape, device, width)
     # Dropout makes an input for each layer. For DoRA, PEFT converts the input of each layer to
     # fp32, and autocast converts it back; neither happens in fp32, nor to layers in NF4 on CUDA.
     is_converted = width != _FP32 and not (chosen.quantization == "nf4" and device == "cuda")
     copied = lora.dropout > 0 or (lora.use_dora and is_converted)
     inputs = sum(layer.inputs for layer in (layers if copied else _distinct(layers)))
-    kept = _kept_bytes(shape, layers, inputs, lora.r, width, masked=masked)
+    kept = _kept_bytes(shape, layers, inputs, lora.r, width, masked=masked) + scores
     if gradient_checkpointing:
         # Each layer keeps its input, and one layer at a time is recomputed.
         inputs_kept = _INPUTS_ON_GPU if inputs_on_host else shape.layers
@@ -203,7 +205,7 @@ def host_bytes(
     gpus: int,
 ) -> int:
     """Bytes of the host's memory that the inputs of layers take, for all processes of a run."""
-    joined = chosen.packing is True and dtype == "bfloat16"
+    joined = chosen.packing is True and _joins(shape, "cuda", dtype)
     share = _share(chosen, gpus)
     positions = _positions(METHODS[method], share, tokens_at_once, longest, joined=joined)
     one = positions * shape.hidden * _width(dtype)
@@ -284,16 +286,55 @@ def _kept_bytes(
     """Bytes that one decoder layer keeps for its backward pass, per position.
 
     `inputs` is the width of all kept inputs of adapted layers. `masked` is the row length if an
-    attention mask is used (packing on a GPU without bfloat16), else 0.
+    attention mask is used (packing on a GPU without bfloat16, eager attention), else 0.
     """
     norms = 2 * shape.hidden * _FP32
     inner = len(layers) / shape.layers * r * width
     # With a mask, keys and values are repeated for every query head.
     keys = shape.heads_width if masked else shape.kv_width
-    attention = 2 * (shape.heads_width + keys) * width + masked * width
+    # Latent attention turns queries and keys in fp32.
+    one = _FP32 if shape.latent_heads else width
+    attention = 2 * (shape.heads_width + keys) * one + masked * width
+    linear = _linear_bytes(shape, width) / shape.layers
     # With experts, their outputs are kept too, to be weighted.
     mlp = (3 * shape.intermediate + shape.experts_per_token * shape.hidden) * width
-    return norms + inputs / shape.layers * width + inner + attention + mlp
+    return norms + inputs / shape.layers * width + inner + attention + linear + mlp
+
+
+def _joins(shape: ModelShape, device: Device, dtype: Dtype) -> bool:
+    """Whether samples can be joined in a row, each with its own attention (see `can_join`)."""
+    if shape.eager_heads or shape.linear_attention:
+        return False
+    # FlashAttention takes no values that are narrower than the keys.
+    return device == "cpu" or (dtype == "bfloat16" and not shape.latent_heads)
+
+
+def _score_bytes(shape: ModelShape, device: Device, width: int) -> int:
+    """Bytes that one layer keeps for each pair of positions.
+
+    Eager attention keeps the scores after the softcap, and their softmax in fp32 and, if that is
+    another width, in the width of the values. SDPA does not on GPUs, and on CPUs only if the widths
+    of keys and values differ.
+    """
+    if shape.eager_heads:
+        return shape.eager_heads * (width + _FP32 + (width if width != _FP32 else 0))
+    return shape.latent_heads * _FP32 if device == "cpu" else 0
+
+
+def _linear_bytes(shape: ModelShape, width: int) -> float:
+    """Bytes that all layers with linear attention keep per position, in transformers' own code.
+
+    It computes in chunks, in fp32, with products in the width of autocast and a state for each
+    chunk. The kernels that keep less are not installed: they are compiled when they first run.
+    """
+    if (linear := shape.linear_attention) is None:
+        return 0.0
+    key, value = linear.key, linear.value
+    state = key * value / _CHUNK
+    in_fp32 = 5 * value + 6 * key + 2 * _CHUNK + state
+    products = 4 * value + 7 * key + 3 * _CHUNK + 2 * state
+    per_layer = linear.heads * (in_fp32 * _FP32 + products * width) + 2 * linear.mixed * width
+    return linear.layers * per_layer
 
 
 def _logits_bytes(shape: ModelShape, positions: int, width: int) -> int:

@@ -286,7 +286,7 @@ def _load_adapted(
     base = load_base(spec, place)
     set_seed(spec.seed)
     model = add_adapter(base, spec, shape)
-    _note_experts(base, channel)
+    _note_layers(base, channel)
     if spec.inputs_on_host:
         keep_inputs_on_host(base)
     if pacer:
@@ -294,7 +294,16 @@ def _load_adapted(
     return model
 
 
-def _note_experts(base: PreTrainedModel, channel: Channel) -> None:
+def _note_layers(base: PreTrainedModel, channel: Channel) -> None:
+    if getattr(base.config.get_text_config(), "linear_num_value_heads", None):
+        channel.send(
+            Noted(
+                code="linear_attention",
+                message="The base model has layers with linear attention. They are trained without "
+                "the kernels for them, which makes a step several times slower, and takes more "
+                "memory, which the plan includes.",
+            )
+        )
     if has_experts(base):
         channel.send(
             Noted(

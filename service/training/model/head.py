@@ -60,6 +60,7 @@ def use_frozen_head(model: PreTrainedModel) -> None:
     original forward.
     """
     before, logits = model.forward, Logits.of(model)
+    below = _below_head(model)
 
     @functools.wraps(type(model).forward)  # `generate` looks at its parameters
     def forward(
@@ -72,7 +73,7 @@ def use_frozen_head(model: PreTrainedModel) -> None:
     ) -> Any:
         if not fused_lm_head or labels is None:
             return before(*args, **kwargs, **({} if labels is None else {"labels": labels}))
-        hidden = self.base_model(*args, **kwargs).last_hidden_state[:, :-1]
+        hidden = below(*args, **kwargs).last_hidden_state[:, :-1]
         targets = labels[:, 1:]
         mask = targets != IGNORED
         head = self.get_output_embeddings()
@@ -90,6 +91,14 @@ def use_frozen_head(model: PreTrainedModel) -> None:
         )
 
     model.forward = types.MethodType(forward, model)
+
+
+def _below_head(model: PreTrainedModel) -> Any:
+    """The part of a model that computes the hidden states for its head."""
+    below: Any = model.base_model
+    while below.get_output_embeddings() is not None:  # Llama 4 nests two models with the head
+        below = getattr(below, "language_model", None) or below.model
+    return below
 
 
 def _whole(tensor: Tensor | None) -> Tensor | None:

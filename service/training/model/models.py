@@ -27,6 +27,7 @@ from service.training.contract.precision import cpu_has_bf16, dtype_of
 from service.training.contract.spec import TrainSpec
 from service.training.model.folder import invalid_model
 from service.training.model.nf4_kernel import use_fast_kernel
+from service.training.model.shape import is_softcapped
 from service.training.model.stored_weights import is_converted
 
 _LOAD_ERRORS: Final = (
@@ -97,9 +98,11 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
         config = AutoConfig.from_pretrained(
             spec.base_model_path, trust_remote_code=False, local_files_only=True
         )
+        _use_long_rope(config)
         model = _class_of(config).from_pretrained(
             spec.base_model_path,
             config=config,
+            attn_implementation=attention_of(config),
             dtype=place.dtype,
             quantization_config=_nf4(spec, place) if is_nf4 else _unpacked(config),
             device_map={"": device},
@@ -119,6 +122,24 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
         _release_files(model)
     loaded: PreTrainedModel = model
     return loaded
+
+
+def _use_long_rope(config: Any) -> None:
+    """Scale the positions of short rows as those of long ones, where a model has factors for each.
+
+    An engine does so for all requests if it accepts long ones.
+    """
+    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    if rope.get("rope_type") == "longrope":
+        rope["short_factor"] = rope["long_factor"]
+
+
+def attention_of(config: Any) -> str | None:
+    """The attention function of transformers for a model; None for its usual one.
+
+    SDPA leaves out the softcap of attention scores, which engines apply.
+    """
+    return "eager" if is_softcapped(config.get_text_config().to_dict()) else None
 
 
 def _class_of(config: Any) -> Any:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from service.training.contract.tensor_names import expert_blocks, is_expert, why_not_adapted
+from service.training.model.stored_weights import weight_files
 
 _MAX_HEADER_BYTES: Final = 100 * 2**20
 _EMBEDDINGS: Final = ("embed", "lm_head", "wte", "wpe", "output_layer")
@@ -36,6 +38,21 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
+class LinearAttention:
+    """Layers with a gated delta rule in place of attention, as in Qwen3-Next and Qwen3.5.
+
+    `heads` counts those of the values. `key` and `value` are the widths of a head, and `mixed` that
+    of the convolution before.
+    """
+
+    layers: int
+    heads: int
+    key: int
+    value: int
+    mixed: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelShape:
     """Model sizes that determine memory use.
 
@@ -44,8 +61,10 @@ class ModelShape:
     including tied ones, and `ends` those of the embeddings and the output head. `intermediate` is
     the width of the MLP, or of all experts together that compute a token. `experts_per_token` is 0
     without experts, and `expert_blocks` names the blocks that contain them. `heads_width` and
-    `kv_width` are the output widths of the query and key projections. `model_type` is that of
-    config.json.
+    `kv_width` are the output widths of the query and key projections. `eager_heads` is the number
+    of heads whose scores are kept for each pair of positions, because their attention has a
+    softcap, and `latent_heads` that of heads with keys and values from one latent vector.
+    `model_type` is that of config.json.
     """
 
     parameters: int
@@ -57,6 +76,9 @@ class ModelShape:
     kv_width: int
     kv_heads: int
     vocabulary: int
+    eager_heads: int = 0
+    latent_heads: int = 0
+    linear_attention: LinearAttention | None = None
     ends: int = 0
     experts_per_token: int = 0
     expert_blocks: frozenset[str] = frozenset()
@@ -72,7 +94,7 @@ class ModelShape:
         text = whole.get("text_config")
         config = text if isinstance(text, dict) else whole
         tensors: dict[str, tuple[int, ...]] = {}
-        for file in sorted(folder.glob("*.safetensors")):
+        for file in weight_files(folder):
             tensors |= _shapes(file)
         experts = any(is_expert(name) for name in tensors)
         if not tensors:
@@ -81,6 +103,10 @@ class ModelShape:
             hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
             head = int(config.get("head_dim") or hidden // heads)
             kv_heads = int(config.get("num_key_value_heads") or heads)
+            is_latent = bool(config.get("kv_lora_rank"))
+            if is_latent:
+                head = int(config["qk_nope_head_dim"]) + int(config["qk_rope_head_dim"])
+                kv_heads = heads
             return cls(
                 parameters=sum(math.prod(shape) for shape in tensors.values()),
                 linears=_linears(tensors),
@@ -91,6 +117,9 @@ class ModelShape:
                 kv_width=kv_heads * head,
                 kv_heads=kv_heads,
                 vocabulary=int(config["vocab_size"]),
+                eager_heads=heads if is_softcapped(config) else 0,
+                latent_heads=heads if is_latent else 0,
+                linear_attention=_linear_attention(config),
                 ends=sum(math.prod(shape) for name, shape in tensors.items() if _is_end(name)),
                 experts_per_token=_experts_per_token(config) if experts else 0,
                 expert_blocks=expert_blocks(tensors),
@@ -110,6 +139,23 @@ class ModelShape:
             return tuple(layers)
         ends = tuple(f".{name}" for name in target_modules)
         return tuple(layer for layer in layers if f".{layer.name}".endswith(ends))
+
+
+def _linear_attention(config: Mapping[str, Any]) -> LinearAttention | None:
+    if not config.get("linear_num_value_heads"):
+        return None
+    layers = int(config["num_hidden_layers"])
+    kinds = config.get("layer_types") or []
+    full = kinds.count("full_attention") or layers // int(config.get("full_attention_interval", 4))
+    heads, value = int(config["linear_num_value_heads"]), int(config["linear_value_head_dim"])
+    key = int(config["linear_key_head_dim"])
+    mixed = 2 * int(config["linear_num_key_heads"]) * key + heads * value
+    return LinearAttention(layers - full, heads, key, value, mixed)
+
+
+def is_softcapped(config: Mapping[str, Any]) -> bool:
+    """Whether the scores of attention are capped, according to the config of the decoder."""
+    return bool(config.get("attn_logit_softcapping"))
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -159,14 +205,25 @@ def _is_router(name: str) -> bool:
 
 
 def _experts_per_token(config: dict[str, Any]) -> int:
-    return int(config.get("num_experts_per_tok") or config["experts_per_token"])
+    found = _first(config, "num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk")
+    if not found:
+        raise ValueError("the number of experts of a token")
+    return found
 
 
 def _expert_width(config: dict[str, Any]) -> int:
-    width = int(config.get("moe_intermediate_size") or config["intermediate_size"])
-    shared = int(config.get("n_shared_experts") or 0) * width
-    shared += int(config.get("shared_expert_intermediate_size") or 0)
+    width = _first(config, "moe_intermediate_size", "intermediate_size")
+    shared = width * _first(
+        config, "n_shared_experts", "moe_num_shared_experts", "num_shared_expert"
+    )
+    shared += _first(config, "shared_expert_intermediate_size")
     return _experts_per_token(config) * width + shared
+
+
+def _first(config: dict[str, Any], *names: str) -> int:
+    """The number under the first of these names, the largest if layers differ; 0 for none."""
+    value = next((config[name] for name in names if config.get(name)), 0)
+    return max(map(int, value)) if isinstance(value, list) else int(value)
 
 
 # MXFP4: blocks of 32 weights, two in a byte, and a byte of scale for each block.

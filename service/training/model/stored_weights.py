@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from service.training.contract.hyperparameters import Quantization
 
+SECOND_FORM: Final = "consolidated"
+"""The beginning of the names of files in Mistral's own form."""
 CONVERTED: Final = "mxfp4"
 FORMATS: Final = (
     (CONVERTED, "MXFP4"),
@@ -27,6 +29,17 @@ FORMATS: Final = (
     ("bitsandbytes", "bitsandbytes (INT8, NF4)"),
 )
 """Common values of `quant_method`, and what people call them."""
+
+
+def has_second_form(folder: Path) -> bool:
+    """Whether a folder has its weights in Mistral's own form too."""
+    return len(weight_files(folder)) < len(list(folder.glob("*.safetensors")))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a model's weights, without a second copy in Mistral's own form."""
+    files = sorted(folder.glob("*.safetensors"))
+    return [file for file in files if not file.name.startswith(SECOND_FORM)] or files
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:

@@ -237,9 +237,24 @@ def served(**changes) -> BaseModelEntry:
     return BaseModelEntry.model_validate(MODEL.model_dump() | changes)
 
 
+@pytest.mark.parametrize(("template", "form"), [("llama3", "string"), ("gemma4", "openai")])
+def test_chats_are_tokenized_as_in_trainings(settings, tmp_path, template, form):
+    folder = with_template(tmp_path / "model", template)
+    for name in ("model", "consolidated"):  # as in the folders of Mistral's models
+        (folder / f"{name}.safetensors").touch()
+    engine = command(settings, model=served(path=str(folder)))
+    flags = {
+        "--tokenizer-mode=hf",
+        f"--chat-template-content-format={form}",
+        "--config-format=hf",
+        "--load-format=hf",
+    }
+    assert flags <= {*engine.argv}
+
+
 def test_weights_are_loaded_as_they_are_stored_by_default(settings):
     engine = command(settings)
-    assert not any(flag.startswith(("--quantization", "--tokenizer")) for flag in engine.argv)
+    assert not any(flag.startswith(("--quantization", "--tokenizer=")) for flag in engine.argv)
     assert engine.env["VLLM_PLUGINS"] == "finetuned_resolver"
 
 
@@ -273,4 +288,4 @@ def test_a_quantized_folder_is_served_in_place_of_the_one_for_trainings(settings
     made = MergedModel("ft:org/tiny:acme:voice:ab12cd", Path("/cache/merged-1-0/model"))
     merged = command(settings, merged=made, model=served(serving_path="/m/tiny-awq"))
     assert "--model=/cache/merged-1-0/model" in merged.argv
-    assert not any(flag.startswith("--tokenizer") for flag in merged.argv)
+    assert not any(flag.startswith("--tokenizer=") for flag in merged.argv)

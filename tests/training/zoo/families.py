@@ -1,6 +1,8 @@
 """Tiny models with random weights, one for each family of architectures.
 
 They have the layers of the real ones in their smallest form: two layers, heads of 32, four experts.
+Their attention is as sharp as that of trained models, positions are scaled, and windows are shorter
+than rows, so that leaving out any of these shows in the scores.
 """
 
 from __future__ import annotations
@@ -36,6 +38,22 @@ _SMALL: Final = {
     "pad_token_id": 2,
     "tie_word_embeddings": False,
 }
+# Shorter than the rows of the trainings.
+_WINDOW: Final = 16
+# Active at the positions of these rows.
+_YARN: Final = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64}
+_LLAMA3_ROPE: Final = {
+    **_YARN,
+    "rope_type": "llama3",
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+}
+_GEMMA3_ROPE: Final = {
+    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+}
+# Times random queries, so that each position attends to a few others, as in trained models.
+_SHARPNESS: Final = 4.0
 _VISION: Final = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -48,7 +66,7 @@ _ATTENTION: Final = ("k_proj", "o_proj", "q_proj", "v_proj")
 _DENSE: Final = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj")
 _LATENT: Final = ("kv_a_proj_with_mqa", "o_proj", "q_a_proj", "q_b_proj")
 
-Served = Literal["yes", "no"]
+Served = Literal["yes", "no", "not tried"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,7 @@ _LATENT_SIZES: Final = {
     "v_head_dim": 32,
     "head_dim": 64,
     "num_key_value_heads": 2,
+    "rope_parameters": {**_YARN, "mscale": 0.7, "mscale_all_dim": 0.7},
     "n_routed_experts": 4,
     "n_shared_experts": 1,
     "first_k_dense_replace": 1,
@@ -135,9 +154,14 @@ def _in_mxfp4(folder: Path) -> None:
 
 
 FAMILIES: Final = (
-    Family("Llama 3", "LlamaForCausalLM", "LlamaConfig"),
-    Family("Qwen2", "Qwen2ForCausalLM", "Qwen2Config", {"tie_word_embeddings": True}),
-    Family("Qwen3", "Qwen3ForCausalLM", "Qwen3Config"),
+    Family("Llama 3", "LlamaForCausalLM", "LlamaConfig", {"rope_parameters": _LLAMA3_ROPE}),
+    Family(
+        "Qwen2",
+        "Qwen2ForCausalLM",
+        "Qwen2Config",
+        {"tie_word_embeddings": True, "rope_parameters": _YARN},
+    ),
+    Family("Qwen3", "Qwen3ForCausalLM", "Qwen3Config", {"rope_parameters": _YARN}),
     Family(
         "Mistral", "MistralForCausalLM", "MistralConfig", {"sliding_window": None}, serves="yes"
     ),
@@ -161,26 +185,52 @@ FAMILIES: Final = (
         "Gemma 2",
         "Gemma2ForCausalLM",
         "Gemma2Config",
-        {"query_pre_attn_scalar": 32, "sliding_window": 64, "tie_word_embeddings": True},
+        {
+            "query_pre_attn_scalar": 32,
+            "attn_logit_softcapping": 5.0,
+            "sliding_window": _WINDOW,
+            "tie_word_embeddings": True,
+        },
     ),
     Family(
         "Gemma 3 text",
         "Gemma3ForCausalLM",
         "Gemma3TextConfig",
-        {"query_pre_attn_scalar": 32, "sliding_window": 64, "tie_word_embeddings": True},
+        {
+            "query_pre_attn_scalar": 32,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "rope_parameters": _GEMMA3_ROPE,
+            "sliding_window": _WINDOW,
+            "tie_word_embeddings": True,
+        },
     ),
     Family(
         "Gemma 3",
         "Gemma3ForConditionalGeneration",
         "Gemma3Config",
-        _gemma3({"sliding_window": 64, "tie_word_embeddings": True}),
+        _gemma3(
+            {
+                "layer_types": ["sliding_attention", "full_attention"],
+                "rope_parameters": _GEMMA3_ROPE,
+                "sliding_window": _WINDOW,
+                "tie_word_embeddings": True,
+            }
+        ),
         why="text only: the part that reads images is loaded, and never adapted",
     ),
     Family(
         "Phi-3",
         "Phi3ForCausalLM",
         "Phi3Config",
-        {"original_max_position_embeddings": 512, "sliding_window": None},
+        {
+            "original_max_position_embeddings": 128,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "short_factor": [1.0] * 16,
+                "long_factor": [1.0 + n / 4 for n in range(16)],
+            },
+            "sliding_window": None,
+        },
         layers=("down_proj", "gate_up_proj", "o_proj", "qkv_proj"),
     ),
     Family("Granite", "GraniteForCausalLM", "GraniteConfig", {"logits_scaling": 4.0}),
@@ -191,7 +241,7 @@ FAMILIES: Final = (
         "Cohere 2",
         "Cohere2ForCausalLM",
         "Cohere2Config",
-        {"sliding_window": 64, "logit_scale": 0.25, "tie_word_embeddings": True},
+        {"sliding_window": _WINDOW, "logit_scale": 0.25, "tie_word_embeddings": True},
     ),
     Family(
         "Mixtral",
@@ -206,6 +256,49 @@ FAMILIES: Final = (
         "Qwen3MoeConfig",
         _mixture(num_experts=4, decoder_sparse_step=1, mlp_only_layers=[]),
         layers=_ATTENTION,
+    ),
+    Family(
+        "Ernie 4.5 MoE",
+        "Ernie4_5_MoeForCausalLM",
+        "Ernie4_5_MoeConfig",
+        {
+            "moe_num_experts": 4,
+            "moe_k": 2,
+            "moe_intermediate_size": 64,
+            "moe_num_shared_experts": 1,
+            "moe_layer_start_index": 0,
+            "moe_layer_end_index": 1,
+        },
+        layers=_ATTENTION,
+        serves="not tried",
+    ),
+    Family(
+        "Llama 4",
+        "Llama4ForConditionalGeneration",
+        "Llama4Config",
+        {
+            "text_config": {
+                **_SMALL,
+                "num_local_experts": 4,
+                "intermediate_size_mlp": 96,
+                "interleave_moe_layer_step": 1,
+                "attention_chunk_size": _WINDOW,
+                "no_rope_layers": [1, 0],
+                "rope_parameters": _LLAMA3_ROPE,
+            },
+            "vision_config": {
+                **_VISION,
+                **dict.fromkeys(
+                    ("vision_output_dim", "projector_input_dim", "projector_output_dim"), 32
+                ),
+            },
+            "boi_token_index": VOCABULARY - 3,
+            "eoi_token_index": VOCABULARY - 2,
+            "image_token_index": VOCABULARY - 1,
+        },
+        layers=_ATTENTION,
+        serves="not tried",
+        why="text only: the part that reads images is loaded, and never adapted",
     ),
     Family(
         "DeepSeek-V2",
@@ -235,7 +328,7 @@ FAMILIES: Final = (
         {
             "num_local_experts": 4,
             "num_experts_per_tok": 2,
-            "sliding_window": 64,
+            "sliding_window": _WINDOW,
             "intermediate_size": 64,
         },
         layers=_ATTENTION,
@@ -274,6 +367,18 @@ def _write(family: Family, folder: Path, tokenizer_from: Path) -> None:
         # Weights as large as those of trained models, so that a layer left out shows in the scores.
         if parameter.dim() > 1:
             parameter.data.normal_(0, 0.2 if "embed" in name else parameter.shape[-1] ** -0.5)
+        _sharpen(name, parameter.data)
     model.to(torch.bfloat16).save_pretrained(folder)
     if family.store is not None:
         family.store(folder)
+
+
+def _sharpen(name: str, weight: Any) -> None:
+    """Enlarge what makes the queries of an attention, in the decoder of text."""
+    part = name.removesuffix(".weight").rpartition(".")[2]
+    if part == "q_norm":
+        weight += _SHARPNESS - 1  # it is 1, or 0 where the model adds 1
+    elif part in ("q_proj", "q_b_proj"):
+        weight *= _SHARPNESS
+    elif part == "qkv_proj":
+        weight[: _SMALL["num_attention_heads"] * _SMALL["head_dim"]] *= _SHARPNESS

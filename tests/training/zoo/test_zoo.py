@@ -85,7 +85,15 @@ def test_a_mixture_of_experts_is_announced(zoo):
         if "mixture_of_experts" in {note.code for note in trained.of(Noted)}
     }
     assert mixtures == {name for name, trained in zoo.items() if trained.base.expert_blocks}
-    assert mixtures == {"Mixtral", "Qwen3 MoE", "DeepSeek-V2", "DeepSeek-V3", "gpt-oss"}
+    assert mixtures == {
+        "Mixtral",
+        "Qwen3 MoE",
+        "DeepSeek-V2",
+        "DeepSeek-V3",
+        "gpt-oss",
+        "Ernie 4.5 MoE",
+        "Llama 4",
+    }
 
 
 @pytest.mark.parametrize("table", [families_table(), formats_table()], ids=["families", "formats"])

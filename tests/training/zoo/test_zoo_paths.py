@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
         os.environ.get("FINETUNED_ZOO") != "1",
-        reason="trains nineteen models three times: 'make zoo' runs it",
+        reason="trains all models three times: 'make zoo' runs it",
     ),
 ]
 

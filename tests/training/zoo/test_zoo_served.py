@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
         os.environ.get("FINETUNED_ZOO") != "1",
-        reason="vLLM loads nineteen models: 'make zoo' runs it",
+        reason="vLLM loads all models: 'make zoo' runs it",
     ),
 ]
 
@@ -56,7 +56,8 @@ def served(demo_model_path, few_chats, tmp_path_factory) -> Served:
 @of_family
 def test_vllm_scores_with_its_adapter_as_the_trainer_does(served: Served, family: Family) -> None:
     trained, answer = served[0][family.name], served[1][family.name]
-    assert family.serves == ("no" if answer.error else "yes"), answer.error
+    if family.serves != "not tried":
+        assert family.serves == ("no" if answer.error else "yes"), answer.error
     if answer.error:
         assert family.engine_error in answer.error
         return
