@@ -282,7 +282,7 @@ FAMILIES: Final = (
                 "num_local_experts": 4,
                 "intermediate_size_mlp": 96,
                 "interleave_moe_layer_step": 1,
-                "attention_chunk_size": _WINDOW,
+                "attention_chunk_size": 128,  # vLLM takes multiples of its blocks only
                 "no_rope_layers": [1, 0],
                 "rope_parameters": _LLAMA3_ROPE,
             },
