@@ -258,21 +258,6 @@ FAMILIES: Final = (
         layers=_ATTENTION,
     ),
     Family(
-        "Ernie 4.5 MoE",
-        "Ernie4_5_MoeForCausalLM",
-        "Ernie4_5_MoeConfig",
-        {
-            "moe_num_experts": 4,
-            "moe_k": 2,
-            "moe_intermediate_size": 64,
-            "moe_num_shared_experts": 1,
-            "moe_layer_start_index": 0,
-            "moe_layer_end_index": 1,
-        },
-        layers=_ATTENTION,
-        serves="not tried",
-    ),
-    Family(
         "Llama 4",
         "Llama4ForConditionalGeneration",
         "Llama4Config",
