@@ -25,6 +25,7 @@ _GEMMA3N = (
 # By model_type in config.json.
 _UNTRAINABLE = {
     **dict.fromkeys(("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"), _MAMBA),
+    "ernie4_5_moe": "an engine's scores differ from those of the trainer: use another base model",
     **dict.fromkeys(("gemma3n", "gemma3n_text"), _GEMMA3N),
     "deepseek_v4": "its files and the trainer divide its layers differently, so that no engine "
     "would serve what was trained: use another base model",

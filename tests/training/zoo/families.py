@@ -258,21 +258,6 @@ FAMILIES: Final = (
         layers=_ATTENTION,
     ),
     Family(
-        "Ernie 4.5 MoE",
-        "Ernie4_5_MoeForCausalLM",
-        "Ernie4_5_MoeConfig",
-        {
-            "moe_num_experts": 4,
-            "moe_k": 2,
-            "moe_intermediate_size": 64,
-            "moe_num_shared_experts": 1,
-            "moe_layer_start_index": 0,
-            "moe_layer_end_index": 1,
-        },
-        layers=_ATTENTION,
-        serves="not tried",
-    ),
-    Family(
         "Llama 4",
         "Llama4ForConditionalGeneration",
         "Llama4Config",
@@ -282,7 +267,7 @@ FAMILIES: Final = (
                 "num_local_experts": 4,
                 "intermediate_size_mlp": 96,
                 "interleave_moe_layer_step": 1,
-                "attention_chunk_size": _WINDOW,
+                "attention_chunk_size": 128,  # vLLM takes multiples of its blocks only
                 "no_rope_layers": [1, 0],
                 "rope_parameters": _LLAMA3_ROPE,
             },

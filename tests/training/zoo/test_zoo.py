@@ -91,7 +91,6 @@ def test_a_mixture_of_experts_is_announced(zoo):
         "DeepSeek-V2",
         "DeepSeek-V3",
         "gpt-oss",
-        "Ernie 4.5 MoE",
         "Llama 4",
     }
 
