@@ -74,8 +74,8 @@ class ExportProof(BaseModel):
     )
     loss_rise: float | None = Field(
         default=None,
-        description="By how much the loss on the held-out rows' own answers is above the engine's, "
-        "in nats per token; null if there are no such rows.",
+        description="Rise of the loss on the held-out rows' own answers over the engine's, in nats "
+        "per token. Null if there are no such rows.",
     )
     merged_onto: ExportMergedOnto | None = Field(
         default=None,

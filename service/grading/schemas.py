@@ -49,7 +49,7 @@ TextMetric = Literal[
     "rouge_5",
     "rouge_l",
 ]
-Metric = Literal["cosine"] | TextMetric
+Metric = Literal["cosine", TextMetric]
 
 
 class _Strict(BaseModel):

@@ -880,7 +880,7 @@ export interface paths {
         /**
          * Run the evaluation of a job again
          * @description Run a completed, skipped or failed evaluation again, for example after the engine was
-         *     started. Returns 409 if it is in progress.
+         *     started, or to compare the model with another prompt. Returns 409 if it is in progress.
          *
          *     Required permission: `fine_tuning.write`.
          */
@@ -3850,6 +3850,7 @@ export interface components {
             gate?: {
                 [key: string]: string;
             } | null;
+            baseline_prompt?: string | null;
             /** @description Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported. */
             integrations?: (components["schemas"]["MlflowIntegration"] | components["schemas"]["WandbIntegration"])[] | null;
         };
@@ -3992,6 +3993,7 @@ export interface components {
             gate?: {
                 [key: string]: string;
             } | null;
+            baseline_prompt?: string | null;
             /** @description Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported. */
             integrations?: (components["schemas"]["MlflowIntegration"] | components["schemas"]["WandbIntegration"])[] | null;
             /**
@@ -4851,6 +4853,8 @@ export interface components {
             logprob_difference: number;
             /** @description Difference of the token where it is largest, in nats. */
             largest_logprob_difference: number;
+            /** @description Rise of the loss on the held-out rows' own answers over the engine's, in nats per token. Null if there are no such rows. */
+            loss_rise?: number | null;
             /** @description Base weights that the adapter was merged into; null if it was not merged. */
             merged_onto?: components["schemas"]["ExportMergedOnto"] | null;
         };
@@ -5080,8 +5084,8 @@ export interface components {
         /** @description A condition of a job's gate that its evaluation does not meet. */
         GateFaultObject: {
             /**
-             * @description Key of the condition.
-             * @example chrf_gain
+             * @description Figure that the condition applies to. A condition on a metric or gain applies to the whole 95% interval, and thus to its limit `_low` or `_high`.
+             * @example chrf_gain_low
              */
             key: string;
             /**
@@ -5514,6 +5518,8 @@ export interface components {
             gate?: {
                 [key: string]: string;
             };
+            /** @description Your own prompt, with which the evaluation compares the model; null if none. */
+            baseline_prompt?: string | null;
             /** @description ID of the sweep that the job is a trial of; otherwise null. */
             sweep_id?: string | null;
             /** @description Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued. */
@@ -7257,6 +7263,10 @@ export interface components {
                 [key: string]: unknown;
             }[] | null;
         };
+        /** @description Request to run the evaluation of a job again. */
+        RestartEvaluation: {
+            baseline_prompt?: string | null;
+        };
         /** @description Result of a keyword search (BM25) for the answers of some rows in the other rows. */
         RetrievalSigns: {
             /** @description Number of rows that were searched for. */
@@ -7811,10 +7821,12 @@ export interface components {
             /** @description Text to compare with. May contain template variables. */
             reference: string;
             /**
-             * @description Similarity metric. `cosine` is refused, since it needs an encoder model.
+             * @description Similarity metric. `cosine` compares the embeddings that `model` creates.
              * @enum {string}
              */
             evaluation_metric: "cosine" | "fuzzy_match" | "bleu" | "gleu" | "meteor" | "rouge_1" | "rouge_2" | "rouge_3" | "rouge_4" | "rouge_5" | "rouge_l";
+            /** @description Model that creates the embeddings for `cosine`. OpenAI chooses one itself. */
+            model?: string | null;
         };
         /** @description Switches of models that think, as the chat templates of their base models read them. */
         ThinkingSwitches: {
@@ -8106,7 +8118,7 @@ export interface components {
             kind: components["schemas"]["VerdictKind"];
             /**
              * @description Conclusion in one sentence, with its figures.
-             * @example Serve it: tuned beats the best prompt by 31 chrF [27, 35] on 60 rows.
+             * @example Serve it: tuned beats the best prompt by 31 chrF [27, 35] on 60 rows (0 of 60 answers got much worse, at most 6%).
              */
             sentence: string;
             /** @description Recommended next step. */
@@ -8621,8 +8633,8 @@ export interface components {
         /**
          * @description Report on a data set. Line numbers refer to the file as uploaded.
          *
-         *         Rows of `near_duplicates` mean the same. Rows of `same_form` differ in numbers, dates, names or
-         *         negation, and are not copies. `pairs` shows examples of both, of `contradictions`, and of
+         *         Rows of `near_duplicates` mean the same. Rows of `same_form` differ in a word, a number, a name
+         *         or a sign, and are not copies. `pairs` shows examples of both, of `contradictions`, and of
          *         `overlap`, with their texts.
          */
         FileReport: {
@@ -10639,7 +10651,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RestartEvaluation"] | null;
+            };
+        };
         responses: {
             /** @description `JobEvaluationObject`. */
             200: {
@@ -10651,10 +10667,12 @@ export interface operations {
                     "application/json": components["schemas"]["JobEvaluationObject"];
                 };
             };
+            400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             404: components["responses"]["Error404"];
             409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
             429: components["responses"]["Error429"];
             503: components["responses"]["Error503"];
         };
@@ -13421,7 +13439,7 @@ export interface operations {
             query: {
                 /**
                  * @description Start time (inclusive), as a Unix timestamp in seconds.
-                 * @example 1767153600
+                 * @example 1767150000
                  */
                 start_time: number;
                 /** @description End time (exclusive), as a Unix timestamp in seconds. Defaults to now. */

@@ -1294,6 +1294,10 @@ class ExportProof(Model):
     """
     Difference of the token where it is largest, in nats.
     """
+    loss_rise: float | None = None
+    """
+    Rise of the loss on the held-out rows' own answers over the engine's, in nats per token. Null if there are no such rows.
+    """
     merged_onto: ExportMergedOnto | None = None
     """
     Base weights that the adapter was merged into; null if it was not merged.
@@ -1503,7 +1507,7 @@ class GateFaultObject(Model):
 
     key: str
     """
-    Key of the condition.
+    Figure that the condition applies to. A condition on a metric or gain applies to the whole 95% interval, and thus to its limit `_low` or `_high`.
     """
     condition: str
     """
@@ -2863,6 +2867,14 @@ class ResponsesSamplingParams(Model):
     """
 
 
+class RestartEvaluation(Model):
+    """
+    Request to run the evaluation of a job again.
+    """
+
+    baseline_prompt: str | None = None
+
+
 class RetrievalSigns(Model):
     """
     Result of a keyword search (BM25) for the answers of some rows in the other rows.
@@ -3413,7 +3425,11 @@ class TextSimilarityGrader(Model):
         "rouge_l",
     ]
     """
-    Similarity metric. `cosine` is refused, since it needs an encoder model.
+    Similarity metric. `cosine` compares the embeddings that `model` creates.
+    """
+    model: str | None = None
+    """
+    Model that creates the embeddings for `cosine`. OpenAI chooses one itself.
     """
 
 
@@ -6946,6 +6962,10 @@ class JobObject(Model):
     """
     Conditions that the evaluation of the job must meet; empty if there are none.
     """
+    baseline_prompt: str | None = None
+    """
+    Your own prompt, with which the evaluation compares the model; null if none.
+    """
     sweep_id: str | None = None
     """
     ID of the sweep that the job is a trial of; otherwise null.
@@ -7241,8 +7261,8 @@ class FileReport(Model):
     """
     Report on a data set. Line numbers refer to the file as uploaded.
 
-        Rows of `near_duplicates` mean the same. Rows of `same_form` differ in numbers, dates, names or
-        negation, and are not copies. `pairs` shows examples of both, of `contradictions`, and of
+        Rows of `near_duplicates` mean the same. Rows of `same_form` differ in a word, a number, a name
+        or a sign, and are not copies. `pairs` shows examples of both, of `contradictions`, and of
         `overlap`, with their texts.
     """
 
@@ -7550,6 +7570,7 @@ class CreateJob(Model):
     """
     Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
     """
+    baseline_prompt: str | None = None
     integrations: list[MlflowIntegration | WandbIntegration] | None = None
     """
     Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported.
@@ -7605,6 +7626,7 @@ class CreateSweep(Model):
     """
     Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
     """
+    baseline_prompt: str | None = None
     integrations: list[MlflowIntegration | WandbIntegration] | None = None
     """
     Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported.
