@@ -58,7 +58,7 @@ def tokenizer(tiny_model_path):
 
 
 def test_the_answers_alone_carry_loss(tmp_path):
-    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    tools = [{"type": "function", "function": {"name": "f", "description": None, "parameters": {}}}]
     path = written(tmp_path / "a.jsonl", row(tools=tools))
     (preference,) = read_preferences(path, param="p")
     assert preference.better.supervised == preference.worse.supervised == (3,)

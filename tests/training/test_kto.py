@@ -46,7 +46,7 @@ def tokenizer(tiny_model_path):
 
 
 def test_the_last_answer_alone_carries_loss(tmp_path):
-    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    tools = [{"type": "function", "function": {"name": "f", "description": None, "parameters": {}}}]
     path = written(tmp_path / "a.jsonl", row(tools=tools), row("No.", label=False))
     good, bad = read_judged(path, param="p")
     assert good.chat.supervised == bad.chat.supervised == (3,)

@@ -86,7 +86,8 @@ async def evaluate(world: World, job: dict[str, Any]) -> None:
         summary = "Beginning of the report"
         await world.call(report, form, summary, path=path, query={"format": form}, cut=_beginning)
     await world.call(restart, expect=400, path=path, json={"baseline_prompt": ""})
-    await world.call(restart, "again", path=path)
+    rival = {"baseline_prompt": "Answer as the keeper of a bookshop in a lighthouse."}
+    await world.call(restart, "again", path=path, json=rival)
     await world.call(restart, expect=409, path=path)
     await world.call(report, expect=409, path=path)
 
