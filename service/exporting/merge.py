@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from service.exporting.base_layers import HEAD, BaseLayers
-from service.training.contract.adapter_config import AdapterConfig, InvalidAdapterConfig
+from service.training.contract.adapter_config import WEIGHTS, AdapterConfig, InvalidAdapterConfig
 
 INDEX: Final = "model.safetensors.index.json"
 _PREFIX: Final = "base_model.model."
@@ -211,10 +211,10 @@ class _Deltas:
         self.has_tied_head = False
         """Whether the adapter changes the head of a model whose head is its embeddings."""
         try:
-            tensors = load_file(adapter / "adapter_model.safetensors")
+            tensors = load_file(adapter / WEIGHTS)
         except (OSError, SafetensorError):
             raise MergeRefused(
-                "invalid_adapter", "The adapter's adapter_model.safetensors cannot be read."
+                "invalid_adapter", f"The adapter's {WEIGHTS} cannot be read."
             ) from None
         unknown = set()
         for name, tensor in tensors.items():

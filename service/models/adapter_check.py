@@ -19,6 +19,7 @@ from typing import Any
 from service.training.contract.adapter_config import (
     AS_TRAINED,
     CONFIG,
+    WEIGHTS,
     AdapterConfig,
     InvalidAdapterConfig,
 )
@@ -33,7 +34,6 @@ from service.training.contract.tensor_names import (
 )
 from service.training.model.stored_weights import weight_files
 
-WEIGHTS = "adapter_model.safetensors"
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 _MAX_HEADER_BYTES = 64 * 1024 * 1024
 # Features that vLLM does not support. PEFT writes these keys with an empty value when unused.

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.training import CheckpointSaved
+from service.training.contract.adapter_config import WEIGHTS
 from service.training.contract.failures import TrainingFailure
-from service.training.model.warm_start import ADAPTER_WEIGHTS
 from tests.lazy import Lazy
 
 torch = Lazy("torch")
@@ -71,7 +71,7 @@ def test_a_seal_that_is_cut_short(checkpoint, run):
     assert "seal cannot be read" in refusal(checkpoint, run)
 
 
-@pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", ADAPTER_WEIGHTS])
+@pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", WEIGHTS])
 def test_a_missing_file(checkpoint, run, name):
     (checkpoint / name).unlink()
     assert f"it lacks {name}" in refusal(checkpoint, run)
@@ -93,7 +93,7 @@ def test_a_flipped_bit(checkpoint, run):
 
 
 def test_weights_that_are_no_numbers(checkpoint, run):
-    path = checkpoint / ADAPTER_WEIGHTS
+    path = checkpoint / WEIGHTS
     tensors = safetensors.load_file(path)
     next(iter(tensors.values()))[0, 0] = torch.nan
     safetensors.save_file(tensors, path)

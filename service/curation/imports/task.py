@@ -23,7 +23,6 @@ from service.datasets.contract import UnpackedAdapter, UnpackSpec
 from service.files.records import FileRecord, Files
 from service.models import ranks
 from service.models.adapter_check import (
-    WEIGHTS,
     AdapterMismatch,
     BaseLayout,
     check_adapter,
@@ -32,7 +31,7 @@ from service.models.catalogue import BaseModelEntry
 from service.models.records import ModelOrigin, ModelRecord
 from service.models.registry import ModelRegistry
 from service.models.weights import folder_fault
-from service.training.contract.adapter_config import CONFIG
+from service.training.contract.adapter_config import CONFIG, WEIGHTS
 
 log = logging.getLogger(__name__)
 # The engine uses the base model's tokenizer and template, so those of the archive are not kept.

@@ -14,11 +14,15 @@ from service.exporting.contract import ExportFailure, FailureCode
 from service.exporting.gguf.converter_process import run_converter
 from service.exporting.gguf.converters import converter
 from service.imports import quick_imports
-from service.training.contract.adapter_config import CONFIG, AdapterConfig, InvalidAdapterConfig
+from service.training.contract.adapter_config import (
+    CONFIG,
+    WEIGHTS,
+    AdapterConfig,
+    InvalidAdapterConfig,
+)
 
 _UNKNOWN_PRE_TOKENIZER: Final = "pre-tokenizer was not recognized"
 _UNKNOWN_MODEL: Final = "is not supported"
-WEIGHTS: Final = "adapter_model.safetensors"
 _MODULE_END: Final = re.compile(r"\.(?:lora_|base_layer|modules_to_save|weight)")
 
 

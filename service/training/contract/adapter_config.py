@@ -20,6 +20,8 @@ from typing import Any, Final, TypeVar
 import regex
 
 CONFIG: Final = "adapter_config.json"
+WEIGHTS: Final = "adapter_model.safetensors"
+"""Name of the file with the adapter's tensors."""
 _MATCHING_S: Final = 5.0  # for all patterns and modules; those of a large model take 0.3 s
 # Copies of a pattern's characters that its repetitions may ask for: `regex` makes them in memory.
 _MOST_CHARS: Final = 100_000

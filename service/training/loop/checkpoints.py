@@ -16,19 +16,19 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
+from service.training.contract.adapter_config import CONFIG, WEIGHTS
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.lora import LoraShape
 from service.training.contract.spec import TrainSpec
 from service.training.data.label_weights import LabelWeights
 from service.training.data.mixture import Portion
-from service.training.model.warm_start import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 SEAL_NAME: Final = "run.json"
 OPTIMIZER: Final = "optimizer.pt"
 _REQUIRED: Final = frozenset(
     {
-        ADAPTER_WEIGHTS,
-        ADAPTER_CONFIG,
+        WEIGHTS,
+        CONFIG,
         OPTIMIZER,
         "scheduler.pt",
         "rng_state.pth",
@@ -100,7 +100,7 @@ def identify(
     if portions:
         run["mixture"] = [[portion.examples, portion.weight] for portion in portions]
     if spec.warm_start_path:
-        run["warm_start"] = _digest(spec.warm_start_path / ADAPTER_WEIGHTS)
+        run["warm_start"] = _digest(spec.warm_start_path / WEIGHTS)
     run |= {
         "method": spec.method,
         "base_model": spec.base_model,
@@ -143,7 +143,7 @@ def open_checkpoint(folder: Path, run: RunIdentity) -> Seal:
             raise _invalid(f"{name} is damaged")
     if differing := record.run.differing(run):
         raise _invalid(f"it belongs to another run (differs in {', '.join(differing)})")
-    if not is_finite(folder / ADAPTER_WEIGHTS):
+    if not is_finite(folder / WEIGHTS):
         raise _invalid("its weights are not finite")
     if not _has_finite_state(folder / OPTIMIZER):
         raise _invalid("its optimizer state is not finite")

@@ -16,6 +16,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
+from service.training.contract.adapter_config import WEIGHTS
 from service.training.contract.channel import Channel, StopFlag
 from service.training.contract.inbox import Inbox
 from service.training.contract.lora import LoraShape
@@ -64,7 +65,7 @@ from service.training.model.host_inputs import keep_inputs_on_host
 from service.training.model.models import Place, choose_place, load_base, load_tokenizer
 from service.training.model.pause_points import add_pause_points
 from service.training.model.probe import probe
-from service.training.model.warm_start import ADAPTER_WEIGHTS, lora_shape, named_base
+from service.training.model.warm_start import lora_shape, named_base
 from service.training.parallel.launcher import RankPlace
 from service.training.parallel.ranks import Ranks, join
 from service.training.parallel.sharding import shard
@@ -368,7 +369,7 @@ def _is_over(trainer: AdapterTrainer, step: int) -> bool:
     spec, checkpoint = trainer.plan.spec, trainer.plan.spec.resume_from
     if not spec.selects or checkpoint is None:
         return False
-    weights = checkpoint / ADAPTER_WEIGHTS
+    weights = checkpoint / WEIGHTS
     best = trainer.best_weights if trainer.plan.ranks.is_first else None
     trainer.selection = Selection.read(checkpoint, weights, best)
     is_behind = step in trainer.plan.evaluated_at and trainer.selection.evaluated_step < step

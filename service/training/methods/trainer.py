@@ -25,6 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 
+from service.training.contract.adapter_config import WEIGHTS
 from service.training.contract.channel import StopFlag
 from service.training.contract.failures import TrainingFailure
 from service.training.data.answered import collate_numbers
@@ -52,7 +53,6 @@ from service.training.model.adapters import load_weights, save_adapter, start_fr
 from service.training.model.head import use_frozen_head
 from service.training.model.lora_sum import sum_in_place
 from service.training.model.models import keep_adapter_in_fp32
-from service.training.model.warm_start import ADAPTER_WEIGHTS
 from service.training.parallel.ranks import load_random_state, random_state, random_state_file
 
 # Number of validation rows scored at a checkpoint mid-run; the last checkpoint scores all.
@@ -128,7 +128,7 @@ class AdapterTrainer(Trainer):
     @property
     def best_weights(self) -> Path:
         """File with the weights of the best evaluation, used with `keep_best`."""
-        return self.plan.spec.output_dir / "best" / ADAPTER_WEIGHTS
+        return self.plan.spec.output_dir / "best" / WEIGHTS
 
     def load_best(self) -> None:
         """Load the weights of the best evaluation, which the first rank has on its disk."""

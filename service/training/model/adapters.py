@@ -13,12 +13,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from service.training.contract.adapter_config import WEIGHTS
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.lora import LoraShape
 from service.training.contract.spec import TrainSpec
 from service.training.contract.tensor_names import adaptable, fixed_parts, is_expert
 from service.training.model.folder import invalid_model
-from service.training.model.warm_start import ADAPTER_WEIGHTS, invalid
+from service.training.model.warm_start import invalid
 
 _NAME = "default"
 
@@ -127,7 +128,7 @@ def start_from(model: PeftModel | Any, spec: TrainSpec) -> None:
     """
     if spec.warm_start_path is None:
         return
-    tensors = _load(spec.warm_start_path / ADAPTER_WEIGHTS)
+    tensors = _load(spec.warm_start_path / WEIGHTS)
     expected = get_peft_model_state_dict(model, adapter_name=_NAME, save_embedding_layers=False)
     if tensors.keys() != expected.keys() or any(
         tensors[name].shape != expected[name].shape for name in expected
@@ -146,7 +147,7 @@ def _load(weights: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(weights)
     except (OSError, SafetensorError):
-        raise invalid(f"its {ADAPTER_WEIGHTS} cannot be read") from None
+        raise invalid(f"its {WEIGHTS} cannot be read") from None
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise invalid("its weights are not finite")
     return tensors

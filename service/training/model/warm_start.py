@@ -7,12 +7,11 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from service.training.contract.adapter_config import CONFIG, WEIGHTS
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.lora import LoraOptions, LoraShape, check_modules
 from service.training.contract.spec import TrainSpec
 
-ADAPTER_CONFIG: Final = "adapter_config.json"
-ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 # Settings that change the model beyond the A and B matrices of each module, and would be lost.
 _UNSUPPORTED: Final = (
     "modules_to_save",
@@ -78,11 +77,11 @@ def invalid(why: str) -> TrainingFailure:
 
 def _read(folder: Path) -> _Config:
     try:
-        config = _Config.model_validate_json((folder / ADAPTER_CONFIG).read_bytes())
+        config = _Config.model_validate_json((folder / CONFIG).read_bytes())
     except OSError:
-        raise invalid(f"its folder has no readable {ADAPTER_CONFIG}") from None
+        raise invalid(f"its folder has no readable {CONFIG}") from None
     except ValidationError:
-        raise invalid(f"its {ADAPTER_CONFIG} is not a LoRA configuration") from None
+        raise invalid(f"its {CONFIG} is not a LoRA configuration") from None
     if config.peft_type != "LORA":
         raise invalid("it is not a LoRA adapter")
     extra: dict[str, Any] = config.model_extra or {}
@@ -90,8 +89,8 @@ def _read(folder: Path) -> _Config:
         raise invalid(f"it uses {', '.join(used)}")
     if config.bias != "none":
         raise invalid("it trains biases")
-    if not (folder / ADAPTER_WEIGHTS).is_file():
-        raise invalid(f"its folder has no {ADAPTER_WEIGHTS}")
+    if not (folder / WEIGHTS).is_file():
+        raise invalid(f"its folder has no {WEIGHTS}")
     return config
 
 
