@@ -207,7 +207,6 @@ def _overlap(spec: OverlapSpec) -> SharedRows:
         spec.training,
         spec.path,
         spec.result.parent,
-        near_threshold=spec.near_threshold,
         processes=spec.processes,
     )
 

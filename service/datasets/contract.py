@@ -21,6 +21,7 @@ from service.datasets.cleaning.options import CleanOptions
 from service.datasets.errors import refuse
 from service.datasets.facts import SourceFacts
 from service.datasets.formats.options import FormatOptions
+from service.datasets.limits import NEAR_THRESHOLD
 from service.datasets.output import OutputFile
 from service.datasets.passages.passage import Document, Passages
 from service.datasets.personal_data.recognizer import Recognizer
@@ -203,7 +204,7 @@ class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
     index: Path | None = None
     stored_rows: str | None = None
     max_issues: int = MAX_LISTED
-    near_threshold: float = 0.8
+    near_threshold: float = NEAR_THRESHOLD
     recognizers: tuple[Recognizer, ...] = ()
     encoder: EncoderChoice | None = None
 
@@ -299,7 +300,6 @@ class OverlapSpec(TaskSpec[SharedRows], frozen=True, kw_only=True, tag="overlap"
     """Find the rows of a canonical file that appear in `training`, a canonical file too."""
 
     training: Path
-    near_threshold: float = 0.8
 
     @property
     def answer_type(self) -> type[SharedRows]:

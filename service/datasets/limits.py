@@ -1,4 +1,4 @@
-"""Input limits, so that no file can exhaust the machine's memory."""
+"""Input limits, so that no file can exhaust the machine's memory, and the limit of likeness."""
 
 from __future__ import annotations
 
@@ -14,5 +14,7 @@ BATCH_BYTES = 64 * 1024
 # Items of an evaluation run. Each is sent to a model, which takes far longer than reading it.
 MAX_EVAL_ITEMS = 10_000
 MAX_EVAL_ITEM_BYTES = 64 * 1024
+# Rows with at least this share of words in common are compared for copies, by default.
+NEAR_THRESHOLD = 0.8
 # PEFT writes a few kilobytes, more if every module has its own rank.
 MAX_ADAPTER_CONFIG_BYTES = 1024 * 1024

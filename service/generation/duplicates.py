@@ -9,9 +9,9 @@ import numpy as np
 
 from service.datasets.duplicates.compare import Wording, compare_all, read
 from service.datasets.duplicates.signatures import PERMUTATIONS, Signatures, signatures
+from service.datasets.limits import NEAR_THRESHOLD
 from service.generation.answers import Pair
 
-_THRESHOLD: Final = 0.8  # of the desk's reports
 _CANDIDATES: Final = 0.45  # share of equal values in signatures from which rows are compared
 
 
@@ -38,7 +38,7 @@ class Kept:
         known = self._signatures[: len(self._texts)]
         shares = (known == signature).mean(axis=1)
         for place in np.flatnonzero(shares >= _CANDIDATES):
-            found = compare_all((question, answer), self._texts[place], threshold=_THRESHOLD)
+            found = compare_all((question, answer), self._texts[place], threshold=NEAR_THRESHOLD)
             if found is not None and found.same:
                 return False
         self._add(row, signature)

@@ -220,15 +220,12 @@ def test_rows_of_a_job_that_its_training_rows_contain(tmp_path: Path) -> None:
         write(tmp_path / "t.jsonl", training),
         write(tmp_path / "v.jsonl", held),
         tmp_path,
-        near_threshold=0.8,
     )
     assert found.rows == len(held)
     assert found.lines == {1, 2, 3, 5, 6, 7, 8}
     assert {1, 7} <= set(found.exact)
     assert set(found.contained) == {5}
-    empty = shared_rows(
-        write(tmp_path / "t.jsonl", []), tmp_path / "v.jsonl", tmp_path, near_threshold=0.8
-    )
+    empty = shared_rows(write(tmp_path / "t.jsonl", []), tmp_path / "v.jsonl", tmp_path)
     assert (empty.rows, empty.lines) == (len(held), frozenset())
 
 

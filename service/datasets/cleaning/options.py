@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from service.datasets.limits import NEAR_THRESHOLD
+
 ContradictionRule = Literal["keep", "first", "last", "most_common", "longest", "drop"]
 RedactMode = Literal["keep", "mask", "pseudonym"]
 UnicodeForm = Literal["keep", "NFC", "NFKC"]
@@ -30,7 +32,7 @@ class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drop_broken: bool = True
     exact_duplicates: bool = True
     near_duplicates: bool = False
-    near_threshold: float = 0.8
+    near_threshold: float = NEAR_THRESHOLD
     contradictions: ContradictionRule = "keep"
     personal_data: RedactMode = "keep"
     possible_personal_data: bool = False

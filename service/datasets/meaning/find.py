@@ -17,6 +17,7 @@ from service.datasets.duplicates.compare import Wording, compare
 from service.datasets.duplicates.facts import opposed, terms
 from service.datasets.duplicates.texts import RowText, RowTexts
 from service.datasets.duplicates.wording import numbers
+from service.datasets.limits import NEAR_THRESHOLD
 from service.datasets.meaning.encoder import Encoder, open_encoder, unit_vectors
 from service.datasets.meaning.neighbors import (
     Neighbors,
@@ -183,7 +184,7 @@ def _reworded(one: RowText, other: RowText) -> bool:
 
 
 def _same_answer(one: Wording, other: Wording, likeness: float) -> bool:
-    found = compare(one, other, threshold=0.8)
+    found = compare(one, other, threshold=NEAR_THRESHOLD)
     if found is not None:
         return found.same
     has_same_facts = (

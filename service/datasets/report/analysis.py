@@ -14,6 +14,7 @@ from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import EncoderChoice
 from service.datasets.duplicates.groups import Lines, Rows
 from service.datasets.formats.options import FormatOptions
+from service.datasets.limits import NEAR_THRESHOLD
 from service.datasets.meaning.pairs import MeaningPair
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.kinds import POSSIBLE
@@ -76,7 +77,7 @@ class AnalysisOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format: FormatOptions = FormatOptions()
     validation_format: FormatOptions = FormatOptions()
-    near_threshold: float = 0.8
+    near_threshold: float = NEAR_THRESHOLD
     recognizers: tuple[Recognizer, ...] = ()
     max_issues: int = MAX_LISTED
     processes: int = 1

@@ -13,6 +13,7 @@ from service.datasets.contract import SharedRows
 from service.datasets.duplicates.classes import CANDIDATES
 from service.datasets.duplicates.groups import near_groups
 from service.datasets.duplicates.signatures import MIX, PERMUTATIONS, SignatureStack
+from service.datasets.limits import NEAR_THRESHOLD
 from service.datasets.report.collect import Collected, collect
 from service.datasets.report.features import FeatureOptions
 
@@ -50,9 +51,7 @@ class Overlap(NamedTuple):
         return {**self.contained, **self.near, **self.exact}
 
 
-def shared_rows(
-    train: Path, held: Path, work: Path, *, near_threshold: float, processes: int = 1
-) -> SharedRows:
+def shared_rows(train: Path, held: Path, work: Path, *, processes: int = 1) -> SharedRows:
     """Find the rows of one canonical file that appear in another, the training rows.
 
     Temporary files of 512 bytes per row go to `work`.
@@ -66,7 +65,7 @@ def shared_rows(
 
     with tempfile.TemporaryDirectory(dir=work, prefix="overlap-") as made:
         of_train, of_held = read(train, Path(made) / "train"), read(held, Path(made) / "held")
-        found = overlap(of_train, of_held, near_threshold=near_threshold)
+        found = overlap(of_train, of_held, near_threshold=NEAR_THRESHOLD)
     return SharedRows(
         rows=len(of_held.features),
         exact=_lines(found.exact),
