@@ -36,21 +36,21 @@ def agree(one: Wording, other: Wording, question: Wording, *, threshold: float) 
     short, long = sorted((one, other), key=lambda text: len(text.units))
     if _negates(short) != _negates(long):
         return False
-    told, more = _told(short), _told(long)
-    if not told and {short.said, *_WORD.findall(short.text.casefold())}.isdisjoint(_YES_OR_NO):
+    stated, longer = _stated(short), _stated(long)
+    if not stated and {short.said, *_WORD.findall(short.text.casefold())}.isdisjoint(_YES_OR_NO):
         return False
-    if sorted(told) == sorted(more) and len(told) <= _UNORDERED and numbers(short.said):
+    if sorted(stated) == sorted(longer) and len(stated) <= _UNORDERED and numbers(short.said):
         return True
-    unasked = [unit for unit in more if unit in told or unit not in question.units]
+    unasked = [unit for unit in longer if unit in stated or unit not in question.units]
     is_part = any(
-        units[at : at + len(told)] == told
-        for units in (more, unasked)
-        for at in range(len(units) - len(told) + 1)
+        units[at : at + len(stated)] == stated
+        for units in (longer, unasked)
+        for at in range(len(units) - len(stated) + 1)
     )
     return is_part and not _adds_facts(short, long, question)
 
 
-def _told(text: Wording) -> list[str]:
+def _stated(text: Wording) -> list[str]:
     """Return the units of an answer that say something beyond yes and no."""
     return [spelled(unit) for unit in text.units if is_content(unit) and unit not in _YES_OR_NO]
 

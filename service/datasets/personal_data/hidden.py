@@ -85,6 +85,11 @@ def decoded(text: str) -> Revealed | None:
     return opened if opened is not seen else None
 
 
+def revealed(text: str) -> list[Revealed]:
+    """Return the texts that a text hides, each if it differs: what is seen, and decoded."""
+    return [found for found in (visible(text), decoded(text)) if found is not None]
+
+
 def readings(text: str) -> list[str]:
     """Return the texts in which to look for what a text holds: what is seen, and decoded."""
     seen, opened = visible(text), decoded(text)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from service.datasets.personal_data.characters import ASCII, to_ascii
 from service.datasets.personal_data.detect import Found, spellings, without_overlap
-from service.datasets.personal_data.hidden import decoded, visible
+from service.datasets.personal_data.hidden import revealed
 from service.datasets.personal_data.kinds import KINDS, SPELLED
 from service.datasets.personal_data.literals import Literals
 from service.datasets.personal_data.network import hidden_emails, may_hide_email, plain_email
@@ -97,12 +97,11 @@ class KnownValues:
     def find(self, text: str) -> list[KnownFound]:
         """Find known values in a text, in order and without overlaps."""
         found = self._find(text)
-        for revealed in (visible(text), decoded(text)):
-            if revealed is not None:
-                found += (
-                    KnownFound(value, *revealed.place(start, end))
-                    for value, start, end in self._find(revealed.text)
-                )
+        for hidden in revealed(text):
+            found += (
+                KnownFound(value, *hidden.place(start, end))
+                for value, start, end in self._find(hidden.text)
+            )
         return longest(found)
 
     def _find(self, text: str) -> list[KnownFound]:

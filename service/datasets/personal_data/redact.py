@@ -9,7 +9,7 @@ from itertools import islice
 from service.datasets.cleaning.options import RedactMode
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.detect import Found, find_all
-from service.datasets.personal_data.hidden import decoded, readings, visible
+from service.datasets.personal_data.hidden import readings, revealed
 from service.datasets.personal_data.known_values import KnownFound, KnownValues, Value, longest
 from service.datasets.personal_data.name_parts import NamePart, NameParts, is_part
 
@@ -112,10 +112,9 @@ class Redactor:
         if self._parts is None:
             return found
         parts = self._parts.find(text)
-        for revealed in (visible(text), decoded(text)):
-            if revealed is not None:
-                of_reading = self._parts.find(revealed.text)
-                parts += [NamePart(n, *revealed.place(start, end)) for n, start, end in of_reading]
+        for hidden in revealed(text):
+            of_reading = self._parts.find(hidden.text)
+            parts += [NamePart(n, *hidden.place(start, end)) for n, start, end in of_reading]
         found += (KnownFound(self._names[name], start, end) for name, start, end in parts)
         return [
             one._replace(value=self._names.get(one.value.plain, one.value))

@@ -23,7 +23,7 @@ def learn_row(redactor: Redactor, row: Row) -> None:
 
 def learn_talk(redactor: Redactor, talk: Conversation, more: Iterable[str] = ()) -> None:
     """Pass each text of a conversation, and `more`, to the redactor, with the languages."""
-    turn_texts = [turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside)]
+    turn_texts = [turn.text for turn in talk.every_turn]
     pairs = [*zip(["", *turn_texts], turn_texts, strict=False)]
     pairs += (("", text) for text in more)
     # Language detection is the slowest step here, so skip it if no text needs it.
@@ -45,7 +45,7 @@ def languages_of(talk: Conversation) -> list[str]:
 def mask_turns(redactor: Redactor, talk: Conversation) -> Conversation:
     """Return a conversation with labels in its turns and the rejected ones."""
     counts = Counter[str]()
-    redactor.begin_row([turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside)])
+    redactor.begin_row([turn.text for turn in talk.every_turn])
     turns, rejected = (
         [turn._replace(text=redactor.redact(turn.text, counts)) for turn in part]
         for part in (talk.turns, talk.rejected)
@@ -55,8 +55,7 @@ def mask_turns(redactor: Redactor, talk: Conversation) -> Conversation:
 
 def redact_row(redactor: Redactor, row: Row, counts: Counter[str]) -> Row:
     """Return the row with labels, and add the replacements by kind to `counts`."""
-    talk = take_apart(row)
-    turns = (*talk.turns, *talk.rejected, *talk.beside)
+    turns = take_apart(row).every_turn
     redactor.begin_row([*(turn.text for turn in turns), *_packed_texts(row)])
     redaction = _RowRedaction(redactor, counts)
     if "text" in row:

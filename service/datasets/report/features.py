@@ -428,7 +428,7 @@ def _personal(
     from service.datasets.personal_data.hidden import readings
     from service.datasets.personal_data.known_values import KnownValues
 
-    texts: list[Turn] = [*row.turns, *row.rejected, *row.beside]
+    texts = row.every_turn
     read = [[turn._replace(text=text) for text in readings(turn.text)] for turn in texts]
     seen, more = [first for first, *_ in read], [turn for _, *rest in read for turn in rest]
     findings = list(_findings([*seen, *more], languages, custom))

@@ -36,6 +36,11 @@ class Conversation(NamedTuple):
     label: bool | None = None
 
     @property
+    def every_turn(self) -> list[Turn]:
+        """The turns, those of the rejected answer, and the texts beside."""
+        return [*self.turns, *self.rejected, *self.beside]
+
+    @property
     def system(self) -> str:
         """Joined system messages, or an empty string if there are none."""
         return "\n".join([turn.text for turn in self.turns if turn.role == "system"])

@@ -62,7 +62,7 @@ def _learned(
     """Learn the values of all rows. Yields the texts that may contain any, with their lines."""
     for index, row in enumerate(rows):
         talk = take_apart(row)
-        said = [turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside)]
+        said = [turn.text for turn in talk.every_turn]
         pairs = zip(["", *said], said, strict=False)
         texts = [(before, text) for before, text in pairs if may_hold_personal_data(text)]
         languages = languages_of(talk) if texts else []
