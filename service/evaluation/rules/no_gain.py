@@ -62,8 +62,8 @@ def no_gain(evidence: Evidence) -> Verdict | None:
 
 def cannot_tell(evidence: Evidence) -> Verdict:
     """Return the number of rows that would decide. Applies if no other rule does."""
-    open_ = [found for found in evidence.rivals if not gains(found)]
-    found = max(open_, key=evidence.more_rows)
+    found = _undecided(evidence)
+    assert found is not None
     more = evidence.more_rows(found)
     collect = counted(more, "more row")
     measured = f"tuned minus {column_name(found.b)} is {sized(found)}"
@@ -89,7 +89,7 @@ def cannot_tell(evidence: Evidence) -> Verdict:
 def needs_too_many_rows(evidence: Evidence) -> Verdict | None:
     """Apply if only more rows than an evaluation may have would decide."""
     most = evidence.comparison.most_rows
-    found = max((d for d in evidence.rivals if not gains(d)), key=evidence.more_rows, default=None)
+    found = _undecided(evidence)
     if most is None or found is None or found.n + evidence.more_rows(found) <= most:
         return None
     needed = found.n + evidence.more_rows(found)
@@ -105,6 +105,12 @@ def needs_too_many_rows(evidence: Evidence) -> Verdict | None:
         ),
         rows_needed=evidence.more_rows(found),
     )
+
+
+def _undecided(evidence: Evidence) -> Difference | None:
+    """Return the difference that is no gain and needs the most rows; None if all are gains."""
+    open_ = [found for found in evidence.rivals if not gains(found)]
+    return max(open_, key=evidence.more_rows, default=None)
 
 
 def _is_pointless(found: Difference | None) -> bool:

@@ -117,13 +117,17 @@ def all_differences(comparison: Comparison) -> list[Difference]:
 
 def _main(comparison: Comparison) -> list[Difference]:
     """Compare the main columns. The tuned model must beat all its rivals."""
-    rivals = [name for name in (BASE, PROMPT) if comparison.column(name)]
     pairs = [(TUNED, BASE), (TUNED, PROMPT), (PROMPT, BASE)]
-    count = max(1, len(rivals))
+    count = max(1, len(_rivals(comparison)))
     return _family(
         difference(comparison, comparison.primary, a, b, tests=count, together=count)
         for a, b in pairs
     )
+
+
+def _rivals(comparison: Comparison) -> list[str]:
+    """Return the columns that the tuned model must beat."""
+    return [name for name in (BASE, PROMPT) if comparison.column(name)]
 
 
 def _by_language(comparison: Comparison) -> list[Difference]:
@@ -147,7 +151,7 @@ def _checkpoints(comparison: Comparison) -> list[Difference]:
 
 def _other_metrics(comparison: Comparison) -> list[Difference]:
     others = [metric for metric in comparison.metrics if not metric.primary]
-    rivals = [name for name in (BASE, PROMPT) if comparison.column(name)]
+    rivals = _rivals(comparison)
     count = max(1, len(others) * len(rivals))
     return _family(
         difference(comparison, metric, TUNED, other, tests=count)
