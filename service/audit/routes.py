@@ -14,8 +14,8 @@ from service.core import trail
 from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, list_of
 
 router = APIRouter(prefix="/v1/organization", tags=["Audit log"])
 

@@ -12,13 +12,13 @@ from pydantic import BaseModel
 from service.config import Settings
 from service.core import ids, unfinished
 from service.core.errors import BadRequest, NotFound
-from service.core.records import Missing, Page
+from service.core.records import Page
 from service.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.records import FileRecord
 from service.files.routes import Store, existing
 from service.web.auth import Principal
 from service.web.deps import resource
-from service.web.http import unknown_after
+from service.web.resources import Paging, Resource
 
 _RETRY_S = 1
 
@@ -73,22 +73,19 @@ def with_head(task: Task, kind: str, content: bytes, **more: Any) -> bytes:
 
 
 async def page_of_tasks(
-    tasks: Tasks, file: FileRecord, kind: TaskKind, noun: str, after: str | None, limit: int
+    tasks: Tasks, file: FileRecord, kind: TaskKind, paging: Paging
 ) -> Page[Task]:
-    """Return tasks of one kind on a file, newest first. Raises BadRequest if `after` is unknown."""
-    try:
-        return await tasks.of(file.id).page(
-            file.project_id, after=after, limit=limit, where=lambda task: task.kind is kind
-        )
-    except Missing as e:
-        raise unknown_after(noun) from e
+    """Return tasks of one kind on a file. Raises Missing if `paging.after` is unknown."""
+    return await tasks.of(file.id).page(
+        file.project_id, **paging.bounds, where=lambda task: task.kind is kind
+    )
 
 
-async def task_of(tasks: Tasks, file: FileRecord, task_id: str, prefix: str, noun: str) -> Task:
+async def task_of(
+    tasks: Tasks, file: FileRecord, task_id: str, prefix: str, resource: Resource
+) -> Task:
     """Return the task on a file whose ID has this prefix. Raises NotFound."""
     task = None
     if ids.is_valid(task_id, prefix):
         task = await tasks.of(file.id).get(file.project_id, task_id)
-    if task is None:
-        raise NotFound(f"No such {noun}: {task_id[:80]}", param=f"{noun}_id")
-    return task
+    return resource.get_or_404(task, task_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
@@ -13,7 +13,6 @@ from service.core import ids
 from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable
-from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
 from service.core.unfinished import check_room
 from service.exporting import EXTRA, EXTRA_FORMATS, QUANTIZED_FORMATS
@@ -32,10 +31,10 @@ from service.fleet import workers
 from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import comparable, created_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, NewestFirst, Resource
 
 router = APIRouter(prefix="/v1/exports", tags=["Exports"])
 _QUANTIZATION = "q8_0"
@@ -51,15 +50,11 @@ EraseExport = Annotated[
 Artifacts = Annotated[Storage, Depends(resource("storage"))]
 
 
-def _unknown(export_id: str) -> NotFound:
-    return NotFound(f"No such export: {export_id[:80]}", param="export_id")
+EXPORT = Resource("export")
 
 
 async def _existing(export_id: str, caller: Caller, store: Store) -> ExportRecord:
-    found = await store.get(caller.project_id, export_id)
-    if found is None:
-        raise _unknown(export_id)
-    return found
+    return EXPORT.get_or_404(await store.get(caller.project_id, export_id), export_id)
 
 
 Existing = Annotated[ExportRecord, Depends(_existing)]
@@ -108,24 +103,17 @@ async def create_export(
 async def list_exports(
     caller: Caller,
     store: Store,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Literal["asc", "desc"] = "desc",
+    paging: NewestFirst,
     model: Annotated[str | None, Query(description="Model to filter by.")] = None,
 ) -> ListOf[ExportObject]:
     """List the project's exports, newest first by default."""
     now_s = ids.now_s()
-    try:
-        page = await store.records.page(
-            caller.project_id,
-            after=after,
-            limit=limit,
-            where=lambda r: r.expires_at > now_s and model in (None, r.model),
-            oldest_first=order == "asc",
-        )
-    except Missing as e:
-        raise unknown_after("export") from e
-    return list_of([ExportObject.of(record) for record in page.items], page.has_more)
+    page = store.records.page(
+        caller.project_id,
+        **paging.bounds,
+        where=lambda r: r.expires_at > now_s and model in (None, r.model),
+    )
+    return await EXPORT.list(page, ExportObject.of)
 
 
 @router.get(
@@ -210,9 +198,8 @@ async def download_export(
 async def cancel_export(export: Existing, store: Store) -> ExportObject:
     """Cancel an export. Its worker stops within seconds. Returns 409 if it has already ended."""
     try:
-        cancelled = await store.change(export, lambda r: lifecycle.cancel(r, ids.now_s()))
-    except Missing as e:
-        raise _unknown(export.id) from e
+        with EXPORT.existing(export.id):
+            cancelled = await store.change(export, lambda r: lifecycle.cancel(r, ids.now_s()))
     except lifecycle.ExportEnded as e:
         raise Conflict(
             f"The export {export.id} is {e.status} and cannot be cancelled.",
@@ -235,7 +222,7 @@ async def delete_export(
     """
     receipt = await erase_export(export, caller.key_id)
     if receipt is None:
-        raise _unknown(export.id)
+        raise EXPORT.not_found(export.id)
     return ExportDeleted(id=export.id, receipt=receipt)
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from service.core.audit_events import AuditEvent
-from service.core.errors import NotFound
 from service.core.unfinished import check_room
 from service.datasets.contract import RowMatch
 from service.erasure.erasing import Erasing
@@ -15,11 +14,14 @@ from service.erasure.search.records import MAX_UNFINISHED, Searches
 from service.erasure.search.schemas import CreateErasure, ErasureObject
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
+from service.web.resources import Resource
 
 router = APIRouter(prefix="/v1/organization/erasure", tags=["Erasure"])
 
 Store = Annotated[Searches, Depends(resource("erasure_searches"))]
 Eraser = Annotated[Erasing, Depends(resource("erasing"))]
+
+ERASURE = Resource("erasure")
 
 
 @router.post(
@@ -72,8 +74,7 @@ async def retrieve_erasure(
 ) -> ErasureObject:
     """Retrieve the progress of an erasure, the files and models that it found, and what it did."""
     record = await store.get(caller.project_id, erasure_id)
-    if record is None:
-        raise NotFound(f"No such erasure: {erasure_id[:80]}", param="erasure_id")
+    record = ERASURE.get_or_404(record, erasure_id)
     ended_at = record.finished_at
     rewrite = None if ended_at is None else await erasing.rewriter.covering(ended_at)
     return ErasureObject.of(record, rewrite)
