@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from service.batches import lifecycle
 from service.batches.input_lines import (
     BatchRequest,
     InputInvalid,
@@ -31,6 +30,7 @@ from service.files.curation.scratch import fetch
 from service.files.records import FileRecord
 from service.inference.background.crew import Crew
 from service.models.registry import ModelRegistry
+from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 _NOT_SENT: Final = {
@@ -66,6 +66,7 @@ class Attempt:
         registry: ModelRegistry,
         work_on: Callable[[BatchRecord], RequestWork],
         max_body_bytes: int,
+        concurrency: int,
         folder: Path,
     ) -> None:
         self._record = record
@@ -74,6 +75,7 @@ class Attempt:
         self._registry = registry
         self._work_on = work_on
         self._max_body_bytes = max_body_bytes
+        self._concurrency = concurrency
         self._input = folder / "input.jsonl"
         self._writer = PartWriter(batches.files.storage, record)
         self._crew: Crew[BatchRequest, Result] | None = None
@@ -86,10 +88,10 @@ class Attempt:
         """Whether the batch has a final status."""
         return self._record.is_final
 
-    async def run(self, requests_at_once: int) -> None:
+    async def run(self) -> None:
         """Process the rest of the batch, and end it unless stopped.
 
-        Raises BatchSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk is
+        Raises AttemptSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk is
         full.
         """
         self._running = asyncio.current_task()
@@ -97,7 +99,7 @@ class Attempt:
             if self._record.status is BatchStatus.VALIDATING:
                 await self._validate()
             if self._record.status is BatchStatus.IN_PROGRESS:
-                await self._answer_all(requests_at_once)
+                await self._answer_all()
         except BatchFailed as e:
             await self._fail(e.faults)
         if not self.stopped and not self.ended:
@@ -132,9 +134,7 @@ class Attempt:
         if await self._registry.resolve(self._record.project_id, found.model) is None:
             message = f"The model '{found.model[:200]}' does not exist or you do not have access "
             raise BatchFailed("model_not_found", f"{message}to it.", "body.model")
-        await self._change(
-            lambda record: lifecycle.begin(record, found.requests, found.model, ids.now_s())
-        )
+        await self._change(lambda record: record.begin(found.requests, found.model, ids.now_s()))
 
     async def _fetch(self) -> None:
         """Download the input file unless it is there. Raises BatchFailed."""
@@ -150,17 +150,17 @@ class Attempt:
         except DeskFailed as e:
             raise BatchFailed(e.code, e.message, "input_file_id") from e
 
-    async def _answer_all(self, at_once: int) -> None:
+    async def _answer_all(self) -> None:
         await self._fetch()
         done = _numbers(await self._batches.parts(self._record))
         self.notice(self._record)
         if not self._is_over:
             self._crew = Crew(self._work_on(self._record).result, self._store)
             unanswered = read_requests(self._input, self._max_body_bytes, done)
-            await self._crew.run(unanswered, at_once)
+            await self._crew.run(unanswered, self._concurrency)
             self._crew = None
         if not self.stopped:
-            await self._change(lambda record: lifecycle.finalize(record, *_end_of(record)))
+            await self._change(lambda record: record.finalize(*_end_of(record)))
 
     async def _store(self, results: list[Result]) -> None:
         more = BatchTally()
@@ -168,9 +168,7 @@ class Attempt:
             more = more.plus(result.tally)
         parts = await self._writer.write(results)
         self._record = await self._batches.add_parts(
-            self._record,
-            lambda record: lifecycle.advance(lifecycle.fenced(record, self._record), more),
-            parts,
+            self._record, lambda record: record.advance(more), parts
         )
         metrics.BATCH_REQUESTS.cell("completed").inc(more.completed)
         metrics.BATCH_REQUESTS.cell("failed").inc(more.failed)
@@ -184,19 +182,17 @@ class Attempt:
         except StorageMissing:
             log.exception("%s: results are no longer in storage", self._record.id)
             fault = BatchFault(code="results_missing", message=_RESULTS_MISSING)
-            await self._change(lambda record: lifecycle.reject(record, [fault], ids.now_s()))
+            await self._change(lambda record: record.reject([fault], ids.now_s()))
             return
-        own, files = self._record, [file for file in written if file is not None]
+        files = [file for file in written if file is not None]
         output, errors = (None if file is None else file.id for file in written)
         try:
-            self._record = await self._batches.finish(
-                own,
-                lambda record: lifecycle.finish(
-                    lifecycle.fenced(record, own), ids.now_s(), output=output, errors=errors
-                ),
-                files,
+            self._record = await self._batches.change_own(
+                self._record,
+                lambda record: record.finish(ids.now_s(), output=output, errors=errors),
+                lambda pipe, _: self._files.write_all_new(pipe, files),
             )
-        except (lifecycle.BatchSuperseded, Missing):
+        except (AttemptSuperseded, Missing):
             # After any other error, the transaction may have been made, so its files stay.
             for file in files:
                 await self._files.discard(file.project_id, file.id)
@@ -233,16 +229,13 @@ class Attempt:
 
         def change(record: BatchRecord) -> BatchRecord:
             if record.status is BatchStatus.VALIDATING:
-                return lifecycle.reject(record, faults, ids.now_s())
-            return lifecycle.finalize(record, BatchStatus.FAILED, ids.now_s(), faults)
+                return record.reject(faults, ids.now_s())
+            return record.finalize(BatchStatus.FAILED, ids.now_s(), faults)
 
         await self._change(change)
 
     async def _change(self, change: Callable[[BatchRecord], BatchRecord]) -> None:
-        own = self._record
-        self._record = await self._batches.change(
-            own, lambda record: change(lifecycle.fenced(record, own))
-        )
+        self._record = await self._batches.change_own(self._record, change)
 
 
 def _end_of(record: BatchRecord) -> tuple[BatchStatus, int]:

@@ -6,21 +6,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
 
-from service.batches import lifecycle
 from service.batches.input_lines import MAX_INPUT_BYTES
 from service.batches.records import WINDOW_S, Batches, BatchRecord
 from service.batches.schemas import BatchObject, CreateBatch
 from service.core import ids, tracing
 from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
-from service.core.errors import BadRequest, Conflict, NotFound
-from service.core.unfinished import check_room
+from service.core.errors import BadRequest, NotFound
 from service.files.records import Purpose
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import comparable, created_once
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource
+from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/batches", tags=["Batches"])
 
@@ -105,17 +104,8 @@ async def cancel_batch(batch: Existing, store: Store) -> BatchObject:
     usually takes seconds, and then `cancelled`. The answers so far are kept. Returns 409 if the
     batch has ended or is `finalizing`.
     """
-    try:
-        with BATCH.existing(batch.id):
-            changed = await store.change(
-                batch, lambda record: lifecycle.cancel(record, ids.now_s())
-            )
-    except lifecycle.BatchEnded as e:
-        raise Conflict(
-            f"The batch {batch.id} is {e.status} and cannot be cancelled.",
-            code="invalid_batch_status",
-        ) from e
-    return BatchObject.of(changed)
+    with BATCH.cancelling(batch.id):
+        return BatchObject.of(await store.change(batch, lambda record: record.cancel(ids.now_s())))
 
 
 async def _check_file(file_id: str, caller: Principal, store: Batches) -> None:

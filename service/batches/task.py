@@ -6,36 +6,38 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from service.batches import lifecycle
 from service.batches.attempt import Attempt
-from service.batches.lifecycle import BatchSuperseded
-from service.batches.records import Batches, BatchFault, BatchRecord
+from service.batches.records import Batches, BatchRecord
 from service.batches.request_work import RequestWork, Rules
 from service.files.curation.child_runner import DeskFailed
 from service.files.curation.scratch import scratch_folder
+from service.inference.background.access import Resources
 from service.inference.background.calls import BATCH_PRIORITY
-from service.inference.background.engine_task import Resources
-from service.inference.background.parted_task import PartedTask
 from service.inference.gateway.checks import RequestRules
 from service.models.tools import ToolCallParsers
+from service.work.task import ResumableTask
 
 
-class RunBatch(PartedTask[BatchRecord]):
+class RunBatch(ResumableTask[BatchRecord]):
     """Answers the requests of batches on this worker."""
 
-    noun = "batch"
-    passing = (*PartedTask.passing, DeskFailed)
-    superseded = BatchSuperseded
+    passing = (*ResumableTask.passing, DeskFailed)
 
     def __init__(self, resources: Resources) -> None:
         self._batches = Batches(resources.files)
-        super().__init__(resources, self._batches, resources.settings.batch_requests_at_once)
+        super().__init__(self._batches, resources.leases)
+        self._registry = resources.registry
+        self._settings = resources.settings
+        self._access = resources.access
         self._rules = Rules(
             catalogue=self._registry.catalogue,
             tools=ToolCallParsers(self._settings.tool_call_parser),
             requests=RequestRules.from_settings(self._settings),
             max_body_bytes=self._settings.max_inference_body_bytes,
         )
+
+    async def _clear(self, record: BatchRecord) -> None:
+        await self._batches.parts_remain(record)  # a part may have been stored since
 
     @asynccontextmanager
     async def _attempt(self, record: BatchRecord) -> AsyncIterator[Attempt]:
@@ -46,6 +48,7 @@ class RunBatch(PartedTask[BatchRecord]):
                 registry=self._registry,
                 work_on=self._work_on,
                 max_body_bytes=self._settings.max_inference_body_bytes,
+                concurrency=self._settings.batch_requests_at_once,
                 folder=folder,
             )
 
@@ -60,14 +63,3 @@ class RunBatch(PartedTask[BatchRecord]):
         )
         assert record.model is not None
         return RequestWork(record.endpoint, record.model, calls, self._rules)
-
-    @staticmethod
-    def _released(current: BatchRecord, own: BatchRecord) -> BatchRecord:
-        return lifecycle.hand_back(lifecycle.fenced(current, own))
-
-    @staticmethod
-    def _given_up(
-        current: BatchRecord, own: BatchRecord, code: str, message: str, now_s: int
-    ) -> BatchRecord:
-        fault = BatchFault(code=code, message=message)
-        return lifecycle.give_up(lifecycle.fenced(current, own), fault, now_s)

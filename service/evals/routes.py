@@ -12,9 +12,7 @@ from service.config import Settings
 from service.core import ids
 from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
-from service.core.errors import Conflict
 from service.core.storage import StorageMissing
-from service.evals import lifecycle
 from service.evals.creation import create_eval, create_run, items_of
 from service.evals.outcomes import read_outcomes
 from service.evals.records import (
@@ -74,7 +72,7 @@ Existing = Annotated[EvalRecord, Depends(_existing)]
 
 
 async def _existing_run(run_id: str, record: Existing, store: Store) -> RunRecord:
-    return RUN.get_or_404(await store.get_run(record.project_id, record.id, run_id), run_id)
+    return RUN.get_or_404(await store.runs.get_run(record.project_id, record.id, run_id), run_id)
 
 
 ExistingRun = Annotated[RunRecord, Depends(_existing_run)]
@@ -230,7 +228,7 @@ async def list_runs(
     their requests contain many items.
     """
     where = None if status is None else lambda run: run.status is status
-    runs = store.runs(record.id)
+    runs = store.runs.collection(record.id)
     page = await RUN.read(runs.page(record.project_id, **paging.bounds, where=where))
     shown, is_whole = await _shown(request, record, page.items)
     return list_of(shown, page.has_more or not is_whole)
@@ -280,13 +278,8 @@ async def cancel_run_by_path(
 async def _canceled(
     request: Request, record: EvalRecord, run: RunRecord, store: Evals
 ) -> EvalRunObject:
-    try:
-        with RUN.existing(run.id):
-            canceled = await store.change(run, lambda r: lifecycle.cancel(r, ids.now_s()))
-    except lifecycle.RunEnded as e:
-        raise Conflict(
-            f"The run {run.id} is {e.status} and cannot be canceled.", code="invalid_run_status"
-        ) from e
+    with RUN.cancelling(run.id):
+        canceled = await store.runs.change(run, lambda current: current.cancel(ids.now_s()))
     return await _one(request, record, canceled)
 
 
@@ -326,7 +319,7 @@ async def list_items(
     if paging.after is not None and (number := item_number(run, paging.after)) is None:
         raise OUTPUT_ITEM.unknown_after()
     page = await OUTPUT_ITEM.read(
-        store.items(
+        store.runs.items(
             run,
             status="fail" if status == "failed" else status,
             after=number,
@@ -350,7 +343,7 @@ async def retrieve_item(
 ) -> OutputItemObject:
     """Retrieve an output item: the item, the prompt, the answer, and each grader's result."""
     number = item_number(run, output_item_id)
-    row = None if number is None else await store.item(run, number)
+    row = None if number is None else await store.runs.item(run, number)
     found = []
     if number is not None and row is not None:
         files = cast("Files", request.app.state.files)

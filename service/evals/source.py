@@ -11,20 +11,17 @@ from service.core import ids
 from service.core.storage import Storage, StorageMissing
 from service.datasets.checks.eval_items import eval_lines, parse_eval_item
 from service.evals.item_schema import ItemSchema
-from service.evals.records import RunFailure, RunRecord
+from service.evals.records import RunRecord
 from service.files.curation.child_runner import DeskFailed
 from service.files.curation.scratch import fetch
 from service.files.records import Files, FileStatus
+from service.work.task import WorkFailed
 
 _POLL_S = 1.0
 
 
-class RunFailed(Exception):
+class RunFailed(WorkFailed):
     """The run cannot continue; outcomes of its items are kept."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.failure = RunFailure(code=code, message=message)
 
 
 async def fetch_items(run: RunRecord, files: Files, storage: Storage, folder: Path) -> Path:

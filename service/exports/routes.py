@@ -14,9 +14,7 @@ from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable
 from service.core.storage import Storage, StorageMissing
-from service.core.unfinished import check_room
 from service.exporting import EXTRA, EXTRA_FORMATS, QUANTIZED_FORMATS
-from service.exports import lifecycle
 from service.exports.archive import MEDIA_TYPE
 from service.exports.byte_ranges import ByteRange, Unsatisfiable, requested
 from service.exports.records import (
@@ -35,6 +33,8 @@ from service.web.idempotency import comparable, created_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, NewestFirst, Resource
+from service.work.records import WorkEnded
+from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/exports", tags=["Exports"])
 _QUANTIZATION = "q8_0"
@@ -197,15 +197,14 @@ async def download_export(
 )
 async def cancel_export(export: Existing, store: Store) -> ExportObject:
     """Cancel an export. Its worker stops within seconds. Returns 409 if it has already ended."""
-    try:
-        with EXPORT.existing(export.id):
-            cancelled = await store.change(export, lambda r: lifecycle.cancel(r, ids.now_s()))
-    except lifecycle.ExportEnded as e:
-        raise Conflict(
-            f"The export {export.id} is {e.status} and cannot be cancelled.",
-            code="invalid_export_status",
-        ) from e
-    return ExportObject.of(cancelled)
+
+    def cancel(current: ExportRecord) -> ExportRecord:
+        if current.is_final:
+            raise WorkEnded(current)
+        return current.ended(ExportStatus.CANCELLED, ids.now_s())
+
+    with EXPORT.cancelling(export.id):
+        return ExportObject.of(await store.change(export, cancel))
 
 
 @router.delete(

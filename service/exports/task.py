@@ -8,30 +8,28 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from service.core import ids
-from service.core.records import Missing
-from service.core.redis import REDIS_ERRORS
-from service.core.storage import QUOTA, StorageError, StorageFull, StorageMissing
+from service.core.storage import QUOTA, StorageFull, StorageMissing
 from service.exporting import Evaluation, ExportSpec, Progress, Reference
-from service.exports import archive, child, lifecycle, references
+from service.exports import archive, child, references
 from service.exports.archive import Archive
 from service.exports.child import ExportFailed
-from service.exports.lifecycle import ExportSuperseded
-from service.exports.records import ExportError, ExportProgress, ExportRecord, Exports
+from service.exports.records import ExportProgress, ExportRecord, Exports, ExportStatus
 from service.files.curation.child_runner import DeskFailed
 from service.files.curation.scratch import scratch_folder
+from service.inference.background.access import Resources
 from service.inference.background.calls import ModelGone
-from service.inference.background.engine_task import CancelableTask, Resources
 from service.jobs.evaluation.examples import fetch_data
 from service.jobs.evaluation.job_data import FileGone
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.failures import TrainingFailure
+from service.work.task import CancelableTask
 
 log = logging.getLogger(__name__)
 _PROGRESS_EVERY_S: Final = 1.0
@@ -42,66 +40,49 @@ _FREE_SPACE: Final = "The operator must free space before you try again."
 class ExportModel(CancelableTask[ExportRecord]):
     """Exports trained models on this worker, one at a time: each may need the model's memory."""
 
-    superseded = ExportSuperseded
+    failures = (ModelGone,)
 
     def __init__(self, jobs: Jobs, resources: Resources) -> None:
-        super().__init__(resources)
-        self._jobs = jobs
         self._exports = Exports(jobs.redis)
+        super().__init__(self._exports, resources.leases)
+        self._jobs = jobs
         self._evaluations = Evaluations(jobs.redis)
+        self._files = resources.files
+        self._registry = resources.registry
+        self._storage = resources.storage
+        self._settings = resources.settings
+        self._access = resources.access
         self._turn = asyncio.Semaphore(1)
-
-    async def _find(self, project_id: str, subject: str) -> ExportRecord | None:
-        return await self._exports.get(project_id, subject)
-
-    async def _hand_back(self, record: ExportRecord) -> None:
-        after = await self._exports.change(record, _own(record, lifecycle.hand_back))
-        await self._exports.enqueue(after)
 
     async def _clear(self, record: ExportRecord) -> None:
         await self._exports.sweep_again(record)
 
     async def _work(self, record: ExportRecord) -> None:
         async with self._turn:
-            record = await self._exports.change(record, _own(record, lifecycle.start))
+            in_progress = {"status": ExportStatus.IN_PROGRESS, "progress": None}
+            record = await self._exports.change_own(
+                record, lambda current: current.model_copy(update=in_progress)
+            )
             log.info("%s: attempt %d begins", record.id, record.attempt)
-            await self._run(record)
-
-    async def _run(self, record: ExportRecord) -> None:
-        try:
-            made, proof = await self._export(record)
-        except ExportFailed as e:
-            await self._fail(record, e.error, e.proof)
-        except ModelGone as e:
-            await self._fail(record, ExportError(code=e.code, message=e.message))
-        except (*REDIS_ERRORS, StorageError, Missing, ExportSuperseded):
-            raise  # continued by another attempt, or no longer relevant
-        except Exception:
-            # An internal error: report it once instead of retrying forever.
-            log.exception("%s failed", record.id)
-            message = f"The service failed on this export. Give the operator its ID: {record.id}."
-            await self._fail(record, ExportError(code="internal_error", message=message))
-        else:
-            now_s = ids.now_s()
-            await self._exports.change(
-                record,
-                _own(
+            try:
+                made, proof = await self._export(record)
+            except ExportFailed as e:
+                log.warning("%s failed: %s", record.id, e.error.code)
+                await self._end(record, ExportStatus.FAILED, error=e.error, proof=e.proof)
+            else:
+                await self._end(
                     record,
-                    lifecycle.succeed,
-                    now_s,
+                    ExportStatus.SUCCEEDED,
                     key=made.key,
                     bytes=made.bytes,
                     sha256=made.sha256,
                     proof=proof,
-                ),
-            )
+                )
 
-    async def _fail(
-        self, record: ExportRecord, error: ExportError, proof: dict[str, Any] | None = None
-    ) -> None:
-        log.warning("%s failed: %s", record.id, error.code)
-        now_s = ids.now_s()
-        await self._exports.change(record, _own(record, lifecycle.fail, error, now_s, proof))
+    async def _end(self, record: ExportRecord, status: ExportStatus, **result: Any) -> None:
+        await self._exports.change_own(
+            record, lambda current: current.ended(status, ids.now_s(), **result)
+        )
 
     async def _export(self, record: ExportRecord) -> tuple[Archive, dict[str, Any]]:
         """Write the artifact, prove it and store its archive. Raises ExportFailed."""
@@ -222,17 +203,9 @@ class _Noting:
             return
         self._step, self._at_s = progress.step, now_s
         shown = ExportProgress(step=progress.step, done=progress.done, total=progress.total)
-        change = _own(self._record, lifecycle.advance, shown)
-        await self._exports.change(self._record, change)
-
-
-def _own(
-    record: ExportRecord, change: Callable[..., ExportRecord], *args: Any, **fields: Any
-) -> Callable[[ExportRecord], ExportRecord]:
-    """Return a change that is made only while the record is that of our own attempt."""
-    return lambda current: change(
-        lifecycle.same_attempt(current, record), record.attempt, *args, **fields
-    )
+        await self._exports.change_own(
+            self._record, lambda current: current.model_copy(update={"progress": shown})
+        )
 
 
 @contextlib.contextmanager

@@ -20,7 +20,6 @@ from service.core.records import Missing
 from service.core.storage import StorageMissing
 from service.datasets.passages.passage import Passage
 from service.files.curation.child_runner import Desk
-from service.generation import lifecycle
 from service.generation.documents import GenerationFailed, read_passages
 from service.generation.duplicates import Kept
 from service.generation.passage_work import Budget, Outcome, PassageWork
@@ -37,6 +36,7 @@ from service.generation.records import (
 from service.generation.rows import PartWriter, Row, pair_of, read_lines, write_file
 from service.inference.background.calls import EngineCalls
 from service.inference.background.crew import Crew
+from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class Attempt:
         generations: Generations,
         calls: EngineCalls,
         desk: Desk,
+        concurrency: int,
         folder: Path,
     ) -> None:
         self._record = record
@@ -60,6 +61,7 @@ class Attempt:
         self._files = generations.files
         self._calls = calls
         self._desk = desk
+        self._concurrency = concurrency
         self._folder = folder
         self._writer = PartWriter(generations.files.storage, record)
         self._passages: list[Passage] | None = None
@@ -74,19 +76,19 @@ class Attempt:
         """Whether the generation has a final status."""
         return self._record.is_final
 
-    async def run(self, passages_at_once: int) -> None:
+    async def run(self) -> None:
         """Process the rest of the generation, and end it unless stopped.
 
-        Raises GenerationSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk
+        Raises AttemptSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk
         is full.
         """
         self._running = asyncio.current_task()
         try:
             if self._record.status is GenerationStatus.QUEUED:
                 found = len(await self._read())
-                await self._change(lambda record: lifecycle.begin(record, found, ids.now_s()))
+                await self._change(lambda record: record.begin(found, ids.now_s()))
             if self._record.ending is None:
-                await self._ask_all(passages_at_once)
+                await self._ask_all()
         except GenerationFailed as e:
             await self._fail(e.fault)
         if not self.stopped and not self.ended:
@@ -118,7 +120,7 @@ class Attempt:
             )
         return self._passages
 
-    async def _ask_all(self, at_once: int) -> None:
+    async def _ask_all(self) -> None:
         passages = await self._read()
         parts = await self._generations.parts(self._record)
         try:
@@ -135,12 +137,12 @@ class Attempt:
             for task in tasks(passages, record.kinds, record.n, record.seed)
             if task.number not in done
         )
-        incomplete = await self._ask(left, work, budget, at_once)
+        incomplete = await self._ask(left, work, budget)
         if not self.stopped:
-            await self._change(lambda record: lifecycle.complete(record, incomplete))
+            await self._change(lambda record: record.complete(incomplete))
 
     async def _ask(
-        self, left: Iterator[Task], work: PassageWork, budget: Budget, at_once: int
+        self, left: Iterator[Task], work: PassageWork, budget: Budget
     ) -> IncompleteReason | None:
         """Ask about passages until there are enough rows. Returns why there are not."""
         while not (self.stopped or self._is_cancelled):
@@ -155,7 +157,7 @@ class Attempt:
             expected = rows_a_passage(self._record.kinds, some[0].questions)
             some += islice(left, math.ceil(wanted / expected) - 1)
             self._crew = Crew(work.outcome, self._store)
-            await self._crew.run(_within(budget, some), at_once)
+            await self._crew.run(_within(budget, some), self._concurrency)
             self._crew = None
         return None
 
@@ -169,7 +171,7 @@ class Attempt:
         part = await self._writer.write(kept)
         self._record = await self._generations.add_parts(
             self._record,
-            lambda record: lifecycle.advance(lifecycle.fenced(record, self._record), more),
+            lambda record: record.advance(more),
             {part: [outcome.number for outcome in outcomes]},
         )
         metrics.GENERATED_ROWS.cell("kept").inc(more.kept)
@@ -197,42 +199,38 @@ class Attempt:
         except StorageMissing:
             log.exception("%s: rows are no longer in storage", self._record.id)
             fault = GenerationFault(code="rows_missing", message=_ROWS_MISSING)
-            await self._change(lambda record: lifecycle.reject(record, fault, ids.now_s()))
+            await self._change(lambda record: record.reject(fault, ids.now_s()))
             return
         file = await write_file(self._files, self._record, lines)
-        own, output = self._record, None if file is None else file.id
+        files = () if file is None else (file,)
+        output = None if file is None else file.id
         try:
-            self._record = await self._generations.finish(
-                own,
-                lambda record: lifecycle.finish(
-                    lifecycle.fenced(record, own), ids.now_s(), output=output
-                ),
-                () if file is None else (file,),
+            self._record = await self._generations.change_own(
+                self._record,
+                lambda record: record.finish(ids.now_s(), output=output),
+                lambda pipe, _: self._files.write_all_new(pipe, files),
             )
-        except (lifecycle.GenerationSuperseded, Missing):
+        except (AttemptSuperseded, Missing):
             # After any other error, the transaction may have been made, so its file stays.
             if file is not None:
                 await self._files.discard(file.project_id, file.id)
             raise
         if file is not None:
             with queue.left_to_the_reconciler():
-                await self._files.enqueue_check(file)
+                await self._files.checks.enqueue(file)
 
     async def _fail(self, fault: GenerationFault) -> None:
         """Fail the generation, or begin to if it may have rows."""
 
         def change(record: GenerationRecord) -> GenerationRecord:
             if record.status is GenerationStatus.QUEUED:
-                return lifecycle.reject(record, fault, ids.now_s())
-            return lifecycle.fail(record, fault)
+                return record.reject(fault, ids.now_s())
+            return record.fail(fault)
 
         await self._change(change)
 
     async def _change(self, change: Callable[[GenerationRecord], GenerationRecord]) -> None:
-        own = self._record
-        self._record = await self._generations.change(
-            own, lambda record: change(lifecycle.fenced(record, own))
-        )
+        self._record = await self._generations.change_own(self._record, change)
 
 
 def _within(budget: Budget, some: Iterable[Task]) -> Generator[Task]:

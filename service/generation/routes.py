@@ -10,8 +10,6 @@ from service.core import ids, tracing
 from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
-from service.core.unfinished import check_room
-from service.generation import lifecycle
 from service.generation.documents import check_documents
 from service.generation.records import GenerationRecord, Generations
 from service.generation.schemas import CreateGeneration, DatasetGeneration, GenerationDeleted
@@ -21,6 +19,7 @@ from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import comparable, created_once
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource
+from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/datasets", tags=["Data sets"])
 
@@ -112,16 +111,8 @@ async def cancel_generation(generation: Existing, store: Store) -> DatasetGenera
     the file, which usually takes seconds, and then `cancelled`. Returns 409 if the generation has
     ended or is about to.
     """
-    try:
-        with GENERATION.existing(generation.id):
-            changed = await store.change(
-                generation, lambda record: lifecycle.cancel(record, ids.now_s())
-            )
-    except lifecycle.GenerationEnded as e:
-        raise Conflict(
-            f"The generation {generation.id} is {e.status} and cannot be cancelled.",
-            code="invalid_generation_status",
-        ) from e
+    with GENERATION.cancelling(generation.id):
+        changed = await store.change(generation, lambda record: record.cancel(ids.now_s()))
     return DatasetGeneration.of(changed)
 
 

@@ -8,30 +8,29 @@ from typing import Final
 
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import scratch_folder
-from service.generation import lifecycle
 from service.generation.attempt import Attempt
-from service.generation.lifecycle import GenerationSuperseded
-from service.generation.records import GenerationFault, GenerationRecord, Generations
+from service.generation.records import GenerationRecord, Generations
+from service.inference.background.access import Resources
 from service.inference.background.calls import BATCH_PRIORITY, EngineCalls
-from service.inference.background.engine_task import Resources
-from service.inference.background.parted_task import PartedTask
+from service.work.task import ResumableTask
 
 _PATIENCE_S: Final = 24 * 3600.0  # as long as a batch waits for an engine that is down
 
 
-class GenerateRows(PartedTask[GenerationRecord]):
+class GenerateRows(ResumableTask[GenerationRecord]):
     """Makes the rows of generations on this worker."""
 
-    noun = "generation"
-    passing = (*PartedTask.passing, DeskFailed)
-    superseded = GenerationSuperseded
+    passing = (*ResumableTask.passing, DeskFailed)
 
     def __init__(self, resources: Resources) -> None:
         self._generations = Generations(resources.files)
-        super().__init__(
-            resources, self._generations, resources.settings.generation_requests_at_once
-        )
+        super().__init__(self._generations, resources.leases)
+        self._settings = resources.settings
+        self._access = resources.access
         self._desk = Desk(self._settings)
+
+    async def _clear(self, record: GenerationRecord) -> None:
+        await self._generations.parts_remain(record)  # a part may have been stored since
 
     @asynccontextmanager
     async def _attempt(self, record: GenerationRecord) -> AsyncIterator[Attempt]:
@@ -41,6 +40,7 @@ class GenerateRows(PartedTask[GenerationRecord]):
                 generations=self._generations,
                 calls=self._calls(record),
                 desk=self._desk,
+                concurrency=self._settings.generation_requests_at_once,
                 folder=folder,
             )
 
@@ -48,14 +48,3 @@ class GenerateRows(PartedTask[GenerationRecord]):
         return self._access.calls(
             record.project_id, record.key_id, priority=BATCH_PRIORITY, patience_s=_PATIENCE_S
         )
-
-    @staticmethod
-    def _released(current: GenerationRecord, own: GenerationRecord) -> GenerationRecord:
-        return lifecycle.hand_back(lifecycle.fenced(current, own))
-
-    @staticmethod
-    def _given_up(
-        current: GenerationRecord, own: GenerationRecord, code: str, message: str, now_s: int
-    ) -> GenerationRecord:
-        fault = GenerationFault(code=code, message=message)
-        return lifecycle.give_up(lifecycle.fenced(current, own), fault, now_s)

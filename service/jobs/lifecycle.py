@@ -19,6 +19,7 @@ from typing import Any
 from service.jobs.memory import MemorySettings
 from service.jobs.records import FINAL, JobFailure, JobRecord, Status
 from service.training.contract.hyperparameters import REQUESTED, Resolved
+from service.work.records import AttemptSuperseded
 
 _UNPLANNED = MemorySettings()
 
@@ -34,10 +35,6 @@ class NotAllowed(Exception):
         super().__init__(f"a job that is {self.state} cannot {action}")
 
 
-class AttemptSuperseded(Exception):
-    """The attempt is no longer the job's current one, or the job's status has changed."""
-
-
 def prepare(
     job: JobRecord,
     chosen: Resolved,
@@ -48,7 +45,7 @@ def prepare(
 ) -> JobRecord:
     """Queue a job whose files are valid. Raises Superseded unless it is validating files."""
     if job.status is not Status.VALIDATING:
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return job.model_copy(
         update={
             "status": Status.QUEUED,
@@ -67,7 +64,7 @@ def prepare_again(job: JobRecord, attempt: int, most_fruitless: int, now_s: int)
     The job fails after `most_fruitless` such attempts.
     """
     if job.status is not Status.VALIDATING or job.attempt != attempt:
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     fruitless = job.fruitless_attempts + 1
     if fruitless >= most_fruitless:
         message = (
@@ -82,14 +79,14 @@ def prepare_again(job: JobRecord, attempt: int, most_fruitless: int, now_s: int)
 def requeue(job: JobRecord, attempt: int) -> JobRecord:
     """Requeue a job whose worker took the queue entry but died before starting the attempt."""
     if job.attempt != attempt or job.status is not Status.QUEUED:
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return _again(job)
 
 
 def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
     """Mark the job as running when a worker takes the attempt."""
     if job.attempt != attempt or job.status not in (Status.QUEUED, Status.RUNNING):
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return job.model_copy(update={"status": Status.RUNNING, "started_at": job.started_at or now_s})
 
 
@@ -101,21 +98,21 @@ def planned_again(job: JobRecord, memory: MemorySettings) -> JobRecord:
 def awaiting_memory(job: JobRecord) -> JobRecord:
     """Note that no online worker has enough memory. Raises Superseded if that is known already."""
     if job.status is not Status.QUEUED or job.awaits_memory:
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return job.model_copy(update={"awaits_memory": True})
 
 
 def fenced(job: JobRecord, attempt: int) -> JobRecord:
     """Return the record if this attempt may write to it. Raises Superseded otherwise."""
     if job.attempt != attempt or job.status is not Status.RUNNING:
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return job
 
 
 def same_attempt(job: JobRecord, own: JobRecord) -> JobRecord:
     """Return the record if it is still that of our own attempt. Raises Superseded otherwise."""
     if not job.is_attempt_of(own):
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return job
 
 
@@ -172,7 +169,7 @@ def pass_rung(job: JobRecord, pause_after: float | None, now_s: int) -> JobRecor
     """
     now, later = (math.inf if share is None else share for share in (job.pause_after, pause_after))
     if job.status in FINAL or later <= now:
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     passing = job.model_copy(update={"pause_after": pause_after, "waits_for_sweep": False})
     if not job.waits_for_sweep:
         return passing
@@ -247,7 +244,7 @@ def progressed(job: JobRecord, attempt: int, held_out_loss: float | None = None)
 def fail(job: JobRecord, attempt: int | None, failure: JobFailure, now_s: int) -> JobRecord:
     """Fail the job. `attempt` is None if no worker has it yet."""
     if job.status in FINAL or (attempt is not None and job.attempt != attempt):
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return _ended(job, Status.FAILED, now_s).model_copy(update={"error": failure})
 
 

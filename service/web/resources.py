@@ -13,9 +13,10 @@ from fastapi import Depends, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from service.core.errors import BadRequest, NotFound
+from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing, Page, Record
 from service.core.redis import batched
+from service.work.records import WorkEnded
 
 T = TypeVar("T")
 F = TypeVar("F")
@@ -172,6 +173,18 @@ class Resource:
             yield
         except Missing as e:
             raise self.not_found(id_) from e
+
+    @contextmanager
+    def cancelling(self, id_: str) -> Iterator[None]:
+        """Raise NotFound as `existing` does, and Conflict instead of WorkEnded."""
+        try:
+            with self.existing(id_):
+                yield
+        except WorkEnded as e:
+            raise Conflict(
+                f"The {self.noun} {id_} is {e.status} and cannot be cancelled.",
+                code=f"invalid_{self.noun}_status",
+            ) from e
 
     def unknown_after(self) -> BadRequest:
         """Return the error of a list whose parameter `after` names no object."""

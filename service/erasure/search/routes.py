@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from service.core.audit_events import AuditEvent
-from service.core.unfinished import check_room
 from service.datasets.contract import RowMatch
 from service.erasure.erasing import Erasing
 from service.erasure.search.records import MAX_UNFINISHED, Searches
@@ -15,6 +14,7 @@ from service.erasure.search.schemas import CreateErasure, ErasureObject
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
 from service.web.resources import Resource
+from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/organization/erasure", tags=["Erasure"])
 
@@ -51,13 +51,13 @@ async def create_erasure(body: CreateErasure, caller: Caller, store: Store) -> E
     if body.cascade:
         caller.require(Permission.MODEL_WRITE)
     check_room(
-        await store.waiting(caller.project_id),
+        await store.count_unfinished(caller.project_id),
         MAX_UNFINISHED,
         "erasures",
         code="too_many_erasures",
     )
     match = RowMatch(kind=body.match.type, value=body.match.value)
-    record = await store.create(
+    record = await store.begin(
         caller.project_id, caller.key_id, match, apply=body.apply, cascade=body.cascade
     )
     return ErasureObject.of(record)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from service.config import Settings
+from service.core.leases import Leases
+from service.core.storage import Storage
+from service.files.records import Files
 from service.inference.background.callers import KeyCaller
 from service.inference.background.calls import PRIORITY, EngineCalls, Patience
 from service.inference.gateway.cache_salt import cache_salts
@@ -60,3 +65,15 @@ class EngineAccess:
             priority=priority,
             is_batch=is_batch,
         )
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the tasks of a worker share."""
+
+    files: Files
+    registry: ModelRegistry
+    storage: Storage
+    leases: Leases
+    settings: Settings
+    access: EngineAccess

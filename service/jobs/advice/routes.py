@@ -12,7 +12,6 @@ from service.core import ids
 from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotReady
-from service.core.unfinished import check_room
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs.advice.records import KEPT_S, MAX_UNFINISHED, AdviceRecord, AdviceStore
 from service.jobs.advice.schemas import AdviceDeleted, AdviceObject, CreateAdvice
@@ -24,6 +23,7 @@ from service.web.idempotency import comparable, created_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 from service.web.resources import Resource
+from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/fine_tuning/advice", tags=["Fine-tuning"])
 
@@ -67,7 +67,7 @@ async def create_advice(
 
     async def make(claim: Claim[AdviceRecord]) -> AdviceRecord:
         record = await _checked(body, caller, files, registry, settings)
-        waiting = await store.waiting(caller.project_id)
+        waiting = await store.count_unfinished(caller.project_id)
         check_room(waiting, MAX_UNFINISHED, "advice", code="too_many_advice")
         return await store.create(record, claim)
 

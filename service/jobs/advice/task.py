@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 from typing import Any
 
 from service.core import ids
 from service.core.errors import BadRequest, NotReady
-from service.core.records import Missing
-from service.core.redis import REDIS_ERRORS
-from service.core.storage import StorageError
 from service.datasets.contract import ReportSpec
 from service.evaluation.comparison import Comparison
 from service.evaluation.recommendation import Finding
@@ -19,10 +15,10 @@ from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch, fetch_rows, scratch_folder
 from service.files.records import FileRecord, FileStatus
 from service.grading.sandbox.sandbox import Sandbox
+from service.inference.background.access import Resources
 from service.inference.background.calls import ModelGone
-from service.inference.background.engine_task import CancelableTask, Resources
 from service.jobs.advice.measure import measure
-from service.jobs.advice.records import AdviceFailure, AdviceRecord, AdviceStore, AdviceSuperseded
+from service.jobs.advice.records import AdviceRecord, AdviceStatus, AdviceStore
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
 from service.jobs.evaluation.examples import Data, answers_at_once, read_data
 from service.jobs.evaluation.job_data import HeldOut
@@ -33,53 +29,32 @@ from service.models.catalogue import BaseModelEntry
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.hyperparameters import REQUESTED
 from service.training.contract.methods import METHODS, MethodName
+from service.work.task import CancelableTask, WorkFailed
 
-log = logging.getLogger(__name__)
 _POLL_S = 1.0
-
-
-class _Failed(Exception):
-    """The advice fails for a reason that its owner can change."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code)
-        self.failure = AdviceFailure(code=code, message=message)
 
 
 class AdviseTraining(CancelableTask[AdviceRecord]):
     """The `advise_training` task: takes an advice from in progress to its end."""
 
-    superseded = AdviceSuperseded
+    failures = (DeskFailed, TrainingFailure, ModelGone)
 
     def __init__(self, resources: Resources) -> None:
-        super().__init__(resources)
+        self._files = resources.files
+        super().__init__(AdviceStore(self._files.redis), resources.leases)
+        self._registry = resources.registry
+        self._storage = resources.storage
+        self._settings = resources.settings
+        self._access = resources.access
         self._desk = Desk(self._settings)
-        self._advices = AdviceStore(self._files.redis)
         self._estimates = Estimates(self._files.redis, self._files, self._settings)
 
-    async def _find(self, project_id: str, subject: str) -> AdviceRecord | None:
-        return await self._advices.get(project_id, subject)
-
-    async def _hand_back(self, record: AdviceRecord) -> None:
-        await self._advices.hand_back(record)
-
     async def _work(self, record: AdviceRecord) -> None:
-        try:
-            result = await self._advise(record)
-        except _Failed as e:
-            await self._advices.end(record, error=e.failure)
-        except (DeskFailed, TrainingFailure, ModelGone) as e:
-            await self._advices.end(record, error=AdviceFailure(code=e.code, message=e.message))
-        except (*REDIS_ERRORS, StorageError, Missing, AdviceSuperseded):
-            raise  # retried later, or no longer relevant
-        except Exception:
-            # An internal error: report it once instead of retrying forever.
-            log.exception("%s failed", record.id)
-            message = f"The service failed on this advice. Give the operator its ID: {record.id}."
-            failure = AdviceFailure(code="internal_error", message=message)
-            await self._advices.end(record, error=failure)
-        else:
-            await self._advices.end(record, result=result)
+        result = await self._advise(record)
+        await self._store.change_own(
+            record,
+            lambda current: current.ended(AdviceStatus.COMPLETED, ids.now_s(), result=result),
+        )
 
     async def _advise(self, record: AdviceRecord) -> dict[str, Any]:
         # Importing it loads numpy, which the api imports only if a grader needs it.
@@ -104,10 +79,10 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
     async def _inputs(self, record: AdviceRecord) -> tuple[FileRecord, BaseModelEntry]:
         file = await self._files.get(record.project_id, record.training_file, ids.now_s())
         if file is None or file.status is not FileStatus.PROCESSED:
-            raise _Failed("file_not_found", f"The file {record.training_file} was deleted.")
+            raise WorkFailed("file_not_found", f"The file {record.training_file} was deleted.")
         entry = self._registry.catalogue.get(record.model)
         if entry is None or record.model not in self._settings.upstreams:
-            raise _Failed("not_served", f"No engine serves the base model {record.model}.")
+            raise WorkFailed("not_served", f"No engine serves the base model {record.model}.")
         return file, entry
 
     async def _data(self, file: FileRecord, record: AdviceRecord, folder: Path) -> Data:
@@ -143,7 +118,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
                 return await measure(record, entry, data.training, engine=engine, scoring=scoring)
         except EngineAway as e:
             message = f"The engine of {record.model} gave no answers: {e}."
-            raise _Failed("engine_unavailable", message) from e
+            raise WorkFailed("engine_unavailable", message) from e
 
     async def _estimate(
         self, record: AdviceRecord, file: FileRecord, entry: BaseModelEntry

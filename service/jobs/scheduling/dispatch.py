@@ -25,6 +25,7 @@ from service.jobs.planning.on_worker import fits_on
 from service.jobs.records import JobRecord, Jobs, NewEvent, Status, UnfinishedJob
 from service.jobs.scheduling.fair_share import next_jobs, queue_positions
 from service.models.catalogue import Catalogue, CatalogueError
+from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 _WANTED = f"{PREFIX}:dispatch-wanted"
@@ -175,7 +176,7 @@ class Dispatcher:
         """Say in an event, once, that a job waits for a worker with more memory."""
         if job is None or job.awaits_memory or any(self._fits(job, w) for w in online):
             return
-        with contextlib.suppress(lifecycle.AttemptSuperseded, Missing):
+        with contextlib.suppress(AttemptSuperseded, Missing):
             await self._jobs.change(
                 job.project_id,
                 job.id,

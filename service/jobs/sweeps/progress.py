@@ -15,6 +15,7 @@ from service.jobs import lifecycle
 from service.jobs.records import FINAL, JobRecord, NewEvent
 from service.jobs.sweeps.halving import decide
 from service.jobs.sweeps.records import SweepRecord, Sweeps, SweepStatus, Trial
+from service.work.records import AttemptSuperseded
 
 _CODE = "stopped_by_sweep"
 _MOST_TURNS = 3  # decide and do, see that the sweep has ended
@@ -50,7 +51,7 @@ async def _apply(sweeps: Sweeps, record: SweepRecord, jobs: Mapping[str, JobReco
         job = jobs[trial.job_id]
         if job.status in FINAL:
             continue
-        with contextlib.suppress(lifecycle.NotAllowed, lifecycle.AttemptSuperseded, Missing):
+        with contextlib.suppress(lifecycle.NotAllowed, AttemptSuperseded, Missing):
             if record.status is SweepStatus.CANCELLING:
                 await _cancel(sweeps, job, f"The sweep {record.id} was cancelled")
             elif trial.stopped is not None:

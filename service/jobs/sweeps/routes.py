@@ -13,7 +13,6 @@ from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import Conflict
 from service.core.redis import REDIS_ERRORS
-from service.core.unfinished import check_room
 from service.files.records import Files
 from service.jobs.create import check_queue
 from service.jobs.records import JobRecord
@@ -28,6 +27,7 @@ from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import comparable, created_once
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource, list_of
+from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/fine_tuning/sweeps", tags=["Fine-tuning"])
 

@@ -191,4 +191,4 @@ async def test_a_task_that_is_created_while_its_file_is_deleted_goes_too(api: Ap
     leases = Leases(state.redis, "me", lease_s=30)
     await Curate(state.files, leases, api.settings, {}).run({}, PROJECT, late.subject, 1)
     assert await tasks.unfinished() == []
-    assert await tasks.of(source.id).get(PROJECT, late.id) is None
+    assert await tasks.collection(source.id).get(PROJECT, late.id) is None
