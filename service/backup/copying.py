@@ -12,8 +12,8 @@ from service.backup.at_once import each
 from service.backup.contents import SavedObject
 from service.backup.errors import BackupError
 from service.backup.target import Target
-from service.core.object_store import PART_BYTES
 from service.core.storage import Storage, StorageMissing, StoredObject
+from service.core.storage.object_store import PART_BYTES
 
 _MOST_TRIES: Final = 3
 

@@ -40,10 +40,10 @@ from service.backup import contents, snapshot
 from service.backup.errors import BackupError, Damaged
 from service.backup.snapshot import Delta, Saved, Snapshot, Tracked
 from service.backup.target import id_at
-from service.core import ids, rewriting
+from service.core import ids
 from service.core.leases import Held, Leases
 from service.core.records import PREFIX
-from service.core.redis import REDIS_ERRORS, Client, reply, text, why
+from service.core.redis import REDIS_ERRORS, Client, reply, rewriting, text, why
 from service.core.storage import Storage, StorageError, StoredObject
 
 log = logging.getLogger(__name__)

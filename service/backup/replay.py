@@ -19,7 +19,7 @@ from service.backup.orphans import Orphans
 from service.backup.restore import begin, begun, write_records
 from service.core.records import PREFIX
 from service.core.redis import Client, reply, text
-from service.core.redis_check import REBUILDING, RESTORING
+from service.core.startup_checks import REBUILDING, RESTORING
 from service.core.storage import Storage
 from service.models.catalogue import Catalogue
 

@@ -29,10 +29,10 @@ from service.backup.journal import INSTALLATION, not_of_journal
 from service.backup.orphans import Orphans
 from service.backup.snapshot import DROPPED, Saved, is_ephemeral
 from service.backup.target import Target
-from service.core import schema
+from service.core import startup_checks
 from service.core.records import PREFIX
 from service.core.redis import Client, processes, reply, text
-from service.core.redis_check import RESTORING, unfinished
+from service.core.startup_checks import RESTORING, how_to_finish_restore
 from service.core.storage import Storage
 from service.models.catalogue import Catalogue
 
@@ -40,7 +40,7 @@ _RECORDS_AT_ONCE: Final = 500
 _SCANNED_AT_ONCE: Final = 1000
 _PROBE: Final = f"{RESTORING}:probe"
 # What each process writes that has started on this Redis: the version of the data, and its ID.
-_OF_EMPTY: Final = frozenset({schema.KEY.encode(), INSTALLATION.encode()})
+_OF_EMPTY: Final = frozenset({startup_checks.DATA_VERSION_KEY.encode(), INSTALLATION.encode()})
 _WORKER: Final = f"{PREFIX}:worker-alive:"
 
 
@@ -142,7 +142,9 @@ async def begun(redis: Client, mark: str) -> bool:
     restoring = await reply(redis.get(RESTORING))
     if restoring is not None:
         if text(restoring) != mark:
-            raise BackupError(f"{unfinished(text(restoring))}, or empty Redis and storage first")
+            raise BackupError(
+                f"{how_to_finish_restore(text(restoring))}, or empty Redis and storage first"
+            )
         _require_stopped(running)
         return True
     async for key in redis.scan_iter(f"{PREFIX}:*", count=_SCANNED_AT_ONCE):

@@ -23,13 +23,12 @@ import msgspec
 from service.capture.records import CaptureRecord, Captures, Full, is_id
 from service.capture.redaction import CHATS, RESPONSES, Recorded, Redacted, StoredChat
 from service.core import ids, metrics, tasks
-from service.core.capture import Capture
 from service.core.child import Child, environment
 from service.core.redis import REDIS_ERRORS, Client, Purpose, writing_for
 from service.core.storage import QuotaExceeded, Storage, StorageError, StorageFull
 from service.curation.recognizers.records import Recognizers
 from service.projects.records import Projects
-from service.web.auth import Principal
+from service.web.auth import Capture, Principal
 
 log = logging.getLogger(__name__)
 

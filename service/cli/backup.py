@@ -24,8 +24,8 @@ from service.cli.operator import catalogue
 from service.cli.rebuild import Rebuild
 from service.cli.rebuilt_log import RebuiltLog
 from service.cli.recorded import Chore, record, recorded
-from service.core.audit_events import AuditEvent
 from service.core.storage import Storage
+from service.web.audit_events import AuditEvent
 
 _PATIENCE_S = 60.0
 _NOT_EMPTY = (

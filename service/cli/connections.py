@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from service.backup.errors import BackupError
 from service.config import Settings
-from service.core import schema
+from service.core import startup_checks
 from service.core.encryption.master import MasterKeyError
 from service.core.redis import REDIS_ERRORS, Client, Purpose, connect, why, writing_for
 from service.core.storage import Storage
@@ -63,7 +63,7 @@ async def opened_redis(data_dir: Path | None) -> AsyncIterator[Client]:
     redis = connect(redis_url(data_dir), retries=0)
     try:
         with writing_for(Purpose.RELEASE):
-            await schema.require(redis)
+            await startup_checks.require_readable_data(redis)
             yield redis
     except ResponseError as e:
         raise ValueError(
@@ -84,7 +84,7 @@ async def running_or_alone(data_dir: Path | None) -> AsyncIterator[Client]:
     """Connect to Redis. In a standalone folder, it runs only for this unless `up` runs it."""
     if data_dir is None:
         async with connected(redis_url(None)) as redis:
-            await schema.require(redis)
+            await startup_checks.require_readable_data(redis)
             yield redis
         return
     _require_installation(data_dir)
@@ -107,7 +107,7 @@ async def stopped(data_dir: Path | None) -> AsyncIterator[Client]:
     if data_dir is not None:
         _require_installation(data_dir)
     async with alone(data_dir) as redis:
-        await schema.require(redis)
+        await startup_checks.require_readable_data(redis)
         await require_alone(redis)
         yield redis
 

@@ -10,9 +10,9 @@ from service.backup.restore import require_alone
 from service.cli.connections import opened_storage, running_or_alone, stopped
 from service.cli.recorded import recorded
 from service.config import Settings
-from service.core.audit_events import AuditEvent
 from service.core.encryption.keyring import FOLDER, owner_of
 from service.core.encryption.master import MasterKeyError
+from service.web.audit_events import AuditEvent
 
 _REPORT_EVERY: Final = 1000
 _CHECK_EVERY: Final = 100  # objects between checks for processes that have started

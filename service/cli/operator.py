@@ -13,7 +13,6 @@ from service.cli.connections import opened_redis, redis_url, running_or_alone, s
 from service.cli.gc import Collector, Garbage
 from service.cli.recorded import recorded
 from service.config import Settings
-from service.core.audit_events import AuditEvent
 from service.core.redis import Client
 from service.core.storage import Storage
 from service.inference.engine.launch import EngineConfigError, claim_cache
@@ -36,6 +35,7 @@ from service.models.tools import ToolCallParsers
 from service.projects.records import Projects
 from service.standalone.layout import DataLayout
 from service.training.model.stored_weights import read_config, unquantizable, untrainable
+from service.web.audit_events import AuditEvent
 
 _SHOWN_NEEDING = 5
 

@@ -16,10 +16,10 @@ from service.audit.sealed import Survived, survived
 from service.backup.replay import Replayed
 from service.cli.common import public_key, time_text
 from service.cli.recorded import Chore, record
-from service.core.audit_events import AuditEvent
+from service.core.encryption.signing import SigningKeyError
 from service.core.redis import Client
-from service.core.signing import SigningKeyError
 from service.core.storage import Storage, StorageError
+from service.web.audit_events import AuditEvent
 
 
 class RebuiltLog:

@@ -20,11 +20,11 @@ from typing import Final
 
 from service import __version__
 from service.cli.connections import opened_redis
-from service.core import trail
-from service.core.audit_events import AuditEvent
 from service.core.redis import REDIS_ERRORS, Client
-from service.core.trail import Actor, Origin, Outcome, Trail, harmless
-from service.core.transactions import write_once
+from service.core.redis.transactions import write_once
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import Actor, Origin, Outcome, Trail, harmless
 
 OPERATOR: Final = Actor("operator", "operator")
 _UNRECORDED: Final = "the audit log has no entry of this, because Redis cannot be reached"
@@ -41,7 +41,7 @@ class Chore:
 @contextmanager
 def changes_recorded(event: AuditEvent, project_id: str) -> Iterator[Trail]:
     """Record the transactions in the block as those of the operator."""
-    with trail.following(_trail(event, project_id=project_id)) as followed:
+    with audit_trail.following(_trail(event, project_id=project_id)) as followed:
         yield followed
 
 
@@ -64,7 +64,7 @@ async def record(
     """Write an entry about a command. Raises REDIS_ERRORS."""
     followed = _trail(event, objects=tuple(map(harmless, chore.objects)))
     followed.count(**chore.counts)
-    await write_once(redis, partial(trail.append, entry=followed.entry(outcome)))
+    await write_once(redis, partial(audit_trail.append, entry=followed.entry(outcome)))
 
 
 async def record_if_possible(data_dir: Path | None, event: AuditEvent, *objects: str) -> str | None:

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
-from service.core.redis_acl import API, ENGINE, USERS, WORKER, acl_lines, url_of
+from service.core.redis.acl import API, ENGINE, USERS, WORKER, acl_lines, url_of
 from service.fleet.capacity import memory_bytes
 from service.standalone.layout import DataLayout, write_private
 from service.standalone.supervisor import Probe, Service, Stop

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, RateLimited
 from service.core.records import Missing
 from service.files.body import body_of, described
@@ -22,6 +21,7 @@ from service.uploads.records import (
     must_be_pending,
 )
 from service.uploads.schemas import UploadComplete, UploadCreate, UploadObject, UploadPartObject
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of
 from service.web.openapi.parts import headers

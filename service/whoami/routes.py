@@ -6,13 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from service.config.limits import Limits, ceiling
 from service.core.clock import now
 from service.core.errors import Unauthenticated
-from service.core.limits import Limits, ceiling
 from service.core.redis import Client
-from service.core.storage_use import StorageUse
 from service.projects.records import ApiKey, Projects
 from service.projects.schemas import KeyObject, ProjectObject
+from service.projects.storage_use import StorageUse
 from service.projects.uses import KeyUses
 from service.usage.current import current_use
 from service.web.auth import Principal

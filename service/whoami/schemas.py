@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
-from service.core.limits import Limits, ceiling
+from service.config.limits import Limits, ceiling
 from service.projects.schemas import KeyObject, ProjectObject
 from service.usage.current import CurrentUse
 

@@ -37,7 +37,7 @@ from service.batches.lifecycle import BatchSuperseded
 from service.batches.records import Batches
 from service.capture.records import Captures
 from service.config import Settings
-from service.core import ids, metrics, queue, scratch
+from service.core import ids, local_disk, metrics, queue
 from service.core.leases import Held, Leases
 from service.core.queue import EntryState
 from service.core.records import Missing, Unreadable
@@ -389,5 +389,5 @@ class Reconciler:
 
     async def _sweep_scratch(self) -> None:
         """Delete what dead workers on this machine left of users' data."""
-        for name in await asyncio.to_thread(scratch.sweep, self._scratch):
+        for name in await asyncio.to_thread(local_disk.sweep, self._scratch):
             log.warning("the scratch folder of a dead worker is deleted: %s", name)

@@ -22,12 +22,12 @@ from service.backup.errors import BackupError
 from service.backup.journal import JOURNALED_AT, Journal
 from service.backup.replay import replay
 from service.cli import backup as commands
-from service.core import ids, rewriting
-from service.core.limits import Limits, ProjectLimits
-from service.core.redis import Client, reply, text
-from service.core.redis_check import RESTORING
-from service.core.rewriting import JournalFiles, Rewriter
-from service.core.signing import InstallationKey
+from service.config.limits import Limits, ProjectLimits
+from service.core import ids
+from service.core.encryption.signing import InstallationKey
+from service.core.redis import Client, reply, rewriting, text
+from service.core.redis.rewriting import JournalFiles, Rewriter
+from service.core.startup_checks import RESTORING
 from service.core.storage import Storage
 from service.projects.records import KeyRevoked, Role, digest_of
 from tests.backup.conftest import Site, client, connected

@@ -14,16 +14,15 @@ from service.capture.recorder import Recorder
 from service.capture.records import EXPIRING, CaptureRecord, Captures
 from service.capture.redaction import CHATS, RESPONSES
 from service.config import Settings
+from service.config.limits import ProjectLimits
 from service.core import ids, metrics
-from service.core.capture import Capture
-from service.core.limits import ProjectLimits
 from service.core.redis import Client, connect
 from service.core.storage import Storage
-from service.core.storage_use import StorageUse
 from service.curation.recognizers.records import Recognizers
 from service.projects.quota import Quotas
 from service.projects.records import Project, Projects
-from service.web.auth import Principal
+from service.projects.storage_use import StorageUse
+from service.web.auth import Capture, Principal
 from service.web.permissions import Role
 from tests.capture.support import MODEL, answer, body, stream
 

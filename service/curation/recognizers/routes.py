@@ -7,12 +7,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
 from service.curation.recognizers.records import MAX_RECOGNIZERS, Recognizers, TooMany
 from service.curation.recognizers.schemas import RecognizerDeleted, RecognizerObject, SetRecognizer
 from service.datasets.personal_data.kinds import KINDS, POSSIBLE
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from service.config import Settings
-from service.core.local_files import sync_tree
+from service.core.local_disk import sync_tree
 from service.core.redis import REDIS_ERRORS, connect
 from service.core.storage import Storage, StorageError
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter

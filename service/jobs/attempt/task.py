@@ -16,7 +16,7 @@ from typing import Any
 
 from service import offline
 from service.config import Settings
-from service.core import ids, scratch
+from service.core import ids, local_disk
 from service.core.child import Child, environment
 from service.core.storage import Storage, StorageCorrupt, StorageMissing
 from service.files.records import FileRecord, Files
@@ -140,7 +140,7 @@ class Attempt:
 
     async def run(self) -> Outcome:
         """Run the training and return its outcome. Raises Superseded if the job has moved on."""
-        async with scratch.claimed(self._dir.parent):
+        async with local_disk.claimed(self._dir.parent):
             return await self._run()
 
     async def _run(self) -> Outcome:

@@ -3,7 +3,7 @@
     finetuned:audit    stream of entries as JSON, the oldest first
 
 A request that the audit log records has a trail, in a context variable. A transaction
-(transactions.py) that changes records while there is a trail also writes an entry that names them,
+(core/redis/transactions.py) that changes records while there is a trail also writes an entry that names them,
 so that neither exists without the other. If a request changes nothing, because it reads or is
 refused, its entry is written before it is answered (web/audit.py).
 
@@ -15,14 +15,14 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Collection, Iterable, Iterator
-from contextvars import ContextVar
 from typing import Final, Literal
 
 import msgspec
 from redis.asyncio.client import Pipeline
 
 from service.core import clock, ids
-from service.core.audit_events import AuditEvent
+from service.core.redis.transactions import observer
+from service.web.audit_events import AuditEvent
 
 STREAM: Final = "finetuned:audit"
 FIELD: Final = "entry"
@@ -179,29 +179,26 @@ class Trail:
         )
 
 
-_current: ContextVar[Trail | None] = ContextVar("trail", default=None)
-
-
 def follow(trail: Trail) -> None:
     """Make this the trail of the current task from now on."""
-    _current.set(trail)
+    observer.set(trail)
 
 
 @contextlib.contextmanager
 def following(trail: Trail) -> Iterator[Trail]:
     """Make this the trail inside the block."""
-    token = _current.set(trail)
+    token = observer.set(trail)
     try:
         yield trail
     finally:
         trail.is_closed = True
-        _current.reset(token)
+        observer.reset(token)
 
 
 @contextlib.contextmanager
 def recorded_as(event: AuditEvent) -> Iterator[None]:
     """Record what the block changes as another event than the rest of the request."""
-    trail = _current.get()
+    trail = current()
     if trail is None:
         yield
         return
@@ -215,25 +212,20 @@ def recorded_as(event: AuditEvent) -> Iterator[None]:
 @contextlib.contextmanager
 def unrecorded() -> Iterator[None]:
     """Record nothing inside the block: it works for others than the caller."""
-    token = _current.set(None)
+    token = observer.set(None)
     try:
         yield
     finally:
-        _current.reset(token)
+        observer.reset(token)
 
 
 def current() -> Trail | None:
     """Return the trail of the current task, if it has one."""
-    return _current.get()
-
-
-def touch(object_id: str) -> None:
-    """Note that the transaction in progress changes an object."""
-    if (trail := _current.get()) is not None:
-        trail.touch(object_id)
+    found = observer.get()
+    return found if isinstance(found, Trail) else None
 
 
 def count(**counts: int) -> None:
     """Note how much of something the current request reads."""
-    if (trail := _current.get()) is not None:
+    if (trail := current()) is not None:
         trail.count(**counts)

@@ -24,10 +24,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from service.core import clock, ids
-from service.core.leftovers import Leftovers
 from service.core.records import PREFIX
 from service.core.redis import REDIS_ERRORS, Client, reply, text, why
-from service.core.transactions import marked
+from service.core.redis.transactions import marked
+from service.core.storage import QuotaExceeded
+from service.core.storage.leftovers import Leftovers
 
 if TYPE_CHECKING:
     from service.core.storage import Storage
@@ -85,15 +86,11 @@ return 1
 """
 
 LimitOf = Callable[[str], Awaitable[int | None]]
-"""Returns the quota of a project in bytes; None if there is none. May raise QuotaReached."""
+"""Returns the quota of a project in bytes; None if there is none. May raise QuotaExceeded."""
 
 
 async def _no_limit(_project_id: str) -> None:
     return None
-
-
-class QuotaReached(Exception):
-    """A write would exceed the quota of its project, or the project is gone."""
 
 
 class StorageUse:
@@ -174,7 +171,7 @@ class StorageUse:
                 await pipe.execute()
 
     async def grow(self, write: Write, size: int) -> None:
-        """Reserve more bytes for a write. Raises QuotaReached."""
+        """Reserve more bytes for a write. Raises QuotaExceeded."""
         limit = await self._limit(write.project_id)
         limit = limit if write.is_limited else None
         used = await self._counted(
@@ -188,7 +185,7 @@ class StorageUse:
             write.member,
         )
         if limit is not None and used is not None and used >= 0:
-            raise QuotaReached(
+            raise QuotaExceeded(
                 f"The project uses {used} bytes of its storage quota of {limit} bytes, and this "
                 f"needs {size} more. Delete files, exports, jobs or models of the project, or ask "
                 "an administrator to raise 'storage_bytes' in the project's limits."
@@ -242,14 +239,14 @@ class Write:
     async def reserve(self, size: int, ahead: int = 0) -> int:
         """Reserve `size` bytes in all, and `ahead` more if there is room. Returns their number.
 
-        Raises QuotaReached.
+        Raises QuotaExceeded.
         """
         more = size - self._reserved
         if more <= 0:
             return self._reserved
         try:
             await self._use.grow(self, more + ahead)
-        except QuotaReached:
+        except QuotaExceeded:
             if not ahead:
                 raise
             ahead = 0

@@ -32,11 +32,10 @@ from redis.exceptions import (
 )
 
 from service.core import metrics
-from service.core.redis_connection import PatientRetry
-from service.core.sentinel import pool_of
+from service.core.redis.connection import PatientRetry, pool_of
 
 if TYPE_CHECKING:
-    from service.core.record_use import RecordUse
+    from service.core.redis.record_quota import RecordUse
 
 T = TypeVar("T")
 
@@ -219,7 +218,7 @@ def connect(
     free connection of the pool, and for each reply. With the defaults, a hanging Redis is an error
     after 2 s, or after 4 s if all connections are in use.
 
-    `url` points to one server or to Sentinel (see sentinel.py).
+    `url` points to one server or to Sentinel (see `pool_of`).
 
     Nothing is opened before the first command. If all `max_connections` are in use, a command waits
     for a free one. So a burst of requests queues here and does not exhaust Redis.

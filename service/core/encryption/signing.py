@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from service.core import local_files
+from service.core import local_disk
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -208,7 +208,7 @@ def _create_private(file: Path, data: bytes) -> None:
         part.write(data)
         part.flush()
         os.link(part.name, file)
-        local_files.sync(file.parent, file)
+        local_disk.sync(file.parent, file)
 
 
 def from_file(file: Path) -> SigningKey:

@@ -6,13 +6,14 @@ Redis may execute a transaction although its response is lost with the connectio
 transaction writes a key of its own, which is read before another attempt is made.
 
 A client can require a confirmation: then a transaction only succeeds once it is on enough replicas
-or disks (`Confirmation` in redis.py).
+or disks (`Confirmation` in client.py).
 
-The transaction of a request that the audit log records also writes the entry (trail.py).
+An observer of the current task, such as the trail of an audited request, learns which objects
+a transaction changes, and can add commands to it.
 
-Each transaction counts the bytes of the projects that it changes (record_bytes.py). One that
-creates something is refused beyond the project's quota (record_use.py), and one that releases
-something is made even if the memory of Redis is full.
+Each transaction counts the bytes of the projects that it changes (record_quota.py). One that
+creates something is refused beyond the project's quota, and one that releases something is made
+even if the memory of Redis is full.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, Final, Generic, TypeVar
+from contextvars import ContextVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import OutOfMemoryError, ResponseError, WatchError
 
-from service.core import ids, record_bytes, trail
+from service.core import ids
 from service.core.redis import (
     REDIS_ERRORS,
     Client,
@@ -37,6 +39,7 @@ from service.core.redis import (
     beyond_limit,
     is_refusal,
     purpose,
+    record_quota,
 )
 
 T = TypeVar("T")
@@ -49,6 +52,36 @@ _REFUSED_S: Final = 0.5
 # Longer than `appendfsync everysec` takes, and shorter than the client waits for a reply.
 _CONFIRMED_MS: Final = 1500
 _MAX_TRIES: Final = 1000  # each conflict is another writer's success, so racing writers need few
+
+
+class Observer(Protocol):
+    """Follows the transactions of a task, and may add an entry to each."""
+
+    def begin(self) -> None:
+        """Begin an attempt at a transaction."""
+        ...
+
+    def touch(self, object_id: str) -> None:
+        """Note that the transaction changes an object."""
+        ...
+
+    def write(self, pipe: Pipeline) -> Collection[str]:
+        """Add an entry to the transaction, and return the objects that it names."""
+        ...
+
+    def settle(self, touched: Collection[str]) -> None:
+        """Note that the transaction with the entry about these objects was applied."""
+        ...
+
+
+observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+"""The observer of the current task's transactions."""
+
+
+def touch(object_id: str) -> None:
+    """Note that the transaction in progress changes an object."""
+    if (found := observer.get()) is not None:
+        found.touch(object_id)
 
 
 async def commit(redis: Redis, keys: Sequence[str], decide: Decide[T]) -> T:
@@ -167,10 +200,10 @@ class _Attempts(Generic[T]):
         pipe.set(self.mark, len(self._results), ex=_MARK_LIFETIME_S)
         async with self._room(pipe):
             self._results.append(result)
-            counted = record_bytes.counted_keys(pipe.command_stack)
+            counted = record_quota.counted_keys(pipe.command_stack)
             if self.is_beyond_limit:
                 beyond_limit(pipe)
-            record_bytes.count(pipe, counted)
+            record_quota.count(pipe, counted)
             await pipe.execute()
         self.is_applied = True
         return self._result(len(self._results) - 1)
@@ -182,7 +215,7 @@ class _Attempts(Generic[T]):
 
     def _result(self, number: int) -> T:
         """Return the result of the attempt that was applied."""
-        if (found := trail.current()) is not None:
+        if (found := observer.get()) is not None:
             found.settle(self._recorded[number])
         return self._results[number]
 
@@ -197,7 +230,7 @@ class _Attempts(Generic[T]):
 
 def _write(pipe: Pipeline, write: Write) -> Collection[str]:
     """Add the commands to a transaction. Returns the objects that its audit entry names."""
-    found = trail.current()
+    found = observer.get()
     if found is None:
         write(pipe)
         return ()

@@ -1,6 +1,6 @@
-"""Slots for work that takes memory in this process, such as the bodies of uploads.
+"""Limits on concurrent work in this process, and when refused callers should try again.
 
-Work that finds no free slot waits for one, and is refused after some time. A free slot goes to the
+Slots are for work that takes memory, such as the bodies of uploads. Work that finds no free slot waits for one, and is refused after some time. A free slot goes to the
 waiting owner (a project) that holds the fewest slots, so an owner with many requests hardly delays
 the others. The number of requests that wait is limited too.
 """
@@ -8,9 +8,12 @@ the others. The number of requests that wait is limited too.
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 from service.core.errors import RateLimited
 
@@ -85,3 +88,40 @@ class Slots:
             turn = min(fitting, key=lambda turn: self._held[self._waiting[turn]])
             self._held[self._waiting.pop(turn)] += 1
             turn.set_result(None)
+
+
+_WEIGHT: Final = 0.2  # of the newest interval in the average
+_LEAST_S: Final = 1.0
+_MOST_S: Final = 40.0  # with the spread, at most 60 s, beyond which OpenAI's SDKs do not wait
+
+
+class Pace:
+    """How long one request of a queue takes, on average, until it gets its place."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._moved_s = clock()
+        self._each_s = 0.0
+
+    def begin(self) -> None:
+        """Note that a request waits where none did."""
+        self._moved_s = self._clock()
+
+    def move(self) -> None:
+        """Note that a request got its place."""
+        now_s = self._clock()
+        each_s, self._moved_s = now_s - self._moved_s, now_s
+        self._each_s += _WEIGHT * (each_s - self._each_s) if self._each_s else each_s
+
+    def retry_headers(self, waiting: int) -> dict[str, str]:
+        """Return the headers of a refusal while this many requests wait.
+
+        Each refusal names another time around the expected one, so that callers do not all come
+        back at once.
+        """
+        expected_s = min(max(waiting * self._each_s, _LEAST_S), _MOST_S)
+        after_s = expected_s * random.uniform(0.5, 1.5)  # noqa: S311
+        return {
+            "retry-after": str(max(1, round(after_s))),
+            "retry-after-ms": str(int(after_s * 1000)),
+        }
