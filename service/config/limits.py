@@ -1,4 +1,4 @@
-"""Limits of projects and keys: the values that admins set, the defaults, and the effective limits."""
+"""Limits of projects and keys: the values that admins set, the defaults, and what applies."""
 
 from __future__ import annotations
 

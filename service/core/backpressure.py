@@ -1,8 +1,9 @@
 """Limits on concurrent work in this process, and when refused callers should try again.
 
-Slots are for work that takes memory, such as the bodies of uploads. Work that finds no free slot waits for one, and is refused after some time. A free slot goes to the
-waiting owner (a project) that holds the fewest slots, so an owner with many requests hardly delays
-the others. The number of requests that wait is limited too.
+Slots are for work that takes memory, such as the bodies of uploads. Work that finds no free slot
+waits for one, and is refused after some time. A free slot goes to the waiting owner (a project)
+that holds the fewest slots, so an owner with many requests hardly delays the others. The number of
+requests that wait is limited too.
 """
 
 from __future__ import annotations

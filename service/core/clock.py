@@ -1,8 +1,8 @@
 """The time on the clock of Redis, which all hosts share.
 
 What one host writes, such as an expiration time, another compares with the present time. So all
-processes use one clock, and measure how far their host's clock is from it at the start and then every minute. Reading the clock of
-Redis each time would take a round trip.
+processes use one clock, and measure how far their host's clock is from it at the start and then
+every minute. Reading the clock of Redis each time would take a round trip.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ A record that this version cannot parse, because a newer one wrote it, is logged
 
 Writes that belong together are made in one MULTI: `also` adds commands to it. Updates are
 optimistic (WATCH), so a change function sees the latest record and no update between read and write
-is lost. A write whose reply is lost with the connection counts as written (see redis/transactions.py).
+is lost. A write whose reply is lost with the connection counts as written
+(see redis/transactions.py).
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     finetuned:audit    stream of entries as JSON, the oldest first
 
 A request that the audit log records has a trail, in a context variable. A transaction
-(core/redis/transactions.py) that changes records while there is a trail also writes an entry that names them,
-so that neither exists without the other. If a request changes nothing, because it reads or is
-refused, its entry is written before it is answered (web/audit.py).
+(core/redis/transactions.py) that changes records while there is a trail also writes an entry that
+names them, so that neither exists without the other. If a request changes nothing, because it reads
+or is refused, its entry is written before it is answered (web/audit.py).
 
 An entry has IDs and counts. It never has contents, secrets or messages.
 """
