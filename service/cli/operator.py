@@ -34,7 +34,7 @@ from service.models.sources.found import Report
 from service.models.tools import ToolCallParsers
 from service.projects.records import Projects
 from service.standalone.layout import DataLayout
-from service.training.model.stored_weights import read_config, unquantizable, untrainable
+from service.training.model.base_folder import read_config, unquantizable, untrainable
 from service.web.audit_events import AuditEvent
 
 _SHOWN_NEEDING = 5

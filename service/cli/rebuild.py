@@ -30,7 +30,7 @@ from service.models.records import NAME, ModelRecord
 from service.models.registry import ModelRegistry
 from service.projects.records import NameTaken, Projects
 from service.training.contract.adapter_config import CONFIG
-from service.training.contract.lora import highest_rank
+from service.training.contract.hyperparameters import highest_rank
 
 log = logging.getLogger(__name__)
 _FILE = re.compile(rf"(?P<project>[^/]+)/files/(?P<id>[^/]+)/{re.escape(MANIFEST)}")

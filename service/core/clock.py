@@ -58,17 +58,17 @@ async def measure(redis: Client) -> None:
     round_trip_s = time.monotonic() - began
     if round_trip_s > _MAX_ROUND_TRIP_S:
         return
-    difference_s = seconds + micros / 1e6 - (before + round_trip_s / 2)
-    change_s = abs(difference_s - difference_s())
+    ahead_s = seconds + micros / 1e6 - (before + round_trip_s / 2)
+    change_s = abs(ahead_s - difference_s())
     if change_s < max(_IGNORED_S, round_trip_s / 2):
         return  # a clock that keeps changing would mix up the order of records
     if change_s > _NOTEWORTHY_S:
         log.warning(
             "this host's clock differs from that of Redis by %.1f s. Synchronize both (NTP). The "
             "service uses the time of Redis.",
-            -difference_s,
+            -ahead_s,
         )
-    set_difference(difference_s)
+    set_difference(ahead_s)
 
 
 @contextlib.asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from service.training.contract.tensor_names import is_beside_text, path_in_layers
+from service.training.contract.adapter_config import is_beside_text, path_in_layers
 
 HEAD: Final = "lm_head"
 _EMBEDDINGS: Final = frozenset({"embed_tokens", "embed_in", "wte"})

@@ -41,7 +41,7 @@ from service.exporting.readme import readme
 from service.exporting.sampling import sampling, write_for_converter
 from service.exporting.signature import sign
 from service.garbage_collection import quick_imports
-from service.training.contract.lora import highest_rank
+from service.training.contract.hyperparameters import highest_rank
 
 Send = Callable[[Progress], None]
 During = Callable[[Step], Callable[[int, int], None]]

@@ -8,7 +8,7 @@ from typing import Final
 
 from service.exporting.contract import ExportSpec
 from service.exporting.sampling import sampling
-from service.training.contract.lora import RANKS
+from service.training.contract.hyperparameters import RANKS
 
 _ADAPTER: Final = """\
 # {name}

@@ -1,6 +1,6 @@
 import pytest
 
-from service.training.loop.schedule import rate_factor
+from service.training.loop.plan import rate_factor
 
 
 @pytest.mark.parametrize("total", [1, 2, 12, 42, 1000])

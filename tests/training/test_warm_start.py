@@ -9,7 +9,7 @@ import pytest
 
 from service.training import Failed, LoraOptions, Started, StepDone, Stopped, Succeeded, Warned
 from service.training.contract.failures import TrainingFailure
-from service.training.model.warm_start import lora_shape
+from service.training.model.adapters import lora_shape
 from tests.lazy import Lazy
 
 torch = Lazy("torch")

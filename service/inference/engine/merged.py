@@ -29,7 +29,7 @@ from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adap
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.registry import ModelRegistry, ServableModel
 from service.models.signatures import fault, verifier
-from service.training.contract.lora import RANKS
+from service.training.contract.hyperparameters import RANKS
 
 log = logging.getLogger(__name__)
 

@@ -41,10 +41,8 @@ from service.jobs.scheduling.gpu_turns import Turn, Turns
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry
 from service.models.registry import ModelRegistry
-from service.training.cluster.place import Cluster
 from service.training.contract.failures import has_printed_out_of_memory
 from service.training.contract.methods import METHODS
-from service.training.contract.mixture import MixedRows
 from service.training.contract.protocol import (
     EXIT_FAILED,
     CheckpointSaved,
@@ -62,7 +60,8 @@ from service.training.contract.protocol import (
     encode,
     parse_message,
 )
-from service.training.contract.spec import Sampling, TrainSpec
+from service.training.contract.spec import MixedRows, Sampling, TrainSpec
+from service.training.parallel.launcher import Cluster
 
 log = logging.getLogger(__name__)
 

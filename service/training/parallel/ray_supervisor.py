@@ -23,9 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from service.training.cluster.node import RankHost, versions
-from service.training.cluster.place import Cluster
-from service.training.contract.channel import Channel, StopFlag
+from service.training.contract.child_process import Channel, StopFlag, Traffic
 from service.training.contract.failures import TrainingFailure, classify
 from service.training.contract.protocol import (
     EXIT_FAILED,
@@ -42,9 +40,9 @@ from service.training.contract.protocol import (
     encode,
 )
 from service.training.contract.spec import TrainSpec
-from service.training.contract.traffic import Traffic
-from service.training.model.folder import base_digest, invalid_model
-from service.training.parallel.launcher import RankOutput, RankPlace, die_of_signal, judge
+from service.training.model.base_folder import base_digest, invalid_model
+from service.training.parallel.launcher import Cluster, RankOutput, RankPlace, die_of_signal, judge
+from service.training.parallel.ray_node import RankHost, versions
 
 log: Final = logging.getLogger("service.training")
 

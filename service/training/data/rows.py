@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from service.chat_content import join_texts, tool_definition
 from service.training.contract.failures import TrainingFailure
+from service.training.contract.protocol import Purpose
 
 Message = dict[str, Any]
 _PASSED_ON = ("name", "reasoning_content", "tool_call_id")
@@ -162,3 +164,91 @@ def _tool_call(call: Message) -> Message:
         # Templates serialize the arguments as JSON themselves; a string would be quoted twice.
         function["arguments"] = json.loads(arguments) if arguments.strip() else {}
     return {**call, "function": function}
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """One line of a file of prompts: a chat that the model is to continue.
+
+    `row` counts from 0 in the file, and remains when files are mixed.
+    """
+
+    line: int
+    chat: Chat
+    row: int
+    file: Purpose
+
+
+def read_prompts(path: Path, *, param: str) -> Iterator[PromptRow]:
+    """Read the prompts in a JSONL file, in order. Raises the same errors as `read_chats`."""
+    what = (
+        "a prompt. Each line must be a JSON object with a list of messages that does not end with "
+        "an answer"
+    )
+    file: Purpose = "validation" if param == "validation_file" else "training"
+    return read_rows(path, partial(_prompt, file), what, param)
+
+
+def _prompt(file: Purpose, number: int, row: Any) -> PromptRow:
+    messages = row["messages"]
+    if not messages or messages[-1]["role"] == "assistant":
+        raise ValueError("a row must end with a message that asks for an answer")
+    return PromptRow(number, to_chat(number, row), number - 1, file)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One line of a labeled file: a chat whose last message, an answer, was marked good or bad.
+
+    Only that answer contributes to the loss.
+    """
+
+    line: int
+    chat: Chat
+    is_good: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One line of a file of texts, of which every token contributes to the loss."""
+
+    line: int
+    text: str
+
+
+# One line of a training file, whatever its format.
+Line = Chat | Preference | Judged | Text | PromptRow
+
+
+def read_judged(path: Path, *, param: str) -> Iterator[Judged]:
+    """The judged answers in a JSONL file, in order. Raises the same errors as `read_chats`."""
+    what = (
+        "a labeled answer. Each line must be a JSON object with a list of messages that ends with "
+        "an answer, and a label that is true or false"
+    )
+    return read_rows(path, _judged, what, param)
+
+
+def read_texts(path: Path, *, param: str) -> Iterator[Text | Chat]:
+    """The texts in a JSONL file, and the chats that are mixed with them, in order.
+
+    Raises the same errors as `read_chats`.
+    """
+    what = "a text. Each line must be a JSON object with a text, or with a list of messages"
+    return read_rows(path, _text_or_chat, what, param)
+
+
+def _text_or_chat(number: int, row: Any) -> Text | Chat:
+    if "messages" in row:
+        return to_chat(number, row)
+    if not isinstance(row["text"], str):
+        raise TypeError("a text must be a string")
+    return Text(number, row["text"])
+
+
+def _judged(number: int, row: Any) -> Judged:
+    label, messages = row["label"], row["messages"]
+    if not isinstance(label, bool) or not messages or messages[-1]["role"] != "assistant":
+        raise ValueError("a row must end with an answer and have a label")
+    chat = replace(to_chat(number, row), supervised=(len(messages) - 1,))
+    return Judged(number, chat, label)

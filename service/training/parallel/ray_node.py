@@ -24,7 +24,7 @@ from typing import IO, Any, Final
 import psutil
 
 from service import __version__
-from service.training.model.folder import base_digest
+from service.training.model.base_folder import base_digest
 from service.training.parallel.launcher import FOREIGN, RankPlace, start_rank
 
 _READ_BYTES: Final = 1024 * 1024

@@ -17,9 +17,9 @@ from datetime import UTC, date, datetime
 from typing import Any, Final, Protocol
 
 from service.training.contract.protocol import Purpose
-from service.training.data import thinking
-from service.training.data.chats import Chat, Message
+from service.training.data import rendering
 from service.training.data.rendering import Part, Templates, TemplateTooCostly
+from service.training.data.rows import Chat, Message
 
 IGNORED: Final = -100
 
@@ -203,7 +203,7 @@ class ChatEncoder:
         `calls_rendered` is false. In both cases there are no samples.
         """
         if self._takes_thoughts:
-            chat = replace(chat, messages=tuple(map(thinking.in_fields, chat.messages)))
+            chat = replace(chat, messages=tuple(map(rendering.in_fields, chat.messages)))
         places = [place for place in chat.supervised if place]  # a request is never empty
         everything = Part(len(chat.messages))
         parts = [part for place in places for part in _around(place)]
@@ -237,7 +237,7 @@ class ChatEncoder:
         A prompt of more than the maximum length is not cut, but left out: it would be another one.
         """
         if self._takes_thoughts:
-            chat = replace(chat, messages=tuple(map(thinking.in_fields, chat.messages)))
+            chat = replace(chat, messages=tuple(map(rendering.in_fields, chat.messages)))
         everything = Part(len(chat.messages), prompt=True)
         text = self._render(chat, [everything])[everything]
         if text is None:
@@ -291,16 +291,16 @@ class ChatEncoder:
         # The line feed after the end-of-turn token comes from the template, not from the model.
         stripped = through.rstrip()
         ends = stripped.endswith(self._specials)
-        thought = thinking.thought_of(chat.messages[place])
-        written = thinking.after_prompt(prompt, stripped if ends else through, thought)
+        thought = rendering.thought_of(chat.messages[place])
+        written = rendering.after_prompt(prompt, stripped if ends else through, thought)
         said = written[_shared_length(prompt, written) :]
         return _Turn(prompt, written, ends=ends, thinks=thought in said)
 
     def _writes_thoughts(self) -> bool:
         """Whether the template writes thoughts that messages have in fields of their own."""
         probe = Part(2)
-        text = self._render(Chat(line=0, messages=thinking.PROBE, supervised=()), [probe])[probe]
-        return text is not None and thinking.PROBED in text
+        text = self._render(Chat(line=0, messages=rendering.PROBE, supervised=()), [probe])[probe]
+        return text is not None and rendering.PROBED in text
 
     def _in_place(self, whole: str, turns: Sequence[_Turn]) -> _Tokens | None:
         """Supervise all turns in one sequence. Returns None if serving sees something else."""

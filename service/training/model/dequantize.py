@@ -1,4 +1,4 @@
-"""`python -m service.training.model.dequantise FILE.gguf FOLDER`: convert GGUF to a model folder.
+"""`python -m service.training.model.dequantize FILE.gguf FOLDER`: convert GGUF to a model folder.
 
 The weights are written as bfloat16 safetensors, with tokenizer and chat template, so that training
 and serving read the same numbers.

@@ -14,21 +14,98 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from service.training.contract.inbox import Inbox
+from service.offline import VARIABLES
 from service.training.contract.protocol import (
     EXIT_FAILED,
     Message,
+    Purpose,
     SamplesCommand,
     StopCommand,
     TrafficCommand,
     encode,
     parse_command,
 )
-from service.training.contract.traffic import Traffic
+
+
+class Inbox:
+    """The newest samples of each purpose. One thread puts them in, and the training waits."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._newest: dict[Purpose, SamplesCommand] = {}
+        self._count = 0
+
+    def put(self, command: SamplesCommand) -> None:
+        """Replace the samples of the same purpose."""
+        with self._changed:
+            self._newest[command.purpose] = command
+            self._count += 1
+            self._changed.notify_all()
+
+    @property
+    def count(self) -> int:
+        """Number of commands so far."""
+        return self._count
+
+    @property
+    def newest(self) -> list[SamplesCommand]:
+        """The newest command of each purpose."""
+        with self._changed:
+            return list(self._newest.values())
+
+    def wait(self, number: int, purpose: Purpose, seconds: float) -> SamplesCommand | None:
+        """Return the samples of a round, for which it waits at most this time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._has(number, purpose), seconds)
+            return self._newest[purpose] if self._has(number, purpose) else None
+
+    def _has(self, number: int, purpose: Purpose) -> bool:
+        found = self._newest.get(purpose)
+        return found is not None and found.round == number
+
+
+_FRESH_S = 5.0  # the worker reports at least once per second
+
+
+class Traffic:
+    """State of the chats. One thread writes it, and the training reads it and waits for changes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._newest: TrafficCommand | None = None
+        self._at = 0.0
+        self._count = 0
+
+    def note(self, command: TrafficCommand) -> None:
+        """Replace the state."""
+        with self._changed:
+            self._newest, self._at = command, self._clock()
+            self._count += 1
+            self._changed.notify_all()
+
+    @property
+    def count(self) -> int:
+        """Number of reports so far."""
+        return self._count
+
+    @property
+    def newest(self) -> TrafficCommand | None:
+        """The newest report, or None if none arrived in the last seconds."""
+        with self._changed:
+            return self._newest if self._clock() - self._at <= _FRESH_S else None
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the next report, at most for this time."""
+        with self._changed:
+            self._changed.wait(seconds)
+
 
 log: Final = logging.getLogger(__name__)
 
@@ -155,3 +232,34 @@ def die_with_parent() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def offline(cache: Path) -> dict[str, str]:
+    """Return variables to set before any library is imported.
+
+    Libraries then make no network calls, write only under `cache`, and do not load the compiler.
+    """
+    return {
+        **VARIABLES,
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HOME": str(cache / "huggingface"),
+        "HF_DATASETS_CACHE": str(cache / "datasets"),
+        "TOKENIZERS_PARALLELISM": "false",
+        # Nothing is compiled, and importing the compiler takes a fifth of a trainer's start.
+        "TORCHDYNAMO_DISABLE": "1",
+    }
+
+
+# torch reads all of them, the general one first.
+_ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")
+
+
+def allocator(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the setting of torch's allocator of GPU memory, unless the operator has chosen one.
+
+    The parts of a batch have different lengths. With segments of fixed sizes, the memory between
+    their tensors is lost to later ones, so a run can end at a part that is no larger than others.
+    """
+    if any(name in environ for name in _ALLOCATOR):
+        return {}
+    return {_ALLOCATOR[0]: "expandable_segments:True"}

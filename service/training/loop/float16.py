@@ -18,9 +18,9 @@ from typing import Any, Final
 import torch
 from torch.nn import Parameter
 
-from service.training.contract.precision import dtype_of
 from service.training.contract.spec import TrainSpec
 from service.training.model.models import Place
+from service.training.model.shape import dtype_of
 
 STATE_NAME: Final = "loss_scale.json"
 _LARGEST: Final = 2.0**16
