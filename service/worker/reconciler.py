@@ -32,7 +32,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from service.backup import moments
+from service.backup import journal
 from service.batches.lifecycle import BatchSuperseded
 from service.batches.records import Batches
 from service.config import Settings
@@ -303,7 +303,7 @@ class Reconciler:
             metrics.ALIAS_GAIN_POINTS.cell(*labels).set(points)
 
     async def _observe_backups(self) -> None:
-        await moments.observe(self._redis, journals=self._has_journal)
+        await journal.observe(self._redis, journals=self._has_journal)
 
     async def _observe_storage(self) -> None:
         if (use := self._files.storage.use) is not None:

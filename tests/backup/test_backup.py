@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.backup.errors import BackupError, Damaged
+from service.backup.contents import BackupError, Damaged
 from service.backup.target import Target
 from service.cli.backup import check
 from service.core import startup_checks
@@ -20,7 +20,7 @@ from service.core.leases import Leases
 from service.core.redis import reply
 from service.core.startup_checks import RESTORING
 from service.core.storage import Storage
-from service.standalone.store import only_store
+from service.standalone.services import only_store
 from tests.backup.conftest import Site, client, connected
 from tests.cli.test_cli import ROOT, run
 from tests.conftest import BASE_MODEL, Api, checked, upload

@@ -17,8 +17,8 @@ from service.audit.log import AuditLog
 from service.audit.query import Filters
 from service.audit.sealing import HEAD
 from service.audit.verify import verify
-from service.backup import journal, moments
-from service.backup.errors import BackupError
+from service.backup import journal
+from service.backup.contents import BackupError
 from service.backup.journal import JOURNALED_AT, Journal
 from service.backup.replay import replay
 from service.cli import backup as commands
@@ -301,14 +301,14 @@ async def test_the_moments_of_the_backup_and_of_the_journal_are_metrics(api: Api
         return REGISTRY.get_sample_value(f"finetuned_{name}_timestamp_seconds")
 
     redis = api.app.state.redis
-    await moments.observe(redis, journals=True)
+    await journal.observe(redis, journals=True)
     assert (value("backup"), value("journal")) == (None, None)
     await api.key()
     async with journaling(site) as written:
         await written()
     done = await site.back_up()
-    await moments.observe(redis, journals=True)
+    await journal.observe(redis, journals=True)
     assert value("backup") == pytest.approx(done.manifest.taken_at)
     assert value("journal") == pytest.approx(done.manifest.taken_at, abs=60)
-    await moments.observe(redis, journals=False)
+    await journal.observe(redis, journals=False)
     assert value("journal") is None

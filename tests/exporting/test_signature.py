@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from service.exporting import signature
 from service.exporting.contract import ExportFailure
+from service.exporting.export import sign
 from tests.exporting.conftest import Tuned, spec_of
 from tests.exporting.exports import export, isolation
 
@@ -75,5 +75,5 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     other.write_bytes(_pem(ed25519.Ed25519PrivateKey.generate()))
     for key in (other, tmp_path / "missing.pem"):
         with pytest.raises(ExportFailure, match="EC key") as caught:
-            signature.sign(tmp_path, key)
+            sign(tmp_path, key)
         assert caught.value.failure.code == "signing_failed"

@@ -30,7 +30,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from service.core import redis as core_redis
+from service.core.redis import client as core_redis
 from service.core.redis import record_quota
 from service.core.storage import cipher, errors, objects, writer
 

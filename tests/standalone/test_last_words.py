@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.standalone.last_words import last_words
+from service.standalone.supervisor import last_words
 
 VLLM = """INFO [utils.py:9] no more than `OSError: too many open files`: see ulimit
 (EngineCore_0 pid=9) ERROR [core.py:700] Traceback (most recent call last):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -53,6 +53,14 @@ class Accounting(Protocol):
 
     async def freed(self, key: str, size: int) -> None:
         """Count deleted bytes of an object or a folder."""
+        ...
+
+    async def totals(self, project_ids: Sequence[str]) -> list[int]:
+        """Return the bytes of projects, including those of writes in progress."""
+        ...
+
+    async def recount(self, storage: Storage, project_ids: Iterable[str]) -> None:
+        """Count projects whose sum is uncertain, or a day old, from listings of the storage."""
         ...
 
 
