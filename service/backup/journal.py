@@ -282,7 +282,7 @@ def not_of_journal(key: str) -> bool:
 BACKED_UP_AT: Final = f"{PREFIX}:backed-up-at"
 
 
-async def observe(redis: Client, *, journals: bool) -> None:
+async def observe_backups(redis: Client, *, journals: bool) -> None:
     """Set the gauges. That of the journal is absent if the journal is turned off."""
     backed_up, journaled = await redis.mget(BACKED_UP_AT, JOURNALED_AT)
     for gauge, moment in (

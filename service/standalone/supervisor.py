@@ -45,7 +45,7 @@ _PYDANTIC = re.compile(r"[0-9]+ validation errors? for ")
 _USER = re.compile(r"(?<=://)[^/@\s]*@")
 
 
-def last_words(log: Path, start: int, secrets: Iterable[str] = ()) -> str:
+def crash_reason(log: Path, start: int, secrets: Iterable[str] = ()) -> str:
     """First error in a log from `start` on, or else its last line; empty for an empty log.
 
     Without the secrets, and without the passwords in URLs.
@@ -138,7 +138,7 @@ class Service:
     """Whether the service failed to start. It is still restarted, at growing intervals."""
     log_start: int = field(default=0, init=False)
     """Offset in the log at which the current process begins."""
-    last_words: str = field(default="", init=False)
+    crash_reason: str = field(default="", init=False)
     """Cause of death of the last process."""
 
 
@@ -310,7 +310,7 @@ class Supervisor:
         secrets = (
             v for k, v in service.env.items() if _SECRET.search(k) and len(v) >= _SECRET_CHARS
         )
-        found = last_words(self._log_file(service), service.log_start, secrets)
+        found = crash_reason(self._log_file(service), service.log_start, secrets)
         if not found and shutil.disk_usage(self._log_dir).free < _LOG_SPACE_BYTES:
             return f"no space is left on the disk of {self._log_dir}"
         return found

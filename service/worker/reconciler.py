@@ -303,7 +303,7 @@ class Reconciler:
             metrics.ALIAS_GAIN_POINTS.cell(*labels).set(points)
 
     async def _observe_backups(self) -> None:
-        await journal.observe(self._redis, journals=self._has_journal)
+        await journal.observe_backups(self._redis, journals=self._has_journal)
 
     async def _observe_storage(self) -> None:
         if (use := self._files.storage.use) is not None:

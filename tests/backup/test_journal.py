@@ -301,14 +301,14 @@ async def test_the_moments_of_the_backup_and_of_the_journal_are_metrics(api: Api
         return REGISTRY.get_sample_value(f"finetuned_{name}_timestamp_seconds")
 
     redis = api.app.state.redis
-    await journal.observe(redis, journals=True)
+    await journal.observe_backups(redis, journals=True)
     assert (value("backup"), value("journal")) == (None, None)
     await api.key()
     async with journaling(site) as written:
         await written()
     done = await site.back_up()
-    await journal.observe(redis, journals=True)
+    await journal.observe_backups(redis, journals=True)
     assert value("backup") == pytest.approx(done.manifest.taken_at)
     assert value("journal") == pytest.approx(done.manifest.taken_at, abs=60)
-    await journal.observe(redis, journals=False)
+    await journal.observe_backups(redis, journals=False)
     assert value("journal") is None

@@ -17,7 +17,7 @@ from service.training import (
     Succeeded,
     Warned,
 )
-from service.training.loop.checkpoints import STATE_NAME, Selection
+from service.training.loop.selection import STATE_NAME, Selection
 from tests.lazy import Lazy
 
 from .conftest import Starter, write_chats

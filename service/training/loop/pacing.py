@@ -9,12 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, Final
-
-import torch
-from torch import nn
-from transformers.modeling_layers import GradientCheckpointingLayer
+from typing import Final
 
 from service.training.contract.child_process import StopFlag, Traffic
 from service.training.contract.protocol import TrafficCommand
@@ -132,20 +127,3 @@ class Pacer:
             if newest is not None and newest.in_flight == 0:
                 return
             self._traffic.wait(min(left_s, _STOP_LOOK_S))
-
-
-def add_pause_points(model: nn.Module, pause: Callable[[], None]) -> None:
-    """Call `pause` before each layer of the model, and after its backward pass."""
-    for module in model.modules():
-        if isinstance(module, GradientCheckpointingLayer):
-            module.register_forward_pre_hook(partial(_before, pause), with_kwargs=True)
-
-
-def _before(
-    pause: Callable[[], None], _layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
-    pause()
-    inputs = args[0] if args else kwargs.get("hidden_states")
-    if isinstance(inputs, torch.Tensor) and inputs.requires_grad:
-        # It returns None, so the gradient does not change.
-        inputs.register_hook(lambda _gradient: pause())  # type: ignore[no-untyped-call]

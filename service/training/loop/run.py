@@ -29,12 +29,9 @@ from service.training.data.tokenization import ChatEncoder
 from service.training.loop.checkpoints import (
     RunIdentity,
     Seal,
-    Selection,
     identify,
     open_checkpoint,
     sealed_packing,
-    why_kept,
-    why_stopped,
 )
 from service.training.loop.float16 import settle_dtype
 from service.training.loop.memory import (
@@ -44,9 +41,10 @@ from service.training.loop.memory import (
     peak_memory_bytes,
     settle_tokens,
 )
-from service.training.loop.pacing import Pacer, add_pause_points
+from service.training.loop.pacing import Pacer
 from service.training.loop.plan import Plan, total_steps
 from service.training.loop.progress import Progress
+from service.training.loop.selection import Selection, why_kept, why_stopped
 from service.training.methods import TRAINERS
 from service.training.methods.reinforcement import ReinforcementTrainer
 from service.training.methods.sampling import Interrupted
@@ -63,6 +61,7 @@ from service.training.model.attention import can_join, keeps_apart, may_join
 from service.training.model.base_folder import invalid_model
 from service.training.model.models import (
     Place,
+    add_pause_points,
     choose_place,
     keep_inputs_on_host,
     load_base,

@@ -43,10 +43,11 @@ from service.training.data.batches import (
 )
 from service.training.data.layout import Rows, epoch_order
 from service.training.data.tokenization import Example, JudgedSample, Pair, Prompt
-from service.training.loop.checkpoints import Seal, Selection, are_finite, seal
+from service.training.loop.checkpoints import Seal, are_finite, seal
 from service.training.loop.float16 import LossScale, half_precision
 from service.training.loop.metrics import Tally
 from service.training.loop.plan import Plan, rate_factor
+from service.training.loop.selection import Selection
 from service.training.model.adapters import load_weights, save_adapter, start_from, sum_in_place
 from service.training.model.head import use_frozen_head
 from service.training.model.models import keep_adapter_in_fp32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.standalone.supervisor import last_words
+from service.standalone.supervisor import crash_reason
 
 VLLM = """INFO [utils.py:9] no more than `OSError: too many open files`: see ulimit
 (EngineCore_0 pid=9) ERROR [core.py:700] Traceback (most recent call last):
@@ -44,12 +44,12 @@ LOGGED = """{"level": "ERROR", "message": "an engine is away"}
 def test_the_first_error_counts_else_the_last_line(tmp_path, log, said):
     file = tmp_path / "s.log"
     file.write_text(log, "utf-8")
-    assert last_words(file, 0).startswith(said)
-    assert len(last_words(file, 0)) <= 300
+    assert crash_reason(file, 0).startswith(said)
+    assert len(crash_reason(file, 0)) <= 300
 
 
 def test_what_an_earlier_process_said_is_passed_over(tmp_path):
     file = tmp_path / "s.log"
     file.write_text("ValueError: old\nValueError: new\n", "utf-8")
-    assert last_words(file, len("ValueError: old\n")) == "new"
-    assert last_words(tmp_path / "none.log", 0) == ""
+    assert crash_reason(file, len("ValueError: old\n")) == "new"
+    assert crash_reason(tmp_path / "none.log", 0) == ""
