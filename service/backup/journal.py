@@ -7,8 +7,8 @@ One worker writes it in the background, so no request waits for it. Each object 
 between two commands: what a transaction wrote together is in the journal together. A key that was
 removed, such as that of a revoked key or of a deleted alias, is noted as removed. An epoch begins
 with all records, and ends when changes may have been missed, as after a lost connection, when it
-has grown long, or when something was deleted that must be found nowhere (core/rewriting.py). The
-epoch before it is then removed.
+has grown long, or when something was deleted that must be found nowhere
+(core/redis/rewriting.py). The epoch before it is then removed.
 
     finetuned:installation    the random ID of the data in this Redis
 

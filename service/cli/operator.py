@@ -1,4 +1,4 @@
-"""Operator tasks other than running processes: models and garbage."""
+"""Operator tasks: adding and removing models, removing garbage, and encryption at rest."""
 
 from __future__ import annotations
 

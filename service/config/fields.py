@@ -1,4 +1,4 @@
-"""Lists in environment variables that are not JSON."""
+"""Types and units that settings share."""
 
 from __future__ import annotations
 

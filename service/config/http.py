@@ -1,4 +1,4 @@
-"""How the API listens, whom it trusts, and how large requests may be."""
+"""How the API listens, whom it trusts (proxies, identity providers), and its limits of requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway: its engines, and what requests to them may have."""
+"""The inference gateway and engines: fair sharing, balancing, sizes, parsers and adapters."""
 
 from __future__ import annotations
 

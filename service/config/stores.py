@@ -1,4 +1,4 @@
-"""Where records and bytes are: Redis, storage, and folders of this machine."""
+"""Where records and bytes are (Redis, storage, local folders), and how they are encrypted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers: their leases, and how much they do at once."""
+"""Workers and their trainings: leases, concurrency, GPUs, memory, and the Ray cluster."""
 
 from __future__ import annotations
 

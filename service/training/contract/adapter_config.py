@@ -1,4 +1,4 @@
-"""PEFT's configuration of a LoRA adapter (adapter_config.json), and what it says of each module.
+"""PEFT's configuration of a LoRA adapter (adapter_config.json), and the layers it may change.
 
 PEFT and vLLM match the keys of `rank_pattern` and `alpha_pattern` as regular expressions, and PEFT
 those of `target_modules` too. The file may be anyone's, so patterns are compiled only if they stay

@@ -1,4 +1,4 @@
-"""The trainer's side of the protocol: messages out on stdout, commands in from stdin.
+"""A child process that loads models: its environment, messages on stdout and commands on stdin.
 
 Libraries print to stdout freely, so `Channel.claim_stdout` reserves the real stdout for the
 protocol and points file descriptor 1 at stderr. `listen` watches stdin: a stop command sets the

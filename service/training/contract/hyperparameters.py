@@ -1,4 +1,4 @@
-"""Hyperparameters of a training: each is declared here once, with its limits.
+"""Hyperparameters of a training, with LoRA options: each is declared here once, with its limits.
 
 Every class is generic in `A`, the type that a field may have besides its value. With `Auto`, it is
 the requested form: what requests contain and records store. With `Never`, it is the resolved form,

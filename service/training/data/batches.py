@@ -1,8 +1,9 @@
-"""Examples as tensors: one optimizer batch is split into parts that fit in memory.
+"""Collators: an optimizer batch as tensors, split into parts that fit in memory.
 
 A part is a padded batch, or rows that hold several samples each (packing). A packed row holds only
 whole samples, each with positions that start at 0, from which the model builds a mask that keeps
-them apart. A joined row has no padding; `attention` keeps its samples apart.
+them apart. A joined row has no padding; `attention` keeps its samples apart. Batches of pairs, of
+labeled answers (with mismatches for KTO's reference point) and of graded answers are padded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows of a training file by format, and which of them a run holds out for validation."""
+"""Rows of a training file that a run holds out for validation: a function of rows and seed."""
 
 from __future__ import annotations
 

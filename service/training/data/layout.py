@@ -1,4 +1,7 @@
-"""Memory layout of an optimizer batch: pure arithmetic on lengths, without torch.
+"""Order of the samples of a run, and their layout in memory: pure arithmetic, without torch.
+
+The order is a function of seed and epoch, so a resumed run continues exactly where the first one
+left off. In a mixture of files, each epoch draws the next examples of each file.
 
 A part is what goes through the model at once: rows of one width. The budget is in positions (rows x
 width), including padding, because memory and time scale with positions.

@@ -1,4 +1,4 @@
-"""Load and encode the training and validation rows of a run."""
+"""Load and encode the training and validation rows of a run, with warnings for what is dropped."""
 
 from __future__ import annotations
 

@@ -4,6 +4,9 @@ A template is a program that comes with a base model. Jinja's sandbox keeps it f
 but lets it run for hours, or write gigabytes. So a fork of this process renders. Its address space
 may grow only a little, and it is killed when a text takes too long. A fork has the tokenizer and
 whatever transformers does with it, so its texts are the same; another program's might not be.
+
+When serving, a reasoning model continues a prompt, which may already open the reasoning. What it is
+trained on must continue the same prompt, or else its answers would be taken for reasoning.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Conversations and preferences as stored in the training file and as passed to a template.
+"""Rows of training files in each format, as they are stored and as a chat template receives them.
 
 Templates receive the same shape as from the serving engine, so that the model is trained on what it
 will see: tool arguments as objects, and tools with the same fields.

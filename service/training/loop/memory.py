@@ -1,4 +1,4 @@
-"""Memory limits, peak memory use, and advice for a run that did not fit."""
+"""Memory limits, peak memory, micro-batch size from free memory, and out-of-memory advice."""
 
 from __future__ import annotations
 

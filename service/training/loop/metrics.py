@@ -1,4 +1,4 @@
-"""Sums over examples, and the metrics computed from them."""
+"""Sums over examples and their metrics, and the advantages of sampled answers."""
 
 from __future__ import annotations
 

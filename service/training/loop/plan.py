@@ -1,4 +1,4 @@
-"""A run that is ready to begin, and its arguments for transformers' Trainer."""
+"""A run that is ready to begin: its learning rates, and its arguments for transformers' Trainer."""
 
 from __future__ import annotations
 

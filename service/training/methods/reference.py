@@ -1,7 +1,11 @@
-"""Base class for methods that compare the model with a reference.
+"""Base class for methods that compare the model with a reference, and the reference's scores.
 
 The reference is the same model with different adapter weights, never a second model: the adapter is
 switched off or, after a warm start, replaced by TRL's frozen "ref" copy of the initial adapter.
+
+The reference does not change, so its score of an example is the same in every epoch and every
+evaluation. A run computes it when it first sees the example, and keeps it, also in checkpoints.
+From the second epoch on, a step then needs no forward pass of the reference.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
-"""Answers to prompts by the model that is being trained, where no engine serves it.
+"""Samples for reinforcement: rounds of requests to the worker, and answers by the trainer itself.
 
-Each answer draws from a generator of its own, so that it does not depend on which others are
-sampled at the same time: the noise that it draws is added to the logits, of which the highest wins
-(the Gumbel-max trick).
+A round is a file of requests, a message, and a wait for the file of graded answers. While it waits,
+a stop command is obeyed, and the end of stdin ends the process. The files are below the output
+folder, and deleted after the round.
+
+If no engine serves the adapter, the model that is being trained answers. Each answer draws from a
+generator of its own, so that it does not depend on which others are sampled at the same time: the
+noise that it draws is added to the logits, of which the highest wins (the Gumbel-max trick).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Adapters on a base model: creating, loading and saving them."""
+"""Adapters on a base model: creating, loading and saving them, and a faster forward pass."""
 
 from __future__ import annotations
 

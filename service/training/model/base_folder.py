@@ -1,4 +1,4 @@
-"""Which base models can be trained, by the form in which their weights are stored. Without torch.
+"""Checks of a base model's folder, without torch: which models can be trained.
 
 A training loads the weights in 16 bits and quantizes them to NF4 itself, if asked to. Weights that
 someone else quantized can be served, but no gradients pass through their kernels, and they cannot

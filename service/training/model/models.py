@@ -1,4 +1,4 @@
-"""The base model and its tokenizer, loaded from a local folder of safetensors.
+"""Loads the base model and its tokenizer from a local folder of safetensors.
 
 Nothing is downloaded, and no code from the folder is run.
 """

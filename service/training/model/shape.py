@@ -1,6 +1,6 @@
-"""Sizes of a base model, read from config.json and safetensors headers.
+"""Sizes and dtype of a base model, from config.json and safetensors headers.
 
-Needs no torch and reads no weights.
+Needs no torch and reads no weights, so that plans and estimates can use it.
 """
 
 from __future__ import annotations

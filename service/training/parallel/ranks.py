@@ -1,4 +1,4 @@
-"""Communication between the processes (ranks) of one run.
+"""Communication between the processes (ranks) of one run, and sharding of the base model (FSDP).
 
 Each rank computes its share of a batch, and the gradients of the adapter are summed over all ranks
 before each optimizer step. All ranks therefore hold the same adapter at every step, and each can
