@@ -19,8 +19,7 @@ from service.app import create_app
 from service.config import Settings
 from service.core import logs, tracing
 from service.core.networks import network
-from service.core.redis_check import require_redis
-from service.core.storage_check import require_storage
+from service.core.startup_checks import require_redis, require_storage
 from service.inference.gateway import PATHS
 from service.standalone.ports import PortError, listen
 from service.web.probing import SOCKETS

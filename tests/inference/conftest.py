@@ -18,8 +18,8 @@ import pytest
 from aiohttp import web
 from starlette.types import ASGIApp
 
+from service.config.limits import NO_LIMITS, Limits
 from service.core.errors import ApiError
-from service.core.limits import NO_LIMITS, Limits
 from service.core.redis import REDIS_ERRORS, connect
 from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.chat_reports import ChatReports
