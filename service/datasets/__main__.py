@@ -255,7 +255,6 @@ def _report(spec: ReportSpec) -> Report:
         work=spec.result.parent,
         index=spec.index,
         stored_rows=spec.stored_rows,
-        encoder=spec.encoder,
         render=render,
         title=spec.title,
     )

@@ -176,14 +176,6 @@ class ConvertSpec(TaskSpec[ConvertResult], frozen=True, kw_only=True, tag="conve
         return ConvertResult
 
 
-class EncoderChoice(msgspec.Struct, frozen=True):
-    """An encoder, by its name and folder. `prompt` is written before each text."""
-
-    name: str
-    path: Path
-    prompt: str = ""
-
-
 class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
     """Analyze a file, and compare it with the file `validation` if there is one.
 
@@ -206,7 +198,6 @@ class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
     max_issues: int = MAX_LISTED
     near_threshold: float = NEAR_THRESHOLD
     recognizers: tuple[Recognizer, ...] = ()
-    encoder: EncoderChoice | None = None
 
     @property
     def answer_type(self) -> type[Report]:

@@ -74,32 +74,6 @@ SET: dict[str, Check] = {
         "different answer.",
         "Keep the answer that the model should give.",
     ),
-    "same_meaning": Check(
-        "info",
-        "According to the encoder, the row means the same as line {other} in other words.",
-        "Read both: an encoder is often wrong. Several wordings of a question are useful, unless "
-        "other questions have only one.",
-    ),
-    "meaning_contradiction": Check(
-        "info",
-        "According to the encoder, the row asks the same as line {other} in other words, but the "
-        "answers are not alike.",
-        "Read both: an encoder is often wrong. If both ask the same and the answers contradict "
-        "each other, keep the answer that the model should give.",
-    ),
-    "meaning_overlap": Check(
-        "info",
-        "According to the encoder, this row of the validation file means the same as line {other} "
-        "of the training file.",
-        "Read both: an encoder is often wrong. If they mean the same, remove one of them; "
-        "otherwise validation measures memorization.",
-    ),
-    "encoder_unusable": Check(
-        "error",
-        "The encoder cannot be used: {reason}.",
-        "Use the folder of a static encoder, or of one of the BERT or RoBERTa family, with "
-        "model.safetensors and tokenizer.json.",
-    ),
     "label_contradiction": Check(
         "warning",
         "The row has the same prompt and answer as line {other} but the other label.",

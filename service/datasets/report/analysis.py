@@ -11,11 +11,9 @@ import numpy as np
 
 from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, make_issue
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.contract import EncoderChoice
 from service.datasets.duplicates.groups import Lines, Rows
 from service.datasets.formats.options import FormatOptions
 from service.datasets.limits import NEAR_THRESHOLD
-from service.datasets.meaning.pairs import MeaningPair
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.kinds import POSSIBLE
 from service.datasets.personal_data.recognizer import Recognizer
@@ -38,16 +36,13 @@ from service.datasets.report.outliers import (
 )
 from service.datasets.report.overlap import Overlap, overlap
 from service.datasets.report.pairs import (
-    meaning_pairs,
     overlap_pairs,
     overlap_stats,
     row_pairs,
 )
 from service.datasets.report.read_file import FileRows, read_file
 from service.datasets.report.report import (
-    MeaningStats,
     OverlapStats,
-    PairKind,
     PersonalData,
     Report,
     RowPair,
@@ -94,7 +89,6 @@ def analyse(
     work: Path | None = None,
     index: Path | None = None,
     stored_rows: str | None = None,
-    encoder: EncoderChoice | None = None,
     render: Callable[[Report, ShownRows, str], None] | None = None,
     title: str = "Data set report",
 ) -> Report:
@@ -104,7 +98,6 @@ def analyse(
     first model only. `validation` is a second data set, whose rows are searched for in the
     first. Temporary files, about as large as the data, go to `work`. An index of the rows is
     written to the folder `index`, with the canonical rows unless `stored_rows` is their SHA-256.
-    With an `encoder`, rows that mean the same in other words are searched for, too.
     `render` is called with the report, the rows to show with their texts, and the `title` without
     personal data.
     Raises DatasetError if a file as a whole cannot be read.
@@ -118,8 +111,6 @@ def analyse(
             Path(path), Path(folder), chosen, models, progress, max_issues=MAX_ISSUES_A_CODE
         )
         _learn(redactor, read.collected)
-        held: FileRows | None = None
-        known: set[int] = set()
         shared: OverlapStats | None = None
         shared_pairs: list[RowPair] = []
         if validation is not None:
@@ -134,18 +125,12 @@ def analyse(
             )
             _learn(redactor, held.collected)
             found = overlap(read.collected, held.collected, near_threshold=chosen.near_threshold)
-            known = {*found.all, *found.same_question}
             _log_overlap(found, read.lines, held.lines, log)
             shared = overlap_stats(found, read.lines, held.lines)
             shared_pairs = overlap_pairs(
                 found, read.collected, read.lines, held.collected, held.lines, redactor
             )
-        meaning: MeaningStats | None = None
-        if encoder is not None:
-            meaning, more = _meaning(encoder, read, held, known, chosen.processes, log, redactor)
-            shared_pairs += more
         report = _report(read, chosen, models, context_lengths, shared, shared_pairs, log, redactor)
-        report = msgspec.structs.replace(report, meaning=meaning)
         if render is not None:
             issues = _all_issues(read, log)
             render(
@@ -166,44 +151,6 @@ def _learn(redactor: Redactor, collected: Collected) -> None:
     with collected.texts() as texts:
         for row in rows.tolist():
             learn_talk(redactor, texts.conversation(row))
-
-
-def _meaning(
-    encoder: EncoderChoice,
-    read: FileRows,
-    held: FileRows | None,
-    known: set[int],
-    processes: int,
-    log: IssueLog,
-    redactor: Redactor,
-) -> tuple[MeaningStats, list[RowPair]]:
-    """Find and log what an encoder finds, except the `known` rows of the validation file."""
-    from service.datasets.meaning.find import MeaningSearch
-
-    search = MeaningSearch(encoder.path, encoder.prompt, processes=processes)
-    found = search.find(read.collected, None if held is None else held.collected, known)
-    mine = (read.collected, read.lines)
-    theirs = mine if held is None else (held.collected, held.lines)
-    kinds: tuple[tuple[PairKind, list[MeaningPair], tuple[Collected, Lines]], ...] = (
-        ("meaning_contradiction", found.opposed, mine),
-        ("same_meaning", found.same, mine),
-        ("meaning_overlap", found.overlap, theirs),
-    )
-    pairs: list[RowPair] = []
-    for kind, listed, some in kinds:
-        for pair in listed:
-            line, other = int(some[1][pair.one]), int(read.lines[pair.other])
-            log.add(make_issue(kind, line, other=other, similarity=pair.similarity))
-        pairs += meaning_pairs(kind, listed, some, mine, redactor)
-    stats = MeaningStats(
-        encoder.name,
-        found.questions,
-        found.skipped,
-        len(found.same),
-        len(found.opposed),
-        len(found.overlap),
-    )
-    return stats, pairs
 
 
 def _of_rows(read: FileRows, log: IssueLog) -> list[Issue]:

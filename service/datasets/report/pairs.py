@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from service.datasets.duplicates.groups import Lines, Rows
 from service.datasets.duplicates.texts import RowText
-from service.datasets.meaning.pairs import MeaningPair
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected
 from service.datasets.report.likeness import Likeness, largest_groups
@@ -89,30 +88,6 @@ def overlap_pairs(
         ]
 
 
-def meaning_pairs(
-    kind: PairKind,
-    found: list[MeaningPair],
-    some: tuple[Collected, Lines],
-    others: tuple[Collected, Lines],
-    redactor: Redactor,
-) -> list[RowPair]:
-    """Return examples of pairs that an encoder found, without personal data."""
-    (one_file, lines), (other_file, other_lines) = some, others
-    with one_file.texts() as texts, other_file.texts() as other_texts:
-        return [
-            _pair(
-                kind,
-                texts[pair.one],
-                other_texts[pair.other],
-                (int(lines[pair.one]), int(other_lines[pair.other])),
-                _language(one_file, pair.one),
-                redactor,
-                pair.similarity,
-            )
-            for pair in sorted(found, key=lambda pair: -pair.similarity)[:_PAIRS_A_KIND]
-        ]
-
-
 def _pair(
     kind: PairKind,
     one: RowText,
@@ -120,18 +95,15 @@ def _pair(
     lines: tuple[int, int],
     language: str,
     redactor: Redactor,
-    measured: float | None = None,
 ) -> RowPair:
-    """Show two rows, with the similarity of their words unless another one was `measured`."""
+    """Show two rows, with the similarity of their words."""
     texts = _without_personal_data((_written(one), _written(other)), language, redactor)
     common = next((at for at, pair in enumerate(zip(*texts)) if pair[0] != pair[1]), 0)  # noqa: B905
     start = max(common - _CHARS_BEFORE, 0)
     return RowPair(
         kind,
         *lines,
-        similarity(one, other, questions_only=kind == "contradiction")
-        if measured is None
-        else measured,
+        similarity(one, other, questions_only=kind == "contradiction"),
         _cut(texts[0], start),
         _cut(texts[1], start),
     )
