@@ -45,7 +45,7 @@ def parsed(files: dict[str, Path]) -> str:
 
 
 def ours(files: dict[str, Path], processes: int = 1, name: str = "mixed") -> str:
-    from service.datasets import validate_chat_file
+    from service.datasets.checks.validate import validate_chat_file
 
     report = validate_chat_file(files[name], processes=processes)
     return f"{report.rows} rows, {report.rows - report.valid_rows} bad"
@@ -73,8 +73,8 @@ def with_datasets(files: dict[str, Path]) -> str:
 
 def near_duplicates(files: dict[str, Path]) -> str:
     from service.datasets.report.collect import collect
+    from service.datasets.report.duplicates import find_likeness
     from service.datasets.report.features import FeatureOptions
-    from service.datasets.report.likeness import find_likeness
 
     options = FeatureOptions(languages=False, personal_data=False, mojibake=False, quality=False)
     with tempfile.TemporaryDirectory(dir=files["mixed"].parent) as work:
@@ -122,7 +122,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     "json.loads and no checks": ("plain",),
     "pyarrow": ("pyarrow.json",),
     "datasets": ("datasets",),
-    "near-duplicates of 500,000": ("service.datasets.report.likeness",),
+    "near-duplicates of 500,000": ("service.datasets.report.duplicates",),
     "report of 100,000 rows": ("service.datasets.report.analysis",),
 }
 

@@ -19,9 +19,8 @@ import msgspec
 from service.capture.chats import Chat, NotAChat, read_chat
 from service.capture.responses import read_response
 from service.datasets.personal_data.custom_kinds import CustomKinds
-from service.datasets.personal_data.recognizer import Recognizer
-from service.datasets.personal_data.redact import Redactor
-from service.datasets.personal_data.redact_row import learn_row, redact_row
+from service.datasets.personal_data.kinds import Recognizer
+from service.datasets.personal_data.redact import Redactor, learn_row, redact_row
 from service.datasets.rows.canonical import canonical_line
 
 CHATS: Final = "/v1/chat/completions"

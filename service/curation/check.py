@@ -21,7 +21,7 @@ from service.core.redis import REDIS_ERRORS
 from service.core.storage import QuotaExceeded, StorageError, StorageMissing
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.scratch import fetch, scratch_folder
-from service.datasets import ValidationReport
+from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import ConvertResult, ConvertSpec, EvalItemsSpec
 from service.files.records import CheckOutcome, FileRecord, Files, FileStatus, Purpose
 

@@ -16,7 +16,7 @@ from service.curation.records import Task
 from service.curation.scratch import fetch, other_file
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult, CleanSpec
-from service.datasets.facts import RowFormat, canonical_facts
+from service.datasets.formats.options import RowFormat, canonical_facts
 from service.datasets.output import OutputFile
 from service.files.documents import read_with
 from service.files.records import FileRecord, Files, FileStatus, Purpose

@@ -35,7 +35,7 @@ from service.curation.schemas import (
     ReportPending,
     RowObject,
 )
-from service.datasets.checks.table import CHECKS
+from service.datasets.checks.issue_codes import CHECKS
 from service.files.records import Purpose
 from service.files.routes import Store, existing
 from service.models.registry import ModelRegistry

@@ -15,7 +15,7 @@ import msgspec
 from service.core.storage import Storage
 from service.curation.records import Task
 from service.curation.row_texts import bounded, read_range, read_rows
-from service.datasets.checks.table import CHECKS
+from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.quality.scores import BEST, weight
 from service.datasets.report.row_index import (
     DIRECTORY,

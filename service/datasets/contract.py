@@ -15,20 +15,17 @@ from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from service.datasets.checks.issues import MAX_LISTED, Issue
+from service.datasets.checks.issues import MAX_LISTED, Issue, refuse
 from service.datasets.checks.validate import ValidationReport
 from service.datasets.cleaning.options import CleanOptions
-from service.datasets.errors import refuse
-from service.datasets.facts import SourceFacts
-from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.options import FormatOptions, SourceFacts
 from service.datasets.limits import NEAR_THRESHOLD
 from service.datasets.output import OutputFile
 from service.datasets.passages.passage import Document, Passages
-from service.datasets.personal_data.recognizer import Recognizer
+from service.datasets.personal_data.kinds import Recognizer
 from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
-from service.datasets.versions.diff import Diff, Lineage
-from service.datasets.versions.options import MergeOptions, MergeResult, MergeSource
+from service.datasets.versions.diff import Diff, Lineage, MergeOptions, MergeResult, MergeSource
 
 A = TypeVar("A", bound=msgspec.Struct)
 

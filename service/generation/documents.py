@@ -13,8 +13,7 @@ from service.core.storage import Storage
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.scratch import fetch
 from service.datasets.contract import PassagesSpec
-from service.datasets.passages.kinds import ACCEPTED, HEAD_BYTES, binary_kind
-from service.datasets.passages.passage import Document, Passage
+from service.datasets.passages.passage import ACCEPTED, HEAD_BYTES, Document, Passage, binary_kind
 from service.files.records import FileRecord, Files, Purpose
 from service.generation.records import GenerationFault, GenerationRecord
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from service.datasets.duplicates.compare import Wording, compare_all, read
-from service.datasets.duplicates.signatures import PERMUTATIONS, Signatures, signatures
+from service.datasets.duplicates.minhash import PERMUTATIONS, Signatures, signatures
 from service.datasets.limits import NEAR_THRESHOLD
 from service.generation.answers import Pair
 

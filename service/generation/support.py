@@ -5,9 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-from service.datasets.duplicates.compare import read
-from service.datasets.duplicates.facts import names, terms
-from service.datasets.duplicates.signatures import normalised
+from service.datasets.duplicates.compare import names, read, terms
+from service.datasets.duplicates.minhash import normalised
 from service.datasets.duplicates.wording import bare
 from service.datasets.text.segments import units
 from service.evaluation.facts import numbers

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from service.capture.redaction import Recorded, Refused, StoredChat, redacted
-from service.datasets.personal_data.recognizer import Recognizer
+from service.datasets.personal_data.kinds import Recognizer
 from tests.capture.support import answer, body, stream
 
 

@@ -14,9 +14,9 @@ from service.core.redis import connect
 from service.core.storage import StorageMissing
 from service.curation.cleaning import MakeCleaning
 from service.curation.records import Task, TaskKind, Tasks, TaskState, TaskSuperseded
-from service.datasets import ValidationReport
+from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import CleanResult, ConvertResult
-from service.datasets.facts import canonical_facts
+from service.datasets.formats.options import canonical_facts
 from service.datasets.output import OutputFile
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from tests.conftest import Api

@@ -10,13 +10,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from service.datasets import InvalidRowError, validate_chat_file, write_canonical
-from service.datasets.checks.findings import Findings
-from service.datasets.checks.issues import IssueLog
-from service.datasets.checks.lines import LineChecker
+from service.datasets.checks.issues import Findings, IssueLog
 from service.datasets.checks.rows import check_chat_row
-from service.datasets.rows.lines import Batch
-from service.datasets.rows.raw_json import parse
+from service.datasets.checks.validate import LineChecker, validate_chat_file
+from service.datasets.rows.canonical import InvalidRowError, write_canonical
+from service.datasets.rows.lines import Batch, parse
 
 pytestmark = pytest.mark.slow
 

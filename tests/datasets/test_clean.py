@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.datasets.checks.issues import DatasetError
 from service.datasets.checks.validate import validate_chat_file
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult
-from service.datasets.errors import DatasetError
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.analysis import analyse
 

@@ -14,7 +14,7 @@ from service.datasets.duplicates.groups import (
     near_groups,
     near_pairs,
 )
-from service.datasets.duplicates.signatures import (
+from service.datasets.duplicates.minhash import (
     PERMUTATIONS,
     SignatureStack,
     normalised,

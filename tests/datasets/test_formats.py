@@ -23,19 +23,24 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.datasets.checks.issues import IssueLog
-from service.datasets.checks.table import CHECKS
-from service.datasets.checks.table_adapter import ADAPTER
-from service.datasets.checks.table_evals import EVALS
-from service.datasets.checks.table_format import FILE, FORMAT
-from service.datasets.checks.table_row import ORDER, ROW, TOOLS
-from service.datasets.checks.table_set import QUALITY, SET, TASK
+from service.datasets.checks.issue_codes import (
+    ADAPTER,
+    CHECKS,
+    EVALS,
+    FILE,
+    FORMAT,
+    ORDER,
+    QUALITY,
+    ROW,
+    SET,
+    TASK,
+    TOOLS,
+)
+from service.datasets.checks.issues import DatasetError, IssueLog
 from service.datasets.contract import ConvertResult
-from service.datasets.errors import DatasetError
-from service.datasets.formats.archives import extract
 from service.datasets.formats.convert import convert
+from service.datasets.formats.decompression import extract, unpack
 from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.unpack import unpack
 from service.datasets.rows.canonical import write_canonical
 
 PAIRS = [

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from service.datasets.checks.issues import DatasetError
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult
-from service.datasets.errors import DatasetError
 from service.datasets.formats.convert import convert
 from service.datasets.report.analysis import analyse
 from service.datasets.report.render import to_html, to_markdown

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from service.datasets.passages.cut import LONGEST, cut, weight
-from service.datasets.passages.decode import decoded
-from service.datasets.passages.documents import read_documents
-from service.datasets.passages.html_text import is_page, text_of_page
-from service.datasets.passages.kinds import binary_kind
-from service.datasets.passages.passage import Document
+from service.datasets.passages.documents import (
+    LONGEST,
+    cut,
+    decoded,
+    is_page,
+    read_documents,
+    text_of_page,
+    weight,
+)
+from service.datasets.passages.passage import Document, binary_kind
 
 LONG_WORDS = "The porter keeps the key of this door in his desk. " * 15
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from service.datasets.checks.table import CHECKS
-from service.datasets.errors import DatasetError
+from service.datasets.checks.issue_codes import CHECKS
+from service.datasets.checks.issues import DatasetError
 from service.datasets.report.analysis import AnalysisOptions, analyse
-from service.datasets.report.overlap import shared_rows
+from service.datasets.report.duplicates import shared_rows
 from service.datasets.report.render import to_html, to_markdown
 from service.datasets.report.report import Report
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.datasets.report.analysis import analyse
-from service.datasets.report.measure import measure
+from service.datasets.report.token_stats import measure
 from tests.datasets.test_templates import PLAIN, STRICT, folder_of
 
 CALL: dict[str, Any] = {

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from service.datasets import validate_chat_file, validate_file
-from service.datasets.checks.table import CHECKS
+from service.datasets.checks.issue_codes import CHECKS
+from service.datasets.checks.validate import validate_chat_file, validate_file
 
 USER = {"role": "user", "content": "こんにちは"}
 ANSWER = {"role": "assistant", "content": "สวัสดี"}
@@ -519,7 +519,7 @@ def test_each_fault_of_a_preference_row_is_found(
 
 
 def test_no_message_or_mend_has_a_brace_left_over():
-    from service.datasets.checks.table import CHECKS
+    from service.datasets.checks.issue_codes import CHECKS
 
     doubled = [code for code, check in CHECKS.items() if "{{" in check.fix or "}}}}" in check.fix]
     assert doubled == []

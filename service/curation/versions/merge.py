@@ -14,9 +14,9 @@ from service.curation.outputs import Output, Outputs
 from service.curation.records import Task
 from service.curation.scratch import fetch, other_file
 from service.datasets.contract import MergeSpec
-from service.datasets.facts import canonical_facts
+from service.datasets.formats.options import canonical_facts
 from service.datasets.output import OutputFile
-from service.datasets.versions.options import MergeOptions, MergeResult, MergeSource
+from service.datasets.versions.diff import MergeOptions, MergeResult, MergeSource
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 
 

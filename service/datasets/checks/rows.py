@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from service.datasets.checks.fields import pointer_to, report_unknown, take
-from service.datasets.checks.findings import Findings
-from service.datasets.checks.marks import check_marks
-from service.datasets.checks.messages import check_message, is_supervised
-from service.datasets.checks.order import check_order
-from service.datasets.checks.text import check_text
-from service.datasets.checks.tools import ToolTrail, check_functions, check_tools
-from service.datasets.facts import RowFormat
-from service.datasets.rows.raw_json import kind_of
+from service.datasets.checks.issues import Findings, pointer_to
+from service.datasets.checks.messages import (
+    ToolTrail,
+    check_functions,
+    check_message,
+    check_order,
+    check_text,
+    check_tools,
+    is_supervised,
+    report_unknown,
+    take,
+)
+from service.datasets.checks.negative_labels import check_marks
+from service.datasets.formats.options import RowFormat
+from service.datasets.rows.lines import kind_of
 
 _CONTEXT = frozenset({"messages", "tools", "parallel_tool_calls"})
 # `generated` says how a row was made from a document. It is kept, and not trained on.

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from service.datasets.cleaning.options import UnicodeForm
-from service.datasets.personal_data.redact import Redactor
-from service.datasets.personal_data.redact_row import dumped, learn_row, redact_row
+from service.datasets.personal_data.redact import Redactor, dumped, learn_row, redact_row
 from service.datasets.report.features import is_mojibake
 
 # An escape that begins a terminal sequence, such as a color, or a JIS code, is kept.

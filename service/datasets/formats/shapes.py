@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import takewhile
 from typing import Any
 
-from service.datasets.checks.findings import Findings
-from service.datasets.checks.issues import shown
-from service.datasets.checks.labels import as_label
-from service.datasets.checks.marks import CONTEXTS, check_marks
+from service.datasets.checks.issues import Findings, shown
+from service.datasets.checks.negative_labels import CONTEXTS, as_label, check_marks
 from service.datasets.formats.options import FormatOptions, Shape
 from service.datasets.formats.turn_forms import (
     SPEAKERS,
@@ -25,7 +23,7 @@ from service.datasets.formats.turn_forms import (
     text_parts,
     transcript,
 )
-from service.datasets.rows.items import item_of
+from service.datasets.rows.typed_rows import item_of
 
 Row = dict[str, Any]
 Maker = Callable[[Findings, Row, FormatOptions], Row | None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,16 +15,21 @@ from service.datasets.duplicates.groups import Lines, Rows
 from service.datasets.formats.options import FormatOptions
 from service.datasets.limits import NEAR_THRESHOLD
 from service.datasets.personal_data.custom_kinds import CustomKinds
-from service.datasets.personal_data.kinds import POSSIBLE
-from service.datasets.personal_data.recognizer import Recognizer
-from service.datasets.personal_data.redact import Redactor
-from service.datasets.personal_data.redact_row import learn_talk
+from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
+from service.datasets.personal_data.redact import Redactor, learn_talk
 from service.datasets.quality.find import CODES
-from service.datasets.report.advice import Figures, advise
-from service.datasets.report.collect import Collected, Progress
-from service.datasets.report.distributions import distribution
+from service.datasets.quality.scores import TENTHS, score, weight
+from service.datasets.report.advice import Figures, advise, log_tool_rows
+from service.datasets.report.collect import Collected, FileRows, Progress, read_file
+from service.datasets.report.duplicates import (
+    Likeness,
+    Overlap,
+    find_likeness,
+    group_stats,
+    log_groups,
+    overlap,
+)
 from service.datasets.report.features import FeatureOptions
-from service.datasets.report.likeness import Likeness, find_likeness, group_stats, log_groups
 from service.datasets.report.outliers import (
     language_shares,
     log_languages,
@@ -34,31 +39,48 @@ from service.datasets.report.outliers import (
     script_shares,
     system_prompts,
 )
-from service.datasets.report.overlap import Overlap, overlap
-from service.datasets.report.pairs import (
-    overlap_pairs,
-    overlap_stats,
-    row_pairs,
-)
-from service.datasets.report.read_file import FileRows, read_file
+from service.datasets.report.pairs import Similarities, overlap_pairs, overlap_stats, row_pairs
 from service.datasets.report.report import (
+    Histogram,
     OverlapStats,
     PersonalData,
     Report,
     RowPair,
+    Scores,
 )
 from service.datasets.report.row_index import (
     MAX_ISSUES,
     MAX_ISSUES_A_CODE,
     TEXTS,
     ValidRow,
+    by_line,
     write_index,
 )
-from service.datasets.report.row_scores import row_scores
-from service.datasets.report.shown_rows import OF_HELD, ShownRows, shown_rows
-from service.datasets.report.similarity import Similarities
-from service.datasets.report.token_stats import token_stats, tokenizer_fit
-from service.datasets.rows.tool_rows import log_tool_rows
+from service.datasets.report.row_section import OF_HELD, ShownRows, shown_rows
+from service.datasets.report.token_stats import distribution, token_stats, tokenizer_fit
+
+
+def row_scores(
+    lines: Lines, validation: ValidationReport, issues: Iterable[Issue]
+) -> Scores | None:
+    """Return the scores of the rows on the given lines, and of the broken rows."""
+    if not validation.rows:
+        return None
+    found = by_line(issues)
+    counts = [0] * (TENTHS + 1)
+    counts[0] = validation.rows - len(lines)
+    valid = np.intersect1d(np.array(list(found), dtype=lines.dtype), lines).tolist()
+    for line in valid:
+        counts[round(TENTHS * score(issue.code for issue in found[line]))] += 1
+    counts[TENTHS] += len(lines) - len(valid)
+    total = sum(tenths * count for tenths, count in enumerate(counts))
+    codes = {issue.code for of_line in found.values() for issue in of_line}
+    return Scores(
+        mean=round(total / TENTHS / validation.rows, 4),
+        histogram=Histogram([tenths / TENTHS for tenths in range(TENTHS + 2)], counts),
+        weights={code: taken for code in sorted(codes) if (taken := weight(code).points)},
+    )
+
 
 REPORT_VERSION = 1
 _PLACES_A_KIND = 50

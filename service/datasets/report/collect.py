@@ -12,8 +12,13 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from service.datasets.duplicates.signatures import PERMUTATIONS, Signatures
-from service.datasets.duplicates.texts import RowTexts
+from service.datasets.checks.issues import MAX_LISTED
+from service.datasets.contract import ConvertResult
+from service.datasets.duplicates.groups import Lines
+from service.datasets.duplicates.minhash import PERMUTATIONS, Signatures
+from service.datasets.duplicates.row_texts import RowTexts
+from service.datasets.formats.convert import prepare
+from service.datasets.formats.options import FormatOptions
 from service.datasets.parallel import map_ordered
 from service.datasets.report.features import (
     FEATURES,
@@ -166,3 +171,36 @@ class _Gathered:
             self._places,
             np.concatenate(self._exchanges),
         )
+
+
+class FileRows(NamedTuple):
+    """The valid rows of a file: how they were read, their lines, and their features."""
+
+    result: ConvertResult
+    lines: Lines
+    collected: Collected
+
+
+def read_file(
+    path: Path,
+    folder: Path,
+    file_format: FormatOptions,
+    features: FeatureOptions,
+    *,
+    max_issues: int = MAX_LISTED,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> FileRows:
+    """Read a file of any format. Its canonical rows and temporary files go to `folder`."""
+    folder.mkdir(exist_ok=True)
+    canonical = folder / "canonical"
+    prepared = prepare(path, canonical, file_format, processes=processes, max_issues=max_issues)
+    collected = collect(
+        canonical,
+        prepared.result.rows,
+        folder,
+        features,
+        processes=processes,
+        progress=progress,
+    )
+    return FileRows(prepared.result, np.array(prepared.lines, dtype=np.uint32), collected)

@@ -6,33 +6,81 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+import xxhash
 
-from service.datasets.duplicates.signatures import Signatures, normalised, signatures
+from service.datasets.duplicates.minhash import Signatures, normalised, signatures
+from service.datasets.duplicates.wording import bare, split_numbers, wording
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.personal_data.kinds import POSSIBLE
-from service.datasets.personal_data.recognizer import Recognizer
-from service.datasets.report.wordings import (
-    as_bytes,
-    describe_wording,
-    exchange_hashes,
-    hash_bytes,
-    hash_text,
-    what_is_said,
-)
-from service.datasets.rows.conversation import Conversation, Turn, take_apart
+from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
+from service.datasets.rows.conversation import Conversation, Said, Turn, take_apart
 from service.datasets.rows.lines import FileSlice, LongLine, read_batches
-from service.datasets.rows.said import Said
 from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect_each
 from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
 
 if TYPE_CHECKING:
     from service.datasets.personal_data.custom_kinds import CustomKinds
     from service.datasets.personal_data.detect import Findings, Found
+
+
+# In a shorter exchange, such as "Why?" and "Because.", two conversations have too little in common.
+_MIN_EXCHANGE_CHARS = 10
+
+
+def hash_text(text: str) -> int:
+    """Return a 64-bit hash of a text."""
+    return hash_bytes(as_bytes(text))
+
+
+def as_bytes(text: str) -> bytes:
+    """Return a text as UTF-8, as it is hashed."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+hash_bytes: Final = xxhash.xxh3_64_intdigest
+"""Return a 64-bit hash of bytes."""
+
+
+def what_is_said(talk: Conversation, normal: list[str]) -> list[Said]:
+    """Return what each turn says, given the normalized texts of the turns."""
+    return [_said(turn.role, plain) for turn, plain in zip(talk.turns, normal, strict=True)]
+
+
+def _said(role: str, plain: str) -> Said:
+    if role == "system":  # a long text, and the same in many rows
+        return Said(role, plain, is_polite_only=False)
+    text = wording(plain)
+    return Said(role, text or bare(plain) or plain, is_polite_only=not text)
+
+
+def describe_wording(row: dict[str, int], talk: Conversation, said: list[Said]) -> str:
+    """Fill in features of a row. Returns the text to sign: the form without the system."""
+    turns = [one for one in said if one.role != "system"]
+    form, figures = split_numbers("\0".join([one.text for one in turns]))
+    row["form"] = hash_text("\0".join([form, *[one.role for one in turns]]))
+    row["figures"] = hash_text(" ".join(figures)) if figures else 0
+    last = talk.last_answer
+    row["reply"] = hash_text(said[last].text if last < len(said) else "")
+    before = said[:last]
+    asks = [one for one in before if one.role == "user" and not one.is_polite_only]
+    parts = [part for one in before for part in (one.role, one.text)]
+    row["question"] = hash_text("\0".join([*parts, talk.tools])) if asks else 0
+    return form.replace("\0", " ")
+
+
+def exchange_hashes(said: list[Said]) -> Iterator[int]:
+    """Yield a hash of each question with its answer."""
+    for question, answer in pairwise(said):
+        if question.role == "user" and answer.role == "assistant" and not question.is_polite_only:
+            both = f"{question.text}\0{answer.text}"
+            if len(both) > _MIN_EXCHANGE_CHARS:
+                yield hash_text(both)
+
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
@@ -425,7 +473,7 @@ def _personal(
     A value confirmed in one text of the row counts in all its texts. The kinds of values that
     are possibly personal start with `POSSIBLE`.
     """
-    from service.datasets.personal_data.hidden import readings
+    from service.datasets.personal_data.characters import readings
     from service.datasets.personal_data.known_values import KnownValues
 
     texts = row.every_turn
@@ -455,8 +503,7 @@ def _findings(
     texts: list[Turn], languages: tuple[str, ...], custom: CustomKinds | None
 ) -> Iterator[tuple[Turn, Findings]]:
     """Yield the findings in each text of a row, if its texts have signs of any."""
-    from service.datasets.personal_data.detect import find_all
-    from service.datasets.personal_data.signs import signs_in
+    from service.datasets.personal_data.detect import find_all, signs_in
 
     before = ""
     if texts and _is_prompt(texts[0]):

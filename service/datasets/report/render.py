@@ -8,7 +8,6 @@ from html import escape
 from itertools import starmap
 
 from service.datasets.checks.issues import Severity, by_severity
-from service.datasets.report.page import page
 from service.datasets.report.parts import (
     Bars,
     Heading,
@@ -16,6 +15,7 @@ from service.datasets.report.parts import (
     Part,
     Table,
     markdown_text,
+    page,
     part_to_html,
     part_to_markdown,
 )
@@ -26,9 +26,7 @@ from service.datasets.report.report import (
     PersonalData,
     Report,
 )
-from service.datasets.report.row_section import row_section
-from service.datasets.report.shown_rows import ShownRows
-from service.datasets.report.words import run_text, runs, words
+from service.datasets.report.row_section import ShownRows, row_section, run_text, runs, words
 from service.datasets.text.languages import language_name
 
 _MAX_ISSUES_A_CODE = 5

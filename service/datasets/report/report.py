@@ -9,7 +9,7 @@ import msgspec
 
 from service.datasets.checks.issues import Issue
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.facts import SourceFacts
+from service.datasets.formats.options import SourceFacts
 
 
 class Histogram(msgspec.Struct, frozen=True):

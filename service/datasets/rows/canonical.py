@@ -18,19 +18,22 @@ from typing import Any, NamedTuple
 import msgspec
 
 from service.chat_content import join_texts, merge_system_messages
-from service.datasets.checks.findings import Findings
-from service.datasets.checks.issues import Issue, make_issue
-from service.datasets.checks.lines import UNPLAIN, decode_plain_chat
+from service.datasets.checks.issues import DatasetError, Findings, Issue, make_issue
 from service.datasets.checks.messages import FIELDS, texts_of
 from service.datasets.checks.rows import check_row
-from service.datasets.digest import DigestWriter
-from service.datasets.errors import DatasetError
-from service.datasets.facts import RowFormat
+from service.datasets.checks.validate import UNPLAIN, decode_plain_chat
+from service.datasets.formats.options import RowFormat
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.rows.items import item_of
-from service.datasets.rows.lines import Batch, FileSlice, LongLine, content_start, read_batches
-from service.datasets.rows.raw_json import parse
-from service.datasets.rows.shape import DeveloperMessage
+from service.datasets.output import DigestWriter
+from service.datasets.rows.lines import (
+    Batch,
+    FileSlice,
+    LongLine,
+    content_start,
+    parse,
+    read_batches,
+)
+from service.datasets.rows.typed_rows import DeveloperMessage, item_of
 from service.thoughts import put_in
 
 encode = msgspec.json.Encoder().encode

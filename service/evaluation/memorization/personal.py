@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from service.datasets.personal_data.detect import find_personal_data, may_hold_personal_data
 from service.datasets.personal_data.known_values import KnownValues, Value
-from service.datasets.personal_data.redact_row import languages_of
+from service.datasets.personal_data.redact import languages_of
 from service.datasets.rows.conversation import take_apart
 from service.evaluation.comparison import LeakedRow
 

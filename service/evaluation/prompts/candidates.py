@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from service.datasets.duplicates.signatures import normalised
+from service.datasets.duplicates.minhash import normalised
 from service.datasets.text.tokens import TOKENS_PER_MESSAGE
 from service.evaluation.examples import Example, Message, is_system, spread, text_of
 from service.evaluation.memorization.canaries import is_canary

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from service.datasets.duplicates.signatures import normalised
+from service.datasets.duplicates.minhash import normalised
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.datasets.checks.findings import Findings
+from service.datasets.checks.issues import Findings
 from service.datasets.checks.rows import check_row
 from service.datasets.personal_data.detect import find_personal_data
 from service.evaluation.examples import examples_of

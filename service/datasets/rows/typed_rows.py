@@ -7,7 +7,8 @@ name, or a weight. Such a row takes the slow path through `checks.rows`.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -84,3 +85,14 @@ class PreferenceRow(_Strict):
     input: PreferenceInput
     preferred_output: list[AssistantMessage]
     non_preferred_output: list[AssistantMessage]
+
+
+CONTEXT: Final = frozenset({"messages", "tools", "functions", "parallel_tool_calls"})
+"""Fields of a row that the model sees. All others are the item."""
+
+
+def item_of(row: Mapping[str, Any], context: Collection[str] = CONTEXT) -> dict[str, Any]:
+    """Return the fields besides the conversation. A canonical row has them in `item` already."""
+    item = {field: value for field, value in row.items() if field not in context}
+    inner = item.get("item")
+    return inner if len(item) == 1 and isinstance(inner, dict) else item

@@ -1,18 +1,118 @@
-"""Names of persons in languages other than Japanese, where the words around them prove one.
+"""Detection of Japanese personal names, using MeCab and the UniDic dictionary.
 
-A name counts after a title (Mr., คุณ, Bapak) or a phrase (my name is, 我叫), or before a title
-(先生, 님). In Chinese, Korean and Vietnamese it must also start with a common family name.
-Names by themselves are found by lists of names (`bare_names`).
+A name counts only if a family name and a given name are adjacent, or if a title follows
+(田中様, 鈴木部長). A name by itself is just as often a shop, a town, or an ordinary word. The
+taggers for other languages, as measured in `docs/data-sets.md`, invent too many names.
 """
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
-from typing import Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from service.datasets.personal_data.bare_names.indonesian import EATERIES
+
+_TITLES = frozenset(
+    [
+        *("様", "さま", "さん", "氏", "君", "くん", "ちゃん", "殿", "夫妻", "夫人"),
+        *("先生", "医師", "教授", "社長", "部長", "課長", "係長", "店長", "院長"),
+    ]
+)
+_NAME_FEATURE: Final = "人名"
+# `parse` returns the field in which the dictionary marks names, of each word.
+_ONLY_MARKS: Final = '-O "" -F "%f[2] " -U "%f[2] " -E ""'
+SIGNS: Final = "[ァ-ヺ一-鿿]{2}"
+"""Characters that are used in Japanese names."""
+_HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
+
+
+def may_hold_names(text: str) -> bool:
+    """Whether a text has characters that are used in Japanese names."""
+    return _HAS_KANJI_OR_KATAKANA.search(text) is not None
+
+
+def find_names(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of names in a Japanese text: `text[start:end]`, without the title."""
+    if not may_hold_names(text):
+        return
+    tagger = _tagger()
+    if _NAME_FEATURE not in tagger.parse(text):  # which makes no object of each word
+        return
+    words = tagger(text)
+    run: list[tuple[int, int]] = []
+    at = 0
+    for word in words:
+        start = text.find(word.surface, at)
+        if start < 0:  # the tagger changed the spelling
+            run = []
+            continue
+        glued = bool(run) and run[-1][1] == start
+        at = start + len(word.surface)
+        if _is_name(word):
+            run = [*run, (start, at)] if glued else [(start, at)]
+            continue
+        if run and (len(run) > 1 or (glued and word.surface in _TITLES)):
+            yield run[0][0], run[-1][1]
+        run = []
+    if len(run) > 1:
+        yield run[0][0], run[-1][1]
+
+
+def find_name_words(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the position of each word that the dictionary marks as a name: `text[start:end]`."""
+    at = 0
+    for word in _tagger()(text):
+        start = text.find(word.surface, at)
+        if start < 0:
+            continue
+        at = start + len(word.surface)
+        if _is_name(word):
+            yield start, at
+
+
+def _is_name(word: Any) -> bool:
+    """Whether the dictionary marks a word as a name.
+
+    Taking all features of a word apart takes longer than finding it, and few words are names.
+    """
+    return _NAME_FEATURE in word.feature_raw and word.feature.pos3 == _NAME_FEATURE
+
+
+def proper_nouns(text: str) -> Iterator[str]:
+    """Yield each word of a Japanese text that the dictionary marks as a name of anything."""
+    for word in _tagger()(text):
+        if word.feature.pos2 == "固有名詞":
+            yield word.surface
+
+
+def count_names(name: str) -> int:
+    """Count the words of a name, such as two for a family name and a given name."""
+    return sum(1 for _ in find_name_words(name))
+
+
+@lru_cache(maxsize=1)
+def _tagger() -> Any:
+    import fugashi  # type: ignore[import-untyped]
+    import unidic_lite  # type: ignore[import-untyped]
+
+    _check_room(Path(unidic_lite.DICDIR))
+    return fugashi.Tagger(_ONLY_MARKS)  # finds unidic-lite automatically
+
+
+def _check_room(folder: Path) -> None:
+    """Raise OSError if the memory limit leaves no room for a dictionary.
+
+    MeCab would say that a file is missing.
+    """
+    with contextlib.ExitStack() as opened:
+        for name in ("sys.dic", "matrix.bin"):
+            file = opened.enter_context((folder / name).open("rb"))
+            opened.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 class _Names:
@@ -180,3 +280,110 @@ def name_signs(languages: Iterable[str]) -> str:
 def may_name_someone(text: str) -> bool:
     """Whether a text, in any language, contains a word that can be next to a name."""
     return any(names.needs.search(text) for names in _ALL)
+
+
+_SPACELESS: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+_HANGUL: Final = re.compile("[가-힣]{3,4}")
+_HAN_OR_KANA: Final = re.compile("[々-〇ぁ-ヿ㐀-鿿]{2,8}")
+_JA_TITLE: Final = "様|さま|さん|氏|くん|君|ちゃん|殿|先生|部長|課長|社長"
+_ZH_TITLE_AFTER: Final = "先生|女士|小姐|太太|老师|老師|经理|經理|同学|同學|医生|醫生|教授|主任"
+_KO_TITLE: Final = "고객님|선생님|과장님|부장님|대리님|님|씨|군|양|아(?![가-힣])|야(?![가-힣])"
+_NEXT_WORD: Final = re.compile(r" ([^\W\d_]{2,})")
+_GREETINGS: Final = "Hi|Hello|Hey|Dear|Thanks|Thank you,|Mr|Ms|Halo|Hai|Chào|Bonjour|Hola"
+_GREETING: Final = "(?:" + "|".join(f"(?<={word} )" for word in _GREETINGS.split("|")) + ")"
+_LEAST_THAI: Final = 3
+
+
+class NamePart(NamedTuple):
+    """A part of the full name `full` at `text[start:end]`."""
+
+    full: str
+    start: int
+    end: int
+
+
+class NameParts:
+    """Finds parts of full names in the texts of a row.
+
+    A part that is also an ordinary word of the row, in lowercase, is a name only after a greeting:
+    `Hi Mark`, and `Mark the box`.
+    """
+
+    def __init__(self, names: Sequence[str], texts: Sequence[str]) -> None:
+        words = {word for text in texts for word in re.findall(r"[^\W\d_]+", text)}
+        self._patterns = [
+            (name, re.compile(pattern)) for name in names for pattern in _patterns(name, words)
+        ]
+
+    def find(self, text: str) -> list[NamePart]:
+        """Return the parts of names in a text."""
+        return [
+            NamePart(name, *match.span())
+            for name, pattern in self._patterns
+            for match in pattern.finditer(text)
+            if not _begins_another(text, match, name)
+        ]
+
+
+def is_part(name: str, other: str) -> bool:
+    """Whether a name is a part of another one."""
+    if _SPACELESS.search(name):
+        return name != other and name in other
+    return {*name.split()} < {*other.split()}
+
+
+def _begins_another(text: str, match: re.Match[str], name: str) -> bool:
+    """Whether a word of a name begins another one: the Hà of Hà Nội."""
+    following = _NEXT_WORD.match(text, match.end())
+    return (
+        match.group() in name.split()
+        and following is not None
+        and following[1][0].isupper()
+        and following[1] not in name.split()
+    )
+
+
+def _patterns(name: str, words: set[str]) -> Iterator[str]:
+    parts = name.split()
+    if len(parts) > 1:
+        yield from _of_words(parts, words)
+    elif _HANGUL.fullmatch(name):
+        yield rf"(?<![가-힣]){name[-2:]}(?= ?(?:{_KO_TITLE}))"
+    elif _HAN_OR_KANA.fullmatch(name):
+        before = r"(?<![々-〇ァ-ヿ㐀-鿿])"
+        family = "|".join(re.escape(name[:end]) for end in range(min(len(name), 5), 0, -1))
+        yield rf"{before}(?:{family})(?={_JA_TITLE}|{_ZH_TITLE_AFTER})"
+        yield rf"{name[0]}(?={_ZH_TITLE_AFTER})"
+        given = "|".join(re.escape(name[at:]) for at in range(1, len(name) - 1))
+        if given:
+            yield rf"(?:{given})(?={_JA_TITLE}|{_ZH_TITLE_AFTER})"
+            yield rf"(?:(?<![㐀-鿿])|(?<=您好)|(?<=你好))(?:{given})(?=[，,！!：:～]|您好|你好)"
+
+
+def _of_words(parts: list[str], words: set[str]) -> Iterator[str]:
+    """Yield a pattern of the runs of words of a name, the longest first."""
+    runs = [
+        parts[start:end]
+        for size in range(len(parts), 0, -1)
+        for start, end in ((at, at + size) for at in range(len(parts) - size + 1))
+    ]
+    named = [run for run in runs if len(run) > 1 or _is_name_part(run[0])]
+    for greeting, some in (
+        ("", [run for run in named if len(run) > 1 or not _is_word(run[0], words)]),
+        (_GREETING, [run for run in named if len(run) == 1 and _is_word(run[0], words)]),
+    ):
+        if some:
+            whole = "|".join(r"[\s+_]+".join(map(re.escape, run)) for run in some)
+            spaceless = _SPACELESS.search(parts[0])
+            yield whole if spaceless else rf"{greeting}(?<!\w)(?:{whole})(?!\w)"
+
+
+def _is_name_part(part: str) -> bool:
+    if _SPACELESS.search(part):
+        return len(part) >= _LEAST_THAI
+    return len(part) > 1 and part[0].isupper()
+
+
+def _is_word(part: str, words: set[str]) -> bool:
+    """Whether a part of a name is in the texts in lowercase, as another word."""
+    return part.lower() != part and part.lower() in words

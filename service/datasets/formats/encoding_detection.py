@@ -17,8 +17,69 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from service.datasets.formats import alphabets
-from service.datasets.formats.vietnamese import decode
+from service.datasets.formats.encodings import decode
+
+# The 100 or so most common characters, in no particular order.
+SIMPLIFIED = (
+    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过"
+    "发后作里用道行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开"
+    "但因只从想实日者意无力它与长把机十民第公此已工使情明性知全三又关点正业外将两高间由问很最重并物手"
+    "应战向头文体政美相见被利什二等产或新己制身果加西斯月话合回特代内信表化老给世位次度门任常先海通教"
+    "请您货单付款号码服务客系电址订址保修退换品质价格询"
+)
+TRADITIONAL = (
+    "的一是不了在人有我他這個們中來上大為和國地到以說時要就出會可也你對生能而子那得於著下自之年過"
+    "發後作裡用道行所然家種事成方多經麼去法學如都同現當沒動面起看定天分還進好小部其些主樣理心她本前開"
+    "但因只從想實日者意無力它與長把機十民第公此已工使情明性知全三又關點正業外將兩高間由問很最重並物手"
+    "應戰向頭文體政美相見被利什二等產或新己制身果加西斯月話合回特代內信表化老給世位次度門任常先海通教"
+    "請您貨單付款號碼服務客系電址訂址保修退換品質價格詢"
+)
+HANGUL = (
+    "이다는에을가의고하지도로를은한나사리기어그대서시자으해아수일라인있들안만여과정보게세오부것제거내"
+    "면주니무스전우상소조공구원장마없시적성습까요네합비동모러든당실화때문야되신연용님입였했세요어떻주문"
+)
+KANA = "".join(map(chr, range(0x3041, 0x30FD))) + "、。ー「」"
+CJK_MARKS = "，。！？、；：（）「」《》“”…"
+
+# Non-ASCII letters of each language, most frequent first.
+WESTERN = {
+    "en": "é",
+    "fr": "éèàêùçîôœûâëïü",
+    "es": "áúñóíéü",
+    "pt": "ãáéíúçâõóêàô",
+    "de": "üäöß",
+    "it": "èàùìòé",
+    "nl": "ëéèïöüó",
+    "nordic": "åäöøæé",
+    "is": "ðíáæóúþöéý",
+    "ca": "òéçíóàúèüï",
+    "et": "üäõö",
+    "several": "éäöüáíóàèñçêãåøßúîâôæìòûõùëï",
+}
+CENTRAL = {
+    "pl": "ęłąśóżćńź",
+    "cs": "áíčřžšýéěňťůúóď",
+    "hu": "áőéíóöüűú",
+    "ro": "ăâîşţ",
+    "hr": "čžćšđ",
+    "sk": "áťčúýšéížôňďľäóĺŕ",
+}
+TURKISH = {"tr": "ıüçşöğâî"}
+BALTIC = {"lt": "ėšąųįžčūę", "lv": "āēšīūņļžģķč", "et": "üäõöšž"}
+VIETNAMESE = {"vi": "àđáưôếộạêảợấệâờểớủốịìềơậóíãứựồừọúầụùữăắổặởẩéèýửòỉẹẽỗ"}
+CYRILLIC = {
+    "ru": "аеотнвисурмклыйдпьзчюяжэбгцшщхёъф",
+    "uk": "ианвотеіурсмкдлпйзчягьюхбцжщєшфї",
+    "bg": "аитоменсвркъядуйлпзчхбжюцгшщфь",
+}
+GREEK = {"el": "ετοαρμσόνπυιλκηάςχδέώίγύθφωξήβζψ"}
+HEBREW = {"he": "יהורלאתמשבנקדעםחטסכגפצןזףךץ"}
+ARABIC = {
+    "ar": "المرتيونبعةقفدسهكحشجزذطأئثصغىضإءؤخظآ",
+    "fa": "ایردمهنتوسقبشچکگفعزلپجخطثآغظذصحژضئ",
+}
+THAI = {"th": "นา่อ้งเัลรดวีกมยทปไหิสตบใพขแุคชืูะำ็์โจถณฉซศษฟภึฝญผฮฐ๊"}
+
 
 _SAMPLE_BYTES = 64 * 1024
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
@@ -94,32 +155,32 @@ def _rare(codec: str, company: Literal["latin", "own"], letters: dict[str, str])
 
 # Each codec is the most inclusive of its family. If several fit equally well, the first wins.
 _FAMILIES = (
-    _Family("gb18030", (alphabets.SIMPLIFIED + alphabets.CJK_MARKS,), "wide", 0.2),
-    _Family("big5hkscs", (alphabets.TRADITIONAL + alphabets.CJK_MARKS,), "wide", 0.2),
-    _Family("cp932", (alphabets.KANA,), "wide", 0.25),
-    _Family("euc_jp", (alphabets.KANA,), "wide", 0.25),
-    _Family("cp949", (alphabets.HANGUL,), "wide", 0.25),
-    _Family("johab", (alphabets.HANGUL,), "wide", 0.25),
-    _family("cp874", "thai", alphabets.THAI, often_met=True),
-    _family("cp1252", "latin", alphabets.WESTERN, often_met=True),
-    _family("cp1258", "latin", alphabets.VIETNAMESE),
-    _family("viscii", "latin", alphabets.VIETNAMESE),
-    _family("tcvn", "latin", alphabets.VIETNAMESE),
-    _family("cp1250", "latin", alphabets.CENTRAL),
-    _family("iso8859_2", "latin", alphabets.CENTRAL),
-    _family("cp1254", "latin", alphabets.TURKISH),
-    _family("cp1257", "latin", alphabets.BALTIC),
-    _family("cp1251", "own", alphabets.CYRILLIC),
-    _rare("iso8859_5", "own", alphabets.CYRILLIC),
-    _rare("cp866", "own", alphabets.CYRILLIC),
-    _rare("mac_cyrillic", "own", alphabets.CYRILLIC),
-    _family("koi8_u", "own", alphabets.CYRILLIC),
-    _family("cp1253", "own", alphabets.GREEK),
-    _family("cp1255", "own", alphabets.HEBREW),
-    _family("cp1256", "own", alphabets.ARABIC),
-    _rare("iso8859_6", "own", alphabets.ARABIC),
-    _rare("mac_roman", "latin", alphabets.WESTERN),
-    _rare("cp850", "latin", alphabets.WESTERN),
+    _Family("gb18030", (SIMPLIFIED + CJK_MARKS,), "wide", 0.2),
+    _Family("big5hkscs", (TRADITIONAL + CJK_MARKS,), "wide", 0.2),
+    _Family("cp932", (KANA,), "wide", 0.25),
+    _Family("euc_jp", (KANA,), "wide", 0.25),
+    _Family("cp949", (HANGUL,), "wide", 0.25),
+    _Family("johab", (HANGUL,), "wide", 0.25),
+    _family("cp874", "thai", THAI, often_met=True),
+    _family("cp1252", "latin", WESTERN, often_met=True),
+    _family("cp1258", "latin", VIETNAMESE),
+    _family("viscii", "latin", VIETNAMESE),
+    _family("tcvn", "latin", VIETNAMESE),
+    _family("cp1250", "latin", CENTRAL),
+    _family("iso8859_2", "latin", CENTRAL),
+    _family("cp1254", "latin", TURKISH),
+    _family("cp1257", "latin", BALTIC),
+    _family("cp1251", "own", CYRILLIC),
+    _rare("iso8859_5", "own", CYRILLIC),
+    _rare("cp866", "own", CYRILLIC),
+    _rare("mac_cyrillic", "own", CYRILLIC),
+    _family("koi8_u", "own", CYRILLIC),
+    _family("cp1253", "own", GREEK),
+    _family("cp1255", "own", HEBREW),
+    _family("cp1256", "own", ARABIC),
+    _rare("iso8859_6", "own", ARABIC),
+    _rare("mac_roman", "latin", WESTERN),
+    _rare("cp850", "latin", WESTERN),
 )
 
 
@@ -239,3 +300,32 @@ def _differ(sample: list[bytes], one: str, other: str) -> bool:
         except UnicodeDecodeError:
             continue
     return False
+
+
+_LEAST_COMMON = 0.15
+
+
+_ESCAPES = (
+    (re.compile(rb"\x1b\$[@B]|\x1b\([IJ]"), "iso2022_jp_ext", KANA),
+    (re.compile(rb"\A[^\n]{0,200}\x1b\$\)C"), "iso2022_kr", HANGUL),
+    (re.compile(rb"~\{[!-w][!-~]"), "hz", SIMPLIFIED + CJK_MARKS),
+)
+
+
+def by_escapes(head: bytes) -> str | None:
+    """Return the encoding of a text that starts with `head`, or None if it is another one."""
+    if not head.isascii():
+        return None
+    whole = head[: head.rfind(b"\n") + 1] or head
+    for mark, codec, common in _ESCAPES:
+        if mark.search(whole) is None:
+            continue
+        try:
+            text = whole.decode(codec)
+        except UnicodeDecodeError:
+            continue
+        foreign = [char for char in text if not char.isascii()]
+        known = sum(char in common for char in foreign)
+        if foreign and "\x1b" not in text and known >= _LEAST_COMMON * len(foreign):
+            return codec
+    return None

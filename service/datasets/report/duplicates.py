@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.duplicates.answers import agree
-from service.datasets.duplicates.classes import find_classes
+from service.datasets.contract import SharedRows
 from service.datasets.duplicates.groups import (
+    CANDIDATES,
     Hashes,
     Lines,
     Rows,
+    agree,
     contradictions,
     equal_groups,
+    find_classes,
+    near_groups,
 )
-from service.datasets.duplicates.signatures import MIX, SignatureStack
-from service.datasets.duplicates.texts import RowTexts
-from service.datasets.report.collect import Collected
-from service.datasets.report.features import UNLABELED, FeatureArray
+from service.datasets.duplicates.minhash import MIX, PERMUTATIONS, SignatureStack
+from service.datasets.duplicates.row_texts import RowTexts
+from service.datasets.limits import NEAR_THRESHOLD
+from service.datasets.report.collect import Collected, collect
+from service.datasets.report.features import UNLABELED, FeatureArray, FeatureOptions
 from service.datasets.report.report import GroupStats
 
 Similarity = Callable[[int, int], float | None]
@@ -199,3 +205,127 @@ def log_groups(
         for row in group[1:].tolist():
             found = similarity(first, row)
             log.add(make_issue(code, int(lines[row]), other=other, similarity=found))
+
+
+# Training rows that are compared with each validation row, the most similar first.
+_COMPARED = 5
+# Training rows of a group that are considered. More than this many similar rows are a template.
+_CONSIDERED = 5_000
+
+# Of all features of rows, only the hashes and signatures are compared.
+_COMPARED_FEATURES = FeatureOptions(
+    languages=False, personal_data=False, mojibake=False, quality=False
+)
+
+Found = dict[int, int]
+"""Validation row -> training row."""
+
+
+class Overlap(NamedTuple):
+    """Rows that appear in both files.
+
+    A row is in the first of `exact`, `near` and `contained` that applies. `near` rows mean the
+    same as a training row. `contained` rows have a question and answer that some training
+    conversation contains. `same_question` rows ask a question of the training file, whatever the
+    answer.
+    """
+
+    exact: Found
+    near: Found
+    contained: Found
+    same_question: Found
+
+    @property
+    def all(self) -> Found:
+        """Each row that is exactly, nearly, or partly in the training file."""
+        return {**self.contained, **self.near, **self.exact}
+
+
+def shared_rows(train: Path, held: Path, work: Path, *, processes: int = 1) -> SharedRows:
+    """Find the rows of one canonical file that appear in another, the training rows.
+
+    Temporary files of 512 bytes per row go to `work`.
+    """
+
+    def read(path: Path, folder: Path) -> Collected:
+        folder.mkdir()
+        with path.open("rb") as lines:
+            rows = sum(1 for line in lines if line.strip())
+        return collect(path, rows, folder, _COMPARED_FEATURES, processes=processes)
+
+    with tempfile.TemporaryDirectory(dir=work, prefix="overlap-") as made:
+        of_train, of_held = read(train, Path(made) / "train"), read(held, Path(made) / "held")
+        found = overlap(of_train, of_held, near_threshold=NEAR_THRESHOLD)
+    return SharedRows(
+        rows=len(of_held.features),
+        exact=_lines(found.exact),
+        near=_lines(found.near),
+        contained=_lines(found.contained),
+    )
+
+
+def _lines(rows: Iterable[int]) -> list[int]:
+    return sorted(row + 1 for row in rows)
+
+
+def overlap(train: Collected, held: Collected, *, near_threshold: float) -> Overlap:
+    """Find rows of the validation file that also appear in the training file."""
+    exact = _known(train.features["exact"], held.features["exact"])
+    same = _known(_meaning_hashes(train), _meaning_hashes(held))
+    near = {**_near(train, held, near_threshold, known={*exact, *same}), **same}
+    contained = _contained(train, held)
+    questions = held.features["question"]
+    asked = _known(train.features["question"], questions)
+    return Overlap(
+        exact,
+        {row: other for row, other in near.items() if row not in exact},
+        {r: other for r, other in contained.items() if r not in exact and r not in near},
+        {row: other for row, other in asked.items() if questions[row]},
+    )
+
+
+def _meaning_hashes(collected: Collected) -> Any:
+    features = collected.features
+    return features["form"] * MIX ^ features["figures"]
+
+
+def _known(train: Any, held: Any) -> Found:
+    """Map each row of `held` whose hash occurs in `train` to the first such training row."""
+    if not len(train):
+        return {}
+    values, first = np.unique(train, return_index=True)
+    at = np.minimum(np.searchsorted(values, held), len(values) - 1)
+    rows = np.flatnonzero(values[at] == held)
+    return {int(row): int(first[at[row]]) for row in rows}
+
+
+def _contained(train: Collected, held: Collected) -> Found:
+    """Map each held-out row one of whose exchanges is part of a training row to that row."""
+    found = _known(train.exchanges[:, 1], held.exchanges[:, 1])
+    rows: Found = {}
+    for exchange, other in found.items():
+        rows.setdefault(int(held.exchanges[exchange, 0]), int(train.exchanges[other, 0]))
+    return rows
+
+
+def _near(train: Collected, held: Collected, threshold: float, *, known: set[int]) -> Found:
+    """Map each held-out row that means the same as a training row, unless known, to that row."""
+    stack = SignatureStack(train.signatures, held.signatures)
+    split = len(train.signatures)
+    found: Found = {}
+    with train.texts() as of_train, held.texts() as of_held:
+        for group in near_groups(stack, np.arange(len(stack)), CANDIDATES):
+            sources, others = group[group < split][:_CONSIDERED], group[group >= split] - split
+            if not len(sources):
+                continue
+            signatures = stack.take(sources)
+            for row in (int(other) for other in others if int(other) not in known):
+                shared = (signatures == held.signatures[row]).sum(axis=1)
+                closest = np.argsort(-shared, kind="stable")[:_COMPARED]
+                likely = closest[shared[closest] >= CANDIDATES * PERMUTATIONS]
+                for source in sources[likely].tolist():
+                    likeness = of_train[source].compare(of_held[row], threshold=threshold)
+                    if likeness is not None and likeness.same:
+                        found[row] = source
+                        break
+    return found
