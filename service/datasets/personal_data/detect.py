@@ -55,7 +55,7 @@ class Signs(NamedTuple):
     emails: bool = False
     addresses: bool = False
     ip_addresses: bool = False
-    national_ids: bool = False
+    passports: bool = False
     numbers: bool = False
 
 
