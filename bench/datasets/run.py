@@ -45,9 +45,9 @@ def parsed(files: dict[str, Path]) -> str:
 
 
 def ours(files: dict[str, Path], processes: int = 1, name: str = "mixed") -> str:
-    from service.datasets.checks.validate import validate_chat_file
+    from service.datasets.checks.validate import validate_file
 
-    report = validate_chat_file(files[name], processes=processes)
+    report = validate_file(files[name], processes=processes)
     return f"{report.rows} rows, {report.rows - report.valid_rows} bad"
 
 

@@ -1,4 +1,4 @@
-"""A file writer that computes a digest in the same pass."""
+"""Files that a task writes, and a writer that computes their digest in the same pass."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from typing import Self
 import msgspec
 
 from service.datasets.checks.issues import refuse
+
+
+class OutputFile(msgspec.Struct, frozen=True):
+    """An output file: its path, rows (entries for a diff), size in bytes, and SHA-256."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
 
 
 class DigestWriter:
@@ -49,6 +58,11 @@ class DigestWriter:
         for data, line in zip(rows, lines, strict=True):
             self.write_row(data, line)
 
+    def publish(self, target: Path, rows: int) -> OutputFile:
+        """Move the complete file to its final name, which no partial file ever has."""
+        self.path.replace(target)
+        return OutputFile(str(target), rows, self.bytes, self.sha256)
+
     @property
     def sha256(self) -> str:
         """Hex digest of the bytes written so far."""
@@ -64,12 +78,3 @@ class DigestWriter:
         at: TracebackType | None,
     ) -> None:
         self._file.close()
-
-
-class OutputFile(msgspec.Struct, frozen=True):
-    """An output file: its path, rows (entries for a diff), size in bytes, and SHA-256."""
-
-    path: str
-    rows: int
-    bytes: int
-    sha256: str

@@ -7,12 +7,13 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.checks.validate import validate_chat_file
+from service.datasets.checks.validate import validate_file
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult
@@ -268,7 +269,7 @@ def test_personal_data_is_redacted_everywhere(tmp_path: Path, mode: str, label: 
     assert messages[2]["content"] == f"sent to {other}"
     assert result.changed == {"redacted_email": 3, "redacted_payment_card": 1, "redacted_phone": 1}
     for word in ("ann@", "4111", "6123"):
-        assert word not in json.dumps([diff, result.to_dict()]).lower()
+        assert word not in json.dumps([diff, msgspec.to_builtins(result)]).lower()
     again, _, _, _ = run(tmp_path, train, personal_data=mode)
     assert again.changed == {}
 
@@ -372,7 +373,7 @@ def test_what_comes_out_is_valid_and_clean_already(
         "file_format": FormatOptions(container="jsonl"),
     }
     result, train, held, _ = run(tmp_path, data, validation_share=share, **options)
-    assert validate_chat_file(result.train.path).valid_rows == len(train)
+    assert validate_file(result.train.path).valid_rows == len(train)
     dropped = sum(result.dropped.values())
     assert len(train) + len(held) + dropped == len(rows)
     if train:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from service.datasets.checks.issues import DatasetError
@@ -309,10 +310,10 @@ def test_the_report_counts_what_is_repeated_and_shows_no_value(tmp_path: Path) -
     assert [place[1] for place in found.places] == ["/messages/0", "/messages/1"]
     result, _ = run(tmp_path, [row])
     for text in (
-        json.dumps(report.to_dict()),
+        msgspec.json.encode(report).decode(),
         to_html(report, title="t"),
         to_markdown(report, title="t"),
-        json.dumps(result.to_dict()),
+        msgspec.json.encode(result).decode(),
         Path(result.diff.path).read_text(),
     ):
         assert not any(value in text for value in ("ann@", "9018", "5678"))

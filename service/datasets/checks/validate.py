@@ -272,11 +272,6 @@ class ValidationReport(msgspec.Struct, frozen=True):
         """Whether the file has rows and every row can be trained on."""
         return self.errors == 0
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the report as plain JSON values."""
-        built: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
-        return built
-
 
 class _Range(NamedTuple):
     """A part of the file to check."""
@@ -299,37 +294,19 @@ class _Part(msgspec.Struct, frozen=True):
     counts: dict[str, int]
 
 
-def validate_chat_file(
-    path: Path | str,
-    *,
-    purpose: str = "fine-tune",
-    max_issues: int = MAX_LISTED,
-    processes: int = 1,
-) -> ValidationReport:
-    """Check a chat JSONL file.
-
-    Raises OSError if the file cannot be read. Its contents never cause an exception. With a
-    `purpose` other than fine-tune, the file is not training data, so only its size is
-    reported. `processes` above 1 forks, so use it only in a single-threaded process (the
-    child started by `python -m service.datasets`), not in a server.
-    """
-    if purpose != "fine-tune":
-        size = Path(path).stat().st_size
-        return ValidationReport("any", size, 0, 0, 0, 0, {}, ())
-    return validate_file(path, row_format="chat", max_issues=max_issues, processes=processes)
-
-
 def validate_file(
     path: Path | str,
     *,
-    row_format: RowFormat,
+    row_format: RowFormat = "chat",
     max_issues: int = MAX_LISTED,
     only_errors: bool = False,
     processes: int = 1,
 ) -> ValidationReport:
-    """Check a JSONL file of one row format; see `validate_chat_file`.
+    """Check a JSONL file of one row format.
 
-    With `only_errors`, warnings are counted but not listed.
+    With `only_errors`, warnings are counted but not listed. `processes` above 1 forks, so it
+    requires a single-threaded process, such as the child `python -m service.datasets`. Raises
+    OSError if the file cannot be read; its contents never cause an exception.
     """
     path = Path(path)
     log = IssueLog(max_issues, only_errors=only_errors)

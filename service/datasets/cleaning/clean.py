@@ -26,7 +26,7 @@ from service.datasets.contract import CleanResult, ConvertResult
 from service.datasets.duplicates.groups import Rows
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions, RowFormat
-from service.datasets.output import DigestWriter, OutputFile
+from service.datasets.output import DigestWriter
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.kinds import Recognizer
 from service.datasets.personal_data.redact import Redactor
@@ -416,23 +416,19 @@ class _Cleaning:
         rows_held = int(held.sum())
         return CleanResult(
             source=source,
-            train=self._place(to_train, "train.jsonl", len(lines) - int(dropped.sum()) - rows_held),
-            validation=self._place(to_validation, "validation.jsonl", rows_held)
+            train=to_train.publish(
+                self._out / "train.jsonl", len(lines) - int(dropped.sum()) - rows_held
+            ),
+            validation=to_validation.publish(self._out / "validation.jsonl", rows_held)
             if self._options.validation_share > 0
             else None,
-            diff=self._place(to_diff, "diff.jsonl", len(self._entries)),
+            diff=to_diff.publish(self._out / "diff.jsonl", len(self._entries)),
             dropped=dict(
                 sorted(Counter(e.reason for e in self._entries if e.action == "dropped").items())
             ),
             changed=dict(sorted(self._changed.items())),
             changed_rows=self._changed_rows,
         )
-
-    def _place(self, writer: DigestWriter, name: str, rows: int) -> OutputFile:
-        """Move a complete file to its final name, so that no partial file ever has it."""
-        target = self._out / name
-        writer.path.replace(target)
-        return OutputFile(str(target), rows, writer.bytes, writer.sha256)
 
 
 def _first_errors(result: ConvertResult) -> dict[int, str]:

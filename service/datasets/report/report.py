@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -221,8 +221,3 @@ class Report(msgspec.Struct, frozen=True):
     """Null in reports of earlier versions, and without rows."""
     meaning: MeaningStats | None = None
     """What a text encoder found, in reports of earlier versions."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain JSON values."""
-        built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        return built

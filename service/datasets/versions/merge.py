@@ -21,7 +21,8 @@ from service.datasets.checks.issues import DatasetError, refuse
 from service.datasets.duplicates.groups import Rows
 from service.datasets.formats.convert import Prepared, prepare
 from service.datasets.formats.options import RowFormat
-from service.datasets.output import DigestWriter, OutputFile
+from service.datasets.limits import NEAR_THRESHOLD
+from service.datasets.output import DigestWriter
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.duplicates import find_conflicts
 from service.datasets.report.features import GOOD, UNLABELED, FeatureOptions
@@ -127,8 +128,6 @@ _REASONS = {
     OVER_MAXIMUM: "max_rows",
     BALANCED_OUT: "balance",
 }
-# Similarity of answers to the same question from which they may mean the same, as in reports.
-_SAME_MEANING = 0.8
 _EXAMPLES, _ROWS_AN_EXAMPLE = 20, 5
 
 
@@ -183,8 +182,8 @@ def merge(
                 entries += 1
         taken = fates == TAKEN
         return MergeResult(
-            merged=_place(merged, out / "merged.jsonl", int(taken.sum())),
-            diff=_place(diff, out / "diff.jsonl", entries),
+            merged=merged.publish(out / "merged.jsonl", int(taken.sum())),
+            diff=diff.publish(out / "diff.jsonl", entries),
             row_format=rows.row_format,
             files=list(_files(rows, fates, sources)),
             languages=language_shares(collected._replace(features=collected.features[taken])),
@@ -254,7 +253,7 @@ def _conflicts(
     """Return the rows of each question that several files answer differently."""
     taken = np.flatnonzero(fates == TAKEN)
     with collected.texts() as texts:
-        conflicts = find_conflicts(taken, collected.features, texts, _SAME_MEANING)
+        conflicts = find_conflicts(taken, collected.features, texts, NEAR_THRESHOLD)
     return [
         [_row_of(row, rows, sources) for row in group.tolist()]
         for group, _ in conflicts
@@ -308,9 +307,3 @@ def _files(rows: _Rows, fates: Fates, sources: Sequence[MergeSource]) -> Iterato
             duplicates=counts[DUPLICATE],
             left_out=counts[OVER_MAXIMUM] + counts[BALANCED_OUT],
         )
-
-
-def _place(writer: DigestWriter, target: Path, rows: int) -> OutputFile:
-    """Move a complete file to its final name, so that no partial file ever has it."""
-    writer.path.replace(target)
-    return OutputFile(str(target), rows, writer.bytes, writer.sha256)
