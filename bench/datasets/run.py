@@ -73,22 +73,22 @@ def with_datasets(files: dict[str, Path]) -> str:
 
 def near_duplicates(files: dict[str, Path]) -> str:
     from service.datasets.report.collect import collect
-    from service.datasets.report.duplicates import find_likeness
+    from service.datasets.report.duplicates import find_similar_rows
     from service.datasets.report.features import FeatureOptions
 
     options = FeatureOptions(languages=False, personal_data=False, mojibake=False, quality=False)
     with tempfile.TemporaryDirectory(dir=files["mixed"].parent) as work:
         collected = collect(files["near"], NEAR_ROWS, Path(work), options, processes=2)
-        likeness = find_likeness(collected, near_threshold=0.8, processes=2)
+        likeness = find_similar_rows(collected, near_threshold=0.8, processes=2)
     extra = sum(len(group) - 1 for group in likeness.near)
     return f"{len(likeness.near)} groups, {extra} rows could go"
 
 
 def report(files: dict[str, Path]) -> str:
-    from service.datasets.report.analysis import AnalysisOptions, analyse
+    from service.datasets.report.analysis import AnalysisOptions, analyze
 
     tokenizers = {"base": files["tokenizer"]} if "tokenizer" in files else {}
-    made = analyse(
+    made = analyze(
         files["report"],
         options=AnalysisOptions(processes=2),
         tokenizers=tokenizers,

@@ -225,7 +225,7 @@ def _passages(spec: PassagesSpec) -> Passages:
 
 def _report(spec: ReportSpec) -> Report:
     with uncollected_imports():
-        from service.datasets.report.analysis import AnalysisOptions, analyse
+        from service.datasets.report.analysis import AnalysisOptions, analyze
         from service.datasets.report.render import to_html, to_markdown
         from service.datasets.report.row_section import ShownRows
 
@@ -235,7 +235,7 @@ def _report(spec: ReportSpec) -> Report:
         if spec.markdown is not None:
             _write(spec.markdown, to_markdown(report, title=title).encode())
 
-    return analyse(
+    return analyze(
         spec.path,
         options=AnalysisOptions(
             format=spec.format,

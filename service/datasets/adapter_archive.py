@@ -15,7 +15,7 @@ from typing import IO, Annotated, Any, NamedTuple, NoReturn
 
 import msgspec
 
-from service.datasets.checks.issues import DatasetError, Issue, make_issue, refuse, shown
+from service.datasets.checks.issues import DatasetError, Issue, make_issue, printable, refuse
 from service.datasets.contract import UnpackedAdapter
 from service.datasets.formats.decompression import compression_of, is_of_disk, unpack
 from service.datasets.formats.options import FormatOptions
@@ -49,7 +49,7 @@ class Member(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(archive: Path, scratch: Path, *, max_bytes: int) -> Iterator[Iterator[Member]]:
+def open_archive(archive: Path, scratch: Path, *, max_bytes: int) -> Iterator[Iterator[Member]]:
     """Open an archive for one pass over its files.
 
     A compressed tar is first unpacked into the folder `scratch`. Raises DatasetError for anything
@@ -116,14 +116,14 @@ def _tar(source: Any) -> tarfile.TarFile:
 
 def _tar_members(tar: tarfile.TarFile) -> Iterator[Member | None]:
     for info in tar:
-        path = _checked(info.name)
+        path = _safe_path(info.name)
         if info.issym() or info.islnk():
-            raise refuse("archive_link", name=shown(info.name))
+            raise refuse("archive_link", name=printable(info.name))
         if info.isdir():
             yield None
             continue
         if not info.isreg() or info.issparse():
-            raise refuse("archive_special", name=shown(info.name))
+            raise refuse("archive_special", name=printable(info.name))
 
         def read(info: tarfile.TarInfo = info) -> IO[bytes]:
             content = tar.extractfile(info)
@@ -135,17 +135,17 @@ def _tar_members(tar: tarfile.TarFile) -> Iterator[Member | None]:
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member | None]:
     for info in archive.infolist():
-        path = _checked(info.filename)
+        path = _safe_path(info.filename)
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind == stat.S_IFLNK:
-            raise refuse("archive_link", name=shown(info.filename))
+            raise refuse("archive_link", name=printable(info.filename))
         if info.is_dir():
             yield None
             continue
         if kind not in (0, stat.S_IFREG):
-            raise refuse("archive_special", name=shown(info.filename))
+            raise refuse("archive_special", name=printable(info.filename))
         if info.flag_bits & _ENCRYPTED or info.compress_type not in _ZIP_METHODS:
-            raise refuse("archive_compression", name=shown(info.filename))
+            raise refuse("archive_compression", name=printable(info.filename))
 
         def read(info: zipfile.ZipInfo = info) -> IO[bytes]:
             return archive.open(info)
@@ -153,7 +153,7 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member | None]:
         yield Member(path, info.file_size, read)
 
 
-def _checked(name: str) -> PurePosixPath:
+def _safe_path(name: str) -> PurePosixPath:
     """Return an entry's path. Raises DatasetError unless it is plainly inside the archive."""
     path = PurePosixPath(name)
     if (
@@ -166,7 +166,7 @@ def _checked(name: str) -> PurePosixPath:
         or ":" in name
         or not name.isprintable()
     ):
-        raise refuse("archive_path", name=shown(name))
+        raise refuse("archive_path", name=printable(name))
     return path
 
 
@@ -175,14 +175,16 @@ def _checked(name: str) -> PurePosixPath:
 _PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
 
 
-def differences(adapter: Path, base: Path, *, given: str | None, base_name: str) -> list[Issue]:
+def compare_with_base(
+    adapter: Path, base: Path, *, given: str | None, base_name: str
+) -> list[Issue]:
     """Return how an adapter's folder differs from the folder of the base model it is for.
 
     `given` is the base model that the adapter's configuration names.
     """
     found = []
     if given is not None and _last(given) != _last(base_name):
-        found.append(make_issue("base_name_differs", given=shown(_tail(given)), base=base_name))
+        found.append(make_issue("base_name_differs", given=printable(_tail(given)), base=base_name))
     found += _tokenizer(adapter, base)
     return found + _template(adapter, base)
 
@@ -200,11 +202,13 @@ def _tokenizer(adapter: Path, base: Path) -> list[Issue]:
     ours, theirs = (_json(folder / "tokenizer.json") for folder in (base, adapter))
     if theirs is None or ours is None:
         return [make_issue("tokenizer_not_compared")]
-    parts = [part for part in _PARTS if _plain(part, ours) != _plain(part, theirs)]
+    parts = [
+        part for part in _PARTS if _normalize_part(part, ours) != _normalize_part(part, theirs)
+    ]
     return [make_issue("tokenizer_differs", parts=", ".join(parts))] if parts else []
 
 
-def _plain(part: str, tokenizer: dict[str, Any]) -> object:
+def _normalize_part(part: str, tokenizer: dict[str, Any]) -> object:
     """Return a part in a form that does not depend on the version that wrote it."""
     value = tokenizer.get(part)
     if part == "model" and isinstance(value, dict):
@@ -324,7 +328,7 @@ def unpack_adapter(
     """
     scratch = out.with_name(f"{out.name}-scratch")
     scratch.mkdir()
-    with opened(archive, scratch, max_bytes=max_bytes) as members:
+    with open_archive(archive, scratch, max_bytes=max_bytes) as members:
         kept, skipped = _keep(members, scratch)
     files = _adapter_of(kept)
     out.mkdir()
@@ -334,7 +338,7 @@ def unpack_adapter(
     check_weights(out / WEIGHTS)
     given = config.get("base_model_name_or_path")
     trained_on = given[:256] if isinstance(given, str) and given else None
-    findings = differences(out, base, given=trained_on, base_name=base_name)
+    findings = compare_with_base(out, base, given=trained_on, base_name=base_name)
     return UnpackedAdapter(trained_on, sorted(files), skipped, findings)
 
 
@@ -345,10 +349,10 @@ def _keep(members: Iterator[Member], scratch: Path) -> tuple[dict[PurePosixPath,
     for member in members:
         name = member.path.name
         if member.path in seen:
-            raise refuse("archive_twice", name=shown(str(member.path)))
+            raise refuse("archive_twice", name=printable(str(member.path)))
         seen.add(member.path)
         if member.path.suffix.lower() in _PICKLES and name != _HARMLESS:
-            raise refuse("adapter_pickle", name=shown(name))
+            raise refuse("adapter_pickle", name=printable(name))
         if name not in _KEPT:
             continue
         limit = _KEPT[name]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from service.datasets.checks.issues import Findings, IssueLog
+from service.datasets.checks.issues import IssueLog, RowIssues
 from service.datasets.checks.rows import check_chat_row
 from service.datasets.checks.validate import LineChecker, validate_file
 from service.datasets.rows.lines import Batch, parse
@@ -142,7 +142,7 @@ def test_both_halves_of_the_validation_agree(row: Any, ascii_only: bool) -> None
     log = IssueLog()
     LineChecker("chat", log).check(Batch(1, line, [line]))
     value, issue = parse(line)
-    found = Findings(1)
+    found = RowIssues(1)
     if issue is None:
         check_chat_row(found, value)
         assert log.issues == found.issues

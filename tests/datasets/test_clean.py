@@ -18,7 +18,7 @@ from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 
 
 def chat(prompt: str, answer: str) -> dict[str, Any]:
@@ -339,7 +339,7 @@ def test_preference_rows_are_cleaned_and_reported(tmp_path: Path) -> None:
     assert (len(train), len(held)) == (2, 1)
     assert "b.example" not in json.dumps(train)
     assert train[0]["non_preferred_output"][0]["content"] == "mail [EMAIL]"
-    report = analyse(tmp_path / "source", work=tmp_path)
+    report = analyze(tmp_path / "source", work=tmp_path)
     assert (report.rows, report.exact_duplicates.extra_rows) == (4, 1)
     (email,) = report.personal_data
     assert email.count == 8

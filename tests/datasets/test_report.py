@@ -13,7 +13,7 @@ import pytest
 
 from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.checks.issues import DatasetError
-from service.datasets.report.analysis import AnalysisOptions, analyse
+from service.datasets.report.analysis import AnalysisOptions, analyze
 from service.datasets.report.duplicates import shared_rows
 from service.datasets.report.render import to_html, to_markdown
 from service.datasets.report.report import Report
@@ -64,7 +64,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 
 def report_of(folder: Path, rows: list[Any], **more: Any) -> Report:
-    return analyse(write(folder / "data.jsonl", rows), work=folder, **more)
+    return analyze(write(folder / "data.jsonl", rows), work=folder, **more)
 
 
 def advice_codes(report: Report) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_html
 from service.datasets.report.report import Report
 from service.datasets.report.row_section import ShownRows
@@ -22,7 +22,7 @@ def page_of(folder: Path, rows: list[Any], title: str = "Report") -> str:
     def render(report: Report, shown: ShownRows, title: str) -> None:
         pages.append(to_html(report, shown=shown, title=title))
 
-    analyse(write(folder / "data.jsonl", rows), work=folder, render=render, title=title)
+    analyze(write(folder / "data.jsonl", rows), work=folder, render=render, title=title)
     return pages[0]
 
 

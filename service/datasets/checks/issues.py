@@ -55,7 +55,7 @@ class Issue(msgspec.Struct, frozen=True, omit_defaults=True):
     similarity: float | None = None
 
 
-def shown(value: object) -> str:
+def printable(value: object) -> str:
     """Return a name taken from the data in a form that is safe to print.
 
     The result is one line of at most 32 characters, without email addresses and long numbers.
@@ -136,7 +136,7 @@ def by_severity(counts: Mapping[str, int]) -> dict[Severity, int]:
     return totals
 
 
-class Findings:
+class RowIssues:
     """Issues of the row on `line`, in the order found."""
 
     def __init__(self, line: int) -> None:
@@ -178,4 +178,4 @@ def refuse(code: str, line: int | None = None, **detail: str | int) -> DatasetEr
 
 def pointer_to(base: str, key: str | int) -> str:
     """Return the JSON Pointer of a child. Keys are data, so they are sanitized and truncated."""
-    return f"{base}/{shown(str(key)).replace('~', '~0').replace('/', '~1')}"
+    return f"{base}/{printable(str(key)).replace('~', '~0').replace('/', '~1')}"

@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from service import thoughts
-from service.datasets.checks.issues import Findings, pointer_to, shown
-from service.datasets.checks.negative_labels import check_marks
+from service.datasets.checks.issues import RowIssues, pointer_to, printable
+from service.datasets.checks.negative_labels import check_negative_fields
 from service.datasets.rows.lines import exceeded_limit, kind_of
 
 
 def take(
-    found: Findings,
+    found: RowIssues,
     owner: Mapping[str, Any],
     at: str,
     field: str,
@@ -41,12 +41,12 @@ def take(
 
 
 def report_unknown(
-    found: Findings, owner: Mapping[str, Any], at: str, known: Collection[str]
+    found: RowIssues, owner: Mapping[str, Any], at: str, known: Collection[str]
 ) -> None:
     """Add a warning for each field that is not part of the format."""
     for key in owner:
         if key not in known:
-            found.add("unknown_field", pointer_to(at, key), field=shown(key))
+            found.add("unknown_field", pointer_to(at, key), field=printable(key))
 
 
 CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")
@@ -62,14 +62,14 @@ TURN_MARKER = re.compile(
 )
 
 
-def check_text(found: Findings, text: str, at: str) -> None:
+def check_text(found: RowIssues, text: str, at: str) -> None:
     """Add every issue of one string of a message."""
     if "\0" in text:
         found.add("nul_character", at)
     if CONTROL.search(text):
         found.add("control_character", at)
     if mark := SPECIAL_TOKEN.search(text):
-        found.add("special_token", at, token=shown(mark.group()))
+        found.add("special_token", at, token=printable(mark.group()))
     if mark := TURN_MARKER.search(text):
         found.add("turn_marker", at, marker=mark.group().strip())
 
@@ -78,7 +78,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict"})
 
 
-def check_tools(found: Findings, tools: list[Any], at: str) -> set[str]:
+def check_tools(found: RowIssues, tools: list[Any], at: str) -> set[str]:
     """Check the row's tools and return the names that they declare."""
     names: set[str] = set()
     for index, tool in enumerate(tools):
@@ -95,7 +95,7 @@ def check_tools(found: Findings, tools: list[Any], at: str) -> set[str]:
     return names
 
 
-def check_functions(found: Findings, functions: list[Any], at: str) -> set[str]:
+def check_functions(found: RowIssues, functions: list[Any], at: str) -> set[str]:
     """Check the legacy `functions` list, whose entries have no wrapper, and return the names."""
     names: set[str] = set()
     for index, function in enumerate(functions):
@@ -107,7 +107,7 @@ def check_functions(found: Findings, functions: list[Any], at: str) -> set[str]:
     return names
 
 
-def _declare(found: Findings, function: dict[str, Any], at: str, names: set[str]) -> None:
+def _declare(found: RowIssues, function: dict[str, Any], at: str, names: set[str]) -> None:
     report_unknown(found, function, at, _FUNCTION_FIELDS)
     name = _function_name(found, function, at)
     if name in names:
@@ -118,7 +118,7 @@ def _declare(found: Findings, function: dict[str, Any], at: str, names: set[str]
     take(found, function, at, "strict", bool)
 
 
-def _function_name(found: Findings, function: dict[str, Any], at: str) -> str:
+def _function_name(found: RowIssues, function: dict[str, Any], at: str) -> str:
     name = take(found, function, at, "name", str, required=True)
     if name is None:
         return ""
@@ -127,14 +127,14 @@ def _function_name(found: Findings, function: dict[str, Any], at: str) -> str:
     return str(name)
 
 
-def _wrong_object(found: Findings, value: object, at: str, field: str) -> None:
+def _wrong_object(found: RowIssues, value: object, at: str, field: str) -> None:
     found.add("wrong_type", at, field=field, expected="object", found=kind_of(value))
 
 
 class ToolTrail:
     """Tracks tool calls and their answers through one conversation."""
 
-    def __init__(self, found: Findings, declared: set[str] | None) -> None:
+    def __init__(self, found: RowIssues, declared: set[str] | None) -> None:
         self._found = found
         self._declared = declared
         self._known: set[str] = set()
@@ -220,7 +220,7 @@ FIELDS: dict[str, frozenset[str]] = {
 }
 
 
-def check_message(found: Findings, message: Any, at: str, trail: ToolTrail) -> str | None:
+def check_message(found: RowIssues, message: Any, at: str, trail: ToolTrail) -> str | None:
     """Check one message and return its role, or None if the role is missing or unknown."""
     if type(message) is not dict:
         found.add("wrong_type", at, field="message", expected="object", found=kind_of(message))
@@ -229,7 +229,7 @@ def check_message(found: Findings, message: Any, at: str, trail: ToolTrail) -> s
     if role is None:
         return None
     if role not in FIELDS:
-        found.add("invalid_role", pointer_to(at, "role"), role=shown(role))
+        found.add("invalid_role", pointer_to(at, "role"), role=printable(role))
         return None
     report_unknown(found, message, at, FIELDS[role])
     name = take(found, message, at, "name", str)
@@ -242,7 +242,7 @@ def check_message(found: Findings, message: Any, at: str, trail: ToolTrail) -> s
     if role in ("user", "assistant"):
         trail.turn()
     if role == "assistant":
-        check_marks(found, message, at, FIELDS[role])
+        check_negative_fields(found, message, at, FIELDS[role])
         _check_thoughts(found, message, at)
         _check_calls(found, message, at, trail)
     elif role == "tool":
@@ -269,7 +269,7 @@ def texts_of(message: dict[str, Any]) -> list[str]:
     return [text for text in texts if isinstance(text, str) and text]
 
 
-def _check_weight(found: Findings, message: dict[str, Any], role: str, at: str) -> None:
+def _check_weight(found: RowIssues, message: dict[str, Any], role: str, at: str) -> None:
     weight = message.get("weight")
     if weight is None:
         return
@@ -280,14 +280,14 @@ def _check_weight(found: Findings, message: dict[str, Any], role: str, at: str) 
         found.add("invalid_weight", here)
 
 
-def _check_thoughts(found: Findings, message: dict[str, Any], at: str) -> None:
+def _check_thoughts(found: RowIssues, message: dict[str, Any], at: str) -> None:
     for field in thoughts.FIELDS:
         thought = take(found, message, at, field, str)
         if thought:
             check_text(found, thought, pointer_to(at, field))
 
 
-def _check_calls(found: Findings, message: dict[str, Any], at: str, trail: ToolTrail) -> None:
+def _check_calls(found: RowIssues, message: dict[str, Any], at: str, trail: ToolTrail) -> None:
     calls = take(found, message, at, "tool_calls", list)
     if calls is not None:
         trail.calls(calls, pointer_to(at, "tool_calls"))
@@ -296,7 +296,7 @@ def _check_calls(found: Findings, message: dict[str, Any], at: str, trail: ToolT
         trail.function(function, pointer_to(at, "function_call"))
 
 
-def _check_content(found: Findings, message: dict[str, Any], role: str, at: str) -> None:
+def _check_content(found: RowIssues, message: dict[str, Any], role: str, at: str) -> None:
     content, here = message.get("content"), pointer_to(at, "content")
     stands_in = ("tool_calls", "function_call", "refusal")
     if content is None:
@@ -323,7 +323,7 @@ def _check_content(found: Findings, message: dict[str, Any], role: str, at: str)
         )
 
 
-def _check_parts(found: Findings, parts: list[Any], at: str) -> None:
+def _check_parts(found: RowIssues, parts: list[Any], at: str) -> None:
     if not parts:
         found.add("missing_content", at)
     for index, part in enumerate(parts):
@@ -331,7 +331,7 @@ def _check_parts(found: Findings, parts: list[Any], at: str) -> None:
         if type(part) is not dict:
             found.add("wrong_type", here, field="part", expected="object", found=kind_of(part))
         elif part.get("type") not in ("text", "refusal"):
-            found.add("unsupported_content", here, kind=shown(part.get("type")))
+            found.add("unsupported_content", here, kind=printable(part.get("type")))
         else:
             field = str(part["type"])
             report_unknown(found, part, here, ("type", field))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from service.datasets.checks.issues import Findings, IssueLog, make_issue, pointer_to, shown
+from service.datasets.checks.issues import IssueLog, RowIssues, make_issue, pointer_to, printable
 from service.datasets.formats.options import RowFormat
 
 # A false value in a _GOOD field, or a true value in a _BAD field, marks a negative example.
@@ -58,8 +58,8 @@ _PREFERENCES = frozenset(
 )
 
 
-def check_marks(
-    found: Findings, owner: Mapping[str, Any], at: str, known: Collection[str] = ()
+def check_negative_fields(
+    found: RowIssues, owner: Mapping[str, Any], at: str, known: Collection[str] = ()
 ) -> None:
     """Add an issue for each field, except the `known` ones, that marks a negative example."""
     for key, value in owner.items():
@@ -67,7 +67,7 @@ def check_marks(
             continue
         code = _code(_plain(key), str(value).strip().casefold().replace(" ", "_"))
         if code is not None:
-            found.add(code, pointer_to(at, key), field=shown(key))
+            found.add(code, pointer_to(at, key), field=printable(key))
 
 
 def unused_code(column: str, row_format: str) -> str:

@@ -11,9 +11,9 @@ import msgspec
 
 from service.datasets.checks.issues import (
     MAX_LISTED,
-    Findings,
     Issue,
     IssueLog,
+    RowIssues,
     Severity,
     make_issue,
 )
@@ -109,7 +109,7 @@ class LineChecker:
             self.issues.add(make_issue("blank_line", number))
             return
         self.rows += 1
-        found = Findings(number)
+        found = RowIssues(number)
         row, issue = parse(line)
         if issue is not None:
             self.issues.add(msgspec.structs.replace(issue, line=number))
@@ -323,7 +323,7 @@ def validate_file(
             for begin, end in line_ranges(path, start=start, range_bytes=_RANGE_BYTES)
         ]
         for part in map_ordered(_check_range, tasks, processes=processes):
-            log.merge((_moved(issue, lines) for issue in part.issues), part.counts)
+            log.merge((_shift_line(issue, lines) for issue in part.issues), part.counts)
             lines += part.lines
             rows += part.rows
             valid_rows += part.valid_rows
@@ -360,7 +360,7 @@ def _check_range(task: _Range) -> _Part:
     return _Part(lines, checker.rows, checker.valid_rows, log.issues, log.counts)
 
 
-def _moved(issue: Issue, lines: int) -> Issue:
+def _shift_line(issue: Issue, lines: int) -> Issue:
     if not lines or issue.line is None:
         return issue
     return msgspec.structs.replace(issue, line=issue.line + lines)
@@ -388,7 +388,7 @@ def check_eval_items(path: Path, *, max_issues: int = MAX_LISTED) -> ValidationR
             _, issue = parse_eval_item(line)
             valid_rows += issue is None
             if issue is not None:
-                log.add(_placed(issue, number))
+                log.add(_with_line(issue, number))
         if rows == 0:
             log.add(make_issue("empty_eval_file"))
     return make_report("evals", path.stat().st_size, rows, valid_rows, log)
@@ -412,11 +412,11 @@ def parse_eval_item(line: bytes | None) -> tuple[dict[str, Any], Issue | None]:
         return {}, make_issue("eval_item_too_long", limit=MAX_EVAL_ITEM_BYTES)
     row, issue = parse(line)
     if issue is None:
-        issue = _fault(row)
+        issue = _eval_item_issue(row)
     return ({}, issue) if issue is not None else (row, None)
 
 
-def _fault(row: Any) -> Issue | None:
+def _eval_item_issue(row: Any) -> Issue | None:
     if not isinstance(row, dict):
         return make_issue("not_an_object", found=kind_of(row))
     if not isinstance(row.get("item"), dict):
@@ -426,5 +426,5 @@ def _fault(row: Any) -> Issue | None:
     return None
 
 
-def _placed(issue: Issue, line: int) -> Issue:
+def _with_line(issue: Issue, line: int) -> Issue:
     return Issue(issue.severity, issue.code, line, issue.pointer, issue.message, issue.fix)

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from service.datasets.checks.issues import DatasetError, Findings, refuse
+from service.datasets.checks.issues import DatasetError, RowIssues, refuse
 from service.datasets.checks.rows import check_row
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.cleaning.split import split_rows
@@ -31,7 +31,7 @@ from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.kinds import Recognizer
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected, Progress, collect
-from service.datasets.report.duplicates import Conflict, find_likeness
+from service.datasets.report.duplicates import Conflict, find_similar_rows
 from service.datasets.report.features import FeatureOptions
 from service.datasets.rows.canonical import canonical_line, encode
 from service.datasets.rows.lines import canonical_rows
@@ -318,7 +318,7 @@ class _Cleaning:
         for number, data in zip(source_lines, canonical_rows(source), strict=True):
             row, changes = cleaner.clean(_decode(data))
             if changes:
-                found = Findings(number)
+                found = RowIssues(number)
                 check_row(found, row, row_format)
                 if found.first_error is not None:
                     entry = DiffEntry(number, "dropped", "empty", {"code": found.first_error.code})
@@ -336,7 +336,7 @@ class _Cleaning:
         self, collected: Collected, lines: array[int]
     ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[Rows]]:
         options, features = self._options, collected.features
-        likeness = find_likeness(collected, near_threshold=options.near_threshold)
+        likeness = find_similar_rows(collected, near_threshold=options.near_threshold)
         dropped = np.zeros(len(features), dtype=bool)
         if options.exact_duplicates:
             for group in likeness.exact:

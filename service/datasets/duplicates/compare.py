@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from service.datasets.duplicates.minhash import normalised
-from service.datasets.duplicates.wording import are_same, bare, numbers, wording
+from service.datasets.duplicates.minhash import normalize
+from service.datasets.duplicates.wording import are_same, numbers, strip_punctuation, wording
 
 # Negations, months and days, and numbers, in the languages of the data desk.
 _WORDS = """
@@ -103,7 +103,7 @@ _SPACELESS = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
 
 
 @lru_cache(maxsize=4096)
-def terms(wording: str) -> Counter[str]:
+def decisive_terms(wording: str) -> Counter[str]:
     """Return the facts of a wording, except numbers and capitalized names."""
     found = Counter(word for word in wording.split() if word in _FACT_WORDS)
     if _SPACELESS.search(wording):
@@ -112,7 +112,7 @@ def terms(wording: str) -> Counter[str]:
     return found
 
 
-def opposed(one: str, other: str) -> list[tuple[str, str]]:
+def opposed_words(one: str, other: str) -> list[tuple[str, str]]:
     """Return pairs of opposites, of which each is in only one of two wordings."""
     first, second = opposites(one), opposites(other)
     if first == second:
@@ -225,7 +225,7 @@ class Change(NamedTuple):
         return (*old, *(f"+{unit}" for unit in self.new if is_content(unit)))
 
 
-class Likeness(NamedTuple):
+class Comparison(NamedTuple):
     """How alike two texts or rows are.
 
     `similarity` is the share of words (characters in scripts without spaces) that they have in
@@ -245,21 +245,21 @@ class Likeness(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def read(text: str) -> Wording:
+def parse_text(text: str) -> Wording:
     """Return a text as it is compared. A text that is only polite is compared as it is."""
-    normal = normalised(text)
-    said = wording(normal) or bare(normal) or normal
+    normal = normalize(text)
+    said = wording(normal) or strip_punctuation(normal) or normal
     return Wording(text, said, _UNITS.findall(said))
 
 
-def compare(one: Wording, other: Wording, *, threshold: float) -> Likeness | None:
+def compare(one: Wording, other: Wording, *, threshold: float) -> Comparison | None:
     """Compare two texts. Returns None if their similarity is below the threshold."""
     return compare_all((one,), (other,), threshold=threshold)
 
 
 def compare_all(
     some: Sequence[Wording], others: Sequence[Wording], *, threshold: float
-) -> Likeness | None:
+) -> Comparison | None:
     """Compare two rows turn by turn. Returns None if any turn is not similar."""
     if len(some) != len(others):
         return None
@@ -281,7 +281,7 @@ def compare_all(
             same_numbers &= numbers(one.said) == numbers(other.said)
         if not is_reworded:
             facts += (f"{at}{fact}" for change in changes[at] for fact in change.facts)
-    return Likeness(shared / total if total else 1.0, tuple(facts), same_numbers)
+    return Comparison(shared / total if total else 1.0, tuple(facts), same_numbers)
 
 
 def are_similar(some: Sequence[Wording], others: Sequence[Wording], *, threshold: float) -> bool:
@@ -334,11 +334,11 @@ def _form(said: str) -> list[str]:
 def _differing_facts(one: Wording, other: Wording) -> Facts:
     """Return the facts that differ even if the texts are the same in other words."""
     facts: list[str] = []
-    first, second = terms(one.said), terms(other.said)
+    first, second = decisive_terms(one.said), decisive_terms(other.said)
     if first != second:
         facts += (f"-{term}" for term in sorted((first - second).elements()))
         facts += (f"+{term}" for term in sorted((second - first).elements()))
-    for mine, theirs in opposed(one.said, other.said):
+    for mine, theirs in opposed_words(one.said, other.said):
         facts += (f"-{mine}", f"+{theirs}")
     named, others = names(one.text), names(other.text)
     facts += (f"-{name}" for name in sorted(named - others - set(other.units)))

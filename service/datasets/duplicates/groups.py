@@ -16,14 +16,14 @@ from service.datasets.duplicates.compare import (
     Facts,
     Wording,
     compare,
+    decisive_terms,
     is_content,
     names,
     opposites,
-    terms,
 )
 from service.datasets.duplicates.minhash import MIX, PERMUTATIONS, SignatureStack
 from service.datasets.duplicates.row_texts import RowText, RowTexts
-from service.datasets.duplicates.wording import numbers, spelled
+from service.datasets.duplicates.wording import normalize_spelling, numbers
 from service.datasets.parallel import map_ordered
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
@@ -131,9 +131,9 @@ def _pairs(ordered: Hashes, order: Rows) -> Rows:
     same = np.flatnonzero(ordered[1:] == ordered[:-1])
     begins = np.concatenate(([True], ordered[1:] != ordered[:-1]))
     firsts = order[np.maximum.accumulate(np.where(begins, np.arange(len(ordered)), 0))]
-    neighbours = np.column_stack((order[same], order[same + 1]))
+    neighbors = np.column_stack((order[same], order[same + 1]))
     to_first = np.column_stack((firsts[same + 1], order[same + 1]))
-    return np.concatenate((neighbours, to_first[firsts[same + 1] != order[same]]))
+    return np.concatenate((neighbors, to_first[firsts[same + 1] != order[same]]))
 
 
 def root(parents: Rows, row: int) -> int:
@@ -198,11 +198,15 @@ def agree(one: Wording, other: Wording, question: Wording, *, threshold: float) 
 
 def _stated(text: Wording) -> list[str]:
     """Return the units of an answer that say something beyond yes and no."""
-    return [spelled(unit) for unit in text.units if is_content(unit) and unit not in _YES_OR_NO]
+    return [
+        normalize_spelling(unit)
+        for unit in text.units
+        if is_content(unit) and unit not in _YES_OR_NO
+    ]
 
 
 def _negates(text: Wording) -> bool:
-    return not _NEGATIVE.isdisjoint(terms(text.said))
+    return not _NEGATIVE.isdisjoint(decisive_terms(text.said))
 
 
 def _adds_facts(short: Wording, long: Wording, question: Wording) -> bool:
@@ -212,9 +216,9 @@ def _adds_facts(short: Wording, long: Wording, question: Wording) -> bool:
     return bool(
         any(unit.isdigit() or not unit[0].isalnum() for unit in added)
         or added & (_LIMITS | names(long.text))
-        or terms(long.said).keys()
-        - terms(short.said).keys()
-        - terms(question.said).keys()
+        or decisive_terms(long.said).keys()
+        - decisive_terms(short.said).keys()
+        - decisive_terms(question.said).keys()
         - _NEGATIVE
         or any(map(is_content, opposites(long.said) - opposites(short.said) - known))
     )

@@ -25,7 +25,7 @@ MIX = np.uint64(0x9E3779B185EBCA87)
 Signatures = np.ndarray[Any, np.dtype[np.uint32]]
 
 
-def normalised(text: str) -> str:
+def normalize(text: str) -> str:
     """Normalize a text for comparison: NFKC, case-folded, with single spaces."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)

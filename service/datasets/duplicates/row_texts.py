@@ -8,9 +8,15 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 import numpy as np
 
-from service.datasets.duplicates.compare import Likeness, Wording, are_similar, compare_all, read
+from service.datasets.duplicates.compare import (
+    Comparison,
+    Wording,
+    are_similar,
+    compare_all,
+    parse_text,
+)
 from service.datasets.duplicates.wording import is_open
-from service.datasets.rows.conversation import Conversation, take_apart
+from service.datasets.rows.conversation import Conversation, split_row
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 Offsets = np.ndarray[Any, np.dtype[np.int64]]
@@ -34,7 +40,7 @@ class RowText(NamedTuple):
             for role, turn in zip(self.roles[: self.last], self.turns, strict=False)
             if role == "user"
         ]
-        return asked[-1] if asked else read("")
+        return asked[-1] if asked else parse_text("")
 
     @property
     def before_answer(self) -> RowText:
@@ -49,7 +55,7 @@ class RowText(NamedTuple):
     @property
     def answer(self) -> Wording:
         """The last answer that is trained on, or an empty text."""
-        return self.turns[self.last] if self.last < len(self.turns) else read("")
+        return self.turns[self.last] if self.last < len(self.turns) else parse_text("")
 
     def is_like(self, other: RowText, *, threshold: float) -> bool:
         """Whether `compare` returns a likeness. This does not look for facts, and is faster."""
@@ -57,7 +63,7 @@ class RowText(NamedTuple):
             self.turns, other.turns, threshold=threshold
         )
 
-    def compare(self, other: RowText, *, threshold: float) -> Likeness | None:
+    def compare(self, other: RowText, *, threshold: float) -> Comparison | None:
         """Compare two rows turn by turn. Returns None if the roles or any turns are not alike."""
         if self.roles != other.roles:
             return None
@@ -79,7 +85,7 @@ class RowTexts:
         """Return a row."""
         start, end = int(self._offsets[row]), int(self._offsets[row + 1])
         self._file.seek(start)
-        return take_apart(_decode(self._file.read(end - start)))
+        return split_row(_decode(self._file.read(end - start)))
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -94,6 +100,6 @@ class RowTexts:
         last = [place for place, (at, _) in enumerate(said) if at == answer]
         return RowText(
             tuple(turn.role for _, turn in said),
-            tuple(read(turn.text) for _, turn in said),
+            tuple(parse_text(turn.text) for _, turn in said),
             last[0] if last else len(said),
         )

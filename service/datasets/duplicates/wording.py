@@ -227,11 +227,11 @@ def _in_digits(match: re.Match[str]) -> str:
 def are_same(old: tuple[str, ...], new: tuple[str, ...]) -> bool:
     """Whether two runs of words or characters differ in their spelling at most."""
     one, other = "".join(old), "".join(new)
-    return one == other or spelled(one) == spelled(other)
+    return one == other or normalize_spelling(one) == normalize_spelling(other)
 
 
 @lru_cache(maxsize=4096)
-def spelled(word: str) -> str:
+def normalize_spelling(word: str) -> str:
     """Return a word in one of its spellings. It is not always right, but equal for all of them."""
     for pattern, replacement in _VARIANTS:
         word = pattern.sub(replacement, word)
@@ -300,7 +300,7 @@ def _for_scripts(text: str) -> Iterator[Replacements]:
         yield CHINESE
 
 
-def bare(normal: str) -> str:
+def strip_punctuation(normal: str) -> str:
     """Return a normalized text without punctuation and symbols."""
     return " ".join(_without_punctuation(normal).split())
 

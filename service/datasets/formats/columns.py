@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, refuse, shown
+from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, printable, refuse
 from service.datasets.checks.negative_labels import are_labels
 from service.datasets.formats.options import FormatOptions, Shape, row_format_of
 from service.datasets.formats.records import Record
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
-from service.datasets.formats.table_layout import find_spread, forms_shape, gather
+from service.datasets.formats.table_layout import find_message_columns, forms_shape, group_messages
 from service.datasets.formats.turn_forms import (
     are_turns,
     is_usual,
@@ -68,18 +68,18 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
         if all(isinstance(name, str) for name in value) and forms_shape(value, options):
             return Unfolded(_below_names(whole), True)
         if are_turns(value):
-            return Unfolded(_changed(whole, _conversation), True)
+            return Unfolded(_map_values(whole, _conversation), True)
     if not isinstance(value, dict):
         return Unfolded(whole, False)
     if len(first) == 1 and (rows := _rows_of_document(value, options)):
         line = first[0].line
         return Unfolded((Record(line, row) for row in rows), True)
     if value.keys() <= _VIEWER_FIELDS and isinstance(value.get("row"), dict):
-        return Unfolded(_changed(whole, _viewed), True)
+        return Unfolded(_map_values(whole, _unwrap_viewer_row), True)
     if "current_node" in value and isinstance(value.get("mapping"), dict):
-        return Unfolded(_changed(whole, _exported), True)
+        return Unfolded(_map_values(whole, _chatgpt_path), True)
     if _holds_transcripts(value, options):
-        return Unfolded(_changed(whole, _transcribed), True)
+        return Unfolded(_map_values(whole, _parse_transcript), True)
     return Unfolded(whole, False)
 
 
@@ -88,10 +88,12 @@ def _holds_transcripts(value: dict[str, Any], options: FormatOptions) -> bool:
     if options.shape == "text" or not transcript(value.get("text")):
         return False
     found = find_shape(value, options, lambda _: True)
-    return (found is None or found[0] == "text") and find_spread(list(value), options) is None
+    return (found is None or found[0] == "text") and find_message_columns(
+        list(value), options
+    ) is None
 
 
-def _changed(records: Iterator[Record], change: Callable[[Any], Any]) -> Iterator[Record]:
+def _map_values(records: Iterator[Record], change: Callable[[Any], Any]) -> Iterator[Record]:
     for record in records:
         yield record._replace(value=change(record.value)) if record.issue is None else record
 
@@ -100,18 +102,18 @@ def _conversation(value: Any) -> Any:
     return {"conversations": value} if isinstance(value, list) else value
 
 
-def _viewed(value: Any) -> Any:
+def _unwrap_viewer_row(value: Any) -> Any:
     return value.get("row", value) if isinstance(value, dict) else value
 
 
-def _transcribed(value: Any) -> Any:
+def _parse_transcript(value: Any) -> Any:
     turns = transcript(value.get("text")) if isinstance(value, dict) else None
     if turns is None:
         return value
     return {key: kept for key, kept in value.items() if key != "text"} | {"conversations": turns}
 
 
-def _exported(value: Any) -> Any:
+def _chatgpt_path(value: Any) -> Any:
     """The visible path of a ChatGPT conversation, from its last message up to the root."""
     nodes = value.get("mapping") if isinstance(value, dict) else None
     if not isinstance(nodes, dict):
@@ -125,13 +127,13 @@ def _exported(value: Any) -> Any:
         if not isinstance(node, dict):
             break
         message = node.get("message")
-        if isinstance(message, dict) and (turn := _exported_turn(message)) is not None:
+        if isinstance(message, dict) and (turn := _chatgpt_turn(message)) is not None:
             turns.append(turn)
         name = node.get("parent")
     return {"conversations": turns[::-1]}
 
 
-def _exported_turn(message: Row) -> Row | None:
+def _chatgpt_turn(message: Row) -> Row | None:
     author, content = message.get("author"), message.get("content")
     role = author.get("role") if isinstance(author, dict) else None
     parts = content.get("parts") if isinstance(content, dict) else None
@@ -190,7 +192,7 @@ _LOOKED_AT_CHARS = 16 * 1024**2  # the records are held in memory together
 _SHOWN_COLUMNS = 20
 
 
-class Meaning(NamedTuple):
+class ColumnMeaning(NamedTuple):
     """The shape of the records, and the column of each of its fields.
 
     `columns` are those of the first records, or None if rows were gathered or keep all fields.
@@ -207,7 +209,7 @@ class Meaning(NamedTuple):
     columns: frozenset[str] | None
 
 
-class Looked(NamedTuple):
+class RecordSample(NamedTuple):
     """The records of a file, of which the first ones were looked at.
 
     `records` are all of them, including the first ones. `unfolded` is whether they were inside
@@ -226,17 +228,19 @@ class Looked(NamedTuple):
         return [value.get(column) for value in values if isinstance(value, dict)]
 
 
-def look_at(records: Iterator[Record], container: str, options: FormatOptions) -> Looked:
+def sample_records(
+    records: Iterator[Record], container: str, options: FormatOptions
+) -> RecordSample:
     """Unfold the records if necessary, and look at the first ones."""
     unfolded = False
     if container in ("json", "jsonl", "parquet"):
         records, unfolded = unfold(records, options)
     first = _first(records)
     as_text = container in ("csv", "xlsx")
-    return Looked(first, _columns(first), chain(first, records), unfolded, as_text)
+    return RecordSample(first, _columns(first), chain(first, records), unfolded, as_text)
 
 
-def find_meaning(looked: Looked, options: FormatOptions, log: IssueLog) -> Meaning:
+def interpret_columns(looked: RecordSample, options: FormatOptions, log: IssueLog) -> ColumnMeaning:
     """Find the shape of the records from the first ones. Raises DatasetError if there is none."""
     _check_mapping(looked.columns, options)
     whole, spoken = looked.records, False
@@ -246,22 +250,22 @@ def find_meaning(looked: Looked, options: FormatOptions, log: IssueLog) -> Meani
         named = fields
         canonical = _is_canonical(shape, fields) and not looked.unfolded
         canonical = canonical and all(is_usual(record.value) for record in looked.first)
-    elif spread := find_spread(looked.columns, options):
+    elif spread := find_message_columns(looked.columns, options):
         shape, fields, named = "sharegpt", {"conversations": "conversations"}, spread.named()
-        whole, canonical, spoken = gather(whole, spread), False, True
+        whole, canonical, spoken = group_messages(whole, spread), False, True
     else:
         raise _no_shape(looked.first, looked.columns)
     if "context" in fields:
-        log.add(make_issue("joined_context", column=shown(fields["context"])))
+        log.add(make_issue("joined_context", column=printable(fields["context"])))
     used = set(named.values())
     # The fields besides a prompt are for its grader.
     left = () if shape == "reinforcement" else looked.columns
-    unused = [shown(column) for column in left if column not in used]
+    unused = [printable(column) for column in left if column not in used]
     columns = None if spoken or shape == "reinforcement" else frozenset(looked.columns)
-    return Meaning(shape, fields, named, unused, whole, canonical, columns)
+    return ColumnMeaning(shape, fields, named, unused, whole, canonical, columns)
 
 
-def shape_of(looked: Looked, options: FormatOptions) -> tuple[Shape, dict[str, str]] | None:
+def shape_of(looked: RecordSample, options: FormatOptions) -> tuple[Shape, dict[str, str]] | None:
     """Return the shape that each record has by itself, and the column of each of its fields."""
     if options.group_by is not None:
         return None
@@ -274,12 +278,12 @@ def shape_of(looked: Looked, options: FormatOptions) -> tuple[Shape, dict[str, s
     return found if found is not None and _any_prompt(looked.first, found[1]) else None
 
 
-def holds_labels(looked: Looked, column: str) -> bool:
+def holds_labels(looked: RecordSample, column: str) -> bool:
     """Whether the values of a column are judgments of answers."""
     return are_labels(looked.values(column), as_text=looked.as_text)
 
 
-def holds_prompts(looked: Looked, column: str, options: FormatOptions) -> bool:
+def holds_prompts(looked: RecordSample, column: str, options: FormatOptions) -> bool:
     """Whether the values of a column are conversations that await an answer."""
     return are_prompts(looked.values(column), options.roles)
 
@@ -299,7 +303,7 @@ def _is_canonical(shape: Shape, fields: dict[str, str]) -> bool:
 
 def _log_guesses(fields: dict[str, str], options: FormatOptions, log: IssueLog) -> None:
     if any(not is_known(fields[name]) for name in fields if name not in options.columns):
-        prompt, completion = shown(fields["prompt"]), shown(fields["completion"])
+        prompt, completion = printable(fields["prompt"]), printable(fields["completion"])
         log.add(make_issue("guessed_columns", prompt=prompt, completion=completion))
 
 
@@ -335,12 +339,12 @@ def _columns(records: list[Record]) -> list[str]:
 def _check_mapping(columns: list[str], options: FormatOptions) -> None:
     for field, column in options.columns.items():
         if columns and column not in columns:
-            raise refuse("missing_column", field=shown(field))
+            raise refuse("missing_column", field=printable(field))
 
 
 def _no_shape(records: list[Record], columns: list[str]) -> Exception:
     if columns:
-        names = ", ".join(shown(column) for column in columns[:_SHOWN_COLUMNS])
+        names = ", ".join(printable(column) for column in columns[:_SHOWN_COLUMNS])
         return refuse("unknown_columns", columns=names)
     for record in records:
         if record.issue is not None:

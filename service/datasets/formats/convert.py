@@ -13,18 +13,18 @@ import msgspec
 
 from service.datasets.checks.issues import (
     MAX_LISTED,
-    Findings,
     Issue,
     IssueLog,
+    RowIssues,
     make_issue,
+    printable,
     refuse,
-    shown,
 )
-from service.datasets.checks.negative_labels import LabelsSeen, check_marks, unused_code
+from service.datasets.checks.negative_labels import LabelsSeen, check_negative_fields, unused_code
 from service.datasets.checks.rows import check_row
 from service.datasets.checks.validate import ValidationReport, make_report, validate_file
 from service.datasets.contract import ConvertResult
-from service.datasets.formats.columns import Meaning, find_meaning, look_at
+from service.datasets.formats.columns import ColumnMeaning, interpret_columns, sample_records
 from service.datasets.formats.csv_records import read_csv
 from service.datasets.formats.decompression import archive_of, compression_of, extract, unpack
 from service.datasets.formats.detect import binary_container, text_container
@@ -65,7 +65,7 @@ class Unpacked(NamedTuple):
     compression: str | None
 
 
-class Opened(NamedTuple):
+class OpenedFile(NamedTuple):
     """An unpacked file, as UTF-8 if it is text.
 
     `sample` holds original lines that are not UTF-8.
@@ -94,8 +94,8 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
     """
     unpacked = unpack_source(path, work, options, log)
     opened = open_container(unpacked.path, work, options, log)
-    looked = look_at(read_records(opened, options, log), opened.container, options)
-    meaning = find_meaning(looked, options, log)
+    looked = sample_records(read_records(opened, options, log), opened.container, options)
+    meaning = interpret_columns(looked, options, log)
     log_unused(meaning, log)
     facts = SourceFacts(
         bytes=path.stat().st_size,
@@ -108,7 +108,7 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
         columns=meaning.named,
         unused_columns=meaning.unused,
     )
-    text = opened.path if is_as_it_was(opened, meaning, options) else None
+    text = opened.path if is_already_canonical(opened, meaning, options) else None
     return Source(facts, _rows(meaning, options), text)
 
 
@@ -133,18 +133,18 @@ def unpack_source(path: Path, work: Path, options: FormatOptions, log: IssueLog)
     return Unpacked(path, "+".join(packed) or None)
 
 
-def open_container(path: Path, work: Path, options: FormatOptions, log: IssueLog) -> Opened:
+def open_container(path: Path, work: Path, options: FormatOptions, log: IssueLog) -> OpenedFile:
     """Detect the container of an unpacked file, and transcode text into `work` if necessary.
 
     Raises DatasetError if the container is unknown, or the encoding does not match the text.
     """
     container = binary_container(path)
     if container is not None:
-        return Opened(path, container)
+        return OpenedFile(path, container)
     text = to_utf8(path, work / "text", options, log)
     path = with_newlines(text.path, work / "lines")
     container, delimiter = _text_container(path, options)
-    return Opened(path, container, text.encoding, delimiter, text.sample)
+    return OpenedFile(path, container, text.encoding, delimiter, text.sample)
 
 
 def _text_container(path: Path, options: FormatOptions) -> tuple[Container, str | None]:
@@ -159,7 +159,7 @@ def _text_container(path: Path, options: FormatOptions) -> tuple[Container, str 
 
 
 def read_records(
-    opened: Opened, options: FormatOptions, log: IssueLog, *, head: TableHead | None = None
+    opened: OpenedFile, options: FormatOptions, log: IssueLog, *, head: TableHead | None = None
 ) -> Iterator[Record]:
     """Read the records of an opened file. The first rows of a table are noted in `head`."""
     path = opened.path
@@ -183,36 +183,38 @@ def read_records(
             return read_text(path)
 
 
-def log_unused(meaning: Meaning, log: IssueLog) -> None:
+def log_unused(meaning: ColumnMeaning, log: IssueLog) -> None:
     """Report the columns that are not used."""
     row_format = row_format_of(meaning.shape)
     for column in meaning.unused:
         log.add(make_issue(unused_code(column, row_format), column=column))
 
 
-def is_as_it_was(opened: Opened, meaning: Meaning, options: FormatOptions) -> bool:
+def is_already_canonical(
+    opened: OpenedFile, meaning: ColumnMeaning, options: FormatOptions
+) -> bool:
     """Whether the file is JSON Lines already in the row format, so that nothing is converted."""
     as_is = opened.container == "jsonl" and meaning.is_canonical
     return as_is and not options.system and not options.roles
 
 
-def _rows(meaning: Meaning, options: FormatOptions) -> Iterator[SourceRow]:
-    return (as_row(record, meaning, options) for record in meaning.records)
+def _rows(meaning: ColumnMeaning, options: FormatOptions) -> Iterator[SourceRow]:
+    return (to_source_row(record, meaning, options) for record in meaning.records)
 
 
-def as_row(record: Record, meaning: Meaning, options: FormatOptions) -> SourceRow:
+def to_source_row(record: Record, meaning: ColumnMeaning, options: FormatOptions) -> SourceRow:
     """Make the row that a record means."""
     line, value, issue, warnings = record
     if issue is not None:
         return SourceRow(line, None, [issue])
-    found = Findings(line)
+    found = RowIssues(line)
     found.issues.extend(warnings)
     row = None
     if isinstance(value, dict):
-        check_marks(found, value, "", meaning.fields.values())
+        check_negative_fields(found, value, "", meaning.fields.values())
         if meaning.columns is not None and not value.keys() <= meaning.columns:
             for field in filter(is_known, sorted(value.keys() - meaning.columns)):
-                found.add("late_field", "", field=shown(field))
+                found.add("late_field", "", field=printable(field))
         row = make_row(found, meaning.shape, meaning.fields, value, options)
     else:
         found.add("not_an_object", "", found="bare value")
@@ -342,7 +344,7 @@ def _copy_rows(
 
 def checked_line(row: SourceRow, row_format: RowFormat) -> tuple[bytes | None, list[Issue]]:
     """Return the row's canonical line, or None if it has errors, and the row's issues."""
-    found = Findings(row.line)
+    found = RowIssues(row.line)
     found.issues.extend(row.issues)
     if row.value is None:
         return None, found.issues

@@ -190,7 +190,7 @@ def extract(path: Path, out: Path, kind: str, options: FormatOptions, log: Issue
     try:
         with (
             _archive_members(path, kind) as (names, open_member),
-            open_member(_chosen(names, log)) as source,
+            open_member(_choose_member(names, log)) as source,
         ):
             write_within(limit, iter(partial(source.read, BLOCK), b""), out, options)
     except DatasetError:
@@ -214,16 +214,16 @@ def _archive_members(path: Path, kind: str) -> Iterator[tuple[list[str], Any]]:
         for member in packed:
             if member.isreg() and len(files) < _MAX_MEMBERS:
                 files[member.name] = member
-        yield list(files), lambda name: _opened(packed.extractfile(files[name]))
+        yield list(files), lambda name: _require_file(packed.extractfile(files[name]))
 
 
-def _opened(file: IO[bytes] | None) -> IO[bytes]:
+def _require_file(file: IO[bytes] | None) -> IO[bytes]:
     if file is None:
         raise tarfile.TarError
     return file
 
 
-def _chosen(names: list[str], log: IssueLog) -> str:
+def _choose_member(names: list[str], log: IssueLog) -> str:
     """Return the only file, or the only one with the name of a data file. Hidden files are none."""
     seen = [name for name in names if not _is_hidden(PurePosixPath(name))]
     data = [name for name in seen if PurePosixPath(name).suffix.lower() in _DATA] or seen

@@ -29,7 +29,7 @@ _ORDERS = (
 _REMEMBERED = 1_000_000
 
 
-class Spread(NamedTuple):
+class MessageColumns(NamedTuple):
     """The columns of the conversation's id, the role, the text, and the order of the messages."""
 
     group: str
@@ -43,7 +43,7 @@ class Spread(NamedTuple):
         return named if self.order is None else {**named, "order": self.order}
 
 
-def find_spread(columns: Iterable[str], options: FormatOptions) -> Spread | None:
+def find_message_columns(columns: Iterable[str], options: FormatOptions) -> MessageColumns | None:
     """Return the columns of messages, or None if the rows are not messages."""
     present = list(columns)
     by_name = {column.strip().casefold().replace(" ", "_"): column for column in reversed(present)}
@@ -60,10 +60,10 @@ def find_spread(columns: Iterable[str], options: FormatOptions) -> Spread | None
     role, text = column("role", _ROLES), column("content", _TEXTS)
     if group is None or role is None or text is None or len({group, role, text}) < 3:
         return None
-    return Spread(group, role, text, column("order", _ORDERS))
+    return MessageColumns(group, role, text, column("order", _ORDERS))
 
 
-def gather(records: Iterable[Record], spread: Spread) -> Iterator[Record]:
+def group_messages(records: Iterable[Record], spread: MessageColumns) -> Iterator[Record]:
     """Yield a ShareGPT record of each conversation, at the line of its first message.
 
     The messages of a conversation must be next to each other. A blank id belongs to the
@@ -77,16 +77,16 @@ def gather(records: Iterable[Record], spread: Spread) -> Iterator[Record]:
         group = record.value.get(spread.group) if isinstance(record.value, dict) else None
         same = record.issue is not None or group in (None, "") or group == current
         if held and not same:
-            yield _talk(held, current, seen, spread)
+            yield _conversation(held, current, seen, spread)
             held = []
         if not same:
             current = group
         held.append(record)
     if held:
-        yield _talk(held, current, seen, spread)
+        yield _conversation(held, current, seen, spread)
 
 
-def _talk(rows: list[Record], group: Any, seen: set[int], spread: Spread) -> Record:
+def _conversation(rows: list[Record], group: Any, seen: set[int], spread: MessageColumns) -> Record:
     first = rows[0].line
     warnings = tuple(warning for row in rows for warning in row.warnings)
     key = hash(str(group))
@@ -163,10 +163,10 @@ def find_layout(rows: Sequence[Numbered], options: FormatOptions) -> Layout:
     columns that matter have the same name.
     """
     if options.header_row == 0:
-        width = max(len(trimmed(row.cells)) for row in rows)
+        width = max(len(trim_cells(row.cells)) for row in rows)
         return Layout([_numbered(place) for place in range(1, width + 1)], 0)
     header = _header(rows, options)
-    return Layout(_unique(trimmed(header.cells), header.number, options), header.number)
+    return Layout(_unique(trim_cells(header.cells), header.number, options), header.number)
 
 
 def rows_to_look_at(options: FormatOptions) -> int:
@@ -176,13 +176,13 @@ def rows_to_look_at(options: FormatOptions) -> int:
 
 def forms_shape(cells: Cells, options: FormatOptions) -> bool:
     """Whether cells are the names of columns that can be read."""
-    names = [cell for cell in trimmed(cells) if cell]
+    names = [cell for cell in trim_cells(cells) if cell]
     if find_shape(names, options, lambda _: True) is not None:
         return True
-    return find_spread(names, options) is not None
+    return find_message_columns(names, options) is not None
 
 
-def trimmed(cells: Cells) -> list[str]:
+def trim_cells(cells: Cells) -> list[str]:
     """Return the cells without the blank ones at the end, and without spaces around them."""
     kept = [cell.strip() for cell in cells]
     while kept and not kept[-1]:
@@ -221,7 +221,7 @@ def _below_groups(rows: Sequence[Numbered], place: int, options: FormatOptions) 
 
 
 def _filled(cells: Cells) -> int:
-    return sum(map(bool, trimmed(cells)))
+    return sum(map(bool, trim_cells(cells)))
 
 
 def _unique(names: list[str], number: int, options: FormatOptions) -> list[str]:

@@ -94,7 +94,7 @@ def is_page(text: str) -> bool:
     return _IS_PAGE.match(text) is not None
 
 
-def plain(text: str) -> PlainText:
+def to_plain_text(text: str) -> PlainText:
     """Return a text that is its own source."""
     return PlainText(text, [0], [0])
 
@@ -210,7 +210,7 @@ class Span(NamedTuple):
     begins: bool = False
 
 
-def cut(text: str) -> list[tuple[int, int]]:
+def split_passages(text: str) -> list[tuple[int, int]]:
     """Return the start and the end of each passage, in order.
 
     A passage begins at a heading if the one before is long enough. Parts with too few letters
@@ -312,7 +312,7 @@ def _passages(number: int, data: bytes, encoding: str | None) -> list[Passage] |
     source = decoded(data, encoding)
     if source is None:
         return "encoding"
-    text = text_of_page(source) if is_page(source) else plain(source)
+    text = text_of_page(source) if is_page(source) else to_plain_text(source)
     found = [
         Passage(
             document=number,
@@ -320,6 +320,6 @@ def _passages(number: int, data: bytes, encoding: str | None) -> list[Passage] |
             end=text.source_of(end - 1) + 1,
             text=text.text[start:end],
         )
-        for start, end in cut(text.text)
+        for start, end in split_passages(text.text)
     ]
     return found or "empty"

@@ -85,7 +85,7 @@ def decoded(text: str) -> Revealed | None:
     return opened if opened is not seen else None
 
 
-def revealed(text: str) -> list[Revealed]:
+def reveal_hidden(text: str) -> list[Revealed]:
     """Return the texts that a text hides, each if it differs: what is seen, and decoded."""
     return [found for found in (visible(text), decoded(text)) if found is not None]
 

@@ -101,14 +101,14 @@ class Found(NamedTuple):
     end: int
 
 
-class Findings(NamedTuple):
+class DetectedData(NamedTuple):
     """The personal data in a text, and possible personal data: numbers that no word confirms."""
 
     certain: list[Found]
     possible: list[Found]
 
 
-_NOTHING: Final = Findings([], [])
+_NOTHING: Final = DetectedData([], [])
 
 _LONG_NUMBER = re.compile(NUMBER_SIGNS, re.ASCII)
 _DIGIT = re.compile(r"\d")
@@ -143,7 +143,7 @@ def find_all(
     before: str = "",
     custom: CustomKinds | None = None,
     signs: Signs | None = None,
-) -> Findings:
+) -> DetectedData:
     """Find personal data in a text, and numbers that are possibly personal data.
 
     `custom` finds what the recognizers of a project describe. `signs` are those in the row that the
@@ -169,7 +169,7 @@ def find_all(
     if not (found or certain or possible):
         return _NOTHING
     certain = without_overlap([*_outside(found, certain), *certain])
-    return Findings(certain, without_overlap(_outside(possible, certain)))
+    return DetectedData(certain, without_overlap(_outside(possible, certain)))
 
 
 def may_hold_personal_data(text: str) -> bool:
@@ -230,10 +230,10 @@ def _numbers_after(
     """Find numbers in a text, with the end of the message before it."""
     lead = to_ascii(before[-_BEFORE_CHARS:]) + "\n" if before else ""
     certain, possible = _numbers(lead + text, languages)
-    return list(_moved(certain, len(lead))), list(_moved(possible, len(lead)))
+    return list(_shift(certain, len(lead))), list(_shift(possible, len(lead)))
 
 
-def _moved(found: Iterable[Found], lead: int) -> Iterator[Found]:
+def _shift(found: Iterable[Found], lead: int) -> Iterator[Found]:
     return (Found(one.kind, one.start - lead, one.end - lead) for one in found if one.start >= lead)
 
 

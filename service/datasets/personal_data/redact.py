@@ -9,12 +9,12 @@ from itertools import islice
 from typing import Any
 
 from service.datasets.cleaning.options import RedactMode
-from service.datasets.personal_data.characters import readings, revealed
+from service.datasets.personal_data.characters import readings, reveal_hidden
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.detect import Found, find_all, may_hold_personal_data
 from service.datasets.personal_data.known_values import KnownFound, KnownValues, Value, longest
 from service.datasets.personal_data.names import NamePart, NameParts, is_part
-from service.datasets.rows.conversation import Conversation, take_apart
+from service.datasets.rows.conversation import Conversation, split_row
 from service.datasets.text.languages import UNKNOWN, detect
 
 _ROUNDS = 3
@@ -116,7 +116,7 @@ class Redactor:
         if self._parts is None:
             return found
         parts = self._parts.find(text)
-        for hidden in revealed(text):
+        for hidden in reveal_hidden(text):
             of_reading = self._parts.find(hidden.text)
             parts += [NamePart(n, *hidden.place(start, end)) for n, start, end in of_reading]
         found += (KnownFound(self._names[name], start, end) for name, start, end in parts)
@@ -152,10 +152,10 @@ Change = Callable[[str], str]
 
 def learn_row(redactor: Redactor, row: Row) -> None:
     """Pass each text of a row to the redactor, with the languages of the conversation."""
-    learn_talk(redactor, take_apart(row), _packed_texts(row))
+    learn_conversation(redactor, split_row(row), _packed_texts(row))
 
 
-def learn_talk(redactor: Redactor, talk: Conversation, more: Iterable[str] = ()) -> None:
+def learn_conversation(redactor: Redactor, talk: Conversation, more: Iterable[str] = ()) -> None:
     """Pass each text of a conversation, and `more`, to the redactor, with the languages."""
     turn_texts = [turn.text for turn in talk.every_turn]
     pairs = [*zip(["", *turn_texts], turn_texts, strict=False)]
@@ -189,7 +189,7 @@ def mask_turns(redactor: Redactor, talk: Conversation) -> Conversation:
 
 def redact_row(redactor: Redactor, row: Row, counts: Counter[str]) -> Row:
     """Return the row with labels, and add the replacements by kind to `counts`."""
-    turns = take_apart(row).every_turn
+    turns = split_row(row).every_turn
     redactor.begin_row([*(turn.text for turn in turns), *_packed_texts(row)])
     redaction = _RowRedaction(redactor, counts)
     if "text" in row:
@@ -254,7 +254,7 @@ class _RowRedaction:
         value = json.loads(written)
         changed = self._json(value)
         if changed != value:
-            written = dumped(changed)
+            written = dump_json(changed)
         result = {"name": self._name(function["name"]), "arguments": written}
         return call | {"id": self._id(call["id"]), "function": function | result}
 
@@ -349,7 +349,7 @@ def _unpacked(text: str) -> Any:
         return None
 
 
-def dumped(value: Any) -> str:
+def dump_json(value: Any) -> str:
     """Serialize a value as JSON without escaping non-ASCII characters, if possible."""
     written = json.dumps(value, ensure_ascii=False)
     try:

@@ -11,14 +11,14 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from service.datasets.checks.issues import DatasetError, IssueLog
-from service.datasets.formats.columns import Looked, holds_labels, holds_prompts, shape_of
+from service.datasets.formats.columns import RecordSample, holds_labels, holds_prompts, shape_of
 from service.datasets.formats.csv_records import regular_delimiters
 from service.datasets.formats.detect import binary_container
 from service.datasets.formats.encoding_detection import plausible_codecs
 from service.datasets.formats.encodings import NAMES, decode
 from service.datasets.formats.options import FormatOptions, Shape
 from service.datasets.formats.shapes import named_like
-from service.datasets.formats.table_layout import find_layout, find_spread
+from service.datasets.formats.table_layout import find_layout, find_message_columns
 from service.datasets.formats.transcode import Text, to_utf8
 from service.datasets.preview.preview import (
     ColumnsChoice,
@@ -172,7 +172,7 @@ def _shapes(reading: Reading) -> list[ShapeChoice]:
     return _unless_used(choices, lambda choice: choice.shape == used)
 
 
-def _fields_as(shape: Shape, looked: Looked, options: FormatOptions) -> dict[str, str] | None:
+def _fields_as(shape: Shape, looked: RecordSample, options: FormatOptions) -> dict[str, str] | None:
     """The columns of the fields of a shape, or None if the columns do not form it."""
     found = shape_of(looked, msgspec.structs.replace(options, shape=shape, group_by=None))
     if found is None or (shape == "labeled" and not holds_labels(looked, found[1]["label"])):
@@ -192,7 +192,7 @@ def _columns(reading: Reading) -> list[ColumnsChoice]:
     return [ColumnsChoice(names, _candidates(looked))]
 
 
-def _candidates(looked: Looked) -> dict[str, str]:
+def _candidates(looked: RecordSample) -> dict[str, str]:
     """The likely columns of prompts and answers, by their names or because only two hold prose."""
     columns = looked.columns[:_MAX_COLUMNS]
     prose = [column for column in columns if _is_prose(looked.values(column))]
@@ -230,7 +230,7 @@ def _groups(reading: Reading) -> list[GroupByChoice]:
     choices = [
         GroupByChoice(cut_name(column))
         for column in looked.columns[:_MAX_COLUMNS]
-        if find_spread(looked.columns, msgspec.structs.replace(options, group_by=column))
+        if find_message_columns(looked.columns, msgspec.structs.replace(options, group_by=column))
         and _are_runs(looked.values(column))
     ]
     return _unless_used(choices, lambda choice: choice.group_by == used)

@@ -12,17 +12,22 @@ from typing import Any
 import msgspec
 
 from service.datasets.checks.issues import DatasetError, Issue, IssueLog
-from service.datasets.formats.columns import Looked, Meaning, find_meaning, look_at
+from service.datasets.formats.columns import (
+    ColumnMeaning,
+    RecordSample,
+    interpret_columns,
+    sample_records,
+)
 from service.datasets.formats.convert import (
-    Opened,
+    OpenedFile,
     SourceRow,
     Unpacked,
-    as_row,
     checked_line,
-    is_as_it_was,
+    is_already_canonical,
     log_unused,
     open_container,
     read_records,
+    to_source_row,
     unpack_source,
 )
 from service.datasets.formats.options import FormatOptions, row_format_of
@@ -131,9 +136,9 @@ class Reading:
         self.options = options
         self.head = TableHead()
         self.unpacked: Unpacked | None = None
-        self.opened: Opened | None = None
-        self.looked: Looked | None = None
-        self.meaning: Meaning | None = None
+        self.opened: OpenedFile | None = None
+        self.looked: RecordSample | None = None
+        self.meaning: ColumnMeaning | None = None
         self.rows: list[PreviewRow] = []
         self._limit = limit
         self._log = log
@@ -146,8 +151,8 @@ class Reading:
         self.opened = open_container(self.unpacked.path, work, self.options, self._log)
         records = self._noted(read_records(self.opened, self.options, self._log, head=self.head))
         try:
-            self.looked = look_at(records, self.opened.container, self.options)
-            self.meaning = find_meaning(self.looked, self.options, self._log)
+            self.looked = sample_records(records, self.opened.container, self.options)
+            self.meaning = interpret_columns(self.looked, self.options, self._log)
         except DatasetError:
             self._show_records()
             raise
@@ -185,14 +190,14 @@ class Reading:
             if not self._show(record, None, _issues_of(record)):
                 break
 
-    def _show_rows(self, opened: Opened, meaning: Meaning) -> None:
-        as_is = is_as_it_was(opened, meaning, self.options)
+    def _show_rows(self, opened: OpenedFile, meaning: ColumnMeaning) -> None:
+        as_is = is_already_canonical(opened, meaning, self.options)
         row_format = row_format_of(meaning.shape)
         for record in islice(meaning.records, self._limit):
             if as_is and isinstance(record.value, dict):
                 row = SourceRow(record.line, record.value, _issues_of(record))
             else:
-                row = as_row(record, meaning, self.options)
+                row = to_source_row(record, meaning, self.options)
             if not self._show(record, *checked_line(row, row_format)):
                 break
 

@@ -200,7 +200,7 @@ _schemas = json.JSONDecoder()
 
 def is_broken(answer: str) -> bool:
     """Whether an answer looks like JSON but is none."""
-    text = _bare(answer)
+    text = _without_fence(answer)
     if not _LOOKS_LIKE_JSON.match(text):
         return False
     try:
@@ -215,7 +215,7 @@ def breaks_schema(system: str, answer: str) -> bool:
     if '"properties"' not in system:
         return False
     validator = _schema_in(system)
-    return validator is not None and not _matches(validator, _bare(answer))
+    return validator is not None and not _matches(validator, _without_fence(answer))
 
 
 def arguments_break_schema(row: dict[str, Any]) -> bool:
@@ -236,7 +236,7 @@ def arguments_break_schema(row: dict[str, Any]) -> bool:
     return False
 
 
-def _bare(answer: str) -> str:
+def _without_fence(answer: str) -> str:
     """Return an answer without the fence of a code block around it."""
     text = answer.strip()
     fenced = _FENCED.match(text)
@@ -308,12 +308,12 @@ def quality_bits(row: dict[str, Any], talk: Conversation, said: list[Said]) -> i
     if first.role == "text":  # which is the only turn, is no answer, and ends anywhere
         return 1 << CODES.index("null_text") if is_null(first.text) else 0
     bits = 0
-    for code in _found(row, talk, said):
+    for code in _find_codes(row, talk, said):
         bits |= 1 << CODES.index(code)
     return bits
 
 
-def _found(row: dict[str, Any], talk: Conversation, said: list[Said]) -> Iterator[str]:
+def _find_codes(row: dict[str, Any], talk: Conversation, said: list[Said]) -> Iterator[str]:
     if talk.has_tools and arguments_break_schema(row):
         yield "arguments_mismatch"
     last = talk.last_answer

@@ -16,15 +16,15 @@ from service.datasets.formats.options import FormatOptions
 from service.datasets.limits import NEAR_THRESHOLD
 from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
-from service.datasets.personal_data.redact import Redactor, learn_talk
+from service.datasets.personal_data.redact import Redactor, learn_conversation
 from service.datasets.quality.find import CODES
 from service.datasets.quality.scores import TENTHS, score, weight
 from service.datasets.report.advice import Figures, advise, log_tool_rows
 from service.datasets.report.collect import Collected, FileRows, Progress, read_file
 from service.datasets.report.duplicates import (
-    Likeness,
     Overlap,
-    find_likeness,
+    SimilarRows,
+    find_similar_rows,
     group_stats,
     log_groups,
     overlap,
@@ -100,7 +100,7 @@ class AnalysisOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     processes: int = 1
 
 
-def analyse(
+def analyze(
     path: Path | str,
     *,
     options: AnalysisOptions | None = None,
@@ -172,7 +172,7 @@ def _learn(redactor: Redactor, collected: Collected) -> None:
     rows = rows[np.cumsum(features["bytes"][rows], dtype=np.int64) <= _MAX_LEARNED_BYTES]
     with collected.texts() as texts:
         for row in rows.tolist():
-            learn_talk(redactor, texts.conversation(row))
+            learn_conversation(redactor, texts.conversation(row))
 
 
 def _of_rows(read: FileRows, log: IssueLog) -> list[Issue]:
@@ -234,7 +234,7 @@ def _report(
 ) -> Report:
     collected, lines, models = read.collected, read.lines, list(tokenizers)
     features = collected.features
-    likeness = find_likeness(
+    likeness = find_similar_rows(
         collected, near_threshold=options.near_threshold, processes=options.processes
     )
     is_labeled = read.result.facts.row_format == "labeled"
@@ -310,7 +310,7 @@ def _report(
     )
 
 
-def _rare_forms(likeness: Likeness, rows: int) -> list[Rows]:
+def _rare_forms(likeness: SimilarRows, rows: int) -> list[Rows]:
     """Return the groups of one form, except the form of the whole file, which is the task's own."""
     most = max(rows // 2, _FEW_ROWS)
     return [group for group in likeness.same_form if len(group) <= most]

@@ -27,7 +27,7 @@ from service.datasets.report.features import (
     Exchanges,
     FeatureArray,
     FeatureOptions,
-    Place,
+    FindingPlace,
     read_block,
 )
 from service.datasets.rows.lines import line_ranges
@@ -60,7 +60,7 @@ class Collected(NamedTuple):
     token_rows: np.ndarray[Any, np.dtype[np.int64]]
     fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
     personal: Counter[str]
-    places: list[Place]
+    places: list[FindingPlace]
     exchanges: Exchanges
 
     @contextlib.contextmanager
@@ -136,7 +136,7 @@ class _Gathered:
         self._token_rows = [np.zeros(0, dtype=np.int64)]
         self._fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}
         self._personal: Counter[str] = Counter()
-        self._places: list[Place] = []
+        self._places: list[FindingPlace] = []
         self._exchanges: list[Exchanges] = [np.zeros((0, 2), dtype=np.uint64)]
 
     def add(self, block: Block) -> None:

@@ -52,7 +52,7 @@ class Conflict(NamedTuple):
         return np.asarray(self.rows[differ])
 
 
-class Likeness(NamedTuple):
+class SimilarRows(NamedTuple):
     """Groups of row numbers. Near groups contain at most one row of each exact group.
 
     Each row of a `near` group means the same as the group's first row. Rows of a `same_form`
@@ -75,7 +75,9 @@ class Likeness(NamedTuple):
         return sorted(groups, key=lambda group: int(group[0]))
 
 
-def find_likeness(collected: Collected, *, near_threshold: float, processes: int = 1) -> Likeness:
+def find_similar_rows(
+    collected: Collected, *, near_threshold: float, processes: int = 1
+) -> SimilarRows:
     """Find identical, similar, and contradicting rows."""
     features = collected.features
     exact = equal_groups(features["exact"])
@@ -89,7 +91,7 @@ def find_likeness(collected: Collected, *, near_threshold: float, processes: int
         every = np.arange(len(features))
         conflicts = find_conflicts(every, features, texts, near_threshold)
     near = [group for one in classes.copies for group in one if len(group) > 1]
-    return Likeness(
+    return SimilarRows(
         exact,
         sorted(near, key=lambda group: int(group[0])),
         _same_form(classes.copies, features),
@@ -129,13 +131,13 @@ def find_conflicts(
     for number, group in enumerate(asked[places] for places in groups):
         said = verdicts(features)[group]
         if features["label"][group[0]] == UNLABELED and number < _COMPARED_GROUPS:
-            said = _meanings(group, said, texts, threshold)
+            said = _merge_replies(group, said, texts, threshold)
         if len(np.unique(said)) > 1:
             found.append(Conflict(group, said))
     return found
 
 
-def _meanings(group: Rows, replies: Hashes, texts: RowTexts, threshold: float) -> Hashes:
+def _merge_replies(group: Rows, replies: Hashes, texts: RowTexts, threshold: float) -> Hashes:
     """Return the replies of a group, those that say the same as an earlier one replaced by it.
 
     If a question has many right answers, all are the same.
@@ -217,7 +219,7 @@ _COMPARED_FEATURES = FeatureOptions(
     languages=False, personal_data=False, mojibake=False, quality=False
 )
 
-Found = dict[int, int]
+RowMap = dict[int, int]
 """Validation row -> training row."""
 
 
@@ -230,13 +232,13 @@ class Overlap(NamedTuple):
     answer.
     """
 
-    exact: Found
-    near: Found
-    contained: Found
-    same_question: Found
+    exact: RowMap
+    near: RowMap
+    contained: RowMap
+    same_question: RowMap
 
     @property
-    def all(self) -> Found:
+    def all(self) -> RowMap:
         """Each row that is exactly, nearly, or partly in the training file."""
         return {**self.contained, **self.near, **self.exact}
 
@@ -270,12 +272,12 @@ def _lines(rows: Iterable[int]) -> list[int]:
 
 def overlap(train: Collected, held: Collected, *, near_threshold: float) -> Overlap:
     """Find rows of the validation file that also appear in the training file."""
-    exact = _known(train.features["exact"], held.features["exact"])
-    same = _known(_meaning_hashes(train), _meaning_hashes(held))
-    near = {**_near(train, held, near_threshold, known={*exact, *same}), **same}
-    contained = _contained(train, held)
+    exact = _rows_with_known_hash(train.features["exact"], held.features["exact"])
+    same = _rows_with_known_hash(_meaning_hashes(train), _meaning_hashes(held))
+    near = {**_rows_with_same_meaning(train, held, near_threshold, known={*exact, *same}), **same}
+    contained = _rows_with_known_exchange(train, held)
     questions = held.features["question"]
-    asked = _known(train.features["question"], questions)
+    asked = _rows_with_known_hash(train.features["question"], questions)
     return Overlap(
         exact,
         {row: other for row, other in near.items() if row not in exact},
@@ -289,7 +291,7 @@ def _meaning_hashes(collected: Collected) -> Any:
     return features["form"] * MIX ^ features["figures"]
 
 
-def _known(train: Any, held: Any) -> Found:
+def _rows_with_known_hash(train: Any, held: Any) -> RowMap:
     """Map each row of `held` whose hash occurs in `train` to the first such training row."""
     if not len(train):
         return {}
@@ -299,20 +301,22 @@ def _known(train: Any, held: Any) -> Found:
     return {int(row): int(first[at[row]]) for row in rows}
 
 
-def _contained(train: Collected, held: Collected) -> Found:
+def _rows_with_known_exchange(train: Collected, held: Collected) -> RowMap:
     """Map each held-out row one of whose exchanges is part of a training row to that row."""
-    found = _known(train.exchanges[:, 1], held.exchanges[:, 1])
-    rows: Found = {}
+    found = _rows_with_known_hash(train.exchanges[:, 1], held.exchanges[:, 1])
+    rows: RowMap = {}
     for exchange, other in found.items():
         rows.setdefault(int(held.exchanges[exchange, 0]), int(train.exchanges[other, 0]))
     return rows
 
 
-def _near(train: Collected, held: Collected, threshold: float, *, known: set[int]) -> Found:
+def _rows_with_same_meaning(
+    train: Collected, held: Collected, threshold: float, *, known: set[int]
+) -> RowMap:
     """Map each held-out row that means the same as a training row, unless known, to that row."""
     stack = SignatureStack(train.signatures, held.signatures)
     split = len(train.signatures)
-    found: Found = {}
+    found: RowMap = {}
     with train.texts() as of_train, held.texts() as of_held:
         for group in near_groups(stack, np.arange(len(stack)), CANDIDATES):
             sources, others = group[group < split][:_CONSIDERED], group[group >= split] - split

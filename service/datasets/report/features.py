@@ -14,18 +14,18 @@ import msgspec
 import numpy as np
 import xxhash
 
-from service.datasets.duplicates.minhash import Signatures, normalised, signatures
-from service.datasets.duplicates.wording import bare, split_numbers, wording
+from service.datasets.duplicates.minhash import Signatures, normalize, signatures
+from service.datasets.duplicates.wording import split_numbers, strip_punctuation, wording
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
-from service.datasets.rows.conversation import Conversation, Said, Turn, take_apart
+from service.datasets.rows.conversation import Conversation, Said, Turn, split_row
 from service.datasets.rows.lines import FileSlice, LongLine, read_batches
 from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect_each
 from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
 
 if TYPE_CHECKING:
     from service.datasets.personal_data.custom_kinds import CustomKinds
-    from service.datasets.personal_data.detect import Findings, Found
+    from service.datasets.personal_data.detect import DetectedData, Found
 
 
 # In a shorter exchange, such as "Why?" and "Because.", two conversations have too little in common.
@@ -55,7 +55,7 @@ def _said(role: str, plain: str) -> Said:
     if role == "system":  # a long text, and the same in many rows
         return Said(role, plain, is_polite_only=False)
     text = wording(plain)
-    return Said(role, text or bare(plain) or plain, is_polite_only=not text)
+    return Said(role, text or strip_punctuation(plain) or plain, is_polite_only=not text)
 
 
 def describe_wording(row: dict[str, int], talk: Conversation, said: list[Said]) -> str:
@@ -150,7 +150,7 @@ class FeatureOptions(msgspec.Struct, frozen=True):
     quality: bool = True
 
 
-class Place(NamedTuple):
+class FindingPlace(NamedTuple):
     """Location of personal data of one kind. `row` counts from 0 within its block."""
 
     kind: str
@@ -173,7 +173,7 @@ class Block(NamedTuple):
     fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
     """(model, language) -> [rows, characters, tokens, fallback tokens]."""
     personal: Counter[str]
-    places: list[Place]
+    places: list[FindingPlace]
     exchanges: Exchanges
 
 
@@ -188,7 +188,7 @@ def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Blo
             if not isinstance(batch, LongLine):
                 for line in filter(None, batch.lines):
                     row = _decode(line)
-                    rows.append(take_apart(row))
+                    rows.append(split_row(row))
                     sources.append(row)
                     wholes.append(hash_bytes(_trained(line, row)))
                     lengths.append(len(line) + 1)
@@ -232,7 +232,7 @@ def _make_block(
     One feature is computed for all rows before the next: the code and the tables that it needs stay
     in the caches of the processor, which takes a fifth less time than going row by row.
     """
-    plain = [_normalised(row) for row in rows]
+    plain = [_normalize_turns(row) for row in rows]
     described = [_describe(row, texts, options) for row, texts in zip(rows, plain, strict=True)]
     said_in = _describe_languages(described, _detect_languages(rows, options))
     signed: list[str] = []
@@ -244,7 +244,7 @@ def _make_block(
         if options.quality:
             _describe_quality(described, sources, rows, said)
     personal: Counter[str] = Counter()
-    places: list[Place] = []
+    places: list[FindingPlace] = []
     if options.personal_data:
         custom = _custom_kinds(options.recognizers)
         found = [_personal(row, spoken, custom) for row, spoken in zip(rows, said_in, strict=True)]
@@ -256,7 +256,7 @@ def _make_block(
     numbers = {language: number for number, language in enumerate(languages)}
     features["language"] = [numbers[language] for language in named]
     step = options.token_step
-    tokens, fit = _tokens(rows[::step], named[::step], options)
+    tokens, fit = _count_tokens(rows[::step], named[::step], options)
     return Block(
         features=features,
         signatures=signatures(signed),
@@ -294,9 +294,9 @@ def _detect_languages(
     return list(zip(questions, answers, strict=True))
 
 
-def _normalised(row: Conversation) -> list[str]:
+def _normalize_turns(row: Conversation) -> list[str]:
     return [
-        _normalised_prompt(turn.text) if _is_prompt(turn) else normalised(turn.text)
+        _normalize_prompt(turn.text) if _is_prompt(turn) else normalize(turn.text)
         for turn in row.turns
     ]
 
@@ -307,8 +307,8 @@ def _is_prompt(turn: Turn) -> bool:
 
 
 @functools.lru_cache(maxsize=_PROMPTS)
-def _normalised_prompt(text: str) -> str:
-    return normalised(text)
+def _normalize_prompt(text: str) -> str:
+    return normalize(text)
 
 
 def _describe(talk: Conversation, plain: list[str], options: FeatureOptions) -> Described:
@@ -373,7 +373,7 @@ def _describe_languages(
     """
     found: list[tuple[str, ...]] = []
     for row, (question, answer) in zip(rows, detected, strict=True):
-        row["other_language"] = _differ(question, answer)
+        row["other_language"] = _languages_differ(question, answer)
         best = answer if answer.code != UNKNOWN else question
         row["script"] = SCRIPTS.index(best.script)
         differs = question.code not in (UNKNOWN, best.code)
@@ -395,19 +395,19 @@ def _describe_quality(
 
 def _describe_personal(
     described: Sequence[Described], found: Sequence[list[tuple[str, str]]]
-) -> tuple[Counter[str], list[Place]]:
+) -> tuple[Counter[str], list[FindingPlace]]:
     """Fill in the numbers of findings of personal data. Returns those by kind, and their places."""
     personal: Counter[str] = Counter()
-    places: list[Place] = []
+    places: list[FindingPlace] = []
     for number, (features, kinds) in enumerate(zip(described, found, strict=True)):
         features["personal"] = min(sum(not k.startswith(POSSIBLE) for k, _ in kinds), 65535)
         personal.update(kind for kind, _ in kinds)
-        places += (Place(kind, number, pointer) for kind, pointer in kinds)
+        places += (FindingPlace(kind, number, pointer) for kind, pointer in kinds)
         del places[_PLACES_A_BLOCK:]
     return personal, places
 
 
-def _differ(question: Language, answer: Language) -> bool:
+def _languages_differ(question: Language, answer: Language) -> bool:
     if UNKNOWN in (question.code, answer.code):
         return False
     return question.code.partition("-")[0] != answer.code.partition("-")[0]
@@ -501,7 +501,7 @@ def _personal(
 
 def _findings(
     texts: list[Turn], languages: tuple[str, ...], custom: CustomKinds | None
-) -> Iterator[tuple[Turn, Findings]]:
+) -> Iterator[tuple[Turn, DetectedData]]:
     """Yield the findings in each text of a row, if its texts have signs of any."""
     from service.datasets.personal_data.detect import find_all, signs_in
 
@@ -523,13 +523,15 @@ def _findings(
 
 
 @functools.lru_cache(maxsize=_PROMPTS)
-def _find_in_prompt(text: str, languages: tuple[str, ...], custom: CustomKinds | None) -> Findings:
+def _find_in_prompt(
+    text: str, languages: tuple[str, ...], custom: CustomKinds | None
+) -> DetectedData:
     from service.datasets.personal_data.detect import find_all
 
     return find_all(text, *languages, custom=custom)
 
 
-def _tokens(
+def _count_tokens(
     rows: Sequence[Conversation], languages: list[str], options: FeatureOptions
 ) -> tuple[
     np.ndarray[Any, np.dtype[np.uint32]],
@@ -555,8 +557,8 @@ def _tokens(
         for kind, counts in enumerate((whole, learnt, whole * early)):
             tokens[:, place, kind] = np.bincount(owners, counts, len(rows))
         plain = np.bincount(owners, counted.counts, len(rows))
-        bare = np.bincount(owners, counted.fallbacks, len(rows))
-        figures = np.column_stack((np.ones(len(rows)), chars, plain, bare)).astype(np.int64)
+        fallbacks = np.bincount(owners, counted.fallbacks, len(rows))
+        figures = np.column_stack((np.ones(len(rows)), chars, plain, fallbacks)).astype(np.int64)
         spoken = np.array(languages)
         for language in dict.fromkeys(languages):
             fit[model, language] = figures[spoken == language].sum(axis=0)

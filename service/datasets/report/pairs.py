@@ -14,7 +14,7 @@ from service.datasets.duplicates.row_texts import RowText
 from service.datasets.parallel import map_ordered
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected
-from service.datasets.report.duplicates import Likeness, Overlap, largest_groups
+from service.datasets.report.duplicates import Overlap, SimilarRows, largest_groups
 from service.datasets.report.report import OverlapStats, PairKind, RowPair
 
 # A comparison takes about 0.2 ms.
@@ -112,7 +112,7 @@ _TEXT_CHARS, _CHARS_BEFORE = 400, 100
 
 
 def row_pairs(
-    likeness: Likeness, collected: Collected, lines: Lines, redactor: Redactor
+    likeness: SimilarRows, collected: Collected, lines: Lines, redactor: Redactor
 ) -> list[RowPair]:
     """Return examples of pairs from the largest groups of each kind, without personal data."""
     kinds: tuple[tuple[PairKind, list[Rows]], ...]

@@ -18,7 +18,7 @@ from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.checks.issues import Issue, Severity
 from service.datasets.duplicates.groups import Lines
 from service.datasets.duplicates.row_texts import RowTexts
-from service.datasets.personal_data.redact import Redactor, learn_talk, mask_turns
+from service.datasets.personal_data.redact import Redactor, learn_conversation, mask_turns
 from service.datasets.quality.scores import score, weight
 from service.datasets.report.collect import Collected
 from service.datasets.report.report import Report
@@ -153,7 +153,7 @@ class _Reader:
         self._room -= size
         talk = self._texts.conversation(row)
         if features["personal"]:
-            learn_talk(self._redactor, talk)
+            learn_conversation(self._redactor, talk)
         talk = mask_turns(self._redactor, talk)
         turns = [*talk.turns, *(turn._replace(role="rejected") for turn in talk.rejected)]
         return ShownText(language, list(_cut(turns)))

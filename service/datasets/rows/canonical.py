@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from service.chat_content import join_texts, merge_system_messages
-from service.datasets.checks.issues import Findings, Issue, make_issue
+from service.datasets.checks.issues import Issue, RowIssues, make_issue
 from service.datasets.checks.messages import FIELDS, texts_of
 from service.datasets.checks.rows import check_row
 from service.datasets.checks.validate import UNPLAIN, decode_plain_chat
@@ -91,7 +91,7 @@ def canonical_line(line: bytes, number: int, row_format: RowFormat) -> tuple[byt
     row, issue = parse(line)
     if issue is not None:
         return b"", msgspec.structs.replace(issue, line=number)
-    found = Findings(number)
+    found = RowIssues(number)
     check_row(found, row, row_format)
     if (issue := found.first_error) is not None:
         return b"", issue

@@ -64,7 +64,7 @@ class Conversation(NamedTuple):
         return len(self.turns)
 
 
-def take_apart(row: Row) -> Conversation:
+def split_row(row: Row) -> Conversation:
     """Split a canonical row into a conversation."""
     beside: list[Turn] = []
     if "text" in row:
