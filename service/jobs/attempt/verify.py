@@ -26,7 +26,7 @@ _NOISE = 0.1
 _TIMES_THE_BASES = 2.0
 # The shift of the scores by the adapter is measured within the engine and within the trainer. An
 # engine that serves the adapter shifts the scores as the trainer does, however much their base
-# models differ. A trainer shift up to `_MIN_MOVE` is too small to check, and so is one that rounding
+# models differ. A trainer shift up to `_MIN_MOVE` is too small to check. So is one that rounding
 # alone explains: after two steps of reinforcement in bf16, trainer and engine shifted by 0.09 to
 # 0.11 each, in unrelated directions, with base models 0.10 apart.
 _MIN_MOVE, _MIN_SHARE, _MIN_FOLLOWED = 0.02, 0.5, 0.25
