@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
-from service.web.wire.protocol import Protocol
+from service.web.wire.protocol import HttpProtocol
 from tests.conftest import running
 from tests.fuzz.mutations import made_up, mutated, patient
 
@@ -60,7 +60,7 @@ async def exchange(requests: list[bytes]) -> tuple[list[bytes], bytes, list[dict
     """Send each to one server, at once, and then a sound request. Returns also the errors."""
     errors: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
-    async with running(echo, http=Protocol, lifespan="off") as url:
+    async with running(echo, http=HttpProtocol, lifespan="off") as url:
         port = urlsplit(url).port or 0
         answers = await asyncio.gather(*(told(port, data) for data in requests))
         sound = await told(port, SOUND)
