@@ -1,4 +1,4 @@
-"""Tests of connections whose repeated requests take a short cut."""
+"""Tests of requests that an application handles without a task."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
-import pytest
-from starlette.types import ASGIApp, Scope
+from starlette.types import Scope
 
-from service.web.wire.express import ExpressProtocol
-from service.web.wire.repeated import RequestHead
+from service.web.wire.heads import RequestHead
+from service.web.wire.protocol import HandledRequest, HttpProtocol
 from tests.conftest import running
 
 PATH = "/v1/chat/completions"
@@ -24,56 +23,60 @@ def request(body: bytes, path: str = PATH, extra: bytes = b"") -> bytes:
 
 
 class Application:
-    """Answers with the request's body, by callbacks if it can."""
+    """Responds with the request's body: as a handler if it may, or as an ASGI application."""
 
     paths = frozenset({PATH})
 
     def __init__(self) -> None:
-        self.express: Application | None = self
+        self.handler: Application | None = self
         self.taken: list[bytes] = []
         self.waits = asyncio.Event()
         self.waits.set()
-        self.hands_over = False
-        self.continues: ASGIApp = self.late
         self.gone = asyncio.Event()
-        self.disconnected = asyncio.Event()
+        self.ready = asyncio.Event()
 
-    def begin(self, client, head, body) -> bool:
-        self.taken.append(body)
-        if body == b"no":
-            return False
-        client.expect(self)
-        asyncio.get_running_loop().create_task(self.answer(client, body))
-        return True
+    def handle(self, request: HandledRequest) -> None:
+        self.taken.append(request.body)
+        assert (request.method, request.path, request.scope["path"]) == ("POST", PATH, PATH)
+        request.responder = self
+        asyncio.get_running_loop().create_task(self.answer(request))
 
     async def took(self, requests: int) -> None:
-        """Wait until this many requests took the short cut."""
+        """Wait until this many requests were handled."""
         async with asyncio.timeout(60):
             while len(self.taken) < requests:
                 await asyncio.sleep(0.01)
 
-    async def answer(self, client, body) -> None:
+    async def answer(self, request: HandledRequest) -> None:
         await self.waits.wait()
         if self.gone.is_set():
             return
-        if self.hands_over:
-            client.hand_over(self.continues)
+        body = request.body
+        if body == b"stream":
+            await self.stream(request)
+        elif body == b"break":
+            request.begin(200, b"content-length: 9\r\n", has_length=True)
+            request.write(b"half")
+            request.abort()
         else:
-            client.respond(b"content-length: %d\r\n" % len(body), body)
+            request.respond(200, b"content-length: %d\r\n" % len(body), body)
+
+    async def stream(self, request: HandledRequest) -> None:
+        """Send 64 MiB in parts, when the client reads them."""
+        request.begin(200, b"", has_length=False)
+        for _ in range(1024):
+            while request.is_slow and not self.gone.is_set():
+                self.ready.clear()
+                await self.ready.wait()
+            request.write(bytes(65536))
+        request.end(b"end")
 
     def client_gone(self) -> None:
         self.gone.set()
+        self.ready.set()
 
-    async def late(self, scope, receive, send) -> None:
-        """Answer a request that was handed over."""
-        assert (scope["path"], scope["headers"]) == (PATH, [(b"host", b"a")])
-        await self.say(send, b"late")
-
-    async def hold(self, scope, receive, send) -> None:
-        """Wait until the client is gone."""
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self.disconnected.set()
+    def client_ready(self) -> None:
+        self.ready.set()
 
     async def __call__(self, scope, receive, send) -> None:
         body, more = b"", True
@@ -109,31 +112,38 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def connected(app: Application, **options) -> AsyncIterator[Client]:
-    protocol = ExpressProtocol.with_limits(60.0, application=app)
+async def connected(
+    app: Application, client_timeout_s: float = 60.0, **options
+) -> AsyncIterator[Client]:
+    protocol = HttpProtocol.with_limits(client_timeout_s, application=app)
     async with running(app, http=protocol, **{"lifespan": "off", **options}) as url:
         client = Client(*await asyncio.open_connection("127.0.0.1", urlsplit(url).port))
         with contextlib.closing(client.writer):
             yield client
 
 
-async def test_a_complete_request_takes_the_short_cut():
+async def test_small_requests_are_handled_in_one_packet_or_in_several():
     app = Application()
     async with connected(app) as client:
         assert await client.ask(b"one") == b"one"
-        assert await client.ask(b"second") == b"second"
-        assert await client.ask(b"no") == b"parsed no"  # it did not want this one
-        assert await client.ask(b"no", extra=b"x-a: b\r\n") == b"parsed no"
-        assert await client.ask(b"third") == b"third"
-    assert app.taken == [b"one", b"second", b"no", b"no", b"third"]
+        assert await client.ask(b"second", extra=b"x-a: b\r\n") == b"second"
+        whole = request(b"third")
+        for cut in (5, len(whole) - 5, len(whole) - 1):
+            client.writer.write(whole[:cut])
+            await asyncio.sleep(0.05)
+            client.writer.write(whole[cut:])
+            assert await client.read() == b"third"
+        big = b"x" * 65_536
+        assert await client.ask(big) == big
+    assert app.taken == [b"one", b"second", b"third", b"third", b"third", big]
 
 
 async def test_a_repeated_head_is_not_parsed(monkeypatch):
     parsed = []
 
-    def counted(data: bytes, scope: Scope) -> RequestHead | None:
-        parsed.append(data)
-        return of(data, scope)
+    def counted(scope: Scope) -> RequestHead | None:
+        parsed.append(scope)
+        return of(scope)
 
     monkeypatch.setattr(RequestHead, "of", counted)
     app = Application()
@@ -145,59 +155,44 @@ async def test_a_repeated_head_is_not_parsed(monkeypatch):
     assert len(parsed) == 2
 
 
-async def test_other_paths_and_unusual_requests_take_no_short_cut():
+async def test_other_paths_and_unusual_requests_are_left_to_the_application():
     app = Application()
     async with connected(app) as client:
         assert await client.ask(b"one", path="/elsewhere") == b"parsed one"
         assert await client.ask(b"two", extra=b"te: trailers\r\n") == b"parsed two"
         big = b"x" * 65_537
         assert await client.ask(big) == b"parsed " + big
-        client.writer.write(request(b"three") + request(b"four"))
-        assert [await client.read(), await client.read()] == [b"parsed three", b"parsed four"]
-        whole = request(b"five")
-        client.writer.write(whole[:-1])
-        await asyncio.sleep(0.05)
-        client.writer.write(whole[-1:])
-        assert await client.read() == b"parsed five"
+        app.handler = None
+        assert await client.ask(b"three") == b"parsed three"
     assert app.taken == []
 
 
-async def test_an_application_without_a_short_cut_gets_requests_as_usual():
-    app = Application()
-    app.express = None
-    async with connected(app) as client:
-        assert await client.ask(b"one") == b"parsed one"
-        assert await client.ask(b"two") == b"parsed two"
-
-
-@pytest.mark.parametrize("hands_over", [False, True])
-async def test_requests_sent_before_the_answer_are_answered_in_order(hands_over):
+async def test_requests_sent_before_the_response_are_answered_in_order():
     app = Application()
     async with connected(app) as client:
-        app.hands_over = hands_over
         app.waits.clear()
         client.writer.write(request(b"two"))
         await app.took(1)
-        client.writer.write(request(b"three"))
+        client.writer.write(request(b"three") + request(b"four", path="/elsewhere"))
         await asyncio.sleep(0.05)
-        client.writer.write(request(b"four") + request(b"five"))
+        client.writer.write(request(b"five") + request(b"six"))
         await asyncio.sleep(0.05)
         assert app.taken == [b"two"]
         app.waits.set()
-        first = b"late" if hands_over else b"two"
-        told = [await client.read() for _ in range(4)]
-    assert told[0] == first
-    assert [text.removeprefix(b"parsed ") for text in told[1:]] == [b"three", b"four", b"five"]
+        told = [await client.read() for _ in range(5)]
+    assert told == [b"two", b"three", b"parsed four", b"five", b"six"]
 
 
-async def test_a_request_behind_one_that_is_parsed_waits_for_it():
-    app = Application()
-    async with connected(app) as client:
-        await client.ask(b"one")
-        client.writer.write(request(b"no"))
-        client.writer.write(request(b"two"))
-        told = [await client.read(), await client.read()]
-    assert [text.removeprefix(b"parsed ") for text in told] == [b"no", b"two"]
+async def test_thousands_of_requests_in_a_packet_are_answered_in_order():
+    class Immediate(Application):
+        def handle(self, request: HandledRequest) -> None:
+            body = request.body
+            request.respond(200, b"content-length: %d\r\n" % len(body), body)
+
+    bodies = [b"%d" % number for number in range(3000)]
+    async with connected(Immediate()) as client:
+        client.writer.write(b"".join(map(request, bodies)))
+        assert [await client.read() for _ in bodies] == bodies
 
 
 async def test_a_client_that_leaves_is_reported():
@@ -212,22 +207,37 @@ async def test_a_client_that_leaves_is_reported():
         app.waits.set()
 
 
-async def test_a_client_that_leaves_after_the_hand_over_is_reported():
+async def test_a_client_that_does_not_read_gets_no_more_until_it_does():
     app = Application()
-    app.continues = app.hold
     async with connected(app) as client:
-        await client.ask(b"one")
-        app.hands_over = True
-        client.writer.write(request(b"two"))
-        await app.took(2)
-        client.writer.transport.abort()
-        await asyncio.wait_for(app.disconnected.wait(), 60)
-    assert not app.gone.is_set()
+        client.writer.transport.pause_reading()
+        client.writer.write(request(b"stream"))
+        async with asyncio.timeout(60):
+            await app.took(1)
+            while not app.ready.is_set() and not app.waits.is_set():
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        client.writer.transport.resume_reading()
+        size = 0
+        async with asyncio.timeout(60):
+            await client.reader.readuntil(b"\r\n\r\n")
+            while size_line := await client.reader.readuntil(b"\r\n"):
+                if not (part := int(size_line, 16)):
+                    break
+                size += len(await client.reader.readexactly(part + 2)) - 2
+    assert size == 1024 * 65536 + 3
+
+
+async def test_a_response_that_breaks_ends_with_the_connection():
+    async with connected(Application()) as client:
+        client.writer.write(request(b"break"))
+        told = await asyncio.wait_for(client.reader.read(), 60)
+    assert told.endswith(b"\r\n\r\nhalf")
 
 
 async def test_a_stopping_server_answers_first():
     app = Application()
-    protocol = ExpressProtocol.with_limits(60.0, application=app)
+    protocol = HttpProtocol.with_limits(60.0, application=app)
     async with contextlib.AsyncExitStack() as stack:
         serving = running(app, http=protocol, lifespan="off", timeout_graceful_shutdown=30)
         url = await stack.enter_async_context(serving)
@@ -255,3 +265,12 @@ async def test_an_idle_connection_is_closed_but_not_one_that_waits():
         app.waits.set()
         assert await client.read() == b"two"
         assert await asyncio.wait_for(client.reader.read(), 60) == b""
+
+
+async def test_a_body_that_does_not_arrive_is_408():
+    app = Application()
+    async with connected(app, client_timeout_s=0.2) as client:
+        client.writer.write(request(b"some body")[:-1])
+        told = await asyncio.wait_for(client.reader.read(), 60)
+    assert told.startswith(b"HTTP/1.1 408 ")
+    assert app.taken == []

@@ -1,4 +1,4 @@
-"""Requests that take the short cut are answered, counted and limited like all others."""
+"""A request is answered, counted and limited alike, whether it has to wait or not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ PATH = "/v1/chat/completions"
 CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 _OWN = {"date", "x-request-id"}
-_TIMES = {"x-ratelimit-reset-requests", "x-ratelimit-reset-tokens"}
+_CHANGING = {
+    f"x-ratelimit-{name}-{what}"
+    for name in ("remaining", "reset")
+    for what in ("requests", "tokens")
+}
 
 
 async def ok(_: web.Request) -> web.Response:
@@ -65,7 +69,7 @@ async def told(client, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
     """Return the status, the headers in their order and the body of a response."""
     async with client.post(PATH, data=body) as answer:
         headers = [(name.decode().lower(), value.decode()) for name, value in answer.raw_headers]
-        shown = [(name, "" if name in _OWN | _TIMES else value) for name, value in headers]
+        shown = [(name, "" if name in _OWN | _CHANGING else value) for name, value in headers]
         return answer.status, shown, await answer.read()
 
 
@@ -86,17 +90,18 @@ async def told(client, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         (ok, {"max_tokens": 10**9}, 429),
     ],
 )
-async def test_both_ways_answer_alike(gateway, engine, reply, fields, status):
+async def test_all_ways_answer_alike(gateway, engine, reply, fields, status):
     engine.reply = reply
     limits = Limits(requests_per_minute=1000, tokens_per_minute=1_000_000)
     body = json.dumps({**CHAT, **fields}).encode()
     answers = []
-    for express in (False, True):
-        client = await gateway(key_limits=limits, express=express)
+    for handles, cache_s in ((False, 0), (True, 0), (True, 60)):
+        client = await gateway(key_limits=limits, handles=handles, cache_s=cache_s)
+        if cache_s:
+            await told(client, body)  # looks up the key and the model, opens a connection
         answers.append(await told(client, body))
-        if client.offering is not None:
-            assert client.offering.begun == (status != 404)  # what is unknown is looked up
-    assert answers[0] == answers[1]
+        assert not handles or client.handler.handled == (2 if cache_s else 1)
+    assert answers[0] == answers[1] == answers[2]
     assert answers[0][0] == status
     bodies = {seen.body for seen in engine.seen}
     assert len(bodies) <= 1  # the engine got the same, if anything
@@ -104,7 +109,7 @@ async def test_both_ways_answer_alike(gateway, engine, reply, fields, status):
 
 async def test_its_requests_are_counted_once(gateway, engine):
     engine.reply = ok
-    client = await gateway(express=True)
+    client = await gateway(cache_s=60)
     cells = [
         metrics.HTTP_REQUESTS.cell("POST", PATH, "200"),
         metrics.SERVED_REQUESTS.cell(BASE, "base", "acme", "200"),
@@ -124,8 +129,8 @@ async def test_an_engine_that_does_not_answer_in_time_is_504(gateway, engine):
 
     engine.reply = ok
     timeouts = Timeouts(connect_s=2, first_byte_s=0.2, between_chunks_s=0.2)
-    client = await gateway(express=True, timeouts=timeouts)
+    client = await gateway(cache_s=60, timeouts=timeouts)
     await told(client, json.dumps(CHAT).encode())  # opens the connection to the engine
     engine.reply = never
     assert (await told(client, json.dumps(CHAT).encode()))[0] == 504
-    assert client.offering.begun == 2
+    assert client.handler.handled == 2

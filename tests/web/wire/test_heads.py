@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.web.wire.repeated import HeadPattern, RequestHead
+from service.web.wire.heads import HeadPattern, RequestHead
 
 HEAD = (
     b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk\r\n"
@@ -47,6 +47,7 @@ class Parsed:
         return {
             "type": "http",
             "http_version": self.version,
+            "method": self.method.decode(),
             "path": self.url.decode(),
             "headers": self.headers,
             "state": {},
@@ -54,7 +55,15 @@ class Parsed:
 
 
 def head_of(data: bytes) -> RequestHead | None:
-    return RequestHead.of(data, Parsed(data).scope)
+    """The head of a request, if the next one may repeat it."""
+    return learned(data, Parsed(data).scope)
+
+
+def learned(data: bytes, scope: dict[str, Any]) -> RequestHead | None:
+    head = RequestHead.of(scope)
+    if head is not None:
+        head.learn(data)
+    return head if head and head.pattern else None
 
 
 def known() -> RequestHead:
@@ -114,8 +123,8 @@ def test_what_is_not_usual_is_not_remembered(head):
 
 def test_more_or_less_than_one_request_is_not_remembered():
     scope = Parsed(REQUEST).scope
-    assert RequestHead.of(REQUEST + REQUEST, scope) is None
-    assert RequestHead.of(REQUEST[:-1], scope) is None
+    assert learned(REQUEST + REQUEST, scope) is None
+    assert learned(REQUEST[:-1], scope) is None
     chunked = b"POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
     assert head_of(chunked) is None
 

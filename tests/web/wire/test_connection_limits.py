@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from service.core.networks import network
-from service.web.wire import crowds as limits
-from service.web.wire.crowds import Crowds
-from service.web.wire.protocol import Protocol
+from service.web.wire import connection_limits as module
+from service.web.wire.connection_limits import ConnectionLimits
+from service.web.wire.protocol import HttpProtocol
 from tests.conftest import running
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -58,9 +58,9 @@ async def close(writer: asyncio.StreamWriter) -> None:
 
 
 async def test_a_connection_over_the_limit_is_told_so_and_others_go_on(connect, monkeypatch):
-    monkeypatch.setattr(limits, "_MOST_REFUSALS", 1)
-    crowds = Crowds(2, this_machine=True)
-    async with running(app, http=Protocol.with_limits(60, crowds), lifespan="off") as url:
+    monkeypatch.setattr(module, "_MAX_REFUSALS", 1)
+    limits = ConnectionLimits(2, this_machine=True)
+    async with running(app, http=HttpProtocol.with_limits(60, limits), lifespan="off") as url:
         port = urlsplit(url).port
         held = [await connect(port), await connect(port)]
         assert [await asked(connection) for connection in held] == [OK, OK]
@@ -89,9 +89,9 @@ async def test_a_connection_over_the_limit_is_told_so_and_others_go_on(connect, 
     ],
 )
 def test_proxies_and_the_machine_itself_have_no_limit(host, is_limited):
-    crowds = Crowds(1, unlimited=[network("10.0.0.0/8")])
-    assert not crowds.enter(host)
-    assert crowds.enter(host) is is_limited
-    crowds.leave(host)
-    crowds.leave(host)
-    assert not crowds.enter(host)
+    limits = ConnectionLimits(1, unlimited=[network("10.0.0.0/8")])
+    assert not limits.enter(host)
+    assert limits.enter(host) is is_limited
+    limits.leave(host)
+    limits.leave(host)
+    assert not limits.enter(host)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from service.web.wire.outbox import Outbox
+from service.web.wire.write_batcher import WriteBatcher
 
 
 async def turns(count: int) -> None:
@@ -14,7 +14,7 @@ async def turns(count: int) -> None:
 
 
 async def test_writes_go_out_together_in_the_order_they_came():
-    outbox = Outbox.of(asyncio.get_running_loop())
+    outbox = WriteBatcher.of(asyncio.get_running_loop())
     written: list[int] = []
     for number in range(3):
         outbox.add(partial(written.append, number))
@@ -25,7 +25,7 @@ async def test_writes_go_out_together_in_the_order_they_came():
 
 
 async def test_a_write_alone_waits_for_less():
-    outbox = Outbox.of(asyncio.get_running_loop())
+    outbox = WriteBatcher.of(asyncio.get_running_loop())
     written: list[str] = []
     outbox.add(lambda: written.append("alone"))
     await turns(3)
@@ -33,7 +33,7 @@ async def test_a_write_alone_waits_for_less():
 
 
 async def test_what_a_write_adds_goes_out_after_it():
-    outbox = Outbox.of(asyncio.get_running_loop())
+    outbox = WriteBatcher.of(asyncio.get_running_loop())
     written: list[str] = []
 
     def first() -> None:
@@ -46,7 +46,7 @@ async def test_what_a_write_adds_goes_out_after_it():
 
 
 async def test_a_write_that_fails_is_logged_and_the_others_go_out(caplog):
-    outbox = Outbox.of(asyncio.get_running_loop())
+    outbox = WriteBatcher.of(asyncio.get_running_loop())
     written: list[str] = []
 
     def broken() -> None:
@@ -60,9 +60,9 @@ async def test_a_write_that_fails_is_logged_and_the_others_go_out(caplog):
 
 
 def test_a_loop_that_is_over_leaves_nothing_behind():
-    async def of_this_loop() -> Outbox:
-        return Outbox.of(asyncio.get_running_loop())
+    async def of_this_loop() -> WriteBatcher:
+        return WriteBatcher.of(asyncio.get_running_loop())
 
     first, second = asyncio.run(of_this_loop()), asyncio.run(of_this_loop())
     assert first is not second
-    assert first not in Outbox._all.values()
+    assert first not in WriteBatcher._all.values()

@@ -10,10 +10,10 @@ from service.core.errors import RateLimited
 from service.core.networks import Network, address_of, is_in, network
 
 _THIS_MACHINE: Final = (network("127.0.0.0/8"), network("::1"))
-_MOST_REFUSALS: Final = 100  # connections of an address that are told why, at a time
+_MAX_REFUSALS: Final = 100  # concurrent connections of an address that get an error response
 
 
-class Crowds:
+class ConnectionLimits:
     """The open connections of each address. Trusted proxies and this machine have no limit."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Crowds:
 
     def is_flood(self, host: str) -> bool:
         """Whether an address continues to connect while its connections are refused."""
-        return self._open[host] > self.most + _MOST_REFUSALS and not self._has_no_limit(host)
+        return self._open[host] > self.most + _MAX_REFUSALS and not self._has_no_limit(host)
 
     def leave(self, host: str) -> None:
         """Count the end of a connection."""

@@ -1,77 +1,92 @@
-"""What a request needs before and after its engine, as far as nothing has to be waited for."""
+"""Admits requests to models without awaiting, and accounts for them when they end."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from service.core.errors import Busy
 from service.inference.gateway import request_body
 from service.inference.gateway.cache_salt import salt_members
-from service.inference.gateway.checks import RequestRules, check_tools
-from service.inference.gateway.engine_errors import model_not_found
-from service.inference.gateway.passage import Passage
+from service.inference.gateway.checks import check_tools
 from service.inference.gateway.request_types import Request
 from service.inference.gateway.usage_tap import Usage, UsageTap
-from service.inference.upstreams import Upstreams
-from service.inference.upstreams.answers import Sent
-from service.models.registry import ModelRegistry, ResolvedModel
+from service.inference.upstreams.turns import Turn
+from service.models.records import ModelKind
+from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
 from service.models.tools import ToolCallParsers
-from service.usage.meter import Admission, Meter
+from service.usage.meter import BYTES_PER_TOKEN, Admission, Meter
 from service.usage.served import Served
-from service.web.auth import Authenticator, Principal
+from service.web.auth import Principal
 
 RESPONSES: Final = "/v1/responses"
 # Routes whose streams send the usage event only on request. The others always send it.
 _USAGE_OPTIONAL: Final = frozenset({"/v1/chat/completions", "/v1/completions"})
 _NO_USAGE: Final = Usage(0, 0, 0)
+# Expected tokens of an answer that the request does not limit.
+_USUAL_TOKENS: Final = 512
 
 
-class Passages:
-    """Checks and admits requests, sends them if an engine has room, and accounts for them."""
+class AdmittedRequest:
+    """An admitted request and its state."""
+
+    __slots__ = (
+        *("adapter", "admission", "body", "caller", "model", "path"),
+        *("size", "streamed", "tap", "turn", "usage"),
+    )
 
     def __init__(
         self,
-        authenticator: Authenticator,
+        caller: Principal,
+        path: str,
+        model: ServableModel,
+        body: bytes,
+        tap: UsageTap,
+        admission: Admission,
+        *,
+        output_limit: int | None,
+    ) -> None:
+        self.caller = caller
+        self.path = path
+        self.model = model
+        self.adapter = model.name if model.kind == ModelKind.ADAPTER else None
+        """Name of the adapter that the engine has to load, if any."""
+        self.body = body
+        """Body for the engine."""
+        tokens = _USUAL_TOKENS if output_limit is None else output_limit
+        body_bytes = len(body)
+        self.size = (
+            caller.project_id,
+            body_bytes // BYTES_PER_TOKEN + tokens,
+            admission.answers,
+            body_bytes,
+        )
+        """Arguments of `Turns.take`: the project, and the tokens, answers and bytes."""
+        self.streamed = admission.streamed
+        self.tap = tap
+        """Finds the usage in a response that arrives in parts."""
+        self.usage: Usage | None = None
+        """The usage of a response that arrived complete."""
+        self.admission = admission
+        self.turn: Turn | None = None
+        """Place at the engine, if the request has one."""
+
+
+class Admissions:
+    """Checks and admits requests, and accounts for them."""
+
+    def __init__(
+        self,
         registry: ModelRegistry,
-        upstreams: Upstreams,
         meter: Meter,
-        rules: RequestRules,
         tools: ToolCallParsers,
         *,
         salt_secret: str,
-        max_body_bytes: int,
     ) -> None:
-        self._authenticator = authenticator
         self._registry = registry
-        self._upstreams = upstreams
         self._meter = meter
-        self._rules = rules
         self._tools = tools
         self._salt_member = salt_members(salt_secret)
-        self._max_body_bytes = max_body_bytes
 
-    def begin_at_once(self, authorization: str, path: str, body: bytes) -> Passage | None:
-        """Check and admit a request, or return None if that has to wait for something.
-
-        Raises ApiError.
-        """
-        caller = self._authenticator.remembered(authorization)
-        if caller is None or not caller.may_request_models or len(body) > self._max_body_bytes:
-            return None
-        if caller.capture is not None:
-            return None
-        request = self._rules.checked(path, body)
-        if not caller.sees(request.model):
-            raise model_not_found(request.model)
-        found = self._registry.remembered(caller.project_id, request.model)
-        if found is None:
-            return None
-        try:
-            return self.begin(caller, path, request, body, found)
-        except Busy:
-            return None
-
-    def begin(
+    def admit(
         self,
         caller: Principal,
         path: str,
@@ -79,8 +94,8 @@ class Passages:
         body: bytes,
         found: ResolvedModel,
         admission: Admission | None = None,
-    ) -> Passage:
-        """Admit a request, unless it was admitted in its turn.
+    ) -> AdmittedRequest:
+        """Admit a request, unless it has an admission from `wait`.
 
         Raises Busy, RateLimited, or BadRequest if the model cannot call tools.
         """
@@ -89,7 +104,7 @@ class Passages:
         streamed, limit = request.streamed, request.output_limit
         tap = _tap(request, path) if streamed else UsageTap(strip=False)
         salt_member = self._salt_member(caller.project_id)
-        sent = _for_engine(body, request, found, salt_member, with_usage=tap.strips)
+        for_engine = _for_engine(body, request, found, salt_member, with_usage=tap.strips)
         if admission is None:
             admission = self._meter.admit(
                 caller,
@@ -98,9 +113,11 @@ class Passages:
                 streamed=streamed,
                 answers=request.answers,
             )
-        return Passage(caller, path, found.model, sent, tap, admission, output_limit=limit)
+        return AdmittedRequest(
+            caller, path, found.model, for_engine, tap, admission, output_limit=limit
+        )
 
-    async def admitted(self, caller: Principal, request: Request, body_bytes: int) -> Admission:
+    async def wait(self, caller: Principal, request: Request, body_bytes: int) -> Admission:
         """Wait until a request of a busy project or key may begin. Raises RateLimited."""
         return await self._meter.admit_in_turn(
             caller,
@@ -110,35 +127,14 @@ class Passages:
             answers=request.answers,
         )
 
-    def send_at_once(self, passage: Passage, header_lines: str) -> Sent | None:
-        """Send an admitted request, or return None if that has to wait for something."""
-        route = self._upstreams.route(passage.model.base_model, passage.adapter)
-        if route is None:
-            return None
-        passage.turn = route[0].turns.take_free(*passage.size)
-        if passage.turn is None:
-            return None
-        passage.sent = self._upstreams.begin(route, passage.path, passage.body, header_lines)
-        return passage.sent
-
     def end(
-        self,
-        passage: Passage,
-        status: int,
-        first_byte_s: float | None,
-        seconds: float,
-        usage: Usage | None = None,
+        self, request: AdmittedRequest, status: int, first_byte_s: float | None, seconds: float
     ) -> None:
-        """Account for an admitted request. Call it once.
-
-        `usage` has the counts of a response that did not go through the passage's tap.
-        """
-        if passage.turn is not None:
-            passage.turn.end()
-        streamed = passage.streamed
-        if usage is None:
-            usage = _usage(passage.tap, streamed=streamed)
-        model = passage.model
+        """Account for an admitted request. Call it once."""
+        if request.turn is not None:
+            request.turn.end()
+        usage = request.usage or _usage(request.tap, streamed=request.streamed)
+        model = request.model
         served = Served(
             model=model.name,
             base_model=model.base_model,
@@ -149,9 +145,9 @@ class Passages:
             cached_tokens=usage.cached_tokens,
             first_byte_s=first_byte_s,
             seconds=seconds,
-            streamed=streamed,
+            streamed=request.streamed,
         )
-        self._meter.done(passage.admission, served)
+        self._meter.done(request.admission, served)
 
 
 def _tap(request: Request, path: str) -> UsageTap:
