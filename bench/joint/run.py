@@ -30,11 +30,11 @@ from peft.tuners.lora import LoraLayer  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from service.training import TrainSpec  # noqa: E402
-from service.training.contract.channel import Channel  # noqa: E402
+from service.training.contract.child_process import Channel  # noqa: E402
 from service.training.data.batches import Joined, to_dataset  # noqa: E402
 from service.training.data.load import load_data  # noqa: E402
-from service.training.data.tokens import IGNORED, ChatEncoder  # noqa: E402
-from service.training.model.adapters import add_adapter  # noqa: E402
+from service.training.data.tokenization import IGNORED, ChatEncoder  # noqa: E402
+from service.training.model.adapters import add_adapter, lora_shape  # noqa: E402
 from service.training.model.attention import can_join  # noqa: E402
 from service.training.model.head import use_frozen_head  # noqa: E402
 from service.training.model.models import (  # noqa: E402
@@ -44,7 +44,6 @@ from service.training.model.models import (  # noqa: E402
     load_base,
     load_tokenizer,
 )
-from service.training.model.warm_start import lora_shape  # noqa: E402
 
 ROOT: Final = Path(__file__).parents[2]
 ROWS: Final = ROOT / "examples" / "lighthouse-bookshop.jsonl"

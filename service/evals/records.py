@@ -23,12 +23,12 @@ from typing import Any, Final, Literal, NamedTuple, Self
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, ids, metrics, queue, rewriting
+from service.core import clock, ids, metrics, queue
 from service.core.claims import Claim
 from service.core.leases import Leases
 from service.core.outbox import Event
 from service.core.records import PREFIX, Also, Collection, Missing, Record, Unreadable
-from service.core.redis import Client, Purpose, reply, text, writing_for
+from service.core.redis import Client, Purpose, reply, rewriting, text, writing_for
 from service.core.storage import Storage
 from service.evals.tally import Tally
 from service.work.records import Kind, ResumedRecord, WorkEnded, WorkError

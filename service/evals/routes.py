@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 
 from service.config import Settings
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.storage import StorageMissing
 from service.evals.creation import create_eval, create_run, items_of
@@ -35,6 +34,7 @@ from service.evals.schemas import (
 )
 from service.files.records import Files
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.idempotency import once
 from service.web.permissions import Permission, needs

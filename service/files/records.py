@@ -26,13 +26,12 @@ from redis.asyncio.client import Pipeline
 from service import __version__
 from service.core import ids, metrics, queue
 from service.core.expiring import read_expired
-from service.core.labels import Labels
 from service.core.leases import Leases
-from service.core.leftovers import Leftovers
-from service.core.records import PREFIX, Also, Collection, Page, Record, Unreadable
+from service.core.records import PREFIX, Also, Collection, Labels, Page, Record, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.storage import Storage, StorageError
-from service.datasets.facts import RowFormat
+from service.core.storage.leftovers import Leftovers
+from service.datasets.formats.options import RowFormat
 from service.files.documents import read_with
 from service.work.records import Kind, RestartedRecord
 from service.work.store import WorkStore

@@ -17,8 +17,9 @@ from typing import Final, Self
 from pydantic import Field
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, metrics, queue, rewriting
+from service.core import ids, metrics, queue
 from service.core.records import Stored
+from service.core.redis import rewriting
 from service.files.records import Files
 from service.work.parts import PartedRecord, PartedStore
 from service.work.records import Kind, WorkEnded

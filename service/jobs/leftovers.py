@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from service.core.leases import Leases
-from service.core.leftovers import Leftovers
 from service.core.storage import Storage
+from service.core.storage.leftovers import Leftovers
 from service.jobs.records import FINAL, JobRecord, Jobs
 
 _FOLDER = re.compile(r"(?P<folder>.+/a\d+(?:-\w+)?/(?:(?:step-|rounds/)\d+/)?(?:adapter|state))/.+")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.files.records import FileRecord
 from service.jobs.records import JobRecord
-from service.training.contract.mixture import MixedRows
+from service.training.contract.spec import MixedRows
 
 
 @dataclass(frozen=True)

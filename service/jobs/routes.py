@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from service.core import ids, queue
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.core.redis import REDIS_ERRORS
@@ -29,6 +28,7 @@ from service.jobs.schemas.events import EventObject
 from service.jobs.schemas.jobs import JobObject
 from service.jobs.stream import server_sent_events
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
 from service.web.idempotency import comparable, created_once
 from service.web.openapi.parts import headers

@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.errors import NotFound
 from service.projects.account_schemas import AdminKeyObject, CreateAdminKey, NewAdminKeyObject
 from service.projects.records import ApiKey, Role
 from service.projects.routes import Store, Uses, expiry_in
 from service.projects.schemas import Deleted
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, OldestFirst, Resource, list_of

@@ -17,12 +17,12 @@ from typing import Final
 
 import msgspec
 
-from service.core import clock, metrics, tasks, trail
-from service.core.audit_events import AuditEvent
+from service.core import clock, metrics, tasks
 from service.core.redis import REDIS_ERRORS, Client, why
-from service.core.trail import UNKNOWN, Actor, Entry, Origin
-from service.web import audit
+from service.web import audit, audit_trail
 from service.web.addresses import ClientAddresses
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import UNKNOWN, Actor, Entry, Origin
 from service.web.auth import Failure, FailureReason
 from service.web.throttle import client_of
 
@@ -115,7 +115,7 @@ class Refusals:
         is_login = failure.reason is not FailureReason.PERMISSION
         at, caller = clock.now(), failure.caller
         return Entry(
-            id=trail.new_id(at),
+            id=audit_trail.new_id(at),
             at=round(at, 3),
             type=AuditEvent.LOGIN_FAILED if is_login else AuditEvent.ACCESS_DENIED,
             actor=UNKNOWN if caller is None else audit.actor_of(caller),
@@ -137,7 +137,7 @@ def _counted(others: _Others) -> Entry:
     origin = msgspec.structs.replace(others.like.origin, request_id="", operation="")
     return msgspec.structs.replace(
         others.like,
-        id=trail.new_id(at),
+        id=audit_trail.new_id(at),
         at=round(at, 3),
         counts={"requests": others.count},
         origin=origin,

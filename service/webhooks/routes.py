@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, Conflict, Unavailable
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource, list_of

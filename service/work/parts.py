@@ -18,10 +18,10 @@ from redis.asyncio.client import Pipeline
 
 from service.core import ids
 from service.core.leases import Leases
-from service.core.leftovers import Leftovers
 from service.core.records import PREFIX
 from service.core.redis import Client, Purpose, reply, text, writing_for
 from service.core.storage import Storage
+from service.core.storage.leftovers import Leftovers
 from service.work.records import ResumedRecord
 from service.work.store import WorkStore
 

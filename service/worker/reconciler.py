@@ -31,9 +31,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from service.backup import moments
+from service.backup import journal
 from service.config import Settings
-from service.core import ids, metrics, scratch
+from service.core import ids, local_disk, metrics
 from service.core.leases import Held, Leases
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, Purpose, why, writing_for
@@ -251,7 +251,7 @@ class Reconciler:
             metrics.ALIAS_GAIN_POINTS.cell(*labels).set(points)
 
     async def _observe_backups(self) -> None:
-        await moments.observe(self._redis, journals=self._has_journal)
+        await journal.observe_backups(self._redis, journals=self._has_journal)
 
     async def _observe_storage(self) -> None:
         if (use := self._files.storage.use) is not None:
@@ -323,5 +323,5 @@ class Reconciler:
 
     async def _sweep_scratch(self) -> None:
         """Delete what dead workers on this machine left of users' data."""
-        for name in await asyncio.to_thread(scratch.sweep, self._scratch):
+        for name in await asyncio.to_thread(local_disk.sweep, self._scratch):
             log.warning("the scratch folder of a dead worker is deleted: %s", name)

@@ -17,7 +17,7 @@ from openai.types.fine_tuning import FineTuningJob
 
 from service.exporting import ChatMessage, missing_packages
 from service.exporting.contract import Format, Quantization
-from service.exporting.gguf.convert import convert_model
+from service.exporting.gguf.converters import convert_model
 from tests.e2e.conftest import QUESTIONS, VOICE, Stack
 from tests.lazy import Lazy
 

@@ -20,9 +20,9 @@ from typing import Final
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, queue, rewriting
+from service.core import ids, queue
 from service.core.records import PREFIX, Stored
-from service.core.redis import reply
+from service.core.redis import reply, rewriting
 from service.datasets.contract import RowMatch
 from service.work.records import Kind, RestartedRecord, WorkError
 from service.work.store import WorkStore

@@ -16,7 +16,7 @@ from service.config import Settings
 from service.core import ids
 from service.core.leases import Leases
 from service.core.storage import StorageMissing
-from service.datasets import ValidationReport
+from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import ConvertResult, ConvertSpec, EvalItemsSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch, scratch_folder

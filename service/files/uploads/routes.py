@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, RateLimited
 from service.files.body import body_of, described
 from service.files.routes import UploadSlots
@@ -26,6 +25,7 @@ from service.files.uploads.schemas import (
     UploadObject,
     UploadPartObject,
 )
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs

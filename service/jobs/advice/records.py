@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, queue, rewriting
+from service.core import ids, queue
 from service.core.expiring import read_expired
 from service.core.leases import Leases
 from service.core.records import PREFIX
+from service.core.redis import rewriting
 from service.core.storage import Storage
 from service.work.records import Kind, RestartedRecord, WorkError
 from service.work.store import WorkStore

@@ -16,7 +16,7 @@ from typing import Any
 from service import __version__
 from service.models.catalogue import BaseModelEntry
 from service.models.template import template_digest
-from service.training.model.folder import base_digest
+from service.training.model.base_folder import base_digest
 
 PASSPORT = "passport.json"
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers", "safetensors")

@@ -9,7 +9,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header
 
 from service.core import queue
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import Conflict
 from service.core.redis import REDIS_ERRORS
@@ -23,6 +22,7 @@ from service.jobs.sweeps.progress import advance
 from service.jobs.sweeps.records import MAX_UNFINISHED, SweepRecord, Sweeps
 from service.jobs.sweeps.schemas import CreateSweep, SweepObject
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import comparable, created_once
 from service.web.permissions import Permission, needs

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, Conflict
 from service.datasets.personal_data.kinds import KINDS, POSSIBLE
 from service.files.curation.recognizers.records import MAX_RECOGNIZERS, Recognizers, TooMany
@@ -16,6 +15,7 @@ from service.files.curation.recognizers.schemas import (
     RecognizerObject,
     SetRecognizer,
 )
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource
