@@ -187,10 +187,11 @@ async def test_files_of_an_ended_batch_outlive_its_canceled_worker(
         registry=state.registry,
         work_on=no_work,
         max_body_bytes=1000,
+        concurrency=1,
         folder=tmp_path,
     )
     with pytest.raises(asyncio.CancelledError):
-        await attempt.run(1)
+        await attempt.run()
     done = await sdk.batches.retrieve(batch.id)
     assert done.status == "completed"
     assert (await results(sdk, done.output_file_id)).keys() == {"request-0"}
