@@ -67,12 +67,13 @@ class WorkTask(ABC, Generic[R]):
 
     async def _conclude(self, record: R, work: Awaitable[None]) -> None:
         """Await the work, and write why it failed. Raises what `run` and the queue handle."""
+        failures: tuple[type[Exception], ...] = (WorkFailed, *self.failures)
         try:
             await work
         except (Missing, AttemptSuperseded):
             await self._clear(record)
             raise
-        except (WorkFailed, *self.failures) as e:
+        except failures as e:
             await self._fail(record, e)
         except self.passing as e:
             if not isinstance(e, QuotaExceeded) and getattr(e, "code", None) != QUOTA:
