@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
@@ -15,14 +16,7 @@ from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfia
 from service.core.storage import Storage, StorageMissing
 from service.exporting import EXTRA, EXTRA_FORMATS, QUANTIZED_FORMATS
 from service.exports.archive import MEDIA_TYPE
-from service.exports.byte_ranges import ByteRange, Unsatisfiable, requested
-from service.exports.records import (
-    KEPT_S,
-    MAX_UNFINISHED,
-    ExportRecord,
-    Exports,
-    ExportStatus,
-)
+from service.exports.records import KEPT_S, MAX_UNFINISHED, ExportRecord, Exports, ExportStatus
 from service.exports.schemas import CreateExport, ExportDeleted, ExportObject
 from service.fleet import workers
 from service.models.registry import ModelRegistry
@@ -35,6 +29,41 @@ from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, NewestFirst, Resource
 from service.work.records import WorkEnded
 from service.work.unfinished import check_room
+
+_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19})", re.IGNORECASE)
+
+
+class Unsatisfiable(Exception):
+    """The range is outside the content."""
+
+
+class ByteRange(NamedTuple):
+    """The bytes from `start` up to, but not including, `end`."""
+
+    start: int
+    end: int
+
+
+def requested(header: str | None, size: int) -> ByteRange | None:
+    """Return the range that a `Range` header asks for; None for all bytes.
+
+    A header with several ranges or another unit is ignored, as the standard allows. Raises
+    Unsatisfiable.
+    """
+    found = None if header is None else _RANGE.fullmatch(header.strip())
+    if found is None or not (found["first"] or found["last"]):
+        return None
+    if not found["first"]:  # the last bytes
+        wanted = ByteRange(max(size - int(found["last"]), 0), size)
+    else:
+        last = min(int(found["last"]), size - 1) if found["last"] else size - 1
+        if found["last"] and int(found["last"]) < int(found["first"]):
+            return None  # malformed
+        wanted = ByteRange(int(found["first"]), last + 1)
+    if wanted.start >= wanted.end:
+        raise Unsatisfiable
+    return wanted
+
 
 router = APIRouter(prefix="/v1/exports", tags=["Exports"])
 _QUANTIZATION = "q8_0"

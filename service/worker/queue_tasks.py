@@ -13,7 +13,7 @@ from service.erasure.eraser import Eraser
 from service.erasure.search.records import Searches
 from service.erasure.search.task import EraseRows
 from service.evals.records import Evals
-from service.evals.run import RunEval
+from service.evals.task import RunEval
 from service.exports.records import Exports
 from service.exports.task import ExportModel
 from service.files.curation.check import CheckFile

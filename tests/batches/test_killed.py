@@ -14,7 +14,6 @@ import openai
 import pytest
 from aiohttp import web
 
-from service.batches.attempt import Attempt
 from service.batches.records import (
     Batches,
     BatchFault,
@@ -24,6 +23,7 @@ from service.batches.records import (
 )
 from service.batches.request_work import RequestWork
 from service.batches.results import Kind, PartWriter, Result, line_of
+from service.batches.task import BatchAttempt
 from service.config import Settings
 from service.core import ids, queue
 from service.core.outbox import OUTBOX
@@ -181,7 +181,7 @@ async def test_files_of_an_ended_batch_outlive_its_canceled_worker(
     def no_work(_: BatchRecord) -> RequestWork:
         raise AssertionError("all requests have results")
 
-    attempt = Attempt(
+    attempt = BatchAttempt(
         last,
         batches=batches,
         registry=state.registry,

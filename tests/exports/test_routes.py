@@ -8,8 +8,8 @@ import pytest
 
 from service.core import ids
 from service.core.leases import Leases
-from service.exports.byte_ranges import ByteRange, Unsatisfiable, requested
 from service.exports.records import MAX_UNFINISHED
+from service.exports.routes import ByteRange, Unsatisfiable, requested
 from service.fleet.workers import Worker, announce
 from tests.conftest import BASE_MODEL, Api
 from tests.exports.conftest import EXPORTS, MODEL, made, register, succeeded

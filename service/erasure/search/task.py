@@ -20,12 +20,13 @@ from service.core import ids
 from service.core.errors import Conflict
 from service.core.leases import Leases
 from service.core.records import Unreadable
+from service.core.redis import batched
 from service.core.storage import Storage, StorageMissing
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult, CleanSpec, FoundRows, RowMatch, SearchSpec
 from service.datasets.formats.options import canonical_facts
 from service.erasure.eraser import Eraser
-from service.erasure.search.places import PlaceSearch
+from service.erasure.search.places import PlaceSearch, Texts
 from service.erasure.search.records import (
     FoundChats,
     FoundFile,
@@ -33,13 +34,61 @@ from service.erasure.search.records import (
     SearchRecord,
     SearchStatus,
 )
-from service.erasure.search.stored_chats import StoredChats
-from service.erasure.search.texts import Texts
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch, scratch_folder
 from service.files.records import FileRecord, Files, FileStatus, Purpose
-from service.files.stored_chats.records import Captures
+from service.files.stored_chats.records import CaptureRecord, Captures
 from service.work.task import ShortTask, WorkFailed
+
+_AT_ONCE = 64
+
+
+class StoredChats:
+    """Finds stored chats as rows of files are found, and in their metadata."""
+
+    def __init__(self, captures: Captures, desk: Desk, scratch: Path) -> None:
+        self._captures = captures
+        self._desk = desk
+        self._scratch = scratch
+
+    async def find(self, project_id: str, search_id: str, match: RowMatch) -> list[CaptureRecord]:
+        """Return the chats that match. Raises DeskFailed and StorageError."""
+        records = await self._captures.every(project_id)
+        if not records:
+            return []
+        async with scratch_folder(self._scratch / f"{search_id}-chats") as folder:
+            written = await self._write(records, folder / "content")
+            spec = SearchSpec(
+                path=folder / "content",
+                result=folder / "found.json",
+                match=match,
+                format=self._desk.format_of(None),
+            )
+            lines = set((await self._desk.run(spec)).lines) if written else set()
+        said = {record.id for line, record in enumerate(written, 1) if line in lines}
+        texts = Texts(match)
+        return [r for r in records if r.id in said or _is_described(r, texts)]
+
+    async def _write(self, records: Sequence[CaptureRecord], path: Path) -> list[CaptureRecord]:
+        """Write the rows of chats to a file, and return those that are in it."""
+        written = []
+        with path.open("wb") as sink:
+            for some in batched(records, _AT_ONCE):
+                for record, chat in await self._captures.read_all(some):
+                    sink.write(msgspec.json.encode(chat.row) + b"\n")
+                    written.append(record)
+        return written
+
+    async def delete(self, project_id: str, chat_ids: Sequence[str]) -> None:
+        """Delete chats. Those that are gone are skipped."""
+        records = await self._captures.records.get_many(project_id, chat_ids)
+        await self._captures.delete(records)
+
+
+def _is_described(record: CaptureRecord, texts: Texts) -> bool:
+    """Whether the metadata of a chat has a text."""
+    return texts.are_in(msgspec.json.encode(record.metadata))
+
 
 log = logging.getLogger(__name__)
 MAX_LINES: Final = 1000  # that the search lists of a file

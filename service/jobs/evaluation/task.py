@@ -23,19 +23,17 @@ from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
 from service.jobs.evaluation.examples import Data, answers_at_once, fetch_data, sample
 from service.jobs.evaluation.job_data import FileGone, HeldOut, fetch_held_out
-from service.jobs.evaluation.judging import AnswerJudge
 from service.jobs.evaluation.measure import Evaluator, is_base
-from service.jobs.evaluation.progress import Progress
-from service.jobs.evaluation.prompts import read_prompts
 from service.jobs.evaluation.records import (
     Evaluations,
     EvaluationStatus,
     JobEvaluation,
+    Progress,
     job_of,
 )
 from service.jobs.evaluation.results import Conclusion, store
-from service.jobs.evaluation.rewards import RewardEvaluator
-from service.jobs.evaluation.scoring import Scoring
+from service.jobs.evaluation.rewards import RewardEvaluator, read_prompts
+from service.jobs.evaluation.scoring import AnswerJudge, Scoring
 from service.jobs.graders import parse_grader
 from service.jobs.planning.hyperparameters import answer_tokens
 from service.jobs.records import JobRecord, Jobs
