@@ -1,4 +1,7 @@
-"""`/v1/fine_tuning/alpha/graders`: runs and validations of a grader without an eval."""
+"""`/v1/fine_tuning/alpha/graders`: runs and validations of a grader without an eval.
+
+A grader that needs a model asks the gateway, with the caller's own key.
+"""
 
 from __future__ import annotations
 

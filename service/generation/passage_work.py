@@ -1,4 +1,7 @@
-"""Work on one passage: the model writes rows, and each row is checked."""
+"""Work on one passage: how much is asked about it, what the model writes, and what is kept of it.
+
+A passage has to support a row, as far as words show it: numbers, names, and echoes.
+"""
 
 from __future__ import annotations
 
