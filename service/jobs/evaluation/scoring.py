@@ -1,6 +1,7 @@
 """Scores of the answers, by graders that fit what the answers of the data look like.
 
-Texts may be scored by a judge: a model that compares each answer with the row's own, in both orders.
+Texts may be scored by a judge: a model that compares each answer with the row's own, in both
+orders.
 """
 
 from __future__ import annotations
