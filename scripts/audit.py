@@ -1,4 +1,4 @@
-"""`make audit`: bandit on the code, and known vulnerabilities of the packages in requirements/.
+"""Runs bandit on the code, and looks for known vulnerabilities of the pinned packages.
 
 These are the tested versions, and what the images have besides, such as torch.
 
