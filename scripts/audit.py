@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from scripts.locks import CONSTRAINTS, locks, read
 
 ROOT: Final = Path(__file__).parent.parent
-CODE: Final = ("service", "clients/python/src", "helm", "scripts", "examples")
+CODE: Final = ("service", "clients", "helm", "scripts", "examples")
 
 
 def bandit() -> int:

@@ -33,7 +33,7 @@ GROUPS: Final = {
         "tests/e2e/test_kto.py",
         "tests/e2e/test_pretraining.py",
         "tests/e2e/test_reinforcement.py",
-        "tests/e2e/test_leaving.py",
+        "tests/e2e/test_leave_openai.py",
         "tests/e2e/test_loop.py",
         "tests/e2e/test_observability.py",
         "tests/e2e/test_restart.py",
