@@ -25,7 +25,7 @@ from tests.projects.test_isolation import swept
 
 pytestmark = pytest.mark.slow
 
-SOURCES = [Path(module.__file__).parent for module in (finetuned, finetuned_migrate)]
+SOURCES = [Path(str(module.__file__)).parent for module in (finetuned, finetuned_migrate)]
 ROW = '{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}\n'
 
 # Commands that a user runs one after the other, with the names of what they made.
