@@ -152,15 +152,15 @@ def facts_table() -> str:
     rows = [
         f"| [{m.id}](https://huggingface.co/{m.id}) | {m.license.name} | {m.license.commercial} | "
         f"{m.languages} | {f'{m.context:,}' if m.context else 'see its card'} | "
-        f"{' | '.join(m.seen or written(m.template))} |"
+        f"{' | '.join(m.seen or parsers_of(m.template))} |"
         for m in OPEN_MODELS
     ]
     return "\n".join([head, "|---|---|---|---|---|---|---|", *rows, ""])
 
 
 @functools.cache
-def written(template: str | None) -> tuple[str, str]:
-    """Return the parsers of tool calls and thoughts that a chat template needs."""
+def parsers_of(template: str | None) -> tuple[str, str]:
+    """Return the parsers of tool calls and reasoning that a chat template needs."""
     if template is None:
         return "–", "–"
     source = resources.files("trl") / "chat_templates" / f"{template}.jinja"
@@ -212,7 +212,7 @@ def _smallest_gpus(shape: ModelShape, context: int) -> tuple[str, str, str]:
     return serves or missing, trains or missing, both or missing
 
 
-def replaced(text: str, table: str) -> str:
+def replace_table(text: str, table: str) -> str:
     """Return a page with a newer version of one of its tables."""
     head = table.partition("\n")[0]
     return re.sub(re.escape(head) + r"\n(?:\|.*\n)*", lambda _: table, text)
@@ -227,7 +227,7 @@ def main(arguments: list[str]) -> None:
     for page, found in tables.items():
         for table in found:
             if arguments == ["--write"]:
-                page.write_text(replaced(page.read_text("utf-8"), table), "utf-8")
+                page.write_text(replace_table(page.read_text("utf-8"), table), "utf-8")
             else:
                 sys.stdout.write(f"{table}\n")
 
