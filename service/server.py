@@ -23,8 +23,8 @@ from service.core.redis_check import require_redis
 from service.core.storage_check import require_storage
 from service.inference.gateway import PATHS
 from service.standalone.ports import PortError, listen
+from service.web.middleware import Traced
 from service.web.probing import SOCKETS
-from service.web.traced import Traced
 from service.web.wire.crowds import Crowds
 from service.web.wire.express import ExpressProtocol
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from service.capture.records import MAX_PER_PROJECT, CaptureRecord
 from service.capture.redaction import StoredChat
 from service.thoughts import take_out
-from service.web.metadata import Metadata
+from service.web.validation import Metadata
 
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 

@@ -21,7 +21,7 @@ from service.evals.records import Evals
 from service.exports.records import Exports
 from service.files.records import Files
 from service.generation.records import Generations
-from service.jobs.leftovers import folder_of, served_by
+from service.jobs.checkpoints import adapters_of, folder_of
 from service.jobs.records import FINAL, Jobs
 from service.projects.records import Projects
 from service.uploads.records import Uploads
@@ -109,7 +109,7 @@ class Collector:
             return []
         if job is None or job.status not in FINAL:
             return []
-        served = await served_by(self._jobs, job)
+        served = await adapters_of(self._jobs, job)
         folders: dict[str, list[StoredObject]] = defaultdict(list)
         for found in objects:
             folder = folder_of(found.key)

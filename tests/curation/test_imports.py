@@ -18,7 +18,7 @@ from service.curation.imports.task import ImportAdapter
 from service.curation.outputs import NOTED, Outputs
 from service.curation.records import Task, Tasks, TaskState, TaskSuperseded
 from service.files.records import FileRecord
-from service.jobs.scheduling.dispatch import Dispatcher
+from service.jobs.dispatch import Dispatcher
 from service.models import ranks
 from service.models.adapter_check import BaseLayout, check_adapter
 from service.models.registry import ModelRegistry
