@@ -62,7 +62,7 @@ def main() -> None:
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # web/addresses.py determines the addresses of clients
+        proxy_headers=False,  # web/client_address.py determines the addresses of clients
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(settings.stop_grace_s),
     )

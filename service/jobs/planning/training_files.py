@@ -14,11 +14,11 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.curation.child_runner import Desk
-from service.curation.measure import measure_task, measures_of
-from service.curation.records import Task, TaskKind, Tasks, TaskState
-from service.curation.scratch import fetch_rows, other_file
 from service.datasets.contract import Measures, OverlapSpec, SharedRows
+from service.files.curation.child_runner import Desk
+from service.files.curation.measure import measure_task, measures_of
+from service.files.curation.records import Task, TaskKind, Tasks, TaskState
+from service.files.curation.scratch import fetch_rows, other_file
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs.graders import misfits_of, parse_grader
 from service.jobs.planning.hyperparameters import Data
