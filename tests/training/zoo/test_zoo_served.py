@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from bench.engine.quantized import IN_INT8, converted, int8
-from service.jobs.attempt.verify import Parity, compare
+from service.jobs.attempt.serving_check import Parity, compare
 from service.training.contract.protocol import Probe
 from tests.inference.engine.conftest import ONE_CORE
 from tests.inference.engine.support import (
