@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from service.config import Settings
-from service.curation.child_runner import Desk
 from service.evaluation.examples import Example, examples_of
+from service.files.curation.child_runner import Desk
 from service.files.records import Files
 from service.jobs.evaluation.job_data import HeldOut, fetch_held_out, rows_of
 from service.jobs.records import JobRecord
