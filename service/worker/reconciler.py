@@ -43,12 +43,12 @@ from service.files.curation.outputs import Outputs
 from service.files.records import Files
 from service.files.stored_chats.records import Captures
 from service.files.uploads.records import Uploads
-from service.jobs import leftovers as job_leftovers
-from service.jobs import retention
-from service.jobs.attempt.reinforcement import policy as rounds
+from service.jobs.attempt.reinforcement.policy import remove_rounds
+from service.jobs.checkpoints import remove_leftovers
+from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs
-from service.jobs.scheduling.dispatch import Dispatcher
-from service.jobs.sweeps.progress import advance
+from service.jobs.result_files import remove_old_metrics
+from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import Sweeps
 from service.models.aliases import gains
 from service.models.registry import adapter_leftovers
@@ -58,14 +58,12 @@ from service.projects.records import Projects
 from service.work.records import AttemptSuperseded
 from service.work.recovery import DeadEntries, LostAttempts, Recovery
 from service.work.store import WorkStore
-from service.worker import turns
 from service.worker.job_repairs import JobRepairs, observe
+from service.worker.leader_election import LeaderElection, load_gauges, store_gauges
 from service.worker.queue_tasks import stores_of
-from service.worker.turns import Turns
 
 log = logging.getLogger(__name__)
 _PROGRESSED = (AttemptSuperseded, Missing, Unreadable)
-
 
 # Gauges of the whole installation, which a round sets.
 _GAUGES = (
@@ -127,7 +125,9 @@ class Reconciler:
         self._patience_s = settings.lease_s / 2
         self._most_lost = settings.max_attempts_without_progress
         self._stores = stores_of(files)
-        self._turns = Turns(redis, every_s=_PAUSE * self._every_s, lease_s=settings.lease_s)
+        self._election = LeaderElection(
+            redis, every_s=_PAUSE * self._every_s, lease_s=settings.lease_s
+        )
         self._lost_attempts = LostAttempts(redis, leases, self._patience_s)
         self._recovery = Recovery(redis, self._lost_attempts, self._most_lost, self._logged_errors)
         self._job_repairs = JobRepairs(jobs, self._lost_attempts, self._most_lost)
@@ -137,7 +137,7 @@ class Reconciler:
         """Reconcile forever. A Redis or storage outage skips a round."""
         while True:
             try:
-                await self.take_turns()
+                await self.run_round()
             except (*REDIS_ERRORS, StorageError) as e:
                 log.warning("a required part is unavailable, nothing reconciled: %s", why(e))
             await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
@@ -152,20 +152,20 @@ class Reconciler:
         await self._release(self._cleanups())
         await self._release(self._own_steps())
 
-    async def take_turns(self) -> None:
+    async def run_round(self) -> None:
         """Run the parts of a round that no other worker runs, or has run a moment ago.
 
         A worker that waits for storage keeps no other one from the repairs.
         """
         self._on_step()
         try:
-            async with self._turns.take("repairs"):
+            async with self._election.lead("repairs"):
                 await self._run(self._repairs())
-                await turns.share(self._redis, _GAUGES)
+                await store_gauges(self._redis, _GAUGES)
         except Held:
-            await turns.show(self._redis, _GAUGES)
+            await load_gauges(self._redis, _GAUGES)
         with contextlib.suppress(Held):
-            async with self._turns.take("cleanups"):
+            async with self._election.lead("cleanups"):
                 await self._release(self._cleanups())
         await self._release(self._own_steps())
 
@@ -280,8 +280,8 @@ class Reconciler:
         await self._uploads.sweep(ids.now_s())
 
     async def _sweep_jobs(self) -> None:
-        await rounds.sweep(self._jobs, self._files.storage, ids.now_s())
-        await job_leftovers.sweep(self._jobs, self._files.storage, self._leases, ids.now_s())
+        await remove_rounds(self._jobs, self._files.storage, ids.now_s())
+        await remove_leftovers(self._jobs, self._files.storage, self._leases, ids.now_s())
 
     async def _sweep_adapters(self) -> None:
         leftovers = adapter_leftovers(self._redis)
@@ -290,7 +290,7 @@ class Reconciler:
             await leftovers.removed(artifact)
 
     async def _remove_old_metrics(self) -> None:
-        await retention.sweep(self._jobs, self._files, ids.now_s() - self._metrics_kept_s)
+        await remove_old_metrics(self._jobs, self._files, ids.now_s() - self._metrics_kept_s)
 
     async def _sweep_outputs(self) -> None:
         await self._outputs.sweep(self._leases, self._patience_s)

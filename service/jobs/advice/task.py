@@ -29,7 +29,7 @@ from service.jobs.evaluation.examples import Data, answers_at_once, cluster_of, 
 from service.jobs.evaluation.job_data import HeldOut
 from service.jobs.evaluation.measure import compared
 from service.jobs.evaluation.scoring import Scoring
-from service.jobs.planning.estimate import Estimates
+from service.jobs.planning.job_plan import estimate
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.failures import TrainingFailure
@@ -119,7 +119,6 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
         self._settings = resources.settings
         self._access = resources.access
         self._desk = Desk(self._settings)
-        self._estimates = Estimates(self._files.redis, self._files, self._settings)
 
     async def _work(self, record: AdviceRecord) -> None:
         result = await self._advise(record)
@@ -199,7 +198,13 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
         job = _job(record, method_of(file))
         while True:
             try:
-                found = await self._estimates.of(job, entry)
+                found = await estimate(
+                    job,
+                    entry,
+                    redis=self._files.redis,
+                    files=self._files,
+                    settings=self._settings,
+                )
             except NotReady:
                 await asyncio.sleep(_POLL_S)  # another task measures the rows
             except BadRequest as e:
