@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service.jobs.evaluation.judging import AnswerJudge
+from service.jobs.evaluation.scoring import AnswerJudge
 
 from service.config import Settings
 from service.evals.judge import RunJudge
