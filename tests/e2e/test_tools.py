@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.config import Settings
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 from service.inference.upstreams import Upstreams
 from service.jobs.evaluation.engine import EvaluationEngine
 from service.standalone.up import DEMO_MODEL

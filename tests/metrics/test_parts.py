@@ -17,7 +17,7 @@ from service.core.storage import (
 )
 from service.core.storage.calls import converted
 from service.fleet.capacity import own_gpus
-from service.inference.engine.adapter_cache import AdapterCache
+from service.inference.engine.adapters import AdapterCache
 from service.jobs.attempt.timing import Phases
 from service.worker.gpu_metrics import GpuMetrics
 from tests.metrics.samples import Since, current, value

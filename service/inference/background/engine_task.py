@@ -15,7 +15,7 @@ from service.core.records import Missing
 from service.core.storage import Storage
 from service.core.watching import Ending, watched
 from service.files.records import Files
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 from service.models.registry import ModelRegistry
 
 log = logging.getLogger(__name__)

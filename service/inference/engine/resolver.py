@@ -61,21 +61,14 @@ def register() -> None:
 
     if not process.is_ours():
         return
-    from service.inference.engine import (
-        constraint_limits,
-        cpu_experts,
-        cpu_fork,
-        cpu_lora,
-        cpu_rope,
-        cpu_wait,
-    )
+    from service.inference.engine import constraint_limits, cpu, cpu_fork, cpu_lora
 
     process.die_with_parent()
     process.shield_workers()
     cpu_fork.install()
     cpu_lora.install()
-    cpu_experts.install(Path(os.environ[process.MODEL_PATH_VARIABLE]))
-    cpu_rope.install()
-    cpu_wait.install()
+    cpu.install_experts(Path(os.environ[process.MODEL_PATH_VARIABLE]))
+    cpu.install_rope()
+    cpu.install_wait()
     constraint_limits.install(is_server=multiprocessing.parent_process() is None)
     LoRAResolverRegistry.register_resolver("finetuned", RegistryResolver())

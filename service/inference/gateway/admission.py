@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from service.inference.gateway import request_body
-from service.inference.gateway.cache_salt import salt_members
-from service.inference.gateway.checks import check_tools
+from service.inference.gateway.parameters import check_tools
+from service.inference.gateway.request_body import salt_members
 from service.inference.gateway.request_types import Request
 from service.inference.gateway.usage_tap import Usage, UsageTap
-from service.inference.upstreams.turns import Turn
+from service.inference.upstreams.fair_queue import Turn
 from service.models.records import ModelKind
 from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
 from service.models.tools import ToolCallParsers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.inference.engine import cpu_rope
+from service.inference.engine import cpu
 from tests.lazy import Lazy
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ TOKENS, HEADS, PLAIN, ROTATED = 5, 2, 32, 64
 def test_each_head_of_each_token_is_rotated_by_its_position(monkeypatch):
     embedding = rotary.RotaryEmbedding
     monkeypatch.setattr(embedding, "forward_cpu", embedding.forward_cpu)  # put back afterwards
-    cpu_rope.install()
+    cpu.install_rope()
     platforms.current_platform.import_kernels()
     torch.manual_seed(0)
     with config.set_current_vllm_config(config.VllmConfig()):

@@ -13,7 +13,7 @@ from service.core import clock
 from service.core.redis import Client as RedisClient
 from service.core.redis import connect
 from service.inference import api_processes
-from service.inference.upstreams.policy import Policy
+from service.inference.upstreams.health import Policy
 from tests.inference.conftest import BOTH_WAYS, OTHER_KEY, Client
 
 BASE = "tiny-base"

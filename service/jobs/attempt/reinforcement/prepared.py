@@ -10,7 +10,7 @@ from service.core.redis import Client
 from service.core.storage import Storage
 from service.evals.judge import RunJudge
 from service.grading.sandbox.sandbox import Sandbox
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.recorder import Ledger
 from service.jobs.attempt.reinforcement.policy import Policy

@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from service.core.errors import RateLimited
-from service.inference.upstreams.turns import Turn, Turns
+from service.inference.upstreams.fair_queue import Turn, Turns
 
 
 class Line:
