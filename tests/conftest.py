@@ -29,9 +29,9 @@ from starlette.types import ASGIApp
 from service.app import Api as App
 from service.app import create_app
 from service.config import Settings
-from service.config.encryption import SIGNING_KEY
+from service.config.stores import SIGNING_KEY
+from service.core.encryption.signing import SigningKey
 from service.core.redis import connect
-from service.core.signing import SigningKey
 from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role

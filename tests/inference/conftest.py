@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from starlette.types import ASGIApp
 
-from service.core.limits import NO_LIMITS, Limits
+from service.config.limits import NO_LIMITS, Limits
 from service.core.redis import connect
 from service.inference.chat_load import ChatReports
 from service.inference.gateway import Gateway

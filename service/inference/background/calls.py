@@ -17,9 +17,9 @@ from typing import Any, Final
 import msgspec
 
 from service.config import Settings
+from service.config.limits import Limits
 from service.core import tracing
 from service.core.errors import ApiError, BadGateway, RateLimited
-from service.core.limits import Limits
 from service.core.records import Stored
 from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, EngineRequest, map_error
 from service.inference.gateway.request_body import cache_salts, with_fields

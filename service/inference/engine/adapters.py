@@ -28,9 +28,9 @@ from pathlib import Path
 import msgspec
 
 from service.core import metrics
+from service.core.encryption.signing import PublicKey
 from service.core.records import Unreadable
 from service.core.redis import REDIS_ERRORS, why
-from service.core.signing import PublicKey
 from service.core.storage import Manifest, StorageCorrupt, StorageError
 from service.models import drafts
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter

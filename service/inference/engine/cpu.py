@@ -1,12 +1,8 @@
-"""Corrections of vLLM 0.32 on CPUs: experts, rotary embeddings, and waits.
+"""Corrections of vLLM 0.32 on CPUs: experts and waits.
 
 Experts: in an engine that takes adapters, vLLM chooses kernels for experts that can take them, and
 on a CPU has none: it starts Triton's, which fail at the first token. Our engines adapt no experts
 (`--lora-target-modules`), so they can use the kernels of an engine without adapters.
-
-Rotary embeddings: vLLM's kernel reads queries and keys as rows of heads side by side. The latent
-attention of DeepSeek's models has a dimension for heads, so the kernel rotated the wrong numbers
-for all tokens but the first: scores differed by 0.6 nats from transformers' in tiny models.
 
 Waits: vLLM's reader of a shared-memory queue spins for a second after each message before it
 sleeps. On a GPU this saves microseconds. On a CPU, the engine's process spins while its worker
@@ -46,24 +42,6 @@ def _is_mixture(base: Path) -> bool:
         return bool(BaseLayout.read(base).expert_blocks)
     except (AdapterMismatch, OSError, ValueError):
         return False  # vLLM reports what is wrong with the folder
-
-
-def install_rope() -> None:
-    """Let vLLM rotate queries that have a dimension for heads without its kernel."""
-    from vllm.platforms import current_platform
-
-    if not current_platform.is_cpu():
-        return
-    from vllm.model_executor.layers.rotary_embedding.base import RotaryEmbedding
-
-    kernel = RotaryEmbedding.forward_cpu
-
-    def forward(self: Any, positions: Any, query: Any, key: Any = None) -> Any:
-        if query.dim() > 2:
-            return self.forward_native(positions, query, key)
-        return kernel(self, positions, query, key)
-
-    RotaryEmbedding.forward_cpu = forward
 
 
 # A sent message wakes a sleeping reader within 0.1 ms; a step takes tens of ms.

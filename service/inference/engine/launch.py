@@ -51,7 +51,7 @@ from service.models.records import base_of
 from service.models.serving import serving_fault
 from service.models.tools import ToolCallParsers
 from service.models.weights import folder_fault
-from service.training.model.stored_weights import has_second_form
+from service.training.model.base_folder import has_second_form
 
 
 def flags() -> list[str]:

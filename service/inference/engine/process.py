@@ -105,7 +105,7 @@ class ModelChanges:
     """Pauses until a model that this engine has is changed.
 
     So an engine removes its copy of a deleted model within seconds. If a message is lost, or Redis
-    is away, it does so at the end of the pause.
+    is unavailable, it does so at the end of the pause.
     """
 
     def __init__(

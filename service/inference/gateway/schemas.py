@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from service.config import Settings
-from service.core.audit_events import AuditEvent
 from service.inference.gateway.parameters import MAX_NAME_CHARS
+from service.web.audit_events import AuditEvent
 from service.web.deps import principal
 from service.web.openapi.parts import RATE_ERROR_HEADERS, RATE_HEADERS, headers
 from service.web.permissions import Permission, needs

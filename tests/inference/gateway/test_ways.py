@@ -8,8 +8,8 @@ import json
 import pytest
 from aiohttp import web
 
+from service.config.limits import Limits
 from service.core import metrics
-from service.core.limits import Limits
 from service.inference.upstreams import Timeouts
 from tests.inference.conftest import BASE
 
