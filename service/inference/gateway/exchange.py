@@ -1,6 +1,6 @@
 """Handles a request to a model, from its arrival to the end of its response.
 
-Callbacks do this without awaiting. A request that has to wait, such as for a lookup, a place at the
+Callbacks do this without awaiting. A request that has to wait, such as for a lookup, a slot at the
 engine or a new connection, gets a task until it is sent.
 """
 
@@ -235,11 +235,11 @@ class Exchange:
         replica = None
         route = used.upstreams.route(request.model.base_model, request.adapter)
         if route is not None:
-            turns = route[0].turns
-            request.turn = turns.take_free(*request.size)
-            if request.turn is None:
+            queue = route[0].queue
+            request.slot = queue.take_free(*request.size)
+            if request.slot is None:
                 await _in_task()
-                request.turn = await turns.take(*request.size)
+                request.slot = await queue.take(*request.size)
             replica = used.upstreams.pick(route)
             if replica is not None:
                 lines = f"x-request-id: {self.request_id}\r\n{self._notes.lines}"

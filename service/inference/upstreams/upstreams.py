@@ -33,7 +33,7 @@ from service.inference.upstreams.client import (
     header_lines,
 )
 from service.inference.upstreams.discovery import Discovery, Resolve, resolve
-from service.inference.upstreams.fair_queue import Turns
+from service.inference.upstreams.fair_queue import FairQueue
 from service.inference.upstreams.health import Fault, Policy
 from service.inference.upstreams.replicas import Probes, Replica, Replicas
 from service.models.records import base_of
@@ -376,7 +376,7 @@ class ServedModel:
         resolve: Resolve,
     ) -> None:
         self.replicas = replicas
-        self.turns = Turns(
+        self.queue = FairQueue(
             model,
             lambda: share(max(1, replicas.usable) * policy.requests_at_once),
             max_waiting=policy.max_waiting,
