@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 
 from service.config import Settings
 from service.evals.judge import RunJudge
