@@ -200,12 +200,7 @@ def _overlap(spec: OverlapSpec) -> SharedRows:
     with uncollected_imports():
         from service.datasets.report.duplicates import shared_rows
 
-    return shared_rows(
-        spec.training,
-        spec.path,
-        spec.result.parent,
-        processes=spec.processes,
-    )
+    return shared_rows(spec.training, spec.path, spec.result.parent, processes=spec.processes)
 
 
 def _unpack(spec: UnpackSpec) -> UnpackedAdapter:

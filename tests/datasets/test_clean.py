@@ -23,10 +23,7 @@ from service.datasets.report.analysis import analyze
 
 def chat(prompt: str, answer: str) -> dict[str, Any]:
     return {
-        "messages": [
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": answer},
-        ]
+        "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
     }
 
 

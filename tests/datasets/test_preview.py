@@ -37,10 +37,7 @@ def preview(folder: Path, data: bytes, *, limit: int = 20, **options: Any) -> Pr
 
 def chat(prompt: str, answer: str) -> dict[str, Any]:
     return {
-        "messages": [
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": answer},
-        ]
+        "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
     }
 
 

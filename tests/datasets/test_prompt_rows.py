@@ -43,11 +43,7 @@ def errors(result: ConvertResult) -> list[tuple[str, int | None, str]]:
 
 @pytest.mark.parametrize(
     "rows",
-    [
-        [ROW],
-        [CANONICAL],
-        [{**ROW, "messages": [{"from": "human", "value": USER["content"]}]}],
-    ],
+    [[ROW], [CANONICAL], [{**ROW, "messages": [{"from": "human", "value": USER["content"]}]}]],
     ids=["openai", "canonical", "other-names"],
 )
 def test_prompts_are_recognized(tmp_path: Path, rows: list[Any]) -> None:

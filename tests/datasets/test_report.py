@@ -218,9 +218,7 @@ def test_rows_of_a_job_that_its_training_rows_contain(tmp_path: Path) -> None:
         varied(9)[8],
     ]
     found = shared_rows(
-        write(tmp_path / "t.jsonl", training),
-        write(tmp_path / "v.jsonl", held),
-        tmp_path,
+        write(tmp_path / "t.jsonl", training), write(tmp_path / "v.jsonl", held), tmp_path
     )
     assert found.rows == len(held)
     assert found.lines == {1, 2, 3, 5, 6, 7, 8}

@@ -15,11 +15,7 @@ _LENGTH_CLASSES = 3
 
 
 def split_rows(
-    features: FeatureArray,
-    linked: Iterable[Sequence[int] | Rows],
-    *,
-    share: float,
-    seed: int,
+    features: FeatureArray, linked: Iterable[Sequence[int] | Rows], *, share: float, seed: int
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return a mask of the rows to hold out: about `share` (0 to 1) of all rows.
 

@@ -250,11 +250,7 @@ def convert(
     part = target.with_name(f".{target.name}.part")
     try:
         prepared = prepare(
-            Path(path),
-            part,
-            options or FormatOptions(),
-            processes=processes,
-            max_issues=max_issues,
+            Path(path), part, options or FormatOptions(), processes=processes, max_issues=max_issues
         )
         part.replace(target)
     finally:

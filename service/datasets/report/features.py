@@ -534,8 +534,7 @@ def _find_in_prompt(
 def _count_tokens(
     rows: Sequence[Conversation], languages: list[str], options: FeatureOptions
 ) -> tuple[
-    np.ndarray[Any, np.dtype[np.uint32]],
-    dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]],
+    np.ndarray[Any, np.dtype[np.uint32]], dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
 ]:
     tokens = np.zeros((len(rows), len(options.tokenizers), len(TOKEN_KINDS)), dtype=np.uint32)
     fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}

@@ -19,13 +19,7 @@ from service.datasets.report.parts import (
     part_to_html,
     part_to_markdown,
 )
-from service.datasets.report.report import (
-    Advice,
-    Distribution,
-    GroupStats,
-    PersonalData,
-    Report,
-)
+from service.datasets.report.report import Advice, Distribution, GroupStats, PersonalData, Report
 from service.datasets.report.row_section import ShownRows, row_section, run_text, runs, words
 from service.datasets.text.languages import language_name
 
