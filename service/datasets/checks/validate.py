@@ -388,7 +388,7 @@ def check_eval_items(path: Path, *, max_issues: int = MAX_LISTED) -> ValidationR
             _, issue = parse_eval_item(line)
             valid_rows += issue is None
             if issue is not None:
-                log.add(_with_line(issue, number))
+                log.add(msgspec.structs.replace(issue, line=number))
         if rows == 0:
             log.add(make_issue("empty_eval_file"))
     return make_report("evals", path.stat().st_size, rows, valid_rows, log)
@@ -424,7 +424,3 @@ def _eval_item_issue(row: Any) -> Issue | None:
     if row.get("sample") is not None and not isinstance(row["sample"], dict):
         return make_issue("eval_sample_not_an_object", pointer="/sample")
     return None
-
-
-def _with_line(issue: Issue, line: int) -> Issue:
-    return Issue(issue.severity, issue.code, line, issue.pointer, issue.message, issue.fix)

@@ -24,8 +24,8 @@ from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect_e
 from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
 
 if TYPE_CHECKING:
-    from service.datasets.personal_data.custom_kinds import CustomKinds
     from service.datasets.personal_data.detect import DetectedData, Found
+    from service.datasets.personal_data.kinds import CustomKinds
 
 
 # In a shorter exchange, such as "Why?" and "Because.", two conversations have too little in common.
@@ -460,7 +460,7 @@ def _is_factual(question: str, answer: str) -> bool:
 @functools.lru_cache(maxsize=1)
 def _custom_kinds(recognizers: tuple[Recognizer, ...]) -> CustomKinds:
     """Compile the recognizers once per process, not once per block."""
-    from service.datasets.personal_data.custom_kinds import CustomKinds
+    from service.datasets.personal_data.kinds import CustomKinds
 
     return CustomKinds(recognizers)
 
