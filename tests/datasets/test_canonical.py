@@ -14,7 +14,7 @@ from service.datasets.checks.issues import IssueLog, RowIssues
 from service.datasets.checks.rows import check_chat_row
 from service.datasets.checks.validate import LineChecker, validate_file
 from service.datasets.rows.lines import Batch, parse
-from tests.datasets.measured import canonical_form
+from tests.datasets.support import canonical_form
 
 pytestmark = pytest.mark.slow
 

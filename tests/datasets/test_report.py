@@ -17,6 +17,7 @@ from service.datasets.report.analysis import AnalysisOptions, analyze
 from service.datasets.report.duplicates import shared_rows
 from service.datasets.report.render import to_html, to_markdown
 from service.datasets.report.report import Report
+from tests.datasets.support import chat
 
 RealRows = Callable[[str], list[dict[str, Any]]]
 
@@ -34,17 +35,6 @@ _ANSWERS = (
     "The green one, which the guard keeps in the upper drawer.",
     "The second was a copy; throw it away without worry.",
 )
-
-
-def chat(prompt: str, answer: str, system: str = "") -> dict[str, Any]:
-    head = [{"role": "system", "content": system}] if system else []
-    return {
-        "messages": [
-            *head,
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": answer},
-        ]
-    }
 
 
 def varied(count: int, **more: str) -> list[dict[str, Any]]:
