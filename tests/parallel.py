@@ -33,7 +33,7 @@ GROUPS: Final = {
         "tests/e2e/test_kto.py",
         "tests/e2e/test_pretraining.py",
         "tests/e2e/test_reinforcement.py",
-        "tests/e2e/test_leaving.py",
+        "tests/e2e/test_leave_openai.py",
         "tests/e2e/test_loop.py",
         "tests/e2e/test_observability.py",
         "tests/e2e/test_restart.py",
@@ -73,11 +73,11 @@ GROUPS: Final = {
 _LONG_FILES: Final = (
     "tests/e2e/test_recovery.py",
     "tests/jobs/test_faults.py",
-    "tests/jobs/scheduling/test_gpu_turns.py",
+    "tests/jobs/attempt/test_gpu_lock.py",
     "tests/clients/test_typescript.py",
 )
 _FIRST: Final = (*GROUPS, *_LONG_FILES)
-# Each test of `make faults` takes up to half an hour, and none shares a fixture of its file.
+# Each test of the proof `faults` takes up to half an hour, and none shares a fixture of its file.
 _ALONE: Final = ("tests/faults/",) if os.environ.get("FINETUNED_FAULTS") == "all" else ()
 
 

@@ -21,8 +21,8 @@ Revision = Annotated[
 
 def _record(data_dir: Path | None, event: str, name: str) -> None:
     """Record a change of the catalog in the audit log, if Redis can be reached."""
-    from service.cli.recorded import record_if_possible
-    from service.core.audit_events import AuditEvent
+    from service.cli.connections import record_if_possible
+    from service.web.audit_events import AuditEvent
 
     if why_not := asyncio.run(record_if_possible(data_dir, AuditEvent(event), name)):
         _progress(f"finetuned-server: {why_not}")

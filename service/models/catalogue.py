@@ -35,7 +35,7 @@ from pydantic import (
     model_validator,
 )
 
-from service.core.local_files import sync, sync_folder
+from service.core.local_disk import sync, sync_folder
 from service.models.records import base_of
 from service.web.validation import from_validation
 

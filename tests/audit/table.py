@@ -14,8 +14,8 @@ from fastapi.routing import APIRoute
 
 from service.app import create_app
 from service.config import Settings
-from service.core.audit_events import AuditEvent
 from service.inference.gateway.openapi_routes import router as inference_routes
+from service.web.audit_events import AuditEvent
 from service.web.permissions import event_of
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "audit.md"

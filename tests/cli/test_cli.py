@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from service import __version__
 from service.cli.app import app
-from service.core.signing import SigningKey
+from service.core.encryption.signing import SigningKey
 from service.standalone.layout import DataLayout
 from tests.models.folders import model_folder
 

@@ -15,7 +15,7 @@ from tests.jobs.test_hyperparameter_forms import GIVEN
 from tests.lazy import Lazy
 from tests.training.specs import spec_of
 
-trainers = Lazy("service.training.methods.trainers")
+trainers = Lazy("service.training.methods")
 
 
 def test_every_name_has_an_entry():

@@ -15,11 +15,11 @@ from service.core.storage import (
     StorageFull,
     StorageMissing,
 )
-from service.core.storage.calls import converted
+from service.core.storage.errors import converted
 from service.fleet.capacity import own_gpus
 from service.inference.engine.adapter_cache import AdapterCache
-from service.jobs.attempt.timing import Phases
-from service.worker.gpu_metrics import GpuMetrics
+from service.jobs.attempt.recorder import Phases
+from service.worker.probes import GpuMetrics
 from tests.metrics.samples import Since, current, value
 
 
