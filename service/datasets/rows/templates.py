@@ -87,7 +87,7 @@ def rendered_call(folder: Path) -> str | None:
 
 
 def rendered_thinking(folder: Path) -> Thinking | None:
-    """Return how the template in a base model's folder writes reasoning; None without a template."""
+    """Return how the template in a model's folder writes reasoning; None without a template."""
     found = _probed(folder)
     if not found.is_usable:
         return None
