@@ -20,7 +20,7 @@ from service.datasets.checks.issues import (
 from service.datasets.checks.messages import check_order
 from service.datasets.checks.rows import ROW_CHECKS
 from service.datasets.formats.options import RowFormat
-from service.datasets.limits import BATCH_BYTES, MAX_EVAL_ITEM_BYTES, MAX_EVAL_ITEMS, MAX_LINE_BYTES
+from service.datasets.limits import MAX_EVAL_ITEM_BYTES, MAX_EVAL_ITEMS, MAX_LINE_BYTES
 from service.datasets.parallel import map_ordered
 from service.datasets.rows.lines import (
     Batch,
@@ -31,6 +31,7 @@ from service.datasets.rows.lines import (
     line_ranges,
     parse,
     read_batches,
+    read_lines,
 )
 from service.datasets.rows.typed_rows import (
     AssistantMessage,
@@ -395,15 +396,8 @@ def check_eval_items(path: Path, *, max_issues: int = MAX_LISTED) -> ValidationR
 
 
 def eval_lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
-    """Yield the number and the bytes of each line, or None for a line over the size limit."""
-    with FileSlice(path, content_start(path)) as stream:
-        for batch in read_batches(
-            stream, max_line_bytes=MAX_EVAL_ITEM_BYTES, batch_bytes=BATCH_BYTES
-        ):
-            if isinstance(batch, LongLine):
-                yield batch.line, None
-            else:
-                yield from enumerate(batch.lines, batch.first_line)
+    """Yield the number and the bytes of each line, or None for an item over the size limit."""
+    return read_lines(path, max_line_bytes=MAX_EVAL_ITEM_BYTES)
 
 
 def parse_eval_item(line: bytes | None) -> tuple[dict[str, Any], Issue | None]:

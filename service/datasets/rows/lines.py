@@ -122,6 +122,25 @@ def read_batches(
             yield Batch(number, last, [last])
 
 
+def read_lines(
+    path: Path,
+    *,
+    start: int | None = None,
+    first_line: int = 1,
+    max_line_bytes: int = MAX_LINE_BYTES,
+) -> Iterator[tuple[int, bytes | None]]:
+    """Yield the number and the bytes of each line of a file, or None for a line over the limit.
+
+    `start` is the offset of the first line, by default that after the byte order mark.
+    """
+    with FileSlice(path, content_start(path) if start is None else start) as stream:
+        for batch in read_batches(stream, first_line=first_line, max_line_bytes=max_line_bytes):
+            if isinstance(batch, LongLine):
+                yield batch.line, None
+            else:
+                yield from enumerate(batch.lines, batch.first_line)
+
+
 def _after_line(stream: ByteStream, block: bytes, batch_bytes: int) -> bytes:
     """Skip the rest of the line that continues in `block`, and return the bytes after it."""
     while block:
