@@ -1,4 +1,4 @@
-"""Checks of one message: its role, content, weight, and tool calls."""
+"""Checks of messages: fields and their types, texts, tools and calls, and the order of roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Line-by-line validation of a training file, in bounded memory, on one or more cores."""
+"""Line-by-line validation of training files and eval items, in bounded memory.
+
+Lines are checked with typed decoders. Only those that do not match get the detailed checks.
+"""
 
 from __future__ import annotations
 

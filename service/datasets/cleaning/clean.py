@@ -1,6 +1,6 @@
-"""Cleaning of a data set into new files, with a diff of every dropped or changed row.
+"""Cleaning of a file into new ones, by options and by decisions on single rows.
 
-Cleaning is deterministic: the same input and options give the same bytes.
+Every dropped or changed row is in the diff. The same input and options give the same bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Conversion of any supported file to canonical JSON Lines, with all issues found."""
+"""Opens a file in any supported format, and converts its rows to canonical JSON Lines."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from service.datasets.formats.records import Record
 from service.datasets.limits import BATCH_BYTES, MAX_LINE_BYTES
 from service.datasets.rows.lines import FileSlice, content_start, parse, read_lines
 
-# As in `rows.raw_json`, an unclosed string extends to the end of the available data.
+# As in `rows.lines`, an unclosed string extends to the end of the available data.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<end>"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 # Keys of the array of rows in a document with other fields beside it.
 _ROWS_KEY = re.compile(

@@ -1,8 +1,9 @@
-"""Detection of Japanese personal names, using MeCab and the UniDic dictionary.
+"""Names of persons, where the text around them shows that they are names.
 
-A name counts only if a family name and a given name are adjacent, or if a title follows
-(田中様, 鈴木部長). A name by itself is just as often a shop, a town, or an ordinary word. The
-taggers for other languages, as measured in `docs/data-sets.md`, invent too many names.
+Japanese names are found with MeCab and UniDic: a name counts only if a family name and a given name
+are adjacent, or if a title follows (田中様, 鈴木部長). In other languages, patterns of titles and
+phrases announce a name. `NameParts` finds parts of a full name elsewhere in its row: `Hi Arjun!`.
+Word taggers for other languages, as measured in `docs/data-sets.md`, invent too many names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Makes the preview of a file."""
+"""Makes the preview of a file: its first rows, cut to a bounded size, and other format options."""
 
 from __future__ import annotations
 

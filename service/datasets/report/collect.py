@@ -1,4 +1,4 @@
-"""Collection of the features of a whole canonical file, from blocks processed in parallel."""
+"""Features of all rows of a file, collected from blocks that are processed in parallel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokenizer statistics: lengths in tokens, truncation, and efficiency for each language."""
+"""Statistics of numbers per row, and of tokens: lengths, truncation, and efficiency by language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading of a file's lines in batches of bytes, without lines longer than the limit."""
+"""Reads lines in batches of bytes, none longer than the limit, and parses JSON within limits."""
 
 from __future__ import annotations
 

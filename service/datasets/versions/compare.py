@@ -1,4 +1,4 @@
-"""Comparison of two files: which rows differ, and what shifts."""
+"""Comparison of two files: which rows differ, and which statistics shift."""
 
 from __future__ import annotations
 
