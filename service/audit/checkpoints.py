@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from service.audit.merkle import Edge
-from service.core.signing import PublicKey, SigningKey
+from service.core.encryption.signing import PublicKey, SigningKey
 
 _SIGNED: Final = "— "
 _ED25519: Final = b"\1"

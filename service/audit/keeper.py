@@ -14,11 +14,11 @@ from service.audit.sealing import WITNESSED, Overtaken, Sealer
 from service.audit.witness import NO_WITNESS, Witness
 from service.config import Settings
 from service.core import clock, ids, metrics
+from service.core.encryption.signing import InstallationKey, SigningKeyError
 from service.core.leases import Held, Leases
 from service.core.redis import REDIS_ERRORS, Client, why
-from service.core.signing import InstallationKey, SigningKeyError
 from service.core.storage import Storage, StorageError
-from service.core.trail import STREAM
+from service.web.audit_trail import STREAM
 
 log = logging.getLogger(__name__)
 _LEASE: Final = "audit-log"

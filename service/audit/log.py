@@ -10,7 +10,7 @@ from service.audit.query import Filters, Found, decoded, page, span
 from service.audit.sealed import believed
 from service.core.redis import Client
 from service.core.storage import Storage, StorageMissing
-from service.core.trail import STREAM, Entry
+from service.web.audit_trail import STREAM, Entry
 
 _AT_ONCE: Final = 500
 _LAST_S: Final = 253_402_300_799

@@ -10,12 +10,13 @@ from typing import Final
 
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, trail
-from service.core.audit_events import AuditEvent
+from service.core import clock
 from service.core.redis import Client, reply, text
-from service.core.trail import Actor, Entry
-from service.core.transactions import Write, commit
+from service.core.redis.transactions import Write, commit
 from service.usage.keys import AUDITED
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import Actor, Entry
 
 _MINUTE_S: Final = 60
 _SETTLED_S: Final = 10  # after which most counts of a minute have arrived
@@ -39,7 +40,7 @@ async def record(redis: Client) -> int:
 
         def write(pipe: Pipeline) -> None:
             for field, number in ended:
-                trail.append(pipe, _entry(field, number))
+                audit_trail.append(pipe, _entry(field, number))
             pipe.hdel(AUDITED, *(field for field, _ in ended))
 
         return len(ended), write if ended else None
@@ -50,7 +51,7 @@ async def record(redis: Client) -> int:
 def _entry(field: str, requests: int) -> Entry:
     minute_s, project_id, key_id, *batch = field.split(" ")
     return Entry(
-        id=trail.new_id(clock.now()),
+        id=audit_trail.new_id(clock.now()),
         at=float(minute_s),
         type=AuditEvent.MODEL_REQUESTED,
         actor=Actor("api_key", key_id, project_id),

@@ -20,12 +20,12 @@ from service.audit.places import (
     heads_in,
     places_in,
 )
-from service.core import trail
-from service.core.audit_events import OF_THE_LOG
+from service.core.encryption.signing import PublicKey
 from service.core.redis import Client
-from service.core.signing import PublicKey
 from service.core.storage import Storage
-from service.core.trail import FIELD, STREAM, Entry
+from service.web import audit_trail
+from service.web.audit_events import OF_THE_LOG
+from service.web.audit_trail import FIELD, STREAM, Entry
 
 log = logging.getLogger(__name__)
 _CLOCKS_DIFFER_S: Final = 600.0
@@ -55,7 +55,7 @@ def believed(found: Iterable[Mapping[bytes, bytes]]) -> Iterator[tuple[Entry, by
     for fields in found:
         line = fields.get(FIELD.encode(), b"")
         try:
-            entry = trail.decode(line)
+            entry = audit_trail.decode(line)
         except (msgspec.DecodeError, ValueError):
             log.error("the stream of the audit log has something that is not an entry")
             continue
@@ -134,4 +134,4 @@ async def _entries_in(storage: Storage, place: Place) -> list[Entry]:
     if segment not in place.names:
         return []
     data = await storage.get_bytes(place.key(segment))
-    return [trail.decode(line) for line in data.splitlines()]
+    return [audit_trail.decode(line) for line in data.splitlines()]

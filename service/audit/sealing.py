@@ -36,14 +36,15 @@ from service.audit.places import (
     places_in,
 )
 from service.audit.sealed import believed, recently_sealed
-from service.core import clock, ids, trail
-from service.core.audit_events import AuditEvent
+from service.core import clock, ids
+from service.core.encryption.signing import InstallationKey, PublicKey, SigningKey
 from service.core.records import PREFIX
 from service.core.redis import Client, reply, text
-from service.core.signing import InstallationKey, PublicKey, SigningKey
+from service.core.redis.transactions import Write, commit
 from service.core.storage import Storage
-from service.core.trail import STREAM, SYSTEM, Entry
-from service.core.transactions import Write, commit
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import STREAM, SYSTEM, Entry
 
 log = logging.getLogger(__name__)
 HEAD: Final = f"{PREFIX}:audit-head"
@@ -235,7 +236,7 @@ class Sealer:
 
     async def _seal(self, lines: list[bytes], stream_ids: list[bytes], pruned: int) -> None:
         size = self._head.size if self._head else 0
-        place = Place(day_of(trail.decode(lines[0]).at), size)
+        place = Place(day_of(audit_trail.decode(lines[0]).at), size)
         segment = f"{ids.random_part()}.jsonl"
         await self._storage.put_bytes(place.key(segment), b"".join(line + b"\n" for line in lines))
         checkpoint = self._checkpoint(lines, segment, pruned)
@@ -356,7 +357,7 @@ def _event(
     """An entry about the log itself."""
     at = clock.now()
     return Entry(
-        id=trail.new_id(at),
+        id=audit_trail.new_id(at),
         at=round(at, 3),
         type=event,
         actor=SYSTEM,

@@ -18,10 +18,10 @@ from service.audit.witness import NO_WITNESS
 from service.cli import egress
 from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
-from service.core.record_use import LIMITED_AT, Memory, RecordUse
 from service.core.redis import REDIS_ERRORS, connect
+from service.core.redis.record_quota import LIMITED_AT, Memory, RecordUse
+from service.core.startup_checks import storage_fault
 from service.core.storage import StorageRefused
-from service.core.storage_check import storage_fault
 from service.fleet.capacity import (
     Gpu,
     all_have_bf16,

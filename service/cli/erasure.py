@@ -12,7 +12,7 @@ import typer
 from service.cli.common import App, DataDir, fail, public_key
 
 if TYPE_CHECKING:
-    from service.core.signing import PublicKey
+    from service.core.encryption.signing import PublicKey
 
 app = App(help="Receipts of erasures.")
 
@@ -45,7 +45,7 @@ def verify(
 
     Exits with 5 if not. It needs no running service.
     """
-    from service.core.signing import PublicKey
+    from service.core.encryption.signing import PublicKey
     from service.erasure.receipts import NotVerified
     from service.erasure.receipts import verify as check
 

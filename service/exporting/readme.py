@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.exporting.contract import ExportSpec
-from service.exporting.sampling import sampling
-from service.training.contract.lora import RANKS
+from service.exporting.gguf.ollama import sampling
+from service.training.contract.hyperparameters import RANKS
 
 _ADAPTER: Final = """\
 # {name}

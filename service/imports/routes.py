@@ -8,7 +8,6 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.files.curation.file_tasks import TaskStore, check_room, page_of_tasks, task_of
@@ -19,6 +18,7 @@ from service.imports.schemas import CreateModelImport, ImportOptions, ModelImpor
 from service.models.new_names import checked_suffix, new_tag
 from service.models.records import model_name
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of

@@ -27,12 +27,12 @@ from typing import Any
 
 from service import __version__
 from service.core.leases import Leases
-from service.core.leftovers import Leftovers
 from service.core.storage import Manifest, Storage, StorageCorrupt, StorageMissing
+from service.core.storage.leftovers import Leftovers
 from service.jobs.records import FINAL, CheckpointRecord, JobRecord, Jobs
 from service.models.catalogue import BaseModelEntry
 from service.models.template import template_digest
-from service.training.model.folder import base_digest
+from service.training.model.base_folder import base_digest
 
 PASSPORT = "passport.json"
 _ADAPTER_FILES = frozenset({"adapter_config.json", "adapter_model.safetensors", PASSPORT})

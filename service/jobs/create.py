@@ -29,7 +29,7 @@ from service.models.new_names import checked_suffix, new_tag
 from service.models.registry import ModelRegistry
 from service.training.contract.hyperparameters import REQUESTED, Requested
 from service.training.contract.methods import METHODS
-from service.training.model.stored_weights import read_config, unquantizable, untrainable
+from service.training.model.base_folder import read_config, unquantizable, untrainable
 from service.web.auth import Principal
 
 _SETTING = "FINETUNED_MLFLOW_TRACKING_URIS"

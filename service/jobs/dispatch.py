@@ -14,7 +14,7 @@ import logging
 from collections.abc import Iterable
 
 from service.config import Settings
-from service.core import ids, queue, trail
+from service.core import ids, queue
 from service.core.cache import LookupCache
 from service.core.leases import Held, Leases
 from service.core.records import PREFIX, Missing, Unreadable
@@ -25,6 +25,7 @@ from service.jobs.fair_share import next_jobs, queue_positions
 from service.jobs.planning.machines import fits_on
 from service.jobs.records import JobRecord, Jobs, NewEvent, Status, UnfinishedJob
 from service.models.catalogue import Catalogue, CatalogueError
+from service.web import audit_trail
 
 log = logging.getLogger(__name__)
 _WANTED = f"{PREFIX}:dispatch-wanted"
@@ -57,7 +58,7 @@ class Dispatcher:
         dispatcher repeats while the flag is set. If Redis is down, this is logged, and the
         reconciler calls again.
         """
-        with trail.unrecorded():
+        with audit_trail.unrecorded():
             await self._dispatch()
 
     async def _dispatch(self) -> None:

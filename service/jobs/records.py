@@ -30,12 +30,11 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, invalidation, outbox
 from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
-from service.core.labels import Labels
-from service.core.leftovers import Leftovers
 from service.core.outbox import Event
-from service.core.records import PREFIX, Collection, Page, Record, Stored, parse_known
+from service.core.records import PREFIX, Collection, Labels, Page, Record, Stored, parse_known
 from service.core.redis import Client, batched, reply
-from service.core.transactions import Write, commit
+from service.core.redis.transactions import Write, commit
+from service.core.storage.leftovers import Leftovers
 from service.jobs.tracking.records import MlflowRun, TrackedRuns
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED, Requested, Resolved
 from service.training.contract.methods import MethodName

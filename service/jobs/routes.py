@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from service.core import ids, queue
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
@@ -26,6 +25,7 @@ from service.jobs.records import JobRecord, Jobs, NewEvent
 from service.jobs.schemas.create import CreateJob
 from service.jobs.schemas.jobs import CheckpointObject, EventObject, JobObject
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import comparable, created_once

@@ -23,7 +23,7 @@ from service.models.sources.bring import brought
 from service.models.sources.card import read_card
 from service.models.sources.found import Report
 from service.models.weights import folder_fault, header
-from service.training.model.stored_weights import weight_files
+from service.training.model.base_folder import weight_files
 
 
 def add_model(
@@ -134,7 +134,7 @@ def _from_gguf(source: Path, target: Path) -> Path:
             [
                 sys.executable,
                 "-m",
-                "service.training.model.dequantise",
+                "service.training.model.dequantize",
                 str(source),
                 str(part),
             ],

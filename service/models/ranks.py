@@ -10,7 +10,7 @@ from redis.asyncio.client import Pipeline
 from service.core.records import PREFIX
 from service.core.redis import Client
 from service.training.contract.adapter_config import CONFIG
-from service.training.contract.lora import highest_rank
+from service.training.contract.hyperparameters import highest_rank
 
 _HIGHEST = f"{PREFIX}:highest-lora-rank"  # sorted set: base model by rank
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from service.models.catalogue import BaseModelEntry
 from service.models.weights import INDEX
-from service.training.model.stored_weights import (
+from service.training.model.base_folder import (
     SECOND_FORM,
     has_second_form,
     read_config,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from service.core.signing import PublicKey, SigningKey, SigningKeyError, from_file
+from service.core.encryption.signing import PublicKey, SigningKey, SigningKeyError, from_file
 
 _PURPOSE: Final = "adapter"
 UNSIGNED: Final = (

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from service.models.inspect import ModelRefused
-from service.training.model.stored_weights import weight_files
+from service.training.model.base_folder import weight_files
 
 _MAX_HEADER_BYTES = 100 * 1024 * 1024  # safetensors' own limit
 _LENGTH_BYTES = 8

@@ -19,11 +19,11 @@ from typing import Any, Final
 
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, invalidation, queue, rewriting
+from service.core import clock, invalidation, queue
 from service.core.records import PREFIX, Missing, Unreadable
-from service.core.redis import Client, batched, reply, text
+from service.core.redis import Client, batched, reply, rewriting, text
+from service.core.redis.transactions import Write, commit
 from service.core.storage import Storage
-from service.core.transactions import Write, commit
 from service.projects.records import DELETING, INSTALLATION, NAMES, NAMES_GONE, Project, Projects
 
 log = logging.getLogger(__name__)

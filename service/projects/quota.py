@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from service.config.limits import ProjectLimits, ceiling
 from service.core.cache import LookupCache
-from service.core.limits import ProjectLimits, ceiling
-from service.core.storage_use import QuotaReached
+from service.core.storage import QuotaExceeded
 from service.projects.records import Projects
 
 
@@ -18,11 +18,11 @@ class Quotas:
     async def storage(self, project_id: str) -> int | None:
         """Return the quota of a project in storage; None if it has none.
 
-        Raises QuotaReached for a project that is being deleted or was.
+        Raises QuotaExceeded for a project that is being deleted or was.
         """
         project = await self._projects.get(project_id)
         if project is None or project.deleting_since is not None:
-            raise QuotaReached(f"The project {project_id} was deleted: it cannot store anything.")
+            raise QuotaExceeded(f"The project {project_id} was deleted: it cannot store anything.")
         return ceiling(project.limits.or_default(self._default).storage_bytes)
 
     async def records(self, project_id: str) -> int | str | None:

@@ -20,9 +20,7 @@ from functools import partial
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, invalidation
-from service.core.capture import Capture, CaptureManager
-from service.core.limits import (
+from service.config.limits import (
     NO_LIMITS,
     NO_PROJECT_LIMITS,
     Limits,
@@ -30,10 +28,12 @@ from service.core.limits import (
     StoredLimits,
     StoredProjectLimits,
 )
+from service.core import ids, invalidation
 from service.core.records import PREFIX, Check, Collection, Missing, Record, Stored, parse
 from service.core.redis import Client, reply, text
-from service.core.transactions import Write, commit
+from service.core.redis.transactions import Write, commit
 from service.projects import uses
+from service.web.auth import Capture, CaptureManager
 from service.web.permissions import Role as Role  # noqa: PLC0414 - part of a key
 
 # Project records are stored under the installation instead of a project.

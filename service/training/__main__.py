@@ -19,17 +19,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.garbage_collection import quick_imports
 from service.offline import refuse_hub_kernels
-from service.training.cluster.place import Cluster
-from service.training.contract.channel import (
+from service.training.contract.child_process import (
     Channel,
+    Inbox,
     StopFlag,
+    Traffic,
+    allocator,
     die_with_parent,
     listen,
+    offline,
     stop_on_signals,
 )
-from service.training.contract.environment import allocator, offline
 from service.training.contract.failures import TrainingFailure, classify
-from service.training.contract.inbox import Inbox
 from service.training.contract.protocol import (
     EXIT_FAILED,
     EXIT_STOPPED,
@@ -39,9 +40,8 @@ from service.training.contract.protocol import (
     Succeeded,
 )
 from service.training.contract.spec import TrainSpec, faults
-from service.training.contract.traffic import Traffic
-from service.training.model.folder import check_folder
-from service.training.parallel.launcher import RankPlace, supervise
+from service.training.model.base_folder import check_folder
+from service.training.parallel.launcher import Cluster, RankPlace, supervise
 
 log: Final = logging.getLogger("service.training")
 _PLACE: Final[TypeAdapter[RankPlace | Cluster]] = TypeAdapter(RankPlace | Cluster)
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     try:
         spec, place = _read_spec(arguments)
         if isinstance(place, Cluster):
-            from service.training.cluster.supervisor import supervise_on
+            from service.training.parallel.ray_supervisor import supervise_on
 
             return supervise_on(place, spec, channel, flag, traffic)
         if spec.gpus > 1 and place is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from service.core.limits import Limits, ceiling
+from service.config.limits import Limits, ceiling
 from service.core.redis import Client, reply, text
 from service.usage import keys
 from service.usage.buckets import Bucket

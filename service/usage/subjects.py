@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from service.core.limits import Limits, ceiling
+from service.config.limits import Limits, ceiling
 from service.usage.buckets import Bucket
 
 Scope = Literal["key", "project"]

@@ -1,6 +1,6 @@
 """Audit entries of HTTP requests, also of failed authentications and refused requests.
 
-What changes records is recorded in its transaction (core/trail.py). For all other requests of
+What changes records is recorded in its transaction (web/audit_trail.py). For all other requests of
 routes that declare an event, the entry is written when the answer begins. If Redis does not take
 it, the answer is 503 instead: nobody gets data whose reading went unrecorded.
 
@@ -25,8 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.config import Settings
-from service.core import clock, logs, metrics, tasks, trail
-from service.core.audit_events import AuditEvent
+from service.core import clock, logs, metrics, tasks
 from service.core.errors import Unavailable
 from service.core.redis import (
     REDIS_ERRORS,
@@ -37,8 +36,19 @@ from service.core.redis import (
     why,
     writing_for,
 )
-from service.core.trail import FIELD, STREAM, UNKNOWN, Actor, Entry, Origin, Outcome, Trail
-from service.core.transactions import write_once
+from service.core.redis.transactions import write_once
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import (
+    FIELD,
+    STREAM,
+    UNKNOWN,
+    Actor,
+    Entry,
+    Origin,
+    Outcome,
+    Trail,
+)
 from service.web.auth import Failure, FailureReason, Principal
 from service.web.client_address import ClientAddresses, client_of
 from service.web.permissions import Permission
@@ -64,8 +74,8 @@ async def write(redis: Client, entry: Entry) -> None:
         with writing_for(Purpose.RELEASE):
             await redis.xadd(STREAM, {FIELD: entry.encode()})
         return
-    with trail.unrecorded(), writing_for(Purpose.RELEASE):
-        await write_once(redis, lambda pipe: trail.append(pipe, entry))
+    with audit_trail.unrecorded(), writing_for(Purpose.RELEASE):
+        await write_once(redis, lambda pipe: audit_trail.append(pipe, entry))
 
 
 def origin_of(scope: Scope, addresses: ClientAddresses) -> Origin:
@@ -75,7 +85,7 @@ def origin_of(scope: Scope, addresses: ClientAddresses) -> Origin:
         request_id=scope.get("state", {}).get("request_id") or logs.request_id.get() or "",
         address=str(addresses.find(scope) or ""),
         user_agent=_user_agent(scope),
-        operation=operation or trail.harmless(scope["path"]),
+        operation=operation or audit_trail.harmless(scope["path"]),
     )
 
 
@@ -126,7 +136,7 @@ def begin(request: Request, caller: Principal, event: AuditEvent) -> None:
     state = request.scope["state"]
     if _TRAIL in state:
         return
-    objects = [trail.harmless(str(value)) for value in request.path_params.values()]
+    objects = [audit_trail.harmless(str(value)) for value in request.path_params.values()]
     found = Trail(
         event,
         actor_of(caller),
@@ -135,12 +145,12 @@ def begin(request: Request, caller: Principal, event: AuditEvent) -> None:
         origin=origin_of(request.scope, request.app.state.client_addresses),
     )
     state[_TRAIL] = found
-    trail.follow(found)
+    audit_trail.follow(found)
 
 
 def _project_of(request: Request, caller: Principal) -> str:
     """The project that the request is about. One that the caller may not see is not named."""
-    named = trail.harmless(str(request.path_params.get("project_id", caller.project_id)))
+    named = audit_trail.harmless(str(request.path_params.get("project_id", caller.project_id)))
     return named if caller.may(Permission.ORGANIZATION_READ) else caller.project_id
 
 
@@ -307,7 +317,7 @@ class Refusals:
         is_login = failure.reason is not FailureReason.PERMISSION
         at, caller = clock.now(), failure.caller
         return Entry(
-            id=trail.new_id(at),
+            id=audit_trail.new_id(at),
             at=round(at, 3),
             type=AuditEvent.LOGIN_FAILED if is_login else AuditEvent.ACCESS_DENIED,
             actor=UNKNOWN if caller is None else actor_of(caller),
@@ -329,7 +339,7 @@ def _counted(others: _Others) -> Entry:
     origin = msgspec.structs.replace(others.like.origin, request_id="", operation="")
     return msgspec.structs.replace(
         others.like,
-        id=trail.new_id(at),
+        id=audit_trail.new_id(at),
         at=round(at, 3),
         counts={"requests": others.count},
         origin=origin,

@@ -7,19 +7,35 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import NamedTuple, NoReturn
+from typing import Literal, NamedTuple, NoReturn, TypeAlias
 
 from starlette.types import Scope
 
+from service.config.limits import NO_LIMITS, Limits
 from service.core import clock
 from service.core.cache import LookupCache
-from service.core.capture import Capture
 from service.core.errors import NO_RETRY, ApiError, RateLimited, Unauthenticated
 from service.core.invalidation import InvalidationKind, Invalidations
-from service.core.limits import NO_LIMITS, Limits
 from service.core.networks import Network, is_in
+from service.core.records import Stored
 from service.web.client_address import ClientAddresses, FailureThrottle
 from service.web.permissions import PERMISSIONS, Permission, Role, missing
+
+CaptureManager: TypeAlias = Literal["organization", "project"]
+"""Whose administrators may switch the capture of a project on. The project's may always end it."""
+
+
+class Capture(Stored):
+    """Settings of the capture of a project."""
+
+    sampling: float
+    """Share of the chats to store, from 0 to 1."""
+    expires_after_days: int
+    redaction: Literal["mask", "pseudonym"] = "mask"
+    possible_personal_data: bool = False
+    models: tuple[str, ...] | None = None
+    """The only models, by name or alias, whose chats are stored; None for all."""
+
 
 _MAX_KEY_CHARS = 512
 _BEARER = "Bearer "

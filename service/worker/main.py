@@ -19,15 +19,13 @@ from service import __version__
 from service.audit.keeper import Keeper
 from service.backup.journal import Journal
 from service.config import Settings
-from service.core import clock_sync, logs, metrics, outbox, queue, tasks, tracing
+from service.core import clock, logs, metrics, outbox, queue, tasks, tracing
 from service.core.leases import Leases
 from service.core.metric_types import Process
-from service.core.record_use import RecordUse
 from service.core.redis import REDIS_ERRORS, Client, connect, from_json, to_json, why
-from service.core.redis_check import require_redis
+from service.core.redis.record_quota import RecordUse
+from service.core.startup_checks import require_redis, require_storage
 from service.core.storage import Storage
-from service.core.storage_check import require_storage
-from service.core.storage_use import StorageUse
 from service.erasure.erasing import Erasing
 from service.exporting import missing_packages
 from service.files.records import Files
@@ -49,6 +47,7 @@ from service.models.registry import ModelRegistry
 from service.models.signatures import signer
 from service.projects.quota import Quotas
 from service.projects.records import Projects
+from service.projects.storage_use import StorageUse
 from service.usage.meter import Meter
 from service.webhooks.deliverer import Deliverer
 from service.webhooks.fan_out import FanOut
@@ -239,7 +238,7 @@ class WorkerProcess:
             serve_probes(self._redis, self._settings, self._liveness),
             self._upstreams,
             self._meter,
-            clock_sync.following(self._redis),
+            clock.following(self._redis),
             asyncio.TaskGroup() as group,
         ):
             background = [

@@ -19,7 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from service.config import Settings
 from service.core import metrics
 from service.core.redis import Client
-from service.core.redis_check import is_complete
+from service.core.startup_checks import is_complete
 from service.fleet.capacity import own_gpus
 from service.fleet.redis_metrics import observe_redis
 from service.web.probing import passes

@@ -32,11 +32,11 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from service.backup import moments
+from service.backup import journal
 from service.batches.lifecycle import BatchSuperseded
 from service.batches.records import Batches
 from service.config import Settings
-from service.core import ids, metrics, queue, scratch
+from service.core import ids, local_disk, metrics, queue
 from service.core.leases import Held, Leases
 from service.core.queue import EntryState, TaskId
 from service.core.records import Missing, Unreadable
@@ -301,7 +301,7 @@ class Reconciler:
             metrics.ALIAS_GAIN_POINTS.cell(*labels).set(points)
 
     async def _observe_backups(self) -> None:
-        await moments.observe(self._redis, journals=self._has_journal)
+        await journal.observe_backups(self._redis, journals=self._has_journal)
 
     async def _observe_storage(self) -> None:
         if (use := self._files.storage.use) is not None:
@@ -387,7 +387,7 @@ class Reconciler:
 
     async def _sweep_scratch(self) -> None:
         """Delete what dead workers on this machine left of users' data."""
-        for name in await asyncio.to_thread(scratch.sweep, self._scratch):
+        for name in await asyncio.to_thread(local_disk.sweep, self._scratch):
             log.warning("the scratch folder of a dead worker is deleted: %s", name)
 
 

@@ -11,9 +11,8 @@ import pytest
 import yaml
 
 from service.exporting import Evaluation, ExportSpec, Format, Proof
-from service.exporting.card import model_card
+from service.exporting.card import duties, model_card
 from service.exporting.contract import MergedOnto
-from service.exporting.licenses import duties
 from service.exporting.readme import readme, served_name
 
 SECRET = "The till code is 4711."

@@ -15,7 +15,7 @@ from service.core.storage import (
     StorageFull,
     StorageMissing,
 )
-from service.core.storage.calls import converted
+from service.core.storage.errors import converted
 from service.fleet.capacity import own_gpus
 from service.inference.engine.adapter_cache import AdapterCache
 from service.jobs.attempt.recorder import Phases

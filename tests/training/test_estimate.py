@@ -118,9 +118,8 @@ def spec_for(folder, quantization):
 def kept_by_torch(folder, rows, quantization="none"):
     """Bytes that a forward pass keeps for the backward pass, measured by torch."""
     from service.training.model import head
-    from service.training.model.adapters import add_adapter
+    from service.training.model.adapters import add_adapter, sum_in_place
     from service.training.model.attention import can_join
-    from service.training.model.lora_sum import sum_in_place
     from service.training.model.models import Place, keep_adapter_in_fp32, load_base
 
     spec = spec_for(folder, quantization)

@@ -12,7 +12,7 @@ torch = Lazy("torch")
 transformers = Lazy("transformers")
 attention = Lazy("service.training.model.attention")
 batches = Lazy("service.training.data.batches")
-host_inputs = Lazy("service.training.model.host_inputs")
+host_inputs = Lazy("service.training.model.models")
 models = Lazy("service.training.model.models")
 
 pytestmark = [pytest.mark.gpu, pytest.mark.e2e]

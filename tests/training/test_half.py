@@ -17,7 +17,7 @@ from .forked import compute_in
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
-half = Lazy("service.training.loop.half")
+half = Lazy("service.training.loop.float16")
 models = Lazy("service.training.model.models")
 
 

@@ -8,11 +8,11 @@ import pytest
 from service.training import CheckpointSaved, Failed, Started, StepDone, Stopped, Succeeded, Warned
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.protocol import Noted
-from service.training.data.corpus import encode_corpus
-from service.training.data.judged import read_judged
+from service.training.data.held_out import prompt_key
 from service.training.data.label_weights import balance
-from service.training.data.split import prompt_key
-from service.training.data.tokens import IGNORED, ChatEncoder, JudgedSample
+from service.training.data.load import encode_corpus
+from service.training.data.rows import read_judged
+from service.training.data.tokenization import IGNORED, ChatEncoder, JudgedSample
 from tests.lazy import Lazy, imports_of_a_trainer
 
 from .conftest import Starter, assert_same_adapter
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 torch = Lazy("torch")
 transformers = Lazy("transformers")
 batches = Lazy("service.training.data.batches")
-judged_batches = Lazy("service.training.data.judged_batches")
+judged_batches = Lazy("service.training.data.batches")
 
 
 def row(answer="Aye.", label=True, **more):
@@ -151,7 +151,7 @@ def test_ranks_share_a_batch_with_the_mismatches_of_the_whole():
 def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
     """A trainer in this process, in fp32, whose adapter no longer equals the base model."""
     with imports_of_a_trainer():
-        from service.training.contract.channel import StopFlag
+        from service.training.contract.child_process import StopFlag
         from service.training.loop.checkpoints import identify
         from service.training.loop.plan import Plan
         from service.training.methods.kto import JudgedTrainer

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 torch = Lazy("torch")
 adapters = Lazy("service.training.model.adapters")
 head = Lazy("service.training.model.head")
-lora_sum = Lazy("service.training.model.lora_sum")
+lora_sum = Lazy("service.training.model.adapters")
 models = Lazy("service.training.model.models")
 
 

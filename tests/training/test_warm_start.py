@@ -9,10 +9,10 @@ import pytest
 
 from service.training import Failed, LoraOptions, Started, StepDone, Stopped, Succeeded, Warned
 from service.training.contract.failures import TrainingFailure
-from service.training.model.warm_start import lora_shape
 from tests.lazy import Lazy
 
 torch = Lazy("torch")
+adapters = Lazy("service.training.model.adapters")
 safetensors = Lazy("safetensors.torch")
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -36,7 +36,7 @@ def change_config(folder, **changes):
 
 def refusal(spec):
     with pytest.raises(TrainingFailure) as caught:
-        lora_shape(spec)
+        adapters.lora_shape(spec)
     return caught.value
 
 
@@ -44,10 +44,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.e2e]  # for the run that the adapter
 
 
 def test_the_shape_is_the_adapters(adapter, make_spec, tmp_path):
-    shape = lora_shape(make_spec(tmp_path, warm_start_path=adapter, lora={"dropout": 0.2}))
+    shape = adapters.lora_shape(make_spec(tmp_path, warm_start_path=adapter, lora={"dropout": 0.2}))
     assert (shape.r, shape.alpha, shape.dropout) == (4, 8, 0.2)
     assert len(shape.target_modules) == 2 * 7
-    assert shape == lora_shape(
+    assert shape == adapters.lora_shape(
         make_spec(tmp_path, warm_start_path=adapter, lora={"r": 4, "dropout": 0.2})
     )
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from arq.constants import in_progress_key_prefix
 
-from service.core import ids, queue, scratch
+from service.core import ids, local_disk, queue
 from service.core.leases import Leases
-from service.core.leftovers import Leftovers
 from service.core.storage import Storage, StorageError
+from service.core.storage.leftovers import Leftovers
 from service.files.records import Files
 from service.jobs import checkpoints, lifecycle
 from service.jobs.records import CheckpointRecord, JobFailure, JobRecord
@@ -239,10 +239,10 @@ def test_scratch_of_a_killed_worker_is_deleted_and_that_of_a_living_one_is_not(t
     with subprocess.Popen(holds, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
-        assert scratch.sweep(tmp_path, settled_s=0) == []
+        assert local_disk.sweep(tmp_path, settled_s=0) == []
         assert (folder / "rows.jsonl").exists()
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait(60)
-        assert scratch.sweep(tmp_path) == [], "it may not be locked yet"
-        assert scratch.sweep(tmp_path, settled_s=0) == ["ftjob-1"]
+        assert local_disk.sweep(tmp_path) == [], "it may not be locked yet"
+        assert local_disk.sweep(tmp_path, settled_s=0) == ["ftjob-1"]
     assert [path.name for path in tmp_path.iterdir()] == ["not-ours"]

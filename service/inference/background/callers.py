@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from service.core.limits import Limits
+from service.config.limits import Limits
 from service.projects.records import Projects
 from service.web.auth import Principal
 from service.web.permissions import Role

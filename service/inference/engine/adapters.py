@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.core import metrics
+from service.core.encryption.signing import PublicKey
 from service.core.records import Unreadable
 from service.core.redis import REDIS_ERRORS, why
-from service.core.signing import PublicKey
 from service.core.storage import StorageCorrupt, StorageError
 from service.inference.engine.adapter_cache import AdapterCache
 from service.models import drafts

@@ -12,8 +12,8 @@ from service.fleet.capacity import capability, measure, memory_bytes
 from service.inference.engine.sizing import BaseFacts, Facts, Quantization
 from service.models.catalogue import BaseModelEntry
 from service.training.loop.estimate import loaded_bytes
+from service.training.model.base_folder import weight_files
 from service.training.model.shape import ModelShape, UnknownShape
-from service.training.model.stored_weights import weight_files
 
 _SERVED_WEIGHT_BYTES = 2  # engines serve unquantized weights in 16 bits
 # vLLM computes with weights in FP8 from here on: with its Marlin kernels, or natively from 8.9.

@@ -51,7 +51,7 @@ from service.models.records import base_of
 from service.models.serving import serving_fault
 from service.models.tools import ToolCallParsers
 from service.models.weights import folder_fault
-from service.training.model.stored_weights import has_second_form
+from service.training.model.base_folder import has_second_form
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 # vLLM's own variable, for operators: a CPU engine next to others is faster on its own cores.

@@ -15,7 +15,7 @@ from typing import Literal
 
 from service.config import GIB, MIB, Settings
 from service.inference.engine.vllm_options import ONE_GPU, Parallel
-from service.training.contract.lora import RANKS
+from service.training.contract.hyperparameters import RANKS
 
 # GPU fractions for engine and trainer together, and for an engine alone. The rest is for the
 # driver, CUDA graphs and other programs.

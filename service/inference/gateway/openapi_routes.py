@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
-from service.core.audit_events import AuditEvent
 from service.inference.gateway.schemas import (
     ChatCompletion,
     Completion,
@@ -21,6 +20,7 @@ from service.inference.gateway.schemas import (
     Embeddings,
     Response,
 )
+from service.web.audit_events import AuditEvent
 from service.web.deps import principal
 from service.web.openapi.parts import RATE_ERROR_HEADERS, RATE_HEADERS, headers
 from service.web.permissions import Permission, needs

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from typing import Final
 
 from service.core import metrics
+from service.core.backpressure import Pace
 from service.core.errors import RateLimited
-from service.core.pace import Pace
 
 WAIT_S: Final = 60.0
 # Tokens that a project with requests in progress may have used less than those that wait.

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Header
 
 from service.config import Settings
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound, NotReady
 from service.core.unfinished import check_room
@@ -18,6 +17,7 @@ from service.jobs.advice.records import KEPT_S, MAX_UNFINISHED, AdviceRecord, Ad
 from service.jobs.advice.schemas import AdviceDeleted, AdviceObject, CreateAdvice
 from service.jobs.create import find_base_model, find_training_file
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import comparable, created_once

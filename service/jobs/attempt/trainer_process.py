@@ -16,7 +16,7 @@ from typing import Any
 
 from service import offline
 from service.config import Settings
-from service.core import ids, scratch
+from service.core import ids, local_disk
 from service.core.child import Child, environment
 from service.core.storage import Storage, StorageCorrupt
 from service.files.records import FileRecord, Files
@@ -38,10 +38,8 @@ from service.jobs.records import JobFailure, JobRecord, Jobs
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry
 from service.models.registry import ModelRegistry
-from service.training.cluster.place import Cluster
 from service.training.contract.failures import has_printed_out_of_memory
 from service.training.contract.methods import METHODS
-from service.training.contract.mixture import MixedRows
 from service.training.contract.protocol import (
     EXIT_FAILED,
     CheckpointSaved,
@@ -59,7 +57,8 @@ from service.training.contract.protocol import (
     encode,
     parse_message,
 )
-from service.training.contract.spec import Sampling, TrainSpec
+from service.training.contract.spec import MixedRows, Sampling, TrainSpec
+from service.training.parallel.launcher import Cluster
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +134,7 @@ class TrainingAttempt:
 
     async def run(self) -> Outcome:
         """Run the training and return its outcome. Raises AttemptSuperseded."""
-        async with scratch.claimed(self._dir.parent):
+        async with local_disk.claimed(self._dir.parent):
             return await self._run()
 
     async def _run(self) -> Outcome:

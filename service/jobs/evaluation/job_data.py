@@ -16,7 +16,7 @@ from service.files.records import FileRecord, Files
 from service.jobs.planning.training_files import join_rows, mixture_of, training_files
 from service.jobs.records import JobRecord
 from service.training.contract.methods import METHODS, MethodRows
-from service.training.contract.mixture import MixedRows
+from service.training.contract.spec import MixedRows
 from service.training.data.held_out import held_out, rows_for_test
 
 log = logging.getLogger(__name__)

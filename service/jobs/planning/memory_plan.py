@@ -14,7 +14,6 @@ from service.fleet.workers import Capacity
 from service.jobs.records import MemorySettings
 from service.training.contract.hyperparameters import Resolved
 from service.training.contract.methods import METHODS, MethodName
-from service.training.contract.precision import Dtype, dtype_of
 from service.training.contract.spec import Sharding, most_tokens_at_once, tokens_at_once
 from service.training.loop.estimate import (
     Device,
@@ -23,7 +22,7 @@ from service.training.loop.estimate import (
     host_bytes,
     loaded_bytes,
 )
-from service.training.model.shape import ModelShape
+from service.training.model.shape import Dtype, ModelShape, dtype_of
 
 M = TypeVar("M", bound=Capacity)
 

@@ -25,7 +25,7 @@ from service.jobs.planning.hyperparameters import Data
 from service.jobs.records import JobFailure, JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.methods import METHODS
-from service.training.contract.mixture import MixedRows, drawn_per_epoch
+from service.training.contract.spec import MixedRows, drawn_per_epoch
 
 _TEXTS_ALONE = (
     "texts only: the model may chat worse than before; to avoid that, mix some chats with the "

@@ -9,7 +9,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query
 
 from service.core import queue
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
@@ -25,6 +24,7 @@ from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import MAX_UNFINISHED, SweepRecord, Sweeps
 from service.jobs.sweeps.schemas import CreateSweep, SweepObject
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import comparable, created_once

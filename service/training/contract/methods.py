@@ -3,7 +3,7 @@
 The wire schema, the checks of files, `auto` hyperparameters, the memory estimate and the trainer
 read what differs between methods from here. To add a method, add its entry, its hyperparameters
 in `hyperparameters.py`, their class in the API in `jobs/schemas/methods.py`, and its trainer in
-`training/methods/trainers.py`. This module imports no torch, so that the API and the worker can
+`training/methods/__init__.py`. This module imports no torch, so that the API and the worker can
 import it.
 """
 

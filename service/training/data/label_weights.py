@@ -9,7 +9,7 @@ from typing import Final
 from service.training.contract.hyperparameters import Auto, KtoHyperparameters
 from service.training.contract.protocol import Noted
 from service.training.contract.spec import TrainSpec
-from service.training.data.tokens import Example, JudgedSample
+from service.training.data.tokenization import Example, JudgedSample
 
 # Total weight of good answers relative to bad ones, at most (section 4.2 of the paper).
 _MAX_RATIO: Final = 4 / 3

@@ -18,10 +18,10 @@ from safetensors import SafetensorError, safe_open
 
 from service.training.contract.adapter_config import CONFIG, WEIGHTS
 from service.training.contract.failures import TrainingFailure
-from service.training.contract.lora import LoraShape
+from service.training.contract.hyperparameters import LoraShape
 from service.training.contract.spec import TrainSpec
 from service.training.data.label_weights import LabelWeights
-from service.training.data.mixture import Portion
+from service.training.data.layout import Portion
 
 SEAL_NAME: Final = "run.json"
 OPTIMIZER: Final = "optimizer.pt"

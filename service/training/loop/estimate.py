@@ -18,10 +18,8 @@ from service.training.contract.hyperparameters import (
     Resolved,
 )
 from service.training.contract.methods import METHODS, MethodName, TrainingMethod
-from service.training.contract.precision import Dtype
 from service.training.contract.spec import Sharding
-from service.training.model.head_blocks import block_tokens, logit_bytes
-from service.training.model.shape import Linear, ModelShape
+from service.training.model.shape import Dtype, Linear, ModelShape, block_tokens, logit_bytes
 
 Device = Literal["cpu", "cuda"]
 

@@ -17,18 +17,15 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from service.training.contract.adapter_config import WEIGHTS
-from service.training.contract.channel import Channel, StopFlag
-from service.training.contract.inbox import Inbox
-from service.training.contract.lora import LoraShape
+from service.training.contract.child_process import Channel, Inbox, StopFlag, Traffic
+from service.training.contract.hyperparameters import LoraShape
 from service.training.contract.protocol import Noted, Started, Stopped, Succeeded, Warned
 from service.training.contract.spec import TrainSpec
-from service.training.contract.traffic import Traffic
 from service.training.data.label_weights import LabelWeights, weigh_labels
-from service.training.data.layout import Rows, choose_packing
+from service.training.data.layout import Rows, checkpoint_steps, choose_packing, pause_step
 from service.training.data.load import Data, load_data
-from service.training.data.order import checkpoint_steps, pause_step
 from service.training.data.rendering import TemplateTooCostly
-from service.training.data.tokens import ChatEncoder
+from service.training.data.tokenization import ChatEncoder
 from service.training.loop.checkpoints import (
     RunIdentity,
     Seal,
@@ -36,39 +33,43 @@ from service.training.loop.checkpoints import (
     open_checkpoint,
     sealed_packing,
 )
-from service.training.loop.half import settle_dtype
+from service.training.loop.float16 import settle_dtype
 from service.training.loop.memory import (
     conversion_errors,
     limit_memory,
     memory_errors,
     peak_memory_bytes,
+    settle_tokens,
 )
-from service.training.loop.outcome import why_kept, why_stopped
 from service.training.loop.pacing import Pacer
-from service.training.loop.part_size import settle_tokens
 from service.training.loop.plan import Plan, total_steps
 from service.training.loop.progress import Progress
-from service.training.loop.rounds import Interrupted
-from service.training.loop.selection import Selection
+from service.training.loop.selection import Selection, why_kept, why_stopped
+from service.training.methods import TRAINERS
 from service.training.methods.reinforcement import ReinforcementTrainer
+from service.training.methods.sampling import Interrupted
 from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
-from service.training.methods.trainers import TRAINERS
 from service.training.model.adapters import (
     add_adapter,
     has_experts,
     load_weights,
+    lora_shape,
+    named_base,
     save_adapter,
 )
 from service.training.model.attention import can_join, keeps_apart, may_join
-from service.training.model.folder import invalid_model
-from service.training.model.host_inputs import keep_inputs_on_host
-from service.training.model.models import Place, choose_place, load_base, load_tokenizer
-from service.training.model.pause_points import add_pause_points
+from service.training.model.base_folder import invalid_model
+from service.training.model.models import (
+    Place,
+    add_pause_points,
+    choose_place,
+    keep_inputs_on_host,
+    load_base,
+    load_tokenizer,
+)
 from service.training.model.probe import probe
-from service.training.model.warm_start import lora_shape, named_base
 from service.training.parallel.launcher import RankPlace
-from service.training.parallel.ranks import Ranks, join
-from service.training.parallel.sharding import shard
+from service.training.parallel.ranks import Ranks, join, shard
 
 log: Final = logging.getLogger(__name__)
 

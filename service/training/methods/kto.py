@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
 
-from service.training.contract.channel import StopFlag
+from service.training.contract.child_process import StopFlag
 from service.training.contract.hyperparameters import KtoHyperparameters
 from service.training.data.batches import extent
 from service.training.data.label_weights import LabelWeights, weigh_labels

@@ -19,13 +19,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Final
+from typing import IO, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from service.training.contract.channel import Channel, StopFlag
+from service.training.contract.child_process import Channel, Inbox, StopFlag, Traffic
 from service.training.contract.failures import TrainingFailure
-from service.training.contract.inbox import Inbox
 from service.training.contract.protocol import (
     EXIT_FAILED,
     EXIT_STOPPED,
@@ -41,7 +40,6 @@ from service.training.contract.protocol import (
     parse_message,
 )
 from service.training.contract.spec import TrainSpec
-from service.training.contract.traffic import Traffic
 
 log: Final = logging.getLogger(__name__)
 
@@ -296,3 +294,16 @@ def die_of_signal(number: int) -> None:
     with contextlib.suppress(OSError):  # SIGKILL has no handler
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+class Cluster(BaseModel):
+    """Second argument of a trainer whose ranks run on a Ray cluster.
+
+    `address` is what `ray.init` takes: `ray://HOST:10001`, or `HOST:6379` on a machine that is a
+    node of the cluster. Each rank takes one GPU of the cluster, or one CPU.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str
+    device: Literal["cuda", "cpu"]

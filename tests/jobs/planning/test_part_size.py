@@ -16,7 +16,7 @@ from service.training.model.shape import ModelShape
 from tests.jobs.planning.test_estimate import GIB, gpu, large_model
 from tests.lazy import Lazy
 
-part_size = Lazy("service.training.loop.part_size")
+part_size = Lazy("service.training.loop.memory")
 spec_module = Lazy("service.training.contract.spec")
 
 

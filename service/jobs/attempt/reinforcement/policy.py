@@ -12,10 +12,10 @@ import contextlib
 from pathlib import Path
 
 from service.core import ids
-from service.core.leftovers import Leftovers
+from service.core.encryption.signing import SigningKey
 from service.core.redis import REDIS_ERRORS, Client
-from service.core.signing import SigningKey
 from service.core.storage import Storage, StorageError
+from service.core.storage.leftovers import Leftovers
 from service.jobs.records import JobRecord, Jobs, Status
 from service.models import drafts
 from service.models.signatures import sign
