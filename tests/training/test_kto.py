@@ -9,7 +9,6 @@ from service.training import CheckpointSaved, Failed, Started, StepDone, Stopped
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.protocol import Noted
 from service.training.data.held_out import prompt_key
-from service.training.data.label_weights import balance
 from service.training.data.load import encode_corpus
 from service.training.data.rows import read_judged
 from service.training.data.tokenization import IGNORED, ChatEncoder, JudgedSample
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.slow
 torch = Lazy("torch")
 transformers = Lazy("transformers")
 batches = Lazy("service.training.data.batches")
-judged_batches = Lazy("service.training.data.batches")
+kto = Lazy("service.training.methods.kto")
 
 
 def row(answer="Aye.", label=True, **more):
@@ -94,7 +93,7 @@ def test_the_label_belongs_to_the_data_of_a_run(tokenizer, tmp_path):
     ],
 )
 def test_labels_weigh_as_the_paper_recommends(counts, given, expected):
-    weights = balance(*counts, *given)
+    weights = kto.balance(*counts, *given)
     assert weights == pytest.approx(expected)
     if all(counts) and None in given:
         total_good, total_bad = (n * weight for n, weight in zip(counts, weights, strict=True))
@@ -114,7 +113,7 @@ def test_a_mismatch_is_a_prompt_with_the_answer_of_the_next():
     first = columns([1, 2, 3, 4], [IGNORED, IGNORED, 3, 4])
     second = columns([5, 6, 7], [IGNORED, 6, 7], is_good=False)
     third = columns([8, 9], [IGNORED, 9])
-    collate = judged_batches.Mismatched(judged_batches.PaddedJudged(100), 3)
+    collate = batches.Mismatched(batches.PaddedJudged(100), 3)
     batch = collate([first, second, third])
     (part,) = batch["parts"]
     assert batch["units"] == 3
@@ -133,15 +132,13 @@ def test_a_mismatch_is_a_prompt_with_the_answer_of_the_next():
 
 def test_ranks_share_a_batch_with_the_mismatches_of_the_whole():
     samples = [columns([n, 50 + n], [IGNORED, 50 + n]) for n in range(1, 6)]
-    whole = judged_batches.PaddedJudged(2)
-    mismatched = judged_batches.Mismatched(whole, 10)(samples)
+    whole = batches.PaddedJudged(2)
+    mismatched = batches.Mismatched(whole, 10)(samples)
 
     def rows(batch):
         return [p["mismatched"]["input_ids"].tolist()[0] for p in batch["parts"]]
 
-    shares = [
-        judged_batches.Mismatched(batches.Shared(whole, rank, 2), 10)(samples) for rank in range(2)
-    ]
+    shares = [batches.Mismatched(batches.Shared(whole, rank, 2), 10)(samples) for rank in range(2)]
     assert sorted(rows(shares[0]) + rows(shares[1])) == sorted(rows(mismatched))
     assert [share["units"] for share in shares] == [5, 5]
     assert [len(share["fillers"]) for share in shares] == [0, 1]
@@ -185,7 +182,7 @@ def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
 
 def computed(trainer, samples, budget=10**6):
     """Return the loss of a batch in parts of a budget, and its gradients."""
-    collate = judged_batches.Mismatched(judged_batches.PaddedJudged(budget), 128)
+    collate = batches.Mismatched(batches.PaddedJudged(budget), 128)
     trainer.model.zero_grad()
     total = 0.0
     parts = 0
@@ -273,7 +270,7 @@ def test_the_loss_and_its_gradient_are_the_papers(trainer, request):
 def test_the_loss_is_trls(trainer, request):
     samples = taken(trainer)
     loss, _, _ = computed(trainer, samples)
-    collate = judged_batches.Mismatched(judged_batches.PaddedJudged(10**6), 128)
+    collate = batches.Mismatched(batches.PaddedJudged(10**6), 128)
     (part,) = collate(samples)["parts"]
     base = request.getfixturevalue("own_forward")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +19,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from service.training.contract.adapter_config import WEIGHTS
 from service.training.contract.child_process import Channel, Inbox, StopFlag, Traffic
 from service.training.contract.hyperparameters import LoraShape
+from service.training.contract.methods import SpecMethod
 from service.training.contract.protocol import Noted, Started, Stopped, Succeeded, Warned
 from service.training.contract.spec import TrainSpec
-from service.training.data.label_weights import LabelWeights, weigh_labels
 from service.training.data.layout import Rows, checkpoint_steps, choose_packing, pause_step
 from service.training.data.load import Data, load_data
 from service.training.data.rendering import TemplateTooCostly
@@ -45,9 +45,11 @@ from service.training.loop.pacing import Pacer
 from service.training.loop.plan import Plan, total_steps
 from service.training.loop.progress import Progress
 from service.training.loop.selection import Selection, why_kept, why_stopped
-from service.training.methods import TRAINERS
+from service.training.methods.dpo import PreferenceTrainer
+from service.training.methods.kto import JudgedTrainer, LabelWeights, weigh_labels
 from service.training.methods.reinforcement import ReinforcementTrainer
 from service.training.methods.sampling import Interrupted
+from service.training.methods.sft import SupervisedTrainer
 from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
 from service.training.model.adapters import (
     add_adapter,
@@ -72,6 +74,20 @@ from service.training.parallel.launcher import RankPlace
 from service.training.parallel.ranks import Ranks, join, shard
 
 log: Final = logging.getLogger(__name__)
+
+TRAINERS: Final[
+    Mapping[
+        SpecMethod,
+        type[SupervisedTrainer | PreferenceTrainer | JudgedTrainer | ReinforcementTrainer],
+    ]
+] = {
+    "sft": SupervisedTrainer,
+    "dpo": PreferenceTrainer,
+    "kto": JudgedTrainer,
+    "pretraining": SupervisedTrainer,
+    "reinforcement": ReinforcementTrainer,
+}
+"""The trainer class of each training method."""
 
 
 def run(
@@ -174,7 +190,7 @@ def _identified(
         packing=packing,
         data=data.training.digest(),
         total_steps=total_steps(spec, len(first_epoch)),
-        weights=weights,
+        resolved=weights.resolved() if weights else {},
         portions=data.training.portions,
     )
     return identity, weights
@@ -343,8 +359,7 @@ def _started(
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         adapter_path=str(draft) if draft else None,
         packing=plan.packing,
-        desirable_weight=weights.desirable if weights else None,
-        undesirable_weight=weights.undesirable if weights else None,
+        **(weights.resolved() if weights else {}),
     )
 
 
