@@ -29,7 +29,6 @@ from service.files.uploads import routes as upload_routes
 from service.generation import routes as generation_routes
 from service.imports import routes as import_routes
 from service.inference.gateway import PATHS, Gateway
-from service.inference.gateway.express import GatewayExpress
 from service.inference.gateway.openapi_routes import router as inference_routes
 from service.jobs import routes as job_routes
 from service.jobs.advice import routes as advice_routes
@@ -61,18 +60,17 @@ class Api(FastAPI):
     gateway: Gateway | None = None
     """The inference gateway; set while the lifespan is active."""
 
-    express: GatewayExpress | None = None
-    """The short cut to the gateway; set while the lifespan is active, unless requests need more."""
-
     serve: ASGIApp | None = None
     """The ASGI application that handles requests instead of `answer`, which it wraps."""
+
+    @property
+    def handler(self) -> Gateway | None:
+        """What handles requests without a task, unless each passes through `serve`."""
+        return self.gateway if self.serve is None else None
 
     def offer(self, gateway: Gateway | None) -> None:
         """Serve the inference routes from now on, or no more."""
         self.gateway = gateway
-        self.express = None
-        if gateway is not None and gateway.has_express and self.serve is None:
-            self.express = GatewayExpress(gateway)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI event."""

@@ -116,22 +116,22 @@ async def opened(
             if reports:
                 await stack.enter_async_context(reports.publishing())
             recorder = await stack.enter_async_context(recording(redis, storage, projects))
-            offer(
-                Gateway(
-                    authenticator,
-                    registry,
-                    upstreams,
-                    meter,
-                    max_body_bytes=settings.max_inference_body_bytes,
-                    client_timeout_s=settings.client_timeout_s,
-                    rules=RequestRules.from_settings(settings),
-                    salt_secret=_secret(settings.upstream_api_key),
-                    tools=capabilities.tools,
-                    reports=reports,
-                    audited=ModelRequests.from_settings(redis, addresses, settings),
-                    copies=recorder,
-                )
+            gateway = Gateway(
+                authenticator,
+                registry,
+                upstreams,
+                meter,
+                max_body_bytes=settings.max_inference_body_bytes,
+                client_timeout_s=settings.client_timeout_s,
+                rules=RequestRules.from_settings(settings),
+                salt_secret=_secret(settings.upstream_api_key),
+                tools=capabilities.tools,
+                reports=reports,
+                audited=ModelRequests.from_settings(redis, addresses, settings),
+                copies=recorder,
             )
+            stack.callback(gateway.close)  # before the meter sends its last counts
+            offer(gateway)
             state.capabilities, state.job_changes = capabilities, job_changes
             state.redis, state.storage, state.registry = redis, storage, registry
             state.projects, state.storage_use = projects, storage_use

@@ -24,8 +24,8 @@ from service.inference.gateway import PATHS
 from service.standalone.ports import PortError, listen
 from service.web.probing import SOCKETS
 from service.web.traced import Traced
-from service.web.wire.crowds import Crowds
-from service.web.wire.express import ExpressProtocol
+from service.web.wire.connection_limits import ConnectionLimits
+from service.web.wire.protocol import HttpProtocol
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +51,9 @@ def main() -> None:
         ssl_certfile=settings.api_tls_cert,
         ssl_keyfile=settings.api_tls_key,
         loop="uvloop",
-        http=ExpressProtocol.with_limits(
+        http=HttpProtocol.with_limits(
             settings.client_timeout_s,
-            _crowds(settings),
+            _connection_limits(settings),
             application=None if tracing.is_on() else api,
         ),
         ws="none",
@@ -93,10 +93,10 @@ def _sockets(settings: Settings) -> list[socket.socket]:
         raise SystemExit(f"finetuned-server: {e}") from None
 
 
-def _crowds(settings: Settings) -> Crowds | None:
+def _connection_limits(settings: Settings) -> ConnectionLimits | None:
     most = settings.max_connections_per_address
     proxies = map(network, settings.trusted_proxies)
-    return Crowds(most, unlimited=proxies) if most else None
+    return ConnectionLimits(most, unlimited=proxies) if most else None
 
 
 def _reduce_garbage_collection() -> None:

@@ -33,7 +33,7 @@ GROUPS: Final = {
         "tests/e2e/test_kto.py",
         "tests/e2e/test_pretraining.py",
         "tests/e2e/test_reinforcement.py",
-        "tests/e2e/test_leaving.py",
+        "tests/e2e/test_leave_openai.py",
         "tests/e2e/test_loop.py",
         "tests/e2e/test_observability.py",
         "tests/e2e/test_restart.py",
@@ -77,7 +77,7 @@ _LONG_FILES: Final = (
     "tests/clients/test_typescript.py",
 )
 _FIRST: Final = (*GROUPS, *_LONG_FILES)
-# Each test of `make faults` takes up to half an hour, and none shares a fixture of its file.
+# Each test of the proof `faults` takes up to half an hour, and none shares a fixture of its file.
 _ALONE: Final = ("tests/faults/",) if os.environ.get("FINETUNED_FAULTS") == "all" else ()
 
 

@@ -253,7 +253,7 @@ def test_its_versions_have_an_upper_bound(library: str):
     for pinned in constraints():
         if pinned.name.replace("_", "-").lower() == library:
             [version] = pinned.specifier
-            assert bound.specifier.contains(version.version), "run 'make constraints'"
+            assert bound.specifier.contains(version.version), "run 'make locks'"
 
 
 def test_a_name_that_moved_would_be_found():

@@ -172,26 +172,6 @@ def bundle(
     )
 
 
-@app.command("add-encoder")
-def add_encoder(
-    source: Annotated[Path, typer.Argument(help="Folder of a text encoder.")],
-    encoder_id: Annotated[str, typer.Option("--id", help="Encoder id that clients use.")],
-    license_id: Annotated[str, typer.Option("--license", help="SPDX id, such as mit.")],
-    prompt: Annotated[
-        str, typer.Option(help="Text before each text, if the encoder needs one: 'query: '.")
-    ] = "",
-    data_dir: DataDir = None,
-) -> None:
-    """Add a text encoder to the catalog, with which reports compare rows by meaning."""
-    from service.cli import operator
-
-    try:
-        typer.echo(operator.add_encoder(data_dir, source, encoder_id, license_id, prompt))
-        _record(data_dir, "encoder.added", encoder_id)
-    except operator.CHORE_ERRORS as e:
-        fail(e)
-
-
 @app.command("merge")
 def merge(
     name: Annotated[str, typer.Argument(help="Name of a trained model, ft:…")],

@@ -40,7 +40,7 @@ from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
 from service.jobs.leftovers import folder_of, served_by
 from service.jobs.records import FINAL, Jobs
-from service.models import add, encoders
+from service.models import add
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, ServingQuantization
 from service.models.inspect import ModelRefused
 from service.models.reasoning import ReasoningParsers
@@ -288,20 +288,6 @@ def _training_note(entry: BaseModelEntry) -> str:
     if why := unquantizable(config, "nf4"):
         return f" Its trainings cannot be quantized: {why}."
     return ""
-
-
-def add_encoder(
-    data_dir: Path | None, source: Path, encoder_id: str, license_id: str, prompt: str
-) -> str:
-    """Add an encoder and return a message for the operator."""
-    entry = encoders.add_encoder(
-        source,
-        catalogue=catalogue(data_dir),
-        encoder_id=encoder_id,
-        license_id=license_id,
-        prompt=prompt,
-    )
-    return f"added {entry.id}: reports with encoder={entry.id} compare rows by meaning."
 
 
 async def merge_model(data_dir: Path | None, name: str) -> str:

@@ -24,9 +24,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import msgspec
 
-from service.datasets.checks.eval_items import check_eval_items
-from service.datasets.checks.issues import Issue, make_issue
-from service.datasets.checks.validate import validate_file
+from service.datasets.checks.issues import DatasetError, Issue, make_issue
+from service.datasets.checks.validate import check_eval_items, validate_file
 from service.datasets.contract import (
     AnySpec,
     CleanResult,
@@ -54,13 +53,11 @@ from service.datasets.contract import (
     ValidateSpec,
     read_spec,
 )
-from service.datasets.errors import DatasetError
-from service.datasets.facts import row_format_of
+from service.datasets.formats.options import row_format_of
 from service.datasets.passages.passage import Passages
 from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
-from service.datasets.versions.diff import Diff
-from service.datasets.versions.options import MergeResult
+from service.datasets.versions.diff import Diff, MergeResult
 from service.garbage_collection import uncollected_imports
 
 _PROGRESS_EVERY_S = 0.5
@@ -194,14 +191,14 @@ def _merge(spec: MergeSpec) -> MergeResult:
 
 def _measure(spec: MeasureSpec) -> Measures:
     with uncollected_imports():
-        from service.datasets.report.measure import measure
+        from service.datasets.report.token_stats import measure
 
     return measure(spec.path, spec.tokenizer, rows=spec.rows, processes=spec.processes)
 
 
 def _overlap(spec: OverlapSpec) -> SharedRows:
     with uncollected_imports():
-        from service.datasets.report.overlap import shared_rows
+        from service.datasets.report.duplicates import shared_rows
 
     return shared_rows(
         spec.training,
@@ -212,7 +209,7 @@ def _overlap(spec: OverlapSpec) -> SharedRows:
 
 
 def _unpack(spec: UnpackSpec) -> UnpackedAdapter:
-    from service.datasets.adapters.unpack import unpack_adapter
+    from service.datasets.adapter_archive import unpack_adapter
 
     return unpack_adapter(
         spec.path, spec.out, base=spec.base, base_name=spec.base_name, max_bytes=spec.max_bytes
@@ -228,9 +225,9 @@ def _passages(spec: PassagesSpec) -> Passages:
 
 def _report(spec: ReportSpec) -> Report:
     with uncollected_imports():
-        from service.datasets.report.analysis import AnalysisOptions, analyse
+        from service.datasets.report.analysis import AnalysisOptions, analyze
         from service.datasets.report.render import to_html, to_markdown
-        from service.datasets.report.shown_rows import ShownRows
+        from service.datasets.report.row_section import ShownRows
 
     def render(report: Report, shown: ShownRows, title: str) -> None:
         if spec.html is not None:
@@ -238,7 +235,7 @@ def _report(spec: ReportSpec) -> Report:
         if spec.markdown is not None:
             _write(spec.markdown, to_markdown(report, title=title).encode())
 
-    return analyse(
+    return analyze(
         spec.path,
         options=AnalysisOptions(
             format=spec.format,
@@ -255,7 +252,6 @@ def _report(spec: ReportSpec) -> Report:
         work=spec.result.parent,
         index=spec.index,
         stored_rows=spec.stored_rows,
-        encoder=spec.encoder,
         render=render,
         title=spec.title,
     )

@@ -32,7 +32,7 @@ from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.storage import Storage, StorageError
 from service.core.storage.leftovers import Leftovers
 from service.core.unfinished import read_unfinished
-from service.datasets.facts import RowFormat
+from service.datasets.formats.options import RowFormat
 from service.files.documents import read_with
 
 log = logging.getLogger(__name__)

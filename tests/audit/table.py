@@ -27,7 +27,7 @@ OTHERS: Final = {
     AuditEvent.CAPTURE_DISABLED: "`updateProject` with `null` as `capture`",
     AuditEvent.CAPTURE_DELEGATED: "`updateProject` with `capture_managed_by`, but no `capture`",
     AuditEvent.BASE_MODEL_ADDED: "`finetuned-server models add`",
-    AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`",
+    AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`, in versions up to 0.1",
     AuditEvent.MODEL_MERGED: "`finetuned-server models merge`",
     AuditEvent.MODEL_UNMERGED: "`finetuned-server models unmerge`",
     AuditEvent.MODEL_SIGNED: "`finetuned-server models sign`",

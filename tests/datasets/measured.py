@@ -1,4 +1,4 @@
-"""Runs a task on a data set in its own process and measures the memory that it takes."""
+"""Tools of the tests: the peak memory of a task in its own process, and rows in canonical form."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from service.datasets.formats.options import RowFormat
+from service.datasets.rows.canonical import canonical_block
 
 # Runs a spec and then prints its own peak resident set and that of its children. Its
 # own comes from VmHWM, because ru_maxrss starts at the size of the parent, here pytest.
@@ -30,3 +33,8 @@ def run_measured(spec: dict[str, Any], folder: Path) -> tuple[dict[str, Any], in
         [sys.executable, "-c", _PROGRAM, str(given)], capture_output=True, check=True
     )
     return json.loads(result.read_bytes()), int(done.stdout.split()[-1])
+
+
+def canonical_form(path: Path, row_format: RowFormat = "chat") -> bytes:
+    """Return the canonical rows of a JSON Lines file."""
+    return b"".join(canonical_block(path, row_format, (0, path.stat().st_size)).rows)

@@ -7,17 +7,18 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.datasets.checks.validate import validate_chat_file
+from service.datasets.checks.issues import DatasetError
+from service.datasets.checks.validate import validate_file
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult
-from service.datasets.errors import DatasetError
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 
 
 def chat(prompt: str, answer: str) -> dict[str, Any]:
@@ -268,7 +269,7 @@ def test_personal_data_is_redacted_everywhere(tmp_path: Path, mode: str, label: 
     assert messages[2]["content"] == f"sent to {other}"
     assert result.changed == {"redacted_email": 3, "redacted_payment_card": 1, "redacted_phone": 1}
     for word in ("ann@", "4111", "6123"):
-        assert word not in json.dumps([diff, result.to_dict()]).lower()
+        assert word not in json.dumps([diff, msgspec.to_builtins(result)]).lower()
     again, _, _, _ = run(tmp_path, train, personal_data=mode)
     assert again.changed == {}
 
@@ -338,7 +339,7 @@ def test_preference_rows_are_cleaned_and_reported(tmp_path: Path) -> None:
     assert (len(train), len(held)) == (2, 1)
     assert "b.example" not in json.dumps(train)
     assert train[0]["non_preferred_output"][0]["content"] == "mail [EMAIL]"
-    report = analyse(tmp_path / "source", work=tmp_path)
+    report = analyze(tmp_path / "source", work=tmp_path)
     assert (report.rows, report.exact_duplicates.extra_rows) == (4, 1)
     (email,) = report.personal_data
     assert email.count == 8
@@ -372,7 +373,7 @@ def test_what_comes_out_is_valid_and_clean_already(
         "file_format": FormatOptions(container="jsonl"),
     }
     result, train, held, _ = run(tmp_path, data, validation_share=share, **options)
-    assert validate_chat_file(result.train.path).valid_rows == len(train)
+    assert validate_file(result.train.path).valid_rows == len(train)
     dropped = sum(result.dropped.values())
     assert len(train) + len(held) + dropped == len(rows)
     if train:

@@ -20,7 +20,7 @@ from service.datasets.cleaning.options import CleanOptions, ContradictionRule
 from service.datasets.contract import ConvertResult
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_markdown
 
 USER, GOOD, BAD = (
@@ -166,7 +166,7 @@ def test_labeled_rows_are_reported_and_cleaned(tmp_path: Path) -> None:
         {"messages": [asked, earlier, asked, GOOD], "label": True},
     ]
     source.write_bytes(jsonl(rows))
-    report = analyse(source, work=tmp_path)
+    report = analyze(source, work=tmp_path)
     assert (report.rows, report.exact_duplicates.extra_rows) == (4, 1)
     result = clean(
         source, tmp_path / "out", CleanOptions(personal_data="mask", near_duplicates=True)
@@ -196,7 +196,7 @@ VERDICTS = [
 def test_an_answer_with_both_labels_is_a_contradiction(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(jsonl(VERDICTS))
-    report = analyse(source, work=tmp_path)
+    report = analyze(source, work=tmp_path)
     assert report.contradictions.examples == [[3, 4, 5, 6]]
     told = [i for i in report.findings if i.code == "label_contradiction"]
     assert [issue.line for issue in told] == [4, 5, 6]
@@ -205,7 +205,7 @@ def test_an_answer_with_both_labels_is_a_contradiction(tmp_path: Path) -> None:
     assert (advice.title, advice.lines) == ("1 answer(s) are labeled both good and bad", [3])
     assert "same answer, both labels" in to_markdown(report, title="t")
     source.write_bytes(jsonl(VERDICTS[:3] + VERDICTS[6:]))
-    assert analyse(source, work=tmp_path).contradictions.groups == 0
+    assert analyze(source, work=tmp_path).contradictions.groups == 0
 
 
 @pytest.mark.parametrize(
@@ -238,5 +238,5 @@ def test_labels_are_not_mistaken_for_few_answers(tmp_path: Path) -> None:
         for row in judged(text, number % 2 == 0, question=text[::-1])
     ]
     source.write_bytes(jsonl(rows))
-    codes = {advice.code for advice in analyse(source, work=tmp_path).advice}
+    codes = {advice.code for advice in analyze(source, work=tmp_path).advice}
     assert "few_answers" not in codes

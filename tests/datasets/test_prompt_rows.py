@@ -13,7 +13,7 @@ from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import ConvertResult
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_markdown
 
 USER = {"role": "user", "content": "日本の首都は？"}
@@ -134,7 +134,7 @@ def test_prompts_are_reported_and_cleaned(tmp_path: Path) -> None:
     _, result = run(tmp_path, jsonl(rows))
     assert result.validation.valid_rows == 23
     source = tmp_path / "source"
-    report = analyse(source, work=tmp_path)
+    report = analyze(source, work=tmp_path)
     assert report.source.row_format == "reinforcement"
     assert report.exact_duplicates.extra_rows == 1
     assert report.contradictions.groups == 0

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from service.datasets.checks.table import CHECKS
-from service.datasets.errors import DatasetError
-from service.datasets.report.analysis import AnalysisOptions, analyse
-from service.datasets.report.overlap import shared_rows
+from service.datasets.checks.issue_codes import CHECKS
+from service.datasets.checks.issues import DatasetError
+from service.datasets.report.analysis import AnalysisOptions, analyze
+from service.datasets.report.duplicates import shared_rows
 from service.datasets.report.render import to_html, to_markdown
 from service.datasets.report.report import Report
 
@@ -63,7 +64,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 
 def report_of(folder: Path, rows: list[Any], **more: Any) -> Report:
-    return analyse(write(folder / "data.jsonl", rows), work=folder, **more)
+    return analyze(write(folder / "data.jsonl", rows), work=folder, **more)
 
 
 def advice_codes(report: Report) -> list[str]:
@@ -335,7 +336,7 @@ def test_processes_change_nothing(
         )
         for count in (1, 2)
     )
-    assert one.to_dict() == two.to_dict()
+    assert one == two
     assert one.exact_duplicates.extra_rows == 20
 
 
@@ -361,7 +362,7 @@ def test_the_readable_forms_hold_the_figures_and_no_text(tmp_path: Path) -> None
     rows[4] = {"messages": [{"role": "<b>|boss|</b>", "content": word}]}
     report = report_of(tmp_path, rows)
     html, markdown = to_html(report, title="A & B"), to_markdown(report, title="A & B")
-    for form in (html, markdown, json.dumps(report.to_dict())):
+    for form in (html, markdown, msgspec.json.encode(report).decode()):
         assert word not in form
         assert "a@b.example.com" not in form
     assert "<b>" not in html
@@ -372,7 +373,7 @@ def test_the_readable_forms_hold_the_figures_and_no_text(tmp_path: Path) -> None
     assert html.count("<figure ") == 4
     assert "█" in markdown
     assert "\\<b>\\|boss\\|" in markdown
-    assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
+    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
     codes = {i.code for i in report.findings} | set(report.validation.counts)
     assert codes <= set(CHECKS)
 

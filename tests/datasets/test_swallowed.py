@@ -11,13 +11,13 @@ from typing import Any
 import openpyxl
 import pytest
 
+from service.datasets.checks.issues import DatasetError
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import ConvertResult
-from service.datasets.errors import DatasetError
 from service.datasets.formats.convert import convert
+from service.datasets.formats.encodings import decode
 from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.vietnamese import decode
 from tests.datasets.file_cases.encodings import encoded
 
 

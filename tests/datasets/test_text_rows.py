@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from service.datasets.checks.issues import DatasetError
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import ConvertResult
-from service.datasets.errors import DatasetError
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_markdown
 
 TEXTS = ["The ship sails at noon.", "午後に船が出ます。"]
@@ -78,7 +78,7 @@ def test_texts_are_reported_and_cleaned(tmp_path: Path) -> None:
     rows, result = run(tmp_path, jsonl([{"text": text} for text in texts]))
     assert result.validation.valid_rows == len(rows) == 22
     source = tmp_path / "source"
-    report = analyse(source, work=tmp_path)
+    report = analyze(source, work=tmp_path)
     assert report.source.row_format == "text"
     assert report.exact_duplicates.extra_rows == 1
     assert report.contradictions.groups == 0

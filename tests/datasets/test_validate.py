@@ -7,10 +7,11 @@ import resource
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from service.datasets import validate_chat_file, validate_file
-from service.datasets.checks.table import CHECKS
+from service.datasets.checks.issue_codes import CHECKS
+from service.datasets.checks.validate import validate_file
 
 USER = {"role": "user", "content": "こんにちは"}
 ANSWER = {"role": "assistant", "content": "สวัสดี"}
@@ -329,7 +330,7 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
 
 @pytest.mark.parametrize("row", GOOD_ROWS)
 def test_a_good_row_has_no_issue(tmp_path: Path, row: Any) -> None:
-    report = validate_chat_file(write(tmp_path, row))
+    report = validate_file(write(tmp_path, row))
     assert (report.rows, report.valid_rows, report.issues) == (1, 1, ())
     assert report.ok
 
@@ -343,7 +344,7 @@ def test_each_fault_is_found_where_it_is(
     tmp_path: Path, row: Any, expected: list[tuple[str, str]]
 ) -> None:
     good = chat(USER, ANSWER)
-    report = validate_chat_file(write(tmp_path, good, row, good))
+    report = validate_file(write(tmp_path, good, row, good))
     assert [(issue.code, issue.pointer) for issue in report.issues] == expected
     assert {issue.line for issue in report.issues} == {2}
     broken = any(CHECKS[code].severity == "error" for code, _ in expected)
@@ -365,9 +366,9 @@ def test_messages_name_fields_and_never_carry_text(tmp_path: Path) -> None:
         ),
         chat(USER, function(arguments=secret), tools=[secret]),
     ]
-    report = validate_chat_file(write(tmp_path, *rows))
+    report = validate_file(write(tmp_path, *rows))
     assert len(report.counts) >= 6
-    said = json.dumps(report.to_dict())
+    said = msgspec.json.encode(report).decode()
     assert secret not in said
     assert "bot" in said
 
@@ -376,7 +377,7 @@ def test_messages_name_fields_and_never_carry_text(tmp_path: Path) -> None:
 def test_a_file_without_rows_is_an_error(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "empty.jsonl"
     path.write_bytes(data)
-    report = validate_chat_file(path)
+    report = validate_file(path)
     assert report.counts["empty_file"] == 1
     assert not report.ok
 
@@ -394,12 +395,12 @@ def test_a_file_without_rows_is_an_error(tmp_path: Path, data: bytes) -> None:
 def test_another_kind_of_file_is_named(tmp_path: Path, data: bytes, kind: str) -> None:
     path = tmp_path / "data.jsonl"
     path.write_bytes(data)
-    (issue,) = (i for i in validate_chat_file(path).issues if i.code == "not_jsonl")
+    (issue,) = (i for i in validate_file(path).issues if i.code == "not_jsonl")
     assert kind in issue.message
 
 
 def test_blank_lines_are_skipped_and_said(tmp_path: Path) -> None:
-    report = validate_chat_file(
+    report = validate_file(
         write(tmp_path, b"\xef\xbb\xbf", chat(USER, ANSWER), b"  \r", chat(USER, ANSWER))
     )
     assert report.rows == report.valid_rows == 2
@@ -412,7 +413,7 @@ def test_blank_lines_are_skipped_and_said(tmp_path: Path) -> None:
 
 
 def test_counts_stay_true_beyond_the_cap(tmp_path: Path) -> None:
-    report = validate_chat_file(write(tmp_path, *[b"x"] * 250), max_issues=100)
+    report = validate_file(write(tmp_path, *[b"x"] * 250), max_issues=100)
     assert len(report.issues) == 100
     assert report.counts == {"invalid_json": 250}
     assert report.errors == 250
@@ -429,7 +430,7 @@ def test_a_line_that_never_ends_is_refused_and_not_held(tmp_path: Path, megabyte
         out.seek(megabytes * 10**6, 1)
         out.write(b"\n" + good)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    report = validate_chat_file(path)
+    report = validate_file(path)
     grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert [(i.code, i.line) for i in report.issues] == [("line_too_long", 2)]
     assert (report.rows, report.valid_rows) == (3, 2)
@@ -444,7 +445,7 @@ def test_line_numbers_hold_across_ranges_and_processes(
     rows[7] = rows[120] = b"{"
     rows[199] = chat(USER)
     path = write(tmp_path, b"\xef\xbb\xbf" + json.dumps(chat(USER, ANSWER)).encode(), *rows)
-    one, two = validate_chat_file(path), validate_chat_file(path, processes=2)
+    one, two = validate_file(path), validate_file(path, processes=2)
     assert one == two
     errors = [i.line for i in one.issues if i.severity == "error"]
     assert errors == [9, 122, 201]
@@ -519,7 +520,7 @@ def test_each_fault_of_a_preference_row_is_found(
 
 
 def test_no_message_or_mend_has_a_brace_left_over():
-    from service.datasets.checks.table import CHECKS
+    from service.datasets.checks.issue_codes import CHECKS
 
     doubled = [code for code, check in CHECKS.items() if "{{" in check.fix or "}}}}" in check.fix]
     assert doubled == []

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from service.datasets.facts import RowFormat
+from service.datasets.formats.options import RowFormat
 from service.jobs.schemas.methods import HYPERPARAMETERS, Method
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED
 from service.training.contract.methods import BY_SPEC_NAME, METHODS, MethodName, SpecMethod

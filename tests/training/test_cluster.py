@@ -1,4 +1,4 @@
-"""Tests of the parts of a run on a Ray cluster that need no cluster (`make multi-node` has one)."""
+"""Tests parts of a run on Ray that need no cluster; the proof `multi-node` starts one."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_node_names_no_file_outside_a_folder(name):
 
 @pytest.mark.e2e
 def test_actor_reads_what_its_rank_says_and_kills_it(host, tiny_spec: TrainSpec):
-    """The rank fails before it loads the libraries; `make multi-node` has ranks that train."""
+    """The rank fails before it loads the libraries; the proof `multi-node` has ranks that train."""
     folder = Path(host.prepare())
     spec = tiny_spec.model_copy(
         update={"output_dir": folder / "out", "base_model_path": folder / "missing"}

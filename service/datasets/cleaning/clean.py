@@ -5,39 +5,152 @@ Cleaning is deterministic: the same input and options give the same bytes.
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
-from service.datasets.checks.findings import Findings
+from service.datasets.checks.issues import DatasetError, RowIssues, refuse
 from service.datasets.checks.rows import check_row
-from service.datasets.cleaning.decisions import Decisions
-from service.datasets.cleaning.diff import DiffEntry, diff_lines
 from service.datasets.cleaning.options import CleanOptions
+from service.datasets.cleaning.split import split_rows
 from service.datasets.cleaning.text import TextCleaner
 from service.datasets.contract import CleanResult, ConvertResult
-from service.datasets.digest import DigestWriter
 from service.datasets.duplicates.groups import Rows
-from service.datasets.errors import refuse
-from service.datasets.facts import RowFormat
 from service.datasets.formats.convert import prepare
-from service.datasets.formats.options import FormatOptions
-from service.datasets.output import OutputFile
+from service.datasets.formats.options import FormatOptions, RowFormat
+from service.datasets.output import DigestWriter
 from service.datasets.personal_data.custom_kinds import CustomKinds
-from service.datasets.personal_data.recognizer import Recognizer
+from service.datasets.personal_data.kinds import Recognizer
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected, Progress, collect
+from service.datasets.report.duplicates import Conflict, find_similar_rows
 from service.datasets.report.features import FeatureOptions
-from service.datasets.report.likeness import Conflict, find_likeness
-from service.datasets.rows.canonical import encode
+from service.datasets.rows.canonical import canonical_line, encode
 from service.datasets.rows.lines import canonical_rows
-from service.datasets.rows.split import split_rows
+
+
+class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A decision on the row at `line`. An edit has the `row` to use instead."""
+
+    line: Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)]
+    action: Literal["keep", "drop", "edit"]
+    row: dict[str, Any] | None = None
+
+
+_UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
+_MISSING = re.compile(r"missing required field `(\w+)`")
+_PLACE = re.compile(r"`\$\.(line|action|row)\b")
+_FIELDS = {
+    "line": "not the number of a line, from 1",
+    "action": "not 'keep', 'drop' or 'edit'",
+    "row": "not an object",
+}
+
+_decode_decision = msgspec.json.Decoder(Decision).decode
+
+
+class Decisions:
+    """All decisions on a file. Raises DatasetError if one is invalid."""
+
+    def __init__(self, path: Path, row_format: RowFormat) -> None:
+        self.dropped: set[int] = set()
+        self.edited: dict[int, bytes] = {}
+        self._kept: set[int] = set()
+        with path.open("rb") as lines:
+            for number, data in enumerate(lines, 1):
+                if data.strip():
+                    self._add(_decision(data, number), number, row_format)
+
+    @property
+    def protected(self) -> Collection[int]:
+        """Lines of rows that must not be dropped as duplicates or contradictions."""
+        return self._kept | self.edited.keys()
+
+    def check(self, valid: Iterable[int], broken: Collection[int]) -> None:
+        """Raise DatasetError if a decision is about a line without a row, or keeps a broken row."""
+        rows = set(valid)
+        for line in sorted(self._kept - rows):
+            raise refuse("broken_row_kept" if line in broken else "no_row_at_line", line)
+        for line in sorted((self.dropped | self.edited.keys()) - rows.union(broken)):
+            raise refuse("no_row_at_line", line)
+
+    def apply(self, rows: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """Yield the rows that remain, with their lines. Edited broken rows are among them."""
+        edits = sorted(self.edited, reverse=True)
+        for line, data in rows:
+            while edits and edits[-1] < line:
+                yield edits[-1], self.edited[edits.pop()]
+            if edits and edits[-1] == line:
+                yield line, self.edited[edits.pop()]
+            elif line not in self.dropped:
+                yield line, data
+        yield from ((line, self.edited[line]) for line in reversed(edits))
+
+    def _add(self, decision: Decision, number: int, row_format: RowFormat) -> None:
+        line = decision.line
+        if line in self.dropped or line in self._kept or line in self.edited:
+            raise _invalid(number, f"there is an earlier one on line {line}")
+        if (decision.row is not None) != (decision.action == "edit"):
+            raise _invalid(number, "'edit' needs a 'row', and only 'edit' has one")
+        if decision.row is not None:
+            data, issue = canonical_line(msgspec.json.encode(decision.row), line, row_format)
+            if issue is not None:
+                raise DatasetError(issue)
+            self.edited[line] = data.rstrip(b"\n")
+        else:
+            (self._kept if decision.action == "keep" else self.dropped).add(line)
+
+
+def _decision(data: bytes, number: int) -> Decision:
+    try:
+        return _decode_decision(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
+        raise _invalid(number, _fault(str(e))) from None
+
+
+def _fault(reason: str) -> str:
+    """Return what is wrong with a decision, from msgspec's reason."""
+    if (found := _UNKNOWN.search(reason)) is not None:
+        return f"it has an unknown field '{found[1][:80]}'"
+    if (found := _MISSING.search(reason)) is not None:
+        return f"it has no '{found[1]}'"
+    if (found := _PLACE.search(reason)) is not None:
+        return f"'{found[1]}' is {_FIELDS[found[1]]}"
+    return "it is not a JSON object"
+
+
+def _invalid(number: int, reason: str) -> DatasetError:
+    return refuse("invalid_decision", number=number, reason=reason.rstrip("."))
+
+
+class DiffEntry(NamedTuple):
+    """An action on a source row and its reason; the fields in `more` depend on the reason."""
+
+    line: int
+    action: Literal["dropped", "changed", "held_out"]
+    reason: str
+    more: dict[str, Any]
+
+
+def diff_lines(entries: Iterable[DiffEntry]) -> bytes:
+    """Serialize the entries as JSON Lines, sorted by source line."""
+    ordered = sorted(entries, key=lambda entry: (entry.line, entry.action, entry.reason))
+    return b"".join(
+        json.dumps(
+            {"line": entry.line, "action": entry.action, "reason": entry.reason, **entry.more}
+        ).encode()
+        + b"\n"
+        for entry in ordered
+    )
+
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 # Maximum number of broken rows listed in the diff. All of them are counted.
@@ -205,7 +318,7 @@ class _Cleaning:
         for number, data in zip(source_lines, canonical_rows(source), strict=True):
             row, changes = cleaner.clean(_decode(data))
             if changes:
-                found = Findings(number)
+                found = RowIssues(number)
                 check_row(found, row, row_format)
                 if found.first_error is not None:
                     entry = DiffEntry(number, "dropped", "empty", {"code": found.first_error.code})
@@ -223,7 +336,7 @@ class _Cleaning:
         self, collected: Collected, lines: array[int]
     ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[Rows]]:
         options, features = self._options, collected.features
-        likeness = find_likeness(collected, near_threshold=options.near_threshold)
+        likeness = find_similar_rows(collected, near_threshold=options.near_threshold)
         dropped = np.zeros(len(features), dtype=bool)
         if options.exact_duplicates:
             for group in likeness.exact:
@@ -303,23 +416,19 @@ class _Cleaning:
         rows_held = int(held.sum())
         return CleanResult(
             source=source,
-            train=self._place(to_train, "train.jsonl", len(lines) - int(dropped.sum()) - rows_held),
-            validation=self._place(to_validation, "validation.jsonl", rows_held)
+            train=to_train.publish(
+                self._out / "train.jsonl", len(lines) - int(dropped.sum()) - rows_held
+            ),
+            validation=to_validation.publish(self._out / "validation.jsonl", rows_held)
             if self._options.validation_share > 0
             else None,
-            diff=self._place(to_diff, "diff.jsonl", len(self._entries)),
+            diff=to_diff.publish(self._out / "diff.jsonl", len(self._entries)),
             dropped=dict(
                 sorted(Counter(e.reason for e in self._entries if e.action == "dropped").items())
             ),
             changed=dict(sorted(self._changed.items())),
             changed_rows=self._changed_rows,
         )
-
-    def _place(self, writer: DigestWriter, name: str, rows: int) -> OutputFile:
-        """Move a complete file to its final name, so that no partial file ever has it."""
-        target = self._out / name
-        writer.path.replace(target)
-        return OutputFile(str(target), rows, writer.bytes, writer.sha256)
 
 
 def _first_errors(result: ConvertResult) -> dict[int, str]:

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from service.datasets.cleaning.options import UnicodeForm
-from service.datasets.personal_data.redact import Redactor
-from service.datasets.personal_data.redact_row import dumped, learn_row, redact_row
+from service.datasets.personal_data.redact import Redactor, dump_json, learn_row, redact_row
 from service.datasets.report.features import is_mojibake
 
 # An escape that begins a terminal sequence, such as a color, or a JIS code, is kept.
@@ -98,9 +97,9 @@ class TextCleaner:
         if text.isascii():
             return text
         if mend and is_mojibake(text):
-            text = _counted(text, _mended(text), "mended_encoding", counts)
+            text = _counted(text, _mend(text), "mended_encoding", counts)
         if self._form != "keep" and not unicodedata.is_normalized(self._form, text):
-            new = _normalized(text, self._form)
+            new = _normalize(text, self._form)
             text = _counted(text, new, "normalised_unicode", counts)
         return text
 
@@ -118,7 +117,7 @@ def _is_lesson(row: Row) -> bool:
     return found
 
 
-def _mended(text: str) -> str:
+def _mend(text: str) -> str:
     """Repair mojibake outside code."""
     import ftfy  # most data sets need no repair
 
@@ -127,7 +126,7 @@ def _mended(text: str) -> str:
     return "".join(parts)
 
 
-def _normalized(text: str, form: Literal["NFC", "NFKC"]) -> str:
+def _normalize(text: str, form: Literal["NFC", "NFKC"]) -> str:
     """Normalize a text, except for the forms of characters that it would replace for good."""
     parts = _FORMS.split(text)
     parts[::2] = [unicodedata.normalize(form, part) for part in parts[::2]]
@@ -171,7 +170,7 @@ def _map_call(call: Row, change: Callable[[str], str]) -> Row:
     changed = _map_json(value, change)
     if changed == value:
         return call
-    return call | {"function": call["function"] | {"arguments": dumped(changed)}}
+    return call | {"function": call["function"] | {"arguments": dump_json(changed)}}
 
 
 def _map_json(value: Any, change: Callable[[str], str]) -> Any:

@@ -9,8 +9,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.errors import DatasetError, refuse
+from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, refuse
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
 from service.datasets.formats.table_layout import (

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from service.datasets.checks.issues import IssueLog, make_issue, shown
-from service.datasets.errors import refuse
+from service.datasets.checks.issues import IssueLog, make_issue, printable, refuse
 from service.datasets.formats.records import Record
 from service.datasets.limits import BATCH_BYTES, MAX_LINE_BYTES
-from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
-from service.datasets.rows.raw_json import parse
+from service.datasets.rows.lines import FileSlice, LongLine, content_start, parse, read_batches
 
 # As in `rows.raw_json`, an unclosed string extends to the end of the available data.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<end>"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
@@ -95,7 +93,7 @@ def _check_arrays(path: Path, start: int, log: IssueLog) -> None:
 
 
 def _listed(names: list[bytes]) -> str:
-    listed = ", ".join(shown(name[1:-1].decode("utf-8", "replace")) for name in names[:_LISTED])
+    listed = ", ".join(printable(name[1:-1].decode("utf-8", "replace")) for name in names[:_LISTED])
     return listed if len(names) <= _LISTED else f"{listed} and others"
 
 

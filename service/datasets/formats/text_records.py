@@ -10,7 +10,7 @@ from typing import Final
 from service.datasets.checks.issues import make_issue
 from service.datasets.formats.records import Record
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.passages.cut import SENTENCES, weight
+from service.datasets.passages.documents import SENTENCES, weight
 from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
 
 # In letters of an alphabet, about 1,500 tokens: most pieces are one sample of a training.

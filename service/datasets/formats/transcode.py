@@ -5,20 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.errors import refuse
+from service.datasets.checks.issues import IssueLog, make_issue, refuse
+from service.datasets.formats.encoding_detection import by_escapes, guess_legacy
 from service.datasets.formats.encodings import (
     NAMES,
     WIDE,
     by_mark,
     codec_for,
+    decode,
     is_damaged_utf8,
     not_utf8,
 )
-from service.datasets.formats.guess import guess_legacy
 from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.seven_bit import by_escapes
-from service.datasets.formats.vietnamese import decode
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
 

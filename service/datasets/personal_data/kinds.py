@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 POSSIBLE: Final = "possible_"
 """Start of the names under which possible findings of a kind are counted."""
 
@@ -17,3 +19,15 @@ SPELLED: Final = frozenset(
 
 KINDS: Final = SPELLED | {"address", "ip_address", "password", "secret"}
 """All kinds. A kind that is not among them belongs to a recognizer of a project."""
+
+
+class Recognizer(msgspec.Struct, frozen=True):
+    """A kind of personal data of one project, such as its customer numbers.
+
+    `pattern` is a regular expression in RE2's syntax. `terms` are words and phrases, found in
+    either case and any width.
+    """
+
+    name: str
+    pattern: str | None = None
+    terms: tuple[str, ...] = ()

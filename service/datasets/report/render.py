@@ -8,8 +8,6 @@ from html import escape
 from itertools import starmap
 
 from service.datasets.checks.issues import Severity, by_severity
-from service.datasets.meaning.pairs import MIN_QUESTIONS
-from service.datasets.report.page import page
 from service.datasets.report.parts import (
     Bars,
     Heading,
@@ -17,6 +15,7 @@ from service.datasets.report.parts import (
     Part,
     Table,
     markdown_text,
+    page,
     part_to_html,
     part_to_markdown,
 )
@@ -24,13 +23,10 @@ from service.datasets.report.report import (
     Advice,
     Distribution,
     GroupStats,
-    MeaningStats,
     PersonalData,
     Report,
 )
-from service.datasets.report.row_section import row_section
-from service.datasets.report.shown_rows import ShownRows
-from service.datasets.report.words import run_text, runs, words
+from service.datasets.report.row_section import ShownRows, row_section, run_text, runs, words
 from service.datasets.text.languages import language_name
 
 _MAX_ISSUES_A_CODE = 5
@@ -39,9 +35,6 @@ _PAIRS = {
     "same_form": "same form, different facts",
     "contradiction": "same question, different answer",
     "overlap": "in both files",
-    "same_meaning": "same meaning (encoder)",
-    "meaning_contradiction": "same question, other answer (encoder)",
-    "meaning_overlap": "same meaning in both files (encoder)",
 }
 _NAMES = "Names of people count only next to a title or a phrase such as “my name is”."
 
@@ -190,30 +183,10 @@ def _alike(report: Report) -> Iterator[Part]:
             f"{o.near:,} mean the same as one of its rows, {o.contained:,} are part of one of its "
             f"conversations, and {o.same_prompt:,} ask one of its questions."
         )
-    if report.meaning is not None:
-        yield Paragraph(_meaning(report.meaning))
     p = report.system_prompts
     yield Paragraph(
         f"{p.distinct:,} different system prompts; the most common one is in {p.top_share:.1%} of "
         f"the rows; {p.rows_without:,} rows have none."
-    )
-
-
-def _meaning(m: MeaningStats) -> str:
-    if m.questions < MIN_QUESTIONS:
-        return (
-            f"{m.encoder} compared nothing: the file has {m.questions:,} different questions, and "
-            f"an encoder needs {MIN_QUESTIONS} to tell the same meaning from the same subject."
-        )
-    was = "was" if m.skipped == 1 else "were"
-    skipped = f" {_counted(m.skipped, 'question')} {was} too long or unknown to it." * bool(
-        m.skipped
-    )
-    return (
-        f"According to {m.encoder}, {_counted(m.same_meaning, 'pair')} of rows mean the same in "
-        f"other words, {_counted(m.contradictions, 'pair')} ask the same but have answers that "
-        f"are not alike, and {m.overlap:,} validation rows mean the same as a training row. An "
-        f"encoder is often wrong: read both rows before you remove one.{skipped}"
     )
 
 

@@ -9,12 +9,11 @@ import numpy as np
 
 from service.datasets.checks.issues import IssueLog
 from service.datasets.personal_data.kinds import POSSIBLE
-from service.datasets.report.collect import Collected
-from service.datasets.report.distributions import distribution
+from service.datasets.report.collect import Collected, FileRows
 from service.datasets.report.features import GOOD, UNLABELED
 from service.datasets.report.outliers import language_shares, system_prompts
-from service.datasets.report.read_file import FileRows
 from service.datasets.report.report import Distribution, Share
+from service.datasets.report.token_stats import distribution
 from service.datasets.text.languages import language_name
 from service.datasets.versions.diff import FileStatistics, Measure, Shift
 

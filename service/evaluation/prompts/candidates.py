@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from service.datasets.duplicates.signatures import normalised
+from service.datasets.duplicates.minhash import normalize
 from service.datasets.text.tokens import TOKENS_PER_MESSAGE
 from service.evaluation.examples import Example, Message, is_system, spread, text_of
 from service.evaluation.memorization.canaries import is_canary
@@ -97,8 +97,8 @@ class PromptSet:
         self._pool = [(one, tokens) for one, tokens in sized if tokens <= self._spare]
         self._vectors = TextVectors([one.question for one, _ in self._pool])
         self.candidates = list(self._make(instruction, baseline, seed))
-        shown = {normalised(e.question) for one in self.candidates for e in one.examples}
-        self.selecting = [one for one in usable if normalised(one.question) not in shown]
+        shown = {normalize(e.question) for one in self.candidates for e in one.examples}
+        self.selecting = [one for one in usable if normalize(one.question) not in shown]
         """Examples that may select the prompt: no candidate always shows their question."""
 
     def messages(self, candidate: Candidate, prompt: Sequence[Message]) -> list[Message]:
@@ -173,11 +173,11 @@ class PromptSet:
         Examples with the same question are skipped, since they would give the answer away.
         """
         asked = next((text_of(m) for m in reversed(prompt) if m["role"] == "user"), "")
-        same, left = normalised(asked), self._spare
+        same, left = normalize(asked), self._spare
         found: list[Example] = []
         for place in self._vectors.nearest(asked, len(self._pool)):
             example, tokens = self._pool[place]
-            if len(found) < k and tokens <= left and normalised(example.question) != same:
+            if len(found) < k and tokens <= left and normalize(example.question) != same:
                 found.append(example)
                 left -= tokens
         return tuple(reversed(found))
@@ -215,7 +215,7 @@ def _usual_system(examples: Sequence[Example]) -> str:
 
 def _distinct(examples: Sequence[Example]) -> list[Example]:
     """Return the first example of each question."""
-    seen = {normalised(one.question): one for one in reversed(examples)}
+    seen = {normalize(one.question): one for one in reversed(examples)}
     return sorted(seen.values(), key=lambda one: one.line)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from service.datasets.duplicates.signatures import normalised
+from service.datasets.duplicates.minhash import normalize
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -101,7 +101,7 @@ class TextVectors:
 def _counts(text: str) -> Floats:
     """Return the damped counts of the hashed n-grams of a text."""
     points = np.frombuffer(
-        f" {normalised(text[:_MAX_CHARS])} ".encode("utf-32-le", "surrogatepass"), dtype=np.uint32
+        f" {normalize(text[:_MAX_CHARS])} ".encode("utf-32-le", "surrogatepass"), dtype=np.uint32
     ).astype(np.uint64)
     counts = np.zeros(_DIMENSIONS, dtype=np.float32)
     for run in _RUNS:

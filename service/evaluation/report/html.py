@@ -7,8 +7,7 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
-from service.datasets.report.page import page
-from service.datasets.report.parts import part_to_html
+from service.datasets.report.parts import page, part_to_html
 from service.evaluation.comparison import Comparison
 from service.evaluation.report import prose, tables
 from service.evaluation.report.html_rows import rows_section

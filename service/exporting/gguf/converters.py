@@ -1,7 +1,7 @@
 """llama.cpp's converters, which run only if their files are those that were tested.
 
 `converters.sha256` lists the files' digests. `python -m service.exporting.gguf.converters` writes
-it again for the installed version (`make converters`).
+it again for the installed version (`python -m service.exporting.gguf.converters`).
 """
 
 from __future__ import annotations

@@ -6,16 +6,27 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from redis.asyncio import Redis
 
 from service.core import tasks
 from service.core.redis import REDIS_ERRORS
 from service.inference.chat_load import BUSY_EVERY_S, CHANNEL, IDLE_EVERY_S, ChatReport
-from service.inference.gateway.exchange import Exchange
 
 _PUBLISH_S = 1.0
 _MOST_LATENCIES = 1000  # in a report
+
+
+class Chat(Protocol):
+    """A chat in flight."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def first_byte_s(self) -> float | None: ...
+    @property
+    def seconds(self) -> float: ...
 
 
 class ChatReports:
@@ -24,21 +35,21 @@ class ChatReports:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._process = uuid.uuid4().hex
-        self._exchanges: dict[Exchange, bool] = {}
+        self._chats: dict[Chat, bool] = {}
         """Chats in flight, and whether their latency was reported."""
         self._latencies: list[int] = []
         self._first = asyncio.Event()
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, chat: Chat) -> None:
         """Register a chat. The first one is reported at once."""
-        if not self._exchanges:
+        if not self._chats:
             self._first.set()
-        self._exchanges[exchange] = False
+        self._chats[chat] = False
 
-    def end(self, exchange: Exchange) -> None:
+    def end(self, chat: Chat) -> None:
         """Unregister a chat."""
-        if self._exchanges.pop(exchange, True) is False:
-            self._note(exchange)
+        if self._chats.pop(chat, True) is False:
+            self._note(chat)
 
     @contextlib.asynccontextmanager
     async def publishing(self) -> AsyncIterator[None]:
@@ -59,26 +70,26 @@ class ChatReports:
     def report(self) -> ChatReport:
         """Return the next report."""
         waiting = []
-        for exchange, is_reported in self._exchanges.items():
-            if exchange.first_byte_s is None:
-                waiting.append(round(exchange.seconds * 1000))
+        for chat, is_reported in self._chats.items():
+            if chat.first_byte_s is None:
+                waiting.append(round(chat.seconds * 1000))
             elif not is_reported:
-                self._note(exchange)
-                self._exchanges[exchange] = True
+                self._note(chat)
+                self._chats[chat] = True
         latencies, self._latencies = self._latencies[-_MOST_LATENCIES:], []
         return ChatReport(
             process=self._process,
-            in_flight=len(self._exchanges),
+            in_flight=len(self._chats),
             first_byte_ms=tuple(latencies),
             waiting_ms=tuple(sorted(waiting)[-_MOST_LATENCIES:]),
         )
 
-    def _note(self, exchange: Exchange) -> None:
-        if exchange.first_byte_s is not None and exchange.status < 400:
-            self._latencies.append(round(exchange.first_byte_s * 1000))
+    def _note(self, chat: Chat) -> None:
+        if chat.first_byte_s is not None and chat.status < 400:
+            self._latencies.append(round(chat.first_byte_s * 1000))
 
     async def _pause(self) -> None:
-        if self._exchanges:
+        if self._chats:
             await asyncio.sleep(BUSY_EVERY_S)
             return
         with contextlib.suppress(TimeoutError):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from service.core.errors import ApiError, BadGateway, GatewayTimeout
-from service.inference.upstreams.client import EngineAnswer, NotSent, Posted, WholeAnswer
+from service.inference.upstreams.client import EngineAnswer, NotSent
 from service.inference.upstreams.health import Fault
 from service.inference.upstreams.replicas import Replica, Replicas
 
@@ -13,27 +13,25 @@ from service.inference.upstreams.replicas import Replica, Replicas
 _ASLEEP = b'"engine_sleeping"'
 
 
-def fault_of(error: ApiError) -> Fault:
-    """Return the replica's fault for an error that the caller receives."""
-    if isinstance(error, GatewayTimeout):
-        return Fault.SILENT
-    return Fault.GARBAGE if isinstance(error, BadGateway) else Fault.LOST
-
-
 class Answer:
-    """A response with a known status and an unread body. Close it after use."""
+    """A request that is sent to a replica, and its response. Close it after use."""
 
-    __slots__ = ("_answer", "_closed", "_replica", "_replicas", "_term", "status")
+    __slots__ = ("_answer", "_is_asleep", "_is_closed", "_replica", "_replicas", "_term")
 
     def __init__(
         self, answer: EngineAnswer, replicas: Replicas, replica: Replica, term: int
     ) -> None:
+        """`term` is what `replicas.take` returned."""
         self._answer = answer
         self._replicas = replicas
         self._replica = replica
         self._term = term
-        self._closed = False
-        self.status = answer.status
+        self._is_closed = self._is_asleep = False
+
+    @property
+    def status(self) -> int:
+        """Status of the response; 0 until it is known."""
+        return self._answer.status
 
     @property
     def headers(self) -> Mapping[bytes, bytes]:
@@ -45,99 +43,68 @@ class Answer:
         """Whether all bytes have been read."""
         return self._answer.ended
 
+    @property
+    def failure(self) -> ApiError | NotSent | None:
+        """Why the rest of the response cannot be received."""
+        return self._answer.failure
+
+    def listen(self, listener: Callable[[], object] | None) -> None:
+        """Call `listener` when something changes, as `EngineAnswer.listen` does."""
+        self._answer.listen(listener)
+
     def at_hand(self) -> bytes:
-        """Return the bytes that are already available, as `read` would."""
+        """Return the bytes that are already available."""
         return self._answer.at_hand()
 
     async def read(self) -> bytes:
-        """Return the next bytes as received; empty at the end.
-
-        Raises GatewayTimeout if none arrive in time, and Unavailable if the engine dies.
-        """
-        try:
-            return await self._answer.read()
-        except ApiError as e:
-            self._failed(fault_of(e))
-            raise
+        """Return the next bytes as received; empty at the end. Raises as `read_all`."""
+        return await self._answer.read()
 
     async def read_all(self, limit_bytes: int) -> bytes:
-        """Read the body up to a limit. Meant for error responses."""
-        try:
-            body = await self._answer.read_all(limit_bytes)
-        except ApiError as e:
-            self._failed(fault_of(e))
-            raise
-        if self.status == 503 and _ASLEEP in body:
-            # Equivalent to a failed probe, but sooner: the next requests go to an awake engine.
-            self._replicas.probed(self._replica, False)
+        """Read the body up to a limit.
+
+        Raises GatewayTimeout if it does not arrive in time, and Unavailable if the engine dies.
+        """
+        body = await self._answer.read_all(limit_bytes)
+        self.note_error(body)
         return body
+
+    def note_error(self, body: bytes) -> None:
+        """Look at the body of an error. A sleeping engine gets no more requests."""
+        self._is_asleep = self.status == 503 and _ASLEEP in body
 
     def close(self) -> None:
         """End the exchange. If unread bytes remain, the connection is closed and vLLM stops."""
-        if self._closed:
+        if self._is_closed:
             return
-        self._closed = True
-        # A response that the caller abandoned says nothing about the engine. Neither does a 500:
-        # the request itself may be the cause, and probes check the engine's health.
-        if self._answer.ended and self.status < 500:
-            self._replicas.succeeded(self._replica, self._term)
+        self._is_closed = True
+        self._report()
         self._answer.close()
         self._replicas.release(self._replica)
 
-    def _failed(self, fault: Fault) -> None:
-        self._replicas.failed(self._replica, self._term, fault)
+    def _report(self) -> None:
+        answer, replicas = self._answer, self._replicas
+        if self._is_asleep:  # like a failed probe, but sooner
+            replicas.probed(self._replica, False)
+        elif answer.ended:
+            # A 500 says nothing about the engine: the request itself may be the cause, and probes
+            # check the engine's health.
+            if answer.status < 500:
+                replicas.succeeded(self._replica, self._term)
+        elif (failure := answer.failure) is not None and not isinstance(failure, NotSent):
+            # Neither an abandoned response nor a kept connection that turns out to be closed says
+            # anything about the engine.
+            report_failure(replicas, self._replica, self._term, failure)
 
 
-class Sent:
-    """A request that is sent to a replica. Use its answer in one of two ways.
-
-    `await answer()`, or first `call_on_reply`, and then `whole_answer`, `answer` or `abandon`.
-    """
-
-    __slots__ = ("_posted", "_replica", "_replicas", "_term")
-
-    def __init__(self, posted: Posted, replicas: Replicas, replica: Replica) -> None:
-        self._posted = posted
-        self._replicas = replicas
-        self._replica = replica
-        self._term = replicas.take(replica)
-
-    def call_on_reply(self, reply: Callable[[], None]) -> None:
-        """Call `reply` once, when the response begins or cannot be received."""
-        posted = self._posted
-        posted.connection.call_on_reply(reply, posted.client.timeouts.first_byte_s)
-
-    def whole_answer(self) -> WholeAnswer | None:
-        """Return the response and end the exchange, if all of it has arrived with status 200."""
-        answer = self._posted.whole_answer()
-        if answer is not None:
-            self._replicas.succeeded(self._replica, self._term)
-            self._replicas.release(self._replica)
-        return answer
-
-    async def answer(self) -> Answer:
-        """Wait for the response. The caller must `close()` it. Raises what `answer_of` raises."""
-        return await answer_of(self._posted.answer(), self._replicas, self._replica, self._term)
-
-    def abandon(self) -> None:
-        """Stop the engine's work. Nobody waits for the response anymore."""
-        self._posted.abandon()
-        self._replicas.release(self._replica)
-
-
-async def answer_of(
-    answer: Awaitable[EngineAnswer], replicas: Replicas, replica: Replica, term: int
-) -> Answer:
-    """Wait for a replica's response, and report if it has none.
-
-    Raises NotSent, GatewayTimeout, Unavailable or BadGateway.
-    """
-    try:
-        return Answer(await answer, replicas, replica, term)
-    except BaseException as e:
-        replicas.release(replica)
-        if isinstance(e, NotSent):
-            replicas.refused(replica, term)
-        elif isinstance(e, ApiError):
-            replicas.failed(replica, term, fault_of(e))
-        raise
+def report_failure(
+    replicas: Replicas, replica: Replica, term: int, failure: ApiError | NotSent
+) -> None:
+    """Report a request that got no response, or only a part of it."""
+    if isinstance(failure, NotSent):
+        replicas.refused(replica, term)
+    elif isinstance(failure, GatewayTimeout):
+        replicas.failed(replica, term, Fault.SILENT)
+    else:
+        is_garbage = isinstance(failure, BadGateway)
+        replicas.failed(replica, term, Fault.GARBAGE if is_garbage else Fault.LOST)

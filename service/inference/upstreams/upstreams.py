@@ -22,10 +22,10 @@ from typing import Self
 from urllib.parse import quote
 
 from service.config import Settings
-from service.core.errors import Unavailable
+from service.core.errors import ApiError, Unavailable
 from service.inference.api_processes import share
 from service.inference.headers import ADAPTER
-from service.inference.upstreams.answers import Answer, Sent, answer_of
+from service.inference.upstreams.answers import Answer, report_failure
 from service.inference.upstreams.client import EngineClient, NotSent, Timeouts, header_lines
 from service.inference.upstreams.discovery import Discovery, Resolve, resolve
 from service.inference.upstreams.policy import Policy
@@ -122,11 +122,13 @@ class Upstreams:
         headers: Mapping[str, str],
         *,
         adapter: str | None = None,
+        first: Replica | None = None,
     ) -> Answer:
         """Post the body to an engine of this base model. The caller must `close()` the answer.
 
-        `adapter` is the name of the adapter that the request needs. Raises Unavailable if no engine
-        accepts the request, and GatewayTimeout if an engine does not respond.
+        `adapter` is the name of the adapter that the request needs, and `first` the replica to try
+        first, from `pick`. Raises Unavailable if no engine accepts the request, and GatewayTimeout
+        if an engine does not respond.
         """
         candidates = self._candidates(base, adapter)
         if not candidates:
@@ -136,27 +138,34 @@ class Upstreams:
             )
         for served, loaded in candidates:
             sent = {**headers, ADAPTER: _quoted(loaded)} if loaded else headers
-            if (answer := await self._try(served, path, body, sent, loaded)) is not None:
+            answer = await self._try(served, path, body, sent, loaded, first)
+            if answer is not None:
                 return answer
+            first = None
         raise Unavailable(
             f"The engine of '{base}' is starting or unavailable. Try again in a few seconds.",
             code="engine_unavailable",
         )
 
-    def begin(self, route: Route, path: str, body: bytes, lines: str) -> Sent | None:
-        """Post the body like `send`, or return None if no connection to the engine is idle.
+    def pick(self, route: Route) -> Replica | None:
+        """Select the replica for the next request."""
+        served, loaded = route
+        return served.replicas.pick(loaded)
 
-        `lines` are those of the headers, as from `header_lines`.
+    def begin(
+        self, route: Route, replica: Replica, path: str, body: bytes, lines: str
+    ) -> Answer | None:
+        """Post the body to a replica, or return None if no connection to it is idle.
+
+        `lines` are those of the headers, as from `header_lines`. The answer has not arrived yet.
         """
         served, loaded = route
-        replicas = served.replicas
-        replica = replicas.pick(loaded)
-        if replica is None:
-            return None
         if loaded:
             lines += _adapter_line(loaded)
-        posted = self._client.begin(replica.url, path, body, lines)
-        return None if posted is None else Sent(posted, replicas, replica)
+        answer = self._client.begin(replica.url, path, body, lines)
+        if answer is None:
+            return None
+        return Answer(answer, served.replicas, replica, served.replicas.take(replica))
 
     def _candidates(self, base: str, adapter: str | None) -> list[Route]:
         """Return the engines to try in order, each with the adapter it has to load."""
@@ -178,16 +187,19 @@ class Upstreams:
         body: bytes,
         headers: Mapping[str, str],
         adapter: str | None,
+        first: Replica | None,
     ) -> Answer | None:
         """Return an engine's response, or None if no engine accepted the request."""
         began = time.monotonic()
         tried: list[Replica] = []
-        while (replica := self._next(served.replicas, adapter, tried, began)) is not None:
+        replica = first or self._next(served.replicas, adapter, tried, began)
+        while replica is not None:
             try:
                 return await self._post(served.replicas, replica, path, body, headers)
             except NotSent as e:
                 log.debug("engine %s accepted no connection: %s", replica.url, e)
                 tried.append(replica)
+            replica = self._next(served.replicas, adapter, tried, began)
         return None
 
     async def ready(self) -> dict[str, bool]:
@@ -236,8 +248,14 @@ class Upstreams:
         headers: Mapping[str, str],
     ) -> Answer:
         term = replicas.take(replica)
-        posting = self._client.post(replica.url, path, body, headers)
-        return await answer_of(posting, replicas, replica, term)
+        try:
+            answer = await self._client.post(replica.url, path, body, headers)
+        except BaseException as e:
+            replicas.release(replica)
+            if isinstance(e, ApiError | NotSent):
+                report_failure(replicas, replica, term, e)
+            raise
+        return Answer(answer, replicas, replica, term)
 
 
 class ServedModel:

@@ -74,7 +74,7 @@ class Family:
     """A family of architectures: how to make a tiny model of it, and what is known of it.
 
     `layers` are the last names of the layers that an adapter changes. `serves` says whether vLLM
-    serves such an adapter on a CPU, as `make zoo` finds; `why` explains what does not work, or only
+    serves such an adapter on a CPU, as the proof `zoo` finds; `why` says what fails, or works only
     in part.
     """
 

@@ -1,6 +1,6 @@
 """Each family of architectures: registered, trained, checked, reloaded.
 
-The models are tiny and random, and run on a CPU. `make zoo` also serves them.
+The models are tiny and random, and run on a CPU. `make proof NAME=zoo` also serves them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Each family of architectures in vLLM, with the adapter that was trained: `make zoo`."""
+"""Each family of architectures in vLLM, with its trained adapter: `make proof NAME=zoo`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
         os.environ.get("FINETUNED_ZOO") != "1",
-        reason="vLLM loads all models: 'make zoo' runs it",
+        reason="vLLM loads all models: 'make proof NAME=zoo' runs it",
     ),
 ]
 

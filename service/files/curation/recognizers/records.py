@@ -19,7 +19,7 @@ from service.core import ids
 from service.core.records import PREFIX, Collection, Record, parse
 from service.core.redis import Client, reply, rewriting
 from service.core.redis.transactions import Write, commit
-from service.datasets.personal_data.recognizer import Recognizer
+from service.datasets.personal_data.kinds import Recognizer
 
 MAX_RECOGNIZERS = 50  # per project
 
