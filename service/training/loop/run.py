@@ -33,20 +33,20 @@ from service.training.loop.checkpoints import (
     open_checkpoint,
     sealed_packing,
 )
-from service.training.loop.float16 import settle_dtype
+from service.training.loop.float16 import choose_dtype
 from service.training.loop.memory import (
     conversion_errors,
+    fit_tokens,
     limit_memory,
     memory_errors,
     peak_memory_bytes,
-    settle_tokens,
 )
 from service.training.loop.pacing import Pacer
 from service.training.loop.plan import Plan, total_steps
 from service.training.loop.progress import Progress
 from service.training.loop.selection import Selection, why_kept, why_stopped
 from service.training.methods.dpo import PreferenceTrainer
-from service.training.methods.kto import JudgedTrainer, LabelWeights, weigh_labels
+from service.training.methods.kto import LabeledTrainer, LabelWeights, weigh_labels
 from service.training.methods.reinforcement import ReinforcementTrainer
 from service.training.methods.sampling import Interrupted
 from service.training.methods.sft import SupervisedTrainer
@@ -62,15 +62,15 @@ from service.training.model.adapters import (
 from service.training.model.attention import can_join, keeps_apart, may_join
 from service.training.model.base_folder import invalid_model
 from service.training.model.models import (
-    Place,
+    ComputeDevice,
     add_pause_points,
-    choose_place,
+    choose_device,
     keep_inputs_on_host,
     load_base,
     load_tokenizer,
 )
 from service.training.model.probe import probe
-from service.training.parallel.launcher import RankPlace
+from service.training.parallel.launcher import RankSpec
 from service.training.parallel.ranks import Ranks, join, shard
 
 log: Final = logging.getLogger(__name__)
@@ -78,12 +78,12 @@ log: Final = logging.getLogger(__name__)
 TRAINERS: Final[
     Mapping[
         SpecMethod,
-        type[SupervisedTrainer | PreferenceTrainer | JudgedTrainer | ReinforcementTrainer],
+        type[SupervisedTrainer | PreferenceTrainer | LabeledTrainer | ReinforcementTrainer],
     ]
 ] = {
     "sft": SupervisedTrainer,
     "dpo": PreferenceTrainer,
-    "kto": JudgedTrainer,
+    "kto": LabeledTrainer,
     "pretraining": SupervisedTrainer,
     "reinforcement": ReinforcementTrainer,
 }
@@ -95,7 +95,7 @@ def run(
     channel: Channel,
     flag: StopFlag,
     enter: Callable[[str], None],
-    rank: RankPlace | None = None,
+    rank: RankSpec | None = None,
     traffic: Traffic | None = None,
     inbox: Inbox | None = None,
 ) -> Succeeded | Stopped:
@@ -105,7 +105,7 @@ def run(
     any exception of a library.
     """
     _silence_libraries()
-    place = settle_dtype(choose_place(), spec)
+    place = choose_dtype(choose_device(), spec)
     ranks = join(rank, spec.gpus, place)
     pacer = _pacer(spec, place, ranks, traffic, flag)
     if pacer:
@@ -176,7 +176,7 @@ def _encoded(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, channel: Chann
 
 
 def _identified(
-    spec: TrainSpec, place: Place, shape: LoraShape, data: Data, channel: Channel
+    spec: TrainSpec, place: ComputeDevice, shape: LoraShape, data: Data, channel: Channel
 ) -> tuple[RunIdentity, LabelWeights | None]:
     """Settle what a checkpoint must agree with. Also returns the labels' weights, if any."""
     packing = _choose_packing(spec, place, data, channel)
@@ -197,7 +197,7 @@ def _identified(
 
 
 def _pacer(
-    spec: TrainSpec, place: Place, ranks: Ranks, traffic: Traffic | None, flag: StopFlag
+    spec: TrainSpec, place: ComputeDevice, ranks: Ranks, traffic: Traffic | None, flag: StopFlag
 ) -> Pacer | None:
     if spec.chat_budget_ms is None or traffic is None:
         return None
@@ -239,7 +239,7 @@ def _check_base_of_warm_start(spec: TrainSpec, channel: Channel) -> None:
         )
 
 
-def _choose_packing(spec: TrainSpec, place: Place, data: Data, channel: Channel) -> bool:
+def _choose_packing(spec: TrainSpec, place: ComputeDevice, data: Data, channel: Channel) -> bool:
     requested = spec.hyperparameters.packing
     if requested != "auto":
         return requested
@@ -279,7 +279,7 @@ def _rows(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
 
 def _loaded(
     spec: TrainSpec,
-    place: Place,
+    place: ComputeDevice,
     ranks: Ranks,
     shape: LoraShape,
     data: Data,
@@ -292,14 +292,14 @@ def _loaded(
         if spec.sharding == "fsdp":
             shard(model, place, ranks)
     samples = [*data.training.samples, *data.validation.samples]
-    settled, reason = settle_tokens(spec, place, ranks, samples)
+    settled, reason = fit_tokens(spec, place, ranks, samples)
     if reason:
         channel.send(Noted(code="smaller_parts", message=reason))
     return settled, model
 
 
 def _load_adapted(
-    spec: TrainSpec, place: Place, shape: LoraShape, channel: Channel, pacer: Pacer | None
+    spec: TrainSpec, place: ComputeDevice, shape: LoraShape, channel: Channel, pacer: Pacer | None
 ) -> Any:
     base = load_base(spec, place)
     set_seed(spec.seed)

@@ -25,7 +25,7 @@ from service.training.contract.hyperparameters import Auto, KtoHyperparameters
 from service.training.contract.protocol import Noted
 from service.training.contract.spec import TrainSpec
 from service.training.data.batches import extent
-from service.training.data.tokenization import Example, JudgedSample
+from service.training.data.tokenization import Example, LabeledSample
 from service.training.loop.plan import Plan, trainer_arguments
 from service.training.methods.reference import ReferenceTrainer
 
@@ -60,7 +60,7 @@ def weigh_labels(spec: TrainSpec, examples: Iterable[Example]) -> LabelWeights |
     chosen = spec.hyperparameters
     if not isinstance(chosen, KtoHyperparameters):
         return None
-    labels = [example.is_good for example in examples if isinstance(example, JudgedSample)]
+    labels = [example.is_good for example in examples if isinstance(example, LabeledSample)]
     good = sum(labels)
     bad = len(labels) - good
     desirable, undesirable = balance(
@@ -98,7 +98,7 @@ def _within(least: float, most: float) -> float:
     return min(max(1.0, least), most)
 
 
-class JudgedTrainer(ReferenceTrainer, KTOTrainer):
+class LabeledTrainer(ReferenceTrainer, KTOTrainer):
     """Trainer with the loss of the KTO paper (arXiv 2402.01306), without dropout."""
 
     def __init__(

@@ -25,7 +25,7 @@ import psutil
 
 from service import __version__
 from service.training.model.base_folder import base_digest
-from service.training.parallel.launcher import FOREIGN, RankPlace, start_rank
+from service.training.parallel.launcher import FOREIGN, RankSpec, start_rank
 
 _READ_BYTES: Final = 1024 * 1024
 _LOG_BYTES: Final = 64 * 1024
@@ -101,7 +101,7 @@ class RankHost:
 
         `address` is this node's own, on which `share` ranks run.
         """
-        where = RankPlace.model_validate_json(place)
+        where = RankSpec.model_validate_json(place)
         spec_file = _folder_of(spec) / f"spec-{where.rank}.json"
         spec_file.write_text(spec, "utf-8")
         if self._meeting is not None:

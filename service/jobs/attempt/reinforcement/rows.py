@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from service.training.contract.protocol import Purpose
-from service.training.contract.samples import Place
+from service.training.contract.samples import RowRef
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Rows:
         self._files = files
         self._starts: dict[Purpose, array[int]] = {}
 
-    def __getitem__(self, place: Place) -> GradedRow:
+    def __getitem__(self, place: RowRef) -> GradedRow:
         starts = self._starts.get(place.file)
         if starts is None:
             starts = self._starts[place.file] = _starts(self._files[place.file])
