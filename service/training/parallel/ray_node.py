@@ -1,7 +1,7 @@
 """One rank of a run on a node of a Ray cluster: an actor that starts its process.
 
 The actor and the supervisor exchange only bytes, numbers and names. The process is the same as on
-one machine (`service.training` with a `RankPlace`). Nodes share no disk: the supervisor writes the
+one machine (`service.training` with a `RankSpec`). Nodes share no disk: the supervisor writes the
 input files to one actor of each node, and reads checkpoints from the first rank's.
 """
 
