@@ -97,7 +97,7 @@ USED = [
         "redis/asyncio/client.py",
         "Pipeline",
         "annotate_exception",
-        "service/core/redis.py",
+        "service/core/redis/client.py",
     ),
     internals(
         "prometheus-client",
