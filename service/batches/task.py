@@ -25,10 +25,9 @@ from service.core.storage import StorageMissing
 from service.files.curation.child_runner import DeskFailed
 from service.files.curation.scratch import fetch, scratch_folder
 from service.files.records import FileRecord
-from service.inference.background.access import Resources
-from service.inference.background.calls import BATCH_PRIORITY
+from service.inference.background.calls import BATCH_PRIORITY, Resources
 from service.inference.background.crew import Crew
-from service.inference.gateway.checks import RequestRules
+from service.inference.gateway.parameters import RequestRules
 from service.models.registry import ModelRegistry
 from service.models.tools import ToolCallParsers
 from service.work.records import AttemptSuperseded

@@ -32,8 +32,7 @@ from service.files.curation.scratch import fetch, scratch_folder
 from service.files.records import Files, FileStatus
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
-from service.inference.background.access import Resources
-from service.inference.background.calls import EngineCalls, ModelGone
+from service.inference.background.calls import EngineCalls, ModelGone, Resources
 from service.inference.background.crew import Crew
 from service.work.task import ResumableTask, WorkFailed
 

@@ -35,8 +35,7 @@ from service.exports.archive import Archive
 from service.exports.records import ExportError, ExportProgress, ExportRecord, Exports, ExportStatus
 from service.files.curation.child_runner import DeskFailed
 from service.files.curation.scratch import scratch_folder
-from service.inference.background.access import Resources
-from service.inference.background.calls import ModelGone
+from service.inference.background.calls import ModelGone, Resources
 from service.jobs.evaluation.examples import fetch_data
 from service.jobs.evaluation.job_data import FileGone
 from service.jobs.evaluation.records import Evaluations

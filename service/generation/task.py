@@ -41,8 +41,7 @@ from service.generation.records import (
     IncompleteReason,
 )
 from service.generation.rows import Kept, PartWriter, Row, pair_of, read_lines, write_file
-from service.inference.background.access import Resources
-from service.inference.background.calls import BATCH_PRIORITY, EngineCalls
+from service.inference.background.calls import BATCH_PRIORITY, EngineCalls, Resources
 from service.inference.background.crew import Crew
 from service.work.records import AttemptSuperseded
 from service.work.task import ResumableTask

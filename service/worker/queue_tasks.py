@@ -29,7 +29,7 @@ from service.files.records import Files
 from service.generation.records import Generations
 from service.generation.task import GenerateRows
 from service.imports.task import ImportAdapter
-from service.inference.background.access import Resources
+from service.inference.background.calls import Resources
 from service.jobs.advice.records import AdviceStore
 from service.jobs.advice.task import AdviseTraining
 from service.jobs.attempt.train_task import TrainTask

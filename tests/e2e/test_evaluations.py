@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service.jobs.evaluation.scoring import AnswerJudge
 
 from service.config import Settings
 from service.evals.judge import RunJudge
 from service.grading.judges import JudgeAnswer
-from service.inference.background.access import EngineAccess
-from service.inference.background.calls import EngineCalls
+from service.inference.background.calls import EngineAccess, EngineCalls
 from service.inference.upstreams import Upstreams
 from service.jobs.evaluation.engine import EvaluationEngine
+from service.jobs.evaluation.scoring import AnswerJudge
 from service.standalone.up import DEMO_MODEL
 from service.usage.meter import Meter
 from tests.conftest import Api

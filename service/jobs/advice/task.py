@@ -19,8 +19,7 @@ from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch, fetch_rows, scratch_folder
 from service.files.records import FileRecord, FileStatus
 from service.grading.sandbox.sandbox import Sandbox
-from service.inference.background.access import Resources
-from service.inference.background.calls import ModelGone
+from service.inference.background.calls import ModelGone, Resources
 from service.jobs.advice.records import AdviceRecord, AdviceStatus, AdviceStore
 from service.jobs.evaluation.best_prompt import best_prompt
 from service.jobs.evaluation.columns import answer_limit

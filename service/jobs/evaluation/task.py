@@ -16,8 +16,7 @@ from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import scratch_folder
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
-from service.inference.background.access import Resources
-from service.inference.background.calls import ModelGone
+from service.inference.background.calls import ModelGone, Resources
 from service.jobs.evaluation.checkpoints import Checkpoint, chosen
 from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
