@@ -31,7 +31,7 @@ from service.datasets.personal_data.kinds import CustomKinds
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.duplicates import Conflict, find_similar_rows
-from service.datasets.report.features import FeatureOptions
+from service.datasets.report.features import HASHES_ONLY
 from service.datasets.rows.canonical import canonical_line, encode
 from service.datasets.rows.lines import canonical_rows
 
@@ -213,13 +213,8 @@ class _Cleaning:
             cleaned,
             len(lines),
             self.work,
-            FeatureOptions(
-                # Only a split by language needs languages, whose model takes 0.4 s to load.
-                languages=options.validation_share > 0,
-                personal_data=False,
-                mojibake=False,
-                quality=False,
-            ),
+            # Only a split by language needs languages, whose model takes 0.4 s to load.
+            msgspec.structs.replace(HASHES_ONLY, languages=options.validation_share > 0),
             processes=self.spec.processes,
             progress=self.progress,
         )

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import xxhash
 
@@ -26,7 +27,7 @@ from service.datasets.limits import NEAR_THRESHOLD
 from service.datasets.output import DigestWriter
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.duplicates import find_conflicts
-from service.datasets.report.features import GOOD, UNLABELED, FeatureOptions
+from service.datasets.report.features import GOOD, HASHES_ONLY, UNLABELED
 from service.datasets.report.outliers import language_shares
 from service.datasets.rows.lines import canonical_rows
 from service.datasets.text.languages import UNKNOWN
@@ -152,7 +153,7 @@ def merge(spec: MergeSpec, *, progress: Progress | None = None) -> MergeResult:
             rows.path,
             len(rows.lines),
             work,
-            FeatureOptions(languages=True, personal_data=False, mojibake=False, quality=False),
+            msgspec.structs.replace(HASHES_ONLY, languages=True),
             processes=spec.processes,
             progress=progress,
         )
