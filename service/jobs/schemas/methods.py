@@ -15,7 +15,6 @@ from pydantic import (
 )
 
 from service.grading.schemas import Grader
-from service.training.contract import hyperparameters
 from service.training.contract import hyperparameters as contract
 from service.training.contract.hyperparameters import Auto, Requested
 from service.training.contract.methods import METHODS, MethodName
@@ -23,7 +22,7 @@ from service.training.contract.methods import METHODS, MethodName
 _LARGEST: Final = {"learning_rate": 1, "desirable_weight": 100, "undesirable_weight": 100}
 
 
-class LoraOptions(hyperparameters.LoraOptions):
+class LoraOptions(contract.LoraOptions):
     """LoRA adapter options. The service chooses a value for each omitted option."""
 
     @model_validator(mode="after")
@@ -33,14 +32,14 @@ class LoraOptions(hyperparameters.LoraOptions):
                 "lora.use_dora makes adapters that the serving engine cannot load; omit it"
             )
         if isinstance(self.target_modules, tuple):
-            hyperparameters.check_modules(self.target_modules)
+            contract.check_modules(self.target_modules)
         return self
 
 
 class _OfTheApi(BaseModel):
     """Limits of the API on values that the trainer would take."""
 
-    hyperparameters: LoraOptions = LoraOptions()
+    lora: LoraOptions = LoraOptions()
 
     @field_validator(*_LARGEST, check_fields=False)
     @classmethod
