@@ -215,9 +215,34 @@ def _report(
     personal, possible = _personal_data(collected, lines, log)
     tool_rows = log_tool_rows(collected, spec.tokenizers, lines, log)
     class_rows, rarest = _answers(collected, lines)
-    figures = Figures(
+    report = Report(
+        version=REPORT_VERSION,
+        source=read.result.facts,
         validation=_listed(read.result.validation, spec.max_issues),
         rows=len(features),
+        turns=distribution(features["turns"]),
+        characters=distribution(features["chars"]),
+        answer_characters=distribution(features["answer_chars"]),
+        tokens=tokens,
+        tokenizer_fit=tokenizer_fit(collected, models),
+        languages=language_shares(collected),
+        scripts=script_shares(collected),
+        exact_duplicates=group_stats(likeness.exact, lines),
+        near_duplicates=group_stats(likeness.near, lines),
+        same_form=group_stats(likeness.same_form, lines),
+        contradictions=group_stats(contradicting, lines),
+        overlap=overlap,
+        personal_data=personal,
+        possible_personal_data=possible,
+        system_prompts=prompts,
+        findings=tuple(log.issues[: spec.max_issues]),
+        finding_counts=log.counts,
+        advice=[],
+        pairs=[*row_pairs(likeness, collected, lines, redactor), *shared_pairs],
+        scores=row_scores(lines, read.result.validation, _of_rows(read, log)),
+    )
+    figures = Figures(
+        report,
         distinct_answers=len(class_rows),
         class_rows=class_rows,
         rarest_class=rarest,
@@ -226,43 +251,9 @@ def _report(
         personal_rows=int((features["personal"] > 0).sum()),
         mojibake_rows=int(features["mojibake"].sum()),
         quality_rows=_quality_rows(collected, lines),
-        exact=group_stats(likeness.exact, lines),
-        near=group_stats(likeness.near, lines),
-        same_form=group_stats(likeness.same_form, lines),
-        contradictions=group_stats(contradicting, lines),
-        overlap=overlap,
-        system_prompts=prompts,
-        languages=language_shares(collected),
-        tokens=tokens,
-        fit=tokenizer_fit(collected, models),
         tool_rows=tool_rows,
     )
-    return Report(
-        version=REPORT_VERSION,
-        source=read.result.facts,
-        validation=figures.validation,
-        rows=figures.rows,
-        turns=distribution(features["turns"]),
-        characters=distribution(features["chars"]),
-        answer_characters=distribution(features["answer_chars"]),
-        tokens=tokens,
-        tokenizer_fit=figures.fit,
-        languages=figures.languages,
-        scripts=script_shares(collected),
-        exact_duplicates=figures.exact,
-        near_duplicates=figures.near,
-        same_form=figures.same_form,
-        contradictions=figures.contradictions,
-        overlap=overlap,
-        personal_data=personal,
-        possible_personal_data=possible,
-        system_prompts=prompts,
-        findings=tuple(log.issues[: spec.max_issues]),
-        finding_counts=log.counts,
-        advice=advise(figures),
-        pairs=[*row_pairs(likeness, collected, lines, redactor), *shared_pairs],
-        scores=row_scores(lines, read.result.validation, _of_rows(read, log)),
-    )
+    return msgspec.structs.replace(report, advice=advise(figures))
 
 
 def _rare_forms(likeness: SimilarRows, rows: int) -> list[Rows]:
