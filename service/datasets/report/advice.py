@@ -215,8 +215,8 @@ def _few_answers(f: Figures) -> Iterator[Advice]:
             "class_imbalance",
             f"The {f.distinct_answers} classes are not balanced",
             f"The most frequent answer is in {largest} of {f.report.rows} rows "
-            f"({largest / f.report.rows:.0%}), the rarest in {smallest}. The model learns to prefer the frequent one: add rows of "
-            "the rare ones, or leave out some of the others.",
+            f"({largest / f.report.rows:.0%}), the rarest in {smallest}. The model learns to prefer the "
+            "frequent one: add rows of the rare ones, or leave out some of the others.",
             {
                 "classes": f.distinct_answers,
                 "largest": largest,
@@ -263,7 +263,8 @@ def _prompting(f: Figures) -> Iterator[Advice]:
             "try_prompting",
             "One system prompt may be enough",
             f"All rows share a system prompt and there are {f.report.rows} of them. Try that "
-            "prompt with three to five of the rows as examples; tune if the base model still fails.",
+            "prompt with three to five of the rows as examples; tune if the base model still "
+            "fails.",
             {"rows": f.report.rows, "share_with_prompt": prompts.top_share},
         )
     elif prompts.distinct > 1 and prompts.distinct * 2 <= f.report.rows:
