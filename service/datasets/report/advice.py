@@ -215,8 +215,8 @@ def _few_answers(f: Figures) -> Iterator[Advice]:
             "class_imbalance",
             f"The {f.distinct_answers} classes are not balanced",
             f"The most frequent answer is in {largest} of {f.report.rows} rows "
-            f"({largest / f.report.rows:.0%}), the rarest in {smallest}. The model learns to prefer "
-            "the frequent one: add rows of the rare ones, or leave out some of the others.",
+            f"({largest / f.report.rows:.0%}), the rarest in {smallest}. The model learns to "
+            "prefer the frequent one: add rows of the rare ones, or leave out some of the others.",
             {
                 "classes": f.distinct_answers,
                 "largest": largest,
