@@ -42,15 +42,13 @@ from service.projects import account_routes, admin_key_routes
 from service.projects import routes as project_routes
 from service.projects import whoami as whoami_routes
 from service.usage import routes as usage_routes
-from service.web import health
+from service.web import health, reference_pages
 from service.web.allowed_methods import refusals
 from service.web.audit import AuditTrail
-from service.web.body_limit import BodyLimit
-from service.web.cors import for_pages_of
 from service.web.http import RequestContext, install_error_handlers
-from service.web.metrics_port import serve_metrics
-from service.web.openapi import describe
-from service.web.reference import routes as reference_routes
+from service.web.middleware import BodyLimit, allow_origins
+from service.web.openapi.document import describe
+from service.web.side_port import serve_metrics
 from service.webhooks import routes as webhook_routes
 
 
@@ -131,7 +129,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
     app.add_middleware(RequestContext)
     describe(app, schemas=task_schemas, routes=inference_routes.routes)
     if settings.cors_origins:
-        app.serve = for_pages_of(settings.cors_origins, app.answer)
+        app.serve = allow_origins(settings.cors_origins, app.answer)
     return app
 
 
@@ -169,7 +167,7 @@ def _routes() -> list[BaseRoute]:
         webhook_routes,
         capture_routes,
         health,
-        reference_routes,
+        reference_pages,
     ):
         every.include_router(module.router)
     every.include_router(job_routes.estimates)

@@ -40,10 +40,10 @@ from service.inference.gateway.chat_reports import ChatReports
 from service.inference.gateway.checks import RequestRules
 from service.inference.upstreams import Upstreams
 from service.jobs.advice.records import AdviceStore
-from service.jobs.changes import JobChanges
+from service.jobs.dispatch import Dispatcher
 from service.jobs.evaluation.records import Evaluations
+from service.jobs.event_stream import JobChanges
 from service.jobs.records import Jobs
-from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.sweeps.records import Sweeps
 from service.models.aliases.changes import Aliases
 from service.models.capabilities import Capabilities
@@ -57,12 +57,10 @@ from service.projects.storage_use import StorageUse
 from service.projects.tokens import MAX_TOKEN_CHARS, Tokens
 from service.projects.uses import KeyUses
 from service.usage.meter import Meter
-from service.web.addresses import ClientAddresses
-from service.web.audit import ModelRequests
+from service.web.audit import ModelRequests, Refusals
 from service.web.auth import Authenticator
+from service.web.client_address import ClientAddresses, FailureThrottle
 from service.web.probing import Probe
-from service.web.refusals import Refusals
-from service.web.throttle import FailureThrottle
 from service.webhooks.records import Webhooks
 
 

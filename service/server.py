@@ -22,8 +22,8 @@ from service.core.networks import network
 from service.core.startup_checks import require_redis, require_storage
 from service.inference.gateway import PATHS
 from service.standalone.ports import PortError, listen
+from service.web.middleware import Traced
 from service.web.probing import SOCKETS
-from service.web.traced import Traced
 from service.web.wire.connection_limits import ConnectionLimits
 from service.web.wire.protocol import HttpProtocol
 
@@ -61,7 +61,7 @@ def main() -> None:
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # web/addresses.py determines the addresses of clients
+        proxy_headers=False,  # web/client_address.py determines the addresses of clients
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(settings.stop_grace_s),
     )

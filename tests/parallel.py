@@ -73,7 +73,7 @@ GROUPS: Final = {
 _LONG_FILES: Final = (
     "tests/e2e/test_recovery.py",
     "tests/jobs/test_faults.py",
-    "tests/jobs/scheduling/test_gpu_turns.py",
+    "tests/jobs/attempt/test_gpu_lock.py",
     "tests/clients/test_typescript.py",
 )
 _FIRST: Final = (*GROUPS, *_LONG_FILES)

@@ -207,7 +207,7 @@ USED = [
         "vllm/model_executor/layers/rotary_embedding/base.py",
         "RotaryEmbedding",
         "forward_cpu forward_native",
-        "service/inference/engine/cpu_rope.py",
+        "service/inference/engine/rotary.py",
     ),
     internals(
         "vllm",

@@ -38,7 +38,7 @@ from service.files.uploads.records import Uploads
 from service.generation.records import Generations
 from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
-from service.jobs.leftovers import folder_of, served_by
+from service.jobs.checkpoints import adapters_of, folder_of
 from service.jobs.records import FINAL, Jobs
 from service.models import add
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, ServingQuantization
@@ -137,7 +137,7 @@ class Collector:
             return []
         if job is None or job.status not in FINAL:
             return []
-        served = await served_by(self._jobs, job)
+        served = await adapters_of(self._jobs, job)
         folders: dict[str, list[StoredObject]] = defaultdict(list)
         for found in objects:
             folder = folder_of(found.key)

@@ -18,9 +18,8 @@ from service.core.errors import NO_RETRY, ApiError, RateLimited, Unauthenticated
 from service.core.invalidation import InvalidationKind, Invalidations
 from service.core.networks import Network, is_in
 from service.core.records import Stored
-from service.web.addresses import ClientAddresses
+from service.web.client_address import ClientAddresses, FailureThrottle
 from service.web.permissions import PERMISSIONS, Permission, Role, missing
-from service.web.throttle import FailureThrottle
 
 CaptureManager: TypeAlias = Literal["organization", "project"]
 """Whose administrators may switch the capture of a project on. The project's may always end it."""
@@ -214,7 +213,7 @@ class Authenticator:
             return Failure(FailureReason.EXPIRED, error, scope, principal)
         if principal.networks is None:
             return None
-        address = self._addresses.of(scope)
+        address = self._addresses.find(scope)
         if address is None or not is_in(address, principal.networks):
             error = Unauthenticated(
                 f"The API key may not be used from the address {address or '(unknown)'}. If the "
@@ -227,7 +226,7 @@ class Authenticator:
 
     async def _fail(self, failure: Failure) -> NoReturn:
         """Note a failure, and raise its error, or the error of too many failures."""
-        wait_s = self._throttle.failed(self._addresses.of(failure.scope))
+        wait_s = self._throttle.record_failure(self._addresses.find(failure.scope))
         if wait_s is not None:
             failure = failure._replace(reason=FailureReason.THROTTLED, error=_too_many(wait_s))
         await self._note_failure(failure)

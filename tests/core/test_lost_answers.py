@@ -16,7 +16,7 @@ from service.jobs import lifecycle
 from service.jobs.records import Jobs, NewEvent, Status
 from service.projects.records import NameTaken, Projects
 from service.web import idempotency
-from tests.jobs.scheduling.test_fair_share import job
+from tests.jobs.test_fair_share import job
 from tests.lossy import Road, road_to
 
 

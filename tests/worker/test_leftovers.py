@@ -19,8 +19,7 @@ from service.core.leases import Leases
 from service.core.storage import Storage, StorageError
 from service.core.storage.leftovers import Leftovers
 from service.files.records import Files
-from service.jobs import lifecycle
-from service.jobs.attempt import artifacts
+from service.jobs import checkpoints, lifecycle
 from service.jobs.records import CheckpointRecord, JobFailure, JobRecord
 from service.models.records import ModelRecord
 from service.worker.reconciler import Reconciler
@@ -152,7 +151,7 @@ async def checkpoint_of(
     folder.mkdir()
     (folder / "adapter_model.safetensors").write_bytes(b"adapter")
     (folder / "optimizer.pt").write_bytes(b"state")
-    kept = await artifacts.put_checkpoint(state.files.storage, job, step, folder, {})
+    kept = await checkpoints.put_checkpoint(state.files.storage, job, step, folder, {})
     if recorded:
         record = CheckpointRecord(
             id=f"ftckpt-{step}", project_id=job.project_id, created_at=1, job_id=job.id,

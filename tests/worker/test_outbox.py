@@ -19,10 +19,10 @@ from service.core.outbox import Event
 from service.core.redis import Client
 from service.fleet.redis_metrics import observe_redis
 from service.jobs import lifecycle
+from service.jobs.dispatch import Dispatcher
+from service.jobs.engine_requests import WARM_UPS
 from service.jobs.outcomes import fail, lose
 from service.jobs.records import JobFailure, JobRecord, Jobs, Status
-from service.jobs.scheduling.dispatch import Dispatcher
-from service.jobs.warm_up import WARM_UPS
 from service.webhooks.events import EventType
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api
@@ -62,7 +62,7 @@ async def fails(api: Api, http, job: JobRecord) -> None:
 
 
 async def loses_its_last_attempt(api: Api, http, job: JobRecord) -> None:
-    await lose(api.app.state.jobs, job, most_fruitless=1)
+    await lose(api.app.state.jobs, job, most_lost=1)
 
 
 async def loses_its_worker(api: Api, http, job: JobRecord) -> None:

@@ -9,8 +9,7 @@ import pytest
 
 from service.core.redis import connect
 from service.standalone.services import free_port
-from service.worker.probes import serve_probes
-from service.worker.pulse import Pulse
+from service.worker.probes import LoopLiveness, serve_probes
 from tests.web.test_safe_headers import DEFAULTS, safe
 
 LOOPS = {
@@ -33,7 +32,7 @@ def closed_url() -> str:
 
 async def test_livez_names_the_loops_that_stand_still(settings, away):
     now_s = 0.0
-    pulse = Pulse(patience_s=60, clock=lambda: now_s)
+    pulse = LoopLiveness(patience_s=60, clock=lambda: now_s)
     settings = settings.model_copy(update={"worker_port": (port := free_port())})
     async with (
         serve_probes(away, settings, pulse),

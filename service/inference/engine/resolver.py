@@ -66,16 +66,17 @@ def register() -> None:
         cpu_experts,
         cpu_fork,
         cpu_lora,
-        cpu_rope,
         cpu_wait,
+        rotary,
     )
 
+    base = Path(os.environ[process.MODEL_PATH_VARIABLE])
     process.die_with_parent()
     process.shield_workers()
     cpu_fork.install()
     cpu_lora.install()
-    cpu_experts.install(Path(os.environ[process.MODEL_PATH_VARIABLE]))
-    cpu_rope.install()
+    cpu_experts.install(base)
+    rotary.install(base)
     cpu_wait.install()
     constraint_limits.install(is_server=multiprocessing.parent_process() is None)
     LoRAResolverRegistry.register_resolver("finetuned", RegistryResolver())

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.evaluation.recommendation import Recommendation
 from service.jobs.advice.records import AdviceRecord, AdviceStatus
-from service.jobs.schemas.estimates import EstimateObject
+from service.jobs.planning.job_plan import EstimateObject
 
 
 class CreateAdvice(BaseModel):

@@ -23,7 +23,7 @@ from service.evaluation.examples import Example, Message
 from service.evaluation.prompts.candidates import Candidate
 from service.evaluation.retrieval import Answered, retrieval_signs
 from service.inference.background.calls import ModelGone
-from service.jobs.attempt.verify import MOST_LOST
+from service.jobs.attempt.serving_check import MOST_LOST
 from service.jobs.evaluation.best_prompt import BestPrompt, best_prompt
 from service.jobs.evaluation.checkpoints import Checkpoint
 from service.jobs.evaluation.columns import Columns, Scored, answer_limit, reference_of

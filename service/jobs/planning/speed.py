@@ -38,7 +38,7 @@ class SpeedKey:
     quantization: str
 
     @classmethod
-    def of(cls, job: JobRecord, device_name: str) -> SpeedKey:
+    def for_job(cls, job: JobRecord, device_name: str) -> SpeedKey:
         """Return the kind of a job on a device."""
         return cls(device_name, job.model, job.method, job.hyperparameters.quantization)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from service.inference.upstreams import Upstreams
-from service.jobs.attempt.engines import EngineAway
-from service.jobs.attempt.verify import Parity, ask_engine, compare
+from service.jobs.attempt.serving_check import Parity, ask_engine, compare
+from service.jobs.engine_requests import EngineAway
 from service.standalone.services import free_port
 from service.training.contract.protocol import Probe
 

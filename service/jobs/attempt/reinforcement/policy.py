@@ -34,7 +34,7 @@ class Policy:
         self._signer = signer
         self._redis = redis
         self._storage = storage
-        self._leftovers = leftovers(redis)
+        self._leftovers = round_leftovers(redis)
         self._folder = f"{job.project_id}/jobs/{job.id}/{job.attempt_name}/rounds"
         self._number = 0
         self._name: str | None = None
@@ -76,14 +76,14 @@ class Policy:
                 await self.withdraw()
 
 
-def leftovers(redis: Client) -> Leftovers:
-    """The attempts whose rounds may be in storage."""
+def round_leftovers(redis: Client) -> Leftovers:
+    """Return the store of the attempts whose rounds may be in storage."""
     return Leftovers(redis, "rounds")
 
 
-async def sweep(jobs: Jobs, storage: Storage, now_s: int) -> None:
+async def remove_rounds(jobs: Jobs, storage: Storage, now_s: int) -> None:
     """Remove the rounds of each attempt that is no longer the running one of its job."""
-    noted = leftovers(jobs.redis)
+    noted = round_leftovers(jobs.redis)
     for member in await noted.due(now_s):
         project_id, job_id, attempt = member.split("/", 2)
         job = await jobs.get(project_id, job_id)
