@@ -53,7 +53,7 @@ format: install  ## Format the code
 openapi: install  ## Write openapi.json from the app
 	@$(PY) -m service.cli openapi --output openapi.json
 
-openapi-examples: install  ## Fetch the examples of openapi.json from a running API, then write it
+openapi-examples: openapi  ## Fetch the examples of openapi.json from a running API, then write it
 	@$(PY) -m tests.openapi.record
 	@$(PY) -m service.cli openapi --output openapi.json
 

@@ -19,15 +19,7 @@ from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.analysis import analyze
-
-
-def chat(prompt: str, answer: str) -> dict[str, Any]:
-    return {
-        "messages": [
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": answer},
-        ]
-    }
+from tests.datasets.support import chat
 
 
 def words(seed: int, count: int = 12) -> str:

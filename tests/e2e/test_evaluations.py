@@ -12,8 +12,7 @@ import pytest
 from service.config import Settings
 from service.evals.judge import RunJudge
 from service.grading.judges import JudgeAnswer
-from service.inference.background.access import EngineAccess
-from service.inference.background.calls import EngineCalls
+from service.inference.background.calls import EngineAccess, EngineCalls
 from service.inference.upstreams import Upstreams
 from service.jobs.evaluation.engine import EvaluationEngine
 from service.jobs.evaluation.judging import AnswerJudge

@@ -61,22 +61,15 @@ def register() -> None:
 
     if not process.is_ours():
         return
-    from service.inference.engine import (
-        constraint_limits,
-        cpu_experts,
-        cpu_fork,
-        cpu_lora,
-        cpu_wait,
-        rotary,
-    )
+    from service.inference.engine import constraint_limits, cpu, cpu_fork, cpu_lora, rotary
 
     base = Path(os.environ[process.MODEL_PATH_VARIABLE])
     process.die_with_parent()
     process.shield_workers()
     cpu_fork.install()
     cpu_lora.install()
-    cpu_experts.install(base)
+    cpu.install_experts(base)
     rotary.install(base)
-    cpu_wait.install()
+    cpu.install_wait()
     constraint_limits.install(is_server=multiprocessing.parent_process() is None)
     LoRAResolverRegistry.register_resolver("finetuned", RegistryResolver())

@@ -82,10 +82,10 @@ def _score(order: dict[str, Any]) -> Answer:
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
 
-    from service.inference.engine import cpu_experts, rotary
+    from service.inference.engine import cpu, rotary
 
     base = Path(order["base"])
-    cpu_experts.install(base)
+    cpu.install_experts(base)
     rotary.install(base)
     model = LLM(
         model=str(base),

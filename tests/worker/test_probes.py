@@ -32,24 +32,24 @@ def closed_url() -> str:
 
 async def test_livez_names_the_loops_that_stand_still(settings, away):
     now_s = 0.0
-    pulse = LoopLiveness(patience_s=60, clock=lambda: now_s)
+    liveness = LoopLiveness(patience_s=60, clock=lambda: now_s)
     settings = settings.model_copy(update={"worker_port": (port := free_port())})
     async with (
-        serve_probes(away, settings, pulse),
+        serve_probes(away, settings, liveness),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):
-        pulse.beat("queue cpu")
-        pulse.beat("reconciler")
+        liveness.beat("queue cpu")
+        liveness.beat("reconciler")
         now_s = 59
         alive = await http.get("/livez")
         assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
         assert (await http.get("/readyz")).status_code == 503
-        pulse.beat("queue cpu")
+        liveness.beat("queue cpu")
         now_s = 61
         stalled = await http.get("/livez")
         assert stalled.status_code == 503
         assert stalled.json() == {"status": "stalled", "loops": ["reconciler"]}
-        pulse.beat("reconciler")
+        liveness.beat("reconciler")
         assert (await http.get("/livez")).status_code == 200
         refused = await http.post("/livez")
         assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
@@ -59,9 +59,9 @@ async def test_livez_names_the_loops_that_stand_still(settings, away):
 
 async def test_every_loop_of_a_worker_beats(settings, work):
     async with work("cpu", "gpu") as worker:
-        pulse = worker._pulse
+        liveness = worker._liveness
         async with asyncio.timeout(60):
-            while pulse._beats.keys() < LOOPS:
+            while liveness._beats.keys() < LOOPS:
                 await asyncio.sleep(0.02)
-        assert pulse._beats.keys() == LOOPS
-        assert pulse.stalled() == []
+        assert liveness._beats.keys() == LOOPS
+        assert liveness.stalled() == []
