@@ -180,7 +180,7 @@ def tiny(settings, tiny_model_path: Path) -> None:
 
 
 def test_a_model_that_float16_cannot_hold_is_planned_in_float32_on_a_t4(llama):
-    """`tests/training/test_half.py` shows that the trainer computes it so."""
+    """`tests/training/test_float16.py` shows that the trainer computes it so."""
     t4 = gpu(160).model_copy(update={"has_bf16": False})
     gemma = replace(llama, model_type="gemma2")
     asked = training(quantization="none")
