@@ -130,7 +130,7 @@ def test_the_trained_prompt_is_the_served_one(
         encoded = encoder.encode(to_chat(1, canonical_chat(json.loads(json.dumps(row)))))
         request = json.loads(json.dumps({**row, "messages": row["messages"][:-1]}))
         for message in request["messages"]:
-            if case == "thoughts" and encoder._takes_thoughts and message["role"] == "assistant":
+            if case == "thoughts" and encoder._takes_reasoning and message["role"] == "assistant":
                 message["reasoning"], message["content"] = take_out(message["content"])
         prompt = served(request, form, tokenizer, model_config)
         if encoded.rendered and encoded.calls_rendered:
