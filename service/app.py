@@ -34,7 +34,7 @@ from service.jobs import routes as job_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.evaluation import routes as evaluation_routes
 from service.jobs.sweeps import routes as sweep_routes
-from service.lifespan import opened
+from service.lifespan import open_resources
 from service.models import routes as model_routes
 from service.models import sharing_routes
 from service.models.aliases import routes as alias_routes
@@ -99,7 +99,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(opened(app.state, settings, app.offer))
+            await stack.enter_async_context(open_resources(app.state, settings, app.offer))
             if with_metrics_port:
                 await stack.enter_async_context(
                     serve_metrics(
@@ -135,7 +135,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
 
 @cache
 def _routes() -> list[BaseRoute]:
-    """Return the routes of all rooms. Building them takes 70 ms, longer than most tests."""
+    """Return the routes of all packages. Building them takes 70 ms, longer than most tests."""
     every = APIRouter(generate_unique_id_function=lambda route: route.name)
     for module in (
         file_routes,

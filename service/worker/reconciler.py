@@ -7,7 +7,7 @@ worker therefore compares records with queues and leases:
   an advice, an export, an evaluation run, a batch or a generation is missing, it is enqueued (arq
   rejects duplicates). Queued jobs are dispatched to free GPU workers.
 - Trials of sweeps that have waited for each other continue or are cancelled.
-- What projects have that are to be deleted is deleted.
+- The data of deleted projects is removed.
 - What the storage has of a project is counted again if that is uncertain, and once a day.
 - Expired files, advice, exports and stored chats are deleted, as are the parts of uploads that
   have ended, the outputs of cleanings that were not finished, files that were never registered, the
@@ -182,7 +182,7 @@ class Reconciler:
         await self._release(self._own_steps())
 
     async def run_round(self) -> None:
-        """Run the parts of a round that no other worker runs, or has run a moment ago.
+        """Run the parts of a round that no other worker runs or has just run.
 
         A worker that waits for storage keeps no other one from the repairs.
         """
@@ -199,7 +199,7 @@ class Reconciler:
         await self._release(self._own_steps())
 
     async def _release(self, steps: Iterable[tuple[str, Step]]) -> None:
-        """Run what deletes what nobody needs, also when the memory of Redis is full."""
+        """Run steps that delete data. They may write even if the memory of Redis is full."""
         with writing_for(Purpose.RELEASE):
             await self._run(steps)
 

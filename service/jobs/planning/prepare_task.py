@@ -97,7 +97,7 @@ class PrepareTask:
         messages = (
             "Files validated, moving job to queued state",
             *plan.reasons,
-            *(machine.words() if machine else ()),
+            *(machine.describe() if machine else ()),
             *overlap,
             *_without_evaluation(job),
         )

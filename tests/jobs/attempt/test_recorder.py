@@ -49,7 +49,9 @@ async def succeed(api: Api, job: JobRecord, folder: Path) -> AttemptRecorder:
     )
     folder.mkdir()
     (folder / "adapter_config.json").write_text("{}", "utf-8")
-    await recorder.succeeded(Succeeded(adapter_path=str(folder), trained_tokens=100, final_step=3))
+    await recorder.record_success(
+        Succeeded(adapter_path=str(folder), trained_tokens=100, final_step=3)
+    )
     return recorder
 
 

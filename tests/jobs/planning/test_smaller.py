@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.jobs.planning.memory_plan import MOST_RETRIES, in_words, smaller_plan
+from service.jobs.planning.memory_plan import MOST_RETRIES, describe_settings, smaller_plan
 from service.jobs.records import MemorySettings as Plan
 
 
@@ -85,16 +85,18 @@ def test_inputs_move_to_the_host_before_the_base_model_is_divided():
 
 
 def test_the_words_name_what_changes():
-    assert in_words(Plan(1024, False)) == "with at most 1,024 tokens in the model at a time"
-    assert in_words(Plan(None, True)) == "with gradient checkpointing"
-    assert in_words(Plan(512, True)) == (
+    assert (
+        describe_settings(Plan(1024, False)) == "with at most 1,024 tokens in the model at a time"
+    )
+    assert describe_settings(Plan(None, True)) == "with gradient checkpointing"
+    assert describe_settings(Plan(512, True)) == (
         "with at most 512 tokens in the model at a time and gradient checkpointing"
     )
-    assert in_words(Plan(512, True, True)) == (
+    assert describe_settings(Plan(512, True, True)) == (
         "with at most 512 tokens in the model at a time, gradient checkpointing and the inputs of "
         "layers in the machine's memory"
     )
-    assert in_words(Plan(512, True, sharding="fsdp")) == (
+    assert describe_settings(Plan(512, True, sharding="fsdp")) == (
         "with at most 512 tokens in the model at a time, gradient checkpointing and the base model "
         "divided among several GPUs"
     )
