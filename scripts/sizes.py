@@ -20,18 +20,18 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from scripts.open_models import OPEN_MODELS, QWEN3, OpenModel
 from service.config import GIB, Settings
 from service.fleet.workers import Capacity
-from service.inference.engine.facts import quantized_bytes
 from service.inference.engine.sizing import (
     OVERHEAD,
     WORKING_BYTES,
-    BaseFacts,
-    Facts,
+    BaseModelSizes,
     Quantization,
     Sizes,
     SizingError,
+    SizingInputs,
     size,
     trainer_budget,
 )
+from service.inference.engine.sizing_inputs import quantized_bytes
 from service.jobs.planning.memory_plan import MemoryPlan, Training, plan
 from service.jobs.planning.speed import assumed_speed
 from service.models.reasoning import detect_reasoning_parser
@@ -70,7 +70,7 @@ def training(shape: ModelShape, gpu: Capacity) -> MemoryPlan:
 def engine(shape: ModelShape, memory: int, sharing: str, context: int) -> Sizes | None:
     """Size the model's engine, with the weights that fit. Returns None if none leave room."""
     for quantization in QUANTIZATIONS:
-        base = BaseFacts(
+        base = BaseModelSizes(
             "m",
             weights_bytes=quantized_bytes(shape, quantization),
             context_length=context,
@@ -78,7 +78,9 @@ def engine(shape: ModelShape, memory: int, sharing: str, context: int) -> Sizes 
             adapter_bytes_per_rank=2 * sum(x.inputs + x.outputs for x in shape.linears),
             quantization=quantization,
         )
-        facts = Facts(base, MACHINE_GIB * GIB, True, memory, served_bytes=2 * shape.parameters)
+        facts = SizingInputs(
+            base, MACHINE_GIB * GIB, True, memory, served_bytes=2 * shape.parameters
+        )
         try:
             sizes = size(settings(gpu_sharing=sharing), facts)
         except SizingError:

@@ -29,7 +29,7 @@ from service.files.uploads import routes as upload_routes
 from service.generation import routes as generation_routes
 from service.imports import routes as import_routes
 from service.inference.gateway import PATHS, Gateway
-from service.inference.gateway.openapi_routes import router as inference_routes
+from service.inference.gateway.schemas import router as inference_routes
 from service.jobs import routes as job_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.evaluation import routes as evaluation_routes

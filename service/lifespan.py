@@ -35,9 +35,9 @@ from service.files.uploads.records import Uploads
 from service.fleet import workers
 from service.generation.records import Generations
 from service.inference import api_processes
+from service.inference.chat_load import ChatReports
 from service.inference.gateway import Gateway
-from service.inference.gateway.chat_reports import ChatReports
-from service.inference.gateway.checks import RequestRules
+from service.inference.gateway.parameters import RequestRules
 from service.inference.upstreams import Upstreams
 from service.jobs.advice.records import AdviceStore
 from service.jobs.dispatch import Dispatcher

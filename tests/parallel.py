@@ -38,7 +38,7 @@ GROUPS: Final = {
         "tests/e2e/test_observability.py",
         "tests/e2e/test_restart.py",
         "tests/e2e/test_sdk_calls.py",
-        "tests/e2e/test_tools.py",
+        "tests/e2e/test_evaluations.py",
         "tests/e2e/test_typescript.py",
         "tests/e2e/test_openapi.py",  # starts an evaluation of minutes, which the end cuts short
     ),
@@ -47,6 +47,7 @@ GROUPS: Final = {
     "engine_site": (
         "tests/inference/upstreams/test_two_engines_e2e.py",
         "tests/helm/test_processes_e2e.py",
+        "tests/evals/test_cosine_e2e.py",
         "tests/inference/engine/test_engine_e2e.py",
         "tests/inference/engine/test_openai_answers_e2e.py",
         "tests/inference/engine/test_tool_caller_e2e.py",

@@ -334,11 +334,13 @@ def report(best: dict[str, dict[str, float]]) -> None:
         f"{'TTFT p50':>10}{'p99 ms':>8}{'CPU':>7}"
     )
     for name, b in best.items():
-        print(
-            f"{name:24}{b['rate16']:>10.0f}{b['rate16'] / base['rate16']:>7.2f}{b['p99-16']:>8.2f}{b['cpu16']:>7.3f}"
-            f"{b['rate64']:>10.0f}{b['rate64'] / base['rate64']:>7.2f}{b['p99-64']:>8.2f}{b['cpu64']:>7.3f}"
-            f"{b['ttft50']:>10.2f}{b['ttft99']:>8.2f}{b['stream_cpu']:>7.2f}"
-        )
+        columns = [f"{name:24}"]
+        for n in CONNECTIONS:
+            rate = b[f"rate{n}"]
+            columns.append(f"{rate:>10.0f}{rate / base[f'rate{n}']:>7.2f}")
+            columns.append(f"{b[f'p99-{n}']:>8.2f}{b[f'cpu{n}']:>7.3f}")
+        columns.append(f"{b['ttft50']:>10.2f}{b['ttft99']:>8.2f}{b['stream_cpu']:>7.2f}")
+        print("".join(columns))
 
 
 if __name__ == "__main__":

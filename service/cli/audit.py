@@ -191,13 +191,13 @@ def _headers(texts: list[str]) -> dict[str, str]:
 
 
 def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]]) -> T:
-    from service.cli.connections import opened_redis, opened_storage
+    from service.cli.connections import open_redis, open_storage
     from service.core.encryption.master import MasterKeyError
     from service.core.storage import StorageError
 
     async def run() -> T:
-        storage = opened_storage(data_dir)
-        async with opened_redis(data_dir) as redis:
+        storage = open_storage(data_dir)
+        async with open_redis(data_dir) as redis:
             return await work(storage, redis)
 
     try:

@@ -16,7 +16,7 @@ from service.cli.connections import (
     Chore,
     alone,
     connected,
-    opened_storage,
+    open_storage,
     record,
     recorded,
     redis_url,
@@ -159,7 +159,7 @@ def _storage(data_dir: Path | None) -> Storage:
 
 def _readable(data_dir: Path | None) -> Storage:
     """The storage for reading what encrypted objects contain."""
-    return opened_storage(data_dir, patience_s=_PATIENCE_S)
+    return open_storage(data_dir, patience_s=_PATIENCE_S)
 
 
 def _contents(manifest: Manifest) -> str:

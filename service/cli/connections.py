@@ -32,7 +32,7 @@ from service.web.audit_trail import Actor, Origin, Outcome, Trail, harmless
 _TIMEOUT_S = 10.0
 
 
-def opened_storage(data_dir: Path | None, *, patience_s: float = 0.0) -> Storage:
+def open_storage(data_dir: Path | None, *, patience_s: float = 0.0) -> Storage:
     """Return the storage of a standalone folder or of the settings, with its master key.
 
     Raises ValueError if the master key cannot be used.
@@ -65,7 +65,7 @@ def redis_url(data_dir: Path | None) -> str:
 
 
 @asynccontextmanager
-async def opened_redis(data_dir: Path | None) -> AsyncIterator[Client]:
+async def open_redis(data_dir: Path | None) -> AsyncIterator[Client]:
     """Connect to the Redis of a standalone folder, or to that of the settings.
 
     What the operator does may use the reserve of its memory. Raises ValueError if Redis cannot be
@@ -195,7 +195,7 @@ async def record(
 async def record_if_possible(data_dir: Path | None, event: AuditEvent, *objects: str) -> str | None:
     """Record a command that needs no Redis. Returns why there is no entry, if there is none."""
     try:
-        async with opened_redis(data_dir) as redis:
+        async with open_redis(data_dir) as redis:
             await record(redis, event, Chore(objects))
     except ValueError:
         return _UNRECORDED

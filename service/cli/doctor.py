@@ -31,9 +31,9 @@ from service.fleet.capacity import (
     own_gpus,
 )
 from service.fleet.ray_cluster import INSTALL, connection_fault, lacks_ray
-from service.inference.engine.facts import engines_bytes, gather
 from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
+from service.inference.engine.sizing_inputs import engines_bytes, gather
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.serving import serving_fault
 from service.models.weights import folder_fault

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from service.cli.connections import changes_recorded, opened_redis
+from service.cli.connections import changes_recorded, open_redis
 from service.core import ids
 from service.projects.records import (
     ApiKey,
@@ -108,5 +108,5 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
 
 @asynccontextmanager
 async def _projects(data_dir: Path | None) -> AsyncIterator[Projects]:
-    async with opened_redis(data_dir) as redis:
+    async with open_redis(data_dir) as redis:
         yield Projects(redis)

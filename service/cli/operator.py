@@ -15,8 +15,8 @@ from service.backup.contents import BackupError
 from service.backup.restore import require_alone
 from service.batches.records import Batches
 from service.cli.connections import (
-    opened_redis,
-    opened_storage,
+    open_redis,
+    open_storage,
     recorded,
     redis_url,
     running_or_alone,
@@ -317,7 +317,7 @@ def unmerge_model(data_dir: Path | None, name: str) -> str:
 
 async def gc(data_dir: Path | None, *, dry_run: bool, older_than_s: int) -> Iterator[str]:
     """Remove what no record refers to from storage, and return lines for the operator."""
-    async with opened_redis(data_dir) as redis:
+    async with open_redis(data_dir) as redis:
         collector = Collector(redis, Storage.from_url(storage_url(data_dir)))
         garbage = await collector.find(older_than_s=older_than_s)
         if not dry_run:
@@ -358,7 +358,7 @@ async def sign_models(data_dir: Path | None) -> str:
     key = signer(settings.signing_key_file)
     if key is None:
         raise ValueError("there is no key to sign with: set FINETUNED_SIGNING_KEY_FILE")
-    async with opened_redis(data_dir) as redis:
+    async with open_redis(data_dir) as redis:
         registry = ModelRegistry(redis, catalogue(data_dir), cache_s=0, signer=key)
         async with recorded(redis, AuditEvent.MODEL_SIGNED) as chore:
             signed = [name async for name in registry.sign_all()]
@@ -387,7 +387,7 @@ async def encrypt(data_dir: Path | None) -> AsyncIterator[str]:
     _require_key()
     done = seen = 0
     async with stopped(data_dir) as redis, recorded(redis, AuditEvent.STORAGE_ENCRYPTED) as chore:
-        storage = opened_storage(data_dir, patience_s=_PATIENCE_S)
+        storage = open_storage(data_dir, patience_s=_PATIENCE_S)
         for key in await storage.keys(""):
             if owner_of(key) is None:
                 continue
@@ -410,7 +410,7 @@ async def rotate(data_dir: Path | None) -> AsyncIterator[str]:
         running_or_alone(data_dir) as redis,
         recorded(redis, AuditEvent.MASTER_KEY_ROTATED) as chore,
     ):
-        storage = opened_storage(data_dir, patience_s=_PATIENCE_S)
+        storage = open_storage(data_dir, patience_s=_PATIENCE_S)
         assert storage.keyring is not None  # there is a key
         keys = await storage.keys(f"{FOLDER}/")
         owners = [key.removeprefix(f"{FOLDER}/").removesuffix(".json") for key in keys]

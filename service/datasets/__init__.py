@@ -1,5 +1,6 @@
-"""Reading, checking, cleaning, and reporting on training files.
+"""Training files as rows: reading, checks, reports, cleaning, comparison, and search.
 
-This package is pure: it takes local paths and returns local paths and plain values. It uses
-no HTTP, Redis, storage, or torch, and imports no other service package.
+A worker runs each task in a child process, `python -m service.datasets`, and both sides share the
+types in `contract.py`. This package takes local paths, and returns local paths and plain values. It
+uses no HTTP, Redis, storage, or torch, and imports no other domain.
 """

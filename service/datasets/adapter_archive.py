@@ -1,4 +1,8 @@
-"""Unpack the archive of a PEFT LoRA folder, and keep what belongs to an adapter."""
+"""Archives of PEFT adapters: unpacked within limits, checked, and compared with the base model.
+
+Only plain files with a path inside the archive are read, and only safetensors with floating point
+tensors are accepted.
+"""
 
 from __future__ import annotations
 

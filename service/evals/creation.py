@@ -33,7 +33,7 @@ from service.grading.check import check
 from service.grading.errors import GraderInvalid
 from service.grading.results import threshold
 from service.grading.schemas import Grader
-from service.inference.gateway.definitions import (
+from service.inference.gateway.tools import (
     chat_format,
     check_chat_tools,
     check_response_tools,

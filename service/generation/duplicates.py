@@ -1,4 +1,4 @@
-"""Near duplicates among the rows of a generation, compared as the data desk does."""
+"""Near duplicates among the rows of a generation, compared as in reports."""
 
 from __future__ import annotations
 

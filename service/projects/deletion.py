@@ -87,7 +87,7 @@ class ProjectDeletions:
             for entry in await reply(self._redis.zrange(lane, 0, -1)):
                 arguments = await queue.arguments(self._redis, text(entry))
                 if arguments and arguments[0] == project_id:
-                    await queue.forget(self._redis, lane, *queue.parsed(text(entry)))
+                    await queue.forget(self._redis, lane, *queue.parse_task_id(text(entry)))
                     removed += 1
         return removed
 

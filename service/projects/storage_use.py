@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from service.core import clock, ids
 from service.core.records import PREFIX
 from service.core.redis import REDIS_ERRORS, Client, reply, text, why
-from service.core.redis.transactions import marked
+from service.core.redis.transactions import new_mark
 from service.core.storage import QuotaExceeded
 from service.core.storage.leftovers import Leftovers
 
@@ -116,7 +116,7 @@ class StorageUse:
         place = _place(key)
         if place is not None and size:
             project_id, kind = place
-            await self._counted(project_id, self._free, [marked()], kind, size)
+            await self._counted(project_id, self._free, [new_mark()], kind, size)
 
     async def of(self, project_id: str) -> dict[str, int]:
         """Return a project's bytes by kind, including those of writes in progress."""

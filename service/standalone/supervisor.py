@@ -256,7 +256,7 @@ class Supervisor:
             began = time.monotonic()
             code = await service.process.wait()
             _kill_group(service.process.pid)
-            service.last_words = self._words_of(service)
+            service.crash_reason = self._words_of(service)
             if code == NOT_AGAIN:
                 log.warning("%s has nothing left to do", service.name)
                 service.ended, service.process = True, None
@@ -269,7 +269,7 @@ class Supervisor:
                 service.name,
                 code,
                 delay_s,
-                f": {service.last_words}" if service.last_words else "",
+                f": {service.crash_reason}" if service.crash_reason else "",
             )
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, _FAILED_BACKOFF_S if service.failed else _MAX_BACKOFF_S)
@@ -300,7 +300,7 @@ class Supervisor:
         """Mark the service as failed, and write the reason to a file for later readers."""
         service.failed = True
         log_file = self._log_file(service)
-        reason = service.last_words or self._words_of(service)
+        reason = service.crash_reason or self._words_of(service)
         text = f"{service.name} {fault}{f': {reason}' if reason else ''}; see {log_file}"
         with contextlib.suppress(OSError):  # the disk may be full
             self._fault_file(service).write_text(text, "utf-8")

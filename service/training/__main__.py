@@ -1,7 +1,7 @@
 """``python -m service.training SPEC.json``: one training run in a child process.
 
 If the spec sets `gpus`, this process starts one process of the same kind per GPU and passes each a
-second argument (`launcher.RankPlace`). If it has a second argument of its own (`cluster.place`), it
+second argument (`launcher.RankSpec`). If it has a second argument of its own (`launcher.Cluster`), it
 has a Ray cluster start them.
 """
 
@@ -41,10 +41,10 @@ from service.training.contract.protocol import (
 )
 from service.training.contract.spec import TrainSpec, faults
 from service.training.model.base_folder import check_folder
-from service.training.parallel.launcher import Cluster, RankPlace, supervise
+from service.training.parallel.launcher import Cluster, RankSpec, supervise
 
 log: Final = logging.getLogger("service.training")
-_PLACE: Final[TypeAdapter[RankPlace | Cluster]] = TypeAdapter(RankPlace | Cluster)
+_PLACE: Final[TypeAdapter[RankSpec | Cluster]] = TypeAdapter(RankSpec | Cluster)
 
 
 def main(arguments: list[str]) -> int:
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> int:
 
 def outcome_of(
     spec: TrainSpec,
-    rank: RankPlace | None,
+    rank: RankSpec | None,
     channel: Channel,
     flag: StopFlag,
     traffic: Traffic,
@@ -105,7 +105,7 @@ def _failed(failure: TrainingFailure) -> Failed:
 
 def _run(
     spec: TrainSpec,
-    rank: RankPlace | None,
+    rank: RankSpec | None,
     channel: Channel,
     flag: StopFlag,
     traffic: Traffic,
@@ -133,7 +133,7 @@ def _run(
         raise classify(error, doing=doing, output_dir=spec.output_dir) from None
 
 
-def _read_spec(arguments: list[str]) -> tuple[TrainSpec, RankPlace | Cluster | None]:
+def _read_spec(arguments: list[str]) -> tuple[TrainSpec, RankSpec | Cluster | None]:
     if len(arguments) not in (1, 2):
         raise TrainingFailure("invalid_spec", "Usage: python -m service.training SPEC.json")
     try:

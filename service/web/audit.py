@@ -39,16 +39,7 @@ from service.core.redis import (
 from service.core.redis.transactions import write_once
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
-from service.web.audit_trail import (
-    FIELD,
-    STREAM,
-    UNKNOWN,
-    Actor,
-    Entry,
-    Origin,
-    Outcome,
-    Trail,
-)
+from service.web.audit_trail import FIELD, STREAM, UNKNOWN, Actor, Entry, Origin, Outcome, Trail
 from service.web.auth import Failure, FailureReason, Principal
 from service.web.client_address import ClientAddresses, client_of
 from service.web.permissions import Permission

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 
 from service.app import create_app
 from service.config import Settings
-from service.inference.gateway.openapi_routes import router as inference_routes
+from service.inference.gateway.schemas import router as inference_routes
 from service.web.audit_events import AuditEvent
 from service.web.permissions import event_of
 

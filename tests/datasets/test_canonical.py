@@ -14,7 +14,7 @@ from service.datasets.checks.issues import IssueLog, RowIssues
 from service.datasets.checks.rows import check_chat_row
 from service.datasets.checks.validate import LineChecker, validate_file
 from service.datasets.rows.lines import Batch, parse
-from tests.datasets.measured import canonical_form
+from tests.datasets.support import canonical_form
 
 pytestmark = pytest.mark.slow
 
@@ -90,17 +90,7 @@ _junk: st.SearchStrategy[Any] = (
     st.none() | st.booleans() | st.integers(-1, 2) | _text | st.just([]) | st.just({})
 )
 _roles = st.sampled_from(
-    [
-        "system",
-        "developer",
-        "user",
-        "user",
-        "assistant",
-        "assistant",
-        "tool",
-        "function",
-        "bot",
-    ]
+    ["system", "developer", "user", "user", "assistant", "assistant", "tool", "function", "bot"]
 )
 _function = st.fixed_dictionaries({"name": st.just("f"), "arguments": _junk | st.just("{}")})
 _call = st.fixed_dictionaries({"id": _text, "type": st.just("function"), "function": _function})
@@ -118,11 +108,7 @@ _message = st.fixed_dictionaries(
 ) | st.fixed_dictionaries({"role": _roles, "content": _text | _junk})
 _row = st.fixed_dictionaries(
     {"messages": st.lists(_message | _junk, max_size=4) | st.lists(_message, min_size=1)},
-    optional={
-        "tools": st.lists(_junk | _call, max_size=2),
-        "functions": _junk,
-        "other": _junk,
-    },
+    optional={"tools": st.lists(_junk | _call, max_size=2), "functions": _junk, "other": _junk},
 )
 
 

@@ -19,15 +19,7 @@ from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.analysis import analyze
-
-
-def chat(prompt: str, answer: str) -> dict[str, Any]:
-    return {
-        "messages": [
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": answer},
-        ]
-    }
+from tests.datasets.support import chat
 
 
 def words(seed: int, count: int = 12) -> str:
@@ -199,9 +191,17 @@ def test_contradictions_are_resolved_by_the_named_rule(
     assert {entry["line"] for entry in diff} == {1, 2, 3, 4, 5, 6} - set(left)
 
 
-def test_answers_that_say_the_same_do_not_contradict(tmp_path: Path) -> None:
-    answers = ["Twelve.", "13", "12", "It is 12"]
-    rows = [chat("How many are in a dozen?", answer) for answer in answers]
+@pytest.mark.parametrize(
+    ("question", "answers"),
+    [
+        ("How many are in a dozen?", ["Twelve.", "13", "12", "It is 12"]),
+        ("When do you open?", ["9 am", "9:30 AM", "9:00 AM", "At 9am."]),
+    ],
+)
+def test_answers_that_say_the_same_do_not_contradict(
+    tmp_path: Path, question: str, answers: list[str]
+) -> None:
+    rows = [chat(question, answer) for answer in answers]
     result, train, _, diff = run(tmp_path, rows, contradictions="most_common")
     assert result.dropped == {"contradiction": 1}
     assert train == [rows[0], *rows[2:]]

@@ -8,18 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.datasets.duplicates.groups import (
-    contradictions,
-    equal_groups,
-    near_groups,
-    near_pairs,
-)
-from service.datasets.duplicates.minhash import (
-    PERMUTATIONS,
-    SignatureStack,
-    normalize,
-    signatures,
-)
+from service.datasets.duplicates.groups import contradictions, equal_groups, near_groups, near_pairs
+from service.datasets.duplicates.minhash import PERMUTATIONS, SignatureStack, normalize, signatures
 from service.datasets.report.analysis import analyze
 from tests.conftest import chat_line
 

@@ -28,7 +28,7 @@ from service.datasets.contract import ConvertResult
 from service.datasets.formats.convert import convert
 from service.datasets.formats.decompression import extract, unpack
 from service.datasets.formats.options import FormatOptions
-from tests.datasets.measured import canonical_form
+from tests.datasets.support import canonical_form, jsonl
 
 PAIRS = [
     ("営業時間は？", "平日の九時から十八時までです。"),
@@ -49,10 +49,6 @@ def chats(pairs: list[tuple[str, str]], system: str | None = None) -> list[dict[
         }
         for prompt, answer in pairs
     ]
-
-
-def jsonl(rows: list[Any]) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
 def table(rows: list[list[str]], delimiter: str) -> bytes:

@@ -17,34 +17,16 @@ import pytest
 from service.datasets.checks.validate import validate_file
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions, ContradictionRule
-from service.datasets.contract import ConvertResult
-from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_markdown
+from tests.datasets.support import errors, jsonl, run
 
 USER, GOOD, BAD = (
     {"role": role, "content": text}
     for role, text in (("user", "q"), ("assistant", "good"), ("assistant", "bad"))
 )
 ROWS = [{"messages": [USER, GOOD], "label": True}, {"messages": [USER, BAD], "label": False}]
-
-
-def jsonl(rows: list[Any]) -> bytes:
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def run(
-    folder: Path, data: bytes, options: FormatOptions | None = None
-) -> tuple[list[dict[str, Any]], ConvertResult]:
-    source, out = folder / "source", folder / "out.jsonl"
-    source.write_bytes(data)
-    result = convert(source, out, options)
-    return [json.loads(line) for line in out.read_text().splitlines()], result
-
-
-def errors(result: ConvertResult) -> list[tuple[str, int | None, str]]:
-    return [(i.code, i.line, i.pointer) for i in result.validation.issues if i.severity == "error"]
 
 
 def table() -> bytes:

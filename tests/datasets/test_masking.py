@@ -116,11 +116,7 @@ def test_a_number_at_home_in_the_question_is_masked_in_an_english_answer(tmp_pat
             "建明您好，请问王先生，我们马上为您查询，他说建明天的房子。",
             "[PERSON_NAME]您好，请问[PERSON_NAME]先生，我们马上为您查询，他说建明天的房子。",
         ),
-        (
-            "สวัสดีครับ ผมชื่อ สมชาย ใจดี สินค้าที่สั่งยังไม่มาถึงครับ",
-            "สวัสดีค่ะคุณสมชายค่ะ",
-            "สวัสดีค่ะคุณ[PERSON_NAME]ค่ะ",
-        ),
+        ("สวัสดีครับ ผมชื่อ สมชาย ใจดี สินค้าที่สั่งยังไม่มาถึงครับ", "สวัสดีค่ะคุณสมชายค่ะ", "สวัสดีค่ะคุณ[PERSON_NAME]ค่ะ"),
     ],
 )
 def test_parts_of_a_name_are_masked_in_the_row_that_proves_it(

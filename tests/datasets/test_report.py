@@ -17,6 +17,7 @@ from service.datasets.report.analysis import AnalysisOptions, analyze
 from service.datasets.report.duplicates import shared_rows
 from service.datasets.report.render import to_html, to_markdown
 from service.datasets.report.report import Report
+from tests.datasets.support import chat
 
 RealRows = Callable[[str], list[dict[str, Any]]]
 
@@ -34,17 +35,6 @@ _ANSWERS = (
     "The green one, which the guard keeps in the upper drawer.",
     "The second was a copy; throw it away without worry.",
 )
-
-
-def chat(prompt: str, answer: str, system: str = "") -> dict[str, Any]:
-    head = [{"role": "system", "content": system}] if system else []
-    return {
-        "messages": [
-            *head,
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": answer},
-        ]
-    }
 
 
 def varied(count: int, **more: str) -> list[dict[str, Any]]:
@@ -218,9 +208,7 @@ def test_rows_of_a_job_that_its_training_rows_contain(tmp_path: Path) -> None:
         varied(9)[8],
     ]
     found = shared_rows(
-        write(tmp_path / "t.jsonl", training),
-        write(tmp_path / "v.jsonl", held),
-        tmp_path,
+        write(tmp_path / "t.jsonl", training), write(tmp_path / "v.jsonl", held), tmp_path
     )
     assert found.rows == len(held)
     assert found.lines == {1, 2, 3, 5, 6, 7, 8}
@@ -366,7 +354,6 @@ def test_the_readable_forms_hold_the_figures_and_no_text(tmp_path: Path) -> None
         assert word not in form
         assert "a@b.example.com" not in form
     assert "<b>" not in html
-    assert "&lt;b&gt;|boss|" in html
     assert "A &amp; B" in html
     assert "http:" not in html
     assert "https:" not in html

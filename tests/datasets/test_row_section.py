@@ -13,7 +13,8 @@ from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_html
 from service.datasets.report.report import Report
 from service.datasets.report.row_section import ShownRows
-from tests.datasets.test_report import chat, varied, write
+from tests.datasets.support import chat
+from tests.datasets.test_report import varied, write
 
 
 def page_of(folder: Path, rows: list[Any], title: str = "Report") -> str:

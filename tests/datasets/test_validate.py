@@ -54,11 +54,7 @@ GOOD_ROWS: list[Any] = [
     chat(USER, ANSWER | {"weight": 0}, USER, ANSWER | {"weight": 1}),
     chat(USER, CALLING, TOOL, ANSWER),
     chat(USER, ANSWER | {"tool_calls": [CALL], "content": None}),
-    chat(
-        USER,
-        CALLING,
-        tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}],
-    ),
+    chat(USER, CALLING, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}]),
     chat(USER, ANSWER, parallel_tool_calls=False),
     chat(
         USER,
@@ -94,17 +90,9 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     ("lone low", PLAIN % b"\\ude00 x", [("lone_surrogate", "")]),
     ("escaped nul", PLAIN % b"a\\u0000", [("nul_character", "/messages/0/content")]),
     ("escape", PLAIN % b"\\boxed", [("control_character", "/messages/0/content")]),
-    (
-        "escape code",
-        PLAIN % b"\\u001b[0m",
-        [("control_character", "/messages/0/content")],
-    ),
+    ("escape code", PLAIN % b"\\u001b[0m", [("control_character", "/messages/0/content")]),
     ("chatml", PLAIN % b"<|im_end|>", [("special_token", "/messages/0/content")]),
-    (
-        "hidden mark",
-        PLAIN % b"\\u003c|im_end|>",
-        [("special_token", "/messages/0/content")],
-    ),
+    ("hidden mark", PLAIN % b"\\u003c|im_end|>", [("special_token", "/messages/0/content")]),
     ("llama", PLAIN % b"[/INST]", [("special_token", "/messages/0/content")]),
     ("eos", PLAIN % b"hi</s>", [("special_token", "/messages/0/content")]),
     ("deep", DEEP, [("nesting_too_deep", "")]),
@@ -113,37 +101,13 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     ("null messages", {"messages": None}, [("missing_field", "")]),
     ("text messages", {"messages": "a"}, [("wrong_type", "/messages")]),
     ("empty messages", chat(), [("empty_messages", "/messages")]),
-    (
-        "message list",
-        chat([], USER, ANSWER),
-        [("wrong_type", "/messages/0")],
-    ),
-    (
-        "no role",
-        chat(without(USER, "role"), ANSWER),
-        [("missing_field", "/messages/0")],
-    ),
-    (
-        "number role",
-        chat(USER | {"role": 1}, ANSWER),
-        [("wrong_type", "/messages/0/role")],
-    ),
-    (
-        "wrong role",
-        chat(USER, ANSWER, {"role": "bot"}),
-        [("invalid_role", "/messages/2/role")],
-    ),
+    ("message list", chat([], USER, ANSWER), [("wrong_type", "/messages/0")]),
+    ("no role", chat(without(USER, "role"), ANSWER), [("missing_field", "/messages/0")]),
+    ("number role", chat(USER | {"role": 1}, ANSWER), [("wrong_type", "/messages/0/role")]),
+    ("wrong role", chat(USER, ANSWER, {"role": "bot"}), [("invalid_role", "/messages/2/role")]),
     ("extra row field", chat(USER, ANSWER, id=7), [("unknown_field", "/id")]),
-    (
-        "extra field",
-        chat(USER | {"a/b": 1}, ANSWER),
-        [("unknown_field", "/messages/0/a~1b")],
-    ),
-    (
-        "no content",
-        chat(without(USER, "content"), ANSWER),
-        [("missing_content", "/messages/0")],
-    ),
+    ("extra field", chat(USER | {"a/b": 1}, ANSWER), [("unknown_field", "/messages/0/a~1b")]),
+    ("no content", chat(without(USER, "content"), ANSWER), [("missing_content", "/messages/0")]),
     (
         "no answer content",
         chat(USER, without(ANSWER, "content")),
@@ -156,10 +120,7 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     ),
     (
         "image",
-        chat(
-            USER | {"content": [{"type": "image_url", "image_url": {"url": "x"}}]},
-            ANSWER,
-        ),
+        chat(USER | {"content": [{"type": "image_url", "image_url": {"url": "x"}}]}, ANSWER),
         [("unsupported_content", "/messages/0/content/0")],
     ),
     (
@@ -172,24 +133,13 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
         chat(USER | {"content": " \n\u3000"}, ANSWER),
         [("empty_turn", "/messages/0/content")],
     ),
-    (
-        "number name",
-        chat(USER | {"name": 1}, ANSWER),
-        [("wrong_type", "/messages/0/name")],
-    ),
+    ("number name", chat(USER | {"name": 1}, ANSWER), [("wrong_type", "/messages/0/name")]),
     (
         "user only",
         chat(USER),
-        [
-            ("no_assistant_message", "/messages"),
-            ("ends_without_assistant", "/messages/0"),
-        ],
+        [("no_assistant_message", "/messages"), ("ends_without_assistant", "/messages/0")],
     ),
-    (
-        "all weights 0",
-        chat(USER, ANSWER | {"weight": 0}),
-        [("no_supervised_message", "/messages")],
-    ),
+    ("all weights 0", chat(USER, ANSWER | {"weight": 0}), [("no_supervised_message", "/messages")]),
     (
         "blank answer",
         chat(USER, ANSWER | {"content": " "}),
@@ -200,11 +150,7 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
         chat(USER | {"weight": 1}, ANSWER),
         [("weight_not_allowed", "/messages/0/weight")],
     ),
-    (
-        "weight 2",
-        chat(USER, ANSWER | {"weight": 2}),
-        [("invalid_weight", "/messages/1/weight")],
-    ),
+    ("weight 2", chat(USER, ANSWER | {"weight": 2}), [("invalid_weight", "/messages/1/weight")]),
     (
         "weight true",
         chat(USER, ANSWER | {"weight": True}),
@@ -215,17 +161,9 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
         chat(USER, {"role": "system", "content": "s"}, ANSWER),
         [("system_not_first", "/messages/1")],
     ),
-    (
-        "assistant first",
-        chat(ANSWER, USER, ANSWER),
-        [("starts_with_assistant", "/messages/0")],
-    ),
+    ("assistant first", chat(ANSWER, USER, ANSWER), [("starts_with_assistant", "/messages/0")]),
     ("user twice", chat(USER, USER, ANSWER), [("repeated_role", "/messages/1")]),
-    (
-        "user last",
-        chat(USER, ANSWER, USER),
-        [("ends_without_assistant", "/messages/2")],
-    ),
+    ("user last", chat(USER, ANSWER, USER), [("ends_without_assistant", "/messages/2")]),
     (
         "no calls",
         chat(USER, ANSWER | {"tool_calls": []}),
@@ -241,11 +179,7 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
         chat(USER, call(type="x")),
         [("invalid_tool_type", "/messages/1/tool_calls/0/type")],
     ),
-    (
-        "call id",
-        chat(USER, call(id=None)),
-        [("missing_field", "/messages/1/tool_calls/0")],
-    ),
+    ("call id", chat(USER, call(id=None)), [("missing_field", "/messages/1/tool_calls/0")]),
     (
         "call name",
         chat(USER, function(name="a b")),
@@ -336,9 +270,7 @@ def test_a_good_row_has_no_issue(tmp_path: Path, row: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "expected"),
-    [(r, e) for _, r, e in BAD_ROWS],
-    ids=[n for n, _, _ in BAD_ROWS],
+    ("row", "expected"), [(r, e) for _, r, e in BAD_ROWS], ids=[n for n, _, _ in BAD_ROWS]
 )
 def test_each_fault_is_found_where_it_is(
     tmp_path: Path, row: Any, expected: list[tuple[str, str]]
@@ -348,11 +280,7 @@ def test_each_fault_is_found_where_it_is(
     assert [(issue.code, issue.pointer) for issue in report.issues] == expected
     assert {issue.line for issue in report.issues} == {2}
     broken = any(CHECKS[code].severity == "error" for code, _ in expected)
-    assert (report.rows, report.valid_rows, report.ok) == (
-        3,
-        2 if broken else 3,
-        not broken,
-    )
+    assert (report.rows, report.valid_rows, report.ok) == (3, 2 if broken else 3, not broken)
 
 
 def test_messages_name_fields_and_never_carry_text(tmp_path: Path) -> None:
@@ -360,10 +288,7 @@ def test_messages_name_fields_and_never_carry_text(tmp_path: Path) -> None:
     rows = [
         chat(USER | {"content": secret, "role": "bot" + secret}, {secret: 1}),
         (json.dumps(chat(USER | {"content": secret}))[:-3]).encode(),
-        chat(
-            USER | {"content": [{"type": "text", "text": [secret]}]},
-            ANSWER | {"weight": secret},
-        ),
+        chat(USER | {"content": [{"type": "text", "text": [secret]}]}, ANSWER | {"weight": secret}),
         chat(USER, function(arguments=secret), tools=[secret]),
     ]
     report = validate_file(write(tmp_path, *rows))
@@ -467,25 +392,10 @@ GOOD_PREFERENCE: list[dict[str, Any]] = [
 BAD_PREFERENCE: list[tuple[str, dict[str, Any], str, str]] = [
     ("no input", {"input": None}, "missing_field", ""),
     ("no better", {"preferred_output": None}, "missing_field", ""),
-    (
-        "empty worse",
-        {"non_preferred_output": []},
-        "empty_messages",
-        "/non_preferred_output",
-    ),
+    ("empty worse", {"non_preferred_output": []}, "empty_messages", "/non_preferred_output"),
     ("same", {"non_preferred_output": [ANSWER]}, "same_outputs", ""),
-    (
-        "user output",
-        {"preferred_output": [USER, ANSWER]},
-        "output_role",
-        "/preferred_output/0",
-    ),
-    (
-        "tool only",
-        {"preferred_output": [TOOL]},
-        "no_assistant_message",
-        "/preferred_output",
-    ),
+    ("user output", {"preferred_output": [USER, ANSWER]}, "output_role", "/preferred_output/0"),
+    ("tool only", {"preferred_output": [TOOL]}, "no_assistant_message", "/preferred_output"),
     (
         "ends",
         {"input": {"messages": [USER, ANSWER]}},

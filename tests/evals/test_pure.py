@@ -26,8 +26,7 @@ from service.evals.tally import (
 )
 from service.grading.errors import ItemFailed
 from service.grading.results import LabelPair
-from service.inference.background.calls import Answered, Patience, SampleFailed
-from service.inference.background.usage import ModelUsage
+from service.inference.background.calls import Answered, ModelUsage, Patience, SampleFailed
 
 DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "seed": 42}
 

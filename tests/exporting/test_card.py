@@ -137,6 +137,16 @@ def test_the_command_for_vllm_has_a_rank_that_vllm_accepts(
     assert f"--max-lora-rank {option} --lora-modules bakery-helper=." in text
 
 
+@pytest.mark.parametrize("format_", ["adapter", "merged"])
+def test_a_model_with_a_softcap_is_loaded_with_eager_attention(
+    card: Callable[..., str], tmp_path: Path, format_: str
+) -> None:
+    eager = 'dtype="bfloat16", attn_implementation="eager")'
+    assert eager not in card(format=format_)
+    (tmp_path / "config.json").write_text('{"text_config": {"attn_logit_softcapping": 50.0}}')
+    assert eager in card(format=format_)
+
+
 @pytest.mark.parametrize(
     ("name", "served"),
     [

@@ -18,11 +18,11 @@ from starlette.types import ASGIApp
 
 from service.config.limits import NO_LIMITS, Limits
 from service.core.redis import connect
+from service.inference.chat_load import ChatReports
 from service.inference.gateway import Gateway
-from service.inference.gateway.chat_reports import ChatReports
-from service.inference.gateway.copies import ChatCopies
+from service.inference.gateway.exchange import ChatCopies
 from service.inference.upstreams import Timeouts, Upstreams
-from service.inference.upstreams.policy import Policy
+from service.inference.upstreams.health import Policy
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry

@@ -16,7 +16,7 @@ import pytest
 from service.training import EXIT_FAILED, StopCommand, TrainSpec, encode
 from service.training.contract.child_process import Channel, StopFlag, Traffic
 from service.training.model.base_folder import base_digest
-from service.training.parallel.launcher import LOOPBACK, Cluster, RankOutput, RankPlace
+from service.training.parallel.launcher import LOOPBACK, Cluster, RankOutput, RankSpec
 from service.training.parallel.ray_node import RankHost, interface_of, rank_environment
 from service.training.parallel.ray_supervisor import Run, bare
 from tests.e2e.conftest import wait_for
@@ -156,7 +156,7 @@ def test_actor_reads_what_its_rank_says_and_kills_it(host, tiny_spec: TrainSpec)
     spec = tiny_spec.model_copy(
         update={"output_dir": folder / "out", "base_model_path": folder / "missing"}
     )
-    place = RankPlace(rank=0, host=LOOPBACK, port=host.meet(LOOPBACK))
+    place = RankSpec(rank=0, host=LOOPBACK, port=host.meet(LOOPBACK))
     host.start(spec.model_dump_json(), place.model_dump_json(), "cpu", LOOPBACK, 1)
     output = RankOutput(0)
     while output.code is None:

@@ -104,7 +104,7 @@ def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
         from service.training.loop.plan import Plan
         from service.training.methods.dpo import PreferenceTrainer
         from service.training.model.adapters import add_adapter
-        from service.training.model.models import Place, load_base
+        from service.training.model.models import ComputeDevice, load_base
 
     spec = make_spec(
         tmp_path_factory.mktemp("dpo"),
@@ -113,8 +113,8 @@ def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
         training_file=few_preferences,
         quantization="none",
     )
-    place = Place("cpu", torch.float32)
-    shape = spec.hyperparameters.lora.settled()
+    place = ComputeDevice("cpu", torch.float32)
+    shape = spec.hyperparameters.lora.to_shape()
     torch.manual_seed(1)  # also for the other half of the adapter
     model = add_adapter(load_base(spec, place), spec, shape)
     corpus = encode_corpus(

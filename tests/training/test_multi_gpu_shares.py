@@ -76,12 +76,12 @@ def test_fsdp_leaves_each_rank_half_of_the_base_and_the_whole_adapter(make_spec,
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
     from service.training.model.adapters import add_adapter
-    from service.training.model.models import Place, load_base
+    from service.training.model.models import ComputeDevice, load_base
     from service.training.parallel.ranks import Ranks, shard
 
     spec = make_spec(tmp_path, gpus=2, batch_size=2, sharding="fsdp")
-    place = Place("cpu", torch.bfloat16)
-    model = add_adapter(load_base(spec, place), spec, spec.hyperparameters.lora.settled())
+    place = ComputeDevice("cpu", torch.bfloat16)
+    model = add_adapter(load_base(spec, place), spec, spec.hyperparameters.lora.to_shape())
     before = {name: p.numel() for name, p in model.named_parameters()}
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
     try:

@@ -148,13 +148,13 @@ def make_trainer(make_rl, tokenizer, tmp_path_factory):
         from service.training.loop.plan import Plan
         from service.training.methods.reinforcement import ReinforcementTrainer
         from service.training.model.adapters import add_adapter
-        from service.training.model.models import Place, load_base
+        from service.training.model.models import ComputeDevice, load_base
 
     def make(**changes):
         folder = tmp_path_factory.mktemp("rl")
         spec = make_rl(folder, quantization="none", **changes)
-        place = Place("cpu", torch.float32)
-        shape = spec.hyperparameters.lora.settled()
+        place = ComputeDevice("cpu", torch.float32)
+        shape = spec.hyperparameters.lora.to_shape()
         torch.manual_seed(1)  # also for the other half of the adapter
         model = add_adapter(load_base(spec, place), spec, shape)
         corpus = _encoded(tokenizer, spec.training_file, 100)

@@ -198,9 +198,9 @@ def test_dpo_after_sft_is_held_to_what_sft_gave(
 
 
 def test_defaults_of_a_fresh_adapter():
-    shape = LoraOptions().settled()
+    shape = LoraOptions().to_shape()
     assert (shape.r, shape.alpha, shape.target_modules) == (16, 32, "all-linear")
-    assert LoraOptions(r=64).settled().alpha == 128
+    assert LoraOptions(r=64).to_shape().alpha == 128
     assert not shape.use_dora
     assert not shape.use_rslora
 
@@ -221,10 +221,10 @@ def test_rslora_scales_alike_in_training_and_in_vllm(start, make_spec, tmp_path,
     from peft import LoraConfig, get_peft_model
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    from service.training.model.models import Place, load_base
+    from service.training.model.models import ComputeDevice, load_base
 
     spec = make_spec(tmp_path, quantization="none")
-    base = load_base(spec, Place("cpu", torch.float32))
+    base = load_base(spec, ComputeDevice("cpu", torch.float32))
     model = get_peft_model(
         base,
         LoraConfig(

@@ -214,7 +214,7 @@ async def test_entries_of_dead_workers_do_not_block_the_queue(
 
 def test_the_parts_of_a_task_id():
     for parts in (("train", "ftjob-1", 2), ("evaluate_job", "evaluation:ftjob-1", 1)):
-        assert queue.parsed(queue.task_id(*parts)) == parts
+        assert queue.parse_task_id(queue.task_id(*parts)) == parts
 
 
 HOLDS = """

@@ -161,7 +161,7 @@ async def confirm(redis: Redis, key: str, lifetime_s: int) -> None:
         raise Unconfirmed(f"{replicas} of {wanted.replicas} replicas have a write{disk}")
 
 
-def marked() -> str:
+def new_mark() -> str:
     """Return a new key for the mark of a script that must not run twice."""
     return f"{_MARKS}:{ids.random_part()}"
 
@@ -170,7 +170,7 @@ class _Attempts(Generic[T]):
     """The attempts at a transaction, of which at most one is applied."""
 
     def __init__(self, redis: Redis) -> None:
-        self.mark = marked()
+        self.mark = new_mark()
         self.is_beyond_limit = False
         """Whether the transaction may be made although the memory of Redis is full."""
         self._redis = redis

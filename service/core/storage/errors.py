@@ -103,14 +103,14 @@ async def guard(operation: str, work: Awaitable[T], key: str) -> T:
     try:
         return await work
     except (obstore.exceptions.BaseError, OSError) as e:
-        error, kind = converted(e, key)
+        error, kind = convert_error(e, key)
         metrics.STORAGE_ERRORS.cell(operation, kind).inc()
         raise error from e
     finally:
         metrics.STORAGE_SECONDS.cell(operation).observe(time.perf_counter() - began)
 
 
-def converted(error: Exception, key: str) -> tuple[StorageError, str]:
+def convert_error(error: Exception, key: str) -> tuple[StorageError, str]:
     """Return the converted error and its kind for metrics."""
     if (why := refusal(error)) is not None:
         return StorageRefused(why), "refused"

@@ -18,7 +18,7 @@ from obstore.store import LocalStore, ObjectStore
 from service.core import local_disk
 from service.core.encryption.keyring import Keyring, name_of
 from service.core.encryption.master import MasterKey
-from service.core.storage.cipher import READ_BYTES, ObjectCipher, keys_explained
+from service.core.storage.cipher import READ_BYTES, ObjectCipher, convert_key_errors
 from service.core.storage.errors import (
     StorageError,
     StorageMissing,
@@ -180,7 +180,7 @@ class Storage:
     async def put_bytes(self, key: str, data: bytes, *, is_limited: bool = True) -> None:
         """Write a small object, which counts toward the quota unless `is_limited` is False."""
         async with self.room.of(key, len(data), is_limited=is_limited):
-            stored = await self.cipher.sealed(key, data)
+            stored = await self.cipher.encrypt(key, data)
             await guard("put", obstore.put_async(self.store, key, stored), key)
             await self.sync(key)
 
@@ -219,7 +219,7 @@ class Storage:
     async def get_bytes(self, key: str) -> bytes:
         """Read a small object."""
         result = await guard("get", obstore.get_async(self.store, key), key)
-        return await self.cipher.opened(key, bytes(await guard("read", result.bytes_async(), key)))
+        return await self.cipher.decrypt(key, bytes(await guard("read", result.bytes_async(), key)))
 
     @patient
     async def put_file(self, key: str, path: Path) -> FileEntry:
@@ -260,7 +260,7 @@ class Storage:
         """Wrap a data key with the present master key. Returns False if it is so already."""
         if self.keyring is None:
             return False
-        with keys_explained(name_of(owner)):
+        with convert_key_errors(name_of(owner)):
             return await self.keyring.rewrap(owner)
 
     @property

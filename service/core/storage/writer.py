@@ -82,7 +82,7 @@ class Room:
         if write is None:
             yield
             return
-        await reserved(write, size)
+        await reserve_bytes(write, size)
         try:
             yield
         except BaseException:
@@ -99,7 +99,7 @@ class Room:
                 raise StorageFull(f"no space left in storage for {key}: the rest is a reserve")
 
 
-async def reserved(write: AccountedWrite, size: int, ahead: int = 0) -> int:
+async def reserve_bytes(write: AccountedWrite, size: int, ahead: int = 0) -> int:
     """Reserve bytes for a write, and return their number. Raises QuotaExceeded."""
     try:
         return await write.reserve(size, ahead)
@@ -145,7 +145,7 @@ class Writer:
         if size <= self._room:
             return
         await self._storage.room.need_space(self._key, size - self._written)
-        self._room = size if self._write is None else await reserved(self._write, size)
+        self._room = size if self._write is None else await reserve_bytes(self._write, size)
 
     async def write(self, chunk: bytes) -> None:
         """Append bytes. Raises StorageFull and QuotaExceeded before they are written."""
@@ -155,7 +155,7 @@ class Writer:
             ahead = min(self._written, _MOST_AHEAD_BYTES)
             self._room = written + ahead
             if self._write is not None:
-                self._room = await reserved(self._write, written, ahead)
+                self._room = await reserve_bytes(self._write, written, ahead)
         await self._put(await self._sealed(chunk))
         self._written = written
 

@@ -1,4 +1,4 @@
-"""Checks of one message: its role, content, weight, and tool calls."""
+"""Checks of messages: fields and their types, texts, tools and calls, and the order of roles."""
 
 from __future__ import annotations
 
@@ -314,13 +314,7 @@ def _check_content(found: RowIssues, message: dict[str, Any], role: str, at: str
     elif type(content) is list:
         _check_parts(found, content, here)
     else:
-        found.add(
-            "wrong_type",
-            here,
-            field="content",
-            expected="string",
-            found=kind_of(content),
-        )
+        found.add("wrong_type", here, field="content", expected="string", found=kind_of(content))
 
 
 def _check_parts(found: RowIssues, parts: list[Any], at: str) -> None:

@@ -1,4 +1,4 @@
-"""Detection of fields that mark a row or an answer as a negative example.
+"""Fields that mark a row or an answer as a negative example, and the labels of judged answers.
 
 Except for `weight` and the `label` of labeled rows, the supported formats have no such field. If it
 were ignored, the model would also learn from the bad answers. Such rows are therefore rejected.

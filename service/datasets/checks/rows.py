@@ -179,10 +179,7 @@ def _add_order(found: RowIssues, roles: list[str], at: str, *, ends_with_assista
 
 
 def _check_output(
-    found: RowIssues,
-    row: dict[str, Any],
-    names: tuple[str, str],
-    declared: set[str] | None,
+    found: RowIssues, row: dict[str, Any], names: tuple[str, str], declared: set[str] | None
 ) -> list[Any] | None:
     field = names[1] if row.get(names[0]) is None and row.get(names[1]) is not None else names[0]
     output = take(found, row, "", field, list, required=True)

@@ -1,4 +1,7 @@
-"""Line-by-line validation of a training file, in bounded memory, on one or more cores."""
+"""Line-by-line validation of training files and eval items, in bounded memory.
+
+Lines are checked with typed decoders. Only those that do not match get the detailed checks.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from service.datasets.checks.issues import (
 from service.datasets.checks.messages import check_order
 from service.datasets.checks.rows import ROW_CHECKS
 from service.datasets.formats.options import RowFormat
-from service.datasets.limits import BATCH_BYTES, MAX_EVAL_ITEM_BYTES, MAX_EVAL_ITEMS, MAX_LINE_BYTES
+from service.datasets.limits import MAX_EVAL_ITEM_BYTES, MAX_EVAL_ITEMS, MAX_LINE_BYTES
 from service.datasets.parallel import map_ordered
 from service.datasets.rows.lines import (
     Batch,
@@ -31,6 +34,7 @@ from service.datasets.rows.lines import (
     line_ranges,
     parse,
     read_batches,
+    read_lines,
 )
 from service.datasets.rows.typed_rows import (
     AssistantMessage,
@@ -388,22 +392,15 @@ def check_eval_items(path: Path, *, max_issues: int = MAX_LISTED) -> ValidationR
             _, issue = parse_eval_item(line)
             valid_rows += issue is None
             if issue is not None:
-                log.add(_with_line(issue, number))
+                log.add(msgspec.structs.replace(issue, line=number))
         if rows == 0:
             log.add(make_issue("empty_eval_file"))
     return make_report("evals", path.stat().st_size, rows, valid_rows, log)
 
 
 def eval_lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
-    """Yield the number and the bytes of each line, or None for a line over the size limit."""
-    with FileSlice(path, content_start(path)) as stream:
-        for batch in read_batches(
-            stream, max_line_bytes=MAX_EVAL_ITEM_BYTES, batch_bytes=BATCH_BYTES
-        ):
-            if isinstance(batch, LongLine):
-                yield batch.line, None
-            else:
-                yield from enumerate(batch.lines, batch.first_line)
+    """Yield the number and the bytes of each line, or None for an item over the size limit."""
+    return read_lines(path, max_line_bytes=MAX_EVAL_ITEM_BYTES)
 
 
 def parse_eval_item(line: bytes | None) -> tuple[dict[str, Any], Issue | None]:
@@ -424,7 +421,3 @@ def _eval_item_issue(row: Any) -> Issue | None:
     if row.get("sample") is not None and not isinstance(row["sample"], dict):
         return make_issue("eval_sample_not_an_object", pointer="/sample")
     return None
-
-
-def _with_line(issue: Issue, line: int) -> Issue:
-    return Issue(issue.severity, issue.code, line, issue.pointer, issue.message, issue.fix)

@@ -8,18 +8,14 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from service.datasets.duplicates.groups import Rows
+from service.datasets.duplicates.groups import Rows, join, root
 from service.datasets.report.features import FeatureArray
 
 _LENGTH_CLASSES = 3
 
 
 def split_rows(
-    features: FeatureArray,
-    linked: Iterable[Sequence[int] | Rows],
-    *,
-    share: float,
-    seed: int,
+    features: FeatureArray, linked: Iterable[Sequence[int] | Rows], *, share: float, seed: int
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return a mask of the rows to hold out: about `share` (0 to 1) of all rows.
 
@@ -51,29 +47,18 @@ def split_rows(
 
 
 def _clusters(features: FeatureArray, linked: Iterable[Sequence[int] | Rows]) -> list[Rows]:
-    parents = list(range(len(features)))
-
-    def root(row: int) -> int:
-        while parents[row] != row:
-            parents[row] = parents[parents[row]]
-            row = parents[row]
-        return row
-
-    def join(one: int, other: int) -> None:
-        first, second = sorted((root(one), root(other)))
-        parents[second] = first
-
+    parents = np.arange(len(features))
     for group in linked:
         for row in group[1:]:
-            join(int(group[0]), int(row))
+            join(parents, int(group[0]), int(row))
     for column in ("prompt", "question"):
         seen: dict[int, int] = {}
         for row, prompt in enumerate(features[column].tolist()):
             if prompt:  # a question of 0 asks nothing
-                join(seen.setdefault(prompt, row), row)
+                join(parents, seen.setdefault(prompt, row), row)
     members: dict[int, list[int]] = {}
     for row in range(len(features)):
-        members.setdefault(root(row), []).append(row)
+        members.setdefault(root(parents, row), []).append(row)
     return [np.array(rows, dtype=np.int64) for rows in members.values()]
 
 

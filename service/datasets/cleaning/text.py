@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from service.datasets.cleaning.options import UnicodeForm
+from service.datasets.cleaning.options import CleanOptions
 from service.datasets.personal_data.redact import Redactor, dump_json, learn_row, redact_row
 from service.datasets.report.features import is_mojibake
 
@@ -45,17 +45,10 @@ class TextCleaner:
     assigns pseudonym numbers, so pass all rows through one cleaner, in order.
     """
 
-    def __init__(
-        self,
-        *,
-        unicode_form: UnicodeForm,
-        mend_mojibake: bool,
-        drop_control: bool,
-        redactor: Redactor,
-    ) -> None:
-        self._form = unicode_form
-        self._mend = mend_mojibake
-        self._drop_control = drop_control
+    def __init__(self, options: CleanOptions, redactor: Redactor) -> None:
+        self._form = options.unicode
+        self._mend = options.mend_mojibake
+        self._drop_control = options.drop_control_characters
         self._redactor = redactor
 
     @property
@@ -79,9 +72,9 @@ class TextCleaner:
 
     def _repair_row(self, row: Row, counts: Counter[str]) -> Row:
         mend = self._mend and not _is_lesson(row)
-        return map_texts(row, lambda text: self._settled(text, counts, mend=mend))
+        return map_texts(row, lambda text: self._repair_until_stable(text, counts, mend=mend))
 
-    def _settled(self, text: str, counts: Counter[str], *, mend: bool) -> str:
+    def _repair_until_stable(self, text: str, counts: Counter[str], *, mend: bool) -> str:
         # One change can reveal another (a control character that hid mojibake), and a second
         # cleaning must have nothing left to change.
         for _ in range(_ROUNDS):
@@ -106,15 +99,14 @@ class TextCleaner:
 
 def _is_lesson(row: Row) -> bool:
     """Whether a row is about encodings."""
-    found = False
+    texts: list[str] = []
 
-    def look(text: str) -> str:
-        nonlocal found
-        found = found or _LESSON.search(text) is not None
+    def note(text: str) -> str:
+        texts.append(text)
         return text
 
-    map_texts(row, look)
-    return found
+    map_texts(row, note)
+    return any(map(_LESSON.search, texts))
 
 
 def _mend(text: str) -> str:

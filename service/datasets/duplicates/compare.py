@@ -11,7 +11,7 @@ from typing import NamedTuple
 from service.datasets.duplicates.minhash import normalize
 from service.datasets.duplicates.wording import are_same, numbers, strip_punctuation, wording
 
-# Negations, months and days, and numbers, in the languages of the data desk.
+# Negations, months and days, and numbers, in the languages that the service knows.
 _WORDS = """
 no not never none nothing nobody without neither nor except unless non false wrong
 incorrect tidak tak bukan belum jangan nggak enggak gak ga ndak tanpa kecuali dilarang

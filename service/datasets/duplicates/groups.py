@@ -1,6 +1,8 @@
 """Groups of identical, similar, or contradicting rows.
 
-Rows are numbered from 0. A group is an array of at least two rows in ascending order.
+Rows are numbered from 0. A group is an array of at least two rows in ascending order. Similar rows
+are found by signatures, then compared text by text. `agree` decides whether two answers say the
+same.
 """
 
 from __future__ import annotations

@@ -103,9 +103,7 @@ THAI: Replacements = (
         "",
     ),
     Replacement(
-        re.compile("(?:หรือเปล่า|หรือไม่|รึเปล่า|ไหม|มั้ย|หรือยัง)(?= |$)"),
-        "ไหม",
-        ("หรือ", "รึเ", "ไหม", "มั้ย"),
+        re.compile("(?:หรือเปล่า|หรือไม่|รึเปล่า|ไหม|มั้ย|หรือยัง)(?= |$)"), "ไหม", ("หรือ", "รึเ", "ไหม", "มั้ย")
     ),
     Replacement(re.compile("(?<=[\u0e00-\u0e7f]) +(?=[\u0e00-\u0e7f])"), "", (" ",)),
 )
@@ -250,10 +248,13 @@ _PUNCTUATION = re.compile(
 )
 _ASCII = {code: " " for code in range(128) if _PUNCTUATION.match(chr(code))}
 # Punctuation that is none: the sign of a number, 1,000, C#, operators, and the start of a private
-# name.
+# name. Full hours are "9 am" in each spelling.
 _SIGNS = (
     ("-", re.compile(r"-(?<![\w)\]]-)(?=\d)"), "\u2212"),
     (",", re.compile(r",(?<=\d,)(?=\d{3}(?!\d))"), ""),
+    (":00", re.compile(r":00(?<=\d:00)(?= ?[ap]m\b)"), ""),
+    ("am", re.compile(r"am(?<=\dam)\b"), " am"),
+    ("pm", re.compile(r"pm(?<=\dpm)\b"), " pm"),
     ("#", re.compile(r"#(?<=\b[a-z]#)"), "\u266f"),
     ("!=", re.compile("!="), "\u2260"),
     ("&&", re.compile("&&"), "\u2227"),

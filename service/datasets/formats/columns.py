@@ -1,4 +1,7 @@
-"""What the columns of a file mean: the shape that they form, or a conversation spread over rows."""
+"""Interpretation of records: which columns form which shape, or a conversation spread over rows.
+
+Rows inside other values (tables as JSON, exports, conversations as bare lists) are unfolded first.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversion of any supported file to canonical JSON Lines, with all issues found."""
+"""Opens a file in any supported format, and converts its rows to canonical JSON Lines."""
 
 from __future__ import annotations
 
@@ -250,11 +250,7 @@ def convert(
     part = target.with_name(f".{target.name}.part")
     try:
         prepared = prepare(
-            Path(path),
-            part,
-            options or FormatOptions(),
-            processes=processes,
-            max_issues=max_issues,
+            Path(path), part, options or FormatOptions(), processes=processes, max_issues=max_issues
         )
         part.replace(target)
     finally:

@@ -1,4 +1,4 @@
-"""Decompression within limits, so that a small file cannot fill the disk."""
+"""Decompression, and the one data file of a ZIP or TAR archive, within limits."""
 
 from __future__ import annotations
 

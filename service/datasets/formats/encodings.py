@@ -1,4 +1,4 @@
-"""Encoding names, and detection of UTF-8, UTF-16, and UTF-32."""
+"""Text encodings: names, decoding (also VISCII and TCVN), and detection of Unicode."""
 
 from __future__ import annotations
 

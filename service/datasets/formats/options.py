@@ -1,4 +1,4 @@
-"""User options for a file's format. Omitted options are detected."""
+"""The format of a file: options that the user states, and properties that were detected."""
 
 from __future__ import annotations
 

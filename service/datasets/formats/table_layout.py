@@ -1,7 +1,8 @@
-"""Where the names of a table's columns are, in tables as people make them.
+"""The layout of tables as people make them: the row with the names, and rows that are messages.
 
 Above the names there may be titles, dates, and a row that groups columns. The names themselves may
 be incomplete: pandas leaves its index column unnamed, and some programs end each row with a comma.
+If each row is a message, rows with the same ID become a conversation.
 """
 
 from __future__ import annotations

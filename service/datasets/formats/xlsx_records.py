@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import openpyxl
-from openpyxl.utils.exceptions import (
-    InvalidFileException,
-)
+from openpyxl.utils.exceptions import InvalidFileException
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, pointer_to, refuse
 from service.datasets.formats.decompression import ZIP_DAMAGE, unpacks_too_much

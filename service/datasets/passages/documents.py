@@ -1,4 +1,8 @@
-"""The passages of documents: read from files, cut, and named by their places in the source."""
+"""Documents as passages: decoded, reduced to the visible text if they are HTML, and cut.
+
+Passages are cut at headings, paragraphs and sentences, in any script, and keep their places in the
+source.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The types of documents and their passages, which a worker and its child process exchange."""
+"""Types of documents and their passages, and detection of files that are no text."""
 
 from __future__ import annotations
 

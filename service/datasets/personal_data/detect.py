@@ -20,7 +20,7 @@ from service.datasets.personal_data.bare_names.find import (
 )
 from service.datasets.personal_data.characters import to_ascii
 from service.datasets.personal_data.credentials import find_secrets
-from service.datasets.personal_data.custom_kinds import CustomKinds, re2_options
+from service.datasets.personal_data.kinds import CustomKinds, re2_options
 from service.datasets.personal_data.names import (
     find_names,
     find_names_by_pattern,

@@ -15,9 +15,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from service.datasets.personal_data.characters import ASCII, reveal_hidden, to_ascii
-from service.datasets.personal_data.custom_kinds import Literals
 from service.datasets.personal_data.detect import Found, spellings, without_overlap
-from service.datasets.personal_data.kinds import KINDS, SPELLED
+from service.datasets.personal_data.kinds import KINDS, SPELLED, Literals
 from service.datasets.personal_data.names import count_names, find_name_words
 from service.datasets.personal_data.network import hidden_emails, may_hide_email, plain_email
 

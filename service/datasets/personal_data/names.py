@@ -1,8 +1,9 @@
-"""Detection of Japanese personal names, using MeCab and the UniDic dictionary.
+"""Names of persons, where the text around them shows that they are names.
 
-A name counts only if a family name and a given name are adjacent, or if a title follows
-(田中様, 鈴木部長). A name by itself is just as often a shop, a town, or an ordinary word. The
-taggers for other languages, as measured in `docs/data-sets.md`, invent too many names.
+Japanese names are found with MeCab and UniDic: a name counts only if a family name and a given name
+are adjacent, or if a title follows (田中様, 鈴木部長). In other languages, patterns of titles and
+phrases announce a name. `NameParts` finds parts of a full name elsewhere in its row: `Hi Arjun!`.
+Word taggers for other languages, as measured in `docs/data-sets.md`, invent too many names.
 """
 
 from __future__ import annotations
@@ -286,7 +287,6 @@ _SPACELESS: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\
 _HANGUL: Final = re.compile("[가-힣]{3,4}")
 _HAN_OR_KANA: Final = re.compile("[々-〇ぁ-ヿ㐀-鿿]{2,8}")
 _JA_TITLE: Final = "様|さま|さん|氏|くん|君|ちゃん|殿|先生|部長|課長|社長"
-_ZH_TITLE_AFTER: Final = "先生|女士|小姐|太太|老师|老師|经理|經理|同学|同學|医生|醫生|教授|主任"
 _KO_TITLE: Final = "고객님|선생님|과장님|부장님|대리님|님|씨|군|양|아(?![가-힣])|야(?![가-힣])"
 _NEXT_WORD: Final = re.compile(r" ([^\W\d_]{2,})")
 _GREETINGS: Final = "Hi|Hello|Hey|Dear|Thanks|Thank you,|Mr|Ms|Halo|Hai|Chào|Bonjour|Hola"
@@ -352,11 +352,11 @@ def _patterns(name: str, words: set[str]) -> Iterator[str]:
     elif _HAN_OR_KANA.fullmatch(name):
         before = r"(?<![々-〇ァ-ヿ㐀-鿿])"
         family = "|".join(re.escape(name[:end]) for end in range(min(len(name), 5), 0, -1))
-        yield rf"{before}(?:{family})(?={_JA_TITLE}|{_ZH_TITLE_AFTER})"
-        yield rf"{name[0]}(?={_ZH_TITLE_AFTER})"
+        yield rf"{before}(?:{family})(?={_JA_TITLE}|{_ZH_TITLE})"
+        yield rf"{name[0]}(?={_ZH_TITLE})"
         given = "|".join(re.escape(name[at:]) for at in range(1, len(name) - 1))
         if given:
-            yield rf"(?:{given})(?={_JA_TITLE}|{_ZH_TITLE_AFTER})"
+            yield rf"(?:{given})(?={_JA_TITLE}|{_ZH_TITLE})"
             yield rf"(?:(?<![㐀-鿿])|(?<=您好)|(?<=你好))(?:{given})(?=[，,！!：:～]|您好|你好)"
 
 

@@ -1,4 +1,4 @@
-"""Telephone numbers: their validation by numbering plans, and what the words around them say."""
+"""Telephone numbers: validation by numbering plans, and the words around numbers."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from service.datasets.cleaning.options import RedactMode
 from service.datasets.personal_data.characters import readings, reveal_hidden
-from service.datasets.personal_data.custom_kinds import CustomKinds
 from service.datasets.personal_data.detect import Found, find_all, may_hold_personal_data
+from service.datasets.personal_data.kinds import CustomKinds
 from service.datasets.personal_data.known_values import KnownFound, KnownValues, Value, longest
 from service.datasets.personal_data.names import NamePart, NameParts, is_part
 from service.datasets.rows.conversation import Conversation, split_row

@@ -1,4 +1,4 @@
-"""Findings on the quality of a row's answer."""
+"""Detection of answers that no model should learn, such as refusals and broken JSON."""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ from service.datasets.checks.validate import ValidationReport
 from service.datasets.duplicates.groups import Lines, Rows
 from service.datasets.formats.options import FormatOptions
 from service.datasets.limits import NEAR_THRESHOLD
-from service.datasets.personal_data.custom_kinds import CustomKinds
-from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
+from service.datasets.personal_data.kinds import POSSIBLE, CustomKinds, Recognizer
 from service.datasets.personal_data.redact import Redactor, learn_conversation
 from service.datasets.quality.find import CODES
 from service.datasets.quality.scores import TENTHS, score, weight

@@ -1,4 +1,4 @@
-"""Collection of the features of a whole canonical file, from blocks processed in parallel."""
+"""Features of all rows of a file, collected from blocks that are processed in parallel."""
 
 from __future__ import annotations
 
@@ -196,11 +196,6 @@ def read_file(
     canonical = folder / "canonical"
     prepared = prepare(path, canonical, file_format, processes=processes, max_issues=max_issues)
     collected = collect(
-        canonical,
-        prepared.result.rows,
-        folder,
-        features,
-        processes=processes,
-        progress=progress,
+        canonical, prepared.result.rows, folder, features, processes=processes, progress=progress
     )
     return FileRows(prepared.result, np.array(prepared.lines, dtype=np.uint32), collected)

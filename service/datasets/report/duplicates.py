@@ -1,4 +1,4 @@
-"""Search for duplicates, near duplicates, contradictions, and overlap in collected rows."""
+"""Search for duplicates, near-duplicates, contradictions, and rows that two files share."""
 
 from __future__ import annotations
 

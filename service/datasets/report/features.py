@@ -24,8 +24,8 @@ from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect_e
 from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
 
 if TYPE_CHECKING:
-    from service.datasets.personal_data.custom_kinds import CustomKinds
     from service.datasets.personal_data.detect import DetectedData, Found
+    from service.datasets.personal_data.kinds import CustomKinds
 
 
 # In a shorter exchange, such as "Why?" and "Because.", two conversations have too little in common.
@@ -460,7 +460,7 @@ def _is_factual(question: str, answer: str) -> bool:
 @functools.lru_cache(maxsize=1)
 def _custom_kinds(recognizers: tuple[Recognizer, ...]) -> CustomKinds:
     """Compile the recognizers once per process, not once per block."""
-    from service.datasets.personal_data.custom_kinds import CustomKinds
+    from service.datasets.personal_data.kinds import CustomKinds
 
     return CustomKinds(recognizers)
 
@@ -534,8 +534,7 @@ def _find_in_prompt(
 def _count_tokens(
     rows: Sequence[Conversation], languages: list[str], options: FeatureOptions
 ) -> tuple[
-    np.ndarray[Any, np.dtype[np.uint32]],
-    dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]],
+    np.ndarray[Any, np.dtype[np.uint32]], dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
 ]:
     tokens = np.zeros((len(rows), len(options.tokenizers), len(TOKEN_KINDS)), dtype=np.uint32)
     fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}

@@ -1,4 +1,4 @@
-"""Parts of a report, rendered as Markdown and as HTML."""
+"""Parts of a report as Markdown and as HTML, and self-contained HTML pages."""
 
 from __future__ import annotations
 

@@ -19,13 +19,7 @@ from service.datasets.report.parts import (
     part_to_html,
     part_to_markdown,
 )
-from service.datasets.report.report import (
-    Advice,
-    Distribution,
-    GroupStats,
-    PersonalData,
-    Report,
-)
+from service.datasets.report.report import Advice, Distribution, GroupStats, PersonalData, Report
 from service.datasets.report.row_section import ShownRows, row_section, run_text, runs, words
 from service.datasets.text.languages import language_name
 
@@ -36,31 +30,25 @@ _PAIRS = {
     "contradiction": "same question, different answer",
     "overlap": "in both files",
 }
+_NO_ROWS = ShownRows([], 0, {})
 _NAMES = "Names of people count only next to a title or a phrase such as “my name is”."
 
 
 def to_markdown(report: Report, *, title: str = "Data set report") -> str:
     """Render the report as Markdown."""
-    return "\n\n".join([f"# {markdown_text(title)}", *map(part_to_markdown, parts(report))]) + "\n"
+    body = [*parts(report), *_issues(report)]
+    return "\n\n".join([f"# {markdown_text(title)}", *map(part_to_markdown, body)]) + "\n"
 
 
-def to_html(
-    report: Report, *, shown: ShownRows | None = None, title: str = "Data set report"
-) -> str:
+def to_html(report: Report, *, shown: ShownRows = _NO_ROWS, title: str = "Data set report") -> str:
     """Render the report as a single self-contained HTML page, with the rows to show."""
-    listed = shown is None
-    body = [f"<h1>{escape(title)}</h1>", *map(part_to_html, parts(report, listed=listed))]
-    if shown is None:
-        return page(title=title, body="\n".join(body))
     section = row_section(report, shown)
-    return page(title=title, body="\n".join([*body, section.html]), style=section.style)
+    body = [f"<h1>{escape(title)}</h1>", *map(part_to_html, parts(report)), section.html]
+    return page(title=title, body="\n".join(body), style=section.style)
 
 
-def parts(report: Report, *, listed: bool = True) -> Iterator[Part]:
-    """Yield the parts of the report in reading order: summary, advice, then figures.
-
-    The findings come last, if they are to be `listed`.
-    """
+def parts(report: Report) -> Iterator[Part]:
+    """Yield the parts of the report before the findings: summary, advice, then figures."""
     source, validation = report.source, report.validation
     found = by_severity(report.finding_counts)
     what = [source.container, source.shape, source.encoding or "binary"]
@@ -87,8 +75,6 @@ def parts(report: Report, *, listed: bool = True) -> Iterator[Part]:
     yield from _alike(report)
     yield from _pairs(report)
     yield from _personal(report)
-    if listed:
-        yield from _issues(report)
 
 
 def _scores(report: Report) -> Iterator[Part]:

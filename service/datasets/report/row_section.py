@@ -1,7 +1,7 @@
 """The findings and the rows that have them, as sections of the HTML page.
 
-The rows can be filtered by language and finding without a script: radio buttons, and a style rule
-for each. So the page works where scripts are forbidden, as in the sandbox of the API.
+The rows, the worst first, can be filtered by language and finding without a script: radio buttons,
+and a style rule for each. So the page works where scripts are forbidden, as in the API's sandbox.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tokenizer statistics: lengths in tokens, truncation, and efficiency for each language."""
+"""Statistics of numbers per row, and of tokens: lengths, truncation, and efficiency by language."""
 
 from __future__ import annotations
 
@@ -121,9 +121,6 @@ def tokenizer_fit(collected: Collected, models: Sequence[str]) -> list[Tokenizer
     return sorted(result, key=lambda fit: (-fit.rows, fit.language, order[fit.model]))
 
 
-_PERCENTILES = range(101)
-
-
 def measure(path: Path, tokenizer: Path, *, rows: int, processes: int = 1) -> Measures:
     """Measure a canonical file with `rows` rows. Raises DatasetError for a broken tokenizer."""
     options = FeatureOptions(
@@ -138,13 +135,13 @@ def measure(path: Path, tokenizer: Path, *, rows: int, processes: int = 1) -> Me
         collected = collect(path, rows, Path(work), options, processes=processes)
     counts = collected.tokens[:, 0, :].astype(np.int64)
     scale = rows / max(len(counts), 1)
-    lengths = counts[:, TOKEN_KINDS.index("all")] if len(counts) else np.zeros(1, dtype=np.int64)
-    spread = np.percentile(lengths, list(_PERCENTILES), method="higher")
+    lengths = counts[:, _ALL] if len(counts) else np.zeros(1, dtype=np.int64)
+    spread = np.percentile(lengths, list(range(101)), method="higher")
     return Measures(
         rows=rows,
         percentiles=[int(length) for length in spread],
         tokens=round(int(lengths.sum()) * scale),
-        supervised_tokens=round(int(counts[:, TOKEN_KINDS.index("supervised")].sum()) * scale),
+        supervised_tokens=round(int(counts[:, _SUPERVISED].sum()) * scale),
         tool_rows=int(collected.features["tools"].sum()),
         takes_tools=takes_tools(tokenizer.parent),
     )

@@ -24,13 +24,7 @@ from service.datasets.checks.rows import check_row
 from service.datasets.checks.validate import UNPLAIN, decode_plain_chat
 from service.datasets.formats.options import RowFormat
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.rows.lines import (
-    Batch,
-    FileSlice,
-    LongLine,
-    parse,
-    read_batches,
-)
+from service.datasets.rows.lines import Batch, FileSlice, LongLine, parse, read_batches
 from service.datasets.rows.typed_rows import DeveloperMessage, item_of
 from service.thoughts import put_in
 

@@ -1,11 +1,10 @@
-"""Reading of a file's lines in batches of bytes, without lines longer than the limit."""
+"""Reads lines in batches of bytes, none longer than the limit, and parses JSON within limits."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 import msgspec
@@ -69,12 +68,7 @@ class FileSlice:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 
@@ -128,6 +122,25 @@ def read_batches(
             yield Batch(number, last, [last])
 
 
+def read_lines(
+    path: Path,
+    *,
+    start: int | None = None,
+    first_line: int = 1,
+    max_line_bytes: int = MAX_LINE_BYTES,
+) -> Iterator[tuple[int, bytes | None]]:
+    """Yield the number and the bytes of each line of a file, or None for a line over the limit.
+
+    `start` is the offset of the first line, by default that after the byte order mark.
+    """
+    with FileSlice(path, content_start(path) if start is None else start) as stream:
+        for batch in read_batches(stream, first_line=first_line, max_line_bytes=max_line_bytes):
+            if isinstance(batch, LongLine):
+                yield batch.line, None
+            else:
+                yield from enumerate(batch.lines, batch.first_line)
+
+
 def _after_line(stream: ByteStream, block: bytes, batch_bytes: int) -> bytes:
     """Skip the rest of the line that continues in `block`, and return the bytes after it."""
     while block:
@@ -174,13 +187,7 @@ _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.D
 _AT_BYTE = re.compile(r"\(byte (\d+)\)")
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
-_KINDS = {
-    dict: "object",
-    list: "array",
-    str: "string",
-    bool: "boolean",
-    type(None): "null",
-}
+_KINDS = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
 
 
 def kind_of(value: object) -> str:

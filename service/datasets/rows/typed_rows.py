@@ -1,4 +1,4 @@
-"""The typed structure of a row, which is used for the fast half of the validation.
+"""The typed structure of a row, for the fast path of the validation.
 
 Each role has its own type, so that the decoder itself checks which fields a role may have.
 A row that does not match is not necessarily invalid: it may have content parts, tools, a

@@ -1,4 +1,4 @@
-"""The difference between two files as plain values, and the index of the rows that differ.
+"""Results of comparisons and merges as plain values, and the index of the rows that differ.
 
 An index is a folder. `index.json` counts the differences, and `changes.bin` has an entry of fixed
 length for each: first the changed rows, then the removed ones, then the added ones. If the service

@@ -123,11 +123,7 @@ def _balanced(
         yield rows, max(1, int(min(shares) * weight + 1e-6))
 
 
-_REASONS = {
-    DUPLICATE: "exact_duplicate",
-    OVER_MAXIMUM: "max_rows",
-    BALANCED_OUT: "balance",
-}
+_REASONS = {DUPLICATE: "exact_duplicate", OVER_MAXIMUM: "max_rows", BALANCED_OUT: "balance"}
 _EXAMPLES, _ROWS_AN_EXAMPLE = 20, 5
 
 

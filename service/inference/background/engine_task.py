@@ -14,7 +14,7 @@ from service.core.leases import Ending, Held, Leases, watched
 from service.core.records import Missing
 from service.core.storage import Storage
 from service.files.records import Files
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 from service.models.registry import ModelRegistry
 
 log = logging.getLogger(__name__)

@@ -22,10 +22,9 @@ from pathlib import Path
 
 from service import offline
 from service.config import Settings
+from service.core import tracing
 from service.core.redis import REDIS_ERRORS, connect
 from service.datasets.rows.templates import content_format
-from service.inference.engine import trace_options
-from service.inference.engine.facts import gather
 from service.inference.engine.merged import (
     MergedModel,
     MergeFailed,
@@ -41,7 +40,8 @@ from service.inference.engine.process import (
     MODEL_VARIABLE,
 )
 from service.inference.engine.server import HEADLESS
-from service.inference.engine.sizing import BaseFacts, Facts, Sizes, SizingError, size
+from service.inference.engine.sizing import BaseModelSizes, Sizes, SizingError, SizingInputs, size
+from service.inference.engine.sizing_inputs import gather
 from service.inference.engine.vllm_options import OptionError, parallel, with_options
 from service.models import ranks
 from service.models.adapter_check import AdapterMismatch, BaseLayout
@@ -52,6 +52,23 @@ from service.models.serving import serving_fault
 from service.models.tools import ToolCallParsers
 from service.models.weights import folder_fault
 from service.training.model.base_folder import has_second_form
+
+
+def flags() -> list[str]:
+    """Return vLLM's command-line options for tracing."""
+    url = tracing.endpoint()
+    return [] if url is None else [f"--otlp-traces-endpoint={url}"]
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that vLLM's exporter reads in addition."""
+    if tracing.endpoint() is None:
+        return {}
+    return {
+        "OTEL_SERVICE_NAME": given.get("OTEL_SERVICE_NAME", "finetuned-inference"),
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": tracing.PROTOCOL,  # vLLM's default is gRPC
+    }
+
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 # vLLM's own variable, for operators: a CPU engine next to others is faster on its own cores.
@@ -113,7 +130,7 @@ def engine_command(
     port: int,
     *,
     machine: Machine | None = None,
-    facts: Facts | None = None,
+    facts: SizingInputs | None = None,
     cache: Path | None = None,
     merged: MergedModel | None = None,
     extra: Sequence[str] = (),
@@ -152,7 +169,7 @@ def engine_command(
         *_reasoning_flags(ReasoningParsers(settings.reasoning_parser).of(model)),
         *_where_it_listens(settings, port),
         *_machine_flags(settings, machine, sizes),
-        *trace_options.flags(),
+        *flags(),
         *extra,
     )
     env = {
@@ -170,7 +187,7 @@ def engine_command(
         "VLLM_LOGGING_COLOR": "0",
         **_machine_env(settings, machine),
         **_network_env(extra, os.environ),
-        **trace_options.environment(os.environ),
+        **environment(os.environ),
     }
     return EngineCommand(argv, env, sizes)
 
@@ -227,12 +244,12 @@ def _format_flags(path: Path) -> list[str]:
     return ["--config-format=hf", *(["--load-format=hf"] if has_second_form(path) else [])]
 
 
-def _quantization_flags(base: BaseFacts) -> list[str]:
+def _quantization_flags(base: BaseModelSizes) -> list[str]:
     name = _METHODS.get(base.quantization)
     return [] if name is None else [f"--quantization={name}"]
 
 
-def _quantization_plugins(base: BaseFacts) -> list[str]:
+def _quantization_plugins(base: BaseModelSizes) -> list[str]:
     if base.quantization != "nf4":
         return []
     if importlib.util.find_spec(_NF4_PACKAGE) is None:

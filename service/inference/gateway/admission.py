@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from service.inference.gateway import request_body
-from service.inference.gateway.cache_salt import salt_members
-from service.inference.gateway.checks import check_tools
+from service.inference.gateway.parameters import check_tools
+from service.inference.gateway.request_body import salt_members
 from service.inference.gateway.request_types import Request
 from service.inference.gateway.usage_tap import Usage, UsageTap
-from service.inference.upstreams.turns import Turn
+from service.inference.upstreams.fair_queue import Slot
 from service.models.records import ModelKind
 from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
 from service.models.tools import ToolCallParsers
@@ -30,7 +30,7 @@ class AdmittedRequest:
 
     __slots__ = (
         *("adapter", "admission", "body", "caller", "model", "path"),
-        *("size", "streamed", "tap", "turn", "usage"),
+        *("size", "slot", "streamed", "tap", "usage"),
     )
 
     def __init__(
@@ -59,15 +59,15 @@ class AdmittedRequest:
             admission.answers,
             body_bytes,
         )
-        """Arguments of `Turns.take`: the project, and the tokens, answers and bytes."""
+        """Arguments of `FairQueue.take`: the project, and the tokens, answers and bytes."""
         self.streamed = admission.streamed
         self.tap = tap
         """Finds the usage in a response that arrives in parts."""
         self.usage: Usage | None = None
         """The usage of a response that arrived complete."""
         self.admission = admission
-        self.turn: Turn | None = None
-        """Place at the engine, if the request has one."""
+        self.slot: Slot | None = None
+        """Slot at the engine, if the request has one."""
 
 
 class Admissions:
@@ -131,8 +131,8 @@ class Admissions:
         self, request: AdmittedRequest, status: int, first_byte_s: float | None, seconds: float
     ) -> None:
         """Account for an admitted request. Call it once."""
-        if request.turn is not None:
-            request.turn.end()
+        if request.slot is not None:
+            request.slot.end()
         usage = request.usage or _usage(request.tap, streamed=request.streamed)
         model = request.model
         served = Served(

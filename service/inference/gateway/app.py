@@ -2,7 +2,7 @@
 
 The gateway bypasses the framework, which would cost more than the work on this path. The engine
 gets the body as received, with a few fields appended. The client gets the response chunk by chunk.
-Nothing is stored, except chats of projects that capture them (copies.py). Of the client's headers,
+Nothing is stored, except chats of projects that store them (`ChatCopies`). Of the client's headers,
 only trace IDs are forwarded; of the engine's, only those that describe the body.
 """
 
@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope, Send
 
+from service.inference.chat_load import ChatReports
 from service.inference.gateway.admission import Admissions
-from service.inference.gateway.asgi_client import AsgiClient
-from service.inference.gateway.chat_reports import ChatReports
-from service.inference.gateway.checks import RequestRules
-from service.inference.gateway.copies import ChatCopies
-from service.inference.gateway.exchange import Exchange, RequestNotes, Resources
-from service.inference.gateway.parameters import PATHS
+from service.inference.gateway.client import AsgiClient, RequestNotes
+from service.inference.gateway.exchange import ChatCopies, Exchange, Resources
+from service.inference.gateway.parameters import PATHS, RequestRules
 from service.inference.upstreams import Upstreams
 from service.models.registry import ModelRegistry
 from service.models.tools import ToolCallParsers

@@ -1,25 +1,24 @@
-"""The way of a request through the gateway, from its arrival to the end of its response.
+"""Handles a request to a model, from its arrival to the end of its response.
 
-Callbacks do all of it. A request that has to wait, such as for a lookup, a place at the engine or a
-new connection, gets a task until it is sent.
+Callbacks do this without awaiting. A request that has to wait, such as for a lookup, a slot at the
+engine or a new connection, gets a task until it is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import logging
-import re
 import time
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Coroutine, Generator
 from dataclasses import dataclass
 from types import coroutine
-from typing import Any, Final, NamedTuple, Protocol, Self
+from typing import Any, Final, Protocol
 
 import msgspec
-from starlette.types import Scope
 
-from service.core import ids, logs
+from service.core import ids, logs, metrics
 from service.core.errors import (
     ApiError,
     Busy,
@@ -28,12 +27,12 @@ from service.core.errors import (
     NotFound,
     Unavailable,
 )
+from service.core.metric_types import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS, why
+from service.inference.chat_load import ChatReports
 from service.inference.gateway import request_body
 from service.inference.gateway.admission import Admissions, AdmittedRequest
-from service.inference.gateway.chat_reports import ChatReports
-from service.inference.gateway.checks import RequestRules
-from service.inference.gateway.copies import ChatCopies, ChatCopy
+from service.inference.gateway.client import Client, RequestNotes
 from service.inference.gateway.engine_errors import (
     MAX_ERROR_BYTES,
     EngineRequest,
@@ -42,8 +41,7 @@ from service.inference.gateway.engine_errors import (
     map_events,
     model_not_found,
 )
-from service.inference.gateway.http_metrics import observe
-from service.inference.gateway.parameters import PATHS
+from service.inference.gateway.parameters import PATHS, RequestRules
 from service.inference.gateway.request_body import ClientGone
 from service.inference.gateway.usage_tap import usage_of
 from service.inference.upstreams import Answer, NotSent, Upstreams, header_lines
@@ -52,92 +50,40 @@ from service.models.registry import ModelRegistry
 from service.usage.served import CLIENT_GONE
 from service.web import safe_headers
 from service.web.audit import ModelRequests
-from service.web.auth import Authenticator
+from service.web.auth import Authenticator, Principal
 from service.web.openai_only import instead
 from service.web.permissions import Permission
 
 log = logging.getLogger(__name__)
 
 _ALLOWED: Final = {"/v1/chat/completions": "DELETE, GET, POST"}  # of chats that are stored
-_FORWARDED: Final = (b"traceparent", b"tracestate")
-_REQUEST_ID: Final = re.compile(rb"[0-9A-Za-z._-]{1,64}")
 _SAFE: Final = b"".join(b"%b: %b\r\n" % header for header in safe_headers.SAFE)
 _STREAM: Final = b"".join(b"%b: %b\r\n" % header for header in safe_headers.STREAM)
 
 
-class Responder(Protocol):
-    """What a client informs. Its request is being answered."""
+class ChatCopy(Protocol):
+    """The copy of a chat in progress."""
 
-    def client_gone(self) -> None:
-        """The client disconnected."""
+    def keep(self, chunk: bytes) -> None:
+        """Add a part of the response's body."""
+        ...
 
-    def client_ready(self) -> None:
-        """The client has read what was sent, after `is_slow` was true."""
-
-
-class Client(Protocol):
-    """A request, and the way to respond to it."""
-
-    responder: Responder | None
-    body: bytes | None
-    """The body, if it has arrived."""
-
-    @property
-    def method(self) -> str: ...
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def scope(self) -> Scope: ...
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether to wait for `client_ready` before more is written."""
-
-    async def read(self, limit_bytes: int) -> bytes:
-        """Read the body. Raises TooLarge, RequestTimeout and ClientGone."""
-
-    def respond(self, status: int, headers: bytes, body: bytes) -> None:
-        """Send a complete response. `headers` has a line for each header, such as the length."""
-
-    def begin(self, status: int, headers: bytes, *, has_length: bool) -> None:
-        """Send the head of a response. `has_length` says whether it has a Content-Length."""
-
-    def write(self, body: bytes) -> None:
-        """Send a part of the body."""
-
-    def end(self, body: bytes = b"") -> None:
-        """Send the last part of the body."""
-
-    def abort(self) -> None:
-        """Close the connection, which tells the client that the response is not complete."""
+    def end(self, status: int) -> None:
+        """End the copy. `status` is that of the response in the end."""
+        ...
 
 
-class RequestNotes(NamedTuple):
-    """What requests with the same headers have in common."""
+class ChatCopies(Protocol):
+    """What stores chats. Neither waits for anything nor raises."""
 
-    authorization: str
-    forwarded: dict[str, str]
-    """Headers that the engine gets."""
-    lines: str
-    """The same headers as lines."""
-    request_id: str | None
-    """ID that the client gave them."""
+    def begin(
+        self, caller: Principal, path: str, names: tuple[str, str], body: bytes
+    ) -> ChatCopy | None:
+        """Begin a copy, or return None if the chat is not stored.
 
-    @classmethod
-    def of(cls, headers: Mapping[bytes, bytes]) -> Self:
-        """Read the headers."""
-        given = headers.get(b"x-request-id")
-        forwarded = {
-            name.decode(): headers[name].decode("latin-1") for name in _FORWARDED if name in headers
-        }
-        return cls(
-            headers.get(b"authorization", b"").decode("latin-1"),
-            forwarded,
-            header_lines(forwarded),
-            given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else None,
-        )
+        `names` are the name of the model in the request, and its own name.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -289,11 +235,11 @@ class Exchange:
         replica = None
         route = used.upstreams.route(request.model.base_model, request.adapter)
         if route is not None:
-            turns = route[0].turns
-            request.turn = turns.take_free(*request.size)
-            if request.turn is None:
+            queue = route[0].queue
+            request.slot = queue.take_free(*request.size)
+            if request.slot is None:
                 await _in_task()
-                request.turn = await turns.take(*request.size)
+                request.slot = await queue.take(*request.size)
             replica = used.upstreams.pick(route)
             if replica is not None:
                 lines = f"x-request-id: {self.request_id}\r\n{self._notes.lines}"
@@ -490,7 +436,7 @@ class Exchange:
             )
         if self._copy is not None:
             self._copy.end(self.status)
-        observe(self._client.method, self._client.path, self.status, self.seconds)
+        _observe(self._client.method, self._client.path, self.status, self.seconds)
 
 
 @coroutine
@@ -507,4 +453,22 @@ def _not_served(method: str, path: str) -> ApiError:
     return MethodNotAllowed(
         f"Method {method} is not allowed here; use POST. {what}".rstrip(),
         headers={"allow": _ALLOWED.get(path, "POST")},
+    )
+
+
+def _observe(method: str, path: str, status: int, seconds: float) -> None:
+    """Count an answered request."""
+    route = path if path in PATHS else "unmatched"
+    requests, histogram = _cells(method, route, status)
+    requests.value += 1
+    histogram.observe(seconds)
+    if status >= 500:
+        log.warning("%s %s %d", method, route, status)
+
+
+@functools.lru_cache(maxsize=1024)
+def _cells(method: str, route: str, status: int) -> tuple[Cell, HistogramCell]:
+    return (
+        metrics.HTTP_REQUESTS.cell(method, route, str(status)),
+        metrics.HTTP_SECONDS.cell(method, route),
     )

@@ -17,7 +17,7 @@ from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, Storage, StorageError
 from service.files.records import Files
 from service.fleet.workers import Presence
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs import lifecycle

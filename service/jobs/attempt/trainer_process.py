@@ -22,7 +22,7 @@ from service.core.storage import Storage, StorageCorrupt
 from service.files.records import FileRecord, Files
 from service.fleet.workers import Capacity
 from service.grading.check import judges
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs import graders

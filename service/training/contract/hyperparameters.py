@@ -79,7 +79,7 @@ class LoraOptions(BaseModel):
             raise ValueError("lora.target_modules must name 1 to 32 modules")
         return self
 
-    def settled(self) -> LoraShape:
+    def to_shape(self) -> LoraShape:
         """Return the shape of a fresh adapter with these options."""
         rank = _DEFAULT_RANK if self.r == "auto" else self.r
         alpha = 2.0 * rank if self.alpha == "auto" else float(self.alpha)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from service.training.contract.samples import Answer
 from service.training.data.layout import pack, packed_parts, padded_parts
-from service.training.data.tokenization import IGNORED, Example, JudgedSample, Prompt, Sample
+from service.training.data.tokenization import IGNORED, Example, LabeledSample, Prompt, Sample
 
 _PAD: Final = 0  # never attended to, never a label: any id works
 _PREFIXES: Final = ("", "worse_")
@@ -45,7 +45,7 @@ def to_dataset(examples: Sequence[Example], first: int = 0) -> datasets.Dataset:
         columns[f"{prefix}input_ids"] = [_integers(row[place].input_ids) for row in rows]
         columns[f"{prefix}labels"] = [_integers(row[place].labels) for row in rows]
     features = dict.fromkeys(columns, datasets.Sequence(datasets.Value("int32")))
-    if labels := [example.is_good for example in examples if isinstance(example, JudgedSample)]:
+    if labels := [example.is_good for example in examples if isinstance(example, LabeledSample)]:
         columns["is_good"] = labels
         features["is_good"] = datasets.Value("bool")
     if not isinstance(examples[0], Sample):
@@ -289,7 +289,7 @@ _PREFIX: Final = "mismatched_"
 
 
 @dataclass(frozen=True)
-class PaddedJudged:
+class PaddedLabeled:
     """Collator like `Padded` for judged answers.
 
     Each part also has ``"is_good"``, with one value per row, ``"mismatched"``, with the padded
@@ -302,7 +302,7 @@ class PaddedJudged:
     def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
         lengths = [max(_length(sample), _length(sample, _PREFIX)) for sample in samples]
         parts = [
-            _judged_part([samples[index] for index in part])
+            _labeled_part([samples[index] for index in part])
             for part in padded_parts(lengths, self.budget)
         ]
         return {"parts": parts, "units": len(samples)}
@@ -348,7 +348,7 @@ def _length(sample: Columns, prefix: str = "") -> int:
     return len(sample[f"{prefix}input_ids"])
 
 
-def _judged_part(samples: Sequence[Columns]) -> dict[str, Any]:
+def _labeled_part(samples: Sequence[Columns]) -> dict[str, Any]:
     mismatched = pad_rows([side(sample, _PREFIX) for sample in samples])
     del mismatched["token_count"]
     return pad_rows(samples) | {

@@ -15,14 +15,14 @@ from service.training.contract.spec import MixedRows
 from service.training.data.layout import row_weights
 from service.training.data.rows import (
     Chat,
-    Judged,
+    LabeledRow,
     Line,
     Message,
     Preference,
     PromptRow,
     Text,
     read_chats,
-    read_judged,
+    read_labeled,
     read_preferences,
     read_prompts,
     read_texts,
@@ -42,7 +42,7 @@ def prompt_key(row: Line) -> bytes:
             return _key(row.chat, row.chat.messages)
         case Preference():
             chat = row.better
-        case Judged():
+        case LabeledRow():
             chat = row.chat
         case _:
             chat = row
@@ -99,7 +99,7 @@ TEST_SHARE: Final = 0.5
 _READERS: Final[Mapping[MethodRows, Callable[..., Iterator[Line]]]] = {
     "chat": read_chats,
     "preference": read_preferences,
-    "labeled": read_judged,
+    "labeled": read_labeled,
     "text": read_texts,
     "reinforcement": read_prompts,
 }

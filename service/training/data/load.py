@@ -15,12 +15,12 @@ from service.training.contract.protocol import Noted, Warned, WarningCode
 from service.training.contract.spec import TrainSpec
 from service.training.data.held_out import held_out, read_lines, rows_for_test
 from service.training.data.layout import Portion, by_file, draw
-from service.training.data.rows import Chat, Judged, Line, PromptRow, Text
+from service.training.data.rows import Chat, LabeledRow, Line, PromptRow, Text
 from service.training.data.tokenization import (
     ChatEncoder,
     Encoded,
     Example,
-    JudgedSample,
+    LabeledSample,
     Pair,
     Prompt,
 )
@@ -54,7 +54,7 @@ class Corpus:
             digest.update(sample.input_ids.tobytes())
             digest.update(sample.labels.tobytes())
         for example in self.samples:
-            if isinstance(example, JudgedSample):
+            if isinstance(example, LabeledSample):
                 digest.update(bytes([example.is_good]))
         return digest.hexdigest()
 
@@ -105,9 +105,9 @@ def _encode(row: Line, encoder: ChatEncoder) -> tuple[tuple[Example, ...], list[
     if isinstance(row, Chat):
         encoded = encoder.encode(row)
         return encoded.samples, _warnings(encoded)
-    if isinstance(row, Judged):
+    if isinstance(row, LabeledRow):
         encoded = encoder.encode(row.chat)
-        judged = tuple(JudgedSample(sample, row.is_good) for sample in encoded.samples)
+        judged = tuple(LabeledSample(sample, row.is_good) for sample in encoded.samples)
         return judged, _warnings(encoded)
     if isinstance(row, PromptRow):
         encoded = encoder.encode_prompt(row.chat)

@@ -197,7 +197,7 @@ def _prompt(file: Purpose, number: int, row: Any) -> PromptRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class LabeledRow:
     """One line of a labeled file: a chat whose last message, an answer, was marked good or bad.
 
     Only that answer contributes to the loss.
@@ -217,16 +217,16 @@ class Text:
 
 
 # One line of a training file, whatever its format.
-Line = Chat | Preference | Judged | Text | PromptRow
+Line = Chat | Preference | LabeledRow | Text | PromptRow
 
 
-def read_judged(path: Path, *, param: str) -> Iterator[Judged]:
+def read_labeled(path: Path, *, param: str) -> Iterator[LabeledRow]:
     """The judged answers in a JSONL file, in order. Raises the same errors as `read_chats`."""
     what = (
         "a labeled answer. Each line must be a JSON object with a list of messages that ends with "
         "an answer, and a label that is true or false"
     )
-    return read_rows(path, _judged, what, param)
+    return read_rows(path, _labeled, what, param)
 
 
 def read_texts(path: Path, *, param: str) -> Iterator[Text | Chat]:
@@ -246,9 +246,9 @@ def _text_or_chat(number: int, row: Any) -> Text | Chat:
     return Text(number, row["text"])
 
 
-def _judged(number: int, row: Any) -> Judged:
+def _labeled(number: int, row: Any) -> LabeledRow:
     label, messages = row["label"], row["messages"]
     if not isinstance(label, bool) or not messages or messages[-1]["role"] != "assistant":
         raise ValueError("a row must end with an answer and have a label")
     chat = replace(to_chat(number, row), supervised=(len(messages) - 1,))
-    return Judged(number, chat, label)
+    return LabeledRow(number, chat, label)

@@ -86,7 +86,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedSample:
+class LabeledSample:
     """A prompt and an answer to it that was marked good or bad."""
 
     answered: Sample
@@ -134,7 +134,7 @@ class Prompt:
 
 # A single training example: a sample for method sft, a pair for dpo, a judged answer for kto, a
 # prompt for reinforcement.
-Example = Sample | Pair | JudgedSample | Prompt
+Example = Sample | Pair | LabeledSample | Prompt
 
 
 @dataclass(frozen=True, slots=True)

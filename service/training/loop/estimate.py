@@ -118,7 +118,7 @@ def estimate_memory(
     shards = gpus if sharding == "fsdp" else 1
     share = _share(chosen, gpus)
     width = _width(dtype)
-    lora, packing, kind = chosen.lora.settled(), chosen.packing is True, METHODS[method]
+    lora, packing, kind = chosen.lora.to_shape(), chosen.packing is True, METHODS[method]
     layers = shape.adapted(lora.target_modules)
     parameters = sum(lora.r * (layer.inputs + layer.outputs) for layer in layers)
     # GPUs with bfloat16 have the attention for joined rows.

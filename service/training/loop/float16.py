@@ -19,7 +19,7 @@ import torch
 from torch.nn import Parameter
 
 from service.training.contract.spec import TrainSpec
-from service.training.model.models import Place
+from service.training.model.models import ComputeDevice
 from service.training.model.shape import dtype_of
 
 STATE_NAME: Final = "loss_scale.json"
@@ -29,7 +29,7 @@ _SMALLEST: Final = 1.0
 _GROWS_AFTER: Final = 2000
 
 
-def settle_dtype(place: Place, spec: TrainSpec) -> Place:
+def choose_dtype(place: ComputeDevice, spec: TrainSpec) -> ComputeDevice:
     """Return `place` with float32 instead of float16 if the base model needs its range."""
     if place.dtype != torch.float16:
         return place
@@ -38,7 +38,7 @@ def settle_dtype(place: Place, spec: TrainSpec) -> Place:
     except (OSError, ValueError):
         return place  # loading the model reports it
     kind = config.get("model_type") if isinstance(config, dict) else None
-    return Place(place.device, getattr(torch, dtype_of("cuda", kind, has_bf16=False)))
+    return ComputeDevice(place.device, getattr(torch, dtype_of("cuda", kind, has_bf16=False)))
 
 
 class LossScale:
@@ -83,7 +83,7 @@ class LossScale:
             self.factor, self._steps = float(state["factor"]), int(state["steps"])
 
 
-def half_precision(place: Place) -> AbstractContextManager[None]:
+def half_precision(place: ComputeDevice) -> AbstractContextManager[None]:
     """Return the context that computes in float16 what is stable in it."""
     context: AbstractContextManager[None] = torch.autocast(place.device, torch.float16)
     return context

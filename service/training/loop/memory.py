@@ -15,7 +15,7 @@ from transformers import core_model_loading
 from service.training.contract.failures import TrainingFailure, is_out_of_memory
 from service.training.contract.spec import TrainSpec, tokens_at_once
 from service.training.loop.estimate import Device, bytes_beyond_loading
-from service.training.model.models import Place
+from service.training.model.models import ComputeDevice
 from service.training.model.shape import Dtype, ModelShape, UnknownShape
 from service.training.parallel.ranks import Ranks
 
@@ -178,8 +178,8 @@ def fitting_tokens(
     return tokens
 
 
-def settle_tokens(
-    spec: TrainSpec, place: Place, ranks: Ranks, samples: Sequence[_Sized]
+def fit_tokens(
+    spec: TrainSpec, place: ComputeDevice, ranks: Ranks, samples: Sequence[_Sized]
 ) -> tuple[TrainSpec, str | None]:
     """Return the spec for the memory that is free now, and the reason if it differs.
 

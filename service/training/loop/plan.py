@@ -14,7 +14,7 @@ from service.training.contract.spec import TrainSpec
 from service.training.data.layout import Portion, Rows, checkpoint_steps, draw
 from service.training.data.tokenization import Example
 from service.training.loop.checkpoints import RunIdentity
-from service.training.model.models import Place
+from service.training.model.models import ComputeDevice
 from service.training.parallel.ranks import Ranks
 
 
@@ -30,7 +30,7 @@ class Plan:
     training: tuple[Example, ...]
     validation: tuple[Example, ...]
     rows: Rows
-    place: Place
+    place: ComputeDevice
     ranks: Ranks = field(default_factory=Ranks)
     portions: tuple[Portion, ...] = ()
 

@@ -34,7 +34,7 @@ from service.training.data.batches import (
     Mismatched,
     Packed,
     Padded,
-    PaddedJudged,
+    PaddedLabeled,
     PaddedPairs,
     Shared,
     collate_numbers,
@@ -42,7 +42,7 @@ from service.training.data.batches import (
     to_dataset,
 )
 from service.training.data.layout import Rows, epoch_order
-from service.training.data.tokenization import Example, JudgedSample, Pair, Prompt
+from service.training.data.tokenization import Example, LabeledSample, Pair, Prompt
 from service.training.loop.checkpoints import Seal, are_finite, seal
 from service.training.loop.float16 import LossScale, half_precision
 from service.training.loop.metrics import Tally
@@ -375,12 +375,12 @@ def _kind(plan: Plan) -> Callable[[int], Collator]:
     kinds: dict[Rows, Callable[[int], Collator]]
     kinds = {"padded": Padded, "packed": Packed, "joined": Joined}
     if _judges(plan):
-        return PaddedJudged
+        return PaddedLabeled
     return PaddedPairs if isinstance(plan.training[0], Pair) else kinds[plan.rows]
 
 
 def _judges(plan: Plan) -> bool:
-    return isinstance(plan.training[0], JudgedSample)
+    return isinstance(plan.training[0], LabeledSample)
 
 
 class _Order(Sampler[int]):

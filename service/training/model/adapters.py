@@ -67,7 +67,7 @@ def lora_shape(spec: TrainSpec) -> LoraShape:
     """
     requested = spec.hyperparameters.lora
     if spec.warm_start_path is None:
-        return requested.settled()
+        return requested.to_shape()
     config = _read(spec.warm_start_path)
     shape = LoraShape(
         r=config.r,

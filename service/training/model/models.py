@@ -46,7 +46,7 @@ _LOAD_ERRORS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ComputeDevice:
     """The device and dtype that the model computes with."""
 
     device: str
@@ -57,7 +57,7 @@ class Place:
         return str(self.dtype).removeprefix("torch.")
 
 
-def choose_place() -> Place:
+def choose_device() -> ComputeDevice:
     """Choose CUDA if available, else the CPU, with the dtype of most models there.
 
     `settle_dtype` changes it for the others.
@@ -66,7 +66,7 @@ def choose_place() -> Place:
         device, has_bf16 = "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         device, has_bf16 = "cpu", cpu_has_bf16()
-    return Place(device, getattr(torch, dtype_of(device, None, has_bf16=has_bf16)))
+    return ComputeDevice(device, getattr(torch, dtype_of(device, None, has_bf16=has_bf16)))
 
 
 def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:
@@ -90,7 +90,7 @@ def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:
     return loaded
 
 
-def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
+def load_base(spec: TrainSpec, place: ComputeDevice) -> PreTrainedModel:
     """Load the frozen base model, in NF4 with double quantization if the spec asks for it.
 
     It is loaded onto the device, or onto the host if it is to be sharded across several devices.
@@ -158,7 +158,7 @@ def _class_of(config: Any) -> Any:
     return AutoModelForCausalLM
 
 
-def _nf4(spec: TrainSpec, place: Place) -> BitsAndBytesConfig:
+def _nf4(spec: TrainSpec, place: ComputeDevice) -> BitsAndBytesConfig:
     use_fast_kernel()
     return BitsAndBytesConfig(
         load_in_4bit=True,

@@ -55,7 +55,7 @@ _READ_BYTES: Final = 64 * 1024
 _FINE: Final = (EXIT_SUCCEEDED, EXIT_STOPPED)
 
 
-class RankPlace(BaseModel):
+class RankSpec(BaseModel):
     """Second argument of a rank: its number and the meeting point of all ranks.
 
     The meeting point is a port on rank 0's machine, and on its loopback device if all ranks run
@@ -172,7 +172,7 @@ def _start(ranks: list[_Rank], spec: TrainSpec, spec_file: str) -> None:
         port = meeting.getsockname()[1]
         for index in range(spec.gpus):
             listen_fd = meeting.fileno() if index == 0 else None
-            place = RankPlace(rank=index, port=port, listen_fd=listen_fd)
+            place = RankSpec(rank=index, port=port, listen_fd=listen_fd)
             try:
                 process = start_rank(spec_file, place, environment(index, spec.gpus))
             except OSError as error:
@@ -185,7 +185,7 @@ def _start(ranks: list[_Rank], spec: TrainSpec, spec_file: str) -> None:
 
 def start_rank(
     spec_file: str,
-    place: RankPlace,
+    place: RankSpec,
     environment: dict[str, str],
     stderr: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:

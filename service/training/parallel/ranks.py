@@ -27,8 +27,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from service.training.contract.child_process import StopFlag
 from service.training.contract.failures import TrainingFailure
-from service.training.model.models import Place
-from service.training.parallel.launcher import RankPlace
+from service.training.model.models import ComputeDevice
+from service.training.parallel.launcher import RankSpec
 
 # Ranks read the data and load the model at different speeds; all wait for the slowest.
 _PATIENCE: Final = timedelta(hours=1)
@@ -134,7 +134,7 @@ class _AgreedFlag(StopFlag):
         return requested > 0
 
 
-def join(at: RankPlace | None, count: int, place: Place) -> Ranks:
+def join(at: RankSpec | None, count: int, place: ComputeDevice) -> Ranks:
     """Connect to the other ranks.
 
     Raises `TrainingFailure` (invalid_spec) if the machine has fewer devices than ranks, and torch's
@@ -200,7 +200,7 @@ def load_random_state(path: Path) -> None:
         torch.cuda.set_rng_state(states["cuda"])
 
 
-def shard(model: PeftModel | Any, place: Place, ranks: Ranks) -> None:
+def shard(model: PeftModel | Any, place: ComputeDevice, ranks: Ranks) -> None:
     """Shard the frozen weights of `model` across `ranks` and move it to the device of `place`.
 
     Blocks are moved one at a time, so no device ever holds the whole model.

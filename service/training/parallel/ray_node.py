@@ -1,7 +1,7 @@
 """One rank of a run on a node of a Ray cluster: an actor that starts its process.
 
 The actor and the supervisor exchange only bytes, numbers and names. The process is the same as on
-one machine (`service.training` with a `RankPlace`). Nodes share no disk: the supervisor writes the
+one machine (`service.training` with a `RankSpec`). Nodes share no disk: the supervisor writes the
 input files to one actor of each node, and reads checkpoints from the first rank's.
 """
 
@@ -25,7 +25,7 @@ import psutil
 
 from service import __version__
 from service.training.model.base_folder import base_digest
-from service.training.parallel.launcher import FOREIGN, RankPlace, start_rank
+from service.training.parallel.launcher import FOREIGN, RankSpec, start_rank
 
 _READ_BYTES: Final = 1024 * 1024
 _LOG_BYTES: Final = 64 * 1024
@@ -101,7 +101,7 @@ class RankHost:
 
         `address` is this node's own, on which `share` ranks run.
         """
-        where = RankPlace.model_validate_json(place)
+        where = RankSpec.model_validate_json(place)
         spec_file = _folder_of(spec) / f"spec-{where.rank}.json"
         spec_file.write_text(spec, "utf-8")
         if self._meeting is not None:

@@ -41,7 +41,7 @@ from service.training.contract.protocol import (
 )
 from service.training.contract.spec import TrainSpec
 from service.training.model.base_folder import base_digest, invalid_model
-from service.training.parallel.launcher import Cluster, RankOutput, RankPlace, die_of_signal, judge
+from service.training.parallel.launcher import Cluster, RankOutput, RankSpec, die_of_signal, judge
 from service.training.parallel.ray_node import RankHost, versions
 
 log: Final = logging.getLogger("service.training")
@@ -290,7 +290,7 @@ class Run:
         self._all(
             lambda rank: rank.host.start.remote(
                 self.spec_in(folders[nodes[rank.index]]).model_dump_json(),
-                RankPlace(rank=rank.index, host=address, port=port).model_dump_json(),
+                RankSpec(rank=rank.index, host=address, port=port).model_dump_json(),
                 self._device,
                 described[rank.index]["address"],
                 nodes.count(nodes[rank.index]),

@@ -92,11 +92,7 @@ def _report(rows: list[list[str]], held: list[list[str]] | None = None) -> Repor
 
 
 def _told(report: Report, kind: str) -> Pairs:
-    named = {
-        "near": "near_duplicates",
-        "variants": "same_form",
-        "conflicts": "contradictions",
-    }
+    named = {"near": "near_duplicates", "variants": "same_form", "conflicts": "contradictions"}
     stats = getattr(report, named[kind], None)
     return set() if stats is None else _pairs(stats.examples)
 

@@ -17,10 +17,7 @@ from service.datasets.report.analysis import analyze
 _HERE = Path(__file__).parent
 _SCHEMA = {
     "type": "object",
-    "properties": {
-        "city": {"type": "string"},
-        "days": {"type": "integer", "minimum": 1},
-    },
+    "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}},
     "required": ["city", "days"],
     "additionalProperties": False,
 }

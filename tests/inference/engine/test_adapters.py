@@ -11,8 +11,12 @@ import pytest
 from service.core.encryption.signing import SigningKey
 from service.core.redis import connect
 from service.core.storage import Storage
-from service.inference.engine.adapter_cache import AdapterCache
-from service.inference.engine.adapters import AdapterBroken, Adapters, AdapterUnavailable
+from service.inference.engine.adapters import (
+    AdapterBroken,
+    AdapterCache,
+    Adapters,
+    AdapterUnavailable,
+)
 from service.models.records import ModelRecord
 
 BASE = "tiny-base"

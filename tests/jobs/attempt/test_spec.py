@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from service.fleet.capacity import measure
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.trainer_process import TrainingAttempt

@@ -127,5 +127,5 @@ def test_the_trainer_computes_less_at_once_if_others_use_the_gpu(llama, llama_pa
 
 def test_a_trainer_on_a_cpu_computes_as_planned(llama, llama_path, tmp_path):
     spec = spec_of(plan(training(), llama, gpu(80)), llama_path, tmp_path)
-    place = part_size.Place("cpu", None)
-    assert part_size.settle_tokens(spec, place, part_size.Ranks(), []) == (spec, None)
+    place = part_size.ComputeDevice("cpu", None)
+    assert part_size.fit_tokens(spec, place, part_size.Ranks(), []) == (spec, None)

@@ -66,7 +66,7 @@ _ATTENTION: Final = ("k_proj", "o_proj", "q_proj", "v_proj")
 _DENSE: Final = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj")
 _LATENT: Final = ("kv_a_proj_with_mqa", "o_proj", "q_a_proj", "q_b_proj")
 
-Served = Literal["yes", "no", "not tried"]
+Served = Literal["yes", "no"]
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,6 @@ FAMILIES: Final = (
             "image_token_index": VOCABULARY - 1,
         },
         layers=_ATTENTION,
-        serves="not tried",
         why="text only: the part that reads images is loaded, and never adapted",
     ),
     Family(

@@ -55,12 +55,12 @@ def _force(path: CodePath) -> None:
     import torch
 
     from service.training.loop import run
-    from service.training.model.models import Place
+    from service.training.model.models import ComputeDevice
 
     if path == "packed":
         vars(run)["can_join"] = lambda *_: False
     elif path == "float32":
-        vars(run)["choose_place"] = lambda: Place("cpu", torch.float32)
+        vars(run)["choose_place"] = lambda: ComputeDevice("cpu", torch.float32)
 
 
 def _train(spec: TrainSpec, channel: Channel) -> None:
@@ -79,9 +79,9 @@ def _scores_after_reloading(spec: TrainSpec, done: Succeeded) -> list[list[float
     import torch
     from peft import PeftModel
 
-    from service.training.model.models import choose_place, load_base
+    from service.training.model.models import choose_device, load_base
 
-    base = load_base(spec, choose_place())
+    base = load_base(spec, choose_device())
     model = PeftModel.from_pretrained(base, done.adapter_path).eval()
     found = []
     with torch.no_grad():

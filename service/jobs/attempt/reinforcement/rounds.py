@@ -30,7 +30,7 @@ from service.grading.judges import GraderTools
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.grading.written_calls import written_calls
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.recorder import AttemptRecorder
 from service.jobs.attempt.reinforcement.policy import Policy
@@ -42,7 +42,7 @@ from service.thoughts import take_out
 from service.training.contract.protocol import Purpose, SamplesCommand, SamplesWanted, encode
 from service.training.contract.samples import (
     Answer,
-    Place,
+    RowRef,
     read_requests,
     read_ungraded,
     write_lines,
@@ -240,7 +240,7 @@ class Rows:
         self._files = files
         self._starts: dict[Purpose, array[int]] = {}
 
-    def __getitem__(self, place: Place) -> GradedRow:
+    def __getitem__(self, place: RowRef) -> GradedRow:
         starts = self._starts.get(place.file)
         if starts is None:
             starts = self._starts[place.file] = _starts(self._files[place.file])

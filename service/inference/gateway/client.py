@@ -1,15 +1,91 @@
-"""Requests that a server passes on by ASGI: large ones, those that arrive in parts, and others."""
+"""How the gateway gets a request and responds to it.
+
+The server's own requests are `HandledRequest` (web/wire/protocol.py). `AsgiClient` is for the
+others: large ones, unusual ones, and all while requests are traced or answered for browsers.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
+from collections.abc import Mapping
+from typing import Final, NamedTuple, Protocol, Self
 
 from starlette.types import Message, Receive, Scope, Send
 
 from service.inference.gateway import request_body
-from service.inference.gateway.exchange import Responder
+from service.inference.upstreams import header_lines
 from service.usage.refusals import headers as header_pairs
+from service.web.wire.protocol import Responder
+
+_FORWARDED: Final = (b"traceparent", b"tracestate")
+_REQUEST_ID: Final = re.compile(rb"[0-9A-Za-z._-]{1,64}")
+
+
+class Client(Protocol):
+    """A request, and the way to respond to it."""
+
+    responder: Responder | None
+    body: bytes | None
+    """The body, if it has arrived."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def scope(self) -> Scope: ...
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether to wait for `client_ready` before more is written."""
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """Read the body. Raises TooLarge, RequestTimeout and ClientGone."""
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        """Send a complete response. `headers` has a line for each header, such as the length."""
+
+    def begin(self, status: int, headers: bytes, *, has_length: bool) -> None:
+        """Send the head of a response. `has_length` says whether it has a Content-Length."""
+
+    def write(self, body: bytes) -> None:
+        """Send a part of the body."""
+
+    def end(self, body: bytes = b"") -> None:
+        """Send the last part of the body."""
+
+    def abort(self) -> None:
+        """Close the connection, which tells the client that the response is not complete."""
+
+
+class RequestNotes(NamedTuple):
+    """What requests with the same headers have in common."""
+
+    authorization: str
+    forwarded: dict[str, str]
+    """Headers that the engine gets."""
+    lines: str
+    """The same headers as lines."""
+    request_id: str | None
+    """ID that the client gave them."""
+
+    @classmethod
+    def of(cls, headers: Mapping[bytes, bytes]) -> Self:
+        """Read the headers."""
+        given = headers.get(b"x-request-id")
+        forwarded = {
+            name.decode(): headers[name].decode("latin-1") for name in _FORWARDED if name in headers
+        }
+        return cls(
+            headers.get(b"authorization", b"").decode("latin-1"),
+            forwarded,
+            header_lines(forwarded),
+            given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else None,
+        )
 
 
 class AsgiClient:

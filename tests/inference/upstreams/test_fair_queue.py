@@ -1,4 +1,4 @@
-"""Tests of the turns that projects take at an engine."""
+"""Tests of the fair queue of projects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from service.core.errors import RateLimited
-from service.inference.upstreams.turns import Turn, Turns
+from service.inference.upstreams.fair_queue import FairQueue, Slot
 
 
 class Line:
@@ -16,15 +16,15 @@ class Line:
 
     def __init__(self, places: int, wait_s: float = 60, **limits: int) -> None:
         self.places = places
-        self.turns = Turns("m", lambda: self.places, wait_s=wait_s, **limits)
+        self.queue = FairQueue("m", lambda: self.places, wait_s=wait_s, **limits)
         self.served: list[str] = []
-        self.held: list[Turn] = []
+        self.held: list[Slot] = []
 
     def ask(
         self, project: str, *, tokens: int = 10, answers: int = 1, body_bytes: int = 0
-    ) -> asyncio.Task[Turn]:
-        async def take() -> Turn:
-            turn = await self.turns.take(
+    ) -> asyncio.Task[Slot]:
+        async def take() -> Slot:
+            turn = await self.queue.take(
                 project, tokens=tokens, answers=answers, body_bytes=body_bytes
             )
             self.served.append(project)
@@ -48,9 +48,9 @@ async def test_requests_are_sent_at_once_while_there_are_places():
     for _ in range(4):
         line.ask("a")
     await line.settle()
-    assert (line.served, line.turns.waiting) == (["a"] * 3, 1)
+    assert (line.served, line.queue.waiting) == (["a"] * 3, 1)
     await line.end_first()
-    assert (line.served, line.turns.waiting) == (["a"] * 4, 0)
+    assert (line.served, line.queue.waiting) == (["a"] * 4, 0)
 
 
 async def test_a_project_with_many_requests_delays_another_by_one_place():
@@ -157,7 +157,7 @@ async def test_who_leaves_frees_its_place_in_the_queue():
     assert line.served == ["a"]
     wide.cancel()
     await line.settle()
-    assert (line.served, line.turns.waiting) == (["a", "c"], 0)
+    assert (line.served, line.queue.waiting) == (["a", "c"], 0)
     assert narrow.done()
 
 
@@ -183,7 +183,7 @@ async def test_who_waits_too_long_is_refused():
         await line.ask("b")
     assert (refused.value.code, refused.value.status) == ("engine_overloaded", 429)
     assert 1 <= int(refused.value.headers["retry-after"]) <= 60
-    assert line.turns.waiting == 0
+    assert line.queue.waiting == 0
     await line.end_first()
     await line.ask("c")
 
@@ -198,10 +198,10 @@ async def test_a_project_fills_at_most_half_of_the_queue(body_bytes, limit):
         await line.ask("a", body_bytes=body_bytes)
     tasks += [line.ask("b", body_bytes=body_bytes) for _ in range(limit)]
     await line.settle()
-    assert line.turns.waiting == 2 * limit
+    assert line.queue.waiting == 2 * limit
     with pytest.raises(RateLimited):
         await line.ask("c", body_bytes=body_bytes)
     for task in tasks:
         task.cancel()
     await line.settle()
-    assert line.turns.waiting == 0
+    assert line.queue.waiting == 0

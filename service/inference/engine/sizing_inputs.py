@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from service.fleet.capacity import capability, measure, memory_bytes
-from service.inference.engine.sizing import BaseFacts, Facts, Quantization
+from service.inference.engine.sizing import BaseModelSizes, Quantization, SizingInputs
 from service.models.catalogue import BaseModelEntry
 from service.training.loop.estimate import loaded_bytes
 from service.training.model.base_folder import weight_files
@@ -20,7 +20,7 @@ _SERVED_WEIGHT_BYTES = 2  # engines serve unquantized weights in 16 bits
 _FP8_CAPABILITY = (7, 5)
 
 
-def base_facts(entry: BaseModelEntry, *, merged: bool = False) -> BaseFacts:
+def base_model_sizes(entry: BaseModelEntry, *, merged: bool = False) -> BaseModelSizes:
     """Read the properties of a base model from its folder. Missing ones stay unset.
 
     They are those of the weights that the catalog entry chooses, in 16 bits if it leaves the choice
@@ -32,8 +32,8 @@ def base_facts(entry: BaseModelEntry, *, merged: bool = False) -> BaseFacts:
     try:
         shape = ModelShape.read(entry.path)
     except UnknownShape:
-        return BaseFacts(entry.id, weights, entry.context_length, quantization=quantization)
-    return BaseFacts(
+        return BaseModelSizes(entry.id, weights, entry.context_length, quantization=quantization)
+    return BaseModelSizes(
         id=entry.id,
         weights_bytes=weights,
         context_length=entry.context_length,
@@ -47,8 +47,8 @@ def base_facts(entry: BaseModelEntry, *, merged: bool = False) -> BaseFacts:
 
 
 def alternatives(
-    entry: BaseModelEntry, base: BaseFacts, capability: tuple[int, int] | None = None
-) -> tuple[BaseFacts, ...]:
+    entry: BaseModelEntry, base: BaseModelSizes, capability: tuple[int, int] | None = None
+) -> tuple[BaseModelSizes, ...]:
     """Return the smaller weights that an engine may load instead, in the order of preference.
 
     `capability` is the GPU's compute capability, if known. NF4 is not chosen for a mixture of
@@ -116,14 +116,14 @@ def gather(
     has_gpu: bool | None = None,
     highest_rank: int = 0,
     merged: bool = False,
-) -> Facts:
+) -> SizingInputs:
     """Collect the facts of an engine on this machine, next to the engines of `served`.
 
     If `merged` is true, the engine serves one trained model of `entry` and takes no adapters.
     """
     machine = measure()
-    base = base_facts(entry, merged=merged)
-    return Facts(
+    base = base_model_sizes(entry, merged=merged)
+    return SizingInputs(
         base=base,
         memory_bytes=memory_bytes(),
         has_gpu=machine.device == "cuda" if has_gpu is None else has_gpu,
