@@ -26,6 +26,7 @@ from service.jobs.planning.machines import fits_on
 from service.jobs.records import JobRecord, Jobs, NewEvent, Status, UnfinishedJob
 from service.models.catalogue import Catalogue, CatalogueError
 from service.web import audit_trail
+from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 _WANTED = f"{PREFIX}:dispatch-wanted"
@@ -176,7 +177,7 @@ class Dispatcher:
         """Say in an event, once, that a job waits for a worker with more memory."""
         if job is None or job.awaits_memory or any(self._fits(job, w) for w in online):
             return
-        with contextlib.suppress(lifecycle.AttemptSuperseded, Missing):
+        with contextlib.suppress(AttemptSuperseded, Missing):
             await self._jobs.change(
                 job.project_id,
                 job.id,

@@ -1,24 +1,21 @@
-"""Parts that all HTTP responses share: request IDs, error bodies, metrics, lists.
+"""Parts that all HTTP responses share: request IDs, error bodies and metrics.
 
 The middleware is plain ASGI so that streams pass through it unbuffered.
 """
 
 from __future__ import annotations
 
-import asyncio
 import html
-import json
 import logging
 import re
 import shlex
 import time
-from collections.abc import Callable, Sequence
-from typing import Final, Generic, Literal, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Final, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, Field
 from redis.exceptions import OutOfMemoryError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,7 +32,7 @@ from service.core.errors import (
     broken_json,
 )
 from service.core.metric_types import OTHER
-from service.core.redis import REDIS_ERRORS, Unconfirmed, batched, why
+from service.core.redis import REDIS_ERRORS, Unconfirmed, why
 from service.core.storage import StorageError, StorageFull
 from service.core.storage.errors import no_room, redis_full
 from service.web import safe_headers
@@ -226,65 +223,3 @@ def _hint(path: str) -> str:
         return " The base URL has '/v1' twice."
     what = instead(rest) if first == "v1" else ""
     return f" {what}" if what else ""
-
-
-class Identified(Protocol):
-    """An API object with an ID."""
-
-    id: str
-
-    def model_dump_json(self, *, by_alias: bool) -> str:
-        """Return the object as JSON."""
-        ...
-
-
-class ListOf(BaseModel, Generic[T]):
-    """A page of objects, in the format of OpenAI's lists."""
-
-    object: Literal["list"] = "list"
-    data: list[T]
-    has_more: bool
-    first_id: str | None = None
-    last_id: str | None = Field(
-        default=None, description="ID of the last object. The value of `after` for the next page."
-    )
-
-
-def list_of(items: list[T], has_more: bool) -> ListOf[T]:
-    """Build a list response. The SDKs request the next page with `after=<last_id>`."""
-    identified = [getattr(item, "id", None) for item in items]
-    return ListOf(
-        data=items,
-        has_more=has_more,
-        first_id=identified[0] if identified else None,
-        last_id=identified[-1] if identified else None,
-    )
-
-
-async def long_list(
-    found: Sequence[F], shown: Callable[[F], Identified], has_more: bool
-) -> Response:
-    """Build a list response with up to thousands of objects, as `list_of` does for few.
-
-    `shown` makes the API object of each. Yields to other requests between batches.
-    """
-    objects: list[bytes] = []
-    ids_: list[str] = []
-    for some in batched(found, _SHOWN_AT_ONCE):
-        for item in map(shown, some):
-            objects.append(item.model_dump_json(by_alias=True).encode())
-            ids_.append(item.id)
-        await asyncio.sleep(0)
-    page = {
-        "has_more": has_more,
-        "first_id": ids_[0] if ids_ else None,
-        "last_id": ids_[-1] if ids_ else None,
-    }
-    data = b",".join(objects)
-    body = b'{"object":"list","data":[%b],%b' % (data, json.dumps(page).encode().removeprefix(b"{"))
-    return Response(body, media_type="application/json")
-
-
-def unknown_after(noun: str, *, has: str = "id") -> BadRequest:
-    """Return the error of a list whose parameter `after` names no object."""
-    return BadRequest(f"No {noun} has the {has} given in 'after'.", param="after")

@@ -8,7 +8,7 @@ from service.core.redis import reply
 from service.jobs import lifecycle
 from service.jobs.outcomes import lose, lose_preparation
 from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status, UnfinishedJob
-from service.worker.lost_attempts import LostAttempts
+from service.work.recovery import LostAttempts
 
 _PREPARE, _TRAIN = "prepare_job", "train"
 _TASKS = {Status.VALIDATING: _PREPARE}

@@ -32,8 +32,7 @@ from service.files.records import Files
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.fleet.ray_cluster import require_ray
-from service.inference.background.calls import EngineAccess
-from service.inference.background.engine_task import Resources
+from service.inference.background.calls import EngineAccess, Resources
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.pacing import chat_budget_ms

@@ -31,6 +31,7 @@ from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import Sweeps
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.registry import ModelRegistry
+from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 _LOOK_S = 1.0  # poll interval for a cancel or a pause
@@ -98,7 +99,7 @@ class TrainTask:
         try:
             async with self._leases.hold(job_id, attempt) as lease_lost:
                 await self._train(project_id, job_id, attempt, lease_lost)
-        except (Held, Missing, lifecycle.AttemptSuperseded):
+        except (Held, Missing, AttemptSuperseded):
             log.info("attempt %d is no longer this worker's to run", attempt)
 
     async def _train(

@@ -23,6 +23,7 @@ from service.jobs.planning.training_files import CannotTrain, InProgress, InputF
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
 from service.models.catalogue import Catalogue
 from service.training.contract.methods import METHODS
+from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 _WAIT_FOR_FILE_S = 0.5
@@ -53,7 +54,7 @@ class PrepareTask:
             try:
                 async with self._leases.hold(job_id, attempt):
                     await self._prepare(project_id, job_id, attempt)
-            except (Held, Missing, lifecycle.AttemptSuperseded):
+            except (Held, Missing, AttemptSuperseded):
                 return
 
     async def _prepare(self, project_id: str, job_id: str, attempt: int) -> None:

@@ -26,6 +26,7 @@ from service.core.records import Missing
 from service.jobs import lifecycle
 from service.jobs.records import FINAL, JobRecord, NewEvent, Status
 from service.jobs.sweeps.records import SweepRecord, Sweeps, SweepStatus, Trial
+from service.work.records import AttemptSuperseded
 
 # Shares of the steps. Trainings store three checkpoints, so trials wait at the first two of them.
 RUNGS: Final = (1 / 3, 2 / 3)
@@ -191,7 +192,7 @@ async def _apply(sweeps: Sweeps, record: SweepRecord, jobs: Mapping[str, JobReco
         job = jobs[trial.job_id]
         if job.status in FINAL:
             continue
-        with contextlib.suppress(lifecycle.NotAllowed, lifecycle.AttemptSuperseded, Missing):
+        with contextlib.suppress(lifecycle.NotAllowed, AttemptSuperseded, Missing):
             if record.status is SweepStatus.CANCELLING:
                 await _cancel(sweeps, job, f"The sweep {record.id} was cancelled")
             elif trial.stopped is not None:
