@@ -43,10 +43,9 @@ from service.projects import routes as project_routes
 from service.projects import whoami as whoami_routes
 from service.usage import routes as usage_routes
 from service.web import health, reference_pages
-from service.web.allowed_methods import refusals
 from service.web.audit import AuditTrail
-from service.web.http import RequestContext, install_error_handlers
-from service.web.middleware import BodyLimit, allow_origins
+from service.web.error_handlers import install_error_handlers, method_refusals
+from service.web.middleware import BodyLimit, RequestContext, allow_origins
 from service.web.openapi.document import describe
 from service.web.side_port import serve_metrics
 from service.webhooks import routes as webhook_routes
@@ -171,4 +170,4 @@ def _routes() -> list[BaseRoute]:
     ):
         every.include_router(module.router)
     every.include_router(job_routes.estimates)
-    return [*refusals(every.routes), *every.routes]
+    return [*method_refusals(every.routes), *every.routes]

@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from service.web.http import BELOW_V1
+from service.web.error_handlers import BELOW_V1
 from tests.conftest import Api
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

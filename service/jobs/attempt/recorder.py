@@ -18,7 +18,7 @@ from service.core import ids, metrics, tracing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage
 from service.files.records import Files
-from service.jobs import checkpoints, lifecycle, outcomes
+from service.jobs import checkpoints, lifecycle, recovery
 from service.jobs.attempt.pacing import Pacing
 from service.jobs.evaluation.records import Evaluations, JobEvaluation
 from service.jobs.planning.machines import can_shard
@@ -275,7 +275,7 @@ class AttemptRecorder:
 
     async def fail(self, failure: JobFailure, data: dict[str, Any] | None = None) -> None:
         """Fail the job; `data` is added to its event."""
-        await outcomes.fail(self._jobs, self.job, self.number, failure, data)
+        await recovery.fail(self._jobs, self.job, self.number, failure, data)
 
     async def event(
         self, message: str, level: Any = "info", data: dict[str, Any] | None = None

@@ -24,9 +24,9 @@ from service.jobs import lifecycle
 from service.jobs.attempt.recorder import Outcome, record_wait
 from service.jobs.attempt.trainer_process import TrainingAttempt
 from service.jobs.dispatch import Dispatcher
-from service.jobs.outcomes import fail, lose
 from service.jobs.planning.machines import describe_plan, fits_on, plan_on
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
+from service.jobs.recovery import fail, lose
 from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import Sweeps
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
