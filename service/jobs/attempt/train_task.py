@@ -249,23 +249,13 @@ class TrainTask:
         return job
 
     async def _record_outcome(self, job: JobRecord, outcome: Outcome) -> None:
-        number = job.attempt
-        if outcome is Outcome.STOPPED:
+        if outcome in (Outcome.STOPPED, Outcome.WAITS):
+            waits = outcome is Outcome.WAITS
+            release = lifecycle.wait_for_sweep if waits else lifecycle.hand_back
             await self._jobs.change(
                 job.project_id,
                 job.id,
-                lambda current: lifecycle.hand_back(
-                    lifecycle.require_attempt(current, job), number
-                ),
-                events=self._hand_back_events,
-            )
-        elif outcome is Outcome.WAITS:
-            await self._jobs.change(
-                job.project_id,
-                job.id,
-                lambda current: lifecycle.wait_for_sweep(
-                    lifecycle.require_attempt(current, job), number
-                ),
+                lambda current: release(lifecycle.require_attempt(current, job), job.attempt),
                 events=self._hand_back_events,
             )
         elif outcome is Outcome.LOST:
