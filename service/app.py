@@ -117,7 +117,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
         redirect_slashes=False,  # clients of JSON would follow, or get an answer without a body
     )
     app.state.settings = settings
-    install_error_handlers(app)
+    install_error_handlers(app, other_paths=PATHS)
     app.router.routes.extend(_routes())
     app.add_middleware(
         BodyLimit,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 import logging
 import shlex
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeGuard
+from collections.abc import Container, Iterable, Sequence
+from typing import TypeGuard
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -34,16 +34,13 @@ from service.web.openai_only import instead
 from service.web.validation import from_validation
 
 log = logging.getLogger(__name__)
-BELOW_V1: Final = frozenset(
-    {"aliases", "batches", "chat", "completions", "datasets", "embeddings", "erasure_receipts"}
-    | {"evals", "exports", "files", "fine_tuning", "models", "organization", "recognizers"}
-    | {"responses", "uploads", "webhook_endpoints", "webhook_event_types", "whoami"}
-)
-"""The first part of each path below `/v1`."""
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Answer every failure with an error body in OpenAI's format."""
+def install_error_handlers(app: FastAPI, *, other_paths: Container[str] = ()) -> None:
+    """Answer every failure with an error body in OpenAI's format.
+
+    `other_paths` are those of routes that bypass FastAPI.
+    """
 
     @app.exception_handler(ApiError)
     async def api_error(request: Request, error: ApiError) -> Response:
@@ -64,7 +61,8 @@ def install_error_handlers(app: FastAPI) -> None:
         code = {NotFound: "unknown_url", BadRequest: "invalid_body"}.get(kind)
         methods = allowed_methods(app.routes, request.scope) if kind is MethodNotAllowed else []
         headers = {"allow": ", ".join(methods)} if methods else error.headers
-        found = kind(_http_message(request, error, methods), code=code, headers=headers)
+        message = _http_message(request, error, methods, other_paths)
+        found = kind(message, code=code, headers=headers)
         return JSONResponse(found.body(), error.status_code, headers=found.headers)
 
     async def away(_: Request, error: Exception) -> JSONResponse:
@@ -134,10 +132,19 @@ def _key_needed(request: Request, error: ApiError) -> HTMLResponse:
     return HTMLResponse(page, status_code=error.status, headers=error.headers)
 
 
-def _http_message(request: Request, error: HTTPException, methods: Sequence[str]) -> str:
+def _http_message(
+    request: Request,
+    error: HTTPException,
+    methods: Sequence[str],
+    other_paths: Container[str],
+) -> str:
     path = request.url.path[:200]
     if error.status_code == 404:
-        return f"Unknown request URL: {request.method} {path}.{_hint(path)}"
+        right = f"/v1{request.url.path}"
+        routes = request.app.routes
+        is_served = bool(allowed_methods(routes, {**request.scope, "path": right}))
+        lacks_v1 = is_served or right in other_paths
+        return f"Unknown request URL: {request.method} {path}.{_hint(path, lacks_v1=lacks_v1)}"
     if error.status_code == 405:
         use = f"; use {' or '.join(methods)}" if methods else ""
         return f"Method {request.method} is not allowed on {path}{use}."
@@ -146,12 +153,12 @@ def _http_message(request: Request, error: HTTPException, methods: Sequence[str]
     return str(error.detail)
 
 
-def _hint(path: str) -> str:
+def _hint(path: str, *, lacks_v1: bool) -> str:
     """Return what to do about a wrong URL, or instead of what only OpenAI has."""
     if len(path) > 1 and path.endswith("/"):
         return " Leave out the '/' at its end, or add an ID."
     first, _, rest = path.lstrip("/").partition("/")
-    if first in BELOW_V1:
+    if lacks_v1:
         return " The base URL lacks '/v1': it ends in '/v1', as OpenAI's does."
     if first == "v1" and rest.startswith("v1/"):
         return " The base URL has '/v1' twice."
