@@ -124,8 +124,11 @@ class Connection(asyncio.Protocol):
         The exchange fails if nothing arrives within `timeout_s`. None ends this.
         """
         self._listener = listener
+        if listener is None:
+            self.deadline = NO_DEADLINE
+            return
         self.deadline = self._loop.time() + timeout_s
-        if self.error is not None and listener is not None:
+        if self.error is not None:
             self._loop.call_soon(self._wake)
 
     async def answered(self, timeout_s: float) -> None:
