@@ -287,10 +287,10 @@ class Connection(asyncio.Protocol):
     async def _wait(self, timeout_s: float) -> None:
         if self.error is not None:
             raise self.error
-        waiter = self._loop.create_future()
-        self.listen(lambda: waiter.done() or waiter.set_result(None), timeout_s)
+        changed = asyncio.Event()
+        self.listen(changed.set, timeout_s)
         try:
-            await waiter
+            await changed.wait()
         finally:
             self.listen(None)
 
