@@ -17,8 +17,7 @@ from service.evaluation.comparison import Answer, with_calls
 from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example, Message
 from service.jobs.evaluation.engine import EvaluationEngine, Likelihood
-from service.jobs.evaluation.progress import Progress
-from service.jobs.evaluation.records import JobEvaluation
+from service.jobs.evaluation.records import JobEvaluation, Progress
 
 T = TypeVar("T", bound=msgspec.Struct)
 

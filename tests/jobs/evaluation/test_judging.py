@@ -9,7 +9,7 @@ import pytest
 
 from service.evaluation.examples import examples_of
 from service.grading.judges import JudgeAnswer, JudgeFailed
-from service.jobs.evaluation.judging import AnswerJudge, Calibration
+from service.jobs.evaluation.scoring import AnswerJudge, Calibration
 
 
 def chat(question: str, answer: str, **more: object) -> dict[str, Any]:

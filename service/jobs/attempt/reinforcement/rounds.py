@@ -215,7 +215,7 @@ def create_rounds(
         upstreams,
         job.model,
         salt=access.salt(job.project_id),
-        at_once=settings.eval_requests_at_once,
+        concurrency=settings.eval_requests_at_once,
         patience_s=settings.eval_engine_patience_s,
         on_wait=wait,
     )
