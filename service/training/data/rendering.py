@@ -30,7 +30,7 @@ from typing import Any, Final, NamedTuple
 from jinja2 import TemplateError
 
 from service.chat_content import ContentFormat, choose_content_format, with_content_format
-from service.thoughts import FIELDS, take_out
+from service.reasoning import FIELDS, take_out
 from service.training.contract.child_process import die_with_parent
 
 TIMEOUT_S: Final = 10.0

@@ -38,7 +38,7 @@ from service.jobs.attempt.reinforcement.sampling import EngineSampler, SamplingF
 from service.jobs.graders import parse_grader
 from service.jobs.records import JobFailure, JobRecord
 from service.models.signatures import signer
-from service.thoughts import take_out
+from service.reasoning import take_out
 from service.training.contract.protocol import Purpose, SamplesCommand, SamplesWanted, encode
 from service.training.contract.samples import (
     Answer,
