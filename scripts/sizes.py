@@ -38,7 +38,7 @@ from service.models.reasoning import detect_reasoning_parser
 from service.models.tools import detect_parser
 from service.training.contract.hyperparameters import RESOLVED
 from service.training.model.shape import ModelShape
-from service.worker.gpu_share import for_training
+from service.worker.gpu_share import training_capacity
 
 GPUS_GIB, MACHINE_GIB = (24, 48, 80), 128
 ALL_GPUS_GIB = (8, 12, 16, *GPUS_GIB)
@@ -107,7 +107,7 @@ def fit(shape: ModelShape, gib: int, context: int) -> Fit:
     shared = engine(shape, memory, "share", context)
     weights = 2 * shape.parameters
     budget = trainer_budget(settings(gpu_sharing="share"), memory, [weights])
-    left = for_training(gpu, settings(trainer_memory_bytes=budget))
+    left = training_capacity(gpu, settings(trainer_memory_bytes=budget))
     together = shared is not None and training(shape, left).fits
     both = "share" if together else "time-slice" if alone.fits and made else "–"
     return Fit(alone, made, both)

@@ -84,11 +84,11 @@ class Dispatcher:
         queued = [job.id for job in jobs if job.status is Status.QUEUED]
         if not queued:
             return {}
-        places = await self._positions.get("all")
-        if not places.keys() >= set(queued):  # some were queued after the read
+        positions = await self._positions.get("all")
+        if not positions.keys() >= set(queued):  # some were queued after the read
             self._positions.forget("all")
-            places = await self._positions.get("all")
-        return {job_id: places[job_id] for job_id in queued if job_id in places}
+            positions = await self._positions.get("all")
+        return {job_id: positions[job_id] for job_id in queued if job_id in positions}
 
     async def _read_positions(self, _: str) -> dict[str, int]:
         return queue_positions(await self._jobs.unfinished(), self._max_running)

@@ -43,7 +43,7 @@ from service.work.records import AttemptedRecord
 ACTIVE = f"{PREFIX}:jobs-active"
 WITH_METRICS = f"{PREFIX}:jobs-with-metrics"
 _MAX_EVENTS = 20_000
-_READ_AT_ONCE = 500
+_PAGE = 500
 _NO_METADATA = "none"
 
 
@@ -351,7 +351,7 @@ class Jobs:
         """
         active = [pair for pair in await self.active() if project_id in (None, pair[0])]
         jobs: list[UnfinishedJob] = []
-        for some in batched(active, _READ_AT_ONCE):
+        for some in batched(active, _PAGE):
             found = await self.redis.mget([self.records.key(*pair) for pair in some])
             jobs += _unfinished((job for _, job in some), found)
         return jobs

@@ -164,7 +164,7 @@ async def list_jobs(
     page = await JOB.read(
         store.page(caller.project_id, after=paging.after, limit=paging.limit, metadata=metadata)
     )
-    return list_of(await _shown(dispatcher, page.items), page.has_more)
+    return list_of(await _with_positions(dispatcher, page.items), page.has_more)
 
 
 @router.get(
@@ -180,7 +180,7 @@ async def retrieve_job(
     fine-tuned model or the error.
     """
     job = await existing(store, caller.project_id, job_id)
-    return (await _shown(dispatcher, [job]))[0]
+    return (await _with_positions(dispatcher, [job]))[0]
 
 
 @router.post(
@@ -193,15 +193,14 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
     """Cancel a job permanently. A running trainer stops within seconds. Existing checkpoints are
     kept. Returns 409 if the job has already ended.
     """
-    job = await _act(
+    job = await _change_status(
         store,
+        dispatcher,
         caller.project_id,
         job_id,
         lambda job: lifecycle.cancel(job, ids.now_s()),
         lambda _: "The job was cancelled",
     )
-    with queue.left_to_the_reconciler():
-        await dispatcher.dispatch()
     return JobObject.of(job)
 
 
@@ -220,9 +219,9 @@ async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispa
     job succeeds. Returns 409 if the job is pausing, is paused, has ended, or is still validating
     its files.
     """
-    job = await _act(store, caller.project_id, job_id, lifecycle.pause, _pause_event)
-    with queue.left_to_the_reconciler():
-        await dispatcher.dispatch()
+    job = await _change_status(
+        store, dispatcher, caller.project_id, job_id, lifecycle.pause, _pause_event
+    )
     return JobObject.of(job)
 
 
@@ -237,17 +236,16 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
     is still pausing also continues, without losing a step. Returns 409 if the job is neither paused
     nor pausing.
     """
-    job = await _act(
+    job = await _change_status(
         store,
+        dispatcher,
         caller.project_id,
         job_id,
         lambda job: lifecycle.resume(job, ids.now_s()),
         lambda _: "The job was resumed",
     )
-    with queue.left_to_the_reconciler():
-        await dispatcher.dispatch()
     try:
-        return (await _shown(dispatcher, [job]))[0]
+        return (await _with_positions(dispatcher, [job]))[0]
     except REDIS_ERRORS:
         return JobObject.of(job)  # it is resumed; only its position in the queue is not known
 
@@ -317,18 +315,20 @@ async def list_checkpoints(
     return await CHECKPOINT.list(page, CheckpointObject.of)
 
 
-async def _act(
+async def _change_status(
     store: Jobs,
+    dispatcher: Dispatcher,
     project_id: str,
     job_id: str,
     change: Callable[[JobRecord], JobRecord],
     message: Callable[[JobRecord], str],
 ) -> JobRecord:
+    """Change a job's status with an event, and dispatch. Raises NotFound or Conflict."""
     if not ids.is_valid(job_id, ids.JOB):
         raise JOB.not_found(job_id)
     try:
         with JOB.existing(job_id):
-            return await store.change(
+            job = await store.change(
                 project_id, job_id, change, events=lambda job: [NewEvent(message=message(job))]
             )
     except lifecycle.NotAllowed as e:
@@ -336,6 +336,9 @@ async def _act(
             f"The job {job_id} is {e.state} and cannot {e.action}.",
             code="invalid_job_status",
         ) from e
+    with queue.left_to_the_reconciler():
+        await dispatcher.dispatch()
+    return job
 
 
 def _pause_event(job: JobRecord) -> str:
@@ -344,10 +347,10 @@ def _pause_event(job: JobRecord) -> str:
     return "The job was paused"
 
 
-async def _shown(dispatcher: Dispatcher, jobs: list[JobRecord]) -> list[JobObject]:
+async def _with_positions(dispatcher: Dispatcher, jobs: list[JobRecord]) -> list[JobObject]:
     """Build the API objects of the jobs, with their queue positions."""
-    places = await dispatcher.positions(jobs)
-    return [JobObject.of(job, places.get(job.id)) for job in jobs]
+    positions = await dispatcher.positions(jobs)
+    return [JobObject.of(job, positions.get(job.id)) for job in jobs]
 
 
 def _metadata_of(request: Request) -> dict[str, str] | None:

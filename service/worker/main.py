@@ -52,7 +52,7 @@ from service.webhooks.deliverer import Deliverer
 from service.webhooks.fan_out import FanOut
 from service.webhooks.records import Webhooks
 from service.worker.arq_queue import QueueWorker
-from service.worker.gpu_share import for_training, with_budget
+from service.worker.gpu_share import limit_trainer_memory, training_capacity
 from service.worker.probes import LoopLiveness, serve_probes
 from service.worker.queue_tasks import QueueTasks
 from service.worker.reconciler import Reconciler
@@ -102,7 +102,7 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, queues: Sequence[str]) -> None:
         catalogue, machine = Catalogue(settings.models_file), measure()
-        settings = with_budget(settings, catalogue, machine)
+        settings = limit_trainer_memory(settings, catalogue, machine)
         self._settings = settings
         self._queues = queues
         self._redis = connect(
@@ -143,7 +143,7 @@ class WorkerProcess:
                 name=settings.worker_name,
                 queues=tuple(queues),
                 makes_gguf=not missing_packages(),
-                **for_training(machine, settings).model_dump(),
+                **training_capacity(machine, settings).model_dump(),
             ),
         )
         self._upstreams = Upstreams.from_settings(settings)

@@ -6,7 +6,7 @@ worker therefore compares records with queues and leases:
 - If the queue entry of background work (work/) or of a job's validation is missing, it is enqueued
   (arq rejects duplicates). Queued jobs are dispatched to free GPU workers.
 - Trials of sweeps that have waited for each other continue or are cancelled.
-- What projects have that are to be deleted is deleted.
+- The data of deleted projects is removed.
 - What the storage has of a project is counted again if that is uncertain, and once a day.
 - Expired files, advice, exports and stored chats are deleted, as are the parts of uploads that
   have ended, the outputs of cleanings that were not finished, files that were never registered, the
@@ -47,6 +47,7 @@ from service.jobs.attempt.reinforcement.policy import remove_rounds
 from service.jobs.checkpoints import remove_leftovers
 from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs
+from service.jobs.recovery import JobRecovery, observe
 from service.jobs.result_files import remove_old_metrics
 from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import Sweeps
@@ -58,7 +59,6 @@ from service.projects.records import Projects
 from service.work.records import AttemptSuperseded
 from service.work.recovery import DeadEntries, LostAttempts, Recovery
 from service.work.store import WorkStore
-from service.worker.job_repairs import JobRepairs, observe
 from service.worker.leader_election import LeaderElection, load_gauges, store_gauges
 from service.worker.queue_tasks import stores_of
 
@@ -130,7 +130,7 @@ class Reconciler:
         )
         self._lost_attempts = LostAttempts(redis, leases, self._patience_s)
         self._recovery = Recovery(redis, self._lost_attempts, self._most_lost, self._logged_errors)
-        self._job_repairs = JobRepairs(jobs, self._lost_attempts, self._most_lost)
+        self._job_recovery = JobRecovery(jobs, self._lost_attempts, self._most_lost)
         self._dead_entries = DeadEntries(redis, self._lost_attempts)
 
     async def run(self) -> None:
@@ -153,7 +153,7 @@ class Reconciler:
         await self._release(self._own_steps())
 
     async def run_round(self) -> None:
-        """Run the parts of a round that no other worker runs, or has run a moment ago.
+        """Run the parts of a round that no other worker runs or has just run.
 
         A worker that waits for storage keeps no other one from the repairs.
         """
@@ -170,7 +170,7 @@ class Reconciler:
         await self._release(self._own_steps())
 
     async def _release(self, steps: Iterable[tuple[str, Step]]) -> None:
-        """Run what deletes what nobody needs, also when the memory of Redis is full."""
+        """Run steps that delete data. They may write even if the memory of Redis is full."""
         with writing_for(Purpose.RELEASE):
             await self._run(steps)
 
@@ -233,9 +233,9 @@ class Reconciler:
     async def _every_job(self) -> None:
         unfinished = await self._jobs.unfinished()
         observe(unfinished, ids.now_s())
-        for project_id, job_id in await self._job_repairs.to_repair(unfinished):
+        for project_id, job_id in await self._job_recovery.to_repair(unfinished):
             with self._logged_errors(job_id):
-                await self._job_repairs.repair(project_id, job_id)
+                await self._job_recovery.repair(project_id, job_id)
 
     async def _every_sweep(self) -> None:
         unfinished = await self._sweeps.unfinished()

@@ -153,7 +153,7 @@ async def test_an_event_of_an_unknown_level_is_left_out(api: Api, http, create):
 async def test_a_fault_with_one_record_holds_up_no_other(api: Api, create, reconciler, caplog):
     first, second = await create(), await create()
     checked: list[str] = []
-    repairs = reconciler._job_repairs
+    repairs = reconciler._job_recovery
     repair = repairs.repair
 
     async def faulty(project_id: str, job_id: str) -> None:

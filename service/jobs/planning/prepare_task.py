@@ -17,10 +17,10 @@ from service.files.records import Files
 from service.jobs import lifecycle
 from service.jobs.attempt.recorder import record_wait
 from service.jobs.dispatch import Dispatcher
-from service.jobs.outcomes import fail
 from service.jobs.planning.job_plan import JobPlan, resolve_and_plan
 from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
+from service.jobs.recovery import fail
 from service.models.catalogue import Catalogue
 from service.training.contract.methods import METHODS
 from service.work.records import AttemptSuperseded
@@ -98,7 +98,7 @@ class PrepareTask:
         messages = (
             "Files validated, moving job to queued state",
             *plan.reasons,
-            *(machine.words() if machine else ()),
+            *(machine.describe() if machine else ()),
             *overlap,
             *_without_evaluation(job),
         )

@@ -1,8 +1,8 @@
 """Successive halving: which trials of a sweep train on, and which are stopped.
 
 Trials train up to a rung and wait there. Once all of a group have, the better half trains on to the
-next rung, and the rest are stopped. So what is decided depends only on the losses, and not on the
-number of workers, or on which trial came first.
+next rung, and the rest are stopped. So decisions depend only on the losses, and not on the number
+of workers or the order of the trials.
 
 A group has the trials with the same number of epochs: these have seen the same rows, at the same
 point of the schedule of the learning rate. A shorter training would otherwise look worse at a third
@@ -52,7 +52,7 @@ def first_rungs(trials: Sequence[Trial]) -> tuple[Trial, ...]:
 
 
 class SweepEnded(Exception):
-    """The sweep has ended by itself, which does not allow the action."""
+    """The sweep has ended, so it cannot be cancelled."""
 
     def __init__(self, record: SweepRecord) -> None:
         super().__init__(f"the sweep {record.id} is {record.status}")

@@ -11,7 +11,7 @@ from service.core.storage import Storage
 from service.evals.records import RunRecord
 from service.exports.records import ExportRecord
 from service.files.curation.records import Task, TaskKind, Tasks
-from service.jobs import checkpoints, lifecycle, outcomes
+from service.jobs import checkpoints, lifecycle, recovery
 from service.jobs.records import JobFailure, JobRecord, Jobs, Status
 from service.work.records import AttemptSuperseded
 from tests.jobs.test_fair_share import job
@@ -29,7 +29,7 @@ async def redis(redis_url) -> AsyncIterator[Client]:
 
 async def next_attempt(jobs: Jobs, running: JobRecord) -> JobRecord:
     """Lose an attempt, and start the next one."""
-    queued = await outcomes.lose(jobs, running, 9)
+    queued = await recovery.lose(jobs, running, 9)
     return await jobs.change(
         queued.project_id, queued.id, lambda j: lifecycle.start(j, queued.attempt, 1)
     )
@@ -51,9 +51,9 @@ async def test_the_forgotten_attempt_of_a_job_writes_nothing(redis, twins):
     jobs, (forgotten, known) = Jobs(redis), twins
     assert forgotten.attempt == known.attempt == 2
     with pytest.raises(AttemptSuperseded):
-        await outcomes.fail(jobs, forgotten, forgotten.attempt, FAILURE)
+        await recovery.fail(jobs, forgotten, forgotten.attempt, FAILURE)
     with pytest.raises(AttemptSuperseded):
-        await outcomes.lose(jobs, forgotten, 9)
+        await recovery.lose(jobs, forgotten, 9)
     assert await jobs.get(known.project_id, known.id) == known
 
 

@@ -147,7 +147,7 @@ def sampler(upstreams: Upstreams, *, patience_s: float = 60, told: Any = None) -
             told.append(reason)
 
     return EngineSampler(
-        upstreams, BASE, salt="salt", at_once=64, patience_s=patience_s, on_wait=on_wait
+        upstreams, BASE, salt="salt", concurrency=64, patience_s=patience_s, on_wait=on_wait
     )
 
 

@@ -38,7 +38,7 @@ from service.jobs.attempt.reinforcement.sampling import EngineSampler, SamplingF
 from service.jobs.graders import parse_grader
 from service.jobs.records import JobFailure, JobRecord
 from service.models.signatures import signer
-from service.thoughts import take_out
+from service.reasoning import take_out
 from service.training.contract.protocol import Purpose, SamplesCommand, SamplesWanted, encode
 from service.training.contract.samples import (
     Answer,
@@ -215,7 +215,7 @@ def create_rounds(
         upstreams,
         job.model,
         salt=access.salt(job.project_id),
-        at_once=settings.eval_requests_at_once,
+        concurrency=settings.eval_requests_at_once,
         patience_s=settings.eval_engine_patience_s,
         on_wait=wait,
     )
