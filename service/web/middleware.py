@@ -26,7 +26,7 @@ _QUIET = frozenset({"/livez", "/readyz"})
 _PASSED_ON = (b"traceparent", b"tracestate")
 # Response headers that a page may read, in addition to those that are always readable.
 _READABLE = ("etag", "retry-after", "x-request-id", "x-should-retry", "content-disposition")
-_METHODS = ("GET", "POST", "PUT", "DELETE")
+_CORS_METHODS = ("GET", "POST", "PUT", "DELETE")
 _REMEMBERED_S = 600
 log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
@@ -206,7 +206,7 @@ def allow_origins(origins: Sequence[str], app: ASGIApp) -> CORSMiddleware:
     return CORSMiddleware(
         app,
         allow_origins=origins,
-        allow_methods=_METHODS,
+        allow_methods=_CORS_METHODS,
         allow_headers=("*",),  # OpenAI's SDK sends a dozen custom headers
         expose_headers=_READABLE,
         max_age=_REMEMBERED_S,
