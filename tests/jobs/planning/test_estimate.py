@@ -129,7 +129,7 @@ def test_a_70b_qlora_fits_four_gpus_of_24_gib_that_share_it(large_llama):
     there = plan_on_best(of_1024_tokens(), large_llama, [worker])
     assert there is not None
     assert there.refusal is None
-    words = " ".join(there.words())
+    words = " ".join(there.describe())
     assert "on each of 4 GPUs (X)" in words
     assert "sharding → fsdp: each of 4 GPUs holds a part of the base model" in words
 
