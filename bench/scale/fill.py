@@ -47,7 +47,7 @@ class Fill:
         async def add(file: FileRecord) -> None:
             await self._files.register(file)
             if not checked:
-                await self._files.enqueue_check(file)
+                await self._files.checks.enqueue(file)
 
         await _each(files, add)
         return files
@@ -211,7 +211,7 @@ class Fill:
                 model=None,
                 status=RunStatus.FAILED if failed else RunStatus.COMPLETED,
             )
-            await store.runs(last.id).create(run)
+            await store.collection(last.id).create(run)
 
         await _each(list(range(runs)), add)
         return last
@@ -292,7 +292,7 @@ class Fill:
                 options={"number": number},
                 state=TaskState.FAILED,
             )
-            await Tasks(self._redis).of(file.id).create(task)
+            await Tasks(self._redis).collection(file.id).create(task)
 
         await _each(list(range(count)), add)
 

@@ -219,7 +219,7 @@ async def training(
     try:
         async with contextlib.AsyncExitStack() as stack:
             if contestant.paced:
-                await stack.enter_async_context(Pacing(made.load, budget_ms).reporting_to(child))
+                await stack.enter_async_context(Pacing(made.load, budget_ms).report_chats_to(child))
             async with made.listening():
                 await asyncio.wait_for(made.first_step.wait(), 300)
             set_priority(child.pid, contestant)
