@@ -20,7 +20,6 @@ from service.core import ids
 from service.core.records import Unreadable
 from service.core.redis import Client
 from service.core.storage import MANIFEST, Storage, StorageCorrupt, StorageMissing
-from service.evaluation.comparison import Comparison
 from service.files.records import FileRecord, Files
 from service.jobs.evaluation.records import FORMS
 from service.jobs.evaluation.results import figures_by_model
@@ -31,6 +30,7 @@ from service.models.registry import ModelRegistry
 from service.projects.records import NameTaken, Projects
 from service.training.contract.adapter_config import CONFIG
 from service.training.contract.lora import highest_rank
+from service.verdict.comparison import Comparison
 
 log = logging.getLogger(__name__)
 _FILE = re.compile(rf"(?P<project>[^/]+)/files/(?P<id>[^/]+)/{re.escape(MANIFEST)}")

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from service.datasets.passages.passage import Passage
 from service.datasets.text.languages import is_detected
-from service.evaluation.bm25 import Index
 from service.generation import prompts
 from service.generation.answers import (
     A,
@@ -31,6 +30,7 @@ from service.generation.rows import Row
 from service.generation.support import is_echo, missing_facts
 from service.grading.language import normalize_tag, score
 from service.inference.background.calls import EngineCalls, ModelGone, SampleFailed
+from service.verdict.retrieval import Index
 
 _CHAT: Final = "/v1/chat/completions"
 _SEARCHED: Final = 3  # passages in which the answer to a refused question is searched

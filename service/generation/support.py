@@ -10,8 +10,8 @@ from service.datasets.duplicates.facts import names, terms
 from service.datasets.duplicates.signatures import normalised
 from service.datasets.duplicates.wording import bare
 from service.datasets.text.segments import units
-from service.evaluation.facts import numbers
 from service.generation.answers import Pair
+from service.verdict.answer_facts import numbers
 
 _COPIED: Final = 0.9  # share of a passage that an answer must not repeat
 # From this share of capitalized words, a language gives all nouns a capital letter, as German does.

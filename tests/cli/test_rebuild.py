@@ -12,14 +12,14 @@ from service.cli.backup import rebuild
 from service.core import ids
 from service.core.redis import connect
 from service.core.storage import Storage
-from service.evaluation.comparison import Comparison
 from service.models import figures, ranks
 from service.models.catalogue import Catalogue
 from service.models.records import ModelOrigin, checkpoint_name, model_name
 from service.models.registry import ModelRegistry
+from service.verdict.comparison import Comparison
 from tests.cli.test_cli import run
 from tests.conftest import BASE_MODEL, Api, checked, upload
-from tests.evaluation.build import build
+from tests.verdict.build import build
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from service.core import ids
-from service.evaluation.comparison import BASE, PROMPT, Answer, Column, Comparison
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example, Message
-from service.evaluation.retrieval import Answered, retrieval_signs
+from service.core.tasks import gather
+from service.grading.examples import Example, Message
 from service.jobs.advice.records import AdviceRecord
 from service.jobs.evaluation.best_prompt import best_prompt
 from service.jobs.evaluation.columns import answer_limit
@@ -19,6 +17,8 @@ from service.jobs.evaluation.examples import cluster_of, sample
 from service.jobs.evaluation.measure import compared
 from service.jobs.evaluation.scoring import Scoring
 from service.models.catalogue import BaseModelEntry
+from service.verdict.comparison import BASE, PROMPT, Answer, Column, Comparison
+from service.verdict.retrieval import Answered, retrieval_signs
 
 MOST_ROWS: Final = 40
 """Rows that base model and best prompt answer. They take about a minute on a CPU."""

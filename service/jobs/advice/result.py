@@ -9,11 +9,11 @@ from typing import Any, Final
 import msgspec
 
 from service.core.redis import Client
-from service.evaluation.advice import conclude
-from service.evaluation.comparison import PROMPT, Comparison
-from service.evaluation.recommendation import Finding
 from service.models import figures
 from service.models.records import base_of, is_checkpoint
+from service.verdict.advice import conclude
+from service.verdict.comparison import PROMPT, Comparison
+from service.verdict.results import Finding
 
 _LEAST_JOBS: Final = 3
 

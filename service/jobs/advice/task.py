@@ -15,8 +15,6 @@ from service.core.storage import StorageError
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.scratch import fetch, fetch_rows, scratch_folder
 from service.datasets.contract import ReportSpec
-from service.evaluation.comparison import Comparison
-from service.evaluation.recommendation import Finding
 from service.files.records import FileRecord, FileStatus
 from service.grading.sandbox.sandbox import Sandbox
 from service.inference.background.calls import ModelGone
@@ -33,6 +31,8 @@ from service.models.catalogue import BaseModelEntry
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.hyperparameters import REQUESTED
 from service.training.contract.methods import METHODS, MethodName
+from service.verdict.comparison import Comparison
+from service.verdict.results import Finding
 
 log = logging.getLogger(__name__)
 _POLL_S = 1.0

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from service.evaluation.comparison import Answer
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example, Message
+from service.core.tasks import gather
+from service.grading.examples import Example, Message
 from service.grading.tool_call import parse_calls
 from service.grading.written_calls import written_calls
 from service.inference.background.calls import Answered, EngineCalls, SampleFailed
+from service.verdict.comparison import Answer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

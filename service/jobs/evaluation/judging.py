@@ -14,11 +14,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example, examples_of
-from service.evaluation.memorization.personal import given_text
+from service.core.tasks import gather
+from service.grading.examples import Example, examples_of
 from service.grading.judges import Judge, JudgeFailed
 from service.grading.model_graders import pairwise
+from service.verdict.memorization import given_text
 
 _WON: Final = {"a": 1.0, "tie": 0.5, "b": 0.0}
 _MOST_PAIRS: Final = 50  # to calibrate by; 41 of 50 are 69 to 90% with 95% confidence

@@ -10,8 +10,6 @@ from redis.asyncio.client import Pipeline
 
 from service.core import metrics
 from service.core.attempts import died_while_it
-from service.evaluation.comparison import BASE, PROMPT, TUNED, Answer
-from service.evaluation.gate import fault
 from service.jobs.evaluation.records import (
     EvaluationFailure,
     Evaluations,
@@ -21,6 +19,8 @@ from service.jobs.evaluation.records import (
     Phase,
 )
 from service.jobs.records import Jobs, NewEvent
+from service.verdict.comparison import BASE, PROMPT, TUNED, Answer
+from service.verdict.gate import fault
 
 _CODE = "evaluation"
 _COLUMNS = {BASE: "base model", PROMPT: "base model with the best prompt", TUNED: "tuned model"}

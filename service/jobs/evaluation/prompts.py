@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from service.evaluation.examples import Example
+from service.grading.examples import Example
 from service.jobs.evaluation.job_data import HeldOut, JobFiles, rows_of
 
 

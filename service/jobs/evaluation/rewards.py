@@ -12,9 +12,8 @@ from typing import Final, Literal
 import msgspec
 
 from service.core import ids
-from service.evaluation.comparison import BASE, TUNED, Answer, Column, Comparison, Metric, Row
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example
+from service.core.tasks import gather
+from service.grading.examples import Example
 from service.grading.grade import Sample, grade
 from service.grading.judges import GraderTools
 from service.grading.schemas import Grader, ScoreModelGrader
@@ -28,6 +27,7 @@ from service.jobs.evaluation.progress import Progress
 from service.jobs.evaluation.prompts import Prompts
 from service.jobs.evaluation.records import JobEvaluation, Phase
 from service.jobs.records import JobRecord
+from service.verdict.comparison import BASE, TUNED, Answer, Column, Comparison, Metric, Row
 
 REWARD: Final = "reward"
 

@@ -7,16 +7,16 @@ from typing import Any, Final, Literal, NoReturn
 
 import msgspec
 
+from service.core.tasks import gather
 from service.datasets.text.languages import UNKNOWN, detect
-from service.evaluation.comparison import Answer, Metric
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example, Row
-from service.evaluation.graders import applies, graders_for, item_of
+from service.grading.default_graders import applies, graders_for, item_of
+from service.grading.examples import Example, Row
 from service.grading.grade import GraderTools, Sample, grade
 from service.grading.judges import JudgeFailed, PythonRunner
 from service.grading.schemas import ChrfGrader, SingleGrader, ToolCallGrader
 from service.grading.written_calls import written_calls
 from service.jobs.evaluation.judging import AnswerJudge
+from service.verdict.comparison import Answer, Metric
 
 JUDGE: Final = "judge"
 """Name of the metric of a judge: how often an answer is preferred to the row's own."""

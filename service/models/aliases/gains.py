@@ -13,10 +13,10 @@ from redis.asyncio.client import Pipeline
 
 from service.core.records import PREFIX, parse_known
 from service.core.redis import Client, reply, text
-from service.evaluation.gate import GAIN
 from service.models import figures
 from service.models.aliases.records import AliasRecord, Target, collection
 from service.models.records import NAME, project_of
+from service.verdict.gate import GAIN
 
 _CHANGED = f"{PREFIX}:aliases-changed"
 

@@ -9,11 +9,11 @@ from typing import Final, Literal
 from redis.asyncio.client import Pipeline
 
 from service.core.records import parse
-from service.evaluation.gate import apply_gate, fault, parse_gate
 from service.models import figures
 from service.models.aliases.records import FailedCondition, Target
 from service.models.records import ModelRecord, is_checkpoint
 from service.models.registry import ModelRegistry
+from service.verdict.gate import apply_gate, fault, parse_gate
 
 _GATES: Final = {"alias": "the gate", "job": "the gate of its job"}
 

@@ -14,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from service.evaluation.gate import MAX_CONDITIONS, GateInvalid, parse_gate
 from service.models.aliases.records import AliasRecord, Change, Target
+from service.verdict.gate import MAX_CONDITIONS, GateInvalid, parse_gate
 
 _EXAMPLE = "ft:smollm2-135m-instruct:acme:support:{}"
 GATE_EXAMPLE = {"chrf_gain": ">=5", "forgetting": "<=2", "memorized": "==0", "parity": "checked"}

@@ -20,8 +20,7 @@ from finetuned.leaving.report import Row
 from finetuned.leaving.request import method_of, obstacles
 from finetuned.leaving.source import OldModel
 
-from service.evaluation.statistics.clusters import Clusters
-from service.evaluation.statistics.intervals import difference_interval
+from service.verdict.intervals import Clusters, difference_interval
 from tests.clients.python.commands import Cli
 from tests.clients.python.openai_account import KEY, MODEL, OTHER, Account
 from tests.conftest import BASE_MODEL

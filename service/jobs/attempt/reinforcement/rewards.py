@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.core import metrics
-from service.evaluation.concurrency import gather
+from service.core.tasks import gather
 from service.grading.grade import Sample, grade
 from service.grading.judges import GraderTools
 from service.grading.schemas import Grader
