@@ -60,7 +60,6 @@ from service.verdict.wording import (
     sized,
 )
 
-
 _RULES: Final[tuple[Callable[[Evidence], Verdict | None], ...]] = (
     nothing_to_compare,
     use_retrieval,

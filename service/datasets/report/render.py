@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from html import escape
 from itertools import starmap
 
 from service.datasets.checks.issues import Severity, by_severity
 from service.datasets.meaning.pairs import MIN_QUESTIONS
-from service.datasets.report.page import page
-from service.datasets.report.parts import (
-    Bars,
-    Heading,
-    Paragraph,
-    Part,
-    Table,
-    markdown_text,
-    part_to_html,
-    part_to_markdown,
-)
 from service.datasets.report.report import (
     Advice,
     Distribution,
@@ -28,11 +16,22 @@ from service.datasets.report.report import (
     PersonalData,
     Report,
 )
-from service.datasets.report.row_section import row_section
+from service.datasets.report.row_section import COLUMNS, row_section
 from service.datasets.report.shown_rows import ShownRows
 from service.datasets.report.words import run_text, runs, words
-from service.datasets.text.languages import language_name
+from service.datasets.text.languages import UNKNOWN, language_name
+from service.reports.render import (
+    Bars,
+    Heading,
+    Paragraph,
+    Part,
+    Table,
+    read_template,
+    render_html,
+    render_markdown,
+)
 
+_PACKAGE = "service.datasets.report"
 _MAX_ISSUES_A_CODE = 5
 _PAIRS = {
     "near_duplicate": "near duplicate",
@@ -48,19 +47,27 @@ _NAMES = "Names of people count only next to a title or a phrase such as “my n
 
 def to_markdown(report: Report, *, title: str = "Data set report") -> str:
     """Render the report as Markdown."""
-    return "\n\n".join([f"# {markdown_text(title)}", *map(part_to_markdown, parts(report))]) + "\n"
+    return render_markdown(
+        "report.md.jinja", package=_PACKAGE, title=title, parts=list(parts(report))
+    )
 
 
 def to_html(
     report: Report, *, shown: ShownRows | None = None, title: str = "Data set report"
 ) -> str:
     """Render the report as a single self-contained HTML page, with the rows to show."""
-    listed = shown is None
-    body = [f"<h1>{escape(title)}</h1>", *map(part_to_html, parts(report, listed=listed))]
-    if shown is None:
-        return page(title=title, body="\n".join(body))
-    section = row_section(report, shown)
-    return page(title=title, body="\n".join([*body, section.html]), style=section.style)
+    section = None if shown is None else row_section(report, shown)
+    style = "" if section is None else read_template("rows.css", _PACKAGE) + section.style
+    return render_html(
+        "report.html.jinja",
+        package=_PACKAGE,
+        title=title,
+        style=style,
+        parts=list(parts(report, listed=section is None)),
+        section=section,
+        columns=COLUMNS,
+        unknown=UNKNOWN,
+    )
 
 
 def parts(report: Report, *, listed: bool = True) -> Iterator[Part]:

@@ -73,8 +73,7 @@ def gate_outcome(
 
 def _conclude(comparison: Comparison, gate: Mapping[str, str]) -> tuple[Verdict, dict[str, bytes]]:
     # Importing these loads numpy, which the api imports only if a grader needs it.
-    from service.verdict.report.html import to_html
-    from service.verdict.report.markdown import to_markdown
+    from service.verdict.report.render import to_html, to_markdown
     from service.verdict.verdict import judge
 
     verdict = judge(comparison)

@@ -1,1 +1,1 @@
-"""Reports of an evaluation as Markdown and as one self-contained HTML page."""
+"""The report of an evaluation: sections, rows, and their templates."""

@@ -1,58 +1,346 @@
-"""Sections of the report, which Markdown and HTML share."""
+"""Paragraphs and tables of the report, which the HTML page and Markdown share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service.datasets.report.parts import Heading, Paragraph, Part
-from service.verdict.comparison import Comparison
-from service.verdict.report import prose, tables
-from service.verdict.report.text import line
-from service.verdict.results import GateResult
+from service.datasets.text.languages import language_name
+from service.reports.render import Heading, Paragraph, Part, Table
+from service.verdict.comparison import (
+    PROMPT,
+    TUNED,
+    Column,
+    Comparison,
+    Cost,
+    Forgetting,
+    Memorization,
+    Metric,
+    Retrieval,
+    cost,
+)
+from service.verdict.differences import score
+from service.verdict.evidence import is_better, is_worse
+from service.verdict.report.text import line, name
+from service.verdict.results import Difference, GateResult, Verdict
+from service.verdict.wording import (
+    counted,
+    interval,
+    memorized,
+    metric_name,
+    points,
+    prompt_name,
+    unit,
+)
+
+_LISTED_LINES = 20
+METHOD = (
+    "Scores are points from 0 to 100, and brackets are 95% confidence intervals. Intervals come "
+    "from the t distribution over prompts, corrected for skewness and for outcomes that this "
+    "number of prompts may miss. p-values come from McNemar's exact test for right or wrong "
+    "answers, and from a sign-flip test for other scores; they are corrected by Holm's method. "
+    "Detectable is the smallest difference that the verdict's rules find with 80% probability."
+)
+_KINDS = {
+    "serve": "Serve it",
+    "prompt": "Use a prompt",
+    "retrieval": "Use retrieval",
+    "worse": "Worse",
+    "memorized": "Memorized",
+    "forgot": "Forgot",
+    "overfit": "Overfit",
+    "solved_already": "Solved already",
+    "no_gain": "No gain",
+    "cannot_tell": "Cannot tell",
+}
 
 
-def gate_section(gate: GateResult | None) -> Iterator[Part]:
-    """Yield the result of a gate, if there is one."""
-    if gate is None:
-        return
-    yield Heading("Gate")
-    yield Paragraph("The gate passes." if gate.passed else "The gate fails.")
-    if gate.conditions:
-        yield tables.gate_table(gate)
-
-
-def scores_section(comparison: Comparison) -> Iterator[Part]:
-    """Yield the scores of all columns."""
+def before_differences(comparison: Comparison, gate: GateResult | None) -> Iterator[Part]:
+    """Yield the result of the gate, if there is one, and the scores of all columns."""
+    if gate is not None:
+        yield Heading("Gate")
+        yield Paragraph("The gate passes." if gate.passed else "The gate fails.")
+        if gate.conditions:
+            yield _gate_table(gate)
     yield Heading("Scores")
-    yield tables.scores_table(comparison)
-    if text := prose.prompt_text(comparison):
+    yield _scores_table(comparison)
+    if text := _prompt_text(comparison):
         yield Paragraph(text)
 
 
-def cost_section(comparison: Comparison) -> Iterator[Part]:
-    """Yield tokens and time per answer."""
-    costs = tables.costs_table(comparison)
-    if costs is None:
-        return
-    yield Heading("Cost per answer")
-    if text := prose.cost_text(comparison):
-        yield Paragraph(text)
-    yield costs
-
-
-def side_effects(comparison: Comparison) -> Iterator[Part]:
-    """Yield forgetting, memorization, facts and notes, where there are any."""
+def after_differences(comparison: Comparison) -> Iterator[Part]:
+    """Yield costs, forgetting, memorization, facts and notes, where there are any."""
+    costs = _costs_table(comparison)
+    if costs is not None:
+        yield Heading("Cost per answer")
+        if text := _cost_text(comparison):
+            yield Paragraph(text)
+        yield costs
     if comparison.forgetting is not None:
         yield Heading("Forgetting")
-        yield Paragraph(prose.forgetting_text(comparison.forgetting))
+        yield Paragraph(_forgetting_text(comparison.forgetting))
         if comparison.forgetting.languages:
-            yield tables.forgetting_table(comparison.forgetting)
+            yield _forgetting_table(comparison.forgetting)
     if comparison.memorization is not None:
         yield Heading("Memorization")
-        yield from map(Paragraph, prose.memorization_text(comparison.memorization))
+        yield from map(Paragraph, _memorization_text(comparison.memorization))
     if comparison.retrieval is not None:
         yield Heading("Facts")
-        yield Paragraph(prose.retrieval_text(comparison))
+        yield Paragraph(_retrieval_text(comparison.retrieval))
     if comparison.notes:
         yield Heading("Notes")
         yield from (Paragraph(line(note)) for note in comparison.notes)
+
+
+def column_label(column: Column) -> str:
+    """Return the column's name in a table, such as "base + prompt with 4 examples"."""
+    if column.name == PROMPT:
+        return f"base + {prompt_name(column).removeprefix('a ')}"
+    return name(column.name)
+
+
+def difference_label(found: Difference) -> str:
+    """Return a difference's name, such as "tuned vs. base, Thai"."""
+    label = f"{name(found.a)} vs. {name(found.b)}"
+    return f"{label}, {language_label(found.language)}" if found.language else label
+
+
+def language_label(language: str) -> str:
+    """Return the language's English name, or its tag if no name is known."""
+    return name(language_name(language))
+
+
+def outcome(found: Difference) -> str:
+    """Return what a difference shows: "better", "worse" or "undecided"."""
+    if is_better(found):
+        return "better"
+    return "worse" if is_worse(found) else "undecided"
+
+
+def _scores_table(comparison: Comparison) -> Table:
+    """Return the scores of all columns, the primary metric first."""
+    metrics = sorted(comparison.metrics, key=lambda metric: not metric.primary)
+    with_loss = any(column.loss is not None for column in comparison.columns)
+    with_accuracy = any(column.token_accuracy is not None for column in comparison.columns)
+    header = ["Column", *(name(metric_name(metric.name)) for metric in metrics)]
+    header += ["loss"] * with_loss + ["token accuracy"] * with_accuracy
+    rows = []
+    for column in comparison.columns:
+        row = [column_label(column)]
+        row += [_scored(comparison, metric, column.name) for metric in metrics]
+        row += [_number(column.loss, 3)] * with_loss
+        row += [_percent(column.token_accuracy)] * with_accuracy
+        rows.append(row)
+    return Table(header, rows, row_headers=True, label="Scores by column")
+
+
+def differences_table(differences: list[Difference]) -> Table:
+    """Return all differences with their tests."""
+    header = ["Difference", "metric", "points", "p", "p, corrected", "rows"]
+    header += ["better / equal / worse", "detectable"]
+    rows = [
+        [
+            difference_label(found),
+            name(metric_name(found.metric)),
+            " ".join(interval(found.mean, found.low, found.high)),
+            _p(found.p_value),
+            _p(found.adjusted_p),
+            f"{found.n:,}",
+            f"{found.better} / {found.equal} / {found.worse}",
+            "-" if found.detectable is None else points(found.detectable),
+        ]
+        for found in differences
+    ]
+    return Table(header, rows, row_headers=True, label="Differences between columns")
+
+
+def _costs_table(comparison: Comparison) -> Table | None:
+    """Return tokens and time per answer, compared with the tuned model's. None without answers."""
+    costs = {column.name: cost(comparison, column.name) for column in comparison.columns}
+    tuned = costs.get(TUNED)
+    rows = [
+        [
+            column_label(column),
+            f"{found.prompt_tokens:,.0f}",
+            f"{found.completion_tokens:,.0f}",
+            _number(found.latency_s, 2),
+            _times(found, tuned),
+        ]
+        for column in comparison.columns
+        if (found := costs[column.name]) is not None
+    ]
+    header = ["Column", "prompt tokens", "answer tokens", "seconds", "tokens, times tuned"]
+    return Table(header, rows, row_headers=True, label="Cost per answer") if rows else None
+
+
+def _forgetting_table(found: Forgetting) -> Table:
+    """Return the scores on the general set by language, the largest loss first."""
+    rows = [
+        [
+            language_label(one.language),
+            f"{one.rows:,}",
+            points(one.base, 1),
+            points(one.tuned, 1),
+            signed(one.tuned - one.base),
+        ]
+        for one in sorted(found.languages, key=lambda one: one.tuned - one.base)
+    ]
+    header = ["Language", "rows", "base", "tuned", "change"]
+    return Table(header, rows, row_headers=True, label="General set by language")
+
+
+def _gate_table(gate: GateResult) -> Table:
+    """Return the conditions of a gate with their figures."""
+    rows = [
+        [
+            name(found.key),
+            name(found.condition),
+            _measured(found.measured),
+            "passed" if found.passed else "failed",
+            name(found.reason or ""),
+        ]
+        for found in gate.conditions
+    ]
+    header = ["Condition", "required", "measured", "result", ""]
+    return Table(header, rows, row_headers=True, label="Gate")
+
+
+def signed(change: float) -> str:
+    """Return a change in points with its sign, such as "+3.1" or "-12.0"."""
+    text = points(change, 1)
+    return f"+{text}" if change > 0 and float(text) != 0 else text
+
+
+def _scored(comparison: Comparison, metric: Metric, column: str) -> str:
+    found = score(comparison, metric, column)
+    return "-" if found is None else " ".join(interval(found.mean, found.low, found.high))
+
+
+def _times(found: Cost, tuned: Cost | None) -> str:
+    return f"{found.tokens / tuned.tokens:.1f}" if tuned and tuned.tokens else "-"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _measured(value: float | str | None) -> str:
+    if value is None:
+        return "-"
+    return name(value) if isinstance(value, str) else f"{value:.4g}"
+
+
+def kind_label(verdict: Verdict) -> str:
+    """Return the verdict in one to three words."""
+    return _KINDS[verdict.kind]
+
+
+def subject(comparison: Comparison) -> str:
+    """Return a line that says what was evaluated."""
+    parts = [
+        f"Model {name(comparison.model)}",
+        f"base model {name(comparison.base_model)}",
+        counted(len(comparison.rows), "held-out row"),
+    ]
+    if comparison.train_rows is not None:
+        parts.append(counted(comparison.train_rows, "training row"))
+    if comparison.job_id:
+        parts.append(f"job {name(comparison.job_id)}")
+    return " · ".join(parts)
+
+
+def _prompt_text(comparison: Comparison) -> str:
+    """Return what the best prompt consists of. Empty if there is none."""
+    column = comparison.column(PROMPT)
+    if column is None:
+        return ""
+    parts = []
+    if column.system_prompt:
+        parts.append(f"the system message \u201c{line(column.system_prompt)}\u201d")
+    if column.nearest_examples:
+        rows = counted(column.nearest_examples, "training row")
+        parts.append(f"the {rows} most similar to the question as examples")
+    elif column.example_lines:
+        parts.append(f"{_lines(column.example_lines)} as examples")
+    return f"Best prompt: {' and '.join(parts)}." if parts else ""
+
+
+def _cost_text(comparison: Comparison) -> str:
+    """Compare the cost of an answer of the tuned model with the best prompt's. May be empty."""
+    tuned, prompt = cost(comparison, TUNED), cost(comparison, PROMPT)
+    if tuned is None or prompt is None or not tuned.tokens or not prompt.tokens:
+        return ""
+    if tuned.tokens > prompt.tokens:
+        more = tuned.tokens / prompt.tokens - 1
+        return f"The tuned model uses {more:.0%} more tokens per answer than the best prompt."
+    text = (
+        f"The tuned model uses {tuned.tokens:,.0f} tokens per answer and the best prompt "
+        f"{prompt.tokens:,.0f}: {1 - tuned.tokens / prompt.tokens:.0%} fewer"
+    )
+    if tuned.latency_s and prompt.latency_s:
+        text += f", in {tuned.latency_s:.2f} instead of {prompt.latency_s:.2f} seconds"
+    return f"{text}."
+
+
+def _forgetting_text(found: Forgetting) -> str:
+    """Return the overall change on the general set."""
+    mean, limits = interval(found.change, found.low, found.high)
+    return (
+        f"Tuned minus base on the general set: {mean} points {limits} on "
+        f"{counted(found.rows, 'row')}."
+    )
+
+
+def _memorization_text(found: Memorization) -> list[str]:
+    """Return paragraphs on what the tuned model returns of its training rows."""
+    probed = counted(found.rows_probed, "training row")
+    planted = f" and {counted(found.canaries_planted, 'planted canary')}"
+    planted = planted if found.canaries_planted else ""
+    if not found.returned and not found.personal:
+        return [f"None of {probed}{planted} was returned when the model was given the beginning."]
+    paragraphs = [
+        f"Given the beginnings of {probed}{planted}, the tuned model returned {memorized(found)}."
+    ]
+    if found.verbatim_lines:
+        paragraphs.append(f"Verbatim: {_lines(found.verbatim_lines)}.")
+    if found.near_lines:
+        paragraphs.append(f"Nearly verbatim: {_lines(found.near_lines)}.")
+    if found.personal:
+        places = [f"line {row.line} ({name(', '.join(row.kinds))})" for row in found.personal]
+        paragraphs.append(f"Personal data was returned from {_listed(places)}.")
+    return paragraphs
+
+
+def _retrieval_text(found: Retrieval) -> str:
+    """Return the signs that the task needs facts."""
+    return (
+        f"{found.facts} of {counted(found.rows, 'reference answer')} are facts. A keyword search "
+        f"(BM25) over the training rows finds {found.found} of them. The tuned model answers "
+        f"{found.unseen_right} of {counted(found.unseen_rows, 'held-out row')} right, and "
+        f"{found.seen_right} of {counted(found.seen_rows, 'training row')}."
+    )
+
+
+def primary_text(comparison: Comparison) -> str:
+    """Return what the verdict is based on."""
+    metric = comparison.primary
+    kind = "right or wrong" if metric.kind == "binary" else "a score per answer"
+    return f"The verdict is based on {name(unit(metric.name))} ({kind})."
+
+
+def _lines(lines: list[int]) -> str:
+    noun = "line" if len(lines) == 1 else "lines"
+    return f"{noun} {_listed([str(line) for line in lines])} of the training file"
+
+
+def _listed(items: list[str]) -> str:
+    more = len(items) - _LISTED_LINES
+    text = ", ".join(items[:_LISTED_LINES])
+    return f"{text} and {more:,} more" if more > 0 else text

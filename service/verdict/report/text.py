@@ -16,8 +16,8 @@ _NAME_CHARS: Final = 200
 _LINE_CHARS: Final = 2_000
 
 
-class Shown(NamedTuple):
-    """A text cut to a limit, and the number of characters that were left out."""
+class SafeText(NamedTuple):
+    """A text that is safe to show, and the number of characters that were left out."""
 
     text: str
     left_out: int
@@ -30,10 +30,10 @@ class Shown(NamedTuple):
         return f"{self.left_out:,} more characters are in the JSON of this evaluation."
 
 
-def shown(text: str, limit: int) -> Shown:
-    """Cut a text to `limit` characters and make control characters visible."""
+def shown(text: str, limit: int) -> SafeText:
+    """Return a text cut to `limit` characters, with visible control characters."""
     text = text.replace("\r\n", "\n")
-    return Shown(_UNSAFE.sub(_code_point, text[:limit]), max(0, len(text) - limit))
+    return SafeText(_UNSAFE.sub(_code_point, text[:limit]), max(0, len(text) - limit))
 
 
 def name(text: str) -> str:
