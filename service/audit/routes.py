@@ -7,8 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from service.audit.log import AuditLog
-from service.audit.query import Filters, UnknownCursor
+from service.audit.log import AuditLog, Filters, UnknownCursor
 from service.audit.schemas import AuditLogObject
 from service.core import trail
 from service.core.audit_events import AuditEvent

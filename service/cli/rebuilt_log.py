@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from service.audit.checkpoints import BadCheckpoint
-from service.audit.sealed import Survived, survived
+from service.audit.stored_log import LogState, compare_with_redis
 from service.backup.replay import Replayed
 from service.cli.common import public_key, time_text
 from service.cli.recorded import Chore, record
@@ -40,7 +40,7 @@ class RebuiltLog:
         except SigningKeyError:
             keys = []
         try:
-            found = await survived(self._redis, self._storage, keys)
+            found = await compare_with_redis(self._redis, self._storage, keys)
         except (BadCheckpoint, msgspec.DecodeError, StorageError) as e:
             self.lines.append(f"the audit log in storage cannot be read ({e}): run 'audit verify'")
         else:
@@ -52,7 +52,7 @@ class RebuiltLog:
         await record(self._redis, AuditEvent.INSTALLATION_REBUILT, Chore(counts=counts))
 
 
-def _lines(found: Survived, whole_until: float) -> list[str]:
+def _lines(found: LogState, whole_until: float) -> list[str]:
     lines = []
     if found.sealed or found.unsealed:
         lines.append(

@@ -32,6 +32,13 @@ _LEAST_ROWS = 6
 _NEARLY_ALL = 0.95
 _MAJORITY = 0.5
 _DOMINANT = 0.9
+_REFERENCE: Final = "{{item.reference}}"
+_CALLS: Final = "tool_call"
+_OUTPUT: Final = "{{sample.output_text}}"
+# A tool_call grader compares JSON objects field by field, regardless of their order. The answer
+# becomes the arguments of a call, so an answer that is no JSON scores 0 and is not an error.
+_AS_ARGUMENTS: Final = '{"name": "json", "arguments": %s}'
+_AS_ARGUMENT: Final = '{"name": "json", "arguments": {"value": %s}}'
 
 
 class Shape(NamedTuple):
@@ -117,15 +124,6 @@ def _common_keys(values: Sequence[Any]) -> tuple[str, ...]:
         return ()
     counts = Counter(key for value in values for key in value)
     return tuple(key for key, count in counts.items() if count >= _NEARLY_ALL * len(values))
-
-
-_REFERENCE: Final = "{{item.reference}}"
-_CALLS: Final = "tool_call"
-_OUTPUT: Final = "{{sample.output_text}}"
-# A tool_call grader compares JSON objects field by field, regardless of their order. The answer
-# becomes the arguments of a call, so an answer that is no JSON scores 0 and is not an error.
-_AS_ARGUMENTS: Final = '{"name": "json", "arguments": %s}'
-_AS_ARGUMENT: Final = '{"name": "json", "arguments": {"value": %s}}'
 
 
 def graders_for(rows: Sequence[Row]) -> list[SingleGrader]:

@@ -19,6 +19,7 @@ ModelNames = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=512)]],
     Field(min_length=1, max_length=100),
 ]
+Lifetime = Annotated[int, Field(ge=1, le=10 * 366 * _DAY_S)]
 
 
 def _network(text: str) -> str:
@@ -29,7 +30,6 @@ AllowedIps = Annotated[
     list[Annotated[str, StringConstraints(max_length=64), AfterValidator(_network)]],
     Field(min_length=1, max_length=100, examples=[["192.0.2.0/24", "2001:db8::/32"]]),
 ]
-Lifetime = Annotated[int, Field(ge=1, le=10 * 366 * _DAY_S)]
 
 
 class CreateProject(BaseModel):

@@ -31,6 +31,7 @@ FEW_ROWS: Final = 50
 
 DAMAGE: Final = ("fix_broken_rows", "contradictions", "mojibake", "tools_not_supported")
 """Codes of a report's advice that come before a training, most urgent first."""
+_Found = tuple[Recommendation, str]
 
 
 def conclude(
@@ -64,9 +65,6 @@ def conclude(
         prompt_gain=gain,
         headroom=None if best is None else round((1 - best.mean) * 100, 2),
     )
-
-
-_Found = tuple[Recommendation, str]
 
 
 def _of_the_data(rows: int, findings: Sequence[Finding]) -> _Found | None:

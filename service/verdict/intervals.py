@@ -40,6 +40,12 @@ _NORMAL = NormalDist()
 # normal one by less than 0.3%.
 _MAX_DEGREES = 1000
 _BISECTIONS = 80
+Floats = NDArray[np.float64]
+# A smaller variance is a rounding error.
+_LEAST_VARIANCE = 1e-24
+LEVEL = 0.95
+_TAIL = (1 - LEVEL) / 2
+_SHARE_STEP = 1e-4
 
 
 def normal_quantile(p: float) -> float:
@@ -76,12 +82,6 @@ def t_cdf(t: float, degrees: int) -> float:
         total += term
     between = 2 / math.pi * (angle + sine * total) if odd else sine * total
     return 0.5 + between / 2
-
-
-Floats = NDArray[np.float64]
-
-# A smaller variance is a rounding error.
-_LEAST_VARIANCE = 1e-24
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,6 @@ class Clusters:
     @property
     def _residuals(self) -> Floats:
         return self.sums - self.mean * self.sizes
-
-
-LEVEL = 0.95
-_TAIL = (1 - LEVEL) / 2
-_SHARE_STEP = 1e-4
 
 
 def difference_interval(differences: Clusters, rival: float) -> tuple[float, float]:

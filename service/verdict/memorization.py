@@ -31,6 +31,22 @@ _SHARED_RUN_WORDS: Final = 3.0
 _RUN_UNITS: Final = (3, 6, 10)  # units of _SHARED_RUN_WORDS, in the three kinds of scripts
 _COMMON_RUN_WORDS: Final = 1.5  # a shorter common run, such as a single word, is chance
 _SLACK: Final = 1.5  # a continuation is compared up to this multiple of the row's own length
+# In words.
+VERBATIM_WORDS: Final = 8.0
+"""Length of a copied run that counts as verbatim. Less if the row's own text is shorter."""
+LEAST_WORDS: Final = 5.0
+"""Length of a row's own text below which a match may be chance, and is not judged."""
+NEAR_SHARE: Final = 0.8
+"""Share of a row's own text that a near copy contains in order."""
+MAX_PROBES: Final = 1_000
+"""Largest number of rows to probe."""
+Copy = Literal["none", "near", "verbatim"]
+_GAP = re.compile(r"\s+")
+_SARA_AM = "\u0e33\u0eb3"  # letters that complete the one before, as marks do
+MAX_LINES: Final = 50
+"""Lines of copied rows that a summary lists."""
+MAX_LINES_A_VALUE = 5
+"""Training lines that are listed for one value. A shop's own number may be in every row."""
 
 
 class Overlap(NamedTuple):
@@ -145,24 +161,6 @@ def _stretches(own: Sequence[bool]) -> Iterator[tuple[int, int]]:
         elif not is_own and start is not None:
             yield start, at
             start = None
-
-
-# In words.
-VERBATIM_WORDS: Final = 8.0
-"""Length of a copied run that counts as verbatim. Less if the row's own text is shorter."""
-
-LEAST_WORDS: Final = 5.0
-"""Length of a row's own text below which a match may be chance, and is not judged."""
-
-NEAR_SHARE: Final = 0.8
-"""Share of a row's own text that a near copy contains in order."""
-
-MAX_PROBES: Final = 1_000
-"""Largest number of rows to probe."""
-
-Copy = Literal["none", "near", "verbatim"]
-_GAP = re.compile(r"\s+")
-_SARA_AM = "\u0e33\u0eb3"  # letters that complete the one before, as marks do
 
 
 class Probe(NamedTuple):
@@ -284,10 +282,6 @@ def _completes_a_letter(char: str) -> bool:
     return char in _SARA_AM or unicodedata.category(char).startswith("M")
 
 
-MAX_LINES: Final = 50
-"""Lines of copied rows that a summary lists."""
-
-
 def summarize(
     continued: Sequence[Continued],
     *,
@@ -327,10 +321,6 @@ def _beyond_chance(
         unseen = sum(one.copy == kind for one in control)
         expected = round(unseen / len(control) * len(continued))
     return [one.line for one in copied[: max(len(copied) - expected, 0)]]
-
-
-MAX_LINES_A_VALUE = 5
-"""Training lines that are listed for one value. A shop's own number may be in every row."""
 
 
 class Reply(NamedTuple):

@@ -19,6 +19,14 @@ B: Final = 0.75
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Integers = np.ndarray[Any, np.dtype[np.int32]]
+TOP: Final = 3
+"""Number of rows that a search returns, which fit into any prompt."""
+RIGHT_F1: Final = 0.6
+"""Overlap of words from which an answer says the same as the row's own."""
+SAME_FACT_F1: Final = 0.3
+"""The same for an answer that contains all facts of the row's own."""
+MAX_ROWS: Final = 100_000
+"""Training rows that are searched."""
 
 
 class Index:
@@ -63,19 +71,6 @@ class Index:
         scores = self.scores(query)
         best = np.argsort(-scores, kind="stable")[: max(k, 0)]
         return [int(place) for place in best if scores[place] > 0]
-
-
-TOP: Final = 3
-"""Number of rows that a search returns, which fit into any prompt."""
-
-RIGHT_F1: Final = 0.6
-"""Overlap of words from which an answer says the same as the row's own."""
-
-SAME_FACT_F1: Final = 0.3
-"""The same for an answer that contains all facts of the row's own."""
-
-MAX_ROWS: Final = 100_000
-"""Training rows that are searched."""
 
 
 class Searched(NamedTuple):

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
+from service.core import ids
 from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, Conflict, NotFound, Unavailable
+from service.core.outbox import Event
 from service.core.records import Missing
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs
-from service.webhooks.allowed_hosts import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
-from service.webhooks.events import EventType
-from service.webhooks.records import MAX_ENDPOINTS, Endpoint, TooMany, Webhooks
+from service.webhooks.records import (
+    MAX_ENDPOINTS,
+    MAX_LOGGED,
+    Attempt,
+    Delivery,
+    Endpoint,
+    TooMany,
+    Webhooks,
+)
 from service.webhooks.schemas import (
     CreateWebhookEndpoint,
+    EventType,
     RotateWebhookEndpointSecret,
     TestWebhookEndpoint,
     UpdateWebhookEndpoint,
@@ -27,21 +38,69 @@ from service.webhooks.schemas import (
     WebhookEndpointWithSecretObject,
     WebhookEventTypesObject,
 )
-from service.webhooks.testing import attempt_of_sample
+from service.webhooks.sender import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
 
+_POLL_S = 0.1
 router = APIRouter(prefix="/v1", tags=["Webhooks"])
 _SETTING = "FINETUNED_WEBHOOK_ALLOWED_HOSTS"
 _ENDPOINT = "/webhook_endpoints/{webhook_endpoint_id}"
 _TEST_GRACE_S = 5.0  # for a worker to start the delivery
+Store = Annotated[Webhooks, Depends(resource("webhooks"))]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+def sample_subject(event_type: EventType | str) -> str:
+    """The ID of the job, sweep, run, export, batch or generation in a sample event."""
+    kinds = {
+        "fine_tuning.sweep": ids.SWEEP,
+        "eval.run": ids.EVAL_RUN,
+        "export": ids.EXPORT,
+        "batch": ids.BATCH,
+        "dataset.generation": ids.GENERATION,
+    }
+    return f"{kinds.get(event_type.rpartition('.')[0], ids.JOB)}{'0' * 24}"
+
+
+async def attempt_of_sample(
+    webhooks: Webhooks, endpoint: Endpoint, event_type: EventType, timeout_s: float
+) -> Attempt | None:
+    """Send a sample event and return the attempt.
+
+    If no worker sends the event within `timeout_s` seconds, withdraws it and returns None.
+    """
+    event = Event(
+        id=ids.new(ids.WEBHOOK_EVENT),
+        project_id=endpoint.project_id,
+        created_at=ids.now_s(),
+        type=event_type,
+        subject_id=sample_subject(event_type),
+    )
+    delivery = Delivery(
+        id=event.id,
+        project_id=event.project_id,
+        created_at=event.created_at,
+        event=event,
+        test=True,
+    )
+    deadline = time.monotonic() + timeout_s
+    await webhooks.add(endpoint.address, delivery)
+    try:
+        while time.monotonic() < deadline:
+            await asyncio.sleep(_POLL_S)
+            attempts, _ = await webhooks.log(endpoint.address, None, MAX_LOGGED)
+            for attempt in attempts:
+                if attempt.event_id == event.id:
+                    return attempt
+        return None
+    finally:
+        await webhooks.withdraw(endpoint.address, delivery)
 
 
 async def _allowed_hosts(settings: AppSettings) -> AllowedHosts:
     return AllowedHosts(settings.webhook_allowed_hosts)
 
 
-Store = Annotated[Webhooks, Depends(resource("webhooks"))]
 Hosts = Annotated[AllowedHosts, Depends(_allowed_hosts)]
-Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 async def _existing(webhook_endpoint_id: str, caller: Caller, store: Store) -> Endpoint:

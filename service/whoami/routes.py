@@ -14,7 +14,7 @@ from service.core.storage_use import StorageUse
 from service.projects.records import ApiKey, Projects
 from service.projects.schemas import KeyObject, ProjectObject
 from service.projects.uses import KeyUses
-from service.usage.current import current_use
+from service.usage.limits import current_use
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.permissions import Permission, needs

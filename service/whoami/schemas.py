@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from service.core.limits import Limits, ceiling
 from service.projects.schemas import KeyObject, ProjectObject
-from service.usage.current import CurrentUse
+from service.usage.limits import CurrentUse
 
 
 class LimitUse(BaseModel):

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from service import __version__
-from service.audit.keeper import Keeper
+from service.audit.sealing_loop import SealingLoop
 from service.backup.journal import Journal
 from service.config import Settings
 from service.core import clock_sync, logs, metrics, queue, tasks, tracing
@@ -47,11 +47,9 @@ from service.jobs.warm_up import WarmUps, request_warm_up
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.models.signatures import signer
-from service.projects.quota import Quotas
-from service.projects.records import Projects
+from service.projects.records import Projects, Quotas
 from service.usage.meter import Meter
-from service.webhooks.deliverer import Deliverer
-from service.webhooks.fan_out import FanOut
+from service.webhooks.deliverer import Deliverer, FanOut
 from service.webhooks.records import Webhooks
 from service.worker.arq_queue import QueueWorker
 from service.worker.gpu_share import for_training, with_budget
@@ -189,7 +187,7 @@ class WorkerProcess:
             every_s=settings.journal_every_s,
             on_round=lambda: self._pulse.beat("journal"),
         )
-        self._audit = Keeper(
+        self._audit = SealingLoop(
             self._redis, storage, settings, on_round=lambda: self._pulse.beat("audit log")
         )
         self._stopping = asyncio.Event()

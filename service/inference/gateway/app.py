@@ -48,8 +48,8 @@ from service.inference.upstreams import Answer, NotSent, Upstreams
 from service.inference.upstreams.turns import Turn
 from service.models.registry import ModelRegistry
 from service.models.tools import ToolCallParsers
+from service.usage.accounts import CLIENT_GONE
 from service.usage.meter import Admission, Meter
-from service.usage.served import CLIENT_GONE
 from service.web.audit import ModelRequests
 from service.web.auth import Authenticator, Principal
 from service.web.openai_only import instead

@@ -19,7 +19,7 @@ from service.core.errors import ApiError
 from service.inference.gateway.copies import ChatCopy
 from service.inference.gateway.usage_tap import UsageTap
 from service.inference.upstreams import Answer
-from service.usage.served import CLIENT_GONE
+from service.usage.accounts import CLIENT_GONE
 from service.web import safe_headers
 from service.web.wire.protocol import BODY_FOLLOWS
 

@@ -19,7 +19,7 @@ from service.inference.gateway.passage import Passage
 from service.inference.gateway.usage_tap import usage_of
 from service.inference.upstreams import header_lines
 from service.inference.upstreams.answers import Sent
-from service.usage.served import CLIENT_GONE
+from service.usage.accounts import CLIENT_GONE
 from service.web import safe_headers
 from service.web.wire.express import ExpressProtocol
 from service.web.wire.repeated import RequestHead

@@ -16,8 +16,8 @@ from service.inference.upstreams import Upstreams
 from service.inference.upstreams.answers import Sent
 from service.models.registry import ModelRegistry, ResolvedModel
 from service.models.tools import ToolCallParsers
+from service.usage.accounts import Served
 from service.usage.meter import Admission, Meter
-from service.usage.served import Served
 from service.web.auth import Authenticator, Principal
 
 RESPONSES: Final = "/v1/responses"

@@ -34,6 +34,32 @@ _MAX_CHARS: Final = 1_000
 _ROUNDS: Final = 12
 _STARTS: Final = 8
 _PRIME: Final = 0x9E3779B185EBCA87
+MAX_ANSWERS: Final = 1_000
+"""Answers that the instruction is derived from, spread over the file."""
+_SHARED: Final = 0.6  # share of answers from which an opening or a closing belongs to the form
+_MAX_EDGE_CHARS: Final = 120
+_LEAST_EDGE_WORDS: Final = 1.5  # one word, such as “The”, is chance
+_SENTENCE_ENDS: Final = " \n.,;:!?…。、，；：！？"
+_LISTED_LABELS: Final = 40
+_FEW: Final = 5  # with fewer answers, nothing is typical
+EXAMPLE_COUNTS: Final = (0, 2, 4, 8)
+"""Numbers of fixed examples that are tried."""
+NEAREST_COUNTS: Final = (4, 8)
+"""Numbers of examples that are tried if each question gets the examples most similar to it."""
+BASELINE: Final = "your prompt"
+"""Name of the user's own prompt among the candidates."""
+MAX_POOL: Final = 2_000
+"""Training rows that examples are chosen from, spread over the file."""
+_MAJORITY: Final = 0.5
+_SHOWN: Final = 0.25  # at most this share of the rows is shown by a prompt; the others select it
+SLICE_ROWS: Final = 64
+"""Training rows that select the prompt.
+
+If nine candidates differ by 5 points, and their answers by 20 beyond that, the chosen candidate is
+0.9 points below the best one. With 16 rows, of which 4 halved the candidates, it was 2.4 points.
+"""
+_FIRST_ROWS: Final = 8
+_FIRST_SHARE: Final = 4  # a quarter of the rows
 
 
 class TextVectors:
@@ -141,17 +167,6 @@ def _unit(rows: Floats) -> Floats:
 
 def _empty() -> Floats:
     return np.zeros((0, _DIMENSIONS), dtype=np.float32)
-
-
-MAX_ANSWERS: Final = 1_000
-"""Answers that the instruction is derived from, spread over the file."""
-
-_SHARED: Final = 0.6  # share of answers from which an opening or a closing belongs to the form
-_MAX_EDGE_CHARS: Final = 120
-_LEAST_EDGE_WORDS: Final = 1.5  # one word, such as “The”, is chance
-_SENTENCE_ENDS: Final = " \n.,;:!?…。、，；：！？"
-_LISTED_LABELS: Final = 40
-_FEW: Final = 5  # with fewer answers, nothing is typical
 
 
 def instruction_for(examples: Sequence[Example]) -> str:
@@ -267,22 +282,6 @@ def _joins(last: str, following: str) -> bool:
 def _edge(shared: str) -> str:
     shared = shared.strip()
     return shared if sum(map(worth, units(shared))) >= _LEAST_EDGE_WORDS else ""
-
-
-EXAMPLE_COUNTS: Final = (0, 2, 4, 8)
-"""Numbers of fixed examples that are tried."""
-
-NEAREST_COUNTS: Final = (4, 8)
-"""Numbers of examples that are tried if each question gets the examples most similar to it."""
-
-BASELINE: Final = "your prompt"
-"""Name of the user's own prompt among the candidates."""
-
-MAX_POOL: Final = 2_000
-"""Training rows that examples are chosen from, spread over the file."""
-
-_MAJORITY: Final = 0.5
-_SHOWN: Final = 0.25  # at most this share of the rows is shown by a prompt; the others select it
 
 
 class Limits(NamedTuple):
@@ -495,16 +494,6 @@ def _written(example: Example) -> str:
     """Return an example as text for the system prompt."""
     return f"Example question: {example.question}\nExample answer: {_answer(example)}"
 
-
-SLICE_ROWS: Final = 64
-"""Training rows that select the prompt.
-
-If nine candidates differ by 5 points, and their answers by 20 beyond that, the chosen candidate is
-0.9 points below the best one. With 16 rows, of which 4 halved the candidates, it was 2.4 points.
-"""
-
-_FIRST_ROWS: Final = 8
-_FIRST_SHARE: Final = 4  # a quarter of the rows
 
 Score = Callable[[Candidate, Sequence[Example]], Awaitable[Sequence[float]]]
 """Returns the score of a candidate's answer to each row; higher is better."""

@@ -11,7 +11,7 @@ import pytest
 
 from service.core.errors import Busy, RateLimited
 from service.usage import Admission
-from service.usage.waiting import LimitLines
+from service.usage.limit_queue import LimitQueues
 from service.web.auth import Principal
 from tests.usage.conftest import Replica, caller, served
 
@@ -152,7 +152,7 @@ def lines(replica) -> Callable[..., Replica]:
     def make(**bounds: int) -> Replica:
         one = replica()
         meter = one.meter
-        meter._lines = LimitLines(meter._admit_next, meter._release, **bounds)
+        meter._queues = LimitQueues(meter._admit_next, meter._release, **bounds)
         return one
 
     return make
