@@ -13,20 +13,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service import __version__
 from service.audit import routes as audit_routes
 from service.batches import routes as batch_routes
-from service.capture import routes as capture_routes
 from service.config import Settings
-from service.curation import routes as curation_routes
-from service.curation.imports import routes as import_routes
-from service.curation.recognizers import routes as recognizer_routes
-from service.curation.schemas import task_schemas
-from service.curation.versions import routes as version_routes
 from service.erasure import routes as erasure_routes
 from service.erasure.search import routes as search_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
 from service.exports import routes as export_routes
 from service.files import routes as file_routes
+from service.files.curation import routes as curation_routes
+from service.files.curation.recognizers import routes as recognizer_routes
+from service.files.curation.schemas import task_schemas
+from service.files.curation.versions import routes as version_routes
+from service.files.stored_chats import routes as capture_routes
+from service.files.uploads import routes as upload_routes
 from service.generation import routes as generation_routes
+from service.imports import routes as import_routes
 from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.express import GatewayExpress
 from service.inference.gateway.openapi_routes import router as inference_routes
@@ -36,11 +37,11 @@ from service.jobs.evaluation import routes as evaluation_routes
 from service.jobs.sweeps import routes as sweep_routes
 from service.lifespan import opened
 from service.models import routes as model_routes
+from service.models import sharing_routes
 from service.models.aliases import routes as alias_routes
 from service.projects import account_routes, admin_key_routes
 from service.projects import routes as project_routes
-from service.sharing import routes as sharing_routes
-from service.uploads import routes as upload_routes
+from service.projects import whoami as whoami_routes
 from service.usage import routes as usage_routes
 from service.web import health
 from service.web.allowed_methods import refusals
@@ -52,7 +53,6 @@ from service.web.metrics_port import serve_metrics
 from service.web.openapi import describe
 from service.web.reference import routes as reference_routes
 from service.webhooks import routes as webhook_routes
-from service.whoami import routes as whoami_routes
 
 
 class Api(FastAPI):

@@ -11,7 +11,6 @@ from starlette.datastructures import State
 from service import __version__
 from service.audit.log import AuditLog
 from service.batches.records import Batches
-from service.capture.recorder import recording
 from service.config import Settings
 from service.core import clock_sync, metrics
 from service.core.invalidation import Invalidations
@@ -22,16 +21,18 @@ from service.core.redis import Client, Confirmation, connect
 from service.core.redis_check import is_complete
 from service.core.storage import Storage
 from service.core.storage_use import StorageUse
-from service.curation.recognizers.records import Recognizers
-from service.curation.records import Tasks
 from service.erasure.erasing import Erasing
 from service.erasure.records import Erasures
 from service.erasure.search.records import Searches
 from service.evals import graders_routes
 from service.evals.records import Evals
 from service.exports.records import Exports
+from service.files.curation.recognizers.records import Recognizers
+from service.files.curation.records import Tasks
 from service.files.records import Files
+from service.files.stored_chats.recorder import recording
 from service.files.upload import upload_slots
+from service.files.uploads.records import Uploads
 from service.fleet import workers
 from service.generation.records import Generations
 from service.inference import api_processes
@@ -53,7 +54,6 @@ from service.projects.records import Projects, Quotas
 from service.projects.service_accounts import ServiceAccounts
 from service.projects.tokens import MAX_TOKEN_CHARS, Tokens, find_principal
 from service.projects.uses import KeyUses
-from service.uploads.records import Uploads
 from service.usage.meter import Meter
 from service.web.addresses import ClientAddresses
 from service.web.audit import ModelRequests

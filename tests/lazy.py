@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from service.imports import quick_imports
+from service.garbage_collection import quick_imports
 
 
 class Lazy:

@@ -10,10 +10,11 @@ from typing import TypeVar
 from service.core import ids, queue
 from service.core.redis import Client
 from service.core.storage import Storage
-from service.curation.records import Task, TaskKind, Tasks, TaskState
 from service.evals.records import EvalRecord, Evals, RunRecord, RunStatus
 from service.exports.records import ExportRecord, Exports, ExportStatus
+from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.records import FileRecord, Files, FileStatus, Purpose
+from service.files.uploads.records import UploadRecord, Uploads, UploadStatus
 from service.jobs import lifecycle
 from service.jobs.records import CheckpointRecord, JobRecord, Jobs, NewEvent, Status
 from service.models.aliases.records import AliasRecord, Target
@@ -21,7 +22,6 @@ from service.models.catalogue import Catalogue
 from service.models.records import ModelRecord, checkpoint_name, model_name
 from service.models.registry import ModelRegistry
 from service.training.contract.hyperparameters import REQUESTED
-from service.uploads.records import UploadRecord, Uploads, UploadStatus
 
 T = TypeVar("T")
 BASE, PROJECT_NAME = "base", "bench"

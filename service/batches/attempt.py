@@ -26,8 +26,8 @@ from service.batches.results import Kind, PartWriter, Result, line_without_answe
 from service.core import ids, metrics
 from service.core.records import Missing
 from service.core.storage import StorageMissing
-from service.curation.child_runner import DeskFailed
-from service.curation.scratch import fetch
+from service.files.curation.child_runner import DeskFailed
+from service.files.curation.scratch import fetch
 from service.files.records import FileRecord
 from service.inference.background.crew import Crew
 from service.models.registry import ModelRegistry

@@ -11,8 +11,8 @@ from service.batches.attempt import Attempt
 from service.batches.lifecycle import BatchSuperseded
 from service.batches.records import Batches, BatchFault, BatchRecord
 from service.batches.request_work import RequestWork, Rules
-from service.curation.child_runner import DeskFailed
-from service.curation.scratch import scratch_folder
+from service.files.curation.child_runner import DeskFailed
+from service.files.curation.scratch import scratch_folder
 from service.inference.background.calls import BATCH_PRIORITY
 from service.inference.background.engine_task import Resources
 from service.inference.background.parted_task import PartedTask

@@ -25,7 +25,7 @@ from service.cli import (
     upkeep,
 )
 from service.cli.common import App, reason
-from service.imports import collect_seldom
+from service.garbage_collection import collect_seldom
 
 app = App(
     name="finetuned-server",

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from service.config import Settings
-from service.curation.child_runner import Desk, DeskFailed
 from service.datasets.contract import ConvertSpec
+from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.documents import read_with
 
 

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from service.batches.records import Batches
-from service.capture.records import Captures
 from service.core import ids
 from service.core.records import Unreadable
 from service.core.redis import Client
@@ -20,11 +19,12 @@ from service.core.storage import MANIFEST, Storage, StoredObject
 from service.evals.records import Evals
 from service.exports.records import Exports
 from service.files.records import Files
+from service.files.stored_chats.records import Captures
+from service.files.uploads.records import Uploads
 from service.generation.records import Generations
 from service.jobs.leftovers import folder_of, served_by
 from service.jobs.records import FINAL, Jobs
 from service.projects.records import Projects
-from service.uploads.records import Uploads
 
 Reader = Callable[[str, str], Awaitable[object | None]]
 

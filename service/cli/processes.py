@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from service.cli.common import NewDataDir, fail
-from service.imports import collect_as_usual, quick_imports
+from service.garbage_collection import collect_as_usual, quick_imports
 
 
 def up(

@@ -61,7 +61,7 @@ from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
 from service.datasets.versions.diff import Diff
 from service.datasets.versions.options import MergeResult
-from service.imports import uncollected_imports
+from service.garbage_collection import uncollected_imports
 
 _PROGRESS_EVERY_S = 0.5
 _NO_ROOM = "failed to map segment"  # the loader's words, which give no error number

@@ -15,8 +15,6 @@ from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, StorageError
 from service.core.watching import Ending, watched
-from service.curation.child_runner import DeskFailed
-from service.curation.scratch import scratch_folder
 from service.evals import lifecycle
 from service.evals.attempt import Attempt
 from service.evals.data_sources import DataSource, JsonlDataSource
@@ -25,6 +23,8 @@ from service.evals.lifecycle import RunSuperseded
 from service.evals.records import EvalRecord, Evals, RunFailure, RunRecord
 from service.evals.sampling import Sampler
 from service.evals.source import RunFailed
+from service.files.curation.child_runner import DeskFailed
+from service.files.curation.scratch import scratch_folder
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.inference.background.calls import EngineCalls, ModelGone

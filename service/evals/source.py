@@ -9,11 +9,11 @@ from typing import Any
 
 from service.core import ids
 from service.core.storage import Storage, StorageMissing
-from service.curation.child_runner import DeskFailed
-from service.curation.scratch import fetch
 from service.datasets.checks.eval_items import eval_lines, parse_eval_item
 from service.evals.item_schema import ItemSchema
 from service.evals.records import RunFailure, RunRecord
+from service.files.curation.child_runner import DeskFailed
+from service.files.curation.scratch import fetch
 from service.files.records import Files, FileStatus
 
 _POLL_S = 1.0

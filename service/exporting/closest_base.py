@@ -19,7 +19,7 @@ from service.exporting.folder import copy_tokenizer
 from service.exporting.merge import merge
 from service.exporting.passport import is_trained_on_nf4
 from service.exporting.proof import logprob_differences
-from service.imports import quick_imports
+from service.garbage_collection import quick_imports
 
 Progress = Callable[[int, int], None]
 

@@ -40,7 +40,7 @@ from service.exporting.proof import LoadedArtifact, check_bounds, prove
 from service.exporting.readme import readme
 from service.exporting.sampling import sampling, write_for_converter
 from service.exporting.signature import sign
-from service.imports import quick_imports
+from service.garbage_collection import quick_imports
 from service.training.contract.lora import highest_rank
 
 Send = Callable[[Progress], None]

@@ -16,14 +16,14 @@ from service.core import ids
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, StorageError, StorageFull, StorageMissing
-from service.curation.child_runner import DeskFailed
-from service.curation.scratch import scratch_folder
 from service.exporting import Evaluation, ExportSpec, Progress, Reference
 from service.exports import archive, child, lifecycle, references
 from service.exports.archive import Archive
 from service.exports.child import ExportFailed
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import ExportError, ExportProgress, ExportRecord, Exports
+from service.files.curation.child_runner import DeskFailed
+from service.files.curation.scratch import scratch_folder
 from service.inference.background.calls import ModelGone
 from service.inference.background.engine_task import CancelableTask, Resources
 from service.jobs.evaluation.examples import fetch_data

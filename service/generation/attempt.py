@@ -18,8 +18,8 @@ from typing import Any, Final
 from service.core import ids, metrics, queue
 from service.core.records import Missing
 from service.core.storage import StorageMissing
-from service.curation.child_runner import Desk
 from service.datasets.passages.passage import Passage
+from service.files.curation.child_runner import Desk
 from service.generation import lifecycle
 from service.generation.documents import GenerationFailed, read_passages
 from service.generation.duplicates import Kept

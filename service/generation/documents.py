@@ -10,11 +10,11 @@ from typing import Final
 from service.core import ids
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import Storage
-from service.curation.child_runner import Desk, DeskFailed
-from service.curation.scratch import fetch
 from service.datasets.contract import PassagesSpec
 from service.datasets.passages.kinds import ACCEPTED, HEAD_BYTES, binary_kind
 from service.datasets.passages.passage import Document, Passage
+from service.files.curation.child_runner import Desk, DeskFailed
+from service.files.curation.scratch import fetch
 from service.files.records import FileRecord, Files, Purpose
 from service.generation.records import GenerationFault, GenerationRecord
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from service.curation.child_runner import Desk, DeskFailed
-from service.curation.scratch import scratch_folder
+from service.files.curation.child_runner import Desk, DeskFailed
+from service.files.curation.scratch import scratch_folder
 from service.generation import lifecycle
 from service.generation.attempt import Attempt
 from service.generation.lifecycle import GenerationSuperseded

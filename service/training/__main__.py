@@ -17,7 +17,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from service.imports import quick_imports
+from service.garbage_collection import quick_imports
 from service.offline import refuse_hub_kernels
 from service.training.cluster.place import Cluster
 from service.training.contract.channel import (

@@ -9,17 +9,6 @@ from arq.worker import Function, func
 
 from service.batches.records import FUNCTION as RUN_BATCH
 from service.batches.task import RunBatch
-from service.curation.check import CheckFile
-from service.curation.cleaning import MakeCleaning
-from service.curation.curate import Curate
-from service.curation.imports.task import ImportAdapter
-from service.curation.measure import MakeMeasure
-from service.curation.preview import MakePreview
-from service.curation.records import FUNCTION as CURATE_FILE
-from service.curation.records import TaskKind
-from service.curation.report import MakeReport
-from service.curation.versions.diff import MakeDiff
-from service.curation.versions.merge import MakeMerge
 from service.erasure.eraser import Eraser
 from service.erasure.search.records import FUNCTION as ERASE_ROWS
 from service.erasure.search.task import EraseRows
@@ -27,9 +16,20 @@ from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.run import RunEval
 from service.exports.records import FUNCTION as EXPORT_MODEL
 from service.exports.task import ExportModel
+from service.files.curation.check import CheckFile
+from service.files.curation.cleaning import MakeCleaning
+from service.files.curation.curate import Curate
+from service.files.curation.measure import MakeMeasure
+from service.files.curation.preview import MakePreview
+from service.files.curation.records import FUNCTION as CURATE_FILE
+from service.files.curation.records import TaskKind
+from service.files.curation.report import MakeReport
+from service.files.curation.versions.diff import MakeDiff
+from service.files.curation.versions.merge import MakeMerge
 from service.files.records import FUNCTION as CHECK_FILE
 from service.generation.records import FUNCTION as GENERATE_ROWS
 from service.generation.task import GenerateRows
+from service.imports.task import ImportAdapter
 from service.inference.background.engine_task import Resources
 from service.jobs.advice.records import FUNCTION as ADVISE_TRAINING
 from service.jobs.advice.task import AdviseTraining

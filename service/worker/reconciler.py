@@ -35,7 +35,6 @@ from typing import Any
 from service.backup import moments
 from service.batches.lifecycle import BatchSuperseded
 from service.batches.records import Batches
-from service.capture.records import Captures
 from service.config import Settings
 from service.core import ids, metrics, queue, scratch
 from service.core.leases import Held, Leases
@@ -43,8 +42,6 @@ from service.core.queue import EntryState
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, Purpose, why, writing_for
 from service.core.storage import StorageError
-from service.curation.outputs import Outputs
-from service.curation.records import TaskSuperseded
 from service.erasure.erasing import Erasing
 from service.erasure.search.records import SearchSuperseded
 from service.evals import deletion as eval_deletion
@@ -53,7 +50,11 @@ from service.evals.records import Evals
 from service.exports import deletion as export_deletion
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import Exports
+from service.files.curation.outputs import Outputs
+from service.files.curation.records import TaskSuperseded
 from service.files.records import Files
+from service.files.stored_chats.records import Captures
+from service.files.uploads.records import Uploads
 from service.generation.lifecycle import GenerationSuperseded
 from service.generation.records import Generations
 from service.jobs import leftovers as job_leftovers
@@ -71,7 +72,6 @@ from service.models.registry import adapter_leftovers
 from service.models.sharing import Sharing
 from service.projects.deletion import ProjectDeletions
 from service.projects.records import Projects
-from service.uploads.records import Uploads
 from service.worker import turns
 from service.worker.dead_entries import DeadEntries
 from service.worker.job_repairs import JobRepairs, observe

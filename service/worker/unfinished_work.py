@@ -11,8 +11,6 @@ from service.batches.records import FUNCTION as RUN_BATCH
 from service.batches.records import Batches
 from service.core import ids, metrics, queue
 from service.core.redis import Client
-from service.curation.records import FUNCTION as CURATE_FILE
-from service.curation.records import Tasks
 from service.erasure.search.records import FUNCTION as ERASE_ROWS
 from service.erasure.search.records import Searches
 from service.evals import lifecycle as run_lifecycle
@@ -21,6 +19,8 @@ from service.evals.records import Evals, RunRecord, RunStatus
 from service.exports import lifecycle as export_lifecycle
 from service.exports.records import FUNCTION as EXPORT_MODEL
 from service.exports.records import Exports
+from service.files.curation.records import FUNCTION as CURATE_FILE
+from service.files.curation.records import Tasks
 from service.files.records import FUNCTION as CHECK_FILE
 from service.files.records import Files
 from service.generation import lifecycle as generation_lifecycle

@@ -11,11 +11,11 @@ from prometheus_client import REGISTRY
 from service.core import queue
 from service.core.leases import Leases
 from service.core.records import Unreadable
-from service.curation.records import UNFINISHED
+from service.files.curation.records import UNFINISHED
 from service.files.records import EXPIRING, tasks_of
+from service.files.uploads.records import DUE
 from service.fleet import workers
 from service.jobs.scheduling.dispatch import Dispatcher
-from service.uploads.records import DUE
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api, chat_line, upload
 

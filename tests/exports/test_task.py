@@ -17,13 +17,13 @@ import pytest
 
 from service.core import outbox
 from service.core.storage import StorageFull
-from service.curation.scratch import scratch_folder
 from service.exports import archive, lifecycle
 from service.exports.child import ExportFailed
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import ExportStatus
 from service.exports.references import _row_answer, general_questions, held_out_questions
 from service.exports.task import _full_disk_reported
+from service.files.curation.scratch import scratch_folder
 from service.grading.examples import examples_of
 from tests.cached import ROOT
 from tests.conftest import Api

@@ -12,8 +12,8 @@ from typing import Any
 
 from service.core import ids, outbox, queue
 from service.core.storage import StorageError
+from service.files.uploads.records import UploadStatus
 from service.jobs.records import FINAL, Status
-from service.uploads.records import UploadStatus
 from tests.faults.children import ScriptedTrainer
 from tests.faults.world import World
 

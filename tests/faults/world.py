@@ -338,7 +338,7 @@ def _patches() -> list[Any]:
         mock.patch("service.web.idempotency._POLL_S", 0.01),
         mock.patch("service.web.idempotency._WAIT_S", 0.2),
         mock.patch("service.jobs.attempt.process._LOOK_S", 0.05),
-        mock.patch("service.curation.child_runner.Child", children.InlineDesk),
+        mock.patch("service.files.curation.child_runner.Child", children.InlineDesk),
         mock.patch("service.jobs.attempt.task.Child", children.ScriptedTrainer),
         mock.patch("service.inference.background.calls.EngineCalls._post", children.answered),
     ]

@@ -11,19 +11,19 @@ import pytest
 
 from service.batches.records import BatchRecord
 from service.core import ids
-from service.curation.imports.options import ImportOptions
-from service.curation.records import Task, TaskKind
 from service.evals import lifecycle
 from service.evals.records import ItemRow, item_id
 from service.evals.tally import Tally
 from service.exports.records import ExportRecord, ExportStatus
+from service.files.curation.records import Task, TaskKind
 from service.generation.records import GenerationRecord, RowKind
+from service.imports.schemas import ImportOptions
 from service.jobs.advice.records import AdviceRecord
 from service.jobs.records import CheckpointRecord
 from service.models.records import ModelRecord
 from service.projects.records import Role
-from tests.capture.support import store_chat
 from tests.conftest import BASE_MODEL, Api
+from tests.files.stored_chats.support import store_chat
 from tests.projects.access import OF_OTHER_PROJECTS, ROLES_OF
 
 pytestmark = pytest.mark.slow

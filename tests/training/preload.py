@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from service.imports import quick_imports
+from service.garbage_collection import quick_imports
 from service.training.__main__ import _settle_environment
 
 # Libraries read the location of their caches when imported; nothing is written there.

@@ -8,9 +8,9 @@ import pytest
 
 from service.core import ids
 from service.files.records import FileRecord, FileStatus, Purpose
+from service.files.uploads.records import UploadRecord, UploadStatus
 from service.jobs.records import Status
 from service.projects.records import INSTALLATION
-from service.uploads.records import UploadRecord, UploadStatus
 from tests.conftest import Api
 from tests.jobs.running import running_job
 from tests.redis_work import work_of

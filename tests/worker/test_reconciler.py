@@ -11,7 +11,7 @@ from arq.constants import in_progress_key_prefix
 from service.core import queue
 from service.core.leases import Held, Leases
 from service.core.queue import EntryState
-from service.curation.records import FUNCTION, Task, TaskKind, Tasks, TaskState
+from service.files.curation.records import FUNCTION, Task, TaskKind, Tasks, TaskState
 from service.files.records import UNCHECKED, CheckOutcome, FileStatus
 from service.fleet import workers
 from service.fleet.capacity import measure

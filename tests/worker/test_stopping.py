@@ -19,7 +19,7 @@ from service.worker.main import WorkerProcess
 WORKER_WITH_AN_ENDLESS_TASK = """
 import asyncio
 from service.cli.app import main
-from service.curation.check import CheckFile
+from service.files.curation.check import CheckFile
 
 async def never_ends(check, _ctx, project_id, file_id, attempt):
     async with check._leases.hold(file_id, attempt):  # its release waits for Redis
@@ -41,7 +41,7 @@ async def test_a_task_that_takes_too_long_is_canceled(settings, monkeypatch):
         finally:
             canceled.set()
 
-    monkeypatch.setattr("service.curation.check.CheckFile.run", never_ends)
+    monkeypatch.setattr("service.files.curation.check.CheckFile.run", never_ends)
     changes = {"worker_port": 0, "stop_grace_s": 0.1}
     worker = WorkerProcess(settings.model_copy(update=changes), ("cpu",))
     redis = connect(settings.redis_url.get_secret_value())

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from service.capture.records import CaptureRecord, Captures
 from service.core.redis import batched
-from service.curation.child_runner import Desk
-from service.curation.scratch import scratch_folder
 from service.datasets.contract import RowMatch, SearchSpec
 from service.erasure.search.texts import Texts
+from service.files.curation.child_runner import Desk
+from service.files.curation.scratch import scratch_folder
+from service.files.stored_chats.records import CaptureRecord, Captures
 
 _AT_ONCE = 64
 

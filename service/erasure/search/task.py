@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import msgspec
 
-from service.capture.records import Captures
 from service.config import Settings
 from service.core import ids
 from service.core.errors import Conflict
@@ -23,8 +22,6 @@ from service.core.leases import Held, Leases
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError, StorageMissing
-from service.curation.child_runner import Desk, DeskFailed
-from service.curation.scratch import fetch, scratch_folder
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult, CleanSpec, FoundRows, RowMatch, SearchSpec
 from service.datasets.facts import canonical_facts
@@ -40,7 +37,10 @@ from service.erasure.search.records import (
 )
 from service.erasure.search.stored_chats import StoredChats
 from service.erasure.search.texts import Texts
+from service.files.curation.child_runner import Desk, DeskFailed
+from service.files.curation.scratch import fetch, scratch_folder
 from service.files.records import FileRecord, Files, FileStatus, Purpose
+from service.files.stored_chats.records import Captures
 
 log = logging.getLogger(__name__)
 MAX_LINES: Final = 1000  # that the search lists of a file

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from service.exporting.contract import ExportFailure, FailureCode
 from service.exporting.gguf.converter_process import run_converter
 from service.exporting.gguf.converters import converter
-from service.imports import quick_imports
+from service.garbage_collection import quick_imports
 from service.training.contract.adapter_config import (
     CONFIG,
     WEIGHTS,

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from service.imports import quick_imports
+from service.garbage_collection import quick_imports
 from service.training.contract.channel import Channel, die_with_parent
 
 

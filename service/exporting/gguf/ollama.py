@@ -10,7 +10,7 @@ from typing import Any, Final
 from service.exporting.contract import ExportFailure
 from service.exporting.folder import chat_template
 from service.exporting.sampling import generation_config, sampling
-from service.imports import quick_imports
+from service.garbage_collection import quick_imports
 
 # `ollama create` replaces a chat template by a stock one in Go if at most 100 edits lie between
 # the two, and the stock one may render differently. A comment renders as nothing.

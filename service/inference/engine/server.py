@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from service.imports import quick_imports
+from service.garbage_collection import quick_imports
 
 HEADLESS = "--headless"
 

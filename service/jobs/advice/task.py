@@ -12,9 +12,9 @@ from service.core.errors import BadRequest, NotReady
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
-from service.curation.child_runner import Desk, DeskFailed
-from service.curation.scratch import fetch, fetch_rows, scratch_folder
 from service.datasets.contract import ReportSpec
+from service.files.curation.child_runner import Desk, DeskFailed
+from service.files.curation.scratch import fetch, fetch_rows, scratch_folder
 from service.files.records import FileRecord, FileStatus
 from service.grading.sandbox.sandbox import Sandbox
 from service.inference.background.calls import ModelGone

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from service.config import Settings
-from service.curation.child_runner import Desk
+from service.files.curation.child_runner import Desk
 from service.files.records import Files
 from service.grading.examples import Example, examples_of
 from service.jobs.evaluation.job_data import HeldOut, fetch_held_out, rows_of

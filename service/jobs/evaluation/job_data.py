@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.core import ids
-from service.curation.child_runner import Desk, DeskFailed
-from service.curation.scratch import fetch_rows
 from service.datasets.contract import OverlapSpec
+from service.files.curation.child_runner import Desk, DeskFailed
+from service.files.curation.scratch import fetch_rows
 from service.files.records import FileRecord, Files
 from service.jobs.mixture import join_rows, mixture_of, training_files
 from service.jobs.records import JobRecord

@@ -14,9 +14,9 @@ from service.core import logs, metrics
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, StorageError
-from service.curation.child_runner import Desk, DeskFailed
-from service.curation.scratch import scratch_folder
 from service.evals.judge import RunJudge
+from service.files.curation.child_runner import Desk, DeskFailed
+from service.files.curation.scratch import scratch_folder
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.inference.background.calls import ModelGone

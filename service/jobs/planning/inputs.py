@@ -7,9 +7,9 @@ from itertools import accumulate
 
 from service.config import Settings
 from service.core import ids
-from service.curation.measure import measure_task, measures_of
-from service.curation.records import Tasks, TaskState
 from service.datasets.contract import Measures
+from service.files.curation.measure import measure_task, measures_of
+from service.files.curation.records import Tasks, TaskState
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs.graders import misfits_of, parse_grader
 from service.jobs.mixture import TrainingFile, training_files

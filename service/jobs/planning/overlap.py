@@ -12,10 +12,10 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.curation.child_runner import Desk
-from service.curation.records import Task, TaskKind, Tasks, TaskState
-from service.curation.scratch import fetch_rows, other_file
 from service.datasets.contract import OverlapSpec, SharedRows
+from service.files.curation.child_runner import Desk
+from service.files.curation.records import Task, TaskKind, Tasks, TaskState
+from service.files.curation.scratch import fetch_rows, other_file
 from service.files.records import FileRecord, Files
 from service.jobs.mixture import join_rows
 

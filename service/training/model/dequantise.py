@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from service.imports import quick_imports
+from service.garbage_collection import quick_imports
 from service.offline import VARIABLES
 
 

@@ -18,8 +18,8 @@ from finetuned.cli.options import SERVER_COMMANDS
 from service.cli.app import app as server
 from service.cli.common import CLIENT_COMMANDS
 from service.projects.records import Role
-from tests.capture.support import store_chat
 from tests.conftest import BASE_MODEL, Api
+from tests.files.stored_chats.support import store_chat
 from tests.projects.test_isolation import swept
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from service.projects.records import Role
-from tests.capture.support import MODEL, store_chat
 from tests.conftest import Api
+from tests.files.stored_chats.support import MODEL, store_chat
 
 pytestmark = pytest.mark.slow
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from service.capture.records import Captures
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
-from tests.capture.support import store_chat
+from service.files.stored_chats.records import Captures
 from tests.faults.actor.base import Actor, answered, both, requests, send
 from tests.faults.invariants import listed
 from tests.faults.world import World
+from tests.files.stored_chats.support import store_chat
 
 _CHATS = "/v1/chat/completions"
 _ONE = f"{_CHATS}/chatcmpl-1"

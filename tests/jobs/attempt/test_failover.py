@@ -8,13 +8,13 @@ import pytest
 
 from service.core.redis import Client, connect
 from service.core.storage import Storage
-from service.curation.records import Task, TaskKind, Tasks, TaskSuperseded
 from service.evals import lifecycle as run_lifecycle
 from service.evals.lifecycle import RunSuperseded
 from service.evals.records import RunRecord
 from service.exports import lifecycle as export_lifecycle
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import ExportRecord
+from service.files.curation.records import Task, TaskKind, Tasks, TaskSuperseded
 from service.jobs import lifecycle, outcomes
 from service.jobs.attempt import artifacts
 from service.jobs.records import JobFailure, JobRecord, Jobs, Status

@@ -24,7 +24,7 @@ def scripted(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Workers in this process start scripted trainers, whose loss follows the learning rate."""
     monkeypatch.setattr("service.jobs.attempt.task.Child", ScriptedTrainer)
     monkeypatch.setattr("service.jobs.attempt.process._LOOK_S", 0.05)
-    monkeypatch.setattr("service.curation.child_runner.Child", InlineDesk)
+    monkeypatch.setattr("service.files.curation.child_runner.Child", InlineDesk)
     settings.models_file.write_text(
         f"models:\n- {{id: {BASE_MODEL}, path: {base_folder(tmp_path / 'base')}, license: mit, "
         "context_length: 2048, parameters: 135000000}\n",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from service.capture.records import Captures
-from tests.capture.support import store_chat
+from service.files.stored_chats.records import Captures
+from tests.files.stored_chats.support import store_chat
 from tests.openapi.scenario.data import NO_CHAT
 from tests.openapi.world import World
 

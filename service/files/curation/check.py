@@ -1,0 +1,158 @@
+"""CPU task that runs after an upload: detects the file's format and validates every row.
+
+A training file in any supported format is converted to canonical rows, which are stored next to
+its content. A file of evaluation items is only checked. A file whose bytes were already checked is
+not checked again.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.config import Settings
+from service.core import ids, metrics
+from service.core.leases import Held, Leases
+from service.core.records import Missing
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import QuotaExceeded, StorageError, StorageMissing
+from service.datasets import ValidationReport
+from service.datasets.contract import ConvertResult, ConvertSpec, EvalItemsSpec
+from service.files.curation.child_runner import Desk, DeskFailed
+from service.files.curation.scratch import fetch, scratch_folder
+from service.files.records import CheckOutcome, FileRecord, Files, FileStatus, Purpose
+
+log = logging.getLogger(__name__)
+_SHOWN = 3
+
+
+class CheckFile:
+    """The `check_file` task: moves a file from uploaded to processed, or to error with details."""
+
+    def __init__(self, files: Files, leases: Leases, settings: Settings) -> None:
+        self._files = files
+        self._leases = leases
+        self._scratch = settings.scratch
+        self._desk = Desk(settings)
+
+    async def run(self, _ctx: dict[str, Any], project_id: str, file_id: str, attempt: int) -> None:
+        """Run the task. A file that is gone or already checked is skipped."""
+        try:
+            async with self._leases.hold(file_id, attempt):
+                record = await self._files.get(project_id, file_id, ids.now_s())
+                if record is None or record.attempt != attempt:
+                    return
+                if record.status is FileStatus.UPLOADED:
+                    outcome = await self._outcome(record)
+                    await self._finish(record, outcome)
+                    metrics.FILES_CHECKED.cell(outcome.status).inc()
+        except (Held, Missing):
+            return  # another worker holds it, or the file was deleted
+
+    async def _finish(self, record: FileRecord, outcome: CheckOutcome) -> None:
+        try:
+            await self._files.finish_check(record, outcome)
+        except Missing:  # the file was deleted while this ran: remove what was stored since
+            await self._files.storage.delete_prefix(record.folder)
+            raise
+
+    async def _outcome(self, record: FileRecord) -> CheckOutcome:
+        try:
+            twin = await self._files.checked_twin(record, ids.now_s())
+            if twin is not None and (outcome := await self._same_as(twin, record)) is not None:
+                return outcome
+            async with scratch_folder(self._scratch / record.id) as folder:
+                return await self._check(record, folder)
+        except DeskFailed as e:
+            return CheckOutcome(FileStatus.ERROR, e.message, certain=e.certain)
+        except QuotaExceeded as e:
+            return CheckOutcome(FileStatus.ERROR, str(e), certain=False)
+        except (*REDIS_ERRORS, StorageError):
+            raise  # retried later
+        except Exception:
+            # An internal error: report it once instead of retrying forever.
+            log.exception("the check of %s failed", record.id)
+            message = f"The service failed on this file. Give the operator its id: {record.id}."
+            return CheckOutcome(FileStatus.ERROR, message, certain=False)
+
+    async def _same_as(self, twin: FileRecord, record: FileRecord) -> CheckOutcome | None:
+        """The twin's outcome, with its canonical rows copied; None if those rows are gone."""
+        outcome = CheckOutcome.of(twin)
+        if twin.canonical is not None and twin.canonical_key != twin.content_key:
+            target = record.model_copy(update=outcome.fields()).canonical_key
+            try:
+                await self._files.storage.copy(twin.canonical_key, target)
+            except StorageMissing:
+                return None
+        return outcome
+
+    async def _check(self, record: FileRecord, folder: Path) -> CheckOutcome:
+        if record.purpose is Purpose.EVALS:
+            return await self._check_items(record, folder)
+        canonical = folder / "canonical.jsonl"
+        spec = ConvertSpec(
+            path=await fetch(self._files.storage, record, folder / "content"),
+            out=canonical,
+            format=self._desk.format_of(record.reading),
+            result=folder / "result.json",
+        )
+        outcome = _judged(await self._desk.run(spec))
+        if outcome.canonical is not None:
+            kept = record.model_copy(update=outcome.fields())
+            if kept.canonical_key != kept.content_key:
+                await self._files.storage.put_file(kept.canonical_key, canonical)
+        return outcome
+
+    async def _check_items(self, record: FileRecord, folder: Path) -> CheckOutcome:
+        spec = EvalItemsSpec(
+            path=await fetch(self._files.storage, record, folder / "content"),
+            result=folder / "result.json",
+        )
+        report = await self._desk.run(spec)
+        return CheckOutcome(
+            status=FileStatus.PROCESSED if report.ok else FileStatus.ERROR,
+            status_details=None if report.ok else _faults(report),
+            rows=report.valid_rows,
+            warnings=report.warnings,
+        )
+
+
+def _judged(converted: ConvertResult) -> CheckOutcome:
+    report = converted.validation
+    return CheckOutcome(
+        status=FileStatus.PROCESSED if report.ok else FileStatus.ERROR,
+        status_details=None if report.ok else words(report),
+        rows=report.valid_rows,
+        warnings=report.warnings,
+        found=msgspec.to_builtins(converted.facts),
+        row_format=converted.facts.row_format,
+        canonical=converted.sha256 if report.ok else None,
+    )
+
+
+def words(report: ValidationReport) -> str:
+    """An error summary: the first errors with line and location, their number, and a remedy."""
+    if not report.valid_rows:
+        return _faults(report)
+    fixes = [issue.fix for issue in report.issues if issue.severity == "error"]
+    if fixes and report.valid_rows == report.rows:  # the fault is not that of a row
+        return f"{_faults(report)} {fixes[0]}"
+    return (
+        f"{_faults(report)} The file's report lists them all; fix them, or drop the broken rows "
+        "with a cleaning (POST /v1/files/{id}/clean)."
+    )
+
+
+def _faults(report: ValidationReport) -> str:
+    faults = [i for i in report.issues if i.severity == "error"]
+    shown = [
+        (f"Line {i.line}" + (f", {i.pointer}" if i.pointer else "") + ": " if i.line else "")
+        + i.message
+        for i in faults[:_SHOWN]
+    ]
+    if (more := report.errors - len(shown)) > 0:
+        shown.append(f"And {more} more.")
+    return " ".join(shown)

@@ -1,0 +1,94 @@
+"""The tasks on a file in requests: a requested one, a page of them, and one by its ID."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Depends
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from service.config import Settings
+from service.core import ids, unfinished
+from service.core.errors import BadRequest, NotFound
+from service.core.records import Missing, Page
+from service.files.curation.records import Task, TaskKind, Tasks, TaskState
+from service.files.records import FileRecord
+from service.files.routes import Store, existing
+from service.web.auth import Principal
+from service.web.deps import resource
+from service.web.http import unknown_after
+
+_RETRY_S = 1
+
+TaskStore = Annotated[Tasks, Depends(resource("curation"))]
+
+
+async def check_room(settings: Settings, tasks: Tasks, caller: Principal) -> None:
+    """Raise RateLimited if the project has reached its limit of unfinished tasks."""
+    unfinished.check_room(
+        await tasks.waiting(caller.project_id),
+        settings.max_file_tasks_per_project,
+        "tasks on files",
+        code="too_many_file_tasks",
+        retry_after_s=10,
+    )
+
+
+async def asked_for(requested: Task, tasks: Tasks, settings: Settings, caller: Principal) -> Task:
+    """The requested task: in progress or completed. Raises BadRequest if it failed."""
+    if await tasks.of(requested.file_id).get(caller.project_id, requested.id) is None:
+        await check_room(settings, tasks, caller)
+    task = await tasks.asked_for(requested)
+    if task.error is not None and task.state is TaskState.FAILED:
+        raise BadRequest(task.error.message, code=task.error.code, param="file_id")
+    return task
+
+
+async def named_file(files: Store, caller: Principal, file_id: str, param: str) -> FileRecord:
+    """The file that a parameter names. Raises NotFound."""
+    try:
+        return await existing(files, caller.project_id, file_id)
+    except NotFound as e:
+        raise NotFound(e.message, param=param, code="file_not_found") from e
+
+
+def pending(body: BaseModel) -> JSONResponse:
+    """The response while a task is in progress."""
+    return JSONResponse(body.model_dump(), 202, headers={"retry-after": str(_RETRY_S)})
+
+
+def with_head(task: Task, kind: str, content: bytes, **more: Any) -> bytes:
+    """A stored report, preview or diff as an API object."""
+    head = {
+        "id": task.id,
+        "object": kind,
+        "file_id": task.file_id,
+        "status": task.state,
+        **more,
+    }
+    body = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode({**head, **body})
+
+
+async def page_of_tasks(
+    tasks: Tasks, file: FileRecord, kind: TaskKind, noun: str, after: str | None, limit: int
+) -> Page[Task]:
+    """Return tasks of one kind on a file, newest first. Raises BadRequest if `after` is unknown."""
+    try:
+        return await tasks.of(file.id).page(
+            file.project_id, after=after, limit=limit, where=lambda task: task.kind is kind
+        )
+    except Missing as e:
+        raise unknown_after(noun) from e
+
+
+async def task_of(tasks: Tasks, file: FileRecord, task_id: str, prefix: str, noun: str) -> Task:
+    """Return the task on a file whose ID has this prefix. Raises NotFound."""
+    task = None
+    if ids.is_valid(task_id, prefix):
+        task = await tasks.of(file.id).get(file.project_id, task_id)
+    if task is None:
+        raise NotFound(f"No such {noun}: {task_id[:80]}", param=f"{noun}_id")
+    return task

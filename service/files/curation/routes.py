@@ -1,0 +1,381 @@
+"""`/v1/files/preview`, and `report`, `rows` and `clean` below `/v1/files/{id}`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.responses import JSONResponse, Response
+
+from service.core import ids
+from service.core.audit_events import AuditEvent
+from service.core.claims import Claim
+from service.core.errors import BadRequest, NotFound
+from service.core.storage import StorageMissing
+from service.datasets.checks.table import CHECKS
+from service.files.curation.file_tasks import (
+    TaskStore,
+    asked_for,
+    check_room,
+    named_file,
+    page_of_tasks,
+    pending,
+    task_of,
+    with_head,
+)
+from service.files.curation.preview import PreviewOptions, preview_key, preview_task
+from service.files.curation.recognizers.routes import Store as RecognizerStore
+from service.files.curation.records import Task, TaskKind, TaskState
+from service.files.curation.report import FORMS, ReportOptions, report_task
+from service.files.curation.rows import OldIndex, RowReader, Sort, UnknownLine, Wanted
+from service.files.curation.schemas import (
+    CleaningObject,
+    CleanRequest,
+    PreviewPending,
+    PreviewRequest,
+    ReportPending,
+    RowObject,
+)
+from service.files.records import Purpose
+from service.files.routes import Store, existing
+from service.models.registry import ModelRegistry
+from service.web.deps import AppSettings, Caller, resource
+from service.web.http import ListOf, list_of, unknown_after
+from service.web.idempotency import created_once
+from service.web.openapi.parts import headers
+from service.web.permissions import Permission, needs
+
+router = APIRouter(prefix="/v1/files", tags=["Data sets"])
+
+_MEDIA = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-8"}
+# The page contains inline styles only: no scripts, fonts or images.
+_SAFE = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+}
+_REPORT = {"schema": {"$ref": "#/components/schemas/FileReport"}}
+_PREVIEW = {"schema": {"$ref": "#/components/schemas/FilePreview"}}
+_TEXT = {"schema": {"type": "string"}}
+_PENDING: dict[str, Any] = {
+    "model": ReportPending,
+    "description": "Report in progress. Retry after `retry-after` seconds.",
+    "headers": headers("retry-after"),
+}
+_REPORT_LOST = "The report is no longer in storage; it is being generated again."
+
+
+@router.post(
+    "/preview",
+    operation_id="createFilePreview",
+    summary="Preview a file",
+    response_class=JSONResponse,
+    response_model=None,
+    responses={
+        200: {"description": "Completed preview.", "content": {"application/json": _PREVIEW}},
+        202: {
+            "model": PreviewPending,
+            "description": "Preview in progress. Retry after `retry-after` seconds.",
+            "headers": headers("retry-after"),
+        },
+    },
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_PREVIEW_READ),
+)
+async def preview_file(
+    body: PreviewRequest, caller: Caller, files: Store, tasks: TaskStore, settings: AppSettings
+) -> Response:
+    """Read the first rows of a training file with other format options, without uploading it again.
+
+    Each row has the record that was read, the row that jobs would train on, and its findings. The
+    preview also has the format that was found, why the file cannot be read if it cannot, and the
+    other format options that the file allows: sheets, rows that could name the columns, encodings,
+    delimiters, shapes and columns. It works for files in any status.
+
+    The first request starts the preview in the background; the response is 202 until it is ready.
+    Later requests with the same options return the same preview.
+    """
+    file = await named_file(files, caller, body.file_id, "file_id")
+    if file.purpose is not Purpose.FINE_TUNE:
+        raise BadRequest(
+            f"The file {file.id} has the purpose '{file.purpose}'; only files with the purpose "
+            "'fine-tune' have previews.",
+            param="file_id",
+            code="invalid_file_purpose",
+        )
+    given = file.format if body.format is None else body.format.stored()
+    requested = preview_task(file, PreviewOptions(given or {}, body.limit))
+    task = await asked_for(requested, tasks, settings, caller)
+    if task.state is TaskState.IN_PROGRESS:
+        return pending(PreviewPending(id=task.id, file_id=task.file_id))
+    try:
+        content = await files.storage.get_bytes(preview_key(task))
+    except StorageMissing as e:
+        await tasks.restart(task)
+        raise NotFound("The preview is no longer in storage; it is being created again.") from e
+    made = with_head(task, "file.preview", content, format=task.options["format"])
+    return Response(made, media_type="application/json")
+
+
+Model = Annotated[
+    str | None,
+    Query(
+        max_length=256,
+        description="Base model whose tokenizer counts tokens; all base models if omitted.",
+    ),
+]
+Encoder = Annotated[
+    str | None,
+    Query(
+        max_length=128,
+        description="Encoder of the installation that finds rows that mean the same in other "
+        "words. By default, only words are compared.",
+    ),
+]
+Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
+
+
+@router.get(
+    "/{file_id}/report",
+    operation_id="retrieveFileReport",
+    summary="Retrieve a data set report",
+    response_class=JSONResponse,
+    response_model=None,
+    responses={
+        200: {
+            "description": "Completed report.",
+            "content": {"application/json": _REPORT, "text/html": _TEXT, "text/markdown": _TEXT},
+        },
+        202: _PENDING,
+    },
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_REPORT_READ),
+)
+async def retrieve_report(
+    file_id: str,
+    caller: Caller,
+    files: Store,
+    tasks: TaskStore,
+    registry: Registry,
+    recognizers: RecognizerStore,
+    settings: AppSettings,
+    model: Model = None,
+    validation_file: Annotated[
+        str | None,
+        Query(max_length=128, description="ID of a validation file to check for shared rows."),
+    ] = None,
+    encoder: Encoder = None,
+    form: Annotated[
+        Literal["json", "html", "md"],
+        Query(alias="format", description="Format of the report: JSON, HTML or Markdown."),
+    ] = "json",
+) -> Response:
+    """Retrieve statistics, findings and recommendations for a data set: lengths and tokens,
+    languages, duplicates, contradictions, personal data, and whether the data is suitable for
+    training.
+
+    The first request starts the report in the background; the response is 202 until the report is
+    ready. Later requests with the same options return the same report, until a recognizer of the
+    project changes.
+    """
+    file = await existing(files, caller.project_id, file_id)
+    if validation_file is not None:
+        await named_file(files, caller, validation_file, "validation_file")
+    options = ReportOptions(_models(registry, model), validation_file, _encoder(registry, encoder))
+    digest = await recognizers.digest(caller.project_id)
+    requested = report_task(file, options, digest)
+    task = await asked_for(requested, tasks, settings, caller)
+    if task.state is TaskState.IN_PROGRESS:
+        return pending(ReportPending(id=task.id, file_id=task.file_id))
+    try:
+        content = await files.storage.get_bytes(f"{task.folder}/{FORMS[form]}")
+    except StorageMissing as e:
+        await tasks.restart(task)
+        raise NotFound(_REPORT_LOST) from e
+    if form == "json":
+        made = with_head(task, "file.report", content)
+        return Response(made, media_type="application/json")
+    return Response(content, media_type=_MEDIA[form], headers=_SAFE)
+
+
+@router.get(
+    "/{file_id}/rows",
+    operation_id="listFileRows",
+    summary="List the rows of a data set",
+    response_model=ListOf[RowObject],
+    responses={202: _PENDING},
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_ROWS_READ),
+)
+async def list_rows(
+    file_id: str,
+    caller: Caller,
+    files: Store,
+    tasks: TaskStore,
+    registry: Registry,
+    recognizers: RecognizerStore,
+    settings: AppSettings,
+    issue: Annotated[
+        str | None, Query(max_length=64, description="Code of a finding that the rows have.")
+    ] = None,
+    language: Annotated[
+        str | None,
+        Query(max_length=16, description="Language of the rows, by its code.", examples=["ja"]),
+    ] = None,
+    max_score: Annotated[
+        float | None,
+        Query(ge=0, le=1, description="Highest score of the rows.", examples=[0.6]),
+    ] = None,
+    sort: Annotated[
+        Sort,
+        Query(
+            description="Order of the rows: `line` for that of the file, `score` for the lowest "
+            "scores first."
+        ),
+    ] = "line",
+    after: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[0-9]{1,12}$",
+            description="Line to start after: the `last_id` of the previous page.",
+        ),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    model: Model = None,
+    encoder: Encoder = None,
+) -> Response:
+    """List rows, each with its content, its quality score, and what the report found in it. A page
+    has at most 4 MiB of rows, so it may have fewer rows than `limit`.
+
+    The rows come from the report with the same `model` and `encoder`, which the first request
+    starts: the response is 202 until it is ready. At most 100,000 findings are kept for each code.
+    A broken row is listed with its findings only.
+    """
+    file = await existing(files, caller.project_id, file_id)
+    if issue is not None and issue not in CHECKS:
+        raise BadRequest(
+            f"No finding has the code '{issue}'. The report lists the codes in `finding_counts` "
+            "and `validation.counts`.",
+            param="issue",
+            code="invalid_value",
+        )
+    options = ReportOptions(_models(registry, model), encoder=_encoder(registry, encoder))
+    requested = report_task(file, options, await recognizers.digest(caller.project_id))
+    task = await asked_for(requested, tasks, settings, caller)
+    if task.state is TaskState.IN_PROGRESS:
+        return pending(ReportPending(id=task.id, file_id=task.file_id))
+    wanted = Wanted(int(after or 0), limit, issue, language, sort, max_score)
+    try:
+        page = await RowReader(files.storage, file, task).page(wanted)
+    except UnknownLine as e:
+        raise unknown_after("row", has="line") from e
+    except OldIndex:
+        restarted = await tasks.restart(task)
+        return pending(ReportPending(id=restarted.id, file_id=restarted.file_id))
+    except StorageMissing as e:
+        await tasks.restart(task)
+        raise NotFound(_REPORT_LOST) from e
+    return Response(page, media_type="application/json")
+
+
+@router.post(
+    "/{file_id}/clean",
+    operation_id="createFileCleaning",
+    summary="Clean a data set",
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.FILE_CLEANING_CREATED),
+)
+async def clean_file(
+    file_id: str,
+    caller: Caller,
+    files: Store,
+    tasks: TaskStore,
+    settings: AppSettings,
+    body: CleanRequest | None = None,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> CleaningObject:
+    """Clean a file in the background. The results are new files; the source file is not modified.
+
+    The same file, options and recognizers produce identical bytes. Poll `retrieveFileCleaning`
+    until the status is `completed` or `failed`, then train on `training_file`. The new files name
+    the file and the cleaning that they come from.
+    """
+    file = await existing(files, caller.project_id, file_id)
+    asked = body or CleanRequest()
+    if asked.decisions_file is not None:
+        await named_file(files, caller, asked.decisions_file, "decisions_file")
+
+    async def make(claim: Claim[Task]) -> Task:
+        await check_room(settings, tasks, caller)
+        task = Task(
+            id=ids.new(ids.CLEANING),
+            project_id=caller.project_id,
+            created_at=ids.now_s(),
+            file_id=file.id,
+            kind=TaskKind.CLEANING,
+            options=asked.options(),
+        )
+        return await tasks.create(task, claim)
+
+    raw = f"{file.id} {asked.model_dump_json()}".encode()
+    return await created_once(
+        CleaningObject, tasks.redis, caller.project_id, idempotency_key, raw, make
+    )
+
+
+@router.get(
+    "/{file_id}/clean",
+    operation_id="listFileCleanings",
+    summary="List a file's cleanings",
+    openapi_extra=needs(Permission.FILES_READ),
+)
+async def list_cleanings(
+    file_id: str,
+    caller: Caller,
+    files: Store,
+    tasks: TaskStore,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> ListOf[CleaningObject]:
+    """List a file's cleanings, newest first."""
+    file = await existing(files, caller.project_id, file_id)
+    page = await page_of_tasks(tasks, file, TaskKind.CLEANING, "cleaning", after, limit)
+    return list_of([CleaningObject.of(task) for task in page.items], page.has_more)
+
+
+@router.get(
+    "/{file_id}/clean/{cleaning_id}",
+    operation_id="retrieveFileCleaning",
+    summary="Retrieve a cleaning",
+    openapi_extra=needs(Permission.FILES_READ),
+)
+async def retrieve_cleaning(
+    file_id: str, cleaning_id: str, caller: Caller, files: Store, tasks: TaskStore
+) -> CleaningObject:
+    """Retrieve a cleaning's status, its output files, and the number of dropped and changed rows
+    by reason. `diff_file` describes each affected row.
+    """
+    file = await existing(files, caller.project_id, file_id)
+    return CleaningObject.of(await task_of(tasks, file, cleaning_id, ids.CLEANING, "cleaning"))
+
+
+def _models(registry: ModelRegistry, requested: str | None) -> list[str]:
+    """The base models whose tokenizers measure the file: the requested one, or all."""
+    offered = [entry.id for entry in registry.catalogue.all()]
+    if requested is None:
+        return offered
+    if requested not in offered:
+        raise NotFound(
+            f"The base model '{requested[:80]}' is not available here.",
+            param="model",
+            code="model_not_found",
+        )
+    return [requested]
+
+
+def _encoder(registry: ModelRegistry, requested: str | None) -> str | None:
+    """The requested encoder. Raises BadRequest if the installation does not have it."""
+    offered = [entry.id for entry in registry.catalogue.encoders()]
+    if requested is None or requested in offered:
+        return requested
+    have = f"It has: {', '.join(offered[:10])}." if offered else "It has none."
+    raise BadRequest(
+        f"The installation has no encoder '{requested[:80]}'. {have} The operator adds one with "
+        "'finetuned-server models add-encoder'.",
+        param="encoder",
+        code="encoder_not_found",
+    )

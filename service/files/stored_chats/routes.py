@@ -1,0 +1,242 @@
+"""`/v1/chat/completions`: the stored chat completions of a project, as in the OpenAI API.
+
+The gateway answers `POST`. A chat is stored only if the project's capture is on.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.types import Scope
+
+from service.core import trail
+from service.core.audit_events import AuditEvent
+from service.core.errors import NotFound
+from service.core.records import Missing
+from service.files.records import Files
+from service.files.schemas import FileObject
+from service.files.stored_chats.records import CaptureRecord, Captures
+from service.files.stored_chats.redaction import StoredChat
+from service.files.stored_chats.schemas import (
+    CreateStoredChatFile,
+    StoredChatDeleted,
+    StoredChatMessage,
+    StoredChatObject,
+    StoredChatsDeleted,
+    UpdateStoredChat,
+    has_metadata,
+)
+from service.files.stored_chats.training_file import make_file, no_chats
+from service.files.upload import clean_name, enqueue_check
+from service.web.deps import Caller, resource
+from service.web.http import ListOf, list_of, unknown_after
+from service.web.permissions import Permission, needs
+
+_LIST: Final = "/v1/chat/completions"
+_LIST_METHODS: Final = frozenset({"GET", "DELETE"})
+
+router = APIRouter(prefix="/v1", tags=["Stored chats"])
+
+Store = Annotated[Captures, Depends(resource("captures"))]
+FileStore = Annotated[Files, Depends(resource("files"))]
+Order = Annotated[Literal["asc", "desc"], Query()]
+Limit = Annotated[int, Query(ge=1, le=100)]
+Model = Annotated[str | None, Query(max_length=512, description="Model to filter by.")]
+
+_METADATA: Final = re.compile(r"metadata\[(.+)\]")
+_METADATA_PARAMETER: Final[dict[str, Any]] = {
+    "name": "metadata",
+    "in": "query",
+    "style": "deepObject",
+    "explode": True,
+    "required": False,
+    "description": "Metadata to filter by, as `metadata[key]=value`.",
+    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+}
+
+
+def answers(scope: Scope) -> bool:
+    """Whether these routes answer a request with the path of the gateway."""
+    return scope["path"] == _LIST and scope["method"] in _LIST_METHODS
+
+
+async def _existing(store: Store, completion_id: str, caller: Caller) -> CaptureRecord:
+    record = await store.get(caller.project_id, completion_id)
+    if record is None:
+        raise _no_chat(completion_id)
+    return record
+
+
+Existing = Annotated[CaptureRecord, Depends(_existing)]
+
+
+def _no_chat(chat_id: str) -> NotFound:
+    return NotFound(
+        f"Chat completion not found: {chat_id[:80]}. A project stores chats only while "
+        "its 'capture' is on, until they expire.",
+        param="completion_id",
+    )
+
+
+async def _stored(store: Store, record: CaptureRecord) -> StoredChat:
+    chat = await store.read(record)
+    if chat is None:
+        raise _no_chat(record.id)
+    return chat
+
+
+@router.get(
+    "/chat/completions",
+    operation_id="listChatCompletions",
+    summary="List stored chat completions",
+    openapi_extra=needs(
+        Permission.DATA_READ, AuditEvent.STORED_CHATS_READ, parameters=[_METADATA_PARAMETER]
+    ),
+)
+async def list_chats(
+    request: Request,
+    caller: Caller,
+    store: Store,
+    after: str | None = None,
+    limit: Limit = 20,
+    order: Order = "asc",
+    model: Model = None,
+) -> ListOf[StoredChatObject]:
+    """List the stored chat completions of the project, oldest first by default. Personal data in
+    them was replaced before they were stored.
+    """
+    wanted = {
+        found[1]: value
+        for name, value in request.query_params.items()
+        if (found := _METADATA.fullmatch(name))
+    }
+    try:
+        page = await store.page(
+            caller.project_id,
+            model=model,
+            where=lambda record: has_metadata(record, wanted),
+            after=after,
+            limit=limit,
+            oldest_first=order == "asc",
+        )
+    except Missing as e:
+        raise unknown_after("chat completion") from e
+    chats = await store.read_all(page.items)
+    trail.count(chat_completions=len(chats))
+    return list_of([StoredChatObject.of(record, chat) for record, chat in chats], page.has_more)
+
+
+@router.delete(
+    "/chat/completions",
+    operation_id="deleteChatCompletions",
+    summary="Delete all stored chat completions",
+    openapi_extra=needs(Permission.DATA_ERASE, AuditEvent.STORED_CHATS_DELETED),
+)
+async def delete_chats(caller: Caller, store: Store, model: Model = None) -> StoredChatsDeleted:
+    """Delete all stored chat completions of the project, or those of a model, with their bytes.
+    Training files that were made of them stay.
+    """
+    deleted = await store.delete(await store.every(caller.project_id, model=model))
+    trail.count(chat_completions=deleted)
+    return StoredChatsDeleted(deleted=deleted)
+
+
+@router.get(
+    "/chat/completions/{completion_id}",
+    operation_id="getChatCompletion",
+    summary="Retrieve a stored chat completion",
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.STORED_CHAT_READ),
+)
+async def retrieve_chat(record: Existing, store: Store) -> StoredChatObject:
+    """Retrieve a stored chat completion. It is stored within seconds after its answer."""
+    return StoredChatObject.of(record, await _stored(store, record))
+
+
+@router.post(
+    "/chat/completions/{completion_id}",
+    operation_id="updateChatCompletion",
+    summary="Update a stored chat completion",
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.STORED_CHAT_UPDATED),
+)
+async def update_chat(record: Existing, body: UpdateStoredChat, store: Store) -> StoredChatObject:
+    """Replace the metadata of a stored chat completion, for example to mark good answers."""
+    try:
+        record = await store.describe(record, body.metadata or {})
+    except Missing as e:
+        raise _no_chat(record.id) from e
+    return StoredChatObject.of(record, await _stored(store, record))
+
+
+@router.delete(
+    "/chat/completions/{completion_id}",
+    operation_id="deleteChatCompletion",
+    summary="Delete a stored chat completion",
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.STORED_CHAT_DELETED),
+)
+async def delete_chat(record: Existing, store: Store) -> StoredChatDeleted:
+    """Delete a stored chat completion with its bytes."""
+    await store.delete([record])
+    return StoredChatDeleted(id=record.id)
+
+
+@router.get(
+    "/chat/completions/{completion_id}/messages",
+    operation_id="getChatCompletionMessages",
+    summary="List the messages of a stored chat completion",
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.STORED_CHAT_READ),
+)
+async def list_messages(
+    record: Existing,
+    store: Store,
+    after: str | None = None,
+    limit: Limit = 20,
+    order: Order = "asc",
+) -> ListOf[StoredChatMessage]:
+    """List the messages of the request of a stored chat completion, oldest first by default."""
+    messages = StoredChatMessage.all_of(await _stored(store, record))
+    if order == "desc":
+        messages.reverse()
+    start = 0
+    if after is not None:
+        known = [message.id for message in messages]
+        if after not in known:
+            raise unknown_after("message")
+        start = known.index(after) + 1
+    return list_of(messages[start : start + limit], len(messages) > start + limit)
+
+
+@router.post(
+    "/datasets/chat_completions",
+    operation_id="createStoredChatFile",
+    summary="Make a training file of stored chat completions",
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.FILE_CREATED),
+)
+async def create_file(
+    body: CreateStoredChatFile, caller: Caller, store: Store, files: FileStore
+) -> FileObject:
+    """Write stored chat completions to a file with the purpose `fine-tune`, one row for each, and
+    check it like an upload. Answers that the limit of tokens cut off are left out.
+    """
+    caller.require(Permission.DATA_READ)
+    page = await store.page(
+        caller.project_id,
+        model=body.model,
+        where=body.covers,
+        limit=body.limit,
+        oldest_first=False,
+    )
+    if not page.items:
+        raise no_chats()
+    record = await make_file(
+        store,
+        files,
+        caller.project_id,
+        page.items[::-1],
+        filename=clean_name(body.filename),
+        expires_after_s=None if body.expires_after is None else body.expires_after.seconds,
+    )
+    trail.count(chat_completions=len(page.items))
+    await enqueue_check(files, record)
+    return FileObject.of(record)

@@ -1,0 +1,187 @@
+"""`/v1/uploads`: OpenAI's create, add part, complete and cancel, plus retrieve and list parts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+
+from service.core import ids
+from service.core.audit_events import AuditEvent
+from service.core.errors import BadRequest, RateLimited
+from service.core.records import Missing
+from service.files.body import body_of, described
+from service.files.routes import UploadSlots
+from service.files.upload import clean_name, enqueue_check
+from service.files.uploads import assembly
+from service.files.uploads.records import (
+    LIFETIME_S,
+    UploadRecord,
+    Uploads,
+    UploadStatus,
+    must_be_pending,
+)
+from service.files.uploads.schemas import (
+    UploadComplete,
+    UploadCreate,
+    UploadObject,
+    UploadPartObject,
+)
+from service.web.deps import AppSettings, Caller, resource
+from service.web.http import ListOf, list_of
+from service.web.openapi.parts import headers
+from service.web.permissions import Permission, needs
+
+router = APIRouter(prefix="/v1/uploads", tags=["Uploads"])
+
+
+Store = Annotated[Uploads, Depends(resource("uploads"))]
+
+
+async def _existing(store: Store, caller: Caller, upload_id: str) -> UploadRecord:
+    upload = None
+    if ids.is_valid(upload_id, ids.UPLOAD):
+        upload = await store.get(caller.project_id, upload_id, ids.now_s())
+    if upload is None:
+        raise assembly.not_found(upload_id)
+    return upload
+
+
+Existing = Annotated[UploadRecord, Depends(_existing)]
+# Retrying a request to an upload that has ended never succeeds.
+_ENDED: dict[int | str, dict[str, Any]] = {400: {"headers": headers("x-should-retry")}}
+
+
+@router.post(
+    "",
+    operation_id="createUpload",
+    summary="Create a multipart upload",
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.UPLOAD_CREATED),
+)
+async def create_upload(
+    body: UploadCreate, caller: Caller, store: Store, settings: AppSettings
+) -> UploadObject:
+    """Create an upload for a file that exceeds the limit of `/v1/files`, or for an unreliable
+    connection. A file may have up to 8 GiB, in parts of up to 64 MiB. The upload expires after
+    one hour unless it is completed.
+    """
+    if body.bytes > settings.max_upload_bytes:
+        raise BadRequest(
+            f"The file is over the limit of {settings.max_upload_bytes} bytes.",
+            param="bytes",
+            code="invalid_value",
+        )
+    now_s = ids.now_s()
+    if await store.pending(caller.project_id, now_s) >= settings.max_pending_uploads_per_project:
+        raise RateLimited(
+            f"The project may have {settings.max_pending_uploads_per_project} uploads in "
+            f"progress. Complete or cancel one; each ends after an hour.",
+            code="too_many_uploads",
+            headers={"retry-after": "60"},
+        )
+    upload = UploadRecord(
+        id=ids.new(ids.UPLOAD),
+        project_id=caller.project_id,
+        created_at=now_s,
+        filename=clean_name(body.filename),
+        purpose=body.purpose,
+        bytes=body.bytes,
+        mime_type=body.mime_type,
+        expires_at=now_s + LIFETIME_S,
+        file_expires_after_s=body.expires_after and body.expires_after.seconds,
+        format=body.format and body.format.stored(),
+    )
+    return UploadObject.of(await store.create(upload))
+
+
+@router.get(
+    "/{upload_id}",
+    operation_id="retrieveUpload",
+    summary="Retrieve an upload",
+    openapi_extra=needs(Permission.FILES_READ),
+)
+async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
+    """Retrieve an upload's status (`pending`, `completed`, `cancelled` or `expired`) and the
+    resulting file.
+    """
+    return UploadObject.of(upload, await store.file_of(upload))
+
+
+@router.post(
+    "/{upload_id}/parts",
+    operation_id="addUploadPart",
+    summary="Add a part",
+    openapi_extra=needs(
+        Permission.FILES_WRITE, AuditEvent.UPLOAD_PART_ADDED, requestBody=described("data", {})
+    ),
+    responses=_ENDED,
+)
+async def add_part(
+    request: Request, upload: Existing, store: Store, slots: UploadSlots, settings: AppSettings
+) -> UploadPartObject:
+    """Add a part as the field `data` of a multipart form, as the SDKs do, or as raw bytes.
+
+    Parts may arrive in any order and in parallel; `completeUpload` sets their order.
+    """
+    body = body_of(request, "data")
+    async with slots.one(upload.project_id):
+        part = await assembly.take_part(
+            store, upload, body, max_part_bytes=settings.max_upload_part_bytes
+        )
+    return UploadPartObject.of(part)
+
+
+@router.get(
+    "/{upload_id}/parts",
+    operation_id="listUploadParts",
+    summary="List upload parts",
+    openapi_extra=needs(Permission.FILES_READ),
+)
+async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]:
+    """List the received parts, oldest first, with the size and MD5 of each, so that an
+    interrupted client can send the missing parts.
+    """
+    return list_of(
+        [UploadPartObject.of(part) for part in await store.parts(upload)], has_more=False
+    )
+
+
+@router.post(
+    "/{upload_id}/complete",
+    operation_id="completeUpload",
+    summary="Complete an upload",
+    responses=_ENDED,
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.UPLOAD_COMPLETED),
+)
+async def complete_upload(body: UploadComplete, upload: Existing, store: Store) -> UploadObject:
+    """Join the parts into a file, in the order of `part_ids`. Their total size must match the
+    declared size, and the result must match `md5` if given. A `fine-tune` file is then checked,
+    as after a single-request upload. Repeating the request with the same parts returns the same
+    result.
+    """
+    upload, file = await assembly.complete(store, upload, body.part_ids, body.md5)
+    if file is not None:
+        await enqueue_check(store.files, file)
+    await store.purge(upload)
+    return UploadObject.of(upload, file)
+
+
+@router.post(
+    "/{upload_id}/cancel",
+    operation_id="cancelUpload",
+    summary="Cancel an upload",
+    responses=_ENDED,
+    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.UPLOAD_CANCELLED),
+)
+async def cancel_upload(upload: Existing, store: Store) -> UploadObject:
+    """Cancel an upload and delete its parts. It then accepts no more parts. A completed upload
+    cannot be canceled; delete its file instead.
+    """
+    if upload.status is not UploadStatus.CANCELLED:
+        must_be_pending(upload)
+        try:
+            upload = await store.end(upload, UploadStatus.CANCELLED, ids.now_s())
+        except Missing as e:
+            raise assembly.not_found(upload.id) from e
+    await store.purge(upload)
+    return UploadObject.of(upload)

@@ -1,1 +1,0 @@
-"""Permissions of other projects to use a trained model."""

@@ -1,1 +1,0 @@
-"""The API key of a request, its project, and their limits."""

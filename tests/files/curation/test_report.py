@@ -1,0 +1,247 @@
+"""Tests of reports over HTTP: created once, in every format, without personal data."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from service.models.catalogue import Catalogue
+from service.models.encoders import add_encoder
+from tests.conftest import Api, chat_line, checked, upload
+from tests.datasets.encoders import static_encoder
+from tests.datasets.test_meaning import ROWS as ROWS_OF_MEANING
+
+pytestmark = pytest.mark.slow
+
+SECRET = "山田花子の口座番号は極秘"
+ROWS = [chat_line(f"注文 {i} はどこですか?", f"注文 {i} は倉庫を出ました。") for i in range(40)]
+DATA = "\n".join(
+    [
+        *ROWS,
+        ROWS[0],
+        chat_line("注文 1 はどこですか?", "存じません。"),
+        chat_line("Card?", f"{SECRET} 4111 1111 1111 1111, mail a.b@example.com"),
+        "{broken",
+    ]
+).encode()
+
+
+@pytest.fixture
+def models(settings, tiny_model_path: Path) -> list[str]:
+    """Two base models with local tokenizers, one of them with a shorter context."""
+    entries = [
+        {"id": name, "path": str(tiny_model_path), "license": "x", "context_length": length}
+        for name, length in (("small", 64), ("large", 2048))
+    ]
+    settings.models_file.write_text(yaml.safe_dump({"models": entries}), "utf-8")
+    return [str(entry["id"]) for entry in entries]
+
+
+async def test_report_says_what_is_in_the_file(models, http, work, put, report):
+    async with work("cpu"):
+        file_id = await put(DATA)
+        assert (await checked(http, file_id))["status"] == "error"
+        made = (await report(file_id)).json()
+    assert (made["object"], made["file_id"], made["status"]) == (
+        "file.report",
+        file_id,
+        "completed",
+    )
+    assert made["rows"] == 43
+    assert made["exact_duplicates"]["examples"] == [[1, 41]]
+    assert [2, 42] in made["contradictions"]["examples"]
+    assert [i["line"] for i in made["validation"]["issues"]] == [44]
+    assert {p["kind"] for p in made["personal_data"]} >= {"payment_card", "email"}
+    assert made["languages"][0]["name"] == "ja"
+    assert [t["model"] for t in made["tokens"]] == models
+    assert {f["model"] for f in made["tokenizer_fit"]} == set(models)
+    assert made["tokens"][0]["truncated_rows"].keys() == {"64", "512", "1024", "2048"}
+    assert made["advice"]
+
+
+async def test_no_form_repeats_personal_data(models, http, work, put, report):
+    answer = "My card is 4111 1111 1111 1111, write to a.b@example.com"
+    again = [chat_line(question, answer) for question in ("Which card?", "Which card, please?")]
+    async with work("cpu"):
+        file_id = await put("\n".join([*ROWS, *again]).encode())
+        forms = [(await report(file_id, format=f)).text for f in ("json", "html", "md")]
+    for text in forms:
+        for value in ("4111", "example.com"):
+            assert value not in text
+        assert "My card is" in text  # in the pair of rows that mean the same
+
+
+async def test_report_of_one_model_is_that_tokenizers_view(models, http, work, put, report):
+    async with work("cpu"):
+        file_id = await put(DATA)
+        made = (await report(file_id, model="small")).json()
+        unknown = await report(file_id, model="none")
+    assert [t["model"] for t in made["tokens"]] == ["small"]
+    assert made["tokens"][0]["truncated_rows"].keys() == {"64"}
+    assert made["finding_counts"]["truncated"] >= 1
+    assert unknown.status_code == 404
+    assert unknown.json()["error"]["code"] == "model_not_found"
+
+
+async def test_readable_forms_are_whole_and_safe(models, http, work, put, report):
+    async with work("cpu"):
+        file_id = await put(DATA, "<script>alert(1)</script>.jsonl")
+        page = await report(file_id, format="html")
+        markdown = await report(file_id, format="md")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.text.startswith("<!doctype html>")
+    assert "<script" not in page.text
+    assert "src=" not in page.text
+    assert "<svg" in page.text
+    assert markdown.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert markdown.text.startswith("# Data set report")
+    assert "█" in markdown.text
+
+
+async def test_overlap_with_a_validation_file_is_told(models, http, work, put, report):
+    held = "\n".join([ROWS[3], chat_line("Neu?", "Ja.")]).encode()
+    async with work("cpu"):
+        file_id = await put(DATA)
+        csv = await put("prompt,completion\n注文 5 はどこですか?,別の答え\n".encode(), "v.csv")
+        made = (await report(file_id, validation_file=await put(held))).json()
+        other = (await report(file_id, validation_file=csv)).json()
+        gone = await report(file_id, validation_file="file-gone")
+    assert (made["overlap"]["rows"], made["overlap"]["exact"]) == (2, 1)
+    assert made["overlap"]["examples"][0] == [1, 4]
+    assert (other["overlap"]["rows"], other["overlap"]["same_prompt"]) == (1, 1)
+    assert (gone.status_code, gone.json()["error"]["param"]) == (404, "validation_file")
+
+
+async def test_an_encoder_finds_the_same_meaning(settings, http, work, put, report, rows, tmp_path):
+    catalogue = Catalogue(settings.models_file)
+    encoder = static_encoder(tmp_path / "encoder")
+    add_encoder(encoder, catalogue=catalogue, encoder_id="tiny", license_id="mit")
+    data = "\n".join(chat_line(*row) for row in ROWS_OF_MEANING).encode()
+    async with work("cpu"):
+        file_id = await put(data)
+        made = (await report(file_id, encoder="tiny")).json()
+        plain = (await report(file_id)).json()
+        unknown = await report(file_id, encoder="none")
+        listed = (await rows(file_id, encoder="tiny", issue="meaning_contradiction")).json()
+        shutil.rmtree(encoder)
+        other = await put(data + b"\n" + ROWS[0].encode())
+        gone = await report(other, encoder="tiny")
+    assert made["meaning"]["encoder"] == "tiny"
+    assert made["finding_counts"]["same_meaning"] == 1
+    assert plain["meaning"] is None
+    assert "same_meaning" not in plain["finding_counts"]
+    assert [row["line"] for row in listed["data"]] == [3]
+    assert listed["data"][0]["findings"][0]["other_line"] == 4
+    assert unknown.status_code == 400
+    assert unknown.json()["error"]["param"] == "encoder"
+    assert "It has: tiny." in unknown.json()["error"]["message"]
+    assert gone.status_code == 400
+    assert gone.json()["error"]["code"] == "encoder_unusable"
+
+
+async def test_report_is_made_once(models, api: Api, http, work, put, report):
+    async with work("cpu"):
+        file_id = await put(DATA)
+        await report(file_id)
+        stored = sorted(_stored(api, "report.json"))
+        stamps = [path.stat().st_mtime_ns for path in stored]
+        await report(file_id)
+        await report(file_id, format="html")
+    assert len(stored) == 1
+    assert [path.stat().st_mtime_ns for path in stored] == stamps
+
+
+async def test_file_that_cannot_be_read_has_its_reason_for_a_report(http, work, put, report):
+    async with work("cpu"):
+        answer = await report(await put(b"\x89PNG\r\n\x1a\n" + bytes(range(256))))
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "unknown_format"
+
+
+async def test_reports_go_with_the_file(models, api: Api, http, work, put, report):
+    async with work("cpu"):
+        file_id = await put(DATA)
+        await report(file_id)
+    assert _stored(api, "report.json")
+    await http.delete(f"/v1/files/{file_id}")
+    assert not _stored(api, "")
+    left = await api.app.state.redis.keys(f"*{file_id}*")
+    assert [key for key in left if b":unheld:" not in key] == []  # a reconciler's, which expires
+
+
+async def test_workbook_warnings_are_in_the_report(http, work, put, report):
+    from tests.files.curation.test_check import merged, workbook
+
+    async with work("cpu"):
+        made = (await report(await put(workbook(merged), "a.xlsx"))).json()
+    assert made["validation"]["counts"]["merged_cells"] == 1
+
+
+async def test_report_survives_a_killed_worker(models, api: Api, http, put, report, work):
+    """The worker is killed during a report. Its child dies, and another worker makes the report."""
+    rows = [chat_line(f"Frage {i} " * 40, f"Antwort {i} " * 40) for i in range(2_500)]
+    file_id = await put("\n".join(rows).encode())
+    redis = api.app.state.redis
+    await redis.srem(
+        "finetuned:files-unchecked", *await redis.smembers("finetuned:files-unchecked")
+    )
+    await redis.delete("finetuned:queue:cpu")
+    assert (await http.get(f"/v1/files/{file_id}/report")).status_code == 202
+    env = os.environ | {
+        "FINETUNED_REDIS_URL": api.settings.redis_url.get_secret_value(),
+        "FINETUNED_STORAGE_URL": api.settings.storage_url,
+        "FINETUNED_DATA_DIR": str(api.settings.data_dir),
+        "FINETUNED_MODELS_FILE": str(api.settings.models_file),
+        "FINETUNED_LEASE_S": "1",
+        "FINETUNED_RECONCILE_EVERY_S": "0.2",
+        "FINETUNED_WORKER_PORT": "0",
+    }
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"], env=env
+    )
+    try:
+        child = await _child_of(worker.pid)
+    finally:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    psutil.wait_procs([child], timeout=60)
+    assert not child.is_running()
+    async with work("cpu"):
+        made = (await report(file_id)).json()
+    assert made["rows"] == 2_500
+
+
+async def _child_of(pid: int) -> psutil.Process:
+    import asyncio
+
+    async with asyncio.timeout(60):
+        while True:
+            for child in psutil.Process(pid).children(recursive=True):
+                if "service.datasets" in " ".join(child.cmdline()):
+                    return child
+            await asyncio.sleep(0.05)
+
+
+def _stored(api: Api, name: str) -> list[Path]:
+    folder = api.settings.data_dir / "storage"
+    return [p for p in folder.rglob(f"*{name}") if p.is_file() and p.name != ".health"]
+
+
+async def test_foreign_validation_file_is_404(models, api: Api, http, put):
+    async with await api.client("other") as other:
+        theirs = (await upload(other, DATA)).json()["id"]
+    answer = await http.get(
+        f"/v1/files/{await put(DATA)}/report", params={"validation_file": theirs}
+    )
+    assert answer.status_code == 404
+    assert json.loads(answer.text)["error"]["param"] == "validation_file"

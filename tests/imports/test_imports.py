@@ -1,0 +1,285 @@
+"""`POST /v1/models/import`: an adapter that was trained elsewhere becomes a model."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.core import ids
+from service.core.leases import Leases
+from service.core.records import Missing
+from service.files.curation.outputs import NOTED, Outputs
+from service.files.curation.records import Task, Tasks, TaskState, TaskSuperseded
+from service.files.records import FileRecord
+from service.imports.task import ImportAdapter
+from service.jobs.scheduling.dispatch import Dispatcher
+from service.models import ranks
+from service.models.adapter_check import BaseLayout, check_adapter
+from service.models.registry import ModelRegistry
+from service.worker.reconciler import Reconciler
+from tests.adapters import PAIR, Q, adapter, base_folder, tar_of, zip_of
+from tests.conftest import BASE_MODEL, Api, upload
+
+pytestmark = pytest.mark.slow
+
+Import = Callable[..., Awaitable[dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def base(tmp_path: Path) -> Path:
+    """The folder of the base model in the catalog."""
+    return base_folder(tmp_path / "base")
+
+
+async def sent(http: httpx.AsyncClient, data: bytes) -> str:
+    """Upload an archive, and return its ID."""
+    answer = await upload(http, data, "model-import", name="voice.tar")
+    assert answer.json()["status"] == "processed", answer.text
+    return answer.json()["id"]
+
+
+async def ended(http: httpx.AsyncClient, started: dict[str, Any]) -> dict[str, Any]:
+    """Wait for the end of an import."""
+    path = f"/v1/files/{started['file_id']}/imports/{started['id']}"
+    async with asyncio.timeout(60):
+        while (found := (await http.get(path)).json())["status"] == "in_progress":
+            await asyncio.sleep(0.05)
+    return found
+
+
+async def begun(http: httpx.AsyncClient, data: bytes, **body: str) -> dict[str, Any]:
+    """Upload and begin to import an archive."""
+    body = {"file": await sent(http, data), "base_model": BASE_MODEL, **body}
+    answer = await http.post("/v1/models/import", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def stored(api: Api) -> list[str]:
+    """The names of all files of adapters in storage."""
+    root = Path(api.settings.storage_url.removeprefix("file://"))
+    return sorted(path.name for path in root.glob("*/adapters/*/*"))
+
+
+async def test_an_imported_adapter_is_a_model(api: Api, http, work, tmp_path):
+    data = tar_of({**adapter(), "README.md": b"# Voice", "tokenizer.json": b'{"model": {}}'})
+    async with work("cpu"):
+        done = await ended(http, await begun(http, data, suffix="Captain Ahoy"))
+    assert done["status"] == "completed", done["error"]
+    name = done["model"]
+    assert name.startswith(f"ft:{BASE_MODEL}:acme:captain-ahoy:")
+    assert done["base_model_name_or_path"] == "elsewhere/Tiny-Base"
+    codes = [finding["code"] for finding in done["findings"]]
+    assert codes == ["tokenizer_differs", "template_not_compared"]
+    assert [m["id"] for m in (await http.get("/v1/models")).json()["data"]] == [BASE_MODEL, name]
+    model = (await http.get(f"/v1/models/{name}")).json()
+    assert model["base_model"] == BASE_MODEL
+    assert model["fine_tuning_job"] is None
+    assert model["origin"] == {
+        "kind": "imported",
+        "import_id": done["id"],
+        "archive_sha256": hashlib.sha256(data).hexdigest(),
+        "base_model_name_or_path": "elsewhere/Tiny-Base",
+        "parity": "unchecked",
+    }
+    registry: ModelRegistry = api.app.state.registry
+    servable = await registry.resolve_adapter(name)
+    assert servable is not None
+    assert servable.artifact is not None
+    manifest = await api.app.state.storage.get_folder(servable.artifact, tmp_path / "served")
+    assert manifest.digest == servable.digest
+    check_adapter(tmp_path / "served", BaseLayout.read(tmp_path / "base"), max_rank=8)
+    assert stored(api) == [
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "manifest.json",
+    ]  # fmt: skip
+    assert await ranks.highest(registry.redis, BASE_MODEL) == 8
+    assert not await registry.redis.exists(NOTED)
+
+    assert (await http.delete(f"/v1/files/{done['file_id']}")).status_code == 200
+    assert (await http.get(f"/v1/models/{name}")).status_code == 200
+    assert (await http.delete(f"/v1/models/{name}")).status_code == 200
+    assert stored(api) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "words"),
+    [
+        (b"no archive", "not_an_archive", "Pack the adapter's folder as .tar"),
+        (
+            zip_of({"adapter_config.json": b"{}", "adapter_model.bin": b""}),
+            "adapter_pickle",
+            "Save the adapter as safetensors",
+        ),
+        (
+            tar_of(adapter(dict.fromkeys(PAIR, (8, 8)))),
+            "adapter_mismatch",
+            f"cannot be served with {BASE_MODEL}: {Q} fits a layer of 8x8",
+        ),
+        (
+            tar_of(adapter({key.replace("q_", "z_"): PAIR[key] for key in PAIR})),
+            "adapter_mismatch",
+            "the base model has no module",
+        ),
+        (tar_of(adapter(r=512)), "adapter_mismatch", "its rank is 512"),
+        (
+            tar_of(adapter(r=16)),
+            "adapter_mismatch",
+            f"gives {Q} the rank 16, but its tensors have the rank 8, so they would apply with the "
+            "wrong strength. Use the adapter_config.json that was saved with these tensors.",
+        ),
+        (
+            tar_of(adapter(lora_alpha="16")),
+            "adapter_mismatch",
+            'lora_alpha in adapter_config.json is "16", and must be a number above 0. Use the',
+        ),
+        (
+            tar_of(adapter(init_lora_weights="pissa")),
+            "adapter_mismatch",
+            "initialized with pissa, which changes the base model's weights",
+        ),
+    ],
+)
+async def test_a_refused_adapter_leaves_nothing(api: Api, http, work, data, code, words):
+    async with work("cpu"):
+        done = await ended(http, await begun(http, data))
+    assert done["status"] == "failed"
+    assert done["model"] is None
+    assert done["error"]["code"] == code
+    assert words in done["error"]["message"]
+    assert stored(api) == []
+    assert [m["id"] for m in (await http.get("/v1/models")).json()["data"]] == [BASE_MODEL]
+    assert not list((api.settings.data_dir / "scratch").glob("*"))
+
+
+async def test_a_base_model_that_the_worker_lacks_is_the_operators_fault(api, http, work, base):
+    (base / "model.safetensors").unlink()
+    async with work("cpu"):
+        done = await ended(http, await begun(http, tar_of(adapter())))
+    assert done["error"]["code"] == "base_model_unavailable"
+    assert str(base) not in done["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param", "code"),
+    [
+        ({"base_model": "gpt-4o"}, 404, "base_model", "model_not_found"),
+        ({"file": "file-none"}, 404, "file", "file_not_found"),
+        ({"suffix": "--"}, 400, "suffix", "invalid_value"),
+    ],
+)
+async def test_a_wrong_request_is_refused_at_once(http, body, status, param, code):
+    given = {"file": await sent(http, b"x"), "base_model": BASE_MODEL, **body}
+    answer = await http.post("/v1/models/import", json=given)
+    assert answer.status_code == status
+    assert answer.json()["error"]["param"] == param
+    assert answer.json()["error"]["code"] == code
+
+
+async def test_a_training_file_is_no_archive(http, chats):
+    file = (await upload(http, chats(10))).json()["id"]
+    answer = await http.post("/v1/models/import", json={"file": file, "base_model": BASE_MODEL})
+    assert answer.json()["error"]["code"] == "invalid_file_purpose"
+
+
+async def test_a_repeated_request_imports_once_and_imports_are_limited(api: Api, http):
+    body = {"file": await sent(http, b"x"), "base_model": BASE_MODEL}
+    key = {"idempotency-key": "one"}
+    first = await http.post("/v1/models/import", json=body, headers=key)
+    assert (await http.post("/v1/models/import", json=body, headers=key)).json() == first.json()
+    listed = (await http.get(f"/v1/files/{body['file']}/imports")).json()["data"]
+    assert listed == [first.json()]
+    for _ in range(api.settings.max_file_tasks_per_project - 1):
+        assert (await http.post("/v1/models/import", json=body)).status_code == 200
+    answer = await http.post("/v1/models/import", json=body)
+    assert answer.json()["error"]["code"] == "too_many_file_tasks"
+
+
+class Cut(Exception):
+    """The worker ends here."""
+
+
+@pytest.fixture
+async def task(api: Api, http: httpx.AsyncClient) -> Task:
+    """An import that no worker has taken."""
+    started = await begun(http, tar_of(adapter()))
+    owner = await api.app.state.projects.by_name("acme")
+    task = await Tasks(api.app.state.redis).of(started["file_id"]).get(owner.id, started["id"])
+    assert task is not None
+    return task
+
+
+async def run_until(api: Api, task: Task, folder: Path, end: type[BaseException] | None) -> None:
+    """Run an attempt in `folder`. If it must end with an error, it must."""
+    state = api.app.state
+    file: FileRecord = await state.files.get(task.project_id, task.file_id, ids.now_s())
+    folder.mkdir()
+    work = ImportAdapter(state.files, state.registry, api.settings)
+    if end is None:
+        await work(task, file, folder)
+    else:
+        with pytest.raises(end):
+            await work(task, file, folder)
+
+
+async def reconciled(api: Api) -> None:
+    """Let the reconciler go round until nothing is noted."""
+    state = api.app.state
+    leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
+    dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
+    reconciler = Reconciler(
+        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.erasing
+    )
+    async with asyncio.timeout(60):
+        while await state.redis.exists(NOTED):
+            await reconciler.once()
+            await asyncio.sleep(0.05)
+
+
+async def test_a_kill_between_bytes_and_record_is_repaired(
+    api: Api, http, task, tmp_path, monkeypatch
+):
+    """The adapter is stored, and the worker dies before it registers the model."""
+
+    async def killed(*_: object, **__: object) -> None:
+        raise Cut
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tasks, "finish", killed)
+        await run_until(api, task, tmp_path / "first", Cut)
+    assert len(stored(api)) == 3
+    second = await Tasks(api.app.state.redis).restart(task)
+    await run_until(api, second, tmp_path / "second", None)
+    assert len(stored(api)) == 6
+    await reconciled(api)
+    assert len(stored(api)) == 3
+    done = await ended(http, {"file_id": task.file_id, "id": task.id})
+    assert done["status"] == TaskState.COMPLETED
+    name = done["model"]
+    registry: ModelRegistry = api.app.state.registry
+    servable = await registry.resolve_adapter(name)
+    assert servable is not None
+    assert (await api.app.state.storage.manifest(servable.artifact)).digest == servable.digest
+    # The presumed dead attempt comes back: it registers nothing.
+    await run_until(api, task, tmp_path / "late", TaskSuperseded)
+    assert len(stored(api)) == 3
+
+
+async def test_an_archive_that_is_deleted_meanwhile_leaves_nothing(
+    api: Api, http, task, tmp_path, monkeypatch
+):
+    store = Outputs.store_adapter
+
+    async def delete_meanwhile(*args: Any, **more: Any) -> object:
+        await http.delete(f"/v1/files/{task.file_id}")
+        return await store(*args, **more)
+
+    monkeypatch.setattr(Outputs, "store_adapter", delete_meanwhile)
+    await run_until(api, task, tmp_path / "run", Missing)
+    assert stored(api) == []
+    assert not await api.app.state.redis.exists(NOTED)
