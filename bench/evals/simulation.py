@@ -119,7 +119,7 @@ class Evaluation:
     @property
     def over_prompt(self) -> Clusters:
         """Differences between the tuned model and the prompt."""
-        return Clusters.of((self.tuned - self.prompt).tolist(), self.prompts.tolist())
+        return Clusters.group((self.tuned - self.prompt).tolist(), self.prompts.tolist())
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import msgspec
 from starlette.types import ASGIApp, Message
 
 from service.core.errors import RateLimited
-from service.grading.judges import (
+from service.grading.model_graders import (
     EMBEDDINGS,
     Embedded,
     JudgeAnswer,

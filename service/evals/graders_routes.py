@@ -13,8 +13,9 @@ from service.core.slots import Slots
 from service.evals.graders_judge import CallersJudge
 from service.evals.graders_schemas import GraderRun, RunGrader, ValidatedGrader, ValidateGrader
 from service.grading.check import check, judges
-from service.grading.errors import GraderInvalid
-from service.grading.grade import GraderTools, Sample, grade
+from service.grading.grade import grade
+from service.grading.model_graders import GraderTools
+from service.grading.results import GraderInvalid, Sample
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.models.registry import ModelRegistry
@@ -61,7 +62,7 @@ async def run(
     """
     await _check(body.grader, caller.project_id, registry)
     judge = CallersJudge(request.app.gateway, request.headers, _request_id(request))
-    sample = Sample.of(body.model_sample)
+    sample = Sample.from_text(body.model_sample)
     async with running.one(caller.project_id), Sandbox() as sandbox:
         tools = GraderTools(judge, sandbox, judge.embed)
         result = await grade(body.grader, body.item or {}, sample, tools)

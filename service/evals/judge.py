@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.evals.sampling import CHAT
-from service.grading.judges import (
+from service.grading.model_graders import (
     EMBEDDINGS,
     Embedded,
     GraderTools,

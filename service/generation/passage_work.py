@@ -28,7 +28,7 @@ from service.generation.plan import Task
 from service.generation.records import Dropped, GenerationRecord, GenerationTally, RowKind
 from service.generation.rows import Row
 from service.generation.support import is_echo, missing_facts
-from service.grading.language import normalize_tag, score
+from service.grading.language import language_score, normalize_tag
 from service.inference.background.calls import EngineCalls, ModelGone, SampleFailed
 from service.verdict.retrieval import Index
 
@@ -268,4 +268,4 @@ def _is_in(language: str | None, text: str) -> bool:
     """Whether a text is in a language, as far as that can be detected."""
     if language is None or not is_detected(normalize_tag(language)):
         return True
-    return score(text, language) > 0
+    return language_score(text, language) > 0

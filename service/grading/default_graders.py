@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from service.datasets.text.languages import UNKNOWN, detect
 from service.grading.examples import Example, Row, examples_of
-from service.grading.label import normalize_label
+from service.grading.labels import normalize_label
 from service.grading.schemas import (
     ChrfGrader,
     JsonSchemaGrader,

@@ -43,7 +43,7 @@ class PermissionObject(BaseModel):
     project_id: str = Field(description="ID of the project that may use the model.")
 
     @classmethod
-    def of(cls, permission: ModelPermission) -> PermissionObject:
+    def from_record(cls, permission: ModelPermission) -> PermissionObject:
         """The API object for a record."""
         return cls(
             id=permission.id, created_at=permission.created_at, project_id=permission.grantee
@@ -119,7 +119,7 @@ async def create_permissions(
         ]
     except Missing as e:
         raise _no_model(model) from e
-    return list_of(list(map(PermissionObject.of, made)), has_more=False)
+    return list_of(list(map(PermissionObject.from_record, made)), has_more=False)
 
 
 @router.get(
@@ -150,7 +150,7 @@ async def list_permissions(
         )
     except Missing as e:
         raise unknown_after("permission") from e
-    return list_of(list(map(PermissionObject.of, page.items)), page.has_more)
+    return list_of(list(map(PermissionObject.from_record, page.items)), page.has_more)
 
 
 @router.delete(

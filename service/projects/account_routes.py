@@ -76,7 +76,9 @@ async def create_account(
     if not is_alone:
         with trail.recorded_as(AuditEvent.API_KEY_CREATED):
             key = await _new_key(project, account, body.name, body.expires_in_seconds, store)
-    return NewServiceAccountObject(**ServiceAccountObject.of(account).model_dump(), api_key=key)
+    return NewServiceAccountObject(
+        **ServiceAccountObject.from_record(account).model_dump(), api_key=key
+    )
 
 
 @router.get(
@@ -93,7 +95,7 @@ async def list_accounts(
         page = await store.records.page(project.id, after=after, limit=limit)
     except Missing as e:
         raise unknown_after("service account") from e
-    return list_of(list(map(ServiceAccountObject.of, page.items)), page.has_more)
+    return list_of(list(map(ServiceAccountObject.from_record, page.items)), page.has_more)
 
 
 @router.get(
@@ -104,7 +106,7 @@ async def list_accounts(
 )
 async def retrieve_account(account: Account) -> ServiceAccountObject:
     """Retrieve a service account."""
-    return ServiceAccountObject.of(account)
+    return ServiceAccountObject.from_record(account)
 
 
 @router.post(
@@ -124,7 +126,7 @@ async def update_account(
         if required is not None:
             _require_rights_of(caller, required, "change")
     try:
-        return ServiceAccountObject.of(await store.update(account, body.name, role))
+        return ServiceAccountObject.from_record(await store.update(account, body.name, role))
     except Missing:
         _not_found(account.id)
 
@@ -188,4 +190,4 @@ async def _new_key(
         raise archived(project) from e
     except Missing:
         _not_found(account.id)
-    return AccountKeyObject.of(*made)
+    return AccountKeyObject.from_record(*made)

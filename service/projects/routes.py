@@ -109,7 +109,7 @@ async def create_project(body: CreateProject, store: Store, _: Caller) -> Projec
     for the project next.
     """
     try:
-        return ProjectObject.of(await store.create(body.name, body.limits), 0)
+        return ProjectObject.from_record(await store.create(body.name, body.limits), 0)
     except NameTaken as e:
         raise Conflict(
             f"The project name '{body.name}' is taken; names are never reused.",
@@ -142,7 +142,7 @@ async def list_projects(
         raise unknown_after("project") from e
     sizes = await use.totals([project.id for project in page.items])
     left = [await _left(project, store) for project in page.items]
-    return list_of(list(map(ProjectObject.of, page.items, sizes, left)), page.has_more)
+    return list_of(list(map(ProjectObject.from_record, page.items, sizes, left)), page.has_more)
 
 
 def _is_active(project: Project) -> bool:
@@ -281,7 +281,7 @@ def _require_other(project: Project, caller: Principal, doing: str) -> None:
 
 async def _described(project: Project, store: Projects, use: StorageUse) -> ProjectObject:
     [storage_bytes] = await use.totals([project.id])
-    return ProjectObject.of(project, storage_bytes, await _left(project, store))
+    return ProjectObject.from_record(project, storage_bytes, await _left(project, store))
 
 
 @router.post(
@@ -313,7 +313,7 @@ async def create_key(
         )
     except ProjectArchived as e:
         raise archived(project) from e
-    return NewKeyObject(**KeyObject.of(key).model_dump(), value=secret)
+    return NewKeyObject(**KeyObject.from_record(key).model_dump(), value=secret)
 
 
 @router.get(
@@ -331,7 +331,7 @@ async def list_keys(
     except Missing as e:
         raise unknown_after("key") from e
     last_used = await uses.last(project.id, [key.id for key in page.items])
-    return list_of(list(map(KeyObject.of, page.items, last_used)), page.has_more)
+    return list_of(list(map(KeyObject.from_record, page.items, last_used)), page.has_more)
 
 
 @router.get(
@@ -399,7 +399,7 @@ def expiry_in(seconds: int | None) -> int | None:
 
 async def _shown(key: ApiKey, uses: KeyUses) -> KeyObject:
     [last_used_at] = await uses.last(key.project_id, [key.id])
-    return KeyObject.of(key, last_used_at)
+    return KeyObject.from_record(key, last_used_at)
 
 
 @router.post(

@@ -51,7 +51,7 @@ def difference(
     if not pairs.differences:
         return None
     binary = metric.kind == "binary"
-    clusters = Clusters.of(pairs.differences, pairs.clusters)
+    clusters = Clusters.group(pairs.differences, pairs.clusters)
     better = sum(value > _EQUAL for value in pairs.differences)
     worse = sum(value < -_EQUAL for value in pairs.differences)
     independent = len(clusters) == len(pairs.differences)
@@ -98,7 +98,7 @@ def score(comparison: Comparison, metric: Metric, column: str) -> Score | None:
     found = scores_of(comparison, metric, column)
     if not found.scores:
         return None
-    clusters = Clusters.of(found.scores, found.clusters)
+    clusters = Clusters.group(found.scores, found.clusters)
     low, high = mean_interval(clusters)
     return Score(
         column=column,

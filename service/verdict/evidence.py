@@ -31,7 +31,7 @@ class Evidence:
     differences: list[Difference]
 
     @classmethod
-    def of(cls, comparison: Comparison) -> Evidence:
+    def from_comparison(cls, comparison: Comparison) -> Evidence:
         """Compute all differences of a comparison."""
         return cls(comparison, all_differences(comparison))
 

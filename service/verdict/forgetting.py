@@ -105,7 +105,9 @@ def summarize_forgetting(
     if not items:
         raise ValueError("at least one item is needed")
     rows = list(zip(items, base, tuned, strict=True))
-    differences = Clusters.of([after - before for _, before, after in rows], [i.id for i in items])
+    differences = Clusters.group(
+        [after - before for _, before, after in rows], [i.id for i in items]
+    )
     low, high = difference_interval(differences, fmean(base))
     return Forgetting(
         languages=[

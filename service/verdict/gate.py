@@ -210,7 +210,7 @@ def _with_limits(
     # Imported here: the api reads gates, and does without numpy.
     from service.verdict.intervals import Clusters, difference_interval, mean_interval
 
-    grouped = Clusters.of(values, clusters)
+    grouped = Clusters.group(values, clusters)
     low, high = mean_interval(grouped) if rival is None else difference_interval(grouped, rival)
     return {key: fmean(values) * 100, f"{key}{_LOW}": low * 100, f"{key}{_HIGH}": high * 100}
 

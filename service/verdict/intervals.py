@@ -96,7 +96,7 @@ class Clusters:
     sizes: Floats
 
     @classmethod
-    def of(cls, values: Sequence[float], clusters: Sequence[Hashable]) -> Clusters:
+    def group(cls, values: Sequence[float], clusters: Sequence[Hashable]) -> Clusters:
         """Group values by cluster."""
         places: dict[Hashable, int] = {}
         index = [places.setdefault(cluster, len(places)) for cluster in clusters]

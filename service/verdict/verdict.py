@@ -78,7 +78,7 @@ _RULES: Final[tuple[Callable[[Evidence], Verdict | None], ...]] = (
 
 def judge(comparison: Comparison) -> Verdict:
     """Return the verdict of a comparison. The same comparison always gets the same verdict."""
-    evidence = Evidence.of(comparison)
+    evidence = Evidence.from_comparison(comparison)
     found = next(verdict for rule in _RULES if (verdict := rule(evidence)) is not None)
     return msgspec.structs.replace(
         found, warnings=_warnings(evidence, found.kind), differences=evidence.differences

@@ -189,7 +189,7 @@ async def list_endpoints(
         page = await store.endpoints.page(caller.project_id, after=after, limit=limit)
     except Missing as e:
         raise unknown_after("webhook endpoint") from e
-    return list_of([WebhookEndpointObject.of(e) for e in page.items], page.has_more)
+    return list_of([WebhookEndpointObject.from_record(e) for e in page.items], page.has_more)
 
 
 @router.get(
@@ -202,7 +202,7 @@ async def retrieve_endpoint(endpoint: Existing) -> WebhookEndpointObject:
     """Retrieve a webhook endpoint without its secret. `status` shows whether it still receives
     events.
     """
-    return WebhookEndpointObject.of(endpoint)
+    return WebhookEndpointObject.from_record(endpoint)
 
 
 @router.post(
@@ -226,7 +226,7 @@ async def update_endpoint(
         )
     except Missing as e:
         raise _unknown(endpoint.id) from e
-    return WebhookEndpointObject.of(changed)
+    return WebhookEndpointObject.from_record(changed)
 
 
 @router.delete(
@@ -318,7 +318,7 @@ async def list_deliveries(
         attempts, has_more = await store.log(endpoint.address, after, limit)
     except Missing as e:
         raise unknown_after("delivery") from e
-    return list_of([WebhookDeliveryObject.of(a) for a in attempts], has_more)
+    return list_of([WebhookDeliveryObject.from_record(a) for a in attempts], has_more)
 
 
 @router.get(

@@ -136,7 +136,7 @@ class WebhookEndpointObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, endpoint: Endpoint) -> Self:
+    def from_record(cls, endpoint: Endpoint) -> Self:
         """Convert a record to its wire type."""
         return cls(
             id=endpoint.id,
@@ -158,7 +158,7 @@ class WebhookEndpointWithSecretObject(WebhookEndpointObject):
     @classmethod
     def with_secret(cls, endpoint: Endpoint) -> Self:
         """Convert a record whose secret is new to its wire type."""
-        fields = WebhookEndpointObject.of(endpoint).model_dump()
+        fields = WebhookEndpointObject.from_record(endpoint).model_dump()
         return cls(**fields, signing_secret=endpoint.secret)
 
 
@@ -209,7 +209,7 @@ class WebhookDeliveryObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, attempt: Attempt) -> Self:
+    def from_record(cls, attempt: Attempt) -> Self:
         """Convert a record to its wire type."""
         return cls.model_validate(attempt.model_dump())
 

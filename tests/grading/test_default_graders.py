@@ -17,8 +17,9 @@ from service.grading.default_graders import (
     shape_of,
 )
 from service.grading.examples import Example, examples_of
-from service.grading.grade import Sample, grade
-from service.grading.judges import GraderTools, JudgeAnswer
+from service.grading.grade import grade
+from service.grading.model_graders import GraderTools, JudgeAnswer
+from service.grading.results import Sample
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import JsonSchemaGrader, LanguageGrader
 from tests.verdict.rows import bookshop, call, chat, examples
@@ -140,7 +141,7 @@ async def test_json_is_compared_by_its_fields(scores) -> None:
     (row, *_) = examples_of(ORDERS)
 
     async def of(text: str) -> dict[str, tuple[float, bool]]:
-        return await scores(ORDERS, row, Sample.of(text))
+        return await scores(ORDERS, row, Sample.from_text(text))
 
     right = {"json": (1.0, True), "json_schema": (1.0, True)}
     assert await of(row.answer) == right
@@ -165,32 +166,34 @@ async def test_json_is_compared_by_its_fields(scores) -> None:
 async def test_json_arrays_are_compared_as_a_whole(scores) -> None:
     rows = [chat(f"Q{i}", json.dumps([i, i + 1])) for i in range(12)]
     (row, *_) = examples_of(rows)
-    assert await scores(rows, row, Sample.of("[0,1]")) == {
+    assert await scores(rows, row, Sample.from_text("[0,1]")) == {
         "json": (1.0, True),
         "json_schema": (1.0, True),
     }
-    assert (await scores(rows, row, Sample.of("[1,0]")))["json"][1] is False
-    assert (await scores(rows, row, Sample.of('["0", "1"]')))["json_schema"][1] is False
+    assert (await scores(rows, row, Sample.from_text("[1,0]")))["json"][1] is False
+    assert (await scores(rows, row, Sample.from_text('["0", "1"]')))["json_schema"][1] is False
 
 
 async def test_tool_calls_labels_and_texts_are_graded(scores) -> None:
     (row, *_) = examples_of(WEATHER)
     calls = list(row.tool_calls)
-    assert await scores(WEATHER, row, Sample.of("", tool_calls=calls)) == {"tool_call": (1.0, True)}
-    assert await scores(WEATHER, row, Sample.of("Sunny.")) == {"tool_call": (0.0, False)}
+    assert await scores(WEATHER, row, Sample.from_text("", tool_calls=calls)) == {
+        "tool_call": (1.0, True)
+    }
+    assert await scores(WEATHER, row, Sample.from_text("Sunny.")) == {"tool_call": (0.0, False)}
 
     labels = [chat(f"Review {i}", ("Good", "Bad")[i % 2]) for i in range(12)]
     (row, *_) = examples_of(labels)
-    assert await scores(labels, row, Sample.of("good.")) == {"label": (1.0, True)}
-    assert await scores(labels, row, Sample.of("Bad")) == {"label": (0.0, False)}
+    assert await scores(labels, row, Sample.from_text("good.")) == {"label": (1.0, True)}
+    assert await scores(labels, row, Sample.from_text("Bad")) == {"label": (0.0, False)}
 
     thai = [chat(f"Q{i}", f"{THAI[i % 3]} {i}") for i in range(12)]
     (row, *_) = examples_of(thai)
-    assert await scores(thai, row, Sample.of(row.answer)) == {
+    assert await scores(thai, row, Sample.from_text(row.answer)) == {
         "chrf": (1.0, True),
         "language": (1.0, True),
     }
-    english = await scores(thai, row, Sample.of("It will rain in the afternoon."))
+    english = await scores(thai, row, Sample.from_text("It will rain in the afternoon."))
     assert english["language"] == (0.0, False)
     assert english["chrf"][0] < 0.1
 
@@ -198,7 +201,7 @@ async def test_tool_calls_labels_and_texts_are_graded(scores) -> None:
 async def test_texts_among_tool_calls_are_graded_too(scores) -> None:
     rows = WEATHER + [chat(f"Q{i}", f"{THAI[i % 3]} {i}") for i in range(12)]
     (row, *_) = examples_of(rows[3:])
-    found = await scores(rows, row, Sample.of(row.answer))
+    found = await scores(rows, row, Sample.from_text(row.answer))
     assert found["tool_call"] == found["chrf"] == (1.0, True)
 
 

@@ -21,7 +21,7 @@ from service.verdict.significance import holm, mcnemar_exact, sign_flip
 
 def alone(values):
     """Each value in a cluster of its own."""
-    return Clusters.of(values, range(len(values)))
+    return Clusters.group(values, range(len(values)))
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_random_sign_flips_agree_with_the_exact_test():
 def test_sign_flips_treat_a_cluster_as_a_unit():
     values = [0.5] * 30
     assert sign_flip(alone(values)) < 0.001
-    assert sign_flip(Clusters.of(values, [i // 10 for i in range(30)])) == 2 / 2**3
-    assert sign_flip(Clusters.of(values, [0] * 30)) == 1.0
+    assert sign_flip(Clusters.group(values, [i // 10 for i in range(30)])) == 2 / 2**3
+    assert sign_flip(Clusters.group(values, [0] * 30)) == 1.0
 
 
 def test_sign_flips_of_ties():
@@ -215,7 +215,7 @@ def test_the_standard_error_without_clusters_is_the_usual_one():
 
 def test_copies_of_rows_in_clusters_add_no_information():
     values = [0.1, 0.4, -0.3, 0.8, 0.25, 0.0, 0.6]
-    three = Clusters.of(values * 3, list(range(7)) * 3)
+    three = Clusters.group(values * 3, list(range(7)) * 3)
     assert three.standard_error == pytest.approx(alone(values).standard_error)
     assert difference_interval(three, 0.5) == pytest.approx(difference_interval(alone(values), 0.5))
 
@@ -247,7 +247,7 @@ def test_limits_of_shares(count, total, limit):
 
 
 def test_intervals_without_information_span_all_scores():
-    one_cluster = Clusters.of([0.5, 0.6, 0.7], ["same"] * 3)
+    one_cluster = Clusters.group([0.5, 0.6, 0.7], ["same"] * 3)
     assert difference_interval(one_cluster, 0.2) == (-1.0, 1.0)
     assert difference_interval(alone([0.5]), 0.2) == (-1.0, 1.0)
     assert mean_interval(alone([1.0])) == (0.0, 1.0)

@@ -16,8 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from service.core.tasks import gather
 from service.grading.examples import Example, examples_of
-from service.grading.judges import Judge, JudgeFailed
-from service.grading.model_graders import pairwise
+from service.grading.model_graders import Judge, JudgeFailed, pairwise
 from service.verdict.memorization import given_text
 
 _WON: Final = {"a": 1.0, "tie": 0.5, "b": 0.0}

@@ -11,10 +11,11 @@ from service.core.tasks import gather
 from service.datasets.text.languages import UNKNOWN, detect
 from service.grading.default_graders import applies, graders_for, item_of
 from service.grading.examples import Example, Row
-from service.grading.grade import GraderTools, Sample, grade
-from service.grading.judges import JudgeFailed, PythonRunner
+from service.grading.grade import grade
+from service.grading.model_graders import GraderTools, JudgeFailed, PythonRunner
+from service.grading.results import Sample
 from service.grading.schemas import ChrfGrader, SingleGrader, ToolCallGrader
-from service.grading.written_calls import written_calls
+from service.grading.tool_call import find_written_calls
 from service.jobs.evaluation.judging import AnswerJudge
 from service.verdict.comparison import Answer, Metric
 
@@ -64,8 +65,8 @@ class Scoring:
         if answer.error is not None:
             return answer
         # A prompt may show calls in another form than the template's, which no parser expects.
-        calls = answer.tool_calls or (written_calls(answer.text) if row.tools else [])
-        sample = Sample.of(answer.text, tool_calls=calls)
+        calls = answer.tool_calls or (find_written_calls(answer.text) if row.tools else [])
+        sample = Sample.from_text(answer.text, tool_calls=calls)
         scores: dict[str, float | None] = {}
         passed: bool | None = None
         for grader in self._graders:

@@ -105,7 +105,7 @@ async def list_aliases(
         page = await store.records.page(caller.project_id, after=after, limit=limit)
     except Missing as e:
         raise unknown_after("alias", has="name") from e
-    return list_of([AliasObject.of(r) for r in page.items], page.has_more)
+    return list_of([AliasObject.from_record(r) for r in page.items], page.has_more)
 
 
 @router.get(
@@ -118,7 +118,7 @@ async def list_history(name: str, caller: Caller, store: Store) -> ListOf[AliasC
     """List an alias's last 100 changes, newest first: the targets, the time and the API key."""
     await _existing(store, caller.project_id, name)
     changes = await store.history(caller.project_id, name)
-    return list_of([AliasChange.of(c) for c in changes], has_more=False)
+    return list_of([AliasChange.from_record(c) for c in changes], has_more=False)
 
 
 @router.post(
@@ -235,7 +235,7 @@ async def _existing(store: Aliases, project_id: str, name: str) -> AliasRecord:
 
 def _answer(record: AliasRecord, response: Response) -> AliasObject:
     response.headers["etag"] = f'"{record.etag}"'
-    return AliasObject.of(record)
+    return AliasObject.from_record(record)
 
 
 def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:

@@ -125,7 +125,7 @@ class AliasObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, record: AliasRecord) -> Self:
+    def from_record(cls, record: AliasRecord) -> Self:
         """The API object for a record."""
         return cls(
             id=record.id,
@@ -183,7 +183,7 @@ class AliasChange(BaseModel):
     )
 
     @classmethod
-    def of(cls, change: Change) -> Self:
+    def from_record(cls, change: Change) -> Self:
         """The API object for a change."""
         return cls(
             id=change.id,

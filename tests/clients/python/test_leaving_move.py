@@ -248,7 +248,7 @@ def test_the_interval_is_that_of_evaluations(rows):
     random = np.random.default_rng(rows)
     for skew in (0.0, 1.0):
         values = (random.normal(0, 0.1, rows) + skew * random.exponential(0.2, rows)).tolist()
-        expected = difference_interval(Clusters.of(values, range(rows)), 0.6)
+        expected = difference_interval(Clusters.group(values, range(rows)), 0.6)
         assert interval(values, 0.6) == pytest.approx(expected, abs=1e-3)
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from service.grading.examples import examples_of
-from service.grading.judges import JudgeAnswer, JudgeFailed
+from service.grading.model_graders import JudgeAnswer, JudgeFailed
 from service.jobs.evaluation.judging import AnswerJudge, Calibration
 
 

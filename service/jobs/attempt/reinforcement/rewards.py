@@ -11,10 +11,11 @@ from typing import Final
 
 from service.core import metrics
 from service.core.tasks import gather
-from service.grading.grade import Sample, grade
-from service.grading.judges import GraderTools
+from service.grading.grade import grade
+from service.grading.model_graders import GraderTools
+from service.grading.results import Sample
 from service.grading.schemas import Grader
-from service.grading.written_calls import written_calls
+from service.grading.tool_call import find_written_calls
 from service.jobs.attempt.reinforcement.rows import Rows
 from service.thoughts import take_out
 from service.training.contract.samples import Answer
@@ -63,9 +64,9 @@ class Rewards:
         async with self._slots:
             row = self._rows[answer]
             said = _said(answer.text)
-            sample = Sample.of(
+            sample = Sample.from_text(
                 said,
-                tool_calls=(written_calls(said) or None) if row.has_tools else None,
+                tool_calls=(find_written_calls(said) or None) if row.has_tools else None,
                 finish_reason=answer.finish_reason,
             )
             result = await grade(self._grader, row.item, sample, self._tools())
