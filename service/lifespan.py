@@ -47,8 +47,8 @@ from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.sweeps.records import Sweeps
 from service.models.aliases.changes import Aliases
-from service.models.capabilities import Capabilities
 from service.models.catalogue import Catalogue
+from service.models.parsers import Capabilities
 from service.models.registry import ModelRegistry
 from service.projects.records import Projects, Quotas
 from service.projects.service_accounts import ServiceAccounts

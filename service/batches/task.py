@@ -17,7 +17,7 @@ from service.inference.background.calls import BATCH_PRIORITY
 from service.inference.background.engine_task import Resources
 from service.inference.background.parted_task import PartedTask
 from service.inference.gateway.checks import RequestRules
-from service.models.tools import ToolCallParsers
+from service.models.parsers import ToolCallParsers
 
 
 class RunBatch(PartedTask[BatchRecord]):

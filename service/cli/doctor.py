@@ -35,8 +35,7 @@ from service.inference.engine.facts import engines_bytes, gather
 from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
-from service.models.serving import serving_fault
-from service.models.weights import folder_fault
+from service.models.model_folder import folder_fault, serving_fault
 from service.projects.records import Projects
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.placement import Placement, place, summary, wanted_engines

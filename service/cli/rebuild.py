@@ -23,9 +23,8 @@ from service.core.storage import MANIFEST, Storage, StorageCorrupt, StorageMissi
 from service.files.records import FileRecord, Files
 from service.jobs.evaluation.records import FORMS
 from service.jobs.evaluation.results import figures_by_model
-from service.models import figures
 from service.models.catalogue import Catalogue
-from service.models.records import NAME, ModelRecord
+from service.models.records import NAME, ModelRecord, read_figures, write_figures
 from service.models.registry import ModelRegistry
 from service.projects.records import NameTaken, Projects
 from service.training.contract.adapter_config import CONFIG
@@ -160,14 +159,14 @@ class Rebuild:
         for name, found in measured.items():
             if await self._is_without_figures(project_id, name):
                 async with self._redis.pipeline(transaction=True) as pipe:
-                    figures.write(pipe, project_id, name, found)
+                    write_figures(pipe, project_id, name, found)
                     await pipe.execute()
                 self.restored["figures"] += 1
 
     async def _is_without_figures(self, project_id: str, model: str) -> bool:
         if await self._registered(project_id, model) is None:
             return False
-        return await figures.read(self._redis, project_id, model) is None
+        return await read_figures(self._redis, project_id, model) is None
 
     async def _registered(self, project_id: str, model: str) -> ModelRecord | None:
         try:

@@ -18,11 +18,9 @@ from service.models.catalogue import (
     check_id,
 )
 from service.models.inspect import ModelRefused, inspect_folder
-from service.models.serving import serving_fault
-from service.models.sources.bring import brought
-from service.models.sources.card import read_card
-from service.models.sources.found import Report
-from service.models.weights import folder_fault, header
+from service.models.model_folder import folder_fault, header, serving_fault
+from service.models.sources.bring import brought, read_card
+from service.models.sources.manifest import Report
 from service.training.model.stored_weights import weight_files
 
 

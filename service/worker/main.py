@@ -44,9 +44,9 @@ from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.tracking.tracker import Tracker
 from service.jobs.warm_up import WarmUps, request_warm_up
+from service.models.adapters import load_signing_key
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
-from service.models.signatures import signer
 from service.projects.records import Projects, Quotas
 from service.usage.meter import Meter
 from service.webhooks.deliverer import Deliverer, FanOut
@@ -100,7 +100,7 @@ class WorkerProcess:
         leases = Leases(self._redis, settings.worker_name, lease_s=settings.lease_s)
         jobs, files = Jobs(self._redis), Files(self._redis, storage)
         registry = ModelRegistry(
-            self._redis, catalogue, cache_s=0, signer=signer(settings.signing_key_file)
+            self._redis, catalogue, cache_s=0, signer=load_signing_key(settings.signing_key_file)
         )
         erasing = Erasing(
             files,

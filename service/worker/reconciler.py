@@ -67,7 +67,7 @@ from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.sweeps.progress import advance
 from service.jobs.sweeps.records import Sweeps
-from service.models.aliases import gains
+from service.models.aliases.gates import read_gains
 from service.models.registry import adapter_leftovers
 from service.models.sharing import Sharing
 from service.projects.deletion import ProjectDeletions
@@ -297,7 +297,7 @@ class Reconciler:
                 await advance(self._sweeps, sweep.project_id, sweep.id)
 
     async def _observe_aliases(self) -> None:
-        found = await gains.read(self._redis, self._most_aliases)
+        found = await read_gains(self._redis, self._most_aliases)
         metrics.ALIAS_GAIN_POINTS.clear()
         for labels, points in found.items():
             metrics.ALIAS_GAIN_POINTS.cell(*labels).set(points)

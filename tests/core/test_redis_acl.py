@@ -21,7 +21,13 @@ from service.core.redis import Client, connect
 from service.core.redis_acl import API, ENGINE, OPERATOR, USERS, WORKER, url_of
 from service.core.signing import SigningKey
 from service.core.storage import Storage
-from service.models import drafts, ranks
+from service.models.adapters import (
+    Draft,
+    draft_name,
+    highest_recorded_rank,
+    put_draft,
+    remove_draft,
+)
 from service.models.catalogue import Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
@@ -147,14 +153,14 @@ async def test_an_engine_finds_adapters(clients, tmp_path: Path):
     found = await engine.resolve_adapter(record.id)
     assert found is not None
     assert found.digest == "d"
-    assert await ranks.highest(clients(ENGINE), "base") == 16
+    assert await highest_recorded_rank(clients(ENGINE), "base") == 16
 
-    name = drafts.draft_name("ftjob-a1", "a1", 1)  # of a training that samples
-    await drafts.put(clients(WORKER), name, drafts.Draft("base", "proj_a/round", "d2"))
+    name = draft_name("ftjob-a1", "a1", 1)  # of a training that samples
+    await put_draft(clients(WORKER), name, Draft("base", "proj_a/round", "d2"))
     draft = await engine.resolve_adapter(name)
     assert draft is not None
     assert draft.digest == "d2"
-    await drafts.remove(clients(WORKER), name)
+    await remove_draft(clients(WORKER), name)
     assert await engine.resolve_adapter(name) is None
 
 

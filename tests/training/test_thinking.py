@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.models.reasoning import detect_reasoning_parser
+from service.models.parsers import detect_reasoning_parser
 from service.training.data.chats import Chat
 from service.training.data.corpus import encode_corpus
 from service.training.data.tokens import IGNORED, ChatEncoder

@@ -46,8 +46,8 @@ from service.inference.gateway.request_body import ClientGone
 from service.inference.gateway.request_types import Request
 from service.inference.upstreams import Answer, NotSent, Upstreams
 from service.inference.upstreams.turns import Turn
+from service.models.parsers import ToolCallParsers
 from service.models.registry import ModelRegistry
-from service.models.tools import ToolCallParsers
 from service.usage.accounts import CLIENT_GONE
 from service.usage.meter import Admission, Meter
 from service.web.audit import ModelRequests

@@ -10,8 +10,8 @@ from service.inference.gateway.engine_errors import unsupported_tools
 from service.inference.gateway.passed_on import NOT_DONE
 from service.inference.gateway.request_types import Request
 from service.models.catalogue import Catalogue
+from service.models.parsers import ToolCallParsers
 from service.models.registry import ServableModel
-from service.models.tools import ToolCallParsers
 
 
 class RequestRules:

@@ -14,8 +14,8 @@ from service.inference.gateway.request_types import Request
 from service.inference.gateway.usage_tap import Usage, UsageTap
 from service.inference.upstreams import Upstreams
 from service.inference.upstreams.answers import Sent
+from service.models.parsers import ToolCallParsers
 from service.models.registry import ModelRegistry, ResolvedModel
-from service.models.tools import ToolCallParsers
 from service.usage.accounts import Served
 from service.usage.meter import Admission, Meter
 from service.web.auth import Authenticator, Principal

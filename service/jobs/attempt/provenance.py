@@ -15,7 +15,7 @@ from typing import Any
 
 from service import __version__
 from service.models.catalogue import BaseModelEntry
-from service.models.template import template_digest
+from service.models.model_folder import template_digest
 from service.training.model.folder import base_digest
 
 PASSPORT = "passport.json"

@@ -19,7 +19,7 @@ from service.grading.examples import Example, examples_of
 from service.jobs.evaluation.job_data import HeldOut, fetch_held_out, rows_of
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
-from service.models.reasoning import ReasoningParsers
+from service.models.parsers import ReasoningParsers
 
 Row = dict[str, Any]
 

@@ -33,6 +33,10 @@ from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
+Store = Annotated[Aliases, Depends(resource("aliases"))]
+_WITH_ETAG: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Alias object.", "headers": headers("etag")}
+}
 
 
 class _AliasName(Convertor[str]):
@@ -80,12 +84,8 @@ def _expected_or_new(
     return Expected(exists=False)
 
 
-Store = Annotated[Aliases, Depends(resource("aliases"))]
 IfMatch = Annotated[Expected, Depends(_expected)]
 IfMatchOrNew = Annotated[Expected, Depends(_expected_or_new)]
-_WITH_ETAG: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Alias object.", "headers": headers("etag")}
-}
 
 
 @router.get(

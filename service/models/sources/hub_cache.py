@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from service.models.inspect import ModelRefused
-from service.models.sources.digests import is_digest
-from service.models.sources.found import FoundFile, FoundModel, listed
-from service.models.sources.names import choose, require_weights
+from service.models.sources.files import choose, is_digest, require_weights
+from service.models.sources.manifest import FoundFile, FoundModel, listed
 
 _PREFIX: Final = "models--"
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

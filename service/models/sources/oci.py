@@ -17,21 +17,22 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from service.models.inspect import ModelRefused
-from service.models.sources.digests import CHUNK_BYTES, Checksum, HashedReader
-from service.models.sources.found import Report, listed
-from service.models.sources.manifest import Manifest, ModelFile
-from service.models.sources.names import (
+from service.models.sources.archives import entries
+from service.models.sources.files import (
+    CHUNK_BYTES,
     MANIFEST,
     MAX_FILES,
     WEIGHTS,
+    Checksum,
+    HashedReader,
     belongs,
     checked_path,
     choose,
     require_size,
     require_weights,
 )
+from service.models.sources.manifest import Manifest, ModelFile, Report, listed
 from service.models.sources.staging import require_space, take, write
-from service.models.sources.tar import entries
 
 _MAX_JSON_BYTES: Final = 4 * 1024 * 1024
 _MAX_NAME_CHARS: Final = 256

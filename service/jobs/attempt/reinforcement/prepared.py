@@ -20,7 +20,7 @@ from service.jobs.attempt.reinforcement.rows import Rows
 from service.jobs.attempt.reinforcement.sampling import EngineSampler
 from service.jobs.graders import parse_grader
 from service.jobs.records import JobRecord
-from service.models.signatures import signer
+from service.models.adapters import load_signing_key
 from service.training.contract.protocol import Purpose
 
 
@@ -57,6 +57,6 @@ def rounds_of(
         on_wait=wait,
     )
     rewards = Rewards(parse_grader(job.grader), Rows(files), lambda: RunJudge(calls).tools(sandbox))
-    policy = Policy(job, redis, storage, signer(settings.signing_key_file))
+    policy = Policy(job, redis, storage, load_signing_key(settings.signing_key_file))
     means = Means(policy, sampler if samples_on_engine else None, rewards)
     return Rounds(means, sandbox, warn=report, fail=ledger.fail)

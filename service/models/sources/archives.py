@@ -1,4 +1,4 @@
-"""Read tar archives from outside, plain or compressed, in one pass.
+"""Reads tar archives from outside, and the bundles that `models bundle` wrote, in one pass.
 
 Nothing is extracted by an archive's own paths: callers choose where to write. tarfile's own streams
 are not used, because they read a header's extensions in one piece, whose size the archive states.
@@ -12,12 +12,13 @@ import io
 import tarfile
 import zlib
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, NamedTuple, Protocol, cast
 
 from service.models.inspect import ModelRefused
-from service.models.sources.digests import CHUNK_BYTES
-from service.models.sources.names import checked_path
+from service.models.sources.files import CHUNK_BYTES, MANIFEST, Checksum, checked_path
+from service.models.sources.manifest import MAX_MANIFEST_BYTES, Manifest, Report, parse_manifest
+from service.models.sources.staging import require_space, write
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _MAX_READ_BYTES: Final = CHUNK_BYTES
@@ -33,6 +34,7 @@ _DAMAGED: Final = (
     RecursionError,
     ValueError,
 )
+_OCI: Final = ("oci-layout", "index.json", "blobs", "manifest.json")
 
 
 class Readable(Protocol):
@@ -145,3 +147,40 @@ class _Zstd:
             return self._reader.read(size)
         except self._error as e:
             raise EOFError from e
+
+
+def unpack_bundle(file: Path, folder: Path, report: Report) -> Manifest:
+    """Unpack a bundle into an empty folder, and verify it. Raises ModelRefused."""
+    with file.open("rb") as source, entries(source, file.name) as found:
+        first = next(found, None)
+        made = _manifest(first, file)
+        report(f"unpacking {len(made.files)} files, {made.size / 1e9:,.1f} GB, from {file.name}")
+        require_space(folder, made.size)
+        missing = {f"{made.folder}/{listed.path}": listed for listed in made.files}
+        for entry in found:
+            listed = missing.pop(str(entry.path), None)
+            if listed is None or not entry.is_file:
+                what = "does not list" if entry.is_file else "cannot contain: not a regular file"
+                raise ModelRefused(
+                    f"{file.name} contains {str(entry.path)[:100]!r}, which its manifest {what}. "
+                    "It was changed after it was made: make it again"
+                )
+            checksum = Checksum(listed.size, listed.sha256)
+            write(folder / listed.path, entry.chunks, checksum)
+            checksum.checked(listed.path, file.name)
+    if missing:
+        raise ModelRefused(f"{file.name} is cut off: {min(missing)} is missing. Copy it again")
+    return made
+
+
+def _manifest(first: Entry | None, file: Path) -> Manifest:
+    if first is None or first.path.name != MANIFEST or first.size > MAX_MANIFEST_BYTES:
+        is_oci = first is not None and first.path.parts[0] in _OCI
+        how = (
+            f"it is an archive of an OCI layout: unpack it (mkdir layout && tar -xf {file.name} "
+            "-C layout), and add the folder"
+            if is_oci
+            else "unpack it, and add the folder of the model"
+        )
+        raise ModelRefused(f"{file.name} was not made by 'finetuned-server models bundle'; {how}")
+    return parse_manifest(b"".join(first.chunks), file.name)

@@ -1,4 +1,4 @@
-"""Which files belong to a base model, and which paths are safe.
+"""Files of a base model: which ones belong to it, which paths are safe, and their digests.
 
 Only what transformers and vLLM read without running it is taken over: weights in safetensors form,
 JSON, tokenizers, chat templates, and texts such as the license.
@@ -6,9 +6,12 @@ JSON, tokenizers, chat templates, and texts such as the license.
 
 from __future__ import annotations
 
+import hashlib
+import io
+import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from service.config import MIB
 from service.models.inspect import PICKLES, ModelRefused
@@ -23,6 +26,9 @@ _SUFFIXES: Final = (WEIGHTS, ".json", ".jinja", ".txt", ".md", ".model", ".tikto
 _TEXTS: Final = ("license", "licence", "notice", "copying", "readme", "use_policy")
 _TEMPLATES: Final = "additional_chat_templates"
 _MAX_PATH_CHARS, _MAX_DEPTH = 512, 16
+CHUNK_BYTES: Final = 1024 * 1024
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_GIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
 class Choice(NamedTuple):
@@ -95,3 +101,58 @@ def require_size(path: str, size: int, where: str) -> None:
             f"{path} in {where} has {size:,} bytes; the limit for files other than weights is "
             f"{MAX_TEXT_BYTES:,}"
         )
+
+
+def is_digest(name: str) -> bool:
+    """Whether a name is a SHA-256 digest, or the SHA-1 digest of a Git blob."""
+    return bool(_SHA256.fullmatch(name) or _GIT.fullmatch(name))
+
+
+class Checksum:
+    """The SHA-256 digest of a file, and a check against the digest that is known of it, if any.
+
+    A known digest of 40 digits is Git's: SHA-1 over a header with the size, and the content.
+    """
+
+    def __init__(self, size: int, known: str | None = None) -> None:
+        self._size, self._known = size, known
+        self._sha256, self._read = hashlib.sha256(), 0
+        self._git = None
+        if known is not None and _GIT.fullmatch(known):
+            self._git = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+
+    def update(self, chunk: bytes) -> None:
+        """Add the next bytes of the file."""
+        self._sha256.update(chunk)
+        self._read += len(chunk)
+        if self._git is not None:
+            self._git.update(chunk)
+
+    def checked(self, path: str, where: str) -> str:
+        """Return the SHA-256 digest. Raises ModelRefused if size or digest differs."""
+        found = self._sha256.hexdigest()
+        same = self._known in (None, found if self._git is None else self._git.hexdigest())
+        if self._read != self._size or not same:
+            what = f"{self._read:,} bytes instead of {self._size:,}"
+            raise ModelRefused(
+                f"{path} in {where} is damaged: it has "
+                f"{'the wrong digest' if self._read == self._size else what}. "
+                "Copy or download it again"
+            )
+        return found
+
+
+class HashedReader(io.RawIOBase):
+    """A file whose bytes are added to a checksum as they are read."""
+
+    def __init__(self, source: IO[bytes], checksum: Checksum) -> None:
+        self._source, self._checksum = source, checksum
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
+        chunk = self._source.read(len(buffer))
+        self._checksum.update(chunk)
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
