@@ -18,8 +18,8 @@ from service.grading.model_graders import (
     Embedded,
     JudgeAnswer,
     JudgeFailed,
+    judge_failure,
     parse_embeddings,
-    refused,
 )
 
 _PATH: Final = "/v1/chat/completions"
@@ -88,7 +88,7 @@ class CallersJudge:
             raise RateLimited(_detail(response.body).message, headers=response.retry_headers)
         if response.status != 200:
             detail = _detail(response.body)
-            raise refused(detail.code, detail.param, detail.message)
+            raise judge_failure(detail.code, detail.param, detail.message)
         return response.body
 
     async def _post(self, path: str, body: bytes) -> _Response:

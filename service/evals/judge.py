@@ -13,8 +13,8 @@ from service.grading.model_graders import (
     JudgeAnswer,
     JudgeFailed,
     PythonRunner,
+    judge_failure,
     parse_embeddings,
-    refused,
 )
 from service.inference.background.calls import Answered, EngineCalls, ModelGone, SampleFailed
 from service.inference.background.usage import ModelUsage
@@ -52,7 +52,7 @@ class RunJudge:
             answered = await self._calls.ask(model, path, fields, limit)
         except (SampleFailed, ModelGone) as e:
             error = e.error if isinstance(e, SampleFailed) else None
-            raise refused(e.code, error.param if error else None, e.message) from e
+            raise judge_failure(e.code, error.param if error else None, e.message) from e
         known = self.usage.get(answered.model, ModelUsage())
         self.usage[answered.model] = known.plus(answered.usage)
         return answered

@@ -79,7 +79,7 @@ class NoRoom(JudgeFailed):
         super().__init__("model_grader_server_error", message)
 
 
-def refused(code: str | None, param: str | None, message: str) -> JudgeFailed:
+def judge_failure(code: str | None, param: str | None, message: str) -> JudgeFailed:
     """Return the error of a judge whose request was refused with an error of the OpenAI API."""
     is_limit = code == "invalid_value" and (param or "").startswith("max_")
     if is_limit or code == "context_length_exceeded":

@@ -19,7 +19,7 @@ from service.models.catalogue import (
 )
 from service.models.inspect import ModelRefused, inspect_folder
 from service.models.model_folder import folder_fault, header, serving_fault
-from service.models.sources.bring import brought, read_card
+from service.models.sources.bring import bring_model, read_card
 from service.models.sources.manifest import Report
 from service.training.model.stored_weights import weight_files
 
@@ -53,7 +53,7 @@ def add_model(
         if license_id is None:
             raise ModelRefused(f"{source.name} has no model card: add --license")
         source = _from_gguf(source, target)
-    with brought(source, target, revision, report) as found:
+    with bring_model(source, target, revision, report) as found:
         facts = inspect_folder(found.folder)
         length = _context_length(facts.context_length, context_length)
         parameters = count_parameters(found.folder)

@@ -19,7 +19,7 @@ from service.projects.account_schemas import (
     UpdateServiceAccount,
 )
 from service.projects.records import Project, ProjectArchived
-from service.projects.routes import Existing, Limit, archived, expiry_in, require_rights
+from service.projects.routes import Existing, Limit, archived_error, expiry_in, require_rights
 from service.projects.schemas import Deleted
 from service.projects.service_accounts import AccountRole, ServiceAccount, ServiceAccounts
 from service.web.auth import Principal
@@ -71,7 +71,7 @@ async def create_account(
     try:
         account = await store.create(project, body.name, role)
     except ProjectArchived as e:
-        raise archived(project) from e
+        raise archived_error(project) from e
     key = None
     if not is_alone:
         with trail.recorded_as(AuditEvent.API_KEY_CREATED):
@@ -187,7 +187,7 @@ async def _new_key(
     try:
         made = await store.create_key(project, account, name, expiry_in(expires_in_s))
     except ProjectArchived as e:
-        raise archived(project) from e
+        raise archived_error(project) from e
     except Missing:
         _not_found(account.id)
     return AccountKeyObject.from_record(*made)

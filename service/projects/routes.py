@@ -78,7 +78,7 @@ def require_rights(caller: Principal, role: Role, doing: str) -> None:
         )
 
 
-def archived(project: Project) -> Conflict:
+def archived_error(project: Project) -> Conflict:
     """The error of a request for a key of an archived project."""
     return Conflict(
         f"The project '{project.name}' is archived, so it cannot get new keys. Create another "
@@ -312,7 +312,7 @@ async def create_key(
             allowed_ips=_tuple(body.allowed_ips),
         )
     except ProjectArchived as e:
-        raise archived(project) from e
+        raise archived_error(project) from e
     return NewKeyObject(**KeyObject.from_record(key).model_dump(), value=secret)
 
 

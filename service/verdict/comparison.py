@@ -326,7 +326,7 @@ class Scores:
         return fmean(self.scores) if self.scores else None
 
 
-def paired(
+def pair_scores(
     comparison: Comparison, metric: Metric, a: str, b: str, *, language: str | None = None
 ) -> Pairs:
     """Return the paired differences between two columns, of all rows or those of a language."""

@@ -18,7 +18,7 @@ from service.verdict.comparison import (
     TUNED,
     Comparison,
     Metric,
-    paired,
+    pair_scores,
     scores_of,
 )
 from service.verdict.intervals import Clusters, difference_interval, mean_interval
@@ -47,7 +47,7 @@ def difference(
     all be found. The p-value is McNemar's if the metric is binary and no two rows share a cluster;
     otherwise the sign-flip test's, which generalizes it.
     """
-    pairs = paired(comparison, metric, a, b, language=language)
+    pairs = pair_scores(comparison, metric, a, b, language=language)
     if not pairs.differences:
         return None
     binary = metric.kind == "binary"

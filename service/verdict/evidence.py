@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from service.verdict.comparison import BASE, PROMPT, TUNED, Comparison, paired
+from service.verdict.comparison import BASE, PROMPT, TUNED, Comparison, pair_scores
 from service.verdict.differences import all_differences, mean_change, score
 from service.verdict.power import Rule, rows_needed
 from service.verdict.results import Difference, Score
@@ -90,7 +90,7 @@ class Evidence:
         if error is None:
             error = ASSUMED_DEVIATION / math.sqrt(found.clusters)
         primary = self.comparison.primary
-        pairs = paired(self.comparison, primary, found.a, found.b)
+        pairs = pair_scores(self.comparison, primary, found.a, found.b)
         rival, distance = pairs.rival, found.mean
         change = mean_change(pairs.differences, binary=primary.kind == "binary")
         if distance < SMALLEST_DIFFERENCE:

@@ -32,7 +32,15 @@ from operator import eq, ge, gt, le, lt
 from statistics import fmean
 from typing import Final
 
-from service.verdict.comparison import BASE, PROMPT, TUNED, Comparison, Metric, paired, scores_of
+from service.verdict.comparison import (
+    BASE,
+    PROMPT,
+    TUNED,
+    Comparison,
+    Metric,
+    pair_scores,
+    scores_of,
+)
 from service.verdict.results import ConditionResult, GateResult
 
 METRICS: Final = (
@@ -184,7 +192,7 @@ def figures(comparison: Comparison) -> dict[str, float | str]:
         own = scores_of(comparison, metric, TUNED)
         found |= _with_limits(metric.name, own.scores, own.clusters, None)
         for suffix, rival in ((_GAIN, BASE), (_GAIN_OVER_PROMPT, PROMPT)):
-            pairs = paired(comparison, metric, TUNED, rival)
+            pairs = pair_scores(comparison, metric, TUNED, rival)
             key = f"{metric.name}{suffix}"
             found |= _with_limits(key, pairs.differences, pairs.clusters, pairs.rival)
     for end in ("", _LOW, _HIGH):

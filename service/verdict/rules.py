@@ -21,14 +21,14 @@ from service.verdict.thresholds import (
 )
 from service.verdict.wording import (
     column_name,
-    counted,
+    effect,
     interval,
-    listed,
-    memorized,
-    much_worse,
+    join_names,
+    memorized_text,
+    much_worse_text,
     points,
     prompt_name,
-    sized,
+    quantity,
     unit,
 )
 
@@ -42,7 +42,7 @@ def solved_by_base(evidence: Evidence) -> Verdict | None:
     found = _at_ceiling(evidence, BASE, difference)
     if found is None or difference is None:
         return None
-    lost = f", and the tuned model is worse by {sized(difference)}" if loses(difference) else ""
+    lost = f", and the tuned model is worse by {effect(difference)}" if loses(difference) else ""
     return Verdict(
         kind=VerdictKind.SOLVED_ALREADY,
         sentence=f"Solved already: the base scores {_scored(found)}{lost}.",
@@ -72,7 +72,7 @@ def _at_ceiling(evidence: Evidence, column: str, tuned: Difference | None) -> Sc
 
 def _scored(found: Score) -> str:
     mean, limits = interval(found.mean, found.low, found.high)
-    return f"{mean} {unit(found.metric)} {limits} on {counted(found.n, 'row')}"
+    return f"{mean} {unit(found.metric)} {limits} on {quantity(found.n, 'row')}"
 
 
 def serve(evidence: Evidence) -> Verdict | None:
@@ -80,7 +80,8 @@ def serve(evidence: Evidence) -> Verdict | None:
     if not evidence.rivals or not all(map(gains, evidence.rivals)):
         return None
     strongest = evidence.rivals[0]
-    gain = f"tuned beats {column_name(strongest.b)} by {sized(strongest)} ({much_worse(strongest)})"
+    much_worse = much_worse_text(strongest)
+    gain = f"tuned beats {column_name(strongest.b)} by {effect(strongest)} ({much_worse})"
     return _memorized(evidence, gain) or _forgot(evidence, gain) or _safe(evidence, gain)
 
 
@@ -117,7 +118,7 @@ def _memorized(evidence: Evidence, gain: str) -> Verdict | None:
         return None
     return Verdict(
         kind=VerdictKind.MEMORIZED,
-        sentence=f"Don't serve it yet: {gain}, but it returns {memorized(found)}.",
+        sentence=f"Don't serve it yet: {gain}, but it returns {memorized_text(found)}.",
         recommendation=(
             "Remove personal data and duplicates from the training file, and train fewer epochs."
         ),
@@ -178,7 +179,7 @@ def use_prompt(evidence: Evidence) -> Verdict | None:
         does = "does as well"
     return Verdict(
         kind=VerdictKind.PROMPT,
-        sentence=(f"Don't pay for an adapter: {who} {does} (tuned minus prompt: {sized(found)})."),
+        sentence=(f"Don't pay for an adapter: {who} {does} (tuned minus prompt: {effect(found)})."),
         recommendation=f"Use the base model with {who}, which the report shows.",
     )
 
@@ -190,7 +191,7 @@ def no_gain(evidence: Evidence) -> Verdict | None:
         return None
     return Verdict(
         kind=VerdictKind.NO_GAIN,
-        sentence=f"No gain that matters: tuned minus base is {sized(found)}.",
+        sentence=f"No gain that matters: tuned minus base is {effect(found)}.",
         recommendation=(
             "Use the base model. Check that the training rows show what the held-out rows ask for, "
             "and do not contradict each other."
@@ -203,21 +204,21 @@ def cannot_tell(evidence: Evidence) -> Verdict:
     found = _undecided(evidence)
     assert found is not None
     more = evidence.more_rows(found)
-    collect = counted(more, "more row")
-    measured = f"tuned minus {column_name(found.b)} is {sized(found)}"
+    collect = quantity(more, "more row")
+    measured = f"tuned minus {column_name(found.b)} is {effect(found)}"
     if found.clusters < LEAST_CLUSTERS:
         sentence = (
             f"Too few rows to say; collect {collect}: {measured}, and a verdict to serve needs at "
             f"least {LEAST_CLUSTERS} different prompts."
         )
     else:
-        worse = f" ({much_worse(found)})" if found.much_worse else ""
+        worse = f" ({much_worse_text(found)})" if found.much_worse else ""
         sentence = f"Cannot tell; collect {collect}: {measured}{worse}{_power(found)}."
     return Verdict(
         kind=VerdictKind.CANNOT_TELL,
         sentence=sentence,
         recommendation=(
-            f"Train again with {counted(more, 'more held-out row')}. Until then, keep what you "
+            f"Train again with {quantity(more, 'more held-out row')}. Until then, keep what you "
             "serve."
         ),
         rows_needed=more,
@@ -234,8 +235,8 @@ def needs_too_many_rows(evidence: Evidence) -> Verdict | None:
     return Verdict(
         kind=VerdictKind.CANNOT_TELL,
         sentence=(
-            f"Cannot tell: tuned minus {column_name(found.b)} is {sized(found)}. About "
-            f"{counted(needed, 'row')} would decide, and an evaluation has at most {most:,}."
+            f"Cannot tell: tuned minus {column_name(found.b)} is {effect(found)}. About "
+            f"{quantity(needed, 'row')} would decide, and an evaluation has at most {most:,}."
         ),
         recommendation=(
             "Keep what you serve, or train on other rows. To evaluate on more rows, the operator "
@@ -276,7 +277,7 @@ def checkpoint_is_better(evidence: Evidence) -> Verdict | None:
         advice = f"Train fewer steps, or on more rows. {best.a} is not better than base and prompt."
     return Verdict(
         kind=VerdictKind.OVERFIT,
-        sentence=f"Overfit: {best.a} beats the final model by {sized(best)}.",
+        sentence=f"Overfit: {best.a} beats the final model by {effect(best)}.",
         recommendation=advice,
     )
 
@@ -322,7 +323,7 @@ def worse(evidence: Evidence) -> Verdict | None:
     if overall is not None and loses(overall):
         return Verdict(
             kind=VerdictKind.WORSE,
-            sentence=f"Worse than the base: {sized(overall)}.",
+            sentence=f"Worse than the base: {effect(overall)}.",
             recommendation=(
                 "Don't serve it. Check the training rows for contradictions and wrong answers, "
                 "then try a lower learning rate or fewer epochs."
@@ -335,8 +336,8 @@ def _worse_in_a_language(evidence: Evidence) -> Verdict | None:
     lost = sorted(filter(loses, evidence.languages), key=lambda found: found.mean)
     if not lost:
         return None
-    names = listed([language_name(found.language or "") for found in lost])
-    sizes = "; ".join(map(sized, lost))
+    names = join_names([language_name(found.language or "") for found in lost])
+    sizes = "; ".join(map(effect, lost))
     return Verdict(
         kind=VerdictKind.WORSE,
         sentence=f"Worse than the base in {names}: {sizes}.",

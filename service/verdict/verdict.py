@@ -52,12 +52,12 @@ from service.verdict.rules import (
 from service.verdict.thresholds import FORGETTING_WARNING, LEAST_LANGUAGE_ROWS, MISSING_SHARE
 from service.verdict.wording import (
     column_name,
-    counted,
+    effect,
     interval,
-    listed,
-    memorized,
+    join_names,
+    memorized_text,
     metric_name,
-    sized,
+    quantity,
 )
 
 _RULES: Final[tuple[Callable[[Evidence], Verdict | None], ...]] = (
@@ -113,7 +113,7 @@ def _unfit_rows(evidence: Evidence) -> Iterator[str]:
         yield "The held-out rows were not compared with the training rows, and may be among them."
     elif comparison.overlapping:
         were = "was" if comparison.overlapping == 1 else "were"
-        rows = counted(comparison.overlapping, "held-out row")
+        rows = quantity(comparison.overlapping, "held-out row")
         yield f"{rows} that the training data contains, exactly or nearly, {were} left out."
     if comparison.chosen_on_rows:
         yield (
@@ -132,24 +132,23 @@ def _missing(evidence: Evidence) -> Iterator[str]:
             for row in evidence.comparison.rows
         )
         if failed > total * MISSING_SHARE:
-            yield f"{counted(failed, 'answer')} of {column_name(name)} failed and were left out."
+            yield f"{quantity(failed, 'answer')} of {column_name(name)} failed and were left out."
 
 
 def _worse_metrics(evidence: Evidence) -> Iterator[str]:
     for found in evidence.other_metrics:
         if is_worse(found):
             rival = column_name(found.b)
-            yield f"Worse than {rival} on {metric_name(found.metric)}: {sized(found, named=False)}."
+            metric, size = metric_name(found.metric), effect(found, named=False)
+            yield f"Worse than {rival} on {metric}: {size}."
 
 
 def _rare_languages(evidence: Evidence) -> Iterator[str]:
     counts = Counter(row.language for row in evidence.comparison.rows if row.language)
     rare = sorted(name for name, rows in counts.items() if rows < LEAST_LANGUAGE_ROWS)
     if rare and len(counts) > 1:
-        yield (
-            f"Too few rows to detect a loss in {listed([language_name(name) for name in rare])} "
-            f"(fewer than {LEAST_LANGUAGE_ROWS})."
-        )
+        languages = join_names(list(map(language_name, rare)))
+        yield (f"Too few rows to detect a loss in {languages} (fewer than {LEAST_LANGUAGE_ROWS}).")
 
 
 def _forgetting(evidence: Evidence) -> Iterator[str]:
@@ -162,7 +161,7 @@ def _forgetting(evidence: Evidence) -> Iterator[str]:
 def _memorization(evidence: Evidence) -> Iterator[str]:
     found = evidence.comparison.memorization
     if found is not None and (found.returned or found.personal):
-        yield f"The tuned model returns {memorized(found)}."
+        yield f"The tuned model returns {memorized_text(found)}."
 
 
 def _loss(evidence: Evidence) -> Iterator[str]:

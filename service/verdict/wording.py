@@ -42,20 +42,20 @@ def prompt_name(column: Column | None) -> str:
     """Describe the best prompt, such as "a prompt with 4 examples"."""
     prompt = "your prompt" if column and column.is_baseline else "a prompt"
     if column and column.nearest_examples:
-        return f"{prompt} with the {counted(column.nearest_examples, 'most similar example')}"
+        return f"{prompt} with the {quantity(column.nearest_examples, 'most similar example')}"
     examples = len(column.example_lines) if column else 0
     if examples == 0:
         return prompt
-    return f"{prompt} with {counted(examples, 'example')}"
+    return f"{prompt} with {quantity(examples, 'example')}"
 
 
-def counted(count: int, noun: str) -> str:
+def quantity(count: int, noun: str) -> str:
     """Return a number with its noun, such as "1 row" or "1,200 rows"."""
     plural = f"{noun.removesuffix('y')}ies" if noun.endswith("canary") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Join names as in a sentence: "Thai, Lao and Khmer"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
@@ -77,7 +77,7 @@ def interval(mean: float, low: float, high: float) -> tuple[str, str]:
     return points(mean, digits), f"[{points(low, digits)}, {points(high, digits)}]"
 
 
-def sized(found: Difference, *, named: bool = True) -> str:
+def effect(found: Difference, *, named: bool = True) -> str:
     """Return a difference with its interval and rows, such as "31 chrF [27, 35] on 60 rows".
 
     Unless `named`, the unit is "points" without the name of the metric.
@@ -88,33 +88,35 @@ def sized(found: Difference, *, named: bool = True) -> str:
 
 def rows(found: Difference) -> str:
     """Return the rows of a difference, such as "on 60 rows" or "on 60 rows of 20 prompts"."""
-    text = f"on {counted(found.n, 'row')}"
+    text = f"on {quantity(found.n, 'row')}"
     if found.clusters < found.n:
-        text += f" of {counted(found.clusters, 'prompt')}"
+        text += f" of {quantity(found.clusters, 'prompt')}"
     return text
 
 
-def much_worse(found: Difference) -> str:
+def much_worse_text(found: Difference) -> str:
     """Return the tail, such as "2 of 60 answers got much worse, at most 12%".
 
     The limit counts answers to the same prompt as one.
     """
     count = math.ceil(found.much_worse * found.clusters / found.n)
     limit = share_limit(count, found.clusters)
-    return f"{found.much_worse} of {counted(found.n, 'answer')} got much worse, at most {limit:.0%}"
+    return (
+        f"{found.much_worse} of {quantity(found.n, 'answer')} got much worse, at most {limit:.0%}"
+    )
 
 
-def memorized(found: Memorization) -> str:
+def memorized_text(found: Memorization) -> str:
     """Return what the model returned, such as "2 of 4 canaries and 3 of 50 training rows"."""
     parts = []
     if found.canaries_returned:
-        parts.append(f"{found.canaries_returned} of {counted(found.canaries_planted, 'canary')}")
+        parts.append(f"{found.canaries_returned} of {quantity(found.canaries_planted, 'canary')}")
     if found.verbatim or found.near:
         returned = found.verbatim + found.near
         parts.append(
-            f"{returned} of {counted(found.rows_probed, 'training row')} "
+            f"{returned} of {quantity(found.rows_probed, 'training row')} "
             f"({found.verbatim} verbatim, {found.near} nearly)"
         )
     if found.personal:
-        parts.append(f"personal data of {counted(len(found.personal), 'training row')}")
-    return listed(parts)
+        parts.append(f"personal data of {quantity(len(found.personal), 'training row')}")
+    return join_names(parts)

@@ -14,8 +14,8 @@ import pytest
 from service.verdict.comparison import Answer, Column, Comparison, Row
 from service.verdict.gate import apply_gate, figures, parse_gate
 from service.verdict.report.render import plot, to_html, to_markdown
-from service.verdict.report.rows import MAX_ROWS, ranked
-from service.verdict.report.text import message_text, shown
+from service.verdict.report.rows import MAX_ROWS, rank_rows
+from service.verdict.report.text import make_safe, message_text
 from service.verdict.verdict import judge
 from tests.verdict.build import build
 from tests.verdict.samples import realistic
@@ -263,7 +263,7 @@ def test_rows_are_ordered_worst_first():
     comparison = build(
         {"base": [0.5, 0.9, 0.2, None, 0.1], "tuned": [0.7, 0.1, 0.2, 0.9, 0.1]},
     )
-    assert [found.row.line for found in ranked(comparison)] == [4, 2, 5, 3, 1]
+    assert [found.row.line for found in rank_rows(comparison)] == [4, 2, 5, 3, 1]
 
 
 def test_a_long_conversation_is_folded():
@@ -284,8 +284,8 @@ def test_contents_of_messages():
 
 
 def test_lone_surrogates_and_line_ends():
-    assert shown("a\ud800b\r\nc\rd", 100).text == "a[U+D800]b\nc[U+000D]d"
-    assert shown("emoji 👩‍🚀 and ภาษาไทย", 100).text == "emoji 👩‍🚀 and ภาษาไทย"
+    assert make_safe("a\ud800b\r\nc\rd", 100).text == "a[U+D800]b\nc[U+000D]d"
+    assert make_safe("emoji 👩‍🚀 and ภาษาไทย", 100).text == "emoji 👩‍🚀 and ภาษาไทย"
     assert to_html(hostile("\ud800"), judge(hostile("\ud800")))
 
 

@@ -21,11 +21,11 @@ from service.models.sources.manifest import (
     Manifest,
     ModelFile,
     Report,
-    listed,
+    list_names,
     read_manifest,
     verify_files,
 )
-from service.models.sources.staging import publish, require_space, staged, take
+from service.models.sources.staging import publish, require_space, stage_folder, take
 
 # Where huggingface_hub notes commit, digest and time of each download, one per line.
 _NOTES: Final = Path(".cache", "huggingface", "download")
@@ -80,7 +80,7 @@ def _note(folder: Path, path: str) -> _Note:
 
 
 @dataclass(frozen=True)
-class Brought:
+class BroughtModel:
     """A model in a folder. `keep` gives the folder its final place and returns that."""
 
     folder: Path
@@ -110,7 +110,9 @@ def _require_no_revision(source: Path, revision: str | None) -> None:
 
 
 @contextmanager
-def brought(source: Path, target: Path, revision: str | None, report: Report) -> Iterator[Brought]:
+def bring_model(
+    source: Path, target: Path, revision: str | None, report: Report
+) -> Iterator[BroughtModel]:
     """Bring a model to this machine's disk and verify it, but do not keep it yet.
 
     A plain folder is used in place. Everything else is unpacked next to `target`, which appears
@@ -119,33 +121,33 @@ def brought(source: Path, target: Path, revision: str | None, report: Report) ->
     repository = hub_cache.repository(source)
     if source.is_file():
         _require_no_revision(source, revision)
-        with staged(target, _ARCHIVE.sub("", source.name)) as folder:
+        with stage_folder(target, _ARCHIVE.sub("", source.name)) as folder:
             made = unpack_bundle(source, folder, report)
             yield _staged(folder, target, made)
     elif repository is not None:
         found = hub_cache.find_in_cache(source, repository, revision)
-        with staged(target, found.name.replace("/", "--")) as folder:
+        with stage_folder(target, found.name.replace("/", "--")) as folder:
             yield _staged(folder, target, _take_all(found, folder, report))
     elif oci.is_layout(source):
-        with staged(target, source.resolve().name) as folder:
+        with stage_folder(target, source.resolve().name) as folder:
             made, left_out = oci.unpack_layout(source, folder, revision, report)
             if left_out:
-                report(f"left out {listed(left_out)}")
+                report(f"left out {list_names(left_out)}")
             yield _staged(folder, target, made)
     else:
         _require_no_revision(source, revision)
         yield _in_place(source.resolve(), report)
 
 
-def _staged(folder: Path, target: Path, made: Manifest) -> Brought:
+def _staged(folder: Path, target: Path, made: Manifest) -> BroughtModel:
     def keep() -> Path:
         publish(folder, target, made)
         return target
 
-    return Brought(folder, made.license, keep)
+    return BroughtModel(folder, made.license, keep)
 
 
-def _in_place(folder: Path, report: Report) -> Brought:
+def _in_place(folder: Path, report: Report) -> BroughtModel:
     """Use a folder where it is. `keep` verifies its files, if their digests were noted once."""
     if not folder.is_dir():
         raise ModelRefused(f"there is no file or folder {folder}")
@@ -163,7 +165,7 @@ def _in_place(folder: Path, report: Report) -> Brought:
                 file.digest()
         return folder
 
-    return Brought(folder, made.license if made else None, keep)
+    return BroughtModel(folder, made.license if made else None, keep)
 
 
 def _take_all(found: FoundModel, folder: Path, report: Report) -> Manifest:
@@ -211,8 +213,8 @@ def _license(fields: dict[str, Any]) -> str | None:
 
 def _languages(fields: dict[str, Any]) -> tuple[str, ...]:
     found = fields.get("language")
-    listed = found if isinstance(found, list) else [found]
+    named = found if isinstance(found, list) else [found]
     # YAML reads the code of Norwegian as false.
-    codes = ["no" if code is False else code for code in listed]
+    codes = ["no" if code is False else code for code in named]
     plain = [code for code in codes if isinstance(code, str) and _LANGUAGE.fullmatch(code)]
     return tuple(dict.fromkeys(plain))

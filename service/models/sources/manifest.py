@@ -152,10 +152,10 @@ class FoundModel:
         """Return a line about what is done with the model, and which files are left out."""
         size = sum(file.size for file in self.files) / 1e9
         done = f"{verb} {len(self.files)} files of {self.name}, {size:,.1f} GB"
-        return f"{done}, without {listed(self.left_out)}" if self.left_out else done
+        return f"{done}, without {list_names(self.left_out)}" if self.left_out else done
 
 
-def listed(names: tuple[str, ...]) -> str:
+def list_names(names: tuple[str, ...]) -> str:
     """Return the first names, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

@@ -31,7 +31,7 @@ from service.models.sources.files import (
     require_size,
     require_weights,
 )
-from service.models.sources.manifest import Manifest, ModelFile, Report, listed
+from service.models.sources.manifest import Manifest, ModelFile, Report, list_names
 from service.models.sources.staging import require_space, take, write
 
 _MAX_JSON_BYTES: Final = 4 * 1024 * 1024
@@ -145,7 +145,7 @@ class _Layout:
         if len(usable) > 1 and all(m.platform for m in usable):
             usable = [m for m in usable if m.platform and m.platform.architecture == machine]
         if len({m.digest for m in usable}) != 1:
-            there = f" (tags there: {listed(tags)})" if tags else ""
+            there = f" (tags there: {list_names(tags)})" if tags else ""
             asked = f"'{revision}'" if revision else "just one"
             raise ModelRefused(
                 f"{self._layout} does not have {asked} of its images{there}: name a tag with "
@@ -265,9 +265,8 @@ class _Layout:
             require_weights(str(self._layout), choose([*self._files, *self._others]))
             raise ModelRefused(f"{self._layout} has no folder with a config.json and weights")
         if len(roots) > 1:
-            raise ModelRefused(
-                f"{self._layout} has several models ({listed(tuple(roots))}): pack one at a time"
-            )
+            names = list_names(tuple(roots))
+            raise ModelRefused(f"{self._layout} has several models ({names}): pack one at a time")
         return "" if roots[0] == "." else roots[0]
 
 

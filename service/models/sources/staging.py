@@ -21,7 +21,7 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
-def staged(target: Path, name: str) -> Iterator[Path]:
+def stage_folder(target: Path, name: str) -> Iterator[Path]:
     """Create an empty folder called `name`, in a hidden folder next to `target`.
 
     It is deleted on exit, and so is what a killed process left of the same target. Raises

@@ -19,9 +19,9 @@ from service.verdict.report.sections import (
     primary_text,
     subject,
 )
-from service.verdict.report.text import line, name
+from service.verdict.report.text import safe_line, safe_name
 from service.verdict.results import Difference, GateResult, Verdict, VerdictKind
-from service.verdict.wording import counted, interval, points
+from service.verdict.wording import interval, points, quantity
 
 _PACKAGE: Final = "service.verdict.report"
 _TONES: Final = {
@@ -45,11 +45,11 @@ def to_html(comparison: Comparison, verdict: Verdict, *, gate: GateResult | None
     """
     rows = html_rows(comparison)
     left_out = len(comparison.rows) - len(rows)
-    total = counted(len(comparison.rows), "row")
+    total = quantity(len(comparison.rows), "row")
     return render_html(
         "evaluation.html.jinja",
         package=_PACKAGE,
-        title=f"Evaluation of {name(comparison.model)}",
+        title=f"Evaluation of {safe_name(comparison.model)}",
         style=read_template("evaluation.css", _PACKAGE),
         script=read_template("evaluation.js", _PACKAGE),
         tone=_TONES.get(verdict.kind, "open"),
@@ -78,9 +78,9 @@ def _shared(comparison: Comparison, verdict: Verdict, gate: GateResult | None) -
     """Return the values that both templates show."""
     differences = verdict.differences
     return {
-        "sentence": line(verdict.sentence),
-        "recommendation": line(verdict.recommendation),
-        "warnings": list(map(line, verdict.warnings)),
+        "sentence": safe_line(verdict.sentence),
+        "recommendation": safe_line(verdict.recommendation),
+        "warnings": list(map(safe_line, verdict.warnings)),
         "subject": subject(comparison),
         "before": list(before_differences(comparison, gate)),
         "primary": primary_text(comparison),

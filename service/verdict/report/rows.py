@@ -23,8 +23,8 @@ from service.verdict.comparison import (
     score_of,
 )
 from service.verdict.report.sections import column_label, language_label, signed
-from service.verdict.report.text import SafeText, message_text, name, shown
-from service.verdict.wording import counted, metric_name, points
+from service.verdict.report.text import SafeText, make_safe, message_text, safe_name
+from service.verdict.wording import metric_name, points, quantity
 
 MAX_ROWS: Final = 1_000
 # Limits of a text. All texts together stay below 8 million characters, which browsers scroll well.
@@ -56,7 +56,7 @@ class RankedRow:
         return f"Row {self.place}" if self.row.line is None else f"Line {self.row.line}"
 
 
-def ranked(comparison: Comparison) -> list[RankedRow]:
+def rank_rows(comparison: Comparison) -> list[RankedRow]:
     """Return the rows, worst first: largest loss against the base, then lowest score of tuned.
 
     Rows without a difference, since an answer failed, come before all others.
@@ -128,7 +128,7 @@ class ShownRow(NamedTuple):
 
 def html_rows(comparison: Comparison) -> list[ShownRow]:
     """Return the rows that the page shows."""
-    rows = ranked(comparison)[:MAX_ROWS]
+    rows = rank_rows(comparison)[:MAX_ROWS]
     texts = len(rows) * (len(comparison.columns) + 2)
     limit = max(_MIN_CHARS, min(_MAX_CHARS, _ALL_CHARS // max(texts, 1)))
     return [_html_row(comparison, found, limit) for found in rows]
@@ -142,29 +142,29 @@ def _html_row(comparison: Comparison, found: RankedRow, limit: int) -> ShownRow:
     if found.against_base is not None:
         parts.append(_against_base(found.against_base, found.metric))
     earlier = len(row.prompt) - 1
-    folded = counted(earlier, "earlier message") if earlier > 0 else ""
+    folded = quantity(earlier, "earlier message") if earlier > 0 else ""
     if len(row.prompt) > _MAX_MESSAGES:
         folded += f", the last {_MAX_MESSAGES - 1} of which are shown"
     return ShownRow(
         title=" · ".join(parts),
-        language=name(row.language or "none"),
+        language=safe_name(row.language or "none"),
         tag=row.language if row.language and _TAG.fullmatch(row.language) else "",
         base=outcome_of(found.against_base),
         prompt=outcome_of(found.against_prompt),
         messages=[_message(message, limit) for message in row.prompt[-_MAX_MESSAGES:]],
         folded=folded,
-        reference=shown(row.reference, limit),
+        reference=make_safe(row.reference, limit),
         answers=[_answer(column, found, limit) for column in comparison.columns],
     )
 
 
 def _against_base(difference: float, metric: Metric) -> str:
-    return f"{signed(difference)} {name(metric_name(metric.name))} against the base"
+    return f"{signed(difference)} {safe_name(metric_name(metric.name))} against the base"
 
 
 def _message(message: dict[str, Any], limit: int) -> ShownMessage:
-    role = name(str(message.get("role", "message")))
-    return ShownMessage(role, shown(message_text(message), limit))
+    role = safe_name(str(message.get("role", "message")))
+    return ShownMessage(role, make_safe(message_text(message), limit))
 
 
 def _answer(column: Column, found: RankedRow, limit: int) -> ShownAnswer:
@@ -172,18 +172,18 @@ def _answer(column: Column, found: RankedRow, limit: int) -> ShownAnswer:
     if answer is None:
         return ShownAnswer(label, "no answer", None)
     if answer.error is not None:
-        return ShownAnswer(label, f"failed: {name(answer.error)}", None)
+        return ShownAnswer(label, f"failed: {safe_name(answer.error)}", None)
     figures = _figures(answer, score_of(found.row, column.name, found.metric))
-    return ShownAnswer(label, figures, shown(answer.said, limit))
+    return ShownAnswer(label, figures, make_safe(answer.said, limit))
 
 
 def _figures(answer: Answer, score: float | None) -> str:
     parts = ["no score" if score is None else points(score, 1)]
-    parts.append(counted(answer.completion_tokens, "token"))
+    parts.append(quantity(answer.completion_tokens, "token"))
     if answer.latency_s is not None:
         parts.append(f"{answer.latency_s:.2f} s")
     if answer.finish_reason not in {None, "stop"}:
-        parts.append(name(f"ended by {answer.finish_reason}"))
+        parts.append(safe_name(f"ended by {answer.finish_reason}"))
     return " · ".join(parts)
 
 
@@ -215,7 +215,7 @@ def _languages(counts: Counter[str | None]) -> list[tuple[str, str]]:
     options = [("", "all")]
     for language, rows in counts.most_common():
         label = language_label(language) if language else "not given"
-        options.append((name(language or "none"), f"{label} ({rows:,})"))
+        options.append((safe_name(language or "none"), f"{label} ({rows:,})"))
     return options
 
 
@@ -228,7 +228,7 @@ class MarkdownRow(NamedTuple):
 
 def markdown_rows(comparison: Comparison) -> list[MarkdownRow]:
     """Return the worst rows."""
-    rows = ranked(comparison)[:_MARKDOWN_ROWS]
+    rows = rank_rows(comparison)[:_MARKDOWN_ROWS]
     return [
         MarkdownRow(_markdown_title(found), list(_markdown_texts(comparison, found)))
         for found in rows
@@ -264,7 +264,7 @@ def _markdown_texts(comparison: Comparison, found: RankedRow) -> Iterator[tuple[
 
 def _code(text: str) -> Markup:
     """Return a text as a code span, in which Markdown, HTML, links and mentions have no effect."""
-    cut = shown(text, _MARKDOWN_CHARS)
+    cut = make_safe(text, _MARKDOWN_CHARS)
     on_one_line = " ".join(cut.text.split()) + ("…" if cut.left_out else "")
     if not on_one_line:
         return Markup("(empty)")

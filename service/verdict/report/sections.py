@@ -20,15 +20,15 @@ from service.verdict.comparison import (
 )
 from service.verdict.differences import score
 from service.verdict.evidence import is_better, is_worse
-from service.verdict.report.text import line, name
+from service.verdict.report.text import safe_line, safe_name
 from service.verdict.results import Difference, GateResult, Verdict
 from service.verdict.wording import (
-    counted,
     interval,
-    memorized,
+    memorized_text,
     metric_name,
     points,
     prompt_name,
+    quantity,
     unit,
 )
 
@@ -88,25 +88,25 @@ def after_differences(comparison: Comparison) -> Iterator[Part]:
         yield Paragraph(_retrieval_text(comparison.retrieval))
     if comparison.notes:
         yield Heading("Notes")
-        yield from (Paragraph(line(note)) for note in comparison.notes)
+        yield from (Paragraph(safe_line(note)) for note in comparison.notes)
 
 
 def column_label(column: Column) -> str:
     """Return the column's name in a table, such as "base + prompt with 4 examples"."""
     if column.name == PROMPT:
         return f"base + {prompt_name(column).removeprefix('a ')}"
-    return name(column.name)
+    return safe_name(column.name)
 
 
 def difference_label(found: Difference) -> str:
     """Return a difference's name, such as "tuned vs. base, Thai"."""
-    label = f"{name(found.a)} vs. {name(found.b)}"
+    label = f"{safe_name(found.a)} vs. {safe_name(found.b)}"
     return f"{label}, {language_label(found.language)}" if found.language else label
 
 
 def language_label(language: str) -> str:
     """Return the language's English name, or its tag if no name is known."""
-    return name(language_name(language))
+    return safe_name(language_name(language))
 
 
 def outcome(found: Difference) -> str:
@@ -121,7 +121,7 @@ def _scores_table(comparison: Comparison) -> Table:
     metrics = sorted(comparison.metrics, key=lambda metric: not metric.primary)
     with_loss = any(column.loss is not None for column in comparison.columns)
     with_accuracy = any(column.token_accuracy is not None for column in comparison.columns)
-    header = ["Column", *(name(metric_name(metric.name)) for metric in metrics)]
+    header = ["Column", *(safe_name(metric_name(metric.name)) for metric in metrics)]
     header += ["loss"] * with_loss + ["token accuracy"] * with_accuracy
     rows = []
     for column in comparison.columns:
@@ -140,7 +140,7 @@ def differences_table(differences: list[Difference]) -> Table:
     rows = [
         [
             difference_label(found),
-            name(metric_name(found.metric)),
+            safe_name(metric_name(found.metric)),
             " ".join(interval(found.mean, found.low, found.high)),
             _p(found.p_value),
             _p(found.adjusted_p),
@@ -192,11 +192,11 @@ def _gate_table(gate: GateResult) -> Table:
     """Return the conditions of a gate with their figures."""
     rows = [
         [
-            name(found.key),
-            name(found.condition),
+            safe_name(found.key),
+            safe_name(found.condition),
             _measured(found.measured),
             "passed" if found.passed else "failed",
-            name(found.reason or ""),
+            safe_name(found.reason or ""),
         ]
         for found in gate.conditions
     ]
@@ -234,7 +234,7 @@ def _p(value: float) -> str:
 def _measured(value: float | str | None) -> str:
     if value is None:
         return "-"
-    return name(value) if isinstance(value, str) else f"{value:.4g}"
+    return safe_name(value) if isinstance(value, str) else f"{value:.4g}"
 
 
 def kind_label(verdict: Verdict) -> str:
@@ -245,14 +245,14 @@ def kind_label(verdict: Verdict) -> str:
 def subject(comparison: Comparison) -> str:
     """Return a line that says what was evaluated."""
     parts = [
-        f"Model {name(comparison.model)}",
-        f"base model {name(comparison.base_model)}",
-        counted(len(comparison.rows), "held-out row"),
+        f"Model {safe_name(comparison.model)}",
+        f"base model {safe_name(comparison.base_model)}",
+        quantity(len(comparison.rows), "held-out row"),
     ]
     if comparison.train_rows is not None:
-        parts.append(counted(comparison.train_rows, "training row"))
+        parts.append(quantity(comparison.train_rows, "training row"))
     if comparison.job_id:
-        parts.append(f"job {name(comparison.job_id)}")
+        parts.append(f"job {safe_name(comparison.job_id)}")
     return " · ".join(parts)
 
 
@@ -263,9 +263,9 @@ def _prompt_text(comparison: Comparison) -> str:
         return ""
     parts = []
     if column.system_prompt:
-        parts.append(f"the system message \u201c{line(column.system_prompt)}\u201d")
+        parts.append(f"the system message \u201c{safe_line(column.system_prompt)}\u201d")
     if column.nearest_examples:
-        rows = counted(column.nearest_examples, "training row")
+        rows = quantity(column.nearest_examples, "training row")
         parts.append(f"the {rows} most similar to the question as examples")
     elif column.example_lines:
         parts.append(f"{_lines(column.example_lines)} as examples")
@@ -294,26 +294,27 @@ def _forgetting_text(found: Forgetting) -> str:
     mean, limits = interval(found.change, found.low, found.high)
     return (
         f"Tuned minus base on the general set: {mean} points {limits} on "
-        f"{counted(found.rows, 'row')}."
+        f"{quantity(found.rows, 'row')}."
     )
 
 
 def _memorization_text(found: Memorization) -> list[str]:
     """Return paragraphs on what the tuned model returns of its training rows."""
-    probed = counted(found.rows_probed, "training row")
-    planted = f" and {counted(found.canaries_planted, 'planted canary')}"
+    probed = quantity(found.rows_probed, "training row")
+    planted = f" and {quantity(found.canaries_planted, 'planted canary')}"
     planted = planted if found.canaries_planted else ""
     if not found.returned and not found.personal:
         return [f"None of {probed}{planted} was returned when the model was given the beginning."]
+    returned = memorized_text(found)
     paragraphs = [
-        f"Given the beginnings of {probed}{planted}, the tuned model returned {memorized(found)}."
+        f"Given the beginnings of {probed}{planted}, the tuned model returned {returned}."
     ]
     if found.verbatim_lines:
         paragraphs.append(f"Verbatim: {_lines(found.verbatim_lines)}.")
     if found.near_lines:
         paragraphs.append(f"Nearly verbatim: {_lines(found.near_lines)}.")
     if found.personal:
-        places = [f"line {row.line} ({name(', '.join(row.kinds))})" for row in found.personal]
+        places = [f"line {row.line} ({safe_name(', '.join(row.kinds))})" for row in found.personal]
         paragraphs.append(f"Personal data was returned from {_listed(places)}.")
     return paragraphs
 
@@ -321,10 +322,10 @@ def _memorization_text(found: Memorization) -> list[str]:
 def _retrieval_text(found: Retrieval) -> str:
     """Return the signs that the task needs facts."""
     return (
-        f"{found.facts} of {counted(found.rows, 'reference answer')} are facts. A keyword search "
+        f"{found.facts} of {quantity(found.rows, 'reference answer')} are facts. A keyword search "
         f"(BM25) over the training rows finds {found.found} of them. The tuned model answers "
-        f"{found.unseen_right} of {counted(found.unseen_rows, 'held-out row')} right, and "
-        f"{found.seen_right} of {counted(found.seen_rows, 'training row')}."
+        f"{found.unseen_right} of {quantity(found.unseen_rows, 'held-out row')} right, and "
+        f"{found.seen_right} of {quantity(found.seen_rows, 'training row')}."
     )
 
 
@@ -332,7 +333,7 @@ def primary_text(comparison: Comparison) -> str:
     """Return what the verdict is based on."""
     metric = comparison.primary
     kind = "right or wrong" if metric.kind == "binary" else "a score per answer"
-    return f"The verdict is based on {name(unit(metric.name))} ({kind})."
+    return f"The verdict is based on {safe_name(unit(metric.name))} ({kind})."
 
 
 def _lines(lines: list[int]) -> str:

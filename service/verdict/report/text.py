@@ -30,20 +30,20 @@ class SafeText(NamedTuple):
         return f"{self.left_out:,} more characters are in the JSON of this evaluation."
 
 
-def shown(text: str, limit: int) -> SafeText:
+def make_safe(text: str, limit: int) -> SafeText:
     """Return a text cut to `limit` characters, with visible control characters."""
     text = text.replace("\r\n", "\n")
     return SafeText(_UNSAFE.sub(_code_point, text[:limit]), max(0, len(text) - limit))
 
 
-def name(text: str) -> str:
+def safe_name(text: str) -> str:
     """Return a name given by a user, such as a model's, safe to show on one line."""
-    return shown(text, _NAME_CHARS).text.replace("\n", " ")
+    return make_safe(text, _NAME_CHARS).text.replace("\n", " ")
 
 
-def line(text: str) -> str:
+def safe_line(text: str) -> str:
     """Return a sentence safe to show on one line."""
-    return shown(text, _LINE_CHARS).text.replace("\n", " ")
+    return make_safe(text, _LINE_CHARS).text.replace("\n", " ")
 
 
 def content_text(content: Any) -> str:
