@@ -19,9 +19,9 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from service.verdict.intervals import normal_quantile, share_limit, skewness_shift
+from service.verdict.thresholds import ALPHA
 
 POWER = 0.8
-ALPHA = 0.05
 _Z_INTERVAL = normal_quantile(1 - ALPHA / 2)
 _MOST_CLUSTERS = 10_000_000
 _ROUNDING = 1e-9
