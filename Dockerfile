@@ -9,7 +9,8 @@ ARG PYTHON_IMAGE=python:3.11-slim-trixie
 ARG PYTHON_DIGEST=
 ARG VLLM_IMAGE=vllm/vllm-openai:v0.32.0
 ARG VLLM_DIGEST=
-# More extras of the workers, such as "ray" for trainings on several machines.
+# More extras: "graders" for the api and the workers, others for the workers only, such as "ray" for
+# trainings on several machines.
 ARG EXTRAS=
 
 
@@ -43,8 +44,13 @@ COPY service service
 RUN python -m pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM builder AS api-environment
+ARG EXTRAS
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python -m pip install --quiet --require-hashes --requirement requirements/locks/core.txt
+    case " ${EXTRAS} " in *" graders "*) extra=graders ;; *) extra= ;; esac \
+    && for lock in core $extra; do \
+        python -m pip install --quiet --require-hashes \
+            --requirement "requirements/locks/$lock.txt" || exit 1; \
+    done
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py \
     && python scripts/sbom.py > /opt/finetuned/sbom.json

@@ -1,4 +1,4 @@
-"""`make audit`: bandit on the code, and known vulnerabilities of the packages in requirements/.
+"""Runs bandit on the code, and looks for known vulnerabilities of the pinned packages.
 
 These are the tested versions, and what the images have besides, such as torch.
 
@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from scripts.locks import CONSTRAINTS, locks, read
 
 ROOT: Final = Path(__file__).parent.parent
-CODE: Final = ("service", "clients/python/src", "helm", "scripts", "examples")
+CODE: Final = ("service", "clients", "helm", "scripts", "examples")
 
 
 def bandit() -> int:

@@ -1,4 +1,4 @@
-"""Writes the users of the chart's Valkey, from those of service/core/redis_acl.py.
+"""Writes the users of the chart's Valkey, from those of service/core/redis/acl.py.
 
 Run as `make helm-readme`. The shell that starts Valkey inserts the passwords.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from service.core.redis_acl import USERS
+from service.core.redis.acl import USERS
 
 FILE: Final = Path(__file__).parent.parent / "helm" / "finetuned" / "files" / "valkey-users.conf"
 

@@ -30,7 +30,7 @@ else
 fi
 
 stamp="$venv/.installed"
-wanted="$extras,$inference $(cat pyproject.toml requirements/*.txt clients/python/pyproject.toml scripts/install.sh | cksum)"
+wanted="$extras,$inference $(cat pyproject.toml requirements/*.txt clients/*/pyproject.toml scripts/install.sh | cksum)"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
     exit 0
 fi
@@ -75,7 +75,7 @@ if "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
 fi
 clients=""
 case ",$extras," in
-    *,dev,*) clients="--editable ./clients/python[cli,jq]" ;;
+    *,dev,*) clients="--editable ./clients/python[cli,jq] --editable ./clients/migrate" ;;
 esac
 # shellcheck disable=SC2086  # intentional word splitting
 install $constraints --editable ".[$extras,$inference]" $clients

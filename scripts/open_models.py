@@ -11,9 +11,6 @@ from typing import Final
 
 from service.training.model.shape import Linear, ModelShape
 
-RUN_HERE: Final = "HuggingFaceTB/SmolLM2-135M-Instruct"
-"""The demo model, with which the tests train and serve."""
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -238,7 +235,7 @@ OPEN_MODELS: Final = (
         Shape(3072, 32, 24, 8, 8192, tied=True, vocabulary=200_064),
     ),
     OpenModel(
-        RUN_HERE,
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
         _APACHE,
         "English",
         8192,

@@ -17,21 +17,21 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from scripts.open_models import OPEN_MODELS, QWEN3, RUN_HERE, OpenModel
+from scripts.open_models import OPEN_MODELS, QWEN3, OpenModel
 from service.config import GIB, Settings
 from service.fleet.workers import Capacity
-from service.inference.engine.facts import quantized_bytes
 from service.inference.engine.sizing import (
     OVERHEAD,
     WORKING_BYTES,
-    BaseFacts,
-    Facts,
+    BaseModelSizes,
     Quantization,
     Sizes,
     SizingError,
+    SizingInputs,
     size,
     trainer_budget,
 )
+from service.inference.engine.sizing_inputs import quantized_bytes
 from service.jobs.planning.memory_plan import MemoryPlan, Training, plan
 from service.jobs.planning.speed import assumed_speed
 from service.models.parsers import detect_reasoning_parser, detect_tool_call_parser
@@ -69,7 +69,7 @@ def training(shape: ModelShape, gpu: Capacity) -> MemoryPlan:
 def engine(shape: ModelShape, memory: int, sharing: str, context: int) -> Sizes | None:
     """Size the model's engine, with the weights that fit. Returns None if none leave room."""
     for quantization in QUANTIZATIONS:
-        base = BaseFacts(
+        base = BaseModelSizes(
             "m",
             weights_bytes=quantized_bytes(shape, quantization),
             context_length=context,
@@ -77,7 +77,9 @@ def engine(shape: ModelShape, memory: int, sharing: str, context: int) -> Sizes 
             adapter_bytes_per_rank=2 * sum(x.inputs + x.outputs for x in shape.linears),
             quantization=quantization,
         )
-        facts = Facts(base, MACHINE_GIB * GIB, True, memory, served_bytes=2 * shape.parameters)
+        facts = SizingInputs(
+            base, MACHINE_GIB * GIB, True, memory, served_bytes=2 * shape.parameters
+        )
         try:
             sizes = size(settings(gpu_sharing=sharing), facts)
         except SizingError:
@@ -141,7 +143,7 @@ def operations_table() -> str:
         "| model | GPU | training: memory, tokens per pass | tokens/s "
         "| serving: adapters, context | both on one GPU |"
     )
-    rows = [row(model, gib) for model in QWEN3[1:] for gib in GPUS_GIB]
+    rows = [row(model, gib) for model in QWEN3[3:] for gib in GPUS_GIB]
     return "\n".join([head, "|---|---|---|---|---|---|", *rows, ""])
 
 
@@ -151,17 +153,17 @@ def facts_table() -> str:
     rows = [
         f"| [{m.id}](https://huggingface.co/{m.id}) | {m.license.name} | {m.license.commercial} | "
         f"{m.languages} | {f'{m.context:,}' if m.context else 'see its card'} | "
-        f"{' | '.join(m.seen or written(m.template))} |"
+        f"{' | '.join(m.seen or parsers_of(m.template))} |"
         for m in OPEN_MODELS
     ]
     return "\n".join([head, "|---|---|---|---|---|---|---|", *rows, ""])
 
 
 @functools.cache
-def written(template: str | None) -> tuple[str, str]:
-    """Return the parsers of tool calls and thoughts that a chat template needs."""
+def parsers_of(template: str | None) -> tuple[str, str]:
+    """Return the parsers of tool calls and reasoning that a chat template needs."""
     if template is None:
-        return "not checked", "not checked"
+        return "–", "–"
     source = resources.files("trl") / "chat_templates" / f"{template}.jinja"
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "chat_template.jinja").write_text(source.read_text("utf-8"), "utf-8")
@@ -172,16 +174,9 @@ def written(template: str | None) -> tuple[str, str]:
 
 def gpu_table() -> str:
     """Return the smallest GPUs for the models, as Markdown."""
-    head = "| model | parameters | serve it | train it | both on one GPU | basis |"
-    rows = [f"| {m.name} | {_gpus(m)} | {basis(m)} |" for m in OPEN_MODELS]
-    return "\n".join([head, "|---|---|---|---|---|---|", *rows, ""])
-
-
-def basis(model: OpenModel) -> str:
-    """Return what is known of how a model runs here."""
-    if model.id == RUN_HERE:
-        return "computed; **run** here on CPUs"
-    return "–" if model.shape is None else "computed"
+    head = "| model | parameters | serve it | train it | both on one GPU |"
+    rows = [f"| {m.name} | {_gpus(m)} |" for m in OPEN_MODELS if m.shape is not None]
+    return "\n".join([head, "|---|---|---|---|---|", *rows, ""])
 
 
 def language_table() -> str:
@@ -194,8 +189,7 @@ def language_table() -> str:
 
 
 def _gpus(model: OpenModel) -> str:
-    if model.shape is None:
-        return "– | not computed | not computed | not computed"
+    assert model.shape is not None
     shape, context = model.shape.model(), model.context or USABLE_CONTEXT
     serves, trains, both = _smallest_gpus(shape, context)
     return f"{shape.parameters / 1e9:.2g} B | {serves} | {trains} | {both}"
@@ -219,7 +213,7 @@ def _smallest_gpus(shape: ModelShape, context: int) -> tuple[str, str, str]:
     return serves or missing, trains or missing, both or missing
 
 
-def replaced(text: str, table: str) -> str:
+def replace_table(text: str, table: str) -> str:
     """Return a page with a newer version of one of its tables."""
     head = table.partition("\n")[0]
     return re.sub(re.escape(head) + r"\n(?:\|.*\n)*", lambda _: table, text)
@@ -234,7 +228,7 @@ def main(arguments: list[str]) -> None:
     for page, found in tables.items():
         for table in found:
             if arguments == ["--write"]:
-                page.write_text(replaced(page.read_text("utf-8"), table), "utf-8")
+                page.write_text(replace_table(page.read_text("utf-8"), table), "utf-8")
             else:
                 sys.stdout.write(f"{table}\n")
 

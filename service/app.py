@@ -29,8 +29,7 @@ from service.files.uploads import routes as upload_routes
 from service.generation import routes as generation_routes
 from service.imports import routes as import_routes
 from service.inference.gateway import PATHS, Gateway
-from service.inference.gateway.express import GatewayExpress
-from service.inference.gateway.openapi_routes import router as inference_routes
+from service.inference.gateway.schemas import router as inference_routes
 from service.jobs import routes as job_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.evaluation import routes as evaluation_routes
@@ -43,15 +42,13 @@ from service.projects import account_routes, admin_key_routes
 from service.projects import routes as project_routes
 from service.projects import whoami as whoami_routes
 from service.usage import routes as usage_routes
-from service.web import health
+from service.web import health, reference_pages
 from service.web.allowed_methods import refusals
 from service.web.audit import AuditTrail
-from service.web.body_limit import BodyLimit
-from service.web.cors import for_pages_of
 from service.web.http import RequestContext, install_error_handlers
-from service.web.metrics_port import serve_metrics
-from service.web.openapi import describe
-from service.web.reference import routes as reference_routes
+from service.web.middleware import BodyLimit, allow_origins
+from service.web.openapi.document import describe
+from service.web.side_port import serve_metrics
 from service.webhooks import routes as webhook_routes
 
 
@@ -61,18 +58,17 @@ class Api(FastAPI):
     gateway: Gateway | None = None
     """The inference gateway; set while the lifespan is active."""
 
-    express: GatewayExpress | None = None
-    """The short cut to the gateway; set while the lifespan is active, unless requests need more."""
-
     serve: ASGIApp | None = None
     """The ASGI application that handles requests instead of `answer`, which it wraps."""
+
+    @property
+    def handler(self) -> Gateway | None:
+        """What handles requests without a task, unless each passes through `serve`."""
+        return self.gateway if self.serve is None else None
 
     def offer(self, gateway: Gateway | None) -> None:
         """Serve the inference routes from now on, or no more."""
         self.gateway = gateway
-        self.express = None
-        if gateway is not None and gateway.has_express and self.serve is None:
-            self.express = GatewayExpress(gateway)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI event."""
@@ -133,7 +129,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
     app.add_middleware(RequestContext)
     describe(app, schemas=task_schemas, routes=inference_routes.routes)
     if settings.cors_origins:
-        app.serve = for_pages_of(settings.cors_origins, app.answer)
+        app.serve = allow_origins(settings.cors_origins, app.answer)
     return app
 
 
@@ -171,7 +167,7 @@ def _routes() -> list[BaseRoute]:
         webhook_routes,
         capture_routes,
         health,
-        reference_routes,
+        reference_pages,
     ):
         every.include_router(module.router)
     every.include_router(job_routes.estimates)

@@ -12,15 +12,14 @@ from service import __version__
 from service.audit.log import AuditLog
 from service.batches.records import Batches
 from service.config import Settings
-from service.core import clock_sync, metrics
+from service.core import clock, metrics
 from service.core.invalidation import Invalidations
 from service.core.metric_types import Process
 from service.core.networks import network
-from service.core.record_use import RecordUse
 from service.core.redis import Client, Confirmation, connect
-from service.core.redis_check import is_complete
+from service.core.redis.record_quota import RecordUse
+from service.core.startup_checks import is_complete
 from service.core.storage import Storage
-from service.core.storage_use import StorageUse
 from service.erasure.erasing import Erasing
 from service.erasure.records import Erasures
 from service.erasure.search.records import Searches
@@ -36,15 +35,15 @@ from service.files.uploads.records import Uploads
 from service.fleet import workers
 from service.generation.records import Generations
 from service.inference import api_processes
+from service.inference.chat_load import ChatReports
 from service.inference.gateway import Gateway
-from service.inference.gateway.chat_reports import ChatReports
-from service.inference.gateway.checks import RequestRules
+from service.inference.gateway.parameters import RequestRules
 from service.inference.upstreams import Upstreams
 from service.jobs.advice.records import AdviceStore
-from service.jobs.changes import JobChanges
+from service.jobs.dispatch import Dispatcher
 from service.jobs.evaluation.records import Evaluations
+from service.jobs.event_stream import JobChanges
 from service.jobs.records import Jobs
-from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.sweeps.records import Sweeps
 from service.models.aliases.changes import Aliases
 from service.models.catalogue import Catalogue
@@ -52,15 +51,14 @@ from service.models.parsers import Capabilities
 from service.models.registry import ModelRegistry
 from service.projects.records import Projects, Quotas
 from service.projects.service_accounts import ServiceAccounts
+from service.projects.storage_use import StorageUse
 from service.projects.tokens import MAX_TOKEN_CHARS, Tokens, find_principal
 from service.projects.uses import KeyUses
 from service.usage.meter import Meter
-from service.web.addresses import ClientAddresses
-from service.web.audit import ModelRequests
+from service.web.audit import ModelRequests, Refusals
 from service.web.auth import Authenticator
+from service.web.client_address import ClientAddresses, FailureThrottle
 from service.web.probing import Probe
-from service.web.refusals import Refusals
-from service.web.throttle import FailureThrottle
 from service.webhooks.records import Webhooks
 
 
@@ -107,29 +105,29 @@ async def opened(
             invalidations.listening(),
             key_uses.writing(),
             refusals.writing(),
-            clock_sync.following(redis),
+            clock.following(redis),
             api_processes.counted(redis),
             AsyncExitStack() as stack,
         ):
             if reports:
                 await stack.enter_async_context(reports.publishing())
             recorder = await stack.enter_async_context(recording(redis, storage, projects))
-            offer(
-                Gateway(
-                    authenticator,
-                    registry,
-                    upstreams,
-                    meter,
-                    max_body_bytes=settings.max_inference_body_bytes,
-                    client_timeout_s=settings.client_timeout_s,
-                    rules=RequestRules.from_settings(settings),
-                    salt_secret=_secret(settings.upstream_api_key),
-                    tools=capabilities.tools,
-                    reports=reports,
-                    audited=ModelRequests.from_settings(redis, addresses, settings),
-                    copies=recorder,
-                )
+            gateway = Gateway(
+                authenticator,
+                registry,
+                upstreams,
+                meter,
+                max_body_bytes=settings.max_inference_body_bytes,
+                client_timeout_s=settings.client_timeout_s,
+                rules=RequestRules.from_settings(settings),
+                salt_secret=_secret(settings.upstream_api_key),
+                tools=capabilities.tools,
+                reports=reports,
+                audited=ModelRequests.from_settings(redis, addresses, settings),
+                copies=recorder,
             )
+            stack.callback(gateway.close)  # before the meter sends its last counts
+            offer(gateway)
             state.capabilities, state.job_changes = capabilities, job_changes
             state.redis, state.storage, state.registry = redis, storage, registry
             state.projects, state.storage_use = projects, storage_use

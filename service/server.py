@@ -19,14 +19,13 @@ from service.app import create_app
 from service.config import Settings
 from service.core import logs, tracing
 from service.core.networks import network
-from service.core.redis_check import require_redis
-from service.core.storage_check import require_storage
+from service.core.startup_checks import require_redis, require_storage
 from service.inference.gateway import PATHS
 from service.standalone.ports import PortError, listen
+from service.web.middleware import Traced
 from service.web.probing import SOCKETS
-from service.web.traced import Traced
-from service.web.wire.crowds import Crowds
-from service.web.wire.express import ExpressProtocol
+from service.web.wire.connection_limits import ConnectionLimits
+from service.web.wire.protocol import HttpProtocol
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +51,9 @@ def main() -> None:
         ssl_certfile=settings.api_tls_cert,
         ssl_keyfile=settings.api_tls_key,
         loop="uvloop",
-        http=ExpressProtocol.with_limits(
+        http=HttpProtocol.with_limits(
             settings.client_timeout_s,
-            _crowds(settings),
+            _connection_limits(settings),
             application=None if tracing.is_on() else api,
         ),
         ws="none",
@@ -62,7 +61,7 @@ def main() -> None:
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # web/addresses.py determines the addresses of clients
+        proxy_headers=False,  # web/client_address.py determines the addresses of clients
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(settings.stop_grace_s),
     )
@@ -94,10 +93,10 @@ def _sockets(settings: Settings) -> list[socket.socket]:
         raise SystemExit(f"finetuned-server: {e}") from None
 
 
-def _crowds(settings: Settings) -> Crowds | None:
+def _connection_limits(settings: Settings) -> ConnectionLimits | None:
     most = settings.max_connections_per_address
     proxies = map(network, settings.trusted_proxies)
-    return Crowds(most, unlimited=proxies) if most else None
+    return ConnectionLimits(most, unlimited=proxies) if most else None
 
 
 def _reduce_garbage_collection() -> None:

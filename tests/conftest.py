@@ -29,15 +29,15 @@ from starlette.types import ASGIApp
 from service.app import Api as App
 from service.app import create_app
 from service.config import Settings
-from service.config.encryption import SIGNING_KEY
+from service.config.stores import SIGNING_KEY
+from service.core.encryption.signing import SigningKey
 from service.core.redis import connect
-from service.core.signing import SigningKey
 from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
 from service.standalone.services import demo_model_wheel, free_port
 from service.standalone.up import DEMO_MODEL
-from service.web.wire.express import ExpressProtocol
+from service.web.wire.protocol import HttpProtocol
 from tests import parallel
 from tests.cached import cache
 
@@ -291,7 +291,7 @@ async def running(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
     listener.bind(("127.0.0.1", 0))
     # As in service/server.py.
     protocol = type(
-        "Usual", (ExpressProtocol,), {"application": app if hasattr(app, "express") else None}
+        "Usual", (HttpProtocol,), {"application": app if hasattr(app, "handler") else None}
     )
     usual: dict[str, Any] = {"http": protocol, "log_config": None, "lifespan": "on", "ws": "none"}
     usual["proxy_headers"] = False

@@ -33,12 +33,12 @@ GROUPS: Final = {
         "tests/e2e/test_kto.py",
         "tests/e2e/test_pretraining.py",
         "tests/e2e/test_reinforcement.py",
-        "tests/e2e/test_leaving.py",
+        "tests/e2e/test_leave_openai.py",
         "tests/e2e/test_loop.py",
         "tests/e2e/test_observability.py",
         "tests/e2e/test_restart.py",
         "tests/e2e/test_sdk_calls.py",
-        "tests/e2e/test_tools.py",
+        "tests/e2e/test_evaluations.py",
         "tests/e2e/test_typescript.py",
         "tests/e2e/test_openapi.py",  # starts an evaluation of minutes, which the end cuts short
     ),
@@ -47,6 +47,7 @@ GROUPS: Final = {
     "engine_site": (
         "tests/inference/upstreams/test_two_engines_e2e.py",
         "tests/helm/test_processes_e2e.py",
+        "tests/evals/test_cosine_e2e.py",
         "tests/inference/engine/test_engine_e2e.py",
         "tests/inference/engine/test_openai_answers_e2e.py",
         "tests/inference/engine/test_tool_caller_e2e.py",
@@ -73,11 +74,11 @@ GROUPS: Final = {
 _LONG_FILES: Final = (
     "tests/e2e/test_recovery.py",
     "tests/jobs/test_faults.py",
-    "tests/jobs/scheduling/test_gpu_turns.py",
+    "tests/jobs/attempt/test_gpu_lock.py",
     "tests/clients/test_typescript.py",
 )
 _FIRST: Final = (*GROUPS, *_LONG_FILES)
-# Each test of `make faults` takes up to half an hour, and none shares a fixture of its file.
+# Each test of the proof `faults` takes up to half an hour, and none shares a fixture of its file.
 _ALONE: Final = ("tests/faults/",) if os.environ.get("FINETUNED_FAULTS") == "all" else ()
 
 

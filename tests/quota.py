@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from service.core.limits import ProjectLimits
+from service.config.limits import ProjectLimits
 from tests.conftest import Api
 
 

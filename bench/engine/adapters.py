@@ -27,7 +27,7 @@ import psutil
 from bench.engine.base_model import base_model
 from service.config import MIB, Settings
 from service.inference.upstreams import Upstreams
-from service.jobs.attempt.engines import warm
+from service.jobs.engine_requests import warm
 from tests.inference.engine.support import (
     ALL_LINEAR,
     BASE,

@@ -24,7 +24,7 @@ import aiohttp
 
 from bench.engine.base_model import base_model
 from service.core.errors import BadRequest
-from service.inference.gateway.checks import RequestRules
+from service.inference.gateway.parameters import RequestRules
 from tests.inference.engine.hostile_constraints import USUAL, hostile
 from tests.inference.engine.support import (
     BASE,

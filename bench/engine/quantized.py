@@ -24,7 +24,7 @@ from typing import Any
 
 from bench.engine.base_model import base_model
 from bench.training.child import train
-from service.jobs.attempt.verify import compare
+from service.jobs.attempt.serving_check import compare
 from service.training import Succeeded
 from tests.cached import ROOT
 from tests.training.specs import spec_of

@@ -70,6 +70,15 @@ class Contestant:
     """More of wrk's script."""
     folder: Path = ROOT
     """Where to run it."""
+    pid: int | None = None
+
+    def cpu_s(self) -> float:
+        """Return the processor time of the proxy's processes so far."""
+        if self.pid is None:
+            return 0.0
+        proxy = psutil.Process(self.pid)
+        times = [one.cpu_times() for one in (proxy, *proxy.children(recursive=True))]
+        return sum(one.user + one.system for one in times)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -85,6 +94,7 @@ class Contestant:
         )
         try:
             self._wait_until_it_answers(process)
+            self.pid = process.pid
             yield
         finally:
             children: list[psutil.Process] = []
@@ -297,8 +307,13 @@ def measured(c: Contestant, seconds: int, work: Path) -> dict[str, float]:
     """Measure one round of one contestant."""
     figures: dict[str, float] = {}
     for n in CONNECTIONS:
-        figures[f"rate{n}"], figures[f"p99-{n}"] = wrk(c, n, seconds, work)
+        before_s = c.cpu_s()
+        rate, figures[f"p99-{n}"] = wrk(c, n, seconds, work)
+        figures[f"rate{n}"] = rate
+        figures[f"cpu{n}"] = (c.cpu_s() - before_s) * 1000 / (rate * seconds)
+    before_s = c.cpu_s()
     times = sorted(asyncio.run(first_token_ms(c.port, c.key, c.model, streams=64, each=8)))
+    figures["stream_cpu"] = (c.cpu_s() - before_s) * 1000 / len(times)
     figures["ttft50"] = times[len(times) // 2]
     figures["ttft99"] = times[int(len(times) * 0.99)]
     return figures
@@ -312,16 +327,20 @@ def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
 def report(best: dict[str, dict[str, float]]) -> None:
     base = best.get("vllm-router") or next(iter(best.values()))
     print(f"\nstreams: 64 at {EVENT_EVERY_S * 1000:.0f} ms an event, {EVENTS} events")
+    print("CPU: ms of the proxy's processor time for each request, and for each stream")
     print(
-        f"{'':24}{'req/s 16':>10}{'ratio':>7}{'p99 ms':>8}{'req/s 64':>10}{'ratio':>7}{'p99 ms':>8}"
-        f"{'TTFT p50':>10}{'p99 ms':>8}"
+        f"{'':24}{'req/s 16':>10}{'ratio':>7}{'p99 ms':>8}{'CPU':>7}"
+        f"{'req/s 64':>10}{'ratio':>7}{'p99 ms':>8}{'CPU':>7}"
+        f"{'TTFT p50':>10}{'p99 ms':>8}{'CPU':>7}"
     )
     for name, b in best.items():
-        print(
-            f"{name:24}{b['rate16']:>10.0f}{b['rate16'] / base['rate16']:>7.2f}{b['p99-16']:>8.2f}"
-            f"{b['rate64']:>10.0f}{b['rate64'] / base['rate64']:>7.2f}{b['p99-64']:>8.2f}"
-            f"{b['ttft50']:>10.2f}{b['ttft99']:>8.2f}"
-        )
+        columns = [f"{name:24}"]
+        for n in CONNECTIONS:
+            rate = b[f"rate{n}"]
+            columns.append(f"{rate:>10.0f}{rate / base[f'rate{n}']:>7.2f}")
+            columns.append(f"{b[f'p99-{n}']:>8.2f}{b[f'cpu{n}']:>7.3f}")
+        columns.append(f"{b['ttft50']:>10.2f}{b['ttft99']:>8.2f}{b['stream_cpu']:>7.2f}")
+        print("".join(columns))
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ from service.core.redis import Client, connect
 from service.core.storage import Storage
 from service.erasure.erasing import Erasing
 from service.files.records import Files
+from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs
-from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.projects.records import Projects, Role

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "clients/migrate/README.md": "migrate-client.md",
     "clients/python/README.md": "python-client.md",
     "clients/typescript/README.md": "typescript-client.md",
     "examples/README.md": "example-data.md",
@@ -30,7 +31,7 @@ _LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages to the site."""
     for source, page in PAGES.items():
-        text = moved((ROOT / source).read_text("utf-8"), source, page)
+        text = relink((ROOT / source).read_text("utf-8"), source, page)
         files.append(File.generated(config, page, content=text))
     return files
 
@@ -38,17 +39,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Rewrite links that leave `docs/` to point to the pages."""
     path = page.file.src_uri
-    return markdown if path in PAGES.values() else moved(markdown, f"docs/{path}", path)
+    return markdown if path in PAGES.values() else relink(markdown, f"docs/{path}", path)
 
 
-def moved(text: str, source: str, page: str) -> str:
+def relink(text: str, source: str, page: str) -> str:
     """Return a file's Markdown with its links adjusted for its page."""
 
-    def relink(match: re.Match[str]) -> str:
+    def new_link(match: re.Match[str]) -> str:
         before, link, anchor, after = match.groups()
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
         target = PAGES.get(target, target.removeprefix("docs/"))
         link = posixpath.relpath(target, posixpath.dirname(page) or ".")
         return f"{before}{link}{anchor or ''}{after}"
 
-    return _LINK.sub(relink, text)
+    return _LINK.sub(new_link, text)

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from service.core.signing import PublicKey, SigningKey
+from service.core.encryption.signing import PublicKey, SigningKey
 
 _SIGNED: Final = "— "
 _ED25519: Final = b"\1"

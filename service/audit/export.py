@@ -10,10 +10,10 @@ import msgspec
 
 from service.audit.log import Filters
 from service.audit.stored_log import ROOM, list_folders, valid_entries
-from service.core import trail
 from service.core.redis import Client
 from service.core.storage import Storage, StorageMissing
-from service.core.trail import STREAM, Entry
+from service.web import audit_trail
+from service.web.audit_trail import STREAM, Entry
 
 _AT_ONCE: Final = 500
 _TIMEOUT_S: Final = 30.0
@@ -48,7 +48,7 @@ async def entries(storage: Storage, redis: Client, filters: Filters) -> AsyncGen
                 except StorageMissing:
                     continue
                 for line in data.splitlines():
-                    entry = trail.decode(line)
+                    entry = audit_trail.decode(line)
                     recent.add(entry.id)
                     if filters.match(entry):
                         yield entry

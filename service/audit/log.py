@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.audit.stored_log import ROOM, day_of, list_folders, valid_entries
-from service.core import trail
 from service.core.redis import Client
 from service.core.storage import Storage, StorageMissing
-from service.core.trail import STREAM, Entry
+from service.web import audit_trail
+from service.web.audit_trail import STREAM, Entry
 
 _CLOCKS_DIFFER_S: Final = 120.0
 """By how much the time in an entry may differ from when it was added to the log."""
@@ -114,7 +114,7 @@ def span(filters: Filters, after: str | None, before: str | None) -> tuple[float
     for cursor, is_after in ((after, True), (before, False)):
         if cursor is None:
             continue
-        if (at := trail.time_in(cursor)) is None:
+        if (at := audit_trail.time_in(cursor)) is None:
             raise UnknownCursor
         newest = min(newest, at) if is_after else max(newest, at)
         oldest = min(oldest, at)
@@ -125,7 +125,7 @@ def decode_matching(lines: Sequence[bytes], filters: Filters, *also: str | None)
     """Return the entries in lines of which some may match, or have one of the IDs."""
     cursors = [cursor.encode() for cursor in also if cursor is not None]
     return [
-        trail.decode(line)
+        audit_trail.decode(line)
         for line in lines
         if filters.can_match(line) or any(cursor in line for cursor in cursors)
     ]

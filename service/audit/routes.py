@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Query
 
 from service.audit.log import AuditLog, Filters, UnknownCursor
 from service.audit.schemas import AuditLogObject
-from service.core import trail
-from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of
 from service.web.permissions import Permission, needs
@@ -139,7 +139,7 @@ async def list_audit_logs(
     except UnknownCursor as e:
         param = "after" if after is not None else "before"
         raise BadRequest(f"No entry has the id given in '{param}'.", param=param) from e
-    trail.count(entries=len(found.entries))
+    audit_trail.count(entries=len(found.entries))
     return list_of(list(map(AuditLogObject.from_entry, found.entries)), found.has_more)
 
 

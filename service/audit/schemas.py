@@ -6,8 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.core.audit_events import AuditEvent
-from service.core.trail import Entry, Outcome
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import Entry, Outcome
 
 _DENIALS = (AuditEvent.LOGIN_FAILED, AuditEvent.ACCESS_DENIED)
 

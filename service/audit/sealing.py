@@ -43,14 +43,15 @@ from service.audit.stored_log import (
     recently_sealed,
     valid_entries,
 )
-from service.core import clock, ids, trail
-from service.core.audit_events import AuditEvent
+from service.core import clock, ids
+from service.core.encryption.signing import InstallationKey, PublicKey, SigningKey
 from service.core.records import PREFIX
 from service.core.redis import Client, reply, text
-from service.core.signing import InstallationKey, PublicKey, SigningKey
+from service.core.redis.transactions import Write, commit
 from service.core.storage import Storage
-from service.core.trail import STREAM, SYSTEM, Entry
-from service.core.transactions import Write, commit
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import STREAM, SYSTEM, Entry
 
 log = logging.getLogger(__name__)
 HEAD: Final = f"{PREFIX}:audit-head"
@@ -242,7 +243,7 @@ class Sealer:
 
     async def _seal(self, lines: list[bytes], stream_ids: list[bytes], pruned: int) -> None:
         size = self._head.size if self._head else 0
-        folder = LogFolder(day_of(trail.decode(lines[0]).at), size)
+        folder = LogFolder(day_of(audit_trail.decode(lines[0]).at), size)
         segment = f"{ids.random_part()}.jsonl"
         await self._storage.put_bytes(folder.key(segment), b"".join(line + b"\n" for line in lines))
         checkpoint = self._checkpoint(lines, segment, pruned)
@@ -363,7 +364,7 @@ def _event(
     """An entry about the log itself."""
     at = clock.now()
     return Entry(
-        id=trail.new_id(at),
+        id=audit_trail.new_id(at),
         at=round(at, 3),
         type=event,
         actor=SYSTEM,

@@ -19,15 +19,16 @@ from redis.asyncio.client import Pipeline
 from service.audit.checkpoints import BadCheckpoint
 from service.audit.sealing import WITNESSED, Overtaken, Sealer
 from service.config import Settings
-from service.core import clock, ids, metrics, trail
-from service.core.audit_events import AuditEvent
+from service.core import clock, ids, metrics
+from service.core.encryption.signing import InstallationKey, SigningKeyError
 from service.core.leases import Held, Leases
 from service.core.redis import REDIS_ERRORS, Client, reply, text, why
-from service.core.signing import InstallationKey, SigningKeyError
+from service.core.redis.transactions import Write, commit
 from service.core.storage import Storage, StorageError
-from service.core.trail import STREAM, Actor, Entry
-from service.core.transactions import Write, commit
 from service.usage.keys import AUDITED
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import STREAM, Actor, Entry
 
 _MINUTE_S: Final = 60
 _SETTLED_S: Final = 10  # after which most counts of a minute have arrived
@@ -61,7 +62,7 @@ async def record_model_requests(redis: Client) -> int:
 
         def write(pipe: Pipeline) -> None:
             for field, number in ended:
-                trail.append(pipe, _entry(field, number))
+                audit_trail.append(pipe, _entry(field, number))
             pipe.hdel(AUDITED, *(field for field, _ in ended))
 
         return len(ended), write if ended else None
@@ -72,7 +73,7 @@ async def record_model_requests(redis: Client) -> int:
 def _entry(field: str, requests: int) -> Entry:
     minute_s, project_id, key_id, *batch = field.split(" ")
     return Entry(
-        id=trail.new_id(clock.now()),
+        id=audit_trail.new_id(clock.now()),
         at=float(minute_s),
         type=AuditEvent.MODEL_REQUESTED,
         actor=Actor("api_key", key_id, project_id),

@@ -25,13 +25,13 @@ from typing import Final
 import msgspec
 
 from service.audit.checkpoints import BadCheckpoint, Checkpoint, verify_with_any
-from service.core import trail
-from service.core.audit_events import OF_THE_LOG
 from service.core.encryption.keyring import AUDIT_HEADS
+from service.core.encryption.signing import PublicKey
 from service.core.redis import Client
-from service.core.signing import PublicKey
 from service.core.storage import Storage
-from service.core.trail import FIELD, STREAM, Entry
+from service.web import audit_trail
+from service.web.audit_events import OF_THE_LOG
+from service.web.audit_trail import FIELD, STREAM, Entry
 
 ROOM: Final = "audit"
 HEADS: Final = AUDIT_HEADS
@@ -121,7 +121,7 @@ def valid_entries(found: Iterable[Mapping[bytes, bytes]]) -> Iterator[tuple[Entr
     for fields in found:
         line = fields.get(FIELD.encode(), b"")
         try:
-            entry = trail.decode(line)
+            entry = audit_trail.decode(line)
         except (msgspec.DecodeError, ValueError):
             log.error("the stream of the audit log has something that is not an entry")
             continue
@@ -204,4 +204,4 @@ async def _entries_in(storage: Storage, folder: LogFolder) -> list[Entry]:
     if segment not in folder.names:
         return []
     data = await storage.get_bytes(folder.key(segment))
-    return [trail.decode(line) for line in data.splitlines()]
+    return [audit_trail.decode(line) for line in data.splitlines()]

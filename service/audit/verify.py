@@ -26,13 +26,14 @@ from service.audit.stored_log import (
     heads_in,
     list_folders,
 )
-from service.core import clock, trail
-from service.core.audit_events import AuditEvent
+from service.core import clock
 from service.core.encryption.keyring import INSTALLATION, name_of
 from service.core.encryption.master import MasterKeyError
 from service.core.encryption.sealed import MAGIC
-from service.core.signing import PublicKey
+from service.core.encryption.signing import PublicKey
 from service.core.storage import Storage, StorageCorrupt, StorageMissing, StorageRefused
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
 
 _DAY_S: Final = 24 * 3600
 _CLOCKS_DIFFER_S: Final = 600
@@ -211,7 +212,7 @@ class _Walk:
 
     def _note(self, folder: LogFolder, line: bytes, checkpoint: Checkpoint) -> None:
         try:
-            entry = trail.decode(line)
+            entry = audit_trail.decode(line)
         except (msgspec.DecodeError, msgspec.ValidationError):
             self._problem(folder, "has an entry that cannot be read")
             return

@@ -1,1 +1,1 @@
-"""Backup and restore of an installation: the records in Redis and the objects in storage."""
+"""Backups of records and objects, the journal of Redis in storage, and restoring from both."""

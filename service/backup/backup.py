@@ -11,29 +11,150 @@ may be a version from up to the end of the backup.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import hashlib
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from service import __version__
 from service.backup import contents, snapshot
-from service.backup.contents import Manifest, SavedObject
-from service.backup.copying import Copier
-from service.backup.errors import BackupError, Damaged
-from service.backup.journal import not_of_journal
-from service.backup.moments import BACKED_UP_AT
+from service.backup.contents import BackupError, Damaged, Manifest, SavedObject
+from service.backup.journal import BACKED_UP_AT, not_of_journal
 from service.backup.snapshot import Snapshot
 from service.backup.target import Target, id_at
 from service.core import ids
 from service.core.leases import Held, Leases
 from service.core.records import PREFIX
 from service.core.redis import Client
-from service.core.storage import Storage, StoredObject
+from service.core.storage import Storage, StorageMissing, StoredObject
+from service.core.storage.object_store import PART_BYTES
+
+T = TypeVar("T")
+_AT_ONCE: Final = 8  # a small object is held in memory: 64 MiB in total
+
+
+async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """Do the work for each item. The first error ends all work and is raised."""
+    waiting = iter(items)
+
+    async def take() -> None:
+        for item in waiting:
+            await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_AT_ONCE):
+                group.create_task(take())
+    except ExceptionGroup as e:
+        raise e.exceptions[0] from None
+
+
+_MOST_TRIES: Final = 3
+
+
+class Copier:
+    """Copies objects from storage to the target.
+
+    `known` are the objects of the backup before, by key. `copied` counts objects and bytes.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        target: Target,
+        known: dict[str, SavedObject],
+        present: dict[str, int],
+    ) -> None:
+        self._storage = storage
+        self._target = target
+        self._present = present
+        self.saved = known
+        self.copied: Counter[str] = Counter()
+
+    async def copy(self, objects: Iterable[StoredObject]) -> None:
+        """Copy objects whose present version is not in the target.
+
+        Skips objects that are deleted while it runs. Raises BackupError and StorageError.
+        """
+        await each([found for found in objects if not self._is_saved(found)], self._copy)
+
+    def _is_saved(self, found: StoredObject) -> bool:
+        saved = self.saved.get(found.key)
+        return (
+            saved is not None
+            and found.tag == saved.tag != ""
+            and self._present.get(saved.sha256) == found.size == saved.size
+        )
+
+    async def _copy(self, found: StoredObject) -> None:
+        try:
+            saved = await (
+                self._copy_small(found) if found.size <= PART_BYTES else self._copy_large(found)
+            )
+        except StorageMissing:
+            return
+        self.saved[found.key] = saved
+
+    async def _copy_small(self, found: StoredObject) -> SavedObject:
+        data = await self._storage.get_bytes(found.key)
+        digest = hashlib.sha256(data).hexdigest()
+        if self._present.get(digest) != len(data):
+            await self._target.put_object(digest, data)
+            self._note(digest, len(data))
+        return SavedObject(key=found.key, size=len(data), sha256=digest, tag=found.tag)
+
+    async def _copy_large(self, found: StoredObject) -> SavedObject:
+        """Read the object twice: first for its digest, which is its name in the target."""
+        for _ in range(_MOST_TRIES):
+            digest = await self._digest(found.key)
+            if self._present.get(digest) == found.size or await self._stream(found.key, digest):
+                now = await self._storage.stat(found.key)
+                if now.tag == found.tag:
+                    self._note(digest, found.size)
+                    return SavedObject(found.key, found.size, digest, found.tag)
+            found = await self._storage.stat(found.key)
+        raise BackupError(f"{found.key} changes while it is read: run the backup again")
+
+    async def _digest(self, key: str) -> str:
+        digest = hashlib.sha256()
+        async for chunk in await self._storage.stream(key):
+            await asyncio.to_thread(digest.update, chunk)
+        return digest.hexdigest()
+
+    async def _stream(self, key: str, expected: str) -> bool:
+        """Copy an object. Returns False, and writes nothing, if it no longer has the digest."""
+        digest = hashlib.sha256()
+
+        async def read() -> AsyncIterator[bytes]:
+            async for chunk in await self._storage.stream(key):
+                await asyncio.to_thread(digest.update, chunk)
+                yield chunk
+            if digest.hexdigest() != expected:
+                raise _Changed
+
+        try:
+            await self._target.write_object(expected, read())
+        except _Changed:
+            return False
+        return True
+
+    def _note(self, digest: str, size: int) -> None:
+        if self._present.get(digest) != size:
+            self._present[digest] = size
+            self.copied["objects"] += 1
+            self.copied["bytes"] += size
+
+
+class _Changed(Exception):
+    """An object was overwritten between two reads."""
+
 
 log = logging.getLogger(__name__)
 _LEASE: Final = "backup"

@@ -12,17 +12,32 @@ import hashlib
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from service.backup.errors import BackupError, Damaged
-from service.backup.snapshot import Saved
+
+class BackupError(Exception):
+    """A backup or restore cannot be made. The message says what is wrong and how to fix it."""
+
+
+class Damaged(BackupError):
+    """The bytes of a backup differ from those written."""
+
 
 FORMAT: Final = 1
 RECORDS, OBJECTS, MANIFEST = "records.gz", "objects.gz", "manifest.json"
 _HEAD: Final = struct.Struct(">IIq")
 _LEVEL: Final = 1  # higher levels take several times as long and save little
+
+
+class Saved(NamedTuple):
+    """A key with its value as `RESTORE` takes it."""
+
+    key: bytes
+    expires_at_ms: int
+    """-1 if the key does not expire, and DROPPED if it was removed."""
+    value: bytes
 
 
 class SavedObject(msgspec.Struct, frozen=True):

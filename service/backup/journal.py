@@ -7,8 +7,8 @@ One worker writes it in the background, so no request waits for it. Each object 
 between two commands: what a transaction wrote together is in the journal together. A key that was
 removed, such as that of a revoked key or of a deleted alias, is noted as removed. An epoch begins
 with all records, and ends when changes may have been missed, as after a lost connection, when it
-has grown long, or when something was deleted that must be found nowhere (core/rewriting.py). The
-epoch before it is then removed.
+has grown long, or when something was deleted that must be found nowhere
+(core/redis/rewriting.py). The epoch before it is then removed.
 
     finetuned:installation    the random ID of the data in this Redis
 
@@ -37,13 +37,13 @@ import msgspec
 
 from service import __version__
 from service.backup import contents, snapshot
-from service.backup.errors import BackupError, Damaged
+from service.backup.contents import BackupError, Damaged
 from service.backup.snapshot import Delta, Saved, Snapshot, Tracked
 from service.backup.target import id_at
-from service.core import ids, rewriting
+from service.core import ids, metrics
 from service.core.leases import Held, Leases
 from service.core.records import PREFIX
-from service.core.redis import REDIS_ERRORS, Client, reply, text, why
+from service.core.redis import REDIS_ERRORS, Client, reply, rewriting, text, why
 from service.core.storage import Storage, StorageError, StoredObject
 
 log = logging.getLogger(__name__)
@@ -277,3 +277,18 @@ def _readable(path: Path, key: str) -> Iterator[Saved]:
 def not_of_journal(key: str) -> bool:
     """Return whether an object in storage is not a part of a journal."""
     return not key.startswith(f"{ROOM}/")
+
+
+BACKED_UP_AT: Final = f"{PREFIX}:backed-up-at"
+
+
+async def observe_backups(redis: Client, *, journals: bool) -> None:
+    """Set the gauges. That of the journal is absent if the journal is turned off."""
+    backed_up, journaled = await redis.mget(BACKED_UP_AT, JOURNALED_AT)
+    for gauge, moment in (
+        (metrics.BACKUP_TIMESTAMP_SECONDS, backed_up),
+        (metrics.JOURNAL_TIMESTAMP_SECONDS, journaled if journals else None),
+    ):
+        gauge.clear()
+        if moment is not None:
+            gauge.cell().set(float(moment))

@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from service.backup import journal
-from service.backup.errors import BackupError
+from service.backup.contents import BackupError
 from service.backup.journal import Found
-from service.backup.orphans import Orphans
-from service.backup.restore import begin, begun, write_records
+from service.backup.restore import Orphans, begin, begun, write_records
 from service.core.records import PREFIX
 from service.core.redis import Client, reply, text
-from service.core.redis_check import REBUILDING, RESTORING
+from service.core.startup_checks import REBUILDING, RESTORING
 from service.core.storage import Storage
 from service.models.catalogue import Catalogue
 

@@ -22,7 +22,7 @@ from typing import IO, Any, Final, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
 
-from service.backup.errors import BackupError
+from service.backup.contents import BackupError, Saved
 from service.core import ids
 from service.core.records import PREFIX
 from service.core.redis import Client, batched, connect, reply
@@ -75,15 +75,6 @@ for i, key in ipairs(KEYS) do
 end
 return found
 """
-
-
-class Saved(NamedTuple):
-    """A key with its value as `RESTORE` takes it."""
-
-    key: bytes
-    expires_at_ms: int
-    """-1 if the key does not expire, and DROPPED if it was removed."""
-    value: bytes
 
 
 class _Place(NamedTuple):

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from service.backup import contents
-from service.backup.contents import Manifest, Part, SavedObject
-from service.backup.errors import BackupError, Damaged
+from service.backup.contents import BackupError, Damaged, Manifest, Part, SavedObject
 from service.core.storage import Storage, StorageError, StorageFull, StorageMissing
 
 _BACKUPS, _OBJECTS = "backups", "objects"

@@ -11,12 +11,12 @@ from service.batches.input_lines import MAX_INPUT_BYTES
 from service.batches.records import WINDOW_S, Batches, BatchRecord
 from service.batches.schemas import BatchObject, CreateBatch
 from service.core import ids, tracing
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
 from service.core.unfinished import check_room
 from service.files.records import Purpose
+from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.batches.records import BatchRecord, BatchStatus
 from service.files.upload import MAX_EXPIRY_S, MIN_EXPIRY_S
-from service.web.metadata import Metadata
+from service.web.validation import Metadata
 
 Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"]
 

@@ -16,7 +16,7 @@ from service.files.curation.scratch import scratch_folder
 from service.inference.background.calls import BATCH_PRIORITY
 from service.inference.background.engine_task import Resources
 from service.inference.background.parted_task import PartedTask
-from service.inference.gateway.checks import RequestRules
+from service.inference.gateway.parameters import RequestRules
 from service.models.parsers import ToolCallParsers
 
 

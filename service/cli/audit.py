@@ -17,8 +17,8 @@ from service.cli.common import App, DataDir, fail, public_key, time_text
 
 if TYPE_CHECKING:
     from service.audit.verify import Findings
+    from service.core.encryption.signing import PublicKey
     from service.core.redis import Client
-    from service.core.signing import PublicKey
     from service.core.storage import Storage
 
 app = App(help="The audit log.")
@@ -31,7 +31,7 @@ _HEADER = re.compile(r"(?P<name>[A-Za-z0-9-]+)[=:]\s*(?P<value>.+)")
 @app.command("key")
 def print_key(data_dir: DataDir = None) -> None:
     """Print the public key that verifies the log as PEM, for 'audit verify --key'."""
-    from service.core.signing import SigningKeyError
+    from service.core.encryption.signing import SigningKeyError
 
     try:
         typer.echo(public_key(data_dir).pem, nl=False)
@@ -81,8 +81,8 @@ def verify(
         from service.audit.sealing import HEAD
         from service.audit.verify import verify as verified
         from service.config import Settings
+        from service.core.encryption.signing import PublicKey
         from service.core.redis import reply, text
-        from service.core.signing import PublicKey
 
         given = [PublicKey.from_pem(path.read_bytes()) for path in keys or ()]
         known = [path.read_text("utf-8") for path in checkpoints or ()]
@@ -145,8 +145,8 @@ def export(
     async def write(storage: Storage, redis: Client) -> int:
         from service.audit import export as exporting
         from service.audit.log import Filters
-        from service.cli.recorded import Chore, record
-        from service.core.audit_events import AuditEvent
+        from service.cli.connections import Chore, record
+        from service.web.audit_events import AuditEvent
 
         filters = Filters(
             since=since.replace(tzinfo=UTC).timestamp() if since else 0.0,
@@ -173,7 +173,7 @@ def export(
 def _own_key(data_dir: Path | None) -> PublicKey:
     """The public key of this installation. Raises KeyMissing."""
     from service.audit.verify import KeyMissing
-    from service.core.signing import SigningKeyError
+    from service.core.encryption.signing import SigningKeyError
 
     try:
         return public_key(data_dir)
@@ -191,13 +191,13 @@ def _headers(texts: list[str]) -> dict[str, str]:
 
 
 def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]]) -> T:
-    from service.cli.connections import opened_redis, opened_storage
+    from service.cli.connections import open_redis, open_storage
     from service.core.encryption.master import MasterKeyError
     from service.core.storage import StorageError
 
     async def run() -> T:
-        storage = opened_storage(data_dir)
-        async with opened_redis(data_dir) as redis:
+        storage = open_storage(data_dir)
+        async with open_redis(data_dir) as redis:
             return await work(storage, redis)
 
     try:

@@ -13,19 +13,20 @@ from service.backup.restore import NotEmpty
 from service.backup.target import Target
 from service.cli.common import time_text
 from service.cli.connections import (
+    Chore,
     alone,
     connected,
-    opened_storage,
+    open_storage,
+    record,
+    recorded,
     redis_url,
     running_or_alone,
     storage_url,
 )
 from service.cli.operator import catalogue
-from service.cli.rebuild import Rebuild
-from service.cli.rebuilt_log import RebuiltLog
-from service.cli.recorded import Chore, record, recorded
-from service.core.audit_events import AuditEvent
+from service.cli.rebuild import Rebuild, RebuiltLog
 from service.core.storage import Storage
+from service.web.audit_events import AuditEvent
 
 _PATIENCE_S = 60.0
 _NOT_EMPTY = (
@@ -158,7 +159,7 @@ def _storage(data_dir: Path | None) -> Storage:
 
 def _readable(data_dir: Path | None) -> Storage:
     """The storage for reading what encrypted objects contain."""
-    return opened_storage(data_dir, patience_s=_PATIENCE_S)
+    return open_storage(data_dir, patience_s=_PATIENCE_S)
 
 
 def _contents(manifest: Manifest) -> str:

@@ -43,7 +43,7 @@ async def check_file(path: Path, format: Mapping[str, Any] | None) -> dict[str, 
         "ok": report.ok and report.valid_rows >= settings.min_examples,
         "error": None,
         "found": msgspec.to_builtins(converted.facts),
-        "validation": report.to_dict(),
+        "validation": msgspec.to_builtins(report),
     }
 
 

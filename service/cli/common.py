@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    from service.core.signing import PublicKey
+    from service.core.encryption.signing import PublicKey
 
 DataDir = Annotated[
     Path | None,
@@ -120,7 +120,7 @@ def time_text(seconds: float) -> str:
 def public_key(data_dir: Path | None) -> PublicKey:
     """Return the public key of this installation. Raises SigningKeyError without its file."""
     from service.config import Settings
-    from service.core.signing import InstallationKey
+    from service.core.encryption.signing import InstallationKey
 
     settings = Settings()
     if data_dir is not None:

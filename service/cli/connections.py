@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import contextlib
+import os
+import platform
+import pwd
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from redis.exceptions import RedisError, ResponseError
 
-from service.backup.errors import BackupError
+from service import __version__
+from service.backup.contents import BackupError
 from service.config import Settings
-from service.core import schema
+from service.core import startup_checks
 from service.core.encryption.master import MasterKeyError
 from service.core.redis import REDIS_ERRORS, Client, Purpose, connect, why, writing_for
+from service.core.redis.transactions import write_once
 from service.core.storage import Storage
 from service.standalone.layout import AlreadyRunning, DataLayout
-from service.standalone.services import running_store
-from service.standalone.store import only_store
+from service.standalone.services import only_store, running_store
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import Actor, Origin, Outcome, Trail, harmless
 
 _TIMEOUT_S = 10.0
 
 
-def opened_storage(data_dir: Path | None, *, patience_s: float = 0.0) -> Storage:
+def open_storage(data_dir: Path | None, *, patience_s: float = 0.0) -> Storage:
     """Return the storage of a standalone folder or of the settings, with its master key.
 
     Raises ValueError if the master key cannot be used.
@@ -54,7 +65,7 @@ def redis_url(data_dir: Path | None) -> str:
 
 
 @asynccontextmanager
-async def opened_redis(data_dir: Path | None) -> AsyncIterator[Client]:
+async def open_redis(data_dir: Path | None) -> AsyncIterator[Client]:
     """Connect to the Redis of a standalone folder, or to that of the settings.
 
     What the operator does may use the reserve of its memory. Raises ValueError if Redis cannot be
@@ -63,7 +74,7 @@ async def opened_redis(data_dir: Path | None) -> AsyncIterator[Client]:
     redis = connect(redis_url(data_dir), retries=0)
     try:
         with writing_for(Purpose.RELEASE):
-            await schema.require(redis)
+            await startup_checks.require_readable_data(redis)
             yield redis
     except ResponseError as e:
         raise ValueError(
@@ -84,7 +95,7 @@ async def running_or_alone(data_dir: Path | None) -> AsyncIterator[Client]:
     """Connect to Redis. In a standalone folder, it runs only for this unless `up` runs it."""
     if data_dir is None:
         async with connected(redis_url(None)) as redis:
-            await schema.require(redis)
+            await startup_checks.require_readable_data(redis)
             yield redis
         return
     _require_installation(data_dir)
@@ -107,7 +118,7 @@ async def stopped(data_dir: Path | None) -> AsyncIterator[Client]:
     if data_dir is not None:
         _require_installation(data_dir)
     async with alone(data_dir) as redis:
-        await schema.require(redis)
+        await startup_checks.require_readable_data(redis)
         await require_alone(redis)
         yield redis
 
@@ -138,3 +149,67 @@ async def connected(url: str) -> AsyncIterator[Client]:
         raise BackupError(f"Redis failed ({why(e)}): check FINETUNED_REDIS_URL") from e
     finally:
         await redis.aclose(close_connection_pool=True)
+
+
+OPERATOR: Final = Actor("operator", "operator")
+_UNRECORDED: Final = "the audit log has no entry of this, because Redis cannot be reached"
+
+
+@dataclass
+class Chore:
+    """What a command does: the objects that it is about, and numbers."""
+
+    objects: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@contextmanager
+def changes_recorded(event: AuditEvent, project_id: str) -> Iterator[Trail]:
+    """Record the transactions in the block as those of the operator."""
+    with audit_trail.following(_trail(event, project_id=project_id)) as followed:
+        yield followed
+
+
+@asynccontextmanager
+async def recorded(redis: Client, event: AuditEvent) -> AsyncIterator[Chore]:
+    """Record what the block does, and whether it failed."""
+    chore = Chore()
+    try:
+        yield chore
+    except BaseException:
+        with contextlib.suppress(*REDIS_ERRORS):
+            await record(redis, event, chore, "failed")
+        raise
+    await record(redis, event, chore)
+
+
+async def record(
+    redis: Client, event: AuditEvent, chore: Chore, outcome: Outcome = "succeeded"
+) -> None:
+    """Write an entry about a command. Raises REDIS_ERRORS."""
+    followed = _trail(event, objects=tuple(map(harmless, chore.objects)))
+    followed.count(**chore.counts)
+    await write_once(redis, partial(audit_trail.append, entry=followed.entry(outcome)))
+
+
+async def record_if_possible(data_dir: Path | None, event: AuditEvent, *objects: str) -> str | None:
+    """Record a command that needs no Redis. Returns why there is no entry, if there is none."""
+    try:
+        async with open_redis(data_dir) as redis:
+            await record(redis, event, Chore(objects))
+    except ValueError:
+        return _UNRECORDED
+    return None
+
+
+def _trail(event: AuditEvent, *, project_id: str = "", objects: tuple[str, ...] = ()) -> Trail:
+    origin = Origin(user_agent=f"finetuned-server/{__version__} ({_user()}@{platform.node()})")
+    return Trail(event, OPERATOR, project_id=project_id, objects=objects, origin=origin)
+
+
+def _user() -> str:
+    """The name of this process's user, which a variable of the environment cannot change."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # in a container, a user needs no name
+        return str(os.getuid())

@@ -18,10 +18,10 @@ from service.audit.sealing_loop import NO_WITNESS
 from service.cli import egress
 from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
-from service.core.record_use import LIMITED_AT, Memory, RecordUse
 from service.core.redis import REDIS_ERRORS, connect
+from service.core.redis.record_quota import LIMITED_AT, Memory, RecordUse
+from service.core.startup_checks import storage_fault
 from service.core.storage import StorageRefused
-from service.core.storage_check import storage_fault
 from service.fleet.capacity import (
     Gpu,
     all_have_bf16,
@@ -31,9 +31,9 @@ from service.fleet.capacity import (
     own_gpus,
 )
 from service.fleet.ray_cluster import INSTALL, connection_fault, lacks_ray
-from service.inference.engine.facts import engines_bytes, gather
 from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
+from service.inference.engine.sizing_inputs import engines_bytes, gather
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.model_folder import folder_fault, serving_fault
 from service.projects.records import Projects

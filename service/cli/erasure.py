@@ -12,7 +12,7 @@ import typer
 from service.cli.common import App, DataDir, fail, public_key
 
 if TYPE_CHECKING:
-    from service.core.signing import PublicKey
+    from service.core.encryption.signing import PublicKey
 
 app = App(help="Receipts of erasures.")
 
@@ -45,7 +45,7 @@ def verify(
 
     Exits with 5 if not. It needs no running service.
     """
-    from service.core.signing import PublicKey
+    from service.core.encryption.signing import PublicKey
     from service.erasure.receipts import NotVerified
     from service.erasure.receipts import verify as check
 
@@ -80,11 +80,11 @@ def _summary(receipt: dict[str, Any]) -> str:
 async def _own_keys(data_dir: Path | None) -> list[PublicKey]:
     """The public key of this installation, and those that it signed with earlier."""
     from service.audit.stored_log import earlier_keys
-    from service.cli.connections import opened_storage
+    from service.cli.connections import open_storage
     from service.core.storage import StorageError
 
     key = public_key(data_dir)
     try:
-        return [key, *await earlier_keys(opened_storage(data_dir), [key])]
+        return [key, *await earlier_keys(open_storage(data_dir), [key])]
     except (OSError, StorageError, ValueError):
         return [key]  # which signed all receipts of a newer installation

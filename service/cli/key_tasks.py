@@ -7,10 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from service.cli.connections import opened_redis
-from service.cli.recorded import changes_recorded
+from service.cli.connections import changes_recorded, open_redis
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.projects.records import (
     ApiKey,
     KeyRevoked,
@@ -20,6 +18,7 @@ from service.projects.records import (
     Role,
     digest_of,
 )
+from service.web.audit_events import AuditEvent
 
 # Format of an operator-supplied secret: long enough that its plain digest cannot be brute-forced.
 _OWN_SECRET = re.compile(r"[!-~]{32,512}")
@@ -109,5 +108,5 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
 
 @asynccontextmanager
 async def _projects(data_dir: Path | None) -> AsyncIterator[Projects]:
-    async with opened_redis(data_dir) as redis:
+    async with open_redis(data_dir) as redis:
         yield Projects(redis)

@@ -21,8 +21,8 @@ Revision = Annotated[
 
 def _record(data_dir: Path | None, event: str, name: str) -> None:
     """Record a change of the catalog in the audit log, if Redis can be reached."""
-    from service.cli.recorded import record_if_possible
-    from service.core.audit_events import AuditEvent
+    from service.cli.connections import record_if_possible
+    from service.web.audit_events import AuditEvent
 
     if why_not := asyncio.run(record_if_possible(data_dir, AuditEvent(event), name)):
         _progress(f"finetuned-server: {why_not}")
@@ -170,26 +170,6 @@ def bundle(
         f"{made.license or 'unknown'}. Copy {output} to the other machine, and run "
         f"'finetuned-server models add {output.name} --id ID' there."
     )
-
-
-@app.command("add-encoder")
-def add_encoder(
-    source: Annotated[Path, typer.Argument(help="Folder of a text encoder.")],
-    encoder_id: Annotated[str, typer.Option("--id", help="Encoder id that clients use.")],
-    license_id: Annotated[str, typer.Option("--license", help="SPDX id, such as mit.")],
-    prompt: Annotated[
-        str, typer.Option(help="Text before each text, if the encoder needs one: 'query: '.")
-    ] = "",
-    data_dir: DataDir = None,
-) -> None:
-    """Add a text encoder to the catalog, with which reports compare rows by meaning."""
-    from service.cli import operator
-
-    try:
-        typer.echo(operator.add_encoder(data_dir, source, encoder_id, license_id, prompt))
-        _record(data_dir, "encoder.added", encoder_id)
-    except operator.CHORE_ERRORS as e:
-        fail(e)
 
 
 @app.command("merge")

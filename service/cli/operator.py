@@ -1,32 +1,48 @@
-"""Operator tasks other than running processes: models and garbage."""
+"""Operator tasks: adding and removing models, removing garbage, and encryption at rest."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import AsyncIterator, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from pydantic import SecretStr
 
-from service.backup.errors import BackupError
-from service.cli.connections import opened_redis, redis_url, running_or_alone, storage_url
-from service.cli.gc import Collector, Garbage
-from service.cli.recorded import recorded
+from service.backup.contents import BackupError
+from service.backup.restore import require_alone
+from service.batches.records import Batches
+from service.cli.connections import (
+    open_redis,
+    open_storage,
+    recorded,
+    redis_url,
+    running_or_alone,
+    stopped,
+    storage_url,
+)
 from service.config import Settings
-from service.core.audit_events import AuditEvent
+from service.core import ids
+from service.core.encryption.keyring import FOLDER, owner_of
+from service.core.encryption.master import MasterKeyError
+from service.core.records import Unreadable
 from service.core.redis import Client
-from service.core.storage import Storage
+from service.core.storage import MANIFEST, Storage, StoredObject
+from service.evals.records import Evals
+from service.exports.records import Exports
+from service.files.records import Files
+from service.files.stored_chats.records import Captures
+from service.files.uploads.records import Uploads
+from service.generation.records import Generations
 from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
-from service.jobs.records import Jobs
-from service.models import add, encoders
+from service.jobs.checkpoints import adapters_of, folder_of
+from service.jobs.records import FINAL, Jobs
+from service.models import add
 from service.models.adapters import load_signing_key
-from service.models.catalogue import (
-    BaseModelEntry,
-    Catalogue,
-    CatalogueError,
-    ServingQuantization,
-)
+from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, ServingQuantization
 from service.models.inspect import ModelRefused
 from service.models.parsers import ReasoningParsers, ToolCallParsers
 from service.models.records import base_of
@@ -34,7 +50,121 @@ from service.models.registry import ModelRegistry
 from service.models.sources.manifest import Report
 from service.projects.records import Projects
 from service.standalone.layout import DataLayout
-from service.training.model.stored_weights import read_config, unquantizable, untrainable
+from service.training.model.base_folder import read_config, unquantizable, untrainable
+from service.web.audit_events import AuditEvent
+
+Reader = Callable[[str, str], Awaitable[object | None]]
+
+
+@dataclass
+class Garbage:
+    """The folders that no record refers to, with their objects, and what was left alone."""
+
+    folders: dict[str, list[StoredObject]] = field(default_factory=dict)
+    projects_without_record: set[str] = field(default_factory=set)
+    restorable: int = 0
+
+    @property
+    def size(self) -> int:
+        """The total size in bytes."""
+        return sum(found.size for objects in self.folders.values() for found in objects)
+
+
+class Collector:
+    """Compares storage with the records."""
+
+    def __init__(self, redis: Client, storage: Storage) -> None:
+        self._storage = storage
+        files = Files(redis, storage)
+        self._projects = Projects(redis)
+        self._jobs = Jobs(redis)
+        self._readers: dict[str, Reader] = {
+            "files": files.records.get,
+            "uploads": Uploads(redis, files).records.get,
+            "evals": Evals(redis).evals.get,
+            "exports": Exports(redis).records.get,
+            "batches": Batches(files).records.get,
+            "generations": Generations(files).records.get,
+            "captures": Captures(redis, storage).records.get,
+        }
+
+    async def find(self, *, older_than_s: int) -> Garbage:
+        """Find the folders all of whose objects are older than this. Raises StorageError."""
+        latest = ids.now_s() - older_than_s
+        garbage = Garbage()
+        for (project_id, room, subject_id), objects in _by_subject(await self._storage.objects()):
+            if not await _exists(self._project, project_id, project_id):
+                garbage.projects_without_record.add(project_id)
+                continue
+            for folder, found in await self._unreferenced(project_id, room, subject_id, objects):
+                if max(each.written_at for each in found) > latest:
+                    continue
+                if room != "jobs" and f"{folder}/{MANIFEST}" in {each.key for each in found}:
+                    garbage.restorable += 1
+                else:
+                    garbage.folders[folder] = found
+        return garbage
+
+    async def remove(self, garbage: Garbage) -> None:
+        """Remove what was found. Raises StorageError."""
+        for folder in garbage.folders:
+            await self._storage.delete_prefix(folder)
+
+    async def _project(self, project_id: str, _: str) -> object | None:
+        return await self._projects.get(project_id)
+
+    async def _unreferenced(
+        self, project_id: str, room: str, subject_id: str, objects: list[StoredObject]
+    ) -> list[tuple[str, list[StoredObject]]]:
+        if room == "jobs":
+            return await self._of_job(project_id, subject_id, objects)
+        read = self._readers.get(room)
+        if read is None or await _exists(read, project_id, subject_id):
+            return []
+        return [(f"{project_id}/{room}/{subject_id}", objects)]
+
+    async def _of_job(
+        self, project_id: str, job_id: str, objects: list[StoredObject]
+    ) -> list[tuple[str, list[StoredObject]]]:
+        """The folders of a job that has ended, without its adapters.
+
+        The record of a job that is unknown may have been lost, so its adapters stay.
+        """
+        try:
+            job = await self._jobs.get(project_id, job_id)
+        except Unreadable:
+            return []
+        if job is None or job.status not in FINAL:
+            return []
+        served = await adapters_of(self._jobs, job)
+        folders: dict[str, list[StoredObject]] = defaultdict(list)
+        for found in objects:
+            folder = folder_of(found.key)
+            if folder is not None and folder not in served:
+                folders[folder].append(found)
+        return [*folders.items()]
+
+
+async def _exists(read: Reader, project_id: str, record_id: str) -> bool:
+    try:
+        return await read(project_id, record_id) is not None
+    except Unreadable:
+        return True
+
+
+def _by_subject(
+    objects: list[StoredObject],
+) -> Iterator[tuple[tuple[str, str, str], list[StoredObject]]]:
+    """Group the objects by project, kind and ID. Keys of another form are not ours."""
+    groups: dict[tuple[str, str, str], list[StoredObject]] = defaultdict(list)
+    for found in objects:
+        project_id, _, rest = found.key.partition("/")
+        room, _, rest = rest.partition("/")
+        subject_id = rest.partition("/")[0]
+        if ids.is_valid(project_id, ids.PROJECT) and subject_id:
+            groups[project_id, room, subject_id].append(found)
+    yield from groups.items()
+
 
 _SHOWN_NEEDING = 5
 
@@ -159,20 +289,6 @@ def _training_note(entry: BaseModelEntry) -> str:
     return ""
 
 
-def add_encoder(
-    data_dir: Path | None, source: Path, encoder_id: str, license_id: str, prompt: str
-) -> str:
-    """Add an encoder and return a message for the operator."""
-    entry = encoders.add_encoder(
-        source,
-        catalogue=catalogue(data_dir),
-        encoder_id=encoder_id,
-        license_id=license_id,
-        prompt=prompt,
-    )
-    return f"added {entry.id}: reports with encoder={entry.id} compare rows by meaning."
-
-
 async def merge_model(data_dir: Path | None, name: str) -> str:
     """Merge a trained model for its own engine and return a message for the operator."""
     settings, models = _settings(data_dir), catalogue(data_dir)
@@ -200,7 +316,7 @@ def unmerge_model(data_dir: Path | None, name: str) -> str:
 
 async def gc(data_dir: Path | None, *, dry_run: bool, older_than_s: int) -> Iterator[str]:
     """Remove what no record refers to from storage, and return lines for the operator."""
-    async with opened_redis(data_dir) as redis:
+    async with open_redis(data_dir) as redis:
         collector = Collector(redis, Storage.from_url(storage_url(data_dir)))
         garbage = await collector.find(older_than_s=older_than_s)
         if not dry_run:
@@ -241,9 +357,72 @@ async def sign_models(data_dir: Path | None) -> str:
     key = load_signing_key(settings.signing_key_file)
     if key is None:
         raise ValueError("there is no key to sign with: set FINETUNED_SIGNING_KEY_FILE")
-    async with opened_redis(data_dir) as redis:
+    async with open_redis(data_dir) as redis:
         registry = ModelRegistry(redis, catalogue(data_dir), cache_s=0, signer=key)
         async with recorded(redis, AuditEvent.MODEL_SIGNED) as chore:
             signed = [name async for name in registry.sign_all()]
             chore.objects, chore.counts = tuple(signed), {"models": len(signed)}
     return f"signed {len(signed)} models with the key {key.public.id}"
+
+
+_REPORT_EVERY: Final = 1000
+_CHECK_EVERY: Final = 100  # objects between checks for processes that have started
+_PATIENCE_S: Final = 60.0
+_NO_KEY: Final = (
+    "no master key is set: make one with 'finetuned-server new-master-key', and set "
+    "FINETUNED_ENCRYPTION_KEY_FILE"
+)
+
+
+async def encrypt(data_dir: Path | None) -> AsyncIterator[str]:
+    """Encrypt all objects that are not encrypted, and yield lines for the operator.
+
+    Objects are rewritten in place. So what a process deletes or writes at the same time could come
+    back or be lost. If it is interrupted, the next run continues.
+
+    Raises InUse or AlreadyRunning while the API or a worker runs; StorageError; BackupError without
+    Redis, and ValueError without a master key.
+    """
+    _require_key()
+    done = seen = 0
+    async with stopped(data_dir) as redis, recorded(redis, AuditEvent.STORAGE_ENCRYPTED) as chore:
+        storage = open_storage(data_dir, patience_s=_PATIENCE_S)
+        for key in await storage.keys(""):
+            if owner_of(key) is None:
+                continue
+            if seen % _CHECK_EVERY == 0:
+                await require_alone(redis)
+            seen += 1
+            if not await storage.is_encrypted(key):
+                await storage.copy(key, key)
+                done += 1
+                chore.counts["objects"] = done
+            if seen % _REPORT_EVERY == 0:
+                yield f"looked at {seen:,} objects, encrypted {done:,}"
+    yield f"encrypted {done:,} of {seen:,} objects; the others were already"
+
+
+async def rotate(data_dir: Path | None) -> AsyncIterator[str]:
+    """Wrap all data keys with the first master key, and yield a line for the operator."""
+    _require_key()
+    async with (
+        running_or_alone(data_dir) as redis,
+        recorded(redis, AuditEvent.MASTER_KEY_ROTATED) as chore,
+    ):
+        storage = open_storage(data_dir, patience_s=_PATIENCE_S)
+        assert storage.keyring is not None  # there is a key
+        keys = await storage.keys(f"{FOLDER}/")
+        owners = [key.removeprefix(f"{FOLDER}/").removesuffix(".json") for key in keys]
+        done = sum([await storage.rewrap(owner) for owner in owners])
+        chore.objects, chore.counts = (storage.keyring.master.id,), {"keys": done}
+    yield f"wrapped {done:,} of {len(owners):,} data keys with {storage.keyring.master.id}"
+
+
+def _require_key() -> None:
+    """Raise ValueError without a master key, before anything is started or made."""
+    try:
+        key = Settings().master_key()
+    except MasterKeyError as e:
+        raise ValueError(str(e)) from e
+    if key is None:
+        raise ValueError(_NO_KEY)

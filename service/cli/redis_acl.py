@@ -6,7 +6,7 @@ import re
 import secrets
 from pathlib import Path
 
-from service.core.redis_acl import OPERATOR, USERS, acl_lines
+from service.core.redis.acl import OPERATOR, USERS, acl_lines
 from service.standalone.layout import write_private
 
 _PASSWORD = re.compile(r"[!-~]{16,}")

@@ -53,16 +53,16 @@ def new_master_key() -> None:
 
 def encrypt(data_dir: DataDir = None) -> None:
     """Encrypt all stored objects that are not encrypted. Stop the API and workers first."""
-    from service.cli import encryption
+    from service.cli import operator
 
-    _report(_echoed(encryption.encrypt(data_dir)))
+    _report(_echoed(operator.encrypt(data_dir)))
 
 
 def rotate_master_key(data_dir: DataDir = None) -> None:
     """Wrap all data keys with the first master key of the file. No object is rewritten."""
-    from service.cli import encryption
+    from service.cli import operator
 
-    _report(_echoed(encryption.rotate(data_dir)))
+    _report(_echoed(operator.rotate(data_dir)))
 
 
 def backup(
@@ -124,7 +124,7 @@ async def _echoed(lines: AsyncIterator[str]) -> list[str]:
 
 
 def _report(lines: Coroutine[Any, Any, list[str]]) -> None:
-    from service.backup.errors import BackupError
+    from service.backup.contents import BackupError
     from service.cli import operator
     from service.core.storage import StorageError
     from service.standalone.layout import AlreadyRunning

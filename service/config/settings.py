@@ -6,17 +6,12 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.config.audit import AuditSettings
-from service.config.encryption import SIGNING_KEY, EncryptionSettings
-from service.config.engine import EngineSettings
-from service.config.gateway import GatewaySettings
-from service.config.http import HttpSettings
+from service.config.http import HttpSettings, TokenSettings
+from service.config.inference import EngineSettings, GatewaySettings
 from service.config.limits import LimitSettings
-from service.config.outside import OutsideSettings
-from service.config.stores import StoreSettings
-from service.config.tokens import TokenSettings
-from service.config.trainer import TrainerSettings
-from service.config.worker import WorkerSettings
+from service.config.outbound import AuditSettings, OutsideSettings
+from service.config.stores import SIGNING_KEY, EncryptionSettings, StoreSettings
+from service.config.worker import TrainerSettings, WorkerSettings
 
 
 class Settings(

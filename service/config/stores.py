@@ -1,12 +1,16 @@
-"""Where records and bytes are: Redis, storage, and folders of this machine."""
+"""Where records and bytes are (Redis, storage, local folders), and how they are encrypted."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
+
+if TYPE_CHECKING:
+    from service.core.encryption.master import MasterKey
+
 
 _STORAGE_URL = re.compile(r"file:///.*|s3://[^/?#\s]+(?:/[^?#]*)?")
 _HOST = r"(?:\[[^\]]+\]|[^\[\]/?#@:,]+)(?::\d+)?"
@@ -75,3 +79,73 @@ class StoreSettings(BaseModel):
     def adapter_cache(self) -> Path:
         """Folder where the vLLM resolver keeps downloaded adapters."""
         return self.adapter_cache_dir or self.data_dir / "adapter-cache"
+
+
+SIGNING_KEY: Final = "signing-key.pem"
+"""Name of the file in data_dir with the signing key, unless the operator names another."""
+
+
+class EncryptionSettings(BaseModel):
+    """The master key of encryption at rest, and the keys that sign."""
+
+    encryption_key_file: Path | None = Field(
+        default=None,
+        description="File with the master key, under which objects in storage are encrypted.",
+    )
+    encryption_key: SecretStr | None = Field(
+        default=None, description="The master key itself, instead of a file."
+    )
+    encryption_vault_address: str | None = Field(
+        default=None,
+        description="Address of a Vault whose transit engine has the master key, instead of a "
+        "file.",
+    )
+    encryption_vault_key: str = "finetuned"
+    encryption_vault_mount: str = "transit"
+    encryption_vault_token_file: Path = Path("/vault/secrets/token")
+    encryption_required: bool = Field(
+        default=False,
+        description="Whether objects that are not encrypted are refused. Set it once "
+        "`finetuned-server encrypt` has encrypted all.",
+    )
+    signing_key_file: Path | None = Field(
+        default=None,
+        description="PEM file with an Ed25519 private key, which signs the audit log, erasure "
+        "receipts and adapters. By default, the worker that seals the audit log makes "
+        "`signing-key.pem` in data_dir, which does not sign adapters.",
+    )
+    adapter_key_file: Path | None = Field(
+        default=None,
+        description="PEM file with the public key. Engines then load only adapters that it signed.",
+    )
+    export_signing_key: Path | None = Field(
+        default=None, description="File of the EC key that signs exports, in PEM format."
+    )
+
+    def master_key(self) -> MasterKey | None:
+        """The key under which objects are encrypted, or None. Raises MasterKeyError."""
+        # Imported here, because few processes need cryptography.
+        from service.core.encryption.master import LocalMasterKey, MasterKeyError, VaultMasterKey
+
+        given = {
+            "FINETUNED_ENCRYPTION_KEY_FILE": self.encryption_key_file,
+            "FINETUNED_ENCRYPTION_KEY": self.encryption_key,
+            "FINETUNED_ENCRYPTION_VAULT_ADDRESS": self.encryption_vault_address,
+        }
+        named = [name for name, value in given.items() if value]
+        if len(named) > 1:
+            raise MasterKeyError(f"set only one of {', '.join(named)}")
+        if self.encryption_vault_address:
+            return VaultMasterKey(
+                self.encryption_vault_address,
+                self.encryption_vault_key,
+                self.encryption_vault_token_file,
+                self.encryption_vault_mount,
+            )
+        if self.encryption_key_file:
+            return LocalMasterKey.of_file(self.encryption_key_file)
+        if self.encryption_key:
+            return LocalMasterKey.parse(
+                self.encryption_key.get_secret_value(), "FINETUNED_ENCRYPTION_KEY"
+            )
+        return None

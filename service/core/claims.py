@@ -13,9 +13,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from redis.asyncio.client import Pipeline
 
-from service.core import rewriting
 from service.core.records import PREFIX
-from service.core.redis import Client, batched, text
+from service.core.redis import Client, batched, rewriting, text
 
 T = TypeVar("T")
 ERASED: Final = "erased"

@@ -14,7 +14,7 @@ of one event loop: a scrape can read from anywhere, but only the loop writes.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Generic, TypeVar
@@ -139,6 +139,8 @@ class Counter(_SingleValue):
 
     kind = "counter"
     _family = CounterMetricFamily
+    events: Mapping[str, str] = {}
+    """Of a counter of events of the outbox, their types by label value."""
 
 
 class Gauge(_SingleValue):
@@ -205,12 +207,13 @@ class Group:
     `processes` export them; `note` says more about where. A declaration can list label values to
     export `from_zero`, from the start of the process: Prometheus sees no increase when a counter
     appears with its first event, so an alert would miss that event. Counters without labels always
-    start at 0.
+    start at 0. The gauges of a group that `is_read_from_redis` are unknown while Redis is down.
     """
 
     heading: str
     processes: tuple[Process, ...]
     note: str = ""
+    is_read_from_redis: bool = False
     registry: CollectorRegistry = REGISTRY
 
     def counter(
@@ -223,6 +226,18 @@ class Group:
     ) -> Counter:
         """Declare a counter."""
         return Counter(self, name, documentation, labels, from_zero if labels else [()])
+
+    def event_counter(
+        self, name: str, documentation: str, label: str, events: Mapping[str, str]
+    ) -> Counter:
+        """Declare a counter of events of the outbox, given as their types by label value.
+
+        Their numbers are in Redis. Not from zero: a process that has not read the number must not
+        export 0, because Prometheus would see an increase from 0 to the number.
+        """
+        counter = Counter(self, name, documentation, [label], [])
+        counter.events = events
+        return counter
 
     def gauge(
         self,

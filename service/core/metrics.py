@@ -29,7 +29,7 @@ _ADAPTERS = Group("Adapters of an engine", (_ENGINE,))
 _ENDED_JOBS = Group("Jobs and training", (_API, _WORKER), note=_SHARED)
 _JOBS = Group("Jobs and training", (_WORKER,))
 _ALL_JOBS = Group("Jobs and training", (_WORKER,), note=_SHARED)
-_QUEUES = Group("Queues and workers", (_API, _WORKER), note=_SHARED)
+_QUEUES = Group("Queues and workers", (_API, _WORKER), note=_SHARED, is_read_from_redis=True)
 _GPUS = Group("GPUs", (_WORKER,), note="with a GPU and `nvidia-ml-py`")
 _FILES = Group("Files", (_WORKER,))
 _ENDED_RUNS = Group("Evaluations", (_API, _WORKER), note=_SHARED)
@@ -54,6 +54,7 @@ _LOOKUPS = Group("Cached keys and models", (_API,))
 _STORAGE = Group("Storage", _EVERY)
 _ALL_STORAGE = Group("Storage", (_WORKER,), note=_SHARED)
 _REDIS = Group("Redis", (_API, _WORKER))
+_SCRAPED_REDIS = Group("Redis", (_API, _WORKER), is_read_from_redis=True)
 _ALL_REDIS = Group("Redis", (_WORKER,), note=_SHARED)
 _CONNECTIONS = Group("Redis", _EVERY)
 
@@ -212,12 +213,15 @@ ADAPTER_CACHE_LIMIT_BYTES = _ADAPTERS.gauge(
     "finetuned_adapter_cache_limit_bytes", "FINETUNED_ADAPTER_CACHE_BYTES of this engine."
 )
 
-# Counted in Redis by the outbox, and read at each scrape. Not from zero: a process that has not
-# read the number must not export 0: Prometheus would see an increase from 0 to the number.
-JOBS = _ENDED_JOBS.counter(
+JOBS = _ENDED_JOBS.event_counter(
     "finetuned_jobs_total",
     "Fine-tuning jobs of the installation that reached a final state.",
-    ["status"],
+    "status",
+    {
+        "succeeded": "fine_tuning.job.succeeded",
+        "failed": "fine_tuning.job.failed",
+        "cancelled": "fine_tuning.job.cancelled",
+    },
 )
 # Set from the records by the reconciler, on every worker.
 JOBS_UNFINISHED = _ALL_JOBS.gauge(
@@ -276,7 +280,6 @@ CHAT_LATENCY_SECONDS = _JOBS.gauge(
     "95th percentile of the latency of chats in the last 15 s, as seen by a paced training; 0 if "
     "there were none, absent while no training is paced.",
 )
-# Read from Redis at each scrape.
 QUEUE_DEPTH = _QUEUES.gauge(
     "finetuned_queue_depth", "Tasks waiting in a queue, not counting running ones.", ["queue"]
 )
@@ -321,9 +324,15 @@ JOB_EVALUATIONS = _JOBS.counter(
 JOB_EVALUATIONS_UNFINISHED = _ALL_JOBS.gauge(
     "finetuned_job_evaluations_unfinished", "Evaluations of finished jobs that have not ended."
 )
-# As JOBS.
-SWEEPS = _ENDED_JOBS.counter(
-    "finetuned_sweeps_total", "Sweeps of the installation that have ended.", ["status"]
+SWEEPS = _ENDED_JOBS.event_counter(
+    "finetuned_sweeps_total",
+    "Sweeps of the installation that have ended.",
+    "status",
+    {
+        "succeeded": "fine_tuning.sweep.succeeded",
+        "failed": "fine_tuning.sweep.failed",
+        "cancelled": "fine_tuning.sweep.cancelled",
+    },
 )
 SWEEPS_UNFINISHED = _ALL_JOBS.gauge(
     "finetuned_sweeps_unfinished", "Sweeps of the installation that have not ended."
@@ -337,11 +346,15 @@ ALIAS_GAIN_POINTS = _ALIASES.gauge(
     ["project", "alias"],
 )
 
-# As JOBS.
-EVAL_RUNS = _ENDED_RUNS.counter(
+EVAL_RUNS = _ENDED_RUNS.event_counter(
     "finetuned_eval_runs_total",
     "Evaluation runs of the installation that reached a final state.",
-    ["status"],
+    "status",
+    {
+        "completed": "eval.run.succeeded",
+        "failed": "eval.run.failed",
+        "canceled": "eval.run.canceled",
+    },
 )
 EVAL_RUNS_RUNNING = _RUNS.gauge(
     "finetuned_eval_runs_running", "Evaluation runs in progress on this worker."
@@ -356,21 +369,30 @@ EVAL_ITEMS = _RUNS.counter(
     from_zero=[("pass",), ("fail",), ("error",)],
 )
 
-# As JOBS.
-EXPORTS = _ENDED_EXPORTS.counter(
+EXPORTS = _ENDED_EXPORTS.event_counter(
     "finetuned_exports_total",
     "Exports of the installation that reached a final state.",
-    ["status"],
+    "status",
+    {
+        "succeeded": "export.succeeded",
+        "failed": "export.failed",
+        "cancelled": "export.cancelled",
+    },
 )
 EXPORTS_UNFINISHED = _ALL_EXPORTS.gauge(
     "finetuned_exports_unfinished", "Exports of the installation that have not ended."
 )
 
-# As JOBS.
-BATCHES = _ENDED_BATCHES.counter(
+BATCHES = _ENDED_BATCHES.event_counter(
     "finetuned_batches_total",
     "Batches of the installation that reached a final state.",
-    ["status"],
+    "status",
+    {
+        "completed": "batch.completed",
+        "failed": "batch.failed",
+        "expired": "batch.expired",
+        "cancelled": "batch.cancelled",
+    },
 )
 BATCHES_UNFINISHED = _ALL_BATCHES.gauge(
     "finetuned_batches_unfinished", "Batches of the installation that have not ended."
@@ -382,11 +404,15 @@ BATCH_REQUESTS = _BATCHES.counter(
     from_zero=[("completed",), ("failed",)],
 )
 
-# As JOBS.
-GENERATIONS = _ENDED_GENERATIONS.counter(
+GENERATIONS = _ENDED_GENERATIONS.event_counter(
     "finetuned_generations_total",
     "Generations of training rows from documents that reached a final state.",
-    ["status"],
+    "status",
+    {
+        "completed": "dataset.generation.completed",
+        "failed": "dataset.generation.failed",
+        "cancelled": "dataset.generation.cancelled",
+    },
 )
 GENERATIONS_UNFINISHED = _ALL_GENERATIONS.gauge(
     "finetuned_generations_unfinished", "Generations of training rows that have not ended."
@@ -498,13 +524,13 @@ STORAGE_ERRORS = _STORAGE.counter(
     from_zero=[("put", "full"), ("write", "full"), ("commit", "full"), ("read", "corrupt")],
 )
 REDIS_UP = _REDIS.gauge("finetuned_redis_up", "Whether Redis answered at the last scrape.")
-REDIS_ROUND_TRIP_SECONDS = _REDIS.gauge(
+REDIS_ROUND_TRIP_SECONDS = _SCRAPED_REDIS.gauge(
     "finetuned_redis_round_trip_seconds", "Time of a PING at the last scrape."
 )
-REDIS_MEMORY_BYTES = _REDIS.gauge(
+REDIS_MEMORY_BYTES = _SCRAPED_REDIS.gauge(
     "finetuned_redis_memory_bytes", "Memory that Redis used at the last scrape."
 )
-REDIS_MEMORY_LIMIT_BYTES = _REDIS.gauge(
+REDIS_MEMORY_LIMIT_BYTES = _SCRAPED_REDIS.gauge(
     "finetuned_redis_memory_limit_bytes",
     "Memory at which Redis rejects writes (maxmemory). Absent without a limit.",
 )

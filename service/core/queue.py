@@ -127,7 +127,7 @@ def task_id(function: str, subject_id: str, attempt: int) -> str:
     return f"{function}:{subject_id}:{attempt}"
 
 
-def parsed(task_id: str) -> TaskId:
+def parse_task_id(task_id: str) -> TaskId:
     """Return the parts of a task's ID. A subject may contain colons."""
     function, _, rest = task_id.partition(":")
     subject_id, _, attempt = rest.rpartition(":")
@@ -247,7 +247,7 @@ async def waiting(redis: Client, queue: str) -> Waiting:
 async def taken(redis: Client, queue: str) -> list[TaskId]:
     """Return the tasks near the head of the queue that a worker has taken."""
     names = (name for name, _, is_taken in await _head(redis, queue) if is_taken)
-    return [parsed(name) for name in names]
+    return [parse_task_id(name) for name in names]
 
 
 async def _head(redis: Client, queue: str) -> list[tuple[str, float, bool]]:

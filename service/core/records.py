@@ -5,20 +5,24 @@ partitioned by project: every lookup names a project.
 
     finetuned:{project}:{collection}:{id}   the record as JSON
     finetuned:{project}:{collection}        sorted set of IDs, scored by creation time
+    finetuned:{project}:{collection}-with:{digest}   IDs of the records with a label, as above
+    finetuned:{project}:{collection}-labeled         IDs of the records whose labels are stored
 
 A record that this version cannot parse, because a newer one wrote it, is logged and counted
 (`Unreadable`). Lists skip it.
 
 Writes that belong together are made in one MULTI: `also` adds commands to it. Updates are
 optimistic (WATCH), so a change function sees the latest record and no update between read and write
-is lost. A write whose reply is lost with the connection counts as written (see transactions.py).
+is lost. A write whose reply is lost with the connection counts as written
+(see redis/transactions.py).
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
@@ -27,9 +31,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, metrics, trail
+from service.core import clock, metrics
 from service.core.errors import InternalError
-from service.core.transactions import Write, commit
+from service.core.redis import batched, text
+from service.core.redis.transactions import Write, commit, touch
 
 log = logging.getLogger(__name__)
 PREFIX = "finetuned"
@@ -159,7 +164,7 @@ class Collection(Generic[R]):
 
     def write(self, pipe: Pipeline, record: R) -> None:
         """Add the write of `record` to a transaction."""
-        trail.touch(record.id)
+        touch(record.id)
         pipe.set(self.key(record.project_id, record.id), record.model_dump_json())
 
     async def get(self, project_id: str, record_id: str) -> R | None:
@@ -224,7 +229,7 @@ class Collection(Generic[R]):
 
     def remove(self, pipe: Pipeline, project_id: str, record_id: str) -> None:
         """Add to a transaction the removal of a record and of its list entry."""
-        trail.touch(record_id)
+        touch(record_id)
         pipe.delete(self.key(project_id, record_id))
         pipe.zrem(self.index(project_id), record_id)
 
@@ -277,3 +282,101 @@ class Collection(Generic[R]):
             start += scan
             scan = min(2 * scan, _LARGEST_SCAN_PAGE)
         return Page(items[:limit], len(items) > limit)
+
+
+_READ_AT_ONCE = 500
+
+
+class Labels(Generic[R]):
+    """The labels of the records of a collection, so that a filtered list reads only its records.
+
+    A record's labels follow from the record and never change. They are stored in the transaction
+    that creates the record. Older versions did not store them, so a list first adds those that are
+    missing.
+    """
+
+    def __init__(self, records: Collection[R], of: Callable[[R], Iterable[str]]) -> None:
+        self._records = records
+        self._of = of
+
+    def add(self, pipe: Pipeline, record: R) -> None:
+        """Add the labels of a new record to the transaction that creates it."""
+        self._add(pipe, record, clock.now())
+
+    def remove(self, pipe: Pipeline, record: R) -> None:
+        """Remove the labels of a record in the transaction that deletes it."""
+        for key in self._keys(record):
+            pipe.zrem(key, record.id)
+
+    async def page(
+        self,
+        project_id: str,
+        labels: Sequence[str],
+        *,
+        after: str | None,
+        limit: int,
+        where: Callable[[R], bool] | None = None,
+        oldest_first: bool = False,
+    ) -> Page[R]:
+        """Return a page of the records that have all `labels`, as `Collection.page` does."""
+        index, where_id = None, None
+        if labels:
+            await self._add_missing(project_id)
+            index, where_id = await self._having(project_id, labels)
+        return await self._records.page(
+            project_id,
+            after=after,
+            limit=limit,
+            where=where,
+            where_id=where_id,
+            oldest_first=oldest_first,
+            index=index,
+        )
+
+    async def _having(
+        self, project_id: str, labels: Sequence[str]
+    ) -> tuple[str, Callable[[str], bool] | None]:
+        """Return an index that has all records with the labels, and a filter for its IDs."""
+        keys = [self._key(project_id, label) for label in labels]
+        if len(keys) == 1:
+            return keys[0], None
+        redis = self._records.redis
+        sizes = [int(await redis.zcard(key)) for key in keys]
+        having_all = {text(record_id) for record_id in await redis.zinter(keys)}
+        return keys[sizes.index(min(sizes))], having_all.__contains__
+
+    async def _add_missing(self, project_id: str) -> None:
+        redis, index = self._records.redis, self._records.index(project_id)
+        labeled = self._labeled(project_id)
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.zcard(index)
+            pipe.zcard(labeled)
+            if len(set(await pipe.execute())) == 1:
+                return
+        # An older version deleted these. Lists skip their IDs, which are still under labels.
+        if deleted := await redis.zdiff([labeled, index]):
+            await redis.zrem(labeled, *deleted)
+        missing = [text(record_id) for record_id in await redis.zdiff([index, labeled])]
+        for some in batched(missing, _READ_AT_ONCE):
+            scores = dict(zip(some, await redis.zmscore(index, list(some)), strict=True))
+            async with redis.pipeline(transaction=True) as pipe:
+                for record in await self._records.get_many(project_id, some):
+                    if (score := scores[record.id]) is not None:
+                        self._add(pipe, record, score)
+                await pipe.execute()
+
+    def _add(self, pipe: Pipeline, record: R, score: float) -> None:
+        for key in self._keys(record):
+            pipe.zadd(key, {record.id: score}, nx=True)
+
+    def _keys(self, record: R) -> list[str]:
+        project_id = record.project_id
+        keys = [self._key(project_id, label) for label in self._of(record)]
+        return [*keys, self._labeled(project_id)]
+
+    def _key(self, project_id: str, label: str) -> str:
+        digest = hashlib.sha256(label.encode()).hexdigest()[:32]  # a label may be a user's text
+        return f"{PREFIX}:{project_id}:{self._records.name}-with:{digest}"
+
+    def _labeled(self, project_id: str) -> str:
+        return f"{PREFIX}:{project_id}:{self._records.name}-labeled"

@@ -13,7 +13,7 @@ from redis.asyncio.client import Pipeline
 from service.core.errors import RateLimited
 from service.core.records import Collection, R, Unreadable, parse
 from service.core.redis import Client, batched, reply, text
-from service.core.transactions import Write, commit
+from service.core.redis.transactions import Write, commit
 
 _READ_AT_ONCE = 500
 

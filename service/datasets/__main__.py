@@ -24,20 +24,15 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import msgspec
 
-from service.datasets.checks.eval_items import check_eval_items
-from service.datasets.checks.issues import Issue, make_issue
-from service.datasets.checks.validate import validate_file
+from service.datasets.checks.issues import DatasetError, Issue, make_issue
+from service.datasets.checks.validate import check_eval_items, validate_file
 from service.datasets.contract import (
     AnySpec,
-    CleanResult,
     CleanSpec,
-    ConvertResult,
     ConvertSpec,
     DiffSpec,
     EvalItemsSpec,
     Failed,
-    FoundRows,
-    Measures,
     MeasureSpec,
     MergeSpec,
     Message,
@@ -47,20 +42,13 @@ from service.datasets.contract import (
     Progress,
     ReportSpec,
     SearchSpec,
-    SharedRows,
     Succeeded,
-    UnpackedAdapter,
     UnpackSpec,
     ValidateSpec,
     read_spec,
 )
-from service.datasets.errors import DatasetError
-from service.datasets.facts import row_format_of
-from service.datasets.passages.passage import Passages
-from service.datasets.preview.preview import Preview
+from service.datasets.formats.options import row_format_of
 from service.datasets.report.report import Report
-from service.datasets.versions.diff import Diff
-from service.datasets.versions.options import MergeResult
 from service.garbage_collection import uncollected_imports
 
 _PROGRESS_EVERY_S = 0.5
@@ -96,141 +84,93 @@ def main(arguments: list[str]) -> int:
 # Each action imports only the libraries it needs: those of the report and the formats take
 # 120 MB, but a validation needs only 25 MB, regardless of the file size.
 def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901, PLR0912 - one case per action
+    path, processes, progress = spec.path, spec.processes, _Reporter()
     match spec:
         case ValidateSpec():
+            row_format = row_format_of(spec.format.shape)
             return validate_file(
-                spec.path,
-                row_format=row_format_of(spec.format.shape),
-                max_issues=spec.max_issues,
-                processes=spec.processes,
+                path, row_format=row_format, max_issues=spec.max_issues, processes=processes
             )
         case EvalItemsSpec():
-            return check_eval_items(spec.path, max_issues=spec.max_issues)
+            return check_eval_items(path, max_issues=spec.max_issues)
         case ConvertSpec():
-            return _convert(spec)
+            with uncollected_imports():
+                from service.datasets.formats.convert import convert
+            return convert(
+                path, spec.out, spec.format, processes=processes, max_issues=spec.max_issues
+            )
         case ReportSpec():
             return _report(spec)
         case PreviewSpec():
-            return _preview(spec)
+            with uncollected_imports():
+                from service.datasets.preview.make import make_preview
+            return make_preview(path, spec.format, limit=spec.limit, work=spec.result.parent)
         case CleanSpec():
-            return _clean(spec)
+            with uncollected_imports():
+                from service.datasets.cleaning.clean import clean
+            return clean(
+                path,
+                spec.out,
+                spec.options,
+                file_format=spec.format,
+                recognizers=spec.recognizers,
+                decisions=spec.decisions,
+                processes=processes,
+                progress=progress,
+            )
         case DiffSpec():
-            return _diff(spec)
+            with uncollected_imports():
+                from service.datasets.versions.compare import Version, compare_files
+            return compare_files(
+                Version(path, spec.format, spec.stored_rows),
+                Version(spec.other, spec.other_format, spec.other_stored_rows),
+                spec.out,
+                lineage=spec.lineage,
+                recognizers=spec.recognizers,
+                processes=processes,
+                progress=progress,
+            )
         case MergeSpec():
-            return _merge(spec)
+            with uncollected_imports():
+                from service.datasets.versions.merge import merge
+            return merge(
+                path,
+                spec.out,
+                spec.sources,
+                spec.options,
+                max_bytes=spec.max_bytes,
+                processes=processes,
+                progress=progress,
+            )
         case MeasureSpec():
-            return _measure(spec)
+            with uncollected_imports():
+                from service.datasets.report.token_stats import measure
+            return measure(path, spec.tokenizer, rows=spec.rows, processes=processes)
         case OverlapSpec():
-            return _overlap(spec)
+            with uncollected_imports():
+                from service.datasets.report.duplicates import shared_rows
+            return shared_rows(spec.training, path, spec.result.parent, processes=processes)
         case UnpackSpec():
-            return _unpack(spec)
+            from service.datasets.adapter_archive import unpack_adapter
+
+            return unpack_adapter(
+                path, spec.out, base=spec.base, base_name=spec.base_name, max_bytes=spec.max_bytes
+            )
         case PassagesSpec():
-            return _passages(spec)
+            with uncollected_imports():
+                from service.datasets.passages.documents import read_documents
+            return read_documents(path, spec.documents)
         case SearchSpec():
-            return _search(spec)
-
-
-def _convert(spec: ConvertSpec) -> ConvertResult:
-    with uncollected_imports():
-        from service.datasets.formats.convert import convert
-
-    return convert(
-        spec.path, spec.out, spec.format, processes=spec.processes, max_issues=spec.max_issues
-    )
-
-
-def _clean(spec: CleanSpec) -> CleanResult:
-    with uncollected_imports():
-        from service.datasets.cleaning.clean import clean
-
-    return clean(
-        spec.path,
-        spec.out,
-        spec.options,
-        file_format=spec.format,
-        recognizers=spec.recognizers,
-        decisions=spec.decisions,
-        processes=spec.processes,
-        progress=_Reporter(),
-    )
-
-
-def _search(spec: SearchSpec) -> FoundRows:
-    with uncollected_imports():
-        from service.datasets.search import search
-
-    return search(spec.path, spec.result.parent, spec.match, spec.format, processes=spec.processes)
-
-
-def _diff(spec: DiffSpec) -> Diff:
-    with uncollected_imports():
-        from service.datasets.versions.compare import Version, compare_files
-
-    return compare_files(
-        Version(spec.path, spec.format, spec.stored_rows),
-        Version(spec.other, spec.other_format, spec.other_stored_rows),
-        spec.out,
-        lineage=spec.lineage,
-        recognizers=spec.recognizers,
-        processes=spec.processes,
-        progress=_Reporter(),
-    )
-
-
-def _merge(spec: MergeSpec) -> MergeResult:
-    with uncollected_imports():
-        from service.datasets.versions.merge import merge
-
-    return merge(
-        spec.path,
-        spec.out,
-        spec.sources,
-        spec.options,
-        max_bytes=spec.max_bytes,
-        processes=spec.processes,
-        progress=_Reporter(),
-    )
-
-
-def _measure(spec: MeasureSpec) -> Measures:
-    with uncollected_imports():
-        from service.datasets.report.measure import measure
-
-    return measure(spec.path, spec.tokenizer, rows=spec.rows, processes=spec.processes)
-
-
-def _overlap(spec: OverlapSpec) -> SharedRows:
-    with uncollected_imports():
-        from service.datasets.report.overlap import shared_rows
-
-    return shared_rows(
-        spec.training,
-        spec.path,
-        spec.result.parent,
-        processes=spec.processes,
-    )
-
-
-def _unpack(spec: UnpackSpec) -> UnpackedAdapter:
-    from service.datasets.adapters.unpack import unpack_adapter
-
-    return unpack_adapter(
-        spec.path, spec.out, base=spec.base, base_name=spec.base_name, max_bytes=spec.max_bytes
-    )
-
-
-def _passages(spec: PassagesSpec) -> Passages:
-    with uncollected_imports():
-        from service.datasets.passages.documents import read_documents
-
-    return read_documents(spec.path, spec.documents)
+            with uncollected_imports():
+                from service.datasets.search import search
+            return search(path, spec.result.parent, spec.match, spec.format, processes=processes)
 
 
 def _report(spec: ReportSpec) -> Report:
     with uncollected_imports():
-        from service.datasets.report.analysis import AnalysisOptions, analyse
+        from service.datasets.report.analysis import AnalysisOptions, analyze
         from service.datasets.report.render import to_html, to_markdown
-        from service.datasets.report.shown_rows import ShownRows
+        from service.datasets.report.row_section import ShownRows
 
     def render(report: Report, shown: ShownRows, title: str) -> None:
         if spec.html is not None:
@@ -238,7 +178,7 @@ def _report(spec: ReportSpec) -> Report:
         if spec.markdown is not None:
             _write(spec.markdown, to_markdown(report, title=title).encode())
 
-    return analyse(
+    return analyze(
         spec.path,
         options=AnalysisOptions(
             format=spec.format,
@@ -255,17 +195,9 @@ def _report(spec: ReportSpec) -> Report:
         work=spec.result.parent,
         index=spec.index,
         stored_rows=spec.stored_rows,
-        encoder=spec.encoder,
         render=render,
         title=spec.title,
     )
-
-
-def _preview(spec: PreviewSpec) -> Preview:
-    with uncollected_imports():
-        from service.datasets.preview.make import make_preview
-
-    return make_preview(spec.path, spec.format, limit=spec.limit, work=spec.result.parent)
 
 
 class _Reporter:

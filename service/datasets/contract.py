@@ -11,24 +11,21 @@ Both sides import these types. None of them imports a library that reads files.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
 
-from service.datasets.checks.issues import MAX_LISTED, Issue
+from service.datasets.checks.issues import MAX_LISTED, Issue, refuse
 from service.datasets.checks.validate import ValidationReport
 from service.datasets.cleaning.options import CleanOptions
-from service.datasets.errors import refuse
-from service.datasets.facts import SourceFacts
-from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.options import FormatOptions, SourceFacts
 from service.datasets.limits import NEAR_THRESHOLD
 from service.datasets.output import OutputFile
 from service.datasets.passages.passage import Document, Passages
-from service.datasets.personal_data.recognizer import Recognizer
+from service.datasets.personal_data.kinds import Recognizer
 from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
-from service.datasets.versions.diff import Diff, Lineage
-from service.datasets.versions.options import MergeOptions, MergeResult, MergeSource
+from service.datasets.versions.diff import Diff, Lineage, MergeOptions, MergeResult, MergeSource
 
 A = TypeVar("A", bound=msgspec.Struct)
 
@@ -57,11 +54,6 @@ class CleanResult(msgspec.Struct, frozen=True):
     dropped: dict[str, int]
     changed: dict[str, int]
     changed_rows: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain JSON values."""
-        built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        return built
 
 
 class Measures(msgspec.Struct, frozen=True):
@@ -139,8 +131,10 @@ class TaskSpec(
 
     @property
     def answer_type(self) -> type[A]:
-        """The type of the answer to this task."""
-        raise NotImplementedError
+        """The type of the answer to this task: the parameter of the base class."""
+        (base,) = type(self).__orig_bases__  # type: ignore[attr-defined]
+        answer: type[A] = get_args(base)[0]
+        return answer
 
 
 class ValidateSpec(TaskSpec[ValidationReport], frozen=True, kw_only=True, tag="validate"):
@@ -149,19 +143,11 @@ class ValidateSpec(TaskSpec[ValidationReport], frozen=True, kw_only=True, tag="v
     format: FormatOptions = FormatOptions()
     max_issues: int = MAX_LISTED
 
-    @property
-    def answer_type(self) -> type[ValidationReport]:
-        return ValidationReport
-
 
 class EvalItemsSpec(TaskSpec[ValidationReport], frozen=True, kw_only=True, tag="check_eval_items"):
     """Check a file with the purpose `evals`."""
 
     max_issues: int = MAX_LISTED
-
-    @property
-    def answer_type(self) -> type[ValidationReport]:
-        return ValidationReport
 
 
 class ConvertSpec(TaskSpec[ConvertResult], frozen=True, kw_only=True, tag="convert"):
@@ -170,18 +156,6 @@ class ConvertSpec(TaskSpec[ConvertResult], frozen=True, kw_only=True, tag="conve
     out: Path
     format: FormatOptions = FormatOptions()
     max_issues: int = MAX_LISTED
-
-    @property
-    def answer_type(self) -> type[ConvertResult]:
-        return ConvertResult
-
-
-class EncoderChoice(msgspec.Struct, frozen=True):
-    """An encoder, by its name and folder. `prompt` is written before each text."""
-
-    name: str
-    path: Path
-    prompt: str = ""
 
 
 class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
@@ -206,11 +180,6 @@ class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
     max_issues: int = MAX_LISTED
     near_threshold: float = NEAR_THRESHOLD
     recognizers: tuple[Recognizer, ...] = ()
-    encoder: EncoderChoice | None = None
-
-    @property
-    def answer_type(self) -> type[Report]:
-        return Report
 
 
 class PreviewSpec(TaskSpec[Preview], frozen=True, kw_only=True, tag="preview"):
@@ -218,10 +187,6 @@ class PreviewSpec(TaskSpec[Preview], frozen=True, kw_only=True, tag="preview"):
 
     format: FormatOptions = FormatOptions()
     limit: int = 20
-
-    @property
-    def answer_type(self) -> type[Preview]:
-        return Preview
 
 
 class CleanSpec(TaskSpec[CleanResult], frozen=True, kw_only=True, tag="clean"):
@@ -235,10 +200,6 @@ class CleanSpec(TaskSpec[CleanResult], frozen=True, kw_only=True, tag="clean"):
     options: CleanOptions = CleanOptions()
     recognizers: tuple[Recognizer, ...] = ()
     decisions: Path | None = None
-
-    @property
-    def answer_type(self) -> type[CleanResult]:
-        return CleanResult
 
 
 class DiffSpec(TaskSpec[Diff], frozen=True, kw_only=True, tag="diff"):
@@ -257,10 +218,6 @@ class DiffSpec(TaskSpec[Diff], frozen=True, kw_only=True, tag="diff"):
     lineage: Lineage | None = None
     recognizers: tuple[Recognizer, ...] = ()
 
-    @property
-    def answer_type(self) -> type[Diff]:
-        return Diff
-
 
 class MergeSpec(TaskSpec[MergeResult], frozen=True, kw_only=True, tag="merge"):
     """Merge files in a folder, and write the outputs to the folder `out`.
@@ -272,10 +229,6 @@ class MergeSpec(TaskSpec[MergeResult], frozen=True, kw_only=True, tag="merge"):
     sources: tuple[MergeSource, ...]
     max_bytes: int
     options: MergeOptions = MergeOptions()
-
-    @property
-    def answer_type(self) -> type[MergeResult]:
-        return MergeResult
 
 
 class SharedRows(msgspec.Struct, frozen=True):
@@ -301,20 +254,12 @@ class OverlapSpec(TaskSpec[SharedRows], frozen=True, kw_only=True, tag="overlap"
 
     training: Path
 
-    @property
-    def answer_type(self) -> type[SharedRows]:
-        return SharedRows
-
 
 class MeasureSpec(TaskSpec[Measures], frozen=True, kw_only=True, tag="measure"):
     """Measure the `rows` rows of a canonical file with the `tokenizer`, a tokenizer.json file."""
 
     rows: int
     tokenizer: Path
-
-    @property
-    def answer_type(self) -> type[Measures]:
-        return Measures
 
 
 class UnpackSpec(TaskSpec[UnpackedAdapter], frozen=True, kw_only=True, tag="unpack_adapter"):
@@ -329,19 +274,11 @@ class UnpackSpec(TaskSpec[UnpackedAdapter], frozen=True, kw_only=True, tag="unpa
     base_name: str
     max_bytes: int
 
-    @property
-    def answer_type(self) -> type[UnpackedAdapter]:
-        return UnpackedAdapter
-
 
 class PassagesSpec(TaskSpec[Passages], frozen=True, kw_only=True, tag="passages"):
     """Cut the documents in a folder into passages."""
 
     documents: tuple[Document, ...]
-
-    @property
-    def answer_type(self) -> type[Passages]:
-        return Passages
 
 
 class SearchSpec(TaskSpec[FoundRows], frozen=True, kw_only=True, tag="search"):
@@ -349,10 +286,6 @@ class SearchSpec(TaskSpec[FoundRows], frozen=True, kw_only=True, tag="search"):
 
     match: RowMatch
     format: FormatOptions = FormatOptions()
-
-    @property
-    def answer_type(self) -> type[FoundRows]:
-        return FoundRows
 
 
 AnySpec: TypeAlias = (

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from service.datasets.errors import refuse
+from service.datasets.checks.issues import refuse
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

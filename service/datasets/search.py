@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from service.datasets.contract import FoundRows, RowMatch
-from service.datasets.duplicates.compare import read
+from service.datasets.duplicates.compare import parse_text
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
-from service.datasets.rows.conversation import take_apart
+from service.datasets.rows.conversation import split_row
 from service.datasets.rows.lines import canonical_rows
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -39,11 +39,11 @@ def search(
 
 def _saying(text: str) -> Callable[[bytes], bool]:
     """Match rows one of whose texts has these words, as duplicates are compared."""
-    said = read(text).said
+    said = parse_text(text).said
 
     def matches(data: bytes) -> bool:
-        turns = take_apart(_decode(data)).turns
-        return any(said in read(turn.text).said for turn in turns)
+        turns = split_row(_decode(data)).turns
+        return any(said in parse_text(turn.text).said for turn in turns)
 
     return matches
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from service.core import ids, rewriting
+from service.core import ids
 from service.core.claims import forget_answers
+from service.core.encryption.signing import InstallationKey
 from service.core.records import Missing
-from service.core.rewriting import Rewriter
-from service.core.signing import InstallationKey
+from service.core.redis import rewriting
+from service.core.redis.rewriting import Rewriter
 from service.core.storage import Storage
 from service.erasure.receipts import signature_of
 from service.erasure.records import ErasureRecord, Erasures

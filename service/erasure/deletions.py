@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping
 
 from service.core import ids
+from service.core.encryption.signing import SigningKeyError
 from service.core.redis import REDIS_ERRORS
-from service.core.signing import SigningKeyError
 from service.core.storage import Storage, StorageError
 from service.erasure import inventory
 from service.erasure.completion import Completion

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.core.rewriting import Rewriter
-from service.core.signing import InstallationKey
+from service.core.encryption.signing import InstallationKey
+from service.core.redis.rewriting import Rewriter
 from service.erasure.completion import Completion
 from service.erasure.deletions import Deletions
 from service.erasure.eraser import Eraser

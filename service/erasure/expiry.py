@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from service.core import trail
-from service.core.audit_events import AuditEvent
-from service.core.trail import SYSTEM, Trail
 from service.erasure.eraser import Eraser
 from service.erasure.records import EXPIRED
 from service.erasure.results import ResultEraser
 from service.exports.records import Exports
 from service.files.records import Files
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import SYSTEM, Trail
 
 
 class Expiry:
@@ -42,5 +42,5 @@ class Expiry:
 @contextlib.contextmanager
 def _recorded(event: AuditEvent, project_id: str) -> Iterator[None]:
     """Record the transactions in the block as those of the service."""
-    with trail.following(Trail(event, SYSTEM, project_id=project_id)):
+    with audit_trail.following(Trail(event, SYSTEM, project_id=project_id)):
         yield

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
-from service.core.rewriting import Rewrite
-from service.core.signing import PublicKey, SigningKey
+from service.core.encryption.signing import PublicKey, SigningKey
+from service.core.redis.rewriting import Rewrite
 from service.erasure.records import ErasureRecord, ErasureSignature
 
 PURPOSE: Final = "erasure receipt 1"

@@ -14,10 +14,10 @@ from typing import Final
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, rewriting
+from service.core import ids
 from service.core.records import PREFIX, Collection, Record, Stored
-from service.core.redis import Client, reply
-from service.core.rewriting import Rewrite
+from service.core.redis import Client, reply, rewriting
+from service.core.redis.rewriting import Rewrite
 from service.core.unfinished import read_unfinished
 
 UNFINISHED: Final = f"{PREFIX}:erasures-unfinished"

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.core.rewriting import AppendOnlyFile, JournalFiles
+from service.core.redis.rewriting import AppendOnlyFile, JournalFiles
 from service.erasure.receipts import content_of
 from service.erasure.records import ErasureRecord
 

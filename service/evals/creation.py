@@ -32,7 +32,7 @@ from service.files.records import Files, FileStatus, Purpose
 from service.grading.check import check
 from service.grading.results import GraderInvalid, pass_threshold
 from service.grading.schemas import Grader
-from service.inference.gateway.definitions import (
+from service.inference.gateway.tools import (
     chat_format,
     check_chat_tools,
     check_response_tools,

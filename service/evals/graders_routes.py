@@ -7,9 +7,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
+from service.core.backpressure import Slots
 from service.core.errors import BadRequest, NotFound, RateLimited
-from service.core.slots import Slots
 from service.evals.graders_judge import CallersJudge
 from service.evals.graders_schemas import GraderRun, RunGrader, ValidatedGrader, ValidateGrader
 from service.grading.check import check, judges
@@ -19,6 +18,7 @@ from service.grading.results import GraderInvalid, Sample
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
 

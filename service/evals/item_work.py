@@ -29,8 +29,7 @@ from service.grading.grade import grade
 from service.grading.model_graders import PythonRunner
 from service.grading.results import GraderError, GraderResult, ItemFailed
 from service.grading.schemas import Grader
-from service.inference.background.calls import EngineCalls, ModelGone, SampleFailed
-from service.inference.background.usage import ModelUsage
+from service.inference.background.calls import EngineCalls, ModelGone, ModelUsage, SampleFailed
 
 log = logging.getLogger(__name__)
 _GRADER_FAILED: Final = GraderResult(

@@ -16,8 +16,13 @@ from service.grading.model_graders import (
     judge_failure,
     parse_embeddings,
 )
-from service.inference.background.calls import Answered, EngineCalls, ModelGone, SampleFailed
-from service.inference.background.usage import ModelUsage
+from service.inference.background.calls import (
+    Answered,
+    EngineCalls,
+    ModelGone,
+    ModelUsage,
+    SampleFailed,
+)
 
 
 class RunJudge:

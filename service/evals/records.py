@@ -22,12 +22,12 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, ids, outbox, queue, rewriting
+from service.core import clock, ids, outbox, queue
 from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
 from service.core.outbox import Event
 from service.core.records import PREFIX, Also, Collection, Missing, Record, Stored
-from service.core.redis import Client, Purpose, reply, text, writing_for
+from service.core.redis import Client, Purpose, reply, rewriting, text, writing_for
 from service.core.unfinished import count_unfinished, read_unfinished
 from service.evals.tally import Tally
 

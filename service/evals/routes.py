@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 
 from service.config import Settings
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
@@ -38,6 +37,7 @@ from service.evals.schemas import (
 )
 from service.files.records import Files
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import once

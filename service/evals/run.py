@@ -11,10 +11,10 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from service.core import ids, metrics, tracing
+from service.core.leases import Ending, watched
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, StorageError
-from service.core.watching import Ending, watched
 from service.evals import lifecycle
 from service.evals.attempt import Attempt
 from service.evals.data_sources import DataSource, JsonlDataSource

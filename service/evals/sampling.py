@@ -18,8 +18,7 @@ from service.evals.data_sources import (
 )
 from service.evals.prompts import Message
 from service.grading.results import Sample, parse_json
-from service.inference.background.calls import Answered, EngineCalls, SampleFailed
-from service.inference.background.usage import ModelUsage
+from service.inference.background.calls import Answered, EngineCalls, ModelUsage, SampleFailed
 
 CHAT: Final = "/v1/chat/completions"
 RESPONSES: Final = "/v1/responses"

@@ -20,8 +20,8 @@ from service.evals.records import (
 )
 from service.evals.tally import MAX_LABEL_PAIRS
 from service.grading.schemas import MAX_GRADERS, Grader
-from service.inference.background.usage import ModelUsage
-from service.web.metadata import Metadata
+from service.inference.background.calls import ModelUsage
+from service.web.validation import Metadata
 
 Name = Annotated[str, StringConstraints(max_length=256)]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from service.core import ids
 from service.core.storage import Storage, StorageMissing
-from service.datasets.checks.eval_items import eval_lines, parse_eval_item
+from service.datasets.checks.validate import eval_lines, parse_eval_item
 from service.evals.item_schema import ItemSchema
 from service.evals.records import RunFailure, RunRecord
 from service.files.curation.child_runner import DeskFailed

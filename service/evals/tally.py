@@ -8,7 +8,7 @@ from typing import Final
 from service.core.records import Stored
 from service.grading.labels import OTHER, ConfusionTable, Counts, confusion_table
 from service.grading.results import LabelPair
-from service.inference.background.usage import ModelUsage
+from service.inference.background.calls import ModelUsage
 
 # The counters are written with each chunk of outcomes, so they stay small. Without declared labels,
 # every text of an answer is a label.

@@ -24,8 +24,7 @@ from service.exporting.contract import (
     Succeeded,
 )
 from service.offline import refuse_hub_kernels
-from service.training.contract.channel import Channel, die_with_parent
-from service.training.contract.environment import offline
+from service.training.contract.child_process import Channel, die_with_parent, offline
 from service.training.contract.spec import faults
 
 log: Final = logging.getLogger("service.exporting")

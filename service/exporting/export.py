@@ -6,6 +6,8 @@ it needs them.
 
 from __future__ import annotations
 
+import gc
+import importlib.util
 import json
 import os
 import shutil
@@ -14,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import torch
+
 from service.exporting.card import write_card, write_gguf_card
 from service.exporting.contract import (
     EXTRA_FORMATS,
@@ -21,6 +25,7 @@ from service.exporting.contract import (
     ExportSpec,
     MergedOnto,
     Progress,
+    Reference,
     Step,
     Succeeded,
 )
@@ -29,19 +34,105 @@ from service.exporting.folder import (
     copy_license,
     copy_passport,
     copy_tokenizer,
+    is_trained_on_nf4,
     list_files,
 )
 from service.exporting.gguf import EXTRA, converters, missing_packages
-from service.exporting.gguf.convert import convert_adapter, convert_model, scale_for_llama
+from service.exporting.gguf.converters import (
+    convert_adapter,
+    convert_model,
+    quantize,
+    scale_for_llama,
+)
 from service.exporting.gguf.llama_model import LlamaModel
-from service.exporting.gguf.ollama import keep_template, modelfile, parameters, stop_marks
-from service.exporting.gguf.quantize import quantize
-from service.exporting.proof import LoadedArtifact, check_bounds, prove
+from service.exporting.gguf.ollama import (
+    keep_template,
+    modelfile,
+    parameters,
+    sampling,
+    stop_marks,
+    write_for_converter,
+)
+from service.exporting.merge import merge
+from service.exporting.proof import LoadedArtifact, check_bounds, logprob_differences, prove
 from service.exporting.readme import readme
-from service.exporting.sampling import sampling, write_for_converter
-from service.exporting.signature import sign
 from service.garbage_collection import quick_imports
-from service.training.contract.lora import highest_rank
+from service.training.contract.hyperparameters import highest_rank
+
+Report = Callable[[int, int], None]
+
+
+def merge_onto_closest(
+    spec: ExportSpec, target: Path, merging: Report, comparing: Report
+) -> MergedOnto:
+    """Write the merged model to `target`, with its tokenizer. Raises MergeRefused and OSError."""
+    _write(spec, target, merging)
+    if not is_trained_on_nf4(spec.adapter_path):
+        return MergedOnto(base="bf16")
+    comparing(0, 2)
+    bf16 = _difference(target, spec.references)
+    other = spec.work_dir / "nf4"
+    _write(spec, other, merging, nf4=True)
+    comparing(1, 2)
+    nf4 = _difference(other, spec.references)
+    is_nf4_closer = nf4 < bf16
+    if is_nf4_closer:
+        shutil.rmtree(target)
+        shutil.move(other, target)
+    else:
+        shutil.rmtree(other)
+    return MergedOnto(
+        base="nf4" if is_nf4_closer else "bf16", bf16_difference=bf16, nf4_difference=nf4
+    )
+
+
+def _write(spec: ExportSpec, target: Path, merging: Report, *, nf4: bool = False) -> None:
+    # The converter rounds weights for GGUF files to 16 bits itself.
+    dtype = torch.bfloat16 if spec.format == "merged" else torch.float32
+    merge(spec.base_model_path, spec.adapter_path, target, merging, dtype=dtype, nf4=nf4)
+    copy_tokenizer(spec.base_model_path, target)
+
+
+def _difference(folder: Path, references: tuple[Reference, ...]) -> float:
+    """The mean difference of the model's log-probabilities from the references'."""
+    with quick_imports():
+        from service.exporting.torch_model import TorchModel
+
+    model = TorchModel(folder)
+    found = [one for reference in references for one in logprob_differences(model, reference)]
+    del model
+    gc.collect()  # the next model needs the memory
+    return sum(found) / len(found)
+
+
+SIGNATURE: Final = "model.sig"
+_SETTING: Final = "FINETUNED_EXPORT_SIGNING_KEY"
+
+
+def sign(folder: Path, key: Path) -> None:
+    """Sign all files of the folder, and write the signature next to them. Raises ExportFailure.
+
+    Nothing is sent anywhere: the signature is verified with the public key.
+    """
+    if importlib.util.find_spec("model_signing") is None:
+        raise ExportFailure(
+            "missing_extra",
+            "Signing needs model-signing, which the worker lacks. The operator must install the "
+            f"extra 'export', or remove {_SETTING}.",
+        )
+    from model_signing.signing import Config
+
+    try:
+        config = Config().use_elliptic_key_signer(private_key=key)
+    except (OSError, ValueError, TypeError, AttributeError) as error:  # depends on the file
+        raise ExportFailure(
+            "signing_failed",
+            f"The export cannot be signed with the key of {_SETTING}. The operator must set it to "
+            "a file with an EC key (P-256, P-384 or P-521) in PEM format, without a password, that "
+            "the workers can read.",
+        ) from error
+    config.sign(folder, folder / SIGNATURE)
+
 
 Send = Callable[[Progress], None]
 During = Callable[[Step], Callable[[int, int], None]]
@@ -176,7 +267,6 @@ def gguf_name(spec: ExportSpec) -> str:
 def _merge(spec: ExportSpec, target: Path, during: During) -> MergedOnto:
     """Merge the adapter into the base model, and copy its tokenizer."""
     with quick_imports():
-        from service.exporting.closest_base import merge_onto_closest
         from service.exporting.merge import MergeRefused
 
     try:

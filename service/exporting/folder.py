@@ -6,10 +6,33 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from service.exporting.contract import OutputFile
-from service.exporting.passport import PASSPORT
+
+PASSPORT: Final = "passport.json"
+_NF4: Final = "nf4"
+
+
+def read_passport(adapter: Path) -> dict[str, Any]:
+    """Return the passport in an adapter's folder; empty if there is none that can be read."""
+    try:
+        found = json.loads((adapter / PASSPORT).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def section(passport: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return an object in a passport; empty if it is missing."""
+    found = passport.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def is_trained_on_nf4(adapter: Path) -> bool:
+    """Whether the base model was quantized while the adapter was trained (QLoRA)."""
+    return section(read_passport(adapter), "spec").get("quantization") == _NF4
+
 
 _TOKENIZER_FILES: Final = (
     "tokenizer.json",

@@ -10,16 +10,83 @@ import errno
 import json
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
+from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.quantizers.base import get_keys_to_not_convert
+from transformers.quantizers.quantizers_utils import should_convert_module
 
-from service.exporting.base_layers import HEAD, BaseLayers
-from service.training.contract.adapter_config import WEIGHTS, AdapterConfig, InvalidAdapterConfig
+from service.training.contract.adapter_config import (
+    WEIGHTS,
+    AdapterConfig,
+    InvalidAdapterConfig,
+    is_beside_text,
+    path_in_layers,
+)
+from service.training.model.nf4_kernel import use_fast_kernel
+
+HEAD: Final = "lm_head"
+_EMBEDDINGS: Final = frozenset({"embed_tokens", "embed_in", "wte"})
+
+
+class BaseLayers:
+    """The names of a base model's layers. Models nest their decoder of text differently."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = set(names)
+        self._by_path = {
+            path_in_layers(name): name for name in self._names if not is_beside_text(name)
+        }
+
+    def find(self, name: str) -> str | None:
+        """Return the name of a layer in the base model's files; None if it has no such layer."""
+        return name if name in self._names else self._by_path.get(path_in_layers(name))
+
+    def embeddings(self) -> str | None:
+        """Return the name of the layer that embeds tokens; None if that is not certain."""
+        found = [name for name in self._names if name.rpartition(".")[2] in _EMBEDDINGS]
+        return found[0] if len(found) == 1 else None
+
+
+class Nf4Weights:
+    """Rounds each weight that training quantizes to what NF4 keeps of it."""
+
+    def __init__(self, base: Path, layers: BaseLayers) -> None:
+        use_fast_kernel()
+        found = (layers.find(name) for name in _quantized_modules(base))
+        self._quantized = {f"{name}.weight" for name in found if name is not None}
+
+    def __call__(self, name: str, weight: torch.Tensor) -> torch.Tensor:
+        return rounded(weight) if name in self._quantized else weight
+
+
+def rounded(weight: torch.Tensor) -> torch.Tensor:
+    """Quantize a weight with the trainer's settings, and dequantize it."""
+    packed, state = quantize_4bit(
+        weight.contiguous(), blocksize=64, compress_statistics=True, quant_type="nf4"
+    )
+    restored: torch.Tensor = dequantize_4bit(packed, state)
+    return restored.to(weight.dtype)
+
+
+def _quantized_modules(base: Path) -> list[str]:
+    """Return the names of the modules that transformers quantizes when it loads the model."""
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
+    kept = get_keys_to_not_convert(model)
+    return [
+        name
+        for name, module in model.named_modules()
+        if type(module) is nn.Linear and should_convert_module(name, kept)
+    ]
+
 
 INDEX: Final = "model.safetensors.index.json"
 _PREFIX: Final = "base_model.model."
@@ -170,7 +237,6 @@ def _save(tensors: dict[str, torch.Tensor], file: Path, about: dict[str, str]) -
 
 def _nf4_weights(base: Path, layers: BaseLayers) -> BaseWeights:
     # Imported here, since engines merge too, and may lack bitsandbytes.
-    from service.exporting.nf4 import Nf4Weights
 
     return Nf4Weights(base, layers)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from service.exporting.contract import ExportSpec
-from service.exporting.sampling import sampling
-from service.training.contract.lora import RANKS
+from service.exporting.gguf.ollama import sampling
+from service.training.contract.hyperparameters import RANKS
+from service.training.model.shape import is_softcapped
 
 _ADAPTER: Final = """\
 # {name}
@@ -29,7 +32,7 @@ Load it in Python:
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-model = AutoModelForCausalLM.from_pretrained("BASE_MODEL", dtype="bfloat16")
+model = AutoModelForCausalLM.from_pretrained("BASE_MODEL", dtype="bfloat16"{attention})
 model = PeftModel.from_pretrained(model, ".")
 tokenizer = AutoTokenizer.from_pretrained(".")
 ```
@@ -52,7 +55,7 @@ Load it in Python:
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-model = AutoModelForCausalLM.from_pretrained(".", dtype="bfloat16")
+model = AutoModelForCausalLM.from_pretrained(".", dtype="bfloat16"{attention})
 tokenizer = AutoTokenizer.from_pretrained(".")
 ```
 """
@@ -123,9 +126,20 @@ def readme(spec: ExportSpec, *, rank: int, file: str) -> str:
         # vLLM refuses values in between, such as 4 and 12.
         rank=next(accepted for accepted in RANKS if accepted >= rank),
         file=file,
+        attention=_attention(spec.base_model_path),
         served_name=served_name(spec.name),
         sampling=_flags(sampling(spec.base_model_path, spec.context_length)),
     )
+
+
+def _attention(folder: Path) -> str:
+    """Return the argument without which transformers leaves out the softcap of attention."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        is_capped = is_softcapped(config.get("text_config", config))
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return ', attn_implementation="eager"' if is_capped else ""
 
 
 def _flags(sampling: Mapping[str, float]) -> str:

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable
 from service.core.records import Missing
@@ -30,6 +29,7 @@ from service.exports.records import (
 from service.exports.schemas import CreateExport, ExportDeleted, ExportObject
 from service.fleet import workers
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after

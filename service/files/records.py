@@ -26,14 +26,13 @@ from service import __version__
 from service.core import ids, metrics, queue
 from service.core.attempts import AttemptedRecord, died_while_it
 from service.core.expiring import read_expired
-from service.core.labels import Labels
 from service.core.leases import Leases
-from service.core.leftovers import Leftovers
-from service.core.records import PREFIX, Also, Collection, Page, Record, Unreadable
+from service.core.records import PREFIX, Also, Collection, Labels, Page, Record, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.storage import Storage, StorageError
+from service.core.storage.leftovers import Leftovers
 from service.core.unfinished import read_unfinished
-from service.datasets.facts import RowFormat
+from service.datasets.formats.options import RowFormat
 from service.files.documents import read_with
 
 log = logging.getLogger(__name__)

@@ -10,15 +10,15 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
+from service.core.backpressure import Slots
 from service.core.errors import NotFound
 from service.core.records import Missing
-from service.core.slots import Slots
 from service.core.storage import StorageMissing
 from service.files.body import BYTES, FILE_BODY, body_of
 from service.files.records import FileRecord, Files, Purpose
 from service.files.schemas import FileDeleted, FileObject
 from service.files.upload import enqueue_check, receive
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, long_list, unknown_after
 from service.web.openapi.parts import headers

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import AsyncIterator
 
 from service.core import ids, metrics, queue
+from service.core.backpressure import WAIT_S, Slots
 from service.core.errors import BadRequest, RateLimited, TooLarge
-from service.core.slots import WAIT_S, Slots
 from service.files.body import Body
 from service.files.format_fields import format_of
 from service.files.records import FileRecord, Files, FileStatus, Purpose, new_record

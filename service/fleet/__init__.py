@@ -1,1 +1,1 @@
-"""The workers and GPUs of an installation."""
+"""Workers, their capacity and GPUs, and the metrics that Redis knows."""

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from service.fleet.workers import Capacity
-from service.training.contract.precision import cpu_has_bf16
+from service.training.model.shape import cpu_has_bf16
 
 log = logging.getLogger(__name__)
 _MIB = 1024 * 1024

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.core import clock, metrics, outbox, queue
-from service.core.metric_types import Cell, Metric
+from service.core.metric_types import Counter
 from service.core.redis import REDIS_ERRORS, Client
 from service.fleet import workers
 
@@ -26,25 +26,15 @@ async def observe_redis(redis: Client) -> None:
             for name in queue.QUEUES:
                 await _observe_queue(redis, name)
             _observe_workers(await workers.alive(redis))
-            _observe_ends(await outbox.processed_by_type(redis))
+            _observe_events(await outbox.processed_by_type(redis))
     except (*REDIS_ERRORS, TimeoutError):
         metrics.REDIS_UP.cell().set(0)
         # These values are unknown now, and stale ones must not be reported as current.
-        for gauge in _OF_REDIS:
-            gauge.clear()
+        for metric in metrics.declared():
+            if metric.group.is_read_from_redis:
+                metric.clear()
     else:
         metrics.REDIS_UP.cell().set(1)
-
-
-_OF_REDIS = (
-    metrics.REDIS_ROUND_TRIP_SECONDS,
-    metrics.REDIS_MEMORY_BYTES,
-    metrics.REDIS_MEMORY_LIMIT_BYTES,
-    metrics.QUEUE_DEPTH,
-    metrics.QUEUE_OLDEST_SECONDS,
-    metrics.WORKERS,
-    metrics.GPU_WORKERS_FREE,
-)
 
 
 def _observe_memory(info: Mapping[str, Any]) -> None:
@@ -55,33 +45,11 @@ def _observe_memory(info: Mapping[str, Any]) -> None:
         metrics.REDIS_MEMORY_LIMIT_BYTES.clear()
 
 
-# The metric and the status that count an event.
-COUNTED_BY: dict[str, tuple[Metric[Cell], str]] = {
-    "fine_tuning.job.succeeded": (metrics.JOBS, "succeeded"),
-    "fine_tuning.job.failed": (metrics.JOBS, "failed"),
-    "fine_tuning.job.cancelled": (metrics.JOBS, "cancelled"),
-    "fine_tuning.sweep.succeeded": (metrics.SWEEPS, "succeeded"),
-    "fine_tuning.sweep.failed": (metrics.SWEEPS, "failed"),
-    "fine_tuning.sweep.cancelled": (metrics.SWEEPS, "cancelled"),
-    "eval.run.succeeded": (metrics.EVAL_RUNS, "completed"),
-    "eval.run.failed": (metrics.EVAL_RUNS, "failed"),
-    "eval.run.canceled": (metrics.EVAL_RUNS, "canceled"),
-    "export.succeeded": (metrics.EXPORTS, "succeeded"),
-    "export.failed": (metrics.EXPORTS, "failed"),
-    "export.cancelled": (metrics.EXPORTS, "cancelled"),
-    "batch.completed": (metrics.BATCHES, "completed"),
-    "batch.failed": (metrics.BATCHES, "failed"),
-    "batch.expired": (metrics.BATCHES, "expired"),
-    "batch.cancelled": (metrics.BATCHES, "cancelled"),
-    "dataset.generation.completed": (metrics.GENERATIONS, "completed"),
-    "dataset.generation.failed": (metrics.GENERATIONS, "failed"),
-    "dataset.generation.cancelled": (metrics.GENERATIONS, "cancelled"),
-}
-
-
-def _observe_ends(processed: dict[str, int]) -> None:
-    for event_type, (metric, status) in COUNTED_BY.items():
-        metric.cell(status).set(processed.get(event_type, 0))
+def _observe_events(processed: Mapping[str, int]) -> None:
+    for metric in metrics.declared():
+        if isinstance(metric, Counter):
+            for label, event in metric.events.items():
+                metric.cell(label).set(processed.get(event, 0))
 
 
 async def _observe_queue(redis: Client, name: str) -> None:

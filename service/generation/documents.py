@@ -11,8 +11,7 @@ from service.core import ids
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import Storage
 from service.datasets.contract import PassagesSpec
-from service.datasets.passages.kinds import ACCEPTED, HEAD_BYTES, binary_kind
-from service.datasets.passages.passage import Document, Passage
+from service.datasets.passages.passage import ACCEPTED, HEAD_BYTES, Document, Passage, binary_kind
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch
 from service.files.records import FileRecord, Files, Purpose

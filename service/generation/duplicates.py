@@ -1,4 +1,4 @@
-"""Near duplicates among the rows of a generation, compared as the data desk does."""
+"""Near duplicates among the rows of a generation, compared as in reports."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from service.datasets.duplicates.compare import Wording, compare_all, read
-from service.datasets.duplicates.signatures import PERMUTATIONS, Signatures, signatures
+from service.datasets.duplicates.compare import Wording, compare_all, parse_text
+from service.datasets.duplicates.minhash import PERMUTATIONS, Signatures, signatures
 from service.datasets.limits import NEAR_THRESHOLD
 from service.generation.answers import Pair
 
@@ -31,7 +31,7 @@ class Kept:
 
     def add(self, row: Pair) -> bool:
         """Keep a row unless it is a duplicate. Returns whether it is kept."""
-        question, answer = read(row.question), read(row.answer)
+        question, answer = parse_text(row.question), parse_text(row.answer)
         if question.said in self._asked:
             return False
         signature = _signature(row)
@@ -48,10 +48,12 @@ class Kept:
         if len(self._texts) == len(self._signatures):
             self._signatures = np.concatenate([self._signatures, np.empty_like(self._signatures)])
         self._signatures[len(self._texts)] = signature
-        self._texts.append((read(row.question), read(row.answer)))
+        self._texts.append((parse_text(row.question), parse_text(row.answer)))
         self._asked.add(self._texts[-1][0].said)
 
 
 def _signature(row: Pair) -> Signatures:
-    first: Signatures = signatures([f"{read(row.question).said} {read(row.answer).said}"])[0]
+    first: Signatures = signatures(
+        [f"{parse_text(row.question).said} {parse_text(row.answer).said}"]
+    )[0]
     return first

@@ -8,8 +8,9 @@ from typing import Final
 
 from pydantic import Field
 
-from service.core import ids, rewriting
+from service.core import ids
 from service.core.records import Stored
+from service.core.redis import rewriting
 from service.inference.background.parted_work import PartedRecord, PartedWork
 
 FUNCTION: Final = "generate_rows"  # the task's name in the queue of batches

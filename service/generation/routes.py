@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query
 
 from service.core import ids, tracing
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
@@ -17,6 +16,7 @@ from service.generation.documents import check_documents
 from service.generation.records import GenerationRecord, Generations
 from service.generation.schemas import CreateGeneration, DatasetGeneration, GenerationDeleted
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after

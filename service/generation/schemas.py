@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from service.generation.documents import MAX_DOCUMENTS
 from service.generation.records import GenerationRecord, GenerationStatus, IncompleteReason, RowKind
 from service.grading.language import normalize_tag
-from service.web.metadata import Metadata
+from service.web.validation import Metadata
 
 MAX_ROWS = 2_000
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-from service.datasets.duplicates.compare import read
-from service.datasets.duplicates.facts import names, terms
-from service.datasets.duplicates.signatures import normalised
-from service.datasets.duplicates.wording import bare
+from service.datasets.duplicates.compare import decisive_terms, names, parse_text
+from service.datasets.duplicates.minhash import normalize
+from service.datasets.duplicates.wording import strip_punctuation
 from service.datasets.text.segments import units
 from service.generation.answers import Pair
 from service.verdict.answer_facts import numbers
@@ -30,7 +29,7 @@ def missing_facts(pair: Pair, passage: str) -> frozenset[str]:
     given, answer = (_plain(text) for text in (f"{passage}\n{pair.question}", pair.answer))
     lacking = numbers(answer) - numbers(given)
     folded = given.casefold()
-    named = set(terms(bare(normalised(answer)))) - _GRAMMAR
+    named = set(decisive_terms(strip_punctuation(normalize(answer)))) - _GRAMMAR
     if not _capitalizes_nouns(given):
         named |= names(answer)
     return frozenset(lacking | {name for name in named if name not in folded})
@@ -42,7 +41,7 @@ def _capitalizes_nouns(text: str) -> bool:
 
 def is_echo(pair: Pair, passage: str) -> bool:
     """Whether the answer repeats the question or the whole passage."""
-    answer, asked, text = (read(t).said for t in (pair.answer, pair.question, passage))
+    answer, asked, text = (parse_text(t).said for t in (pair.answer, pair.question, passage))
     return answer == asked or (answer in text and len(answer) >= _COPIED * len(text))
 
 

@@ -8,7 +8,6 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.files.curation.file_tasks import TaskStore, check_room, page_of_tasks, task_of
@@ -18,6 +17,7 @@ from service.files.routes import Store, existing
 from service.imports.schemas import CreateModelImport, ImportOptions, ModelImport
 from service.models.records import clean_suffix, model_name, new_tag
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of

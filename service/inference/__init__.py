@@ -1,6 +1,6 @@
-"""Routing of OpenAI requests to the right adapter on the right engine.
+"""Inference: OpenAI's requests to models, on the engines that serve them.
 
-`gateway`: the four inference routes, which run in the API process. `upstreams`: the gateway's view
-of the engines: replica selection and the HTTP client. `engine`: the code that runs in vLLM's
-processes (resolver, guard, adapter cache) and the command line that starts them.
+`gateway` answers them in the API process; it knows keys, models, limits and usage. `upstreams`
+chooses an engine and speaks HTTP to it; it knows no keys and no records. `background` sends the
+requests of workers. `engine` starts vLLM and runs in its processes (resolver, guard, adapters).
 """

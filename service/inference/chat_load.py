@@ -1,4 +1,4 @@
-"""How the chats of the installation are doing, for trainings that share a device with engines.
+"""Load and latency of the installation's chats, for trainings that share a device with engines.
 
 Each API process publishes what its gateway sees, several times per second, and workers subscribe.
 Redis stores nothing of it. The latency of a chat is the time until the first byte of its answer:
@@ -12,16 +12,20 @@ import contextlib
 import logging
 import math
 import time
+import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError, RedisError
 
+from service.core import tasks
 from service.core.records import PREFIX
+from service.core.redis import REDIS_ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -137,3 +141,87 @@ def p95(values: Iterable[float]) -> float | None:
     """Return the 95th percentile by the nearest rank; None without values."""
     ordered = sorted(values)
     return ordered[math.ceil(0.95 * len(ordered)) - 1] if ordered else None
+
+
+_PUBLISH_S = 1.0
+_MOST_LATENCIES = 1000  # in a report
+
+
+class Chat(Protocol):
+    """A chat in flight."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def first_byte_s(self) -> float | None: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class ChatReports:
+    """Reports of one API process."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._process = uuid.uuid4().hex
+        self._chats: dict[Chat, bool] = {}
+        """Chats in flight, and whether their latency was reported."""
+        self._latencies: list[int] = []
+        self._first = asyncio.Event()
+
+    def begin(self, chat: Chat) -> None:
+        """Register a chat. The first one is reported at once."""
+        if not self._chats:
+            self._first.set()
+        self._chats[chat] = False
+
+    def end(self, chat: Chat) -> None:
+        """Unregister a chat."""
+        if self._chats.pop(chat, True) is False:
+            self._note(chat)
+
+    @contextlib.asynccontextmanager
+    async def publishing(self) -> AsyncIterator[None]:
+        """Publish reports while the context is open. Redis may be unavailable at any time."""
+        task = asyncio.create_task(tasks.keep("chat reports", self._run), name="chat reports")
+        try:
+            yield
+        finally:
+            await tasks.end(task)
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError, *REDIS_ERRORS):
+                async with asyncio.timeout(_PUBLISH_S):
+                    await self._redis.publish(CHANNEL, self.report().model_dump_json())
+            await self._pause()
+
+    def report(self) -> ChatReport:
+        """Return the next report."""
+        waiting = []
+        for chat, is_reported in self._chats.items():
+            if chat.first_byte_s is None:
+                waiting.append(round(chat.seconds * 1000))
+            elif not is_reported:
+                self._note(chat)
+                self._chats[chat] = True
+        latencies, self._latencies = self._latencies[-_MOST_LATENCIES:], []
+        return ChatReport(
+            process=self._process,
+            in_flight=len(self._chats),
+            first_byte_ms=tuple(latencies),
+            waiting_ms=tuple(sorted(waiting)[-_MOST_LATENCIES:]),
+        )
+
+    def _note(self, chat: Chat) -> None:
+        if chat.first_byte_s is not None and chat.status < 400:
+            self._latencies.append(round(chat.first_byte_s * 1000))
+
+    async def _pause(self) -> None:
+        if self._chats:
+            await asyncio.sleep(BUSY_EVERY_S)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_EVERY_S):
+                await self._first.wait()
+        self._first.clear()

@@ -1,4 +1,4 @@
-"""Job creation: validation that needs no worker, and the new job record."""
+"""Creation of jobs: validation that needs no worker, and the new record."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from service.config import Settings
 from service.core import ids, tracing
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound, RateLimited
@@ -16,16 +17,22 @@ from service.jobs.planning.hyperparameters import Base, Data, resolve
 from service.jobs.planning.machines import planned, shape_of, trainers
 from service.jobs.planning.memory_plan import Training
 from service.jobs.records import JobRecord, Jobs, MixedFile, NewEvent, Status
-from service.jobs.schemas.create import CreateJob
-from service.jobs.tracking.request import requested_run
+from service.jobs.schemas.create import (
+    CreateJob,
+    MlflowIntegration,
+    MlflowSettings,
+    WandbIntegration,
+)
+from service.jobs.tracking.records import MlflowRun
 from service.models.catalogue import BaseModelEntry
 from service.models.records import clean_suffix, new_tag
 from service.models.registry import ModelRegistry
 from service.training.contract.hyperparameters import REQUESTED, Requested
 from service.training.contract.methods import METHODS
-from service.training.model.stored_weights import read_config, unquantizable, untrainable
+from service.training.model.base_folder import read_config, unquantizable, untrainable
 from service.web.auth import Principal
 
+_SETTING = "FINETUNED_MLFLOW_TRACKING_URIS"
 _AUTO_SHARE = 0.2  # held out if checkpoints are compared: half of it for that, half for the test
 _RETRY_AFTER_S = "30"  # a queue moves in minutes, but the SDKs ignore waits over 60 s
 _MIN_LENGTH = 64  # the shortest row length in tokens that a job may have
@@ -38,56 +45,47 @@ async def create(
     jobs: Jobs,
     files: Files,
     registry: ModelRegistry,
-    max_lora_rank: int,
-    mlflow_uris: Sequence[str],
-    max_queued_jobs: int,
+    settings: Settings,
     claim: Claim[JobRecord],
 ) -> JobRecord:
     """Validate the request body and store the job.
 
     Raises BadRequest, NotFound, RateLimited or ClaimLost.
     """
-    job, entry = await checked(
-        body,
-        caller,
-        files=files,
-        registry=registry,
-        max_lora_rank=max_lora_rank,
-        mlflow_uris=mlflow_uris,
-    )
-    await check_queue(caller, jobs, max_queued_jobs)
+    job, entry = await build_job(body, caller, files, registry, settings)
+    await check_queue(caller, jobs, settings.max_queued_jobs_per_project)
     await check_fit(job, entry, jobs.redis)
     return await jobs.create(
         job,
         NewEvent(message=f"Created fine-tuning job: {job.id}"),
-        NewEvent(message=validating(job)),
+        NewEvent(message=validation_message(job)),
         claim=claim,
     )
 
 
-async def checked(
+async def build_job(
     body: CreateJob,
     caller: Principal,
-    *,
     files: Files,
     registry: ModelRegistry,
-    max_lora_rank: int,
-    mlflow_uris: Sequence[str],
+    settings: Settings,
 ) -> tuple[JobRecord, BaseModelEntry]:
     """Validate the request body and build its job, unsaved. Raises BadRequest or NotFound."""
-    entry = await base_model(body.model, caller, registry)
+    entry = await find_base_model(body.model, caller, registry)
     _check_trainable(body, entry)
-    training = await usable_file(body.training_file, "training_file", caller, files)
+    training = await find_training_file(body.training_file, "training_file", caller, files)
     mixed_files = [
-        await usable_file(mixed.file, f"mixed_files.{place}.file", caller, files)
+        await find_training_file(mixed.file, f"mixed_files.{place}.file", caller, files)
         for place, mixed in enumerate(body.mixed_files or ())
     ]
     if body.validation_file is not None:
-        validation = await usable_file(body.validation_file, "validation_file", caller, files)
+        validation = await find_training_file(
+            body.validation_file, "validation_file", caller, files
+        )
         _check_different(validation, [training, *mixed_files])
-    _check_numbers(body, entry, max_lora_rank)
+    _check_numbers(body, entry, settings.lora_rank_limit)
     await _check_warm_start(body, caller, registry)
-    grader = await _checked_grader(body, entry, caller, registry)
+    grader = await _check_grader(body, entry, caller, registry)
     if grader is not None:
         await graders.check_rows(graders.parse_grader(grader), files.storage, training)
     hyperparameters = requested_hyperparameters(body)
@@ -115,14 +113,14 @@ async def checked(
         keeps_test_rows=hyperparameters.selects and METHODS[body.method_name].is_evaluated,
         gate=body.gate or {},
         baseline_prompt=body.baseline_prompt,
-        mlflow_run=requested_run(body.integrations or (), job_id, mlflow_uris),
+        mlflow_run=_mlflow_run(body.integrations or (), job_id, settings.mlflow_tracking_uris),
         model_tag=new_tag(),
         trace=tracing.carrier() or None,
     )
     return job, entry
 
 
-async def base_model(name: str, caller: Principal, registry: ModelRegistry) -> BaseModelEntry:
+async def find_base_model(name: str, caller: Principal, registry: ModelRegistry) -> BaseModelEntry:
     """Return the catalog's base model of this name. Raises BadRequest or NotFound."""
     entry = registry.catalogue.get(name)
     if entry is not None:
@@ -143,7 +141,9 @@ async def base_model(name: str, caller: Principal, registry: ModelRegistry) -> B
     )
 
 
-async def usable_file(file_id: str, param: str, caller: Principal, files: Files) -> FileRecord:
+async def find_training_file(
+    file_id: str, param: str, caller: Principal, files: Files
+) -> FileRecord:
     """Return the project's file for trainings. Raises BadRequest or NotFound."""
     record = None
     if ids.is_valid(file_id, ids.FILE):
@@ -191,7 +191,7 @@ def _check_trainable(body: CreateJob, entry: BaseModelEntry) -> None:
     if why := unquantizable(config, body.asked.quantization):
         raise BadRequest(
             f"The base model {entry.id} cannot be quantized: {why}.",
-            param=f"{_place(body)}.quantization",
+            param=f"{_hyperparameters_param(body)}.quantization",
             code="invalid_value",
         )
 
@@ -216,8 +216,8 @@ def _check_evaluated(body: CreateJob, hyperparameters: Requested) -> None:
             continue
         if not method.is_evaluated:
             problem = (
-                f"{what} applies to the evaluation of the job, which compares answers; a training "
-                f"on texts has none. Give an eval to compare the models, or omit the {param}."
+                f"Pretraining jobs are not evaluated; omit '{param}'. To compare models, create an "
+                "eval."
             )
         elif param == "baseline_prompt" and method.samples_answers:
             problem = (
@@ -234,7 +234,7 @@ def _check_evaluated(body: CreateJob, hyperparameters: Requested) -> None:
         raise BadRequest(problem, param=param, code="invalid_value")
 
 
-async def _checked_grader(
+async def _check_grader(
     body: CreateJob, entry: BaseModelEntry, caller: Principal, registry: ModelRegistry
 ) -> dict[str, Any] | None:
     """Check what the method reinforcement needs, and return its grader as records have it."""
@@ -248,7 +248,7 @@ async def _checked_grader(
             f"Answers of up to {most} tokens leave no room for a prompt: set max_completion_tokens "
             f"lower than max_seq_length and than {entry.context_length}, the context length of "
             f"{entry.id}.",
-            param=f"{_place(body)}.max_completion_tokens",
+            param=f"{_hyperparameters_param(body)}.max_completion_tokens",
             code="invalid_value",
         )
     await graders.check_grader(options.grader, caller.project_id, registry)
@@ -259,7 +259,7 @@ async def _check_warm_start(body: CreateJob, caller: Principal, registry: ModelR
     name = body.asked.warm_start
     if name is None:
         return
-    param = f"{_place(body)}.warm_start"
+    param = f"{_hyperparameters_param(body)}.warm_start"
     found = await registry.find(caller.project_id, name)
     if found is None or found.artifact is None:
         raise NotFound(
@@ -316,7 +316,7 @@ async def check_queue(caller: Principal, jobs: Jobs, most: int, new: int = 1) ->
         )
 
 
-def validating(job: JobRecord) -> str:
+def validation_message(job: JobRecord) -> str:
     """Return the message of the event with which the validation of a job's files begins."""
     if not job.mixed_files:
         return f"Validating training file: {job.training_file}"
@@ -324,7 +324,7 @@ def validating(job: JobRecord) -> str:
     return f"Validating training files: {', '.join(names)}"
 
 
-def _place(body: CreateJob) -> str:
+def _hyperparameters_param(body: CreateJob) -> str:
     return f"method.{body.method_name}.hyperparameters"
 
 
@@ -334,7 +334,7 @@ def _check_numbers(body: CreateJob, entry: BaseModelEntry, max_lora_rank: int) -
         raise BadRequest(
             f"lora.r {requested.lora.r} is over {max_lora_rank}, the highest rank that the serving "
             f"engine is configured for.",
-            param=f"{_place(body)}.lora.r",
+            param=f"{_hyperparameters_param(body)}.lora.r",
             code="invalid_value",
         )
     length = requested.max_seq_length
@@ -342,6 +342,51 @@ def _check_numbers(body: CreateJob, entry: BaseModelEntry, max_lora_rank: int) -
         raise BadRequest(
             f"max_seq_length {length} is over {entry.context_length}, the context length of "
             f"{entry.id}.",
-            param=f"{_place(body)}.max_seq_length",
+            param=f"{_hyperparameters_param(body)}.max_seq_length",
             code="invalid_value",
         )
+
+
+def _mlflow_run(
+    integrations: Sequence[MlflowIntegration | WandbIntegration],
+    job_id: str,
+    allowed_uris: Sequence[str],
+) -> MlflowRun | None:
+    """Return the MLflow run of a new job, or None. Raises BadRequest."""
+    for number, integration in enumerate(integrations):
+        param = f"integrations[{number}]"
+        if isinstance(integration, WandbIntegration):
+            raise BadRequest(
+                "The integration 'wandb' is not supported, because Weights & Biases does not "
+                "document an HTTP API for metrics. Use the integration 'mlflow', or log the events "
+                "of the job from your own program, with Weights & Biases' SDK.",
+                param=f"{param}.type",
+                code="unsupported_integration",
+            )
+        asked = integration.mlflow
+        return MlflowRun(
+            tracking_uri=_allowed_uri(asked, f"{param}.mlflow", allowed_uris),
+            experiment_name=asked.experiment_name,
+            run_name=asked.run_name or job_id,
+            tags=asked.tags or {},
+        )
+    return None
+
+
+def _allowed_uri(asked: MlflowSettings, param: str, allowed_uris: Sequence[str]) -> str:
+    if not allowed_uris:
+        raise BadRequest(
+            "Integrations are disabled on this server. To enable them, the operator must list the "
+            f"MLflow servers that jobs may send metrics to in {_SETTING}.",
+            param="integrations",
+            code="integrations_disabled",
+        )
+    uri = allowed_uris[0] if asked.tracking_uri is None else asked.tracking_uri.rstrip("/")
+    if uri not in allowed_uris:
+        raise BadRequest(
+            f"This server does not allow the tracking_uri. Use {allowed_uris[0]}, or "
+            f"omit it; or ask the operator to add yours to {_SETTING}.",
+            param=f"{param}.tracking_uri",
+            code="host_not_allowed",
+        )
+    return uri

@@ -16,8 +16,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from service.jobs.memory import MemorySettings
-from service.jobs.records import FINAL, JobFailure, JobRecord, Status
+from service.jobs.records import FINAL, JobFailure, JobRecord, MemorySettings, Status
 from service.training.contract.hyperparameters import REQUESTED, Resolved
 
 _UNPLANNED = MemorySettings()
@@ -46,7 +45,7 @@ def prepare(
     memory: MemorySettings = _UNPLANNED,
     longest_row: int | None = None,
 ) -> JobRecord:
-    """Queue a job whose files are valid. Raises Superseded unless it is validating files."""
+    """Queue a job whose files are valid. Raises AttemptSuperseded unless it is validating files."""
     if job.status is not Status.VALIDATING:
         raise AttemptSuperseded
     return job.model_copy(
@@ -61,29 +60,29 @@ def prepare(
     )
 
 
-def prepare_again(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRecord:
+def lose_preparation(job: JobRecord, attempt: int, most_lost: int, now_s: int) -> JobRecord:
     """Start the next attempt at validating the files, after the worker that did so died.
 
-    The job fails after `most_fruitless` such attempts.
+    The job fails after `most_lost` such attempts.
     """
     if job.status is not Status.VALIDATING or job.attempt != attempt:
         raise AttemptSuperseded
-    fruitless = job.fruitless_attempts + 1
-    if fruitless >= most_fruitless:
+    lost = job.fruitless_attempts + 1
+    if lost >= most_lost:
         message = (
-            f"The worker died {fruitless} times while it prepared the job. The worker's log has "
-            "the cause; it may need more memory."
+            f"The worker died {lost} times while it prepared the job. The worker's log has the "
+            "cause; it may need more memory."
         )
         failure = JobFailure(code="preparation_interrupted", message=message)
         return fail(job, attempt, failure, now_s)
-    return job.model_copy(update={"attempt": attempt + 1, "fruitless_attempts": fruitless})
+    return job.model_copy(update={"attempt": attempt + 1, "fruitless_attempts": lost})
 
 
 def requeue(job: JobRecord, attempt: int) -> JobRecord:
     """Requeue a job whose worker took the queue entry but died before starting the attempt."""
     if job.attempt != attempt or job.status is not Status.QUEUED:
         raise AttemptSuperseded
-    return _again(job)
+    return _queue_next(job)
 
 
 def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
@@ -93,27 +92,27 @@ def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
     return job.model_copy(update={"status": Status.RUNNING, "started_at": job.started_at or now_s})
 
 
-def planned_again(job: JobRecord, memory: MemorySettings) -> JobRecord:
+def set_memory(job: JobRecord, memory: MemorySettings) -> JobRecord:
     """Set the memory settings for the worker that takes the job."""
     return job.model_copy(update={**memory._asdict(), "awaits_memory": False})
 
 
-def awaiting_memory(job: JobRecord) -> JobRecord:
-    """Note that no online worker has enough memory. Raises Superseded if that is known already."""
+def await_memory(job: JobRecord) -> JobRecord:
+    """Note that no online worker has enough memory. Raises AttemptSuperseded if that is known."""
     if job.status is not Status.QUEUED or job.awaits_memory:
         raise AttemptSuperseded
     return job.model_copy(update={"awaits_memory": True})
 
 
-def fenced(job: JobRecord, attempt: int) -> JobRecord:
-    """Return the record if this attempt may write to it. Raises Superseded otherwise."""
+def require_running(job: JobRecord, attempt: int) -> JobRecord:
+    """Return the record if this attempt may write to it. Raises AttemptSuperseded otherwise."""
     if job.attempt != attempt or job.status is not Status.RUNNING:
         raise AttemptSuperseded
     return job
 
 
-def same_attempt(job: JobRecord, own: JobRecord) -> JobRecord:
-    """Return the record if it is still that of our own attempt. Raises Superseded otherwise."""
+def require_attempt(job: JobRecord, own: JobRecord) -> JobRecord:
+    """Return the record if it is still of our own attempt. Raises AttemptSuperseded otherwise."""
     if not job.is_attempt_of(own):
         raise AttemptSuperseded
     return job
@@ -123,7 +122,7 @@ def cancel(job: JobRecord, now_s: int) -> JobRecord:
     """Cancel the job. Raises NotAllowed if it has ended."""
     if job.status in FINAL:
         raise NotAllowed(job, "be cancelled")
-    return _ended(job, Status.CANCELLED, now_s)
+    return _end(job, Status.CANCELLED, now_s)
 
 
 def pause(job: JobRecord) -> JobRecord:
@@ -135,7 +134,7 @@ def pause(job: JobRecord) -> JobRecord:
         return job.model_copy(update={"pausing": True})
     if job.status is not Status.QUEUED:
         raise NotAllowed(job, "be paused")
-    return _paused(job)
+    return _pause(job)
 
 
 def resume(job: JobRecord, now_s: int) -> JobRecord:
@@ -150,7 +149,7 @@ def resume(job: JobRecord, now_s: int) -> JobRecord:
         return job.model_copy(update={"pausing": False})
     if job.status is not Status.PAUSED or job.waits_for_sweep:
         raise NotAllowed(job, "be resumed")
-    return _again(job).model_copy(update={"queued_at": now_s})
+    return _queue_next(job).model_copy(update={"queued_at": now_s})
 
 
 def wait_for_sweep(job: JobRecord, attempt: int) -> JobRecord:
@@ -162,13 +161,13 @@ def wait_for_sweep(job: JobRecord, attempt: int) -> JobRecord:
     released = hand_back(job, attempt)
     if job.pausing or job.pause_after is None:
         return released
-    return _paused(job).model_copy(update={"waits_for_sweep": True})
+    return _pause(job).model_copy(update={"waits_for_sweep": True})
 
 
 def pass_rung(job: JobRecord, pause_after: float | None, now_s: int) -> JobRecord:
     """Let a trial train on, up to the next point where it waits, or to its end.
 
-    Raises Superseded if it has ended, or has passed already.
+    Raises AttemptSuperseded if it has ended, or has passed already.
     """
     now, later = (math.inf if share is None else share for share in (job.pause_after, pause_after))
     if job.status in FINAL or later <= now:
@@ -176,36 +175,30 @@ def pass_rung(job: JobRecord, pause_after: float | None, now_s: int) -> JobRecor
     passing = job.model_copy(update={"pause_after": pause_after, "waits_for_sweep": False})
     if not job.waits_for_sweep:
         return passing
-    return _again(passing).model_copy(update={"queued_at": now_s})
+    return _queue_next(passing).model_copy(update={"queued_at": now_s})
 
 
 def hand_back(job: JobRecord, attempt: int) -> JobRecord:
     """Release an attempt that its worker stopped on purpose, with a checkpoint."""
-    return _released(fenced(job, attempt))
+    return _release(require_running(job, attempt))
 
 
-def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRecord:
+def lose(job: JobRecord, attempt: int, most_lost: int, now_s: int) -> JobRecord:
     """Record a lost attempt and release the job.
 
-    The job fails after `most_fruitless` attempts in a row without progress.
+    The job fails after `most_lost` attempts in a row that were lost before a new checkpoint.
     """
-    fenced(job, attempt)
-    fruitless = job.fruitless_attempts + 1
-    if fruitless >= most_fruitless:
-        return fail(
-            job,
-            attempt,
-            JobFailure(
-                code="training_interrupted",
-                message=(
-                    f"The training died {fruitless} times in a row before it reached a new "
-                    "checkpoint. The worker's log has the cause; try a smaller batch_size or "
-                    "max_seq_length if it ran out of memory."
-                ),
-            ),
-            now_s,
+    require_running(job, attempt)
+    lost = job.fruitless_attempts + 1
+    if lost >= most_lost:
+        message = (
+            f"The training died {lost} times in a row before it reached a new checkpoint. The "
+            "worker's log has the cause; try a smaller batch_size or max_seq_length if it ran out "
+            "of memory."
         )
-    return _released(job).model_copy(update={"fruitless_attempts": fruitless})
+        failure = JobFailure(code="training_interrupted", message=message)
+        return fail(job, attempt, failure, now_s)
+    return _release(job).model_copy(update={"fruitless_attempts": lost})
 
 
 def retry_smaller(job: JobRecord, attempt: int, smaller: MemorySettings) -> JobRecord:
@@ -215,14 +208,14 @@ def retry_smaller(job: JobRecord, attempt: int, smaller: MemorySettings) -> JobR
     host, or shards the base model. What `smaller` does not set remains unchanged.
     """
     changed = {name: value for name, value in smaller._asdict().items() if value}
-    return _released(fenced(job, attempt)).model_copy(
+    return _release(require_running(job, attempt)).model_copy(
         update={**changed, "memory_retries": job.memory_retries + 1}
     )
 
 
-def settled(job: JobRecord, attempt: int, choices: Mapping[str, Any]) -> JobRecord:
+def set_choices(job: JobRecord, attempt: int, choices: Mapping[str, Any]) -> JobRecord:
     """Record what the trainer decided: the hyperparameters among `choices`."""
-    chosen = fenced(job, attempt).hyperparameters
+    chosen = require_running(job, attempt).hyperparameters
     decided = {
         name: value
         for name, value in choices.items()
@@ -231,15 +224,15 @@ def settled(job: JobRecord, attempt: int, choices: Mapping[str, Any]) -> JobReco
     return job.model_copy(update={"hyperparameters": chosen.model_copy(update=decided)})
 
 
-def progressed(job: JobRecord, attempt: int, held_out_loss: float | None = None) -> JobRecord:
-    """Reset the count of fruitless attempts after a checkpoint is stored.
+def record_progress(job: JobRecord, attempt: int, held_out_loss: float | None = None) -> JobRecord:
+    """Record a stored checkpoint: attempts that are lost from now on are counted from zero.
 
     `held_out_loss` is what the checkpoint measured. With `keep_best`, the lowest one counts.
     """
     losses = [held_out_loss] if held_out_loss is not None else []
     if job.held_out_loss is not None and (not losses or job.hyperparameters.keep_best):
         losses.append(job.held_out_loss)
-    return fenced(job, attempt).model_copy(
+    return require_running(job, attempt).model_copy(
         update={"fruitless_attempts": 0, "held_out_loss": min(losses, default=None)}
     )
 
@@ -248,7 +241,7 @@ def fail(job: JobRecord, attempt: int | None, failure: JobFailure, now_s: int) -
     """Fail the job. `attempt` is None if no worker has it yet."""
     if job.status in FINAL or (attempt is not None and job.attempt != attempt):
         raise AttemptSuperseded
-    return _ended(job, Status.FAILED, now_s).model_copy(update={"error": failure})
+    return _end(job, Status.FAILED, now_s).model_copy(update={"error": failure})
 
 
 def succeed(
@@ -262,7 +255,7 @@ def succeed(
     now_s: int,
 ) -> JobRecord:
     """Mark the job as succeeded with its registered model."""
-    return _ended(fenced(job, attempt), Status.SUCCEEDED, now_s).model_copy(
+    return _end(require_running(job, attempt), Status.SUCCEEDED, now_s).model_copy(
         update={
             "fine_tuned_model": model,
             "adapter": adapter,
@@ -272,7 +265,7 @@ def succeed(
     )
 
 
-def _ended(job: JobRecord, status: Status, now_s: int) -> JobRecord:
+def _end(job: JobRecord, status: Status, now_s: int) -> JobRecord:
     return job.model_copy(
         update={
             "status": status,
@@ -284,18 +277,18 @@ def _ended(job: JobRecord, status: Status, now_s: int) -> JobRecord:
     )
 
 
-def _released(job: JobRecord) -> JobRecord:
+def _release(job: JobRecord) -> JobRecord:
     """Pause a released job if the caller requested it; otherwise queue its next attempt."""
-    return _paused(job) if job.pausing else _again(job)
+    return _pause(job) if job.pausing else _queue_next(job)
 
 
-def _paused(job: JobRecord) -> JobRecord:
+def _pause(job: JobRecord) -> JobRecord:
     return job.model_copy(
         update={"status": Status.PAUSED, "estimated_finish": None, "pausing": False}
     )
 
 
-def _again(job: JobRecord) -> JobRecord:
+def _queue_next(job: JobRecord) -> JobRecord:
     """Queue the next attempt at the original queue time, so that a started job keeps its place."""
     return job.model_copy(
         update={

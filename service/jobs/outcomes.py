@@ -16,11 +16,11 @@ async def fail(
     failure: JobFailure,
     data: dict[str, Any] | None = None,
 ) -> None:
-    """Fail the job; `attempt` is None if no worker has it yet. Raises Superseded."""
+    """Fail the job; `attempt` is None if no worker has it yet. Raises AttemptSuperseded."""
     event = _failed(failure, data)
 
     def own(current: JobRecord) -> JobRecord:
-        return current if attempt is None else lifecycle.same_attempt(current, job)
+        return current if attempt is None else lifecycle.require_attempt(current, job)
 
     await jobs.change(
         job.project_id,
@@ -30,19 +30,19 @@ async def fail(
     )
 
 
-async def lose_preparation(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
+async def lose_preparation(jobs: Jobs, job: JobRecord, most_lost: int) -> JobRecord:
     """Record a lost attempt at preparing the job. The next one starts, or the job fails."""
     return await jobs.change(
         job.project_id,
         job.id,
-        lambda current: lifecycle.prepare_again(
-            lifecycle.same_attempt(current, job), job.attempt, most_fruitless, ids.now_s()
+        lambda current: lifecycle.lose_preparation(
+            lifecycle.require_attempt(current, job), job.attempt, most_lost, ids.now_s()
         ),
         events=lambda after: [_failed(after.error)] if after.error is not None else [],
     )
 
 
-async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
+async def lose(jobs: Jobs, job: JobRecord, most_lost: int) -> JobRecord:
     """Record a lost attempt. The next one is queued, or the job is paused or fails."""
 
     def events(after: JobRecord) -> list[NewEvent]:
@@ -64,7 +64,7 @@ async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
         job.project_id,
         job.id,
         lambda current: lifecycle.lose(
-            lifecycle.same_attempt(current, job), job.attempt, most_fruitless, ids.now_s()
+            lifecycle.require_attempt(current, job), job.attempt, most_lost, ids.now_s()
         ),
         events=events,
     )

@@ -21,7 +21,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from itertools import starmap
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -30,13 +30,11 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, invalidation, outbox
 from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
-from service.core.labels import Labels
-from service.core.leftovers import Leftovers
 from service.core.outbox import Event
-from service.core.records import PREFIX, Collection, Page, Record, Stored, parse_known
+from service.core.records import PREFIX, Collection, Labels, Page, Record, Stored, parse_known
 from service.core.redis import Client, batched, reply
-from service.core.transactions import Write, commit
-from service.jobs.memory import MemorySettings
+from service.core.redis.transactions import Write, commit
+from service.core.storage.leftovers import Leftovers
 from service.jobs.tracking.records import MlflowRun, TrackedRuns
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED, Requested, Resolved
 from service.training.contract.methods import MethodName
@@ -47,6 +45,20 @@ WITH_METRICS = f"{PREFIX}:jobs-with-metrics"
 _MAX_EVENTS = 20_000
 _READ_AT_ONCE = 500
 _NO_METADATA = "none"
+
+
+class MemorySettings(NamedTuple):
+    """Memory settings of a training.
+
+    `tokens_at_once` is the number of tokens in the model at a time, and `inputs_on_host` whether
+    inputs of layers are in the machine's memory until their backward pass. `sharding` is None for
+    one GPU.
+    """
+
+    tokens_at_once: int | None = None
+    gradient_checkpointing: bool = False
+    inputs_on_host: bool = False
+    sharding: Sharding | None = None
 
 
 class Status(StrEnum):

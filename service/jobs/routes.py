@@ -11,25 +11,21 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from service.core import ids, queue
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.files.records import Files
 from service.jobs import lifecycle
-from service.jobs.changes import JobChanges
-from service.jobs.create import checked, create
-from service.jobs.planning.estimate import Estimates
+from service.jobs.create import build_job, create
+from service.jobs.dispatch import Dispatcher
+from service.jobs.event_stream import JobChanges, server_sent_events
+from service.jobs.planning.job_plan import EstimateObject, estimate
 from service.jobs.records import JobRecord, Jobs, NewEvent
-from service.jobs.scheduling.dispatch import Dispatcher
-from service.jobs.schemas.checkpoints import CheckpointObject
 from service.jobs.schemas.create import CreateJob
-from service.jobs.schemas.estimates import EstimateObject
-from service.jobs.schemas.events import EventObject
-from service.jobs.schemas.jobs import JobObject
-from service.jobs.stream import server_sent_events
+from service.jobs.schemas.jobs import CheckpointObject, EventObject, JobObject
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import comparable, created_once
@@ -91,15 +87,8 @@ async def estimate_job(
     still being checked or measured, the response is 409 with the code `file_not_ready`; retry
     after `retry-after` seconds.
     """
-    job, entry = await checked(
-        body,
-        caller,
-        files=files,
-        registry=registry,
-        max_lora_rank=settings.lora_rank_limit,
-        mlflow_uris=settings.mlflow_tracking_uris,
-    )
-    return await Estimates(redis, files, settings).of(job, entry)
+    job, entry = await build_job(body, caller, files, registry, settings)
+    return await estimate(job, entry, redis=redis, files=files, settings=settings)
 
 
 @router.post(
@@ -135,9 +124,7 @@ async def create_job(
             jobs=store,
             files=files,
             registry=registry,
-            max_lora_rank=settings.lora_rank_limit,
-            mlflow_uris=settings.mlflow_tracking_uris,
-            max_queued_jobs=settings.max_queued_jobs_per_project,
+            settings=settings,
             claim=claim,
         )
         with queue.left_to_the_reconciler():

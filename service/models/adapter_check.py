@@ -22,9 +22,6 @@ from service.training.contract.adapter_config import (
     WEIGHTS,
     AdapterConfig,
     InvalidAdapterConfig,
-)
-from service.training.contract.lora import EMBEDDING_NAMES
-from service.training.contract.tensor_names import (
     adaptable,
     expert_blocks,
     fixed_parts,
@@ -32,7 +29,8 @@ from service.training.contract.tensor_names import (
     path_in_layers,
     why_not_adapted,
 )
-from service.training.model.stored_weights import weight_files
+from service.training.contract.hyperparameters import EMBEDDING_NAMES
+from service.training.model.base_folder import weight_files
 
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 _MAX_HEADER_BYTES = 64 * 1024 * 1024

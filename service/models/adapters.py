@@ -22,11 +22,11 @@ from typing import Final
 import msgspec
 from redis.asyncio.client import Pipeline
 
+from service.core.encryption.signing import PublicKey, SigningKey, SigningKeyError, from_file
 from service.core.records import PREFIX
 from service.core.redis import Client, reply
-from service.core.signing import PublicKey, SigningKey, SigningKeyError, from_file
 from service.training.contract.adapter_config import CONFIG
-from service.training.contract.lora import highest_rank
+from service.training.contract.hyperparameters import highest_rank
 
 _PURPOSE: Final = "adapter"
 UNSIGNED: Final = (

@@ -21,7 +21,7 @@ from service.models.inspect import ModelRefused, inspect_folder
 from service.models.model_folder import folder_fault, header, serving_fault
 from service.models.sources.bring import bring_model, read_card
 from service.models.sources.manifest import Report
-from service.training.model.stored_weights import weight_files
+from service.training.model.base_folder import weight_files
 
 
 def add_model(
@@ -132,7 +132,7 @@ def _from_gguf(source: Path, target: Path) -> Path:
             [
                 sys.executable,
                 "-m",
-                "service.training.model.dequantise",
+                "service.training.model.dequantize",
                 str(source),
                 str(part),
             ],

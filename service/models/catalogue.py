@@ -9,11 +9,6 @@
         tool_call_parser: hermes
         serving_quantization: nf4
         merged: ["ft:smollm2-135m-instruct:acme:voice:ab12cd"]
-    encoders:
-      - id: e5-small
-        path: /models/multilingual-e5-small
-        license: mit
-        prompt: "query: "
 
 Paths of folders next to the file are written relative to it, so that a data folder can be moved.
 The file is reloaded when it changes, so adding a model with `models add` does not require an API
@@ -28,7 +23,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 
 import yaml
 from pydantic import (
@@ -40,7 +35,7 @@ from pydantic import (
     model_validator,
 )
 
-from service.core.local_files import sync, sync_folder
+from service.core.local_disk import sync, sync_folder
 from service.models.records import base_of
 from service.web.validation import from_validation
 
@@ -54,8 +49,6 @@ _MODELS = "models"  # the folder of a data folder with the models that were brou
 
 ServingQuantization = Literal["auto", "none", "fp8", "nf4"]
 """How engines hold the weights of a base model; `auto` lets each engine choose what fits."""
-
-_Entry = TypeVar("_Entry", "BaseModelEntry", "EncoderEntry")
 
 
 class CatalogueError(Exception):
@@ -146,28 +139,15 @@ class BaseModelEntry(BaseModel):
         return self
 
 
-class EncoderEntry(BaseModel):
-    """Catalog entry of a text encoder, which compares what rows mean and is not trained on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: str = Field(max_length=128, pattern=f"^{_ID.pattern}$")
-    path: Path
-    license: str
-    prompt: str = Field(
-        default="", max_length=1000, description="Text before each text, if the model needs one."
-    )
-
-
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     models: list[BaseModelEntry] = []
-    encoders: list[EncoderEntry] = []
+    encoders: list[object] = []  # of earlier versions; dropped when the file is written next
 
-    @field_validator("models", "encoders")
+    @field_validator("models")
     @classmethod
-    def _unique(cls, value: list[_Entry]) -> list[_Entry]:
+    def _unique(cls, value: list[BaseModelEntry]) -> list[BaseModelEntry]:
         seen = [m.id for m in value]
         if doubles := {i for i in seen if seen.count(i) > 1}:
             raise ValueError(f"these ids appear twice: {', '.join(sorted(doubles))}")
@@ -181,7 +161,6 @@ class Catalogue:
         self.file = file
         self._stamp: tuple[int, int] | None = None
         self._models: dict[str, BaseModelEntry] = {}
-        self._encoders: dict[str, EncoderEntry] = {}
 
     def all(self) -> list[BaseModelEntry]:
         """All entries, in file order. Raises CatalogueError if the file is invalid."""
@@ -192,27 +171,6 @@ class Catalogue:
         """The entry with this ID, or None. Raises CatalogueError if the file is invalid."""
         self._refresh()
         return self._models.get(model_id)
-
-    def encoders(self) -> list[EncoderEntry]:
-        """All encoders, in file order. Raises CatalogueError if the file is invalid."""
-        self._refresh()
-        return list(self._encoders.values())
-
-    def encoder(self, encoder_id: str) -> EncoderEntry | None:
-        """The encoder with this ID, or None. Raises CatalogueError if the file is invalid."""
-        self._refresh()
-        return self._encoders.get(encoder_id)
-
-    def add_encoder(self, entry: EncoderEntry) -> None:
-        """Append an encoder and replace the file atomically.
-
-        Raises CatalogueError if the ID is taken or the file is invalid.
-        """
-        with self._locked():
-            self._stamp = None
-            if self.encoder(entry.id):
-                raise CatalogueError(f"the catalog already has an encoder '{entry.id}'")
-            self._write([*self._models.values()], [*self._encoders.values(), entry])
 
     def add(self, entry: BaseModelEntry) -> None:
         """Append an entry and replace the file atomically.
@@ -260,14 +218,8 @@ class Catalogue:
                 self._write([changed if m is entry else m for m in self._models.values()])
         return changed
 
-    def _write(
-        self, models: list[BaseModelEntry], encoders: list[EncoderEntry] | None = None
-    ) -> None:
-        """Write the file with these models, and with these encoders or those it has."""
+    def _write(self, models: list[BaseModelEntry]) -> None:
         content = {"models": [self._written(m) for m in models]}
-        kept = list(self._encoders.values()) if encoders is None else encoders
-        if kept:  # previous versions refuse a file with encoders
-            content["encoders"] = [self._written(e) for e in kept]
         part = self.file.with_name(f".{self.file.name}.part")
         part.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         sync(part.parent, part)
@@ -286,7 +238,7 @@ class Catalogue:
         try:
             stat = self.file.stat()
         except FileNotFoundError:
-            self._stamp, self._models, self._encoders = None, {}, {}
+            self._stamp, self._models = None, {}
             return
         except OSError as e:
             raise self._unreadable(e) from e
@@ -305,13 +257,12 @@ class Catalogue:
             place = "" if mark is None else f", see line {mark.line + 1}"
             raise CatalogueError(f"{self.file} is not valid YAML{place}") from e
         self._models = {m.id: self._located(m) for m in content.models}
-        self._encoders = {e.id: self._located(e) for e in content.encoders}
         self._stamp = stamp
 
     def _unreadable(self, error: OSError) -> CatalogueError:
         return CatalogueError(f"the model catalog {self.file} cannot be read: {error.strerror}")
 
-    def _located(self, entry: _Entry) -> _Entry:
+    def _located(self, entry: BaseModelEntry) -> BaseModelEntry:
         """Return an entry whose paths are absolute."""
         update: dict[str, object] = {}
         for name in _PATHS:
@@ -330,7 +281,7 @@ class Catalogue:
             return moved if moved.is_dir() else path
         return path
 
-    def _written(self, entry: BaseModelEntry | EncoderEntry) -> dict[str, object]:
+    def _written(self, entry: BaseModelEntry) -> dict[str, object]:
         unset = {name for name in _ONLY_IF_SET if name not in entry.model_fields_set}
         fields = entry.model_dump(mode="json", exclude=unset)
         home = self.file.resolve().parent

@@ -13,7 +13,7 @@ import msgspec
 
 from service.models.catalogue import BaseModelEntry
 from service.models.inspect import ModelRefused
-from service.training.model.stored_weights import (
+from service.training.model.base_folder import (
     SECOND_FORM,
     has_second_form,
     read_config,

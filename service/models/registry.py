@@ -17,11 +17,11 @@ from redis.asyncio.client import Pipeline
 
 from service.core import ids, invalidation
 from service.core.cache import LookupCache
-from service.core.leftovers import Leftovers
+from service.core.encryption.signing import SigningKey
 from service.core.records import PREFIX, Also, Collection, Missing, Page, parse
 from service.core.redis import Client, reply, text
-from service.core.signing import SigningKey
-from service.core.transactions import Write, commit
+from service.core.redis.transactions import Write, commit
+from service.core.storage.leftovers import Leftovers
 from service.models.adapters import DRAFT_NAME, Draft, find_draft, note_rank, sign_adapter
 from service.models.aliases import records as aliases
 from service.models.catalogue import Catalogue

@@ -9,7 +9,6 @@ from typing import Annotated, TypeAlias
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
-from service.core.audit_events import AuditEvent
 from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
 from service.models.aliases.records import AliasRecord
@@ -17,6 +16,7 @@ from service.models.parsers import Capabilities
 from service.models.records import ModelRecord, project_of
 from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import Base, ModelDeleted, ModelObject
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, long_list, unknown_after
 from service.web.permissions import Permission, needs

@@ -16,7 +16,7 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, invalidation
 from service.core.records import PREFIX, Collection, Missing, Record, parse
 from service.core.redis import Client, reply, text
-from service.core.transactions import Write, commit
+from service.core.redis.transactions import Write, commit
 
 
 class ModelPermission(Record):

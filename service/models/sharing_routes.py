@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, Forbidden, NotFound
 from service.core.records import Missing
 from service.models.registry import ModelRegistry
 from service.models.sharing import ModelPermission
 from service.projects.records import Projects
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs

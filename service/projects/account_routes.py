@@ -6,8 +6,7 @@ from typing import Annotated, NoReturn
 
 from fastapi import APIRouter, Body, Depends
 
-from service.core import ids, trail
-from service.core.audit_events import AuditEvent
+from service.core import ids
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
 from service.projects.account_schemas import (
@@ -22,6 +21,8 @@ from service.projects.records import Project, ProjectArchived
 from service.projects.routes import Existing, Limit, archived_error, expiry_in, require_rights
 from service.projects.schemas import Deleted
 from service.projects.service_accounts import AccountRole, ServiceAccount, ServiceAccounts
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
@@ -74,7 +75,7 @@ async def create_account(
         raise archived_error(project) from e
     key = None
     if not is_alone:
-        with trail.recorded_as(AuditEvent.API_KEY_CREATED):
+        with audit_trail.recorded_as(AuditEvent.API_KEY_CREATED):
             key = await _new_key(project, account, body.name, body.expires_in_seconds, store)
     return NewServiceAccountObject(
         **ServiceAccountObject.from_record(account).model_dump(), api_key=key

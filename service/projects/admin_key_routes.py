@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.errors import NotFound
 from service.core.records import Missing
 from service.projects.account_schemas import AdminKeyObject, CreateAdminKey, NewAdminKeyObject
 from service.projects.records import ApiKey, Role
 from service.projects.routes import Limit, Store, Uses, expiry_in
 from service.projects.schemas import Deleted
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs

@@ -19,11 +19,11 @@ from typing import Any, Final
 
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, invalidation, queue, rewriting
+from service.core import clock, invalidation, queue
 from service.core.records import PREFIX, Missing, Unreadable
-from service.core.redis import Client, batched, reply, text
+from service.core.redis import Client, batched, reply, rewriting, text
+from service.core.redis.transactions import Write, commit
 from service.core.storage import Storage
-from service.core.transactions import Write, commit
 from service.projects.records import DELETING, INSTALLATION, NAMES, NAMES_GONE, Project, Projects
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class ProjectDeletions:
             for entry in await reply(self._redis.zrange(lane, 0, -1)):
                 arguments = await queue.arguments(self._redis, text(entry))
                 if arguments and arguments[0] == project_id:
-                    await queue.forget(self._redis, lane, *queue.parsed(text(entry)))
+                    await queue.forget(self._redis, lane, *queue.parse_task_id(text(entry)))
                     removed += 1
         return removed
 

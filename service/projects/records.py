@@ -20,10 +20,7 @@ from functools import partial
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, invalidation
-from service.core.cache import LookupCache
-from service.core.capture import Capture, CaptureManager
-from service.core.limits import (
+from service.config.limits import (
     NO_LIMITS,
     NO_PROJECT_LIMITS,
     Limits,
@@ -32,11 +29,14 @@ from service.core.limits import (
     StoredProjectLimits,
     ceiling,
 )
+from service.core import ids, invalidation
+from service.core.cache import LookupCache
 from service.core.records import PREFIX, Check, Collection, Missing, Record, Stored, parse
 from service.core.redis import Client, reply, text
-from service.core.storage_use import QuotaReached
-from service.core.transactions import Write, commit
+from service.core.redis.transactions import Write, commit
+from service.core.storage import QuotaExceeded
 from service.projects import uses
+from service.web.auth import Capture, CaptureManager
 from service.web.permissions import Role as Role  # noqa: PLC0414 - part of a key
 
 # Project records are stored under the installation instead of a project.
@@ -450,11 +450,11 @@ class Quotas:
     async def storage(self, project_id: str) -> int | None:
         """Return the quota of a project in storage; None if it has none.
 
-        Raises QuotaReached for a project that is being deleted or was.
+        Raises QuotaExceeded for a project that is being deleted or was.
         """
         project = await self._projects.get(project_id)
         if project is None or project.deleting_since is not None:
-            raise QuotaReached(f"The project {project_id} was deleted: it cannot store anything.")
+            raise QuotaExceeded(f"The project {project_id} was deleted: it cannot store anything.")
         return ceiling(project.limits.or_default(self._default).storage_bytes)
 
     async def records(self, project_id: str) -> int | str | None:

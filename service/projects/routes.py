@@ -7,12 +7,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
 
-from service.core import ids, trail
-from service.core.audit_events import AuditEvent
-from service.core.capture import Capture
+from service.core import ids
 from service.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
-from service.core.storage_use import StorageUse
 from service.projects.records import (
     INSTALLATION,
     MAX_OLD_SECRETS,
@@ -36,8 +33,11 @@ from service.projects.schemas import (
     UpdateKey,
     UpdateProject,
 )
+from service.projects.storage_use import StorageUse
 from service.projects.uses import KeyUses
-from service.web.auth import Principal
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
+from service.web.auth import Capture, Principal
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs
@@ -192,7 +192,7 @@ async def update_project(
             param="name",
             code="invalid_value",
         )
-    with trail.recorded_as(_event(body)):
+    with audit_trail.recorded_as(_event(body)):
         project = await store.change(project.id, partial(_updated_project, caller, body))
     return await _described(project, store, use)
 

@@ -7,11 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from service.config.limits import NO_LIMITS, NO_PROJECT_LIMITS, Limits, ProjectLimits
 from service.core import ids
-from service.core.capture import Capture, CaptureManager
-from service.core.limits import NO_LIMITS, NO_PROJECT_LIMITS, Limits, ProjectLimits
 from service.core.networks import network
 from service.projects.records import ApiKey, OldSecret, Project, Role
+from service.web.auth import Capture, CaptureManager
 
 _DAY_S = 24 * 3600
 KeyName = Annotated[str, StringConstraints(min_length=1, max_length=100)]

@@ -7,13 +7,13 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
+from service.config.limits import Limits, ceiling
 from service.core.clock import now
 from service.core.errors import Unauthenticated
-from service.core.limits import Limits, ceiling
 from service.core.redis import Client
-from service.core.storage_use import StorageUse
 from service.projects.records import ApiKey, Projects
 from service.projects.schemas import KeyObject, ProjectObject
+from service.projects.storage_use import StorageUse
 from service.projects.uses import KeyUses
 from service.usage.limits import CurrentUse, current_use
 from service.web.auth import Principal

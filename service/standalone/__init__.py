@@ -1,1 +1,1 @@
-"""`finetuned-server up`: the whole service on one machine, as supervised child processes."""
+"""The whole service on one machine (`up`): folders, GPU placement and supervised processes."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from service.config.encryption import SIGNING_KEY
+from service.config.stores import SIGNING_KEY
 
 
 class AlreadyRunning(Exception):

@@ -14,17 +14,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.config import Settings
-from service.inference.engine.facts import alternatives, base_facts
 from service.inference.engine.sizing import (
     ALONE,
-    BaseFacts,
-    Facts,
+    BaseModelSizes,
     Sizes,
     SizingError,
+    SizingInputs,
     engine_share,
     size,
     trainer_budget,
 )
+from service.inference.engine.sizing_inputs import alternatives, base_model_sizes
 from service.inference.engine.vllm_options import Parallel
 from service.models.catalogue import BaseModelEntry
 
@@ -41,10 +41,10 @@ class Wanted:
     """An engine to place: a base model with its adapters, or one merged model."""
 
     model: str
-    base: BaseFacts
+    base: BaseModelSizes
     highest_rank: int = 0
     takes_adapters: bool = True
-    alternatives: tuple[BaseFacts, ...] = ()
+    alternatives: tuple[BaseModelSizes, ...] = ()
     """The same in smaller weights."""
 
 
@@ -144,7 +144,7 @@ def wanted_engines(
         names = [entry.id] if entry.served else []
         for name in [*names, *entry.merged]:
             merged = name != entry.id
-            base = base_facts(entry, merged=merged)
+            base = base_model_sizes(entry, merged=merged)
             smaller = alternatives(entry, base, capability)
             found.append(Wanted(name, base, takes_adapters=not merged, alternatives=smaller))
     return found
@@ -276,7 +276,7 @@ def _sized(
     smallest = min(gpus[gpu] for gpu in group.gpus)
     placed = []
     for engine in group.members:
-        facts = Facts(
+        facts = SizingInputs(
             base=engine.base,
             memory_bytes=memory_bytes,
             has_gpu=True,
@@ -293,7 +293,7 @@ def _sized(
     return placed
 
 
-def _share(settings: Settings, facts: Facts) -> float:
+def _share(settings: Settings, facts: SizingInputs) -> float:
     if settings.gpu_memory_utilization is not None or settings.gpu_sharing != "separate":
         return engine_share(settings, facts)
     served = max(facts.served_bytes, 1)

@@ -13,7 +13,8 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,10 +23,10 @@ from redis.exceptions import RedisError
 
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
-from service.core.redis_acl import API, ENGINE, USERS, WORKER, acl_lines, url_of
+from service.core.redis.acl import API, ENGINE, USERS, WORKER, acl_lines, url_of
 from service.fleet.capacity import memory_bytes
 from service.standalone.layout import DataLayout, write_private
-from service.standalone.supervisor import Probe, Service, Stop
+from service.standalone.supervisor import Probe, Service, Stop, Supervisor
 from service.web.probing import SOCKETS, START_HEADER, START_ID
 
 log = logging.getLogger(__name__)
@@ -288,3 +289,27 @@ def demo_model_wheel() -> Path | None:
     except metadata.PackageNotFoundError:
         return None
     return next((Path(str(f.locate())) for f in files if f.suffix == ".gguf"), None)
+
+
+_START_S = 60.0
+
+
+@asynccontextmanager
+async def only_store(data_dir: Path) -> AsyncIterator[str]:
+    """Run the store of a data folder, which is created if necessary, and yield its URL.
+
+    Raises AlreadyRunning or StartFailed.
+    """
+    layout = DataLayout(data_dir.resolve())
+    with layout.open(note=""):
+        supervisor = Supervisor(layout.run, layout.logs)
+        supervisor.clear_leftovers()
+        store = valkey(layout, Ports(api=0, valkey=free_port(), worker=0))
+        try:
+            await supervisor.start(store)
+            await supervisor.until_ready(store, _START_S)
+            url = running_store(data_dir)
+            assert url is not None
+            yield url
+        finally:
+            await supervisor.stop()

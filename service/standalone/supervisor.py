@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import re
 import shutil
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
@@ -26,7 +27,66 @@ from typing import IO
 import psutil
 
 from service.core.child import die_with_parent
-from service.standalone.last_words import last_words
+
+_MAX_BYTES = 1024 * 1024
+_MAX_CHARS = 300
+# Matches what our own commands print before they exit, and Python's exception lines, after the
+# prefix that vLLM puts before each line of its processes. vLLM wraps the cause in further
+# exceptions, so the first match counts.
+_ERROR = re.compile(
+    r"^(?:\([^()]*\) )?(?:ERROR [^\]\n]*\] )?"
+    r"(?:finetuned-server: |(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): )(?P<what>.+)",
+    re.MULTILINE,
+)
+_RAISED = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*: (?P<what>.+)")
+_PYDANTIC = re.compile(r"[0-9]+ validation errors? for ")
+
+
+_USER = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+def crash_reason(log: Path, start: int, secrets: Iterable[str] = ()) -> str:
+    """First error in a log from `start` on, or else its last line; empty for an empty log.
+
+    Without the secrets, and without the passwords in URLs.
+    """
+    words = _USER.sub("", _found(log, start))
+    for secret in secrets:
+        words = words.replace(secret, "***")
+    return words[:_MAX_CHARS]
+
+
+def _found(log: Path, start: int) -> str:
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(start, size - _MAX_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    found = _ERROR.search(text)
+    if found is None:
+        lines = [line.strip() for line in text.split("\n") if line.strip()]
+        return _logged(lines) or next(reversed(lines), "")
+    what = found["what"].strip()
+    if _PYDANTIC.match(what):  # the actual error is on the next line
+        what = text[found.end() :].strip().partition("\n")[0].strip()
+    return what
+
+
+def _logged(lines: Sequence[str]) -> str:
+    """Return the last error in JSON logs, one with a traceback if there is any."""
+    errors: list[str] = []
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            record = json.loads(line)
+            if record["level"] in ("ERROR", "CRITICAL"):
+                errors.append(record.get("exc_info") or record["message"])
+    raised = [error for error in errors if "Traceback" in error]
+    last = next(reversed(raised or errors), "").strip().rpartition("\n")[2]
+    found = _RAISED.fullmatch(last)
+    return found["what"] if found else last
+
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +138,7 @@ class Service:
     """Whether the service failed to start. It is still restarted, at growing intervals."""
     log_start: int = field(default=0, init=False)
     """Offset in the log at which the current process begins."""
-    last_words: str = field(default="", init=False)
+    crash_reason: str = field(default="", init=False)
     """Cause of death of the last process."""
 
 
@@ -196,7 +256,7 @@ class Supervisor:
             began = time.monotonic()
             code = await service.process.wait()
             _kill_group(service.process.pid)
-            service.last_words = self._words_of(service)
+            service.crash_reason = self._words_of(service)
             if code == NOT_AGAIN:
                 log.warning("%s has nothing left to do", service.name)
                 service.ended, service.process = True, None
@@ -209,7 +269,7 @@ class Supervisor:
                 service.name,
                 code,
                 delay_s,
-                f": {service.last_words}" if service.last_words else "",
+                f": {service.crash_reason}" if service.crash_reason else "",
             )
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, _FAILED_BACKOFF_S if service.failed else _MAX_BACKOFF_S)
@@ -240,7 +300,7 @@ class Supervisor:
         """Mark the service as failed, and write the reason to a file for later readers."""
         service.failed = True
         log_file = self._log_file(service)
-        reason = service.last_words or self._words_of(service)
+        reason = service.crash_reason or self._words_of(service)
         text = f"{service.name} {fault}{f': {reason}' if reason else ''}; see {log_file}"
         with contextlib.suppress(OSError):  # the disk may be full
             self._fault_file(service).write_text(text, "utf-8")
@@ -250,7 +310,7 @@ class Supervisor:
         secrets = (
             v for k, v in service.env.items() if _SECRET.search(k) and len(v) >= _SECRET_CHARS
         )
-        found = last_words(self._log_file(service), service.log_start, secrets)
+        found = crash_reason(self._log_file(service), service.log_start, secrets)
         if not found and shutil.disk_usage(self._log_dir).free < _LOG_SPACE_BYTES:
             return f"no space is left on the disk of {self._log_dir}"
         return found

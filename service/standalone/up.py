@@ -14,11 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from service.config import Settings
-from service.core import logs, trail
-from service.core.audit_events import AuditEvent
+from service.core import logs
+from service.core.encryption.signing import InstallationKey
 from service.core.redis import connect
-from service.core.signing import InstallationKey
-from service.core.trail import Actor, Trail
 from service.fleet.capacity import (
     Gpu,
     all_have_bf16,
@@ -37,6 +35,9 @@ from service.standalone.ports import PortError, holder_of, listen
 from service.standalone.services import Ports, free_port
 from service.standalone.sharing import choose_sharing
 from service.standalone.supervisor import Service, StartFailed, Supervisor
+from service.web import audit_trail as trail
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import Actor, Trail
 
 DEMO_MODEL = "smollm2-135m-instruct"
 _PROJECT = "default"

@@ -5,8 +5,7 @@ JSON lines (see `protocol`). It uses neither HTTP nor Redis. The names exported 
 torch; only the child process imports the modules that do.
 """
 
-from service.training.contract.hyperparameters import EarlyStopping
-from service.training.contract.lora import LoraOptions
+from service.training.contract.hyperparameters import EarlyStopping, LoraOptions
 from service.training.contract.protocol import (
     EXIT_FAILED,
     EXIT_STOPPED,

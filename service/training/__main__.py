@@ -1,7 +1,7 @@
 """``python -m service.training SPEC.json``: one training run in a child process.
 
 If the spec sets `gpus`, this process starts one process of the same kind per GPU and passes each a
-second argument (`launcher.RankPlace`). If it has a second argument of its own (`cluster.place`), it
+second argument (`launcher.RankSpec`). If it has a second argument of its own (`launcher.Cluster`), it
 has a Ray cluster start them.
 """
 
@@ -19,17 +19,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.garbage_collection import quick_imports
 from service.offline import refuse_hub_kernels
-from service.training.cluster.place import Cluster
-from service.training.contract.channel import (
+from service.training.contract.child_process import (
     Channel,
+    Inbox,
     StopFlag,
+    Traffic,
+    allocator,
     die_with_parent,
     listen,
+    offline,
     stop_on_signals,
 )
-from service.training.contract.environment import allocator, offline
 from service.training.contract.failures import TrainingFailure, classify
-from service.training.contract.inbox import Inbox
 from service.training.contract.protocol import (
     EXIT_FAILED,
     EXIT_STOPPED,
@@ -39,12 +40,11 @@ from service.training.contract.protocol import (
     Succeeded,
 )
 from service.training.contract.spec import TrainSpec, faults
-from service.training.contract.traffic import Traffic
-from service.training.model.folder import check_folder
-from service.training.parallel.launcher import RankPlace, supervise
+from service.training.model.base_folder import check_folder
+from service.training.parallel.launcher import Cluster, RankSpec, supervise
 
 log: Final = logging.getLogger("service.training")
-_PLACE: Final[TypeAdapter[RankPlace | Cluster]] = TypeAdapter(RankPlace | Cluster)
+_PLACE: Final[TypeAdapter[RankSpec | Cluster]] = TypeAdapter(RankSpec | Cluster)
 
 
 def main(arguments: list[str]) -> int:
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     try:
         spec, place = _read_spec(arguments)
         if isinstance(place, Cluster):
-            from service.training.cluster.supervisor import supervise_on
+            from service.training.parallel.ray_supervisor import supervise_on
 
             return supervise_on(place, spec, channel, flag, traffic)
         if spec.gpus > 1 and place is None:
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> int:
 
 def outcome_of(
     spec: TrainSpec,
-    rank: RankPlace | None,
+    rank: RankSpec | None,
     channel: Channel,
     flag: StopFlag,
     traffic: Traffic,
@@ -105,7 +105,7 @@ def _failed(failure: TrainingFailure) -> Failed:
 
 def _run(
     spec: TrainSpec,
-    rank: RankPlace | None,
+    rank: RankSpec | None,
     channel: Channel,
     flag: StopFlag,
     traffic: Traffic,
@@ -133,7 +133,7 @@ def _run(
         raise classify(error, doing=doing, output_dir=spec.output_dir) from None
 
 
-def _read_spec(arguments: list[str]) -> tuple[TrainSpec, RankPlace | Cluster | None]:
+def _read_spec(arguments: list[str]) -> tuple[TrainSpec, RankSpec | Cluster | None]:
     if len(arguments) not in (1, 2):
         raise TrainingFailure("invalid_spec", "Usage: python -m service.training SPEC.json")
     try:

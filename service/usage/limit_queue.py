@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from service.core import metrics
+from service.core.backpressure import Pace
 from service.core.errors import Busy, RateLimited
-from service.core.pace import Pace
 
 if TYPE_CHECKING:
     from service.usage.limits import Subject

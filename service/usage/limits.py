@@ -12,8 +12,8 @@ import math
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from service.config.limits import Limits, ceiling
 from service.core.errors import NO_RETRY, Busy, RateLimited
-from service.core.limits import Limits, ceiling
 from service.core.redis import Client, reply, text
 from service.usage import keys
 

@@ -19,10 +19,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from service.config import Settings
+from service.config.limits import NO_LIMITS, Limits
 from service.core import metrics, tasks
 from service.core.clock import now
 from service.core.errors import Busy
-from service.core.limits import NO_LIMITS, Limits
 from service.core.metric_types import BoundedLabel
 from service.usage.accounts import CLIENT_GONE, Account, Series, Served
 from service.usage.exchange import UsageExchange

@@ -16,8 +16,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 from service.datasets.personal_data.detect import find_personal_data, may_hold_personal_data
 from service.datasets.personal_data.known_values import KnownValues, Value
-from service.datasets.personal_data.redact_row import languages_of
-from service.datasets.rows.conversation import take_apart
+from service.datasets.personal_data.redact import languages_of
+from service.datasets.rows.conversation import split_row
 from service.datasets.text.segments import units, worth
 from service.grading.examples import Example, Message
 from service.verdict.canaries import is_canary
@@ -369,7 +369,7 @@ def _learned(
 ) -> Iterator[tuple[int, str]]:
     """Learn the values of all rows. Yields the texts that may contain any, with their lines."""
     for index, row in enumerate(rows):
-        talk = take_apart(row)
+        talk = split_row(row)
         said = [turn.text for turn in talk.every_turn]
         pairs = zip(["", *said], said, strict=False)
         texts = [(before, text) for before, text in pairs if may_hold_personal_data(text)]

@@ -158,7 +158,7 @@ def nothing_to_compare(evidence: Evidence) -> Verdict | None:
             f"Cannot tell; collect {LEAST_CLUSTERS} rows: none was answered by both the base and "
             "the tuned model."
         ),
-        recommendation=f"Evaluate again, with at least {LEAST_CLUSTERS} held-out rows.",
+        recommendation=f"Train again with at least {LEAST_CLUSTERS} held-out rows.",
         rows_needed=LEAST_CLUSTERS,
     )
 

@@ -1,22 +1,31 @@
-"""The trail of each HTTP request, and entries that are written before the answer.
+"""Audit entries of HTTP requests, also of failed authentications and refused requests.
 
-What changes records is recorded in its transaction (core/trail.py). For all other requests of
+What changes records is recorded in its transaction (web/audit_trail.py). For all other requests of
 routes that declare an event, the entry is written when the answer begins. If Redis does not take
 it, the answer is 503 instead: nobody gets data whose reading went unrecorded.
+
+Anybody can send wrong keys, so the entries about refusals are bounded. Of the refusals for the same
+reason, of the same client and key, the first in a minute is recorded before it is answered. The
+others in this minute are counted, and share one entry at its end. A process that is killed loses
+the count of this minute. All beyond a number of clients in a minute are counted together.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import time
+from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Final, Self
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.config import Settings
-from service.core import logs, trail
-from service.core.audit_events import AuditEvent
+from service.core import clock, logs, metrics, tasks
 from service.core.errors import Unavailable
 from service.core.redis import (
     REDIS_ERRORS,
@@ -27,10 +36,12 @@ from service.core.redis import (
     why,
     writing_for,
 )
-from service.core.trail import FIELD, STREAM, Actor, Entry, Origin, Outcome, Trail
-from service.core.transactions import write_once
-from service.web.addresses import ClientAddresses
-from service.web.auth import Principal
+from service.core.redis.transactions import write_once
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import FIELD, STREAM, UNKNOWN, Actor, Entry, Origin, Outcome, Trail
+from service.web.auth import Failure, FailureReason, Principal
+from service.web.client_address import ClientAddresses, client_of
 from service.web.permissions import Permission
 
 log = logging.getLogger(__name__)
@@ -38,6 +49,9 @@ _TRAIL: Final = "trail"
 _MOST_USER_AGENT_CHARS: Final = 200
 # Nothing was read: a task has not finished, the client has it already, or it is not ready.
 _NOTHING_READ: Final = frozenset({202, 304, 409})
+_REFUSAL_PERIOD_S: Final = 60.0
+_LAST_FLUSH_S: Final = 2.0
+_MOST_CLIENTS: Final = 100  # of one process in one minute
 
 
 async def write(redis: Client, entry: Entry) -> None:
@@ -51,8 +65,8 @@ async def write(redis: Client, entry: Entry) -> None:
         with writing_for(Purpose.RELEASE):
             await redis.xadd(STREAM, {FIELD: entry.encode()})
         return
-    with trail.unrecorded(), writing_for(Purpose.RELEASE):
-        await write_once(redis, lambda pipe: trail.append(pipe, entry))
+    with audit_trail.unrecorded(), writing_for(Purpose.RELEASE):
+        await write_once(redis, lambda pipe: audit_trail.append(pipe, entry))
 
 
 def origin_of(scope: Scope, addresses: ClientAddresses) -> Origin:
@@ -60,9 +74,9 @@ def origin_of(scope: Scope, addresses: ClientAddresses) -> Origin:
     operation = getattr(scope.get("route"), "operation_id", None)
     return Origin(
         request_id=scope.get("state", {}).get("request_id") or logs.request_id.get() or "",
-        address=str(addresses.of(scope) or ""),
+        address=str(addresses.find(scope) or ""),
         user_agent=_user_agent(scope),
-        operation=operation or trail.harmless(scope["path"]),
+        operation=operation or audit_trail.harmless(scope["path"]),
     )
 
 
@@ -113,7 +127,7 @@ def begin(request: Request, caller: Principal, event: AuditEvent) -> None:
     state = request.scope["state"]
     if _TRAIL in state:
         return
-    objects = [trail.harmless(str(value)) for value in request.path_params.values()]
+    objects = [audit_trail.harmless(str(value)) for value in request.path_params.values()]
     found = Trail(
         event,
         actor_of(caller),
@@ -122,12 +136,12 @@ def begin(request: Request, caller: Principal, event: AuditEvent) -> None:
         origin=origin_of(request.scope, request.app.state.client_addresses),
     )
     state[_TRAIL] = found
-    trail.follow(found)
+    audit_trail.follow(found)
 
 
 def _project_of(request: Request, caller: Principal) -> str:
     """The project that the request is about. One that the caller may not see is not named."""
-    named = trail.harmless(str(request.path_params.get("project_id", caller.project_id)))
+    named = audit_trail.harmless(str(request.path_params.get("project_id", caller.project_id)))
     return named if caller.may(Permission.ORGANIZATION_READ) else caller.project_id
 
 
@@ -209,3 +223,115 @@ def _outcome(status: int) -> Outcome:
     if status < 400:
         return "succeeded"
     return "failed" if status >= 500 else "refused"
+
+
+class _Others(msgspec.Struct):
+    """Refusals that are not recorded yet: an entry like theirs, and their number."""
+
+    like: Entry
+    count: int = 0
+
+
+class Refusals:
+    """Records what `Authenticator` refuses, a bounded number of times a minute."""
+
+    def __init__(
+        self,
+        redis: Client,
+        addresses: ClientAddresses,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._redis = redis
+        self._addresses = addresses
+        self._clock = clock
+        self._minute = 0
+        self._groups: dict[Hashable, _Others] = {}
+
+    async def note(self, failure: Failure) -> None:
+        """Record or count a refusal."""
+        metrics.AUTHENTICATION_FAILURES.cell(failure.reason).inc()
+        await self._end_minute(int(self._clock() // _REFUSAL_PERIOD_S))
+        group = self._group(failure)
+        is_first = group not in self._groups
+        if is_first and len(self._groups) >= _MOST_CLIENTS:
+            group = (failure.reason, "others")
+            is_first = False
+        others = self._groups.get(group)
+        if others is None:
+            entry = self._entry(failure)
+            others = self._groups[group] = _Others(entry if is_first else _without_origin(entry))
+        if not is_first or not await self._write(others.like):
+            others.count += 1
+            metrics.AUDIT_ENTRIES_AGGREGATED.cell().inc()
+
+    @contextlib.asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Write the counts at the end of each minute while the context is open, and at its end."""
+        task = asyncio.create_task(tasks.keep("refusals", self._run), name="refusals")
+        try:
+            yield
+        finally:
+            await tasks.end(task)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_FLUSH_S):
+                    await self._end_minute(self._minute + 1)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_REFUSAL_PERIOD_S / 4)
+            await self._end_minute(int(self._clock() // _REFUSAL_PERIOD_S))
+
+    async def _end_minute(self, minute: int) -> None:
+        if minute == self._minute:
+            return
+        self._minute = minute
+        groups, self._groups = self._groups, {}
+        for group, others in groups.items():
+            if others.count and not await self._write(_counted(others)):
+                kept = self._groups.setdefault(group, _Others(others.like))
+                kept.count += others.count
+
+    async def _write(self, entry: Entry) -> bool:
+        try:
+            await write(self._redis, entry)
+        except REDIS_ERRORS as e:
+            log.warning("a refusal waits to be recorded: %s", why(e))
+            return False
+        return True
+
+    def _group(self, failure: Failure) -> Hashable:
+        client = client_of(self._addresses.find(failure.scope))
+        return failure.reason, client, failure.caller and failure.caller.key_id
+
+    def _entry(self, failure: Failure) -> Entry:
+        is_login = failure.reason is not FailureReason.PERMISSION
+        at, caller = clock.now(), failure.caller
+        return Entry(
+            id=audit_trail.new_id(at),
+            at=round(at, 3),
+            type=AuditEvent.LOGIN_FAILED if is_login else AuditEvent.ACCESS_DENIED,
+            actor=UNKNOWN if caller is None else actor_of(caller),
+            outcome="refused",
+            project_id="" if caller is None else caller.project_id,
+            status=failure.error.status,
+            code=failure.error.code or "",
+            origin=origin_of(failure.scope, self._addresses),
+        )
+
+
+def _without_origin(entry: Entry) -> Entry:
+    return msgspec.structs.replace(entry, actor=Actor("unknown"), project_id="", origin=Origin())
+
+
+def _counted(others: _Others) -> Entry:
+    """The entry of several refusals, which are not of one request."""
+    at = clock.now()
+    origin = msgspec.structs.replace(others.like.origin, request_id="", operation="")
+    return msgspec.structs.replace(
+        others.like,
+        id=audit_trail.new_id(at),
+        at=round(at, 3),
+        counts={"requests": others.count},
+        origin=origin,
+    )

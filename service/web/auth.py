@@ -7,20 +7,35 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import NamedTuple, NoReturn
+from typing import Literal, NamedTuple, NoReturn, TypeAlias
 
 from starlette.types import Scope
 
+from service.config.limits import NO_LIMITS, Limits
 from service.core import clock
 from service.core.cache import LookupCache
-from service.core.capture import Capture
 from service.core.errors import NO_RETRY, ApiError, RateLimited, Unauthenticated
 from service.core.invalidation import InvalidationKind, Invalidations
-from service.core.limits import NO_LIMITS, Limits
 from service.core.networks import Network, is_in
-from service.web.addresses import ClientAddresses
+from service.core.records import Stored
+from service.web.client_address import ClientAddresses, FailureThrottle
 from service.web.permissions import PERMISSIONS, Permission, Role, missing
-from service.web.throttle import FailureThrottle
+
+CaptureManager: TypeAlias = Literal["organization", "project"]
+"""Whose administrators may switch the capture of a project on. The project's may always end it."""
+
+
+class Capture(Stored):
+    """Settings of the capture of a project."""
+
+    sampling: float
+    """Share of the chats to store, from 0 to 1."""
+    expires_after_days: int
+    redaction: Literal["mask", "pseudonym"] = "mask"
+    possible_personal_data: bool = False
+    models: tuple[str, ...] | None = None
+    """The only models, by name or alias, whose chats are stored; None for all."""
+
 
 _MAX_KEY_CHARS = 512
 _BEARER = "Bearer "
@@ -198,7 +213,7 @@ class Authenticator:
             return Failure(FailureReason.EXPIRED, error, scope, principal)
         if principal.networks is None:
             return None
-        address = self._addresses.of(scope)
+        address = self._addresses.find(scope)
         if address is None or not is_in(address, principal.networks):
             error = Unauthenticated(
                 f"The API key may not be used from the address {address or '(unknown)'}. If the "
@@ -211,7 +226,7 @@ class Authenticator:
 
     async def _fail(self, failure: Failure) -> NoReturn:
         """Note a failure, and raise its error, or the error of too many failures."""
-        wait_s = self._throttle.failed(self._addresses.of(failure.scope))
+        wait_s = self._throttle.record_failure(self._addresses.find(failure.scope))
         if wait_s is not None:
             failure = failure._replace(reason=FailureReason.THROTTLED, error=_too_many(wait_s))
         await self._note_failure(failure)

@@ -37,7 +37,7 @@ from service.core.errors import (
 from service.core.metric_types import OTHER
 from service.core.redis import REDIS_ERRORS, Unconfirmed, batched, why
 from service.core.storage import StorageError, StorageFull
-from service.core.storage_errors import no_room, redis_full
+from service.core.storage.errors import no_room, redis_full
 from service.web import safe_headers
 from service.web.allowed_methods import allowed_methods
 from service.web.openai_only import instead

@@ -30,7 +30,7 @@ from service.core.claims import (
 )
 from service.core.errors import BadRequest, Conflict
 from service.core.redis import REDIS_ERRORS, Client, reply, text
-from service.core.transactions import confirm
+from service.core.redis.transactions import confirm
 
 T = TypeVar("T")
 Record_contra = TypeVar("Record_contra", contravariant=True)

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from starlette.routing import BaseRoute
 
-from service.core.audit_events import AuditEvent
 from service.core.errors import Forbidden
 from service.core.redis import Purpose
+from service.web.audit_events import AuditEvent
 
 EXTENSION: Final = "x-permission"
 """Name under which openapi.json states the permission that an operation needs."""

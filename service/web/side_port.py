@@ -1,4 +1,4 @@
-"""Ports beside the API's own: metrics and the worker's probes.
+"""HTTP ports beside that of the API: its metrics, and the probes of a worker.
 
 They answer as the API does: with its headers, and its error bodies. The worker has one, so this
 module does not import FastAPI, which takes 0.15 s.
@@ -6,6 +6,7 @@ module does not import FastAPI, which takes 0.15 s.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -13,13 +14,17 @@ from typing import Final
 
 from aiohttp import web
 from aiohttp.hdrs import SERVER
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.core.errors import ApiError, MethodNotAllowed, NotFound
+from service.core.redis import Client
+from service.fleet.redis_metrics import observe_redis
 from service.web.probing import START_HEADER, confirmation
 from service.web.safe_headers import SAFE
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 _SAFE: Final = {name.decode(): value.decode() for name, value in SAFE}
+log = logging.getLogger(__name__)
 
 
 class PortTaken(OSError):
@@ -35,8 +40,8 @@ async def serve(
     Port 0 selects any free port. Raises PortTaken if the port cannot be opened, which names the
     variables of the operator, `setting` with `_HOST` and `_PORT`.
     """
-    app = web.Application(middlewares=[_described])
-    app.on_response_prepare.append(_be_safe)
+    app = web.Application(middlewares=[_answer_errors])
+    app.on_response_prepare.append(_add_headers)
     for path, handler in routes.items():
         app.router.add_get(path, handler, allow_head=False)
     runner = web.AppRunner(app, access_log=None)
@@ -54,14 +59,14 @@ async def serve(
         await runner.cleanup()
 
 
-async def _be_safe(request: web.Request, response: web.StreamResponse) -> None:
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_SAFE)
     response.headers.update(confirmation(request.headers.get(START_HEADER)))
     response.headers.popall(SERVER, None)  # it has the versions of Python and aiohttp
 
 
 @web.middleware
-async def _described(
+async def _answer_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Answer unknown paths and methods as the API does."""
@@ -79,3 +84,21 @@ async def _described(
 
 def _answer(error: ApiError) -> web.Response:
     return web.json_response(error.body(), status=error.status, headers=error.headers)
+
+
+@asynccontextmanager
+async def serve_metrics(redis: Client, host: str, port: int) -> AsyncIterator[str]:
+    """Serve this process's metrics and the queue depths, and yield the server's URL.
+
+    Port 0 selects any free port. Raises PortTaken if the port cannot be opened.
+    """
+
+    async def prometheus(_: web.Request) -> web.Response:
+        await observe_redis(redis)
+        return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    routes = {"/metrics": prometheus}
+    async with serve(routes, host, port, setting="FINETUNED_API_METRICS") as opened:
+        url = f"http://{host}:{opened}"
+        log.info("metrics are on %s/metrics", url)
+        yield url

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import Field, StringConstraints
 
 from service.core.errors import BadRequest, broken_json
 
@@ -53,6 +55,9 @@ _EXPECTED: Final[Mapping[str, Callable[[_Context], str]]] = {
 }
 OWN_WORDS: Final = frozenset({"value_error", "assertion_error"})
 """Errors of this service's validators."""
+_Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+_Value = Annotated[str, StringConstraints(max_length=512)]
+Metadata = Annotated[dict[_Key, _Value], Field(max_length=16)]
 
 
 def from_validation(errors: Sequence[Any], body: object = None) -> BadRequest:

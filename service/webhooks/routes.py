@@ -9,10 +9,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, Conflict, NotFound, Unavailable
 from service.core.outbox import Event
 from service.core.records import Missing
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from service.config import Settings
 from service.fleet.workers import Capacity
-from service.inference.engine.facts import engines_bytes
 from service.inference.engine.sizing import trainer_budget
+from service.inference.engine.sizing_inputs import engines_bytes
 from service.models.catalogue import Catalogue
 
 

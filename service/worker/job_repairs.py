@@ -23,10 +23,10 @@ _WAITS = {
 class JobRepairs:
     """Continues jobs whose worker died. The dispatcher enqueues trainings."""
 
-    def __init__(self, jobs: Jobs, lost_attempts: LostAttempts, most_fruitless: int) -> None:
+    def __init__(self, jobs: Jobs, lost_attempts: LostAttempts, most_lost: int) -> None:
         self._jobs = jobs
         self._lost_attempts = lost_attempts
-        self._most_fruitless = most_fruitless
+        self._most_lost = most_lost
 
     async def to_repair(self, unfinished: list[UnfinishedJob]) -> list[tuple[str, str]]:
         """Return the (project, job) IDs of the active jobs that `repair` may change.
@@ -56,7 +56,7 @@ class JobRepairs:
 
     async def _preparing(self, job: JobRecord) -> None:
         if await self._lost_attempts.taken_and_lost(queue.CPU, _PREPARE, job.id, job.attempt):
-            job = await lose_preparation(self._jobs, job, self._most_fruitless)
+            job = await lose_preparation(self._jobs, job, self._most_lost)
             if job.status is Status.FAILED:
                 return
         await queue.enqueue(
@@ -73,7 +73,7 @@ class JobRepairs:
     async def _running(self, job: JobRecord) -> None:
         if await self._lost_attempts.lost(queue.GPU, _TRAIN, job.id, job.attempt):
             metrics.JOB_ATTEMPTS_LOST.cell("worker_died").inc()
-            await lose(self._jobs, job, self._most_fruitless)
+            await lose(self._jobs, job, self._most_lost)
 
 
 def observe(unfinished: list[UnfinishedJob], now_s: int) -> None:

@@ -19,48 +19,46 @@ from service import __version__
 from service.audit.sealing_loop import SealingLoop
 from service.backup.journal import Journal
 from service.config import Settings
-from service.core import clock_sync, logs, metrics, queue, tasks, tracing
+from service.core import clock, logs, metrics, outbox, queue, tasks, tracing
 from service.core.leases import Leases
 from service.core.metric_types import Process
-from service.core.record_use import RecordUse
-from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
-from service.core.redis_check import require_redis
+from service.core.redis import REDIS_ERRORS, Client, connect, from_json, to_json, why
+from service.core.redis.record_quota import RecordUse
+from service.core.startup_checks import require_redis, require_storage
 from service.core.storage import Storage
-from service.core.storage_check import require_storage
-from service.core.storage_use import StorageUse
 from service.erasure.erasing import Erasing
 from service.exporting import missing_packages
 from service.files.records import Files
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.fleet.ray_cluster import require_ray
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 from service.inference.background.engine_task import Resources
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.pacing import chat_budget_ms
-from service.jobs.attempt.process import Train
+from service.jobs.attempt.train_task import TrainTask
+from service.jobs.dispatch import Dispatcher
+from service.jobs.engine_requests import WarmUps, request_warm_up
 from service.jobs.records import Jobs
-from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.tracking.tracker import Tracker
-from service.jobs.warm_up import WarmUps, request_warm_up
 from service.models.adapters import load_signing_key
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.projects.records import Projects, Quotas
+from service.projects.storage_use import StorageUse
 from service.usage.meter import Meter
 from service.webhooks.deliverer import Deliverer, FanOut
 from service.webhooks.records import Webhooks
 from service.worker.arq_queue import QueueWorker
 from service.worker.gpu_share import for_training, with_budget
-from service.worker.outbox_reader import OutboxReader
-from service.worker.probes import serve_probes
-from service.worker.pulse import Pulse
+from service.worker.probes import LoopLiveness, serve_probes
 from service.worker.queue_tasks import QueueTasks
 from service.worker.reconciler import Reconciler
 
+# As often as arq reads a queue: the first user of a new model may ask within a second.
+_POLL_S = 0.2
 log = logging.getLogger(__name__)
-
 # A training must outlive a Redis outage, so each command is retried for two minutes.
 _REDIS_RETRIES = 120
 _REDIS_PATIENCE_S = 120.0
@@ -68,6 +66,34 @@ _REDIS_TIMEOUT_S = 5.0
 _FAREWELL_S = 2.0
 # A loop may wait for unavailable storage, and up to two minutes for Redis.
 _STALLED_AFTER_S = 300.0
+
+
+class OutboxReader:
+    """Hands new events to their readers, and then calls `on_processed`."""
+
+    def __init__(
+        self,
+        redis: Client,
+        readers: Sequence[outbox.Reader],
+        *,
+        on_processed: Callable[[], None],
+        on_round: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._redis = redis
+        self._readers = readers
+        self._on_processed = on_processed
+        self._on_round = on_round
+
+    async def run(self) -> None:
+        """Process events until cancelled. Rounds in which Redis is unavailable are skipped."""
+        while True:
+            self._on_round()
+            try:
+                if await outbox.process(self._redis, self._readers):
+                    self._on_processed()
+            except REDIS_ERRORS as e:
+                log.warning("Redis is unavailable, events are delayed: %s", why(e))
+            await asyncio.sleep(_POLL_S)
 
 
 class WorkerProcess:
@@ -129,7 +155,7 @@ class WorkerProcess:
             settings=settings,
         )
         self._chats = ChatLoad()
-        train = Train(
+        train = TrainTask(
             jobs=jobs,
             files=files,
             registry=registry,
@@ -150,7 +176,7 @@ class WorkerProcess:
             eraser=erasing.eraser,
             dispatcher=self._dispatcher,
         )
-        self._pulse = Pulse(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
+        self._liveness = LoopLiveness(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
         self._reconciler = Reconciler(
             self._redis,
             jobs,
@@ -159,36 +185,36 @@ class WorkerProcess:
             settings,
             self._dispatcher,
             erasing,
-            on_step=lambda: self._pulse.beat("reconciler"),
+            on_step=lambda: self._liveness.beat("reconciler"),
         )
         self._webhooks = Deliverer(
-            self._redis, leases, settings, on_round=lambda: self._pulse.beat("webhooks")
+            self._redis, leases, settings, on_round=lambda: self._liveness.beat("webhooks")
         )
         self._warm_ups = WarmUps(
             jobs,
             leases,
             self._upstreams,
             settings,
-            on_round=lambda: self._pulse.beat("warm-ups"),
+            on_round=lambda: self._liveness.beat("warm-ups"),
         )
         self._tracker = Tracker(
-            jobs, leases, settings, on_round=lambda: self._pulse.beat("tracking")
+            jobs, leases, settings, on_round=lambda: self._liveness.beat("tracking")
         )
         self._outbox = OutboxReader(
             self._redis,
             [FanOut(Webhooks(self._redis)), request_warm_up],
             on_processed=self._on_new_events,
-            on_round=lambda: self._pulse.beat("outbox"),
+            on_round=lambda: self._liveness.beat("outbox"),
         )
         self._journal = Journal(
             self._redis,
             settings.redis_url.get_secret_value(),
             storage,
             every_s=settings.journal_every_s,
-            on_round=lambda: self._pulse.beat("journal"),
+            on_round=lambda: self._liveness.beat("journal"),
         )
         self._audit = SealingLoop(
-            self._redis, storage, settings, on_round=lambda: self._pulse.beat("audit log")
+            self._redis, storage, settings, on_round=lambda: self._liveness.beat("audit log")
         )
         self._stopping = asyncio.Event()
 
@@ -207,10 +233,10 @@ class WorkerProcess:
             if workers_ in self._queues
         }
         async with (
-            serve_probes(self._redis, self._settings, self._pulse),
+            serve_probes(self._redis, self._settings, self._liveness),
             self._upstreams,
             self._meter,
-            clock_sync.following(self._redis),
+            clock.following(self._redis),
             asyncio.TaskGroup() as group,
         ):
             background = [
@@ -263,7 +289,7 @@ class WorkerProcess:
             "batches": self._settings.batches_at_once,
         }
         return QueueWorker(
-            on_poll=lambda: self._pulse.beat(f"queue {name}"),
+            on_poll=lambda: self._liveness.beat(f"queue {name}"),
             functions=self._tasks.of(name),
             queue_name=queue.QUEUES[name],
             redis_pool=self._redis,
@@ -311,7 +337,7 @@ class WorkerProcess:
         await self._presence.announce()
         await self._dispatcher.dispatch()  # so that a new worker gets work at once
         while True:
-            self._pulse.beat("presence")
+            self._liveness.beat("presence")
             await asyncio.sleep(workers.HEARTBEAT_S)
             await self._presence.announce()
 

@@ -33,13 +33,13 @@ from service.imports.task import ImportAdapter
 from service.inference.background.engine_task import Resources
 from service.jobs.advice.records import FUNCTION as ADVISE_TRAINING
 from service.jobs.advice.task import AdviseTraining
-from service.jobs.attempt.process import Train
+from service.jobs.attempt.train_task import TrainTask
+from service.jobs.dispatch import Dispatcher
 from service.jobs.evaluation.records import FUNCTION as EVALUATE_JOB
 from service.jobs.evaluation.task import EvaluateJob
-from service.jobs.planning.overlap import CountOverlap
-from service.jobs.planning.prepare import PrepareJob
+from service.jobs.planning.prepare_task import PrepareTask
+from service.jobs.planning.training_files import CountOverlap
 from service.jobs.records import Jobs
-from service.jobs.scheduling.dispatch import Dispatcher
 
 if TYPE_CHECKING:
     from arq.typing import WorkerCoroutine
@@ -55,7 +55,7 @@ class QueueTasks:
         resources: Resources,
         jobs: Jobs,
         *,
-        train: Train,
+        train: TrainTask,
         eraser: Eraser,
         dispatcher: Dispatcher,
     ) -> None:
@@ -65,7 +65,7 @@ class QueueTasks:
         self.evaluate_job = EvaluateJob(jobs, resources)
         check_file = CheckFile(files, leases, settings)
         erase_rows = EraseRows(files, leases, settings, eraser)
-        prepare_job = PrepareJob(jobs, files, catalogue, leases, settings, dispatcher)
+        prepare_job = PrepareTask(jobs, files, catalogue, leases, settings, dispatcher)
         run_eval = RunEval(resources)
         advise_training = AdviseTraining(resources)
         export_model = ExportModel(jobs, resources)

@@ -32,13 +32,13 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from service.backup import moments
+from service.backup import journal
 from service.batches.lifecycle import BatchSuperseded
 from service.batches.records import Batches
 from service.config import Settings
-from service.core import ids, metrics, queue, scratch
+from service.core import ids, local_disk, metrics, queue
 from service.core.leases import Held, Leases
-from service.core.queue import EntryState
+from service.core.queue import EntryState, TaskId
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, Purpose, why, writing_for
 from service.core.storage import StorageError
@@ -57,26 +57,24 @@ from service.files.stored_chats.records import Captures
 from service.files.uploads.records import Uploads
 from service.generation.lifecycle import GenerationSuperseded
 from service.generation.records import Generations
-from service.jobs import leftovers as job_leftovers
-from service.jobs import retention
 from service.jobs.advice.records import AdviceStore, AdviceSuperseded
-from service.jobs.attempt.reinforcement import policy as rounds
+from service.jobs.attempt.reinforcement.policy import remove_rounds
+from service.jobs.checkpoints import remove_leftovers
+from service.jobs.dispatch import Dispatcher
 from service.jobs.evaluation.records import EvaluationSuperseded
 from service.jobs.lifecycle import AttemptSuperseded
 from service.jobs.records import Jobs
-from service.jobs.scheduling.dispatch import Dispatcher
-from service.jobs.sweeps.progress import advance
+from service.jobs.result_files import remove_old_metrics
+from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import Sweeps
 from service.models.aliases.gates import read_gains
 from service.models.registry import adapter_leftovers
 from service.models.sharing import Sharing
 from service.projects.deletion import ProjectDeletions
 from service.projects.records import Projects
-from service.worker import turns
-from service.worker.dead_entries import DeadEntries
 from service.worker.job_repairs import JobRepairs, observe
+from service.worker.leader_election import LeaderElection, load_gauges, store_gauges
 from service.worker.lost_attempts import LostAttempts
-from service.worker.turns import Turns
 from service.worker.unfinished_work import Kind, kinds_of_work
 
 log = logging.getLogger(__name__)
@@ -92,8 +90,6 @@ _PROGRESSED = (
     SearchSuperseded,
     Missing,
 )
-
-
 # Gauges of the whole installation, which a round sets.
 _GAUGES = (
     metrics.JOBS_UNFINISHED,
@@ -159,7 +155,9 @@ class Reconciler:
         self._patience_s = settings.lease_s / 2
         self._most_lost = settings.max_attempts_without_progress
         self._kinds = kinds_of_work(redis, jobs, files)
-        self._turns = Turns(redis, every_s=_PAUSE * self._every_s, lease_s=settings.lease_s)
+        self._election = LeaderElection(
+            redis, every_s=_PAUSE * self._every_s, lease_s=settings.lease_s
+        )
         self._lost_attempts = LostAttempts(redis, leases, self._patience_s)
         self._job_repairs = JobRepairs(jobs, self._lost_attempts, self._most_lost)
         self._dead_entries = DeadEntries(redis, self._lost_attempts)
@@ -168,7 +166,7 @@ class Reconciler:
         """Reconcile forever. A Redis or storage outage skips a round."""
         while True:
             try:
-                await self.take_turns()
+                await self.run_round()
             except (*REDIS_ERRORS, StorageError) as e:
                 log.warning("a required part is unavailable, nothing reconciled: %s", why(e))
             await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
@@ -183,20 +181,20 @@ class Reconciler:
         await self._release(self._cleanups())
         await self._release(self._own_steps())
 
-    async def take_turns(self) -> None:
+    async def run_round(self) -> None:
         """Run the parts of a round that no other worker runs, or has run a moment ago.
 
         A worker that waits for storage keeps no other one from the repairs.
         """
         self._on_step()
         try:
-            async with self._turns.take("repairs"):
+            async with self._election.lead("repairs"):
                 await self._run(self._repairs())
-                await turns.share(self._redis, _GAUGES)
+                await store_gauges(self._redis, _GAUGES)
         except Held:
-            await turns.show(self._redis, _GAUGES)
+            await load_gauges(self._redis, _GAUGES)
         with contextlib.suppress(Held):
-            async with self._turns.take("cleanups"):
+            async with self._election.lead("cleanups"):
                 await self._release(self._cleanups())
         await self._release(self._own_steps())
 
@@ -303,7 +301,7 @@ class Reconciler:
             metrics.ALIAS_GAIN_POINTS.cell(*labels).set(points)
 
     async def _observe_backups(self) -> None:
-        await moments.observe(self._redis, journals=self._has_journal)
+        await journal.observe_backups(self._redis, journals=self._has_journal)
 
     async def _observe_storage(self) -> None:
         if (use := self._files.storage.use) is not None:
@@ -333,8 +331,8 @@ class Reconciler:
         await self._uploads.sweep(ids.now_s())
 
     async def _sweep_jobs(self) -> None:
-        await rounds.sweep(self._jobs, self._files.storage, ids.now_s())
-        await job_leftovers.sweep(self._jobs, self._files.storage, self._leases, ids.now_s())
+        await remove_rounds(self._jobs, self._files.storage, ids.now_s())
+        await remove_leftovers(self._jobs, self._files.storage, self._leases, ids.now_s())
 
     async def _sweep_adapters(self) -> None:
         leftovers = adapter_leftovers(self._redis)
@@ -343,7 +341,7 @@ class Reconciler:
             await leftovers.removed(artifact)
 
     async def _remove_old_metrics(self) -> None:
-        await retention.sweep(self._jobs, self._files, ids.now_s() - self._metrics_kept_s)
+        await remove_old_metrics(self._jobs, self._files, ids.now_s() - self._metrics_kept_s)
 
     async def _sweep_outputs(self) -> None:
         await self._outputs.sweep(self._leases, self._patience_s)
@@ -389,5 +387,34 @@ class Reconciler:
 
     async def _sweep_scratch(self) -> None:
         """Delete what dead workers on this machine left of users' data."""
-        for name in await asyncio.to_thread(scratch.sweep, self._scratch):
+        for name in await asyncio.to_thread(local_disk.sweep, self._scratch):
             log.warning("the scratch folder of a dead worker is deleted: %s", name)
+
+
+class DeadEntries:
+    """Removes queue entries of workers that died with work that nobody is waiting for.
+
+    A running task keeps its entry, and the mark that a worker took it, for as long as it runs. If
+    its worker is killed and the work is then cancelled or deleted, no record leads to the entry.
+    arq looks at the first entries of a queue only, so enough of them would block it.
+
+    An entry is removed in the second round that finds it without a lease. Between the two, the
+    reconciler has dealt with all lost attempts at unfinished work, and removed their entries.
+    """
+
+    def __init__(self, redis: Client, lost_attempts: LostAttempts) -> None:
+        self._redis = redis
+        self._lost_attempts = lost_attempts
+        self._found: set[tuple[str, TaskId]] = set()
+
+    async def sweep(self) -> None:
+        """Remove the entries that this and the last round found. Run it after lost attempts."""
+        found = {
+            (lane, task)
+            for lane in queue.QUEUES.values()
+            for task in await queue.taken(self._redis, lane)
+            if await self._lost_attempts.unheld(task.subject_id, task.attempt)
+        }
+        for lane, task in found & self._found:
+            await self._lost_attempts.lost(lane, *task)
+        self._found = found

@@ -14,8 +14,8 @@ from fastapi.routing import APIRoute
 
 from service.app import create_app
 from service.config import Settings
-from service.core.audit_events import AuditEvent
-from service.inference.gateway.openapi_routes import router as inference_routes
+from service.inference.gateway.schemas import router as inference_routes
+from service.web.audit_events import AuditEvent
 from service.web.permissions import event_of
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "audit.md"
@@ -27,7 +27,7 @@ OTHERS: Final = {
     AuditEvent.CAPTURE_DISABLED: "`updateProject` with `null` as `capture`",
     AuditEvent.CAPTURE_DELEGATED: "`updateProject` with `capture_managed_by`, but no `capture`",
     AuditEvent.BASE_MODEL_ADDED: "`finetuned-server models add`",
-    AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`",
+    AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`, in versions up to 0.1",
     AuditEvent.MODEL_MERGED: "`finetuned-server models merge`",
     AuditEvent.MODEL_UNMERGED: "`finetuned-server models unmerge`",
     AuditEvent.MODEL_SIGNED: "`finetuned-server models sign`",

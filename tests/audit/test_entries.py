@@ -12,11 +12,12 @@ import pytest
 from service.app import create_app
 from service.audit import sealing_loop
 from service.config import Settings
-from service.core import clock, trail
-from service.core.audit_events import AuditEvent
+from service.core import clock
 from service.core.redis import connect
 from service.projects.records import Role
 from service.usage import keys
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
 from service.web.permissions import Permission, event_of, needed_by
 from tests.audit import table
 from tests.conftest import Api, upload
@@ -149,8 +150,8 @@ async def test_refused_requests_leave_few_entries_however_many_they_are(api: Api
         assert found[2]["request"]["operation"] == "deleteFile"
         await api.serving.aclose()  # writes what was counted
     redis = connect(api.settings.redis_url.get_secret_value())
-    lines = [fields[b"entry"] for _, fields in await redis.xrange(trail.STREAM)]
-    entries = [entry for entry in map(trail.decode, lines) if entry.outcome == "refused"]
+    lines = [fields[b"entry"] for _, fields in await redis.xrange(audit_trail.STREAM)]
+    entries = [entry for entry in map(audit_trail.decode, lines) if entry.outcome == "refused"]
     assert sum(entry.counts.get("requests", 1) for entry in entries) == 61
     assert len(entries) <= 12  # three groups, in two minutes if one ended during the test
     await redis.aclose(close_connection_pool=True)

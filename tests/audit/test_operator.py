@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from service.cli.app import app
 from service.config import Settings
-from service.core import trail
 from service.core.encryption.master import new_key
 from service.core.redis import Client, connect
 from service.core.storage import Storage
-from service.core.trail import Entry
+from service.web import audit_trail
+from service.web.audit_trail import Entry
 from tests.models.folders import model_folder
 
 pytestmark = pytest.mark.slow
@@ -57,7 +57,9 @@ async def run(*words: str, code: int = 0) -> str:
 
 async def entries(redis: Client) -> list[Entry]:
     """All entries, the oldest first."""
-    return [trail.decode(fields[b"entry"]) for _, fields in await redis.xrange(trail.STREAM)]
+    return [
+        audit_trail.decode(fields[b"entry"]) for _, fields in await redis.xrange(audit_trail.STREAM)
+    ]
 
 
 async def test_each_command_that_changes_something_is_recorded(

@@ -28,16 +28,17 @@ from service.audit.verify import Findings, KeyMissing, verify
 from service.cli import key_tasks
 from service.cli.app import app as cli
 from service.config import Settings
-from service.core import clock, metrics, tasks, trail
-from service.core.audit_events import OF_THE_LOG, AuditEvent
+from service.core import clock, metrics, tasks
 from service.core.encryption.master import LocalMasterKey, new_key
+from service.core.encryption.signing import InstallationKey, SigningKey, SigningKeyError
 from service.core.redis import Client, connect, reply
-from service.core.signing import InstallationKey, SigningKey, SigningKeyError
+from service.core.redis.transactions import write_once
 from service.core.storage import Storage, StorageError
-from service.core.trail import SYSTEM, Actor, Entry
-from service.core.transactions import write_once
 from service.erasure.receipts import PURPOSE, SIGNED
 from service.standalone.services import free_port
+from service.web import audit_trail
+from service.web.audit_events import OF_THE_LOG, AuditEvent
+from service.web.audit_trail import SYSTEM, Actor, Entry
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ class Log:
         for _ in range(count):
             at = clock.now() - days_ago * 24 * 3600
             entry = Entry(
-                id=trail.new_id(at),
+                id=audit_trail.new_id(at),
                 at=at,
                 type=AuditEvent.FILE_DELETED,
                 actor=Actor("api_key", "key_a", "proj_a", "member"),
@@ -78,7 +79,7 @@ class Log:
                 objects=(f"file-{self.written}",),
             )
             self.written += 1
-            await write_once(self.redis, partial(trail.append, entry=entry))
+            await write_once(self.redis, partial(audit_trail.append, entry=entry))
 
     async def sealer(self, **changed: Any) -> Sealer:
         settings = self.settings.model_copy(update=changed)
@@ -148,11 +149,11 @@ async def test_entries_are_sealed_found_and_verified(log: Log):
 async def test_an_entry_that_was_written_twice_is_sealed_once(log: Log, redis: Client):
     """redis-py repeats a command whose answer was lost."""
     await log.write(1)
-    [(_, fields)] = await redis.xrange(trail.STREAM)
-    await redis.xadd(trail.STREAM, fields)
+    [(_, fields)] = await redis.xrange(audit_trail.STREAM)
+    await redis.xadd(audit_trail.STREAM, fields)
     sealer = await log.sealer()
     assert await sealer.seal(now=True) == 1
-    await redis.xadd(trail.STREAM, fields)
+    await redis.xadd(audit_trail.STREAM, fields)
     assert await sealer.seal(now=True) == 0
     assert await log.numbers() == [0]
     assert (await log.verify()).problems == []
@@ -263,7 +264,7 @@ async def test_a_killed_worker_loses_and_repeats_nothing(
     assert await log.numbers() == list(range(6))
     found = await log.verify()
     assert (found.problems, found.entries) == ([], 6)
-    assert await redis.xlen(trail.STREAM) == 0
+    assert await redis.xlen(audit_trail.STREAM) == 0
 
 
 async def test_a_full_disk_keeps_entries_in_redis(
@@ -301,11 +302,11 @@ async def test_the_log_continues_after_a_loss_of_redis(log: Log, redis: Client):
     """The journal restores an older state, in which sealed entries are in the stream again."""
     await log.seal(2)
     await log.write(2)
-    older = await redis.xrange(trail.STREAM)
+    older = await redis.xrange(audit_trail.STREAM)
     await log.seal(1)
     await redis.flushdb()
     for _, fields in older:
-        await redis.xadd(trail.STREAM, fields)
+        await redis.xadd(audit_trail.STREAM, fields)
     await log.seal(1)
     assert await log.numbers() == list(range(6))
     found = await log.verify()
@@ -403,8 +404,8 @@ async def test_an_entry_that_is_not_signed_hides_no_deletion(
     at = clock.now()
     counts = {"entries": 10_000}
     for type_ in OF_THE_LOG:
-        forged = Entry(trail.new_id(at), at, type_, SYSTEM, "applied", counts=counts)
-        await write_once(redis, partial(trail.append, entry=forged))
+        forged = Entry(audit_trail.new_id(at), at, type_, SYSTEM, "applied", counts=counts)
+        await write_once(redis, partial(audit_trail.append, entry=forged))
     before = _segments(folder)
     assert len(await log.numbers()) == 6
     await log.seal(1)
@@ -434,13 +435,13 @@ _STRANGE = """{"id": "audit_log-x", "at": 1, "type": "x",
 async def test_what_is_not_an_entry_is_left_out_and_stops_nothing(
     log: Log, redis: Client, storage: Storage, fields: dict[Any, Any]
 ):
-    await redis.xadd(trail.STREAM, fields)
+    await redis.xadd(audit_trail.STREAM, fields)
     await log.write(1)
     assert await log.numbers() == [0]
     assert len([entry async for entry in export.entries(storage, redis, Filters())]) == 1
     await (await log.sealer()).seal(now=True)
     found = await log.verify()
-    assert (found.problems, found.entries, await redis.xlen(trail.STREAM)) == ([], 1, 0)
+    assert (found.problems, found.entries, await redis.xlen(audit_trail.STREAM)) == ([], 1, 0)
 
 
 async def test_a_shorter_retention_is_signed_and_named(aged: Log, past: Past):
@@ -605,10 +606,10 @@ class Older:
         """Seal two entries, and these."""
         log = self._log
         await log.write(2)
-        lines = [fields[b"entry"] for _, fields in await log.redis.xrange(trail.STREAM)]
+        lines = [fields[b"entry"] for _, fields in await log.redis.xrange(audit_trail.STREAM)]
         lines += [entry.encode() for entry in more]
-        await log.redis.delete(trail.STREAM)
-        folder = LogFolder(day_of(trail.decode(lines[0]).at), self._edge.size)
+        await log.redis.delete(audit_trail.STREAM)
+        folder = LogFolder(day_of(audit_trail.decode(lines[0]).at), self._edge.size)
         segment = f"x{self._edge.size}.jsonl"
         self._edge.add(lines)
         checkpoint = Checkpoint(
@@ -678,7 +679,7 @@ async def test_deletions_of_version_0_2_are_believed_if_the_entries_were_old(
     past.be(0)
     at = clock.now()
     pruned = Entry(
-        trail.new_id(at), at, AuditEvent.PRUNED, SYSTEM, "applied", counts={"entries": 6}
+        audit_trail.new_id(at), at, AuditEvent.PRUNED, SYSTEM, "applied", counts={"entries": 6}
     )
     await older.seal(pruned)
     segments = _segments(folder)

@@ -12,15 +12,15 @@ from typing import Any
 import httpx
 import pytest
 
-from service.backup.errors import BackupError, Damaged
+from service.backup.contents import BackupError, Damaged
 from service.backup.target import Target
 from service.cli.backup import check
-from service.core import schema
+from service.core import startup_checks
 from service.core.leases import Leases
 from service.core.redis import reply
-from service.core.redis_check import RESTORING
+from service.core.startup_checks import RESTORING
 from service.core.storage import Storage
-from service.standalone.store import only_store
+from service.standalone.services import only_store
 from tests.backup.conftest import Site, client, connected
 from tests.cli.test_cli import ROOT, run
 from tests.conftest import BASE_MODEL, Api, checked, upload
@@ -273,8 +273,8 @@ async def test_a_process_that_started_before_the_restore_leaves_redis_empty(http
     await upload(http, b"kept", purpose="user_data")
     await site.back_up()
     async with connected(site.empty) as redis:
-        await schema.require(redis)
-        assert await redis.keys("*") == [schema.KEY.encode()]
+        await startup_checks.require_readable_data(redis)
+        assert await redis.keys("*") == [startup_checks.DATA_VERSION_KEY.encode()]
     assert (await site.restore()).removed == []
 
 

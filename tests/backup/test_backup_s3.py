@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.backup.errors import BackupError
+from service.backup.contents import BackupError
 from service.backup.target import Target
 from tests.backup.conftest import Site
 from tests.conftest import upload

@@ -16,17 +16,17 @@ from service.audit.log import AuditLog, Filters
 from service.audit.sealing import HEAD
 from service.audit.sealing_loop import SealingLoop
 from service.audit.verify import verify
-from service.backup import journal, moments
-from service.backup.errors import BackupError
+from service.backup import journal
+from service.backup.contents import BackupError
 from service.backup.journal import JOURNALED_AT, Journal
 from service.backup.replay import replay
 from service.cli import backup as commands
-from service.core import ids, rewriting
-from service.core.limits import Limits, ProjectLimits
-from service.core.redis import Client, reply, text
-from service.core.redis_check import RESTORING
-from service.core.rewriting import JournalFiles, Rewriter
-from service.core.signing import InstallationKey
+from service.config.limits import Limits, ProjectLimits
+from service.core import ids
+from service.core.encryption.signing import InstallationKey
+from service.core.redis import Client, reply, rewriting, text
+from service.core.redis.rewriting import JournalFiles, Rewriter
+from service.core.startup_checks import RESTORING
 from service.core.storage import Storage
 from service.projects.records import KeyRevoked, Role, digest_of
 from tests.backup.conftest import Site, client, connected
@@ -300,14 +300,14 @@ async def test_the_moments_of_the_backup_and_of_the_journal_are_metrics(api: Api
         return REGISTRY.get_sample_value(f"finetuned_{name}_timestamp_seconds")
 
     redis = api.app.state.redis
-    await moments.observe(redis, journals=True)
+    await journal.observe_backups(redis, journals=True)
     assert (value("backup"), value("journal")) == (None, None)
     await api.key()
     async with journaling(site) as written:
         await written()
     done = await site.back_up()
-    await moments.observe(redis, journals=True)
+    await journal.observe_backups(redis, journals=True)
     assert value("backup") == pytest.approx(done.manifest.taken_at)
     assert value("journal") == pytest.approx(done.manifest.taken_at, abs=60)
-    await moments.observe(redis, journals=False)
+    await journal.observe_backups(redis, journals=False)
     assert value("journal") is None

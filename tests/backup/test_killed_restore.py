@@ -22,7 +22,7 @@ from service.backup import restore as restoring
 from service.backup.target import Target
 from service.cli.rebuild import Rebuild
 from service.core.redis import Client, reply
-from service.core.redis_check import RESTORING
+from service.core.startup_checks import RESTORING
 from service.core.storage import Storage
 from service.models.catalogue import Catalogue
 from tests.backup.conftest import Site, client, connected

@@ -8,7 +8,7 @@ import tempfile
 import pytest
 
 from service.backup import snapshot
-from service.backup.errors import BackupError
+from service.backup.contents import BackupError
 from service.core.redis import Client, connect
 
 PAIRS, WRITERS = 1000, 8

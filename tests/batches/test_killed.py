@@ -199,7 +199,7 @@ async def test_files_of_an_ended_batch_outlive_its_canceled_worker(
 
 async def test_a_lost_queue_entry_is_put_back(api: Api, batch: BatchRecord):
     from service.core.leases import Leases
-    from service.jobs.scheduling.dispatch import Dispatcher
+    from service.jobs.dispatch import Dispatcher
     from service.worker.reconciler import Reconciler
 
     state, settings = api.app.state, api.settings

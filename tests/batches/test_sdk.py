@@ -13,7 +13,7 @@ from openai.types import Batch
 
 from service.core import ids
 from service.inference.background.calls import BATCH_PRIORITY, PRIORITY
-from service.inference.gateway.cache_salt import cache_salts
+from service.inference.gateway.request_body import cache_salts
 from service.models.records import ModelRecord
 from tests.batches.conftest import (
     AT_ONCE,

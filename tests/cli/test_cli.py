@@ -14,9 +14,8 @@ from typer.testing import CliRunner
 
 from service import __version__
 from service.cli.app import app
-from service.core.signing import SigningKey
+from service.core.encryption.signing import SigningKey
 from service.standalone.layout import DataLayout
-from tests.datasets.encoders import static_encoder
 from tests.models.folders import model_folder
 
 pytestmark = pytest.mark.slow
@@ -164,18 +163,6 @@ def test_models_add_refuses_with_one_clear_line(tmp_path):
     assert done.returncode == 1
     assert "config.json" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_models_add_encoder_checks_the_folder(tmp_path):
-    options = ("--id", "tiny", "--license", "mit", "--data-dir", str(tmp_path / "d"))
-    done = run("models", "add-encoder", str(tmp_path), *options)
-    assert done.returncode == 1
-    assert "it needs model.safetensors and tokenizer.json" in done.stderr
-    assert "Traceback" not in done.stderr
-    folder = static_encoder(tmp_path / "encoder")
-    done = run("models", "add-encoder", str(folder), *options)
-    assert done.returncode == 0, done.stderr
-    assert "added tiny: reports with encoder=tiny" in done.stdout
 
 
 def test_keys_create_without_a_store_says_what_to_do(tmp_path):

@@ -14,7 +14,7 @@ from service.app import create_app
 from service.config import Settings
 from service.core.records import Collection, Record
 from service.core.redis import Client, Confirmation, Unconfirmed, connect
-from service.core.transactions import confirm
+from service.core.redis.transactions import confirm
 from service.projects.records import Role
 from service.standalone.services import free_port
 

@@ -117,7 +117,7 @@ async def _key_of(storage: Storage) -> str:
 
 
 @pytest.mark.parametrize(
-    "left", [10, sealed.HEADER_BYTES, sealed.place_of(1), sealed.place_of(2), -1, -17], ids=str
+    "left", [10, sealed.HEADER_BYTES, sealed.offset_of(1), sealed.offset_of(2), -1, -17], ids=str
 )
 async def test_an_object_that_was_cut_off_is_noticed(storage, tmp_path, left):
     await put(storage, KEY, os.urandom(3 * C))
@@ -151,7 +151,7 @@ async def test_chunks_cannot_change_places(storage, tmp_path):
     await put(storage, KEY, os.urandom(3 * C))
     path = tmp_path / "storage" / KEY
     stored = path.read_bytes()
-    a, b, c = sealed.place_of(0), sealed.place_of(1), sealed.place_of(2)
+    a, b, c = sealed.offset_of(0), sealed.offset_of(1), sealed.offset_of(2)
     path.write_bytes(stored[:a] + stored[b:c] + stored[a:b] + stored[c:])
     with pytest.raises(StorageCorrupt):
         await read(storage, KEY)

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError, WatchError
 from service.app import create_app
 from service.core.records import Collection, Record
 from service.core.redis import Client, connect, reply
-from service.core.redis_connection import NoAnswer
+from service.core.redis.connection import NoAnswer
 from service.projects.records import Role
 from service.worker.main import WorkerProcess
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, running, upload

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from service.core.labels import Labels
-from service.core.records import Collection, Missing, Page, Record
+from service.core.records import Collection, Labels, Missing, Page, Record
 from service.core.redis import Client, connect
 from tests.redis_work import Work, least_work
 

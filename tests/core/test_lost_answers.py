@@ -11,12 +11,12 @@ from service.core import queue
 from service.core.claims import Claim
 from service.core.records import Collection, Record
 from service.core.redis import Client, connect
-from service.core.transactions import write_once
+from service.core.redis.transactions import write_once
 from service.jobs import lifecycle
 from service.jobs.records import Jobs, NewEvent, Status
 from service.projects.records import NameTaken, Projects
 from service.web import idempotency
-from tests.jobs.scheduling.test_fair_share import job
+from tests.jobs.test_fair_share import job
 from tests.lossy import Road, road_to
 
 

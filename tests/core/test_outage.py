@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from service.app import create_app
 from service.core.redis import connect
 from service.fleet import workers
-from service.jobs.stream import server_sent_events
+from service.jobs.event_stream import server_sent_events
 from service.models.aliases.records import Target
 from service.projects.records import Role
 from service.worker.main import WorkerProcess

@@ -18,10 +18,10 @@ from fastapi.routing import APIRoute
 from service.app import create_app
 from service.cli import doctor
 from service.cli.key_tasks import create_key
+from service.config.limits import ProjectLimits
 from service.core import clock
-from service.core.limits import ProjectLimits
-from service.core.record_use import RecordUse
 from service.core.redis import Client, Purpose
+from service.core.redis.record_quota import RecordUse
 from service.projects.records import Role
 from service.web.permissions import needed_by, purpose_of
 from service.worker.main import WorkerProcess
@@ -121,7 +121,7 @@ async def test_expired_answers_leave_the_count(api: Api, http, use, monkeypatch)
     await post_eval(http, 50 * KIB, key="k")
     before = await used(api, use)
     now = clock.now()
-    monkeypatch.setattr("service.core.record_use.clock.now", lambda: now + 26 * 3600)
+    monkeypatch.setattr("service.core.redis.record_quota.clock.now", lambda: now + 26 * 3600)
     assert 45 * KIB < before - await used(api, use) < 70 * KIB
 
 

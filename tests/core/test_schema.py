@@ -9,11 +9,16 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from service.cli import key_tasks
-from service.core import schema
-from service.core.limits import Limits, StoredLimits
+from service.config.limits import Limits, StoredLimits
 from service.core.records import Collection, Record, Stored
 from service.core.redis import Client, connect
-from service.core.redis_check import require_redis
+from service.core.startup_checks import (
+    DATA_VERSION,
+    DATA_VERSION_KEY,
+    NewerData,
+    require_readable_data,
+    require_redis,
+)
 
 
 class Inner(Stored):
@@ -44,7 +49,7 @@ async def redis(redis_url) -> AsyncIterator[Client]:
     client = connect(redis_url)
     await client.flushdb()
     yield client
-    await client.delete(schema.KEY)
+    await client.delete(DATA_VERSION_KEY)
     await client.aclose(close_connection_pool=True)
 
 
@@ -66,12 +71,12 @@ async def test_fields_of_a_newer_version_are_kept(redis):
 
 
 async def test_the_version_is_only_raised(redis):
-    await schema.require(redis)
-    assert await redis.get(schema.KEY) == str(schema.VERSION).encode()
-    await redis.set(schema.KEY, schema.VERSION + 1)
-    with pytest.raises(schema.NewerData):
-        await schema.require(redis)
-    assert await redis.get(schema.KEY) == str(schema.VERSION + 1).encode()
+    await require_readable_data(redis)
+    assert await redis.get(DATA_VERSION_KEY) == str(DATA_VERSION).encode()
+    await redis.set(DATA_VERSION_KEY, DATA_VERSION + 1)
+    with pytest.raises(NewerData):
+        await require_readable_data(redis)
+    assert await redis.get(DATA_VERSION_KEY) == str(DATA_VERSION + 1).encode()
 
 
 @pytest.mark.parametrize("check", ["refuse", "warn"])
@@ -82,19 +87,19 @@ def test_processes_refuse_newer_data(newer, check):
 
 def test_commands_refuse_newer_data(newer, monkeypatch):
     monkeypatch.setenv("FINETUNED_REDIS_URL", newer)
-    with pytest.raises(schema.NewerData, match="Start a newer finetuned"):
+    with pytest.raises(NewerData, match="Start a newer finetuned"):
         asyncio.run(key_tasks.create_key(None, "acme", "test", "member"))
 
 
 @pytest.fixture
 def newer(redis_url) -> Iterator[str]:
     """The URL of a Redis with data of a newer version."""
-    asyncio.run(_write(redis_url, schema.VERSION + 1))
+    asyncio.run(_write(redis_url, DATA_VERSION + 1))
     yield redis_url
-    asyncio.run(_write(redis_url, schema.VERSION))
+    asyncio.run(_write(redis_url, DATA_VERSION))
 
 
 async def _write(redis_url: str, version: int) -> None:
     client = connect(redis_url)
-    await client.set(schema.KEY, version)
+    await client.set(DATA_VERSION_KEY, version)
     await client.aclose(close_connection_pool=True)

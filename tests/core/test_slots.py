@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from service.core.backpressure import Slots
 from service.core.errors import RateLimited
-from service.core.slots import Slots
 
 
 def slots_of(most: int, *, most_per_owner: int | None = None, wait_s: float = 30.0) -> Slots:

@@ -19,7 +19,6 @@ from service.cli.doctor import _storage as doctors_storage
 from service.config import Settings
 from service.core.encryption.master import new_key
 from service.core.encryption.sealed import CHUNK_BYTES, MAGIC
-from service.core.object_store import PART_BYTES
 from service.core.redis import connect
 from service.core.storage import (
     Storage,
@@ -28,6 +27,7 @@ from service.core.storage import (
     StorageMissing,
     StorageRefused,
 )
+from service.core.storage.object_store import PART_BYTES
 from service.projects.records import INSTALLATION
 from tests.conftest import Api, running
 from tests.e2e.seaweed import BUCKET, Seaweed, seaweed

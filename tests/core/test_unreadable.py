@@ -15,7 +15,7 @@ from service.files.curation.records import UNFINISHED
 from service.files.records import EXPIRING, tasks_of
 from service.files.uploads.records import DUE
 from service.fleet import workers
-from service.jobs.scheduling.dispatch import Dispatcher
+from service.jobs.dispatch import Dispatcher
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api, chat_line, upload
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from service.datasets.adapters.archive import MAX_ENTRIES
-from service.datasets.adapters.unpack import unpack_adapter
+from service.datasets.adapter_archive import MAX_ENTRIES, unpack_adapter
+from service.datasets.checks.issues import DatasetError
 from service.datasets.contract import UnpackedAdapter
-from service.datasets.errors import DatasetError
 from tests.adapters import PAIR, adapter, base_folder, safetensors, tar_of, zip_of
 
 MAX_BYTES = 1024 * 1024

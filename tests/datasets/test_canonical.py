@@ -10,13 +10,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from service.datasets import InvalidRowError, validate_chat_file, write_canonical
-from service.datasets.checks.findings import Findings
-from service.datasets.checks.issues import IssueLog
-from service.datasets.checks.lines import LineChecker
+from service.datasets.checks.issues import IssueLog, RowIssues
 from service.datasets.checks.rows import check_chat_row
-from service.datasets.rows.lines import Batch
-from service.datasets.rows.raw_json import parse
+from service.datasets.checks.validate import LineChecker, validate_file
+from service.datasets.rows.lines import Batch, parse
+from tests.datasets.support import canonical_form
 
 pytestmark = pytest.mark.slow
 
@@ -79,23 +77,11 @@ CASES: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("row", "expected"), CASES)
 def test_a_row_becomes_canonical(tmp_path: Path, row: str, expected: str) -> None:
-    source, out, again = (tmp_path / name for name in ("in", "out", "again"))
-    source.write_text(row)
-    first = write_canonical(source, out)
-    assert out.read_text() == expected + "\n"
-    assert write_canonical(out, again) == first
-    assert again.read_bytes() == out.read_bytes()
-
-
-def test_a_broken_row_stops_the_writer_or_is_skipped(tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
-    source.write_text(CASES[0][0] + '\n\n{"messages":[]}\n' + CASES[0][0])
-    with pytest.raises(InvalidRowError, match="line 3/messages") as caught:
-        write_canonical(source, out)
-    assert (caught.value.issue.line, caught.value.issue.code) == (3, "empty_messages")
-    result = write_canonical(source, out, skip_invalid=True)
-    assert (result.rows, result.skipped_rows) == (2, 1)
-    assert result.bytes == out.stat().st_size
+    source.write_text(row)
+    out.write_bytes(canonical_form(source))
+    assert out.read_text() == expected + "\n"
+    assert canonical_form(out) == out.read_bytes()
 
 
 # Values that are almost rows: each field is usually valid.
@@ -104,17 +90,7 @@ _junk: st.SearchStrategy[Any] = (
     st.none() | st.booleans() | st.integers(-1, 2) | _text | st.just([]) | st.just({})
 )
 _roles = st.sampled_from(
-    [
-        "system",
-        "developer",
-        "user",
-        "user",
-        "assistant",
-        "assistant",
-        "tool",
-        "function",
-        "bot",
-    ]
+    ["system", "developer", "user", "user", "assistant", "assistant", "tool", "function", "bot"]
 )
 _function = st.fixed_dictionaries({"name": st.just("f"), "arguments": _junk | st.just("{}")})
 _call = st.fixed_dictionaries({"id": _text, "type": st.just("function"), "function": _function})
@@ -132,11 +108,7 @@ _message = st.fixed_dictionaries(
 ) | st.fixed_dictionaries({"role": _roles, "content": _text | _junk})
 _row = st.fixed_dictionaries(
     {"messages": st.lists(_message | _junk, max_size=4) | st.lists(_message, min_size=1)},
-    optional={
-        "tools": st.lists(_junk | _call, max_size=2),
-        "functions": _junk,
-        "other": _junk,
-    },
+    optional={"tools": st.lists(_junk | _call, max_size=2), "functions": _junk, "other": _junk},
 )
 
 
@@ -156,7 +128,7 @@ def test_both_halves_of_the_validation_agree(row: Any, ascii_only: bool) -> None
     log = IssueLog()
     LineChecker("chat", log).check(Batch(1, line, [line]))
     value, issue = parse(line)
-    found = Findings(1)
+    found = RowIssues(1)
     if issue is None:
         check_chat_row(found, value)
         assert log.issues == found.issues
@@ -182,12 +154,9 @@ def test_no_bytes_crash_the_checker(line: bytes) -> None:
 def test_canonical_output_is_valid_and_its_own_canonical_form(
     tmp_path: Path, rows: list[Any]
 ) -> None:
-    source, out, again = (tmp_path / name for name in ("in", "out", "again"))
+    source, out = tmp_path / "in", tmp_path / "out"
     source.write_text("\n".join(json.dumps(row) for row in rows))
-    before = validate_chat_file(source)
-    result = write_canonical(source, out, skip_invalid=True)
-    assert result.rows == before.valid_rows
-    after = validate_chat_file(out)
-    assert after.valid_rows == after.rows == result.rows
-    write_canonical(out, again)
-    assert out.read_bytes() == again.read_bytes()
+    out.write_bytes(canonical_form(source))
+    after = validate_file(out)
+    assert after.valid_rows == after.rows == validate_file(source).valid_rows
+    assert canonical_form(out) == out.read_bytes()

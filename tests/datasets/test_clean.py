@@ -7,26 +7,19 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.datasets.checks.validate import validate_chat_file
+from service.datasets.checks.issues import DatasetError
+from service.datasets.checks.validate import validate_file
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult
-from service.datasets.errors import DatasetError
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyse
-
-
-def chat(prompt: str, answer: str) -> dict[str, Any]:
-    return {
-        "messages": [
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": answer},
-        ]
-    }
+from service.datasets.report.analysis import analyze
+from tests.datasets.support import chat
 
 
 def words(seed: int, count: int = 12) -> str:
@@ -198,9 +191,17 @@ def test_contradictions_are_resolved_by_the_named_rule(
     assert {entry["line"] for entry in diff} == {1, 2, 3, 4, 5, 6} - set(left)
 
 
-def test_answers_that_say_the_same_do_not_contradict(tmp_path: Path) -> None:
-    answers = ["Twelve.", "13", "12", "It is 12"]
-    rows = [chat("How many are in a dozen?", answer) for answer in answers]
+@pytest.mark.parametrize(
+    ("question", "answers"),
+    [
+        ("How many are in a dozen?", ["Twelve.", "13", "12", "It is 12"]),
+        ("When do you open?", ["9 am", "9:30 AM", "9:00 AM", "At 9am."]),
+    ],
+)
+def test_answers_that_say_the_same_do_not_contradict(
+    tmp_path: Path, question: str, answers: list[str]
+) -> None:
+    rows = [chat(question, answer) for answer in answers]
     result, train, _, diff = run(tmp_path, rows, contradictions="most_common")
     assert result.dropped == {"contradiction": 1}
     assert train == [rows[0], *rows[2:]]
@@ -268,7 +269,7 @@ def test_personal_data_is_redacted_everywhere(tmp_path: Path, mode: str, label: 
     assert messages[2]["content"] == f"sent to {other}"
     assert result.changed == {"redacted_email": 3, "redacted_payment_card": 1, "redacted_phone": 1}
     for word in ("ann@", "4111", "6123"):
-        assert word not in json.dumps([diff, result.to_dict()]).lower()
+        assert word not in json.dumps([diff, msgspec.to_builtins(result)]).lower()
     again, _, _, _ = run(tmp_path, train, personal_data=mode)
     assert again.changed == {}
 
@@ -338,7 +339,7 @@ def test_preference_rows_are_cleaned_and_reported(tmp_path: Path) -> None:
     assert (len(train), len(held)) == (2, 1)
     assert "b.example" not in json.dumps(train)
     assert train[0]["non_preferred_output"][0]["content"] == "mail [EMAIL]"
-    report = analyse(tmp_path / "source", work=tmp_path)
+    report = analyze(tmp_path / "source", work=tmp_path)
     assert (report.rows, report.exact_duplicates.extra_rows) == (4, 1)
     (email,) = report.personal_data
     assert email.count == 8
@@ -372,7 +373,7 @@ def test_what_comes_out_is_valid_and_clean_already(
         "file_format": FormatOptions(container="jsonl"),
     }
     result, train, held, _ = run(tmp_path, data, validation_share=share, **options)
-    assert validate_chat_file(result.train.path).valid_rows == len(train)
+    assert validate_file(result.train.path).valid_rows == len(train)
     dropped = sum(result.dropped.values())
     assert len(train) + len(held) + dropped == len(rows)
     if train:

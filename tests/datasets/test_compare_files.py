@@ -24,7 +24,7 @@ from service.datasets.versions.diff import (
     unpack,
 )
 from tests.conftest import chat_line
-from tests.datasets.measured import run_measured
+from tests.datasets.support import run_measured
 
 OPEN = chat_line("When do you open?", "At nine, every day but Monday.")
 PARK = chat_line("Where can I park?", "Behind the house, for two hours.")

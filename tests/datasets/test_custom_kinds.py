@@ -7,11 +7,15 @@ from collections import Counter
 import pytest
 
 from service.datasets.personal_data.characters import to_ascii
-from service.datasets.personal_data.custom_kinds import CustomKinds, InvalidPattern, compiled
 from service.datasets.personal_data.detect import find_all
-from service.datasets.personal_data.kinds import KINDS
+from service.datasets.personal_data.kinds import (
+    KINDS,
+    CustomKinds,
+    InvalidPattern,
+    Recognizer,
+    compiled,
+)
 from service.datasets.personal_data.national_ids import NATIONAL_IDS
-from service.datasets.personal_data.recognizer import Recognizer
 from service.datasets.personal_data.redact import Redactor
 
 NUMBER = Recognizer("customer_number", pattern=r"\bC-\d{6}\b")

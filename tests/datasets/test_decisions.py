@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from service.datasets.checks.issues import DatasetError
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult
-from service.datasets.errors import DatasetError
 from tests.conftest import chat_line
 
 ROWS = [

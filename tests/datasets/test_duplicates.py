@@ -8,19 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.datasets.duplicates.groups import (
-    contradictions,
-    equal_groups,
-    near_groups,
-    near_pairs,
-)
-from service.datasets.duplicates.signatures import (
-    PERMUTATIONS,
-    SignatureStack,
-    normalised,
-    signatures,
-)
-from service.datasets.report.analysis import analyse
+from service.datasets.duplicates.groups import contradictions, equal_groups, near_groups, near_pairs
+from service.datasets.duplicates.minhash import PERMUTATIONS, SignatureStack, normalize, signatures
+from service.datasets.report.analysis import analyze
 from tests.conftest import chat_line
 
 
@@ -97,7 +87,7 @@ def test_the_ends_of_a_chain_are_not_taken_for_copies(tmp_path: Path) -> None:
     with source.open("w") as out:
         for row in chain:
             out.write(chat_line(" ".join(row[:40]), " ".join(row[40:])) + "\n")
-    first, *_ = analyse(source, work=tmp_path).near_duplicates.examples
+    first, *_ = analyze(source, work=tmp_path).near_duplicates.examples
     assert first[:2] == [1, 2]
     assert 7 not in first
 
@@ -111,4 +101,4 @@ def test_equal_groups_and_contradictions() -> None:
 
 
 def test_case_width_and_spaces_make_no_difference() -> None:
-    assert normalised(" Ｈello\n  WORLD ｶﾅ") == normalised("hello world カナ")
+    assert normalize(" Ｈello\n  WORLD ｶﾅ") == normalize("hello world カナ")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.datasets.checks.eval_items import check_eval_items, eval_lines, parse_eval_item
+from service.datasets.checks.validate import check_eval_items, eval_lines, parse_eval_item
 from service.datasets.limits import MAX_EVAL_ITEM_BYTES, MAX_EVAL_ITEMS
 
 GOOD = {"item": {"question": "ร้านเปิดกี่โมง", "n": [1, {"a": None}]}, "sample": {"output_text": "9"}}

@@ -23,20 +23,12 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.datasets.checks.issues import IssueLog
-from service.datasets.checks.table import CHECKS
-from service.datasets.checks.table_adapter import ADAPTER
-from service.datasets.checks.table_evals import EVALS
-from service.datasets.checks.table_format import FILE, FORMAT
-from service.datasets.checks.table_row import ORDER, ROW, TOOLS
-from service.datasets.checks.table_set import QUALITY, SET, TASK
+from service.datasets.checks.issues import DatasetError, IssueLog
 from service.datasets.contract import ConvertResult
-from service.datasets.errors import DatasetError
-from service.datasets.formats.archives import extract
 from service.datasets.formats.convert import convert
+from service.datasets.formats.decompression import extract, unpack
 from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.unpack import unpack
-from service.datasets.rows.canonical import write_canonical
+from tests.datasets.support import canonical_form, jsonl
 
 PAIRS = [
     ("営業時間は？", "平日の九時から十八時までです。"),
@@ -57,10 +49,6 @@ def chats(pairs: list[tuple[str, str]], system: str | None = None) -> list[dict[
         }
         for prompt, answer in pairs
     ]
-
-
-def jsonl(rows: list[Any]) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
 def table(rows: list[list[str]], delimiter: str) -> bytes:
@@ -383,12 +371,6 @@ REFUSED: list[tuple[str, Data, FormatOptions, str]] = [
 ]  # fmt: skip
 
 
-def test_no_code_is_in_two_tables() -> None:
-    """The later table would change the words of the earlier one's code."""
-    tables = (FILE, FORMAT, ROW, ORDER, TOOLS, SET, QUALITY, EVALS, ADAPTER, TASK)
-    assert sum(map(len, tables)) == len(CHECKS)
-
-
 @pytest.mark.parametrize(
     ("data", "options", "code"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED]
 )
@@ -464,15 +446,14 @@ def test_no_damage_crashes_a_parser(
     tmp_path: Path, case: tuple[str, Data, str, str], damage: list[Any], packer: str
 ) -> None:
     """The file is either refused with a reason or yields canonical rows."""
-    source, out, again = (tmp_path / name for name in ("source", "out", "again"))
+    source, out = tmp_path / "source", tmp_path / "out"
     source.write_bytes(damaged(PACKERS[packer](made(case[1])), damage))
     try:
         result = convert(source, out)
     except DatasetError:
         return
     assert result.rows == result.validation.valid_rows <= result.validation.rows
-    write_canonical(out, again, row_format="chat")
-    assert again.read_bytes() == out.read_bytes()
+    assert canonical_form(out) == out.read_bytes()
 
 
 @settings(

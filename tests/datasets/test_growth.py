@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from service.datasets.checks.issues import DatasetError
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
-from service.datasets.errors import DatasetError
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
 

@@ -17,34 +17,16 @@ import pytest
 from service.datasets.checks.validate import validate_file
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions, ContradictionRule
-from service.datasets.contract import ConvertResult
-from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_markdown
+from tests.datasets.support import errors, jsonl, run
 
 USER, GOOD, BAD = (
     {"role": role, "content": text}
     for role, text in (("user", "q"), ("assistant", "good"), ("assistant", "bad"))
 )
 ROWS = [{"messages": [USER, GOOD], "label": True}, {"messages": [USER, BAD], "label": False}]
-
-
-def jsonl(rows: list[Any]) -> bytes:
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def run(
-    folder: Path, data: bytes, options: FormatOptions | None = None
-) -> tuple[list[dict[str, Any]], ConvertResult]:
-    source, out = folder / "source", folder / "out.jsonl"
-    source.write_bytes(data)
-    result = convert(source, out, options)
-    return [json.loads(line) for line in out.read_text().splitlines()], result
-
-
-def errors(result: ConvertResult) -> list[tuple[str, int | None, str]]:
-    return [(i.code, i.line, i.pointer) for i in result.validation.issues if i.severity == "error"]
 
 
 def table() -> bytes:
@@ -166,7 +148,7 @@ def test_labeled_rows_are_reported_and_cleaned(tmp_path: Path) -> None:
         {"messages": [asked, earlier, asked, GOOD], "label": True},
     ]
     source.write_bytes(jsonl(rows))
-    report = analyse(source, work=tmp_path)
+    report = analyze(source, work=tmp_path)
     assert (report.rows, report.exact_duplicates.extra_rows) == (4, 1)
     result = clean(
         source, tmp_path / "out", CleanOptions(personal_data="mask", near_duplicates=True)
@@ -196,7 +178,7 @@ VERDICTS = [
 def test_an_answer_with_both_labels_is_a_contradiction(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(jsonl(VERDICTS))
-    report = analyse(source, work=tmp_path)
+    report = analyze(source, work=tmp_path)
     assert report.contradictions.examples == [[3, 4, 5, 6]]
     told = [i for i in report.findings if i.code == "label_contradiction"]
     assert [issue.line for issue in told] == [4, 5, 6]
@@ -205,7 +187,7 @@ def test_an_answer_with_both_labels_is_a_contradiction(tmp_path: Path) -> None:
     assert (advice.title, advice.lines) == ("1 answer(s) are labeled both good and bad", [3])
     assert "same answer, both labels" in to_markdown(report, title="t")
     source.write_bytes(jsonl(VERDICTS[:3] + VERDICTS[6:]))
-    assert analyse(source, work=tmp_path).contradictions.groups == 0
+    assert analyze(source, work=tmp_path).contradictions.groups == 0
 
 
 @pytest.mark.parametrize(
@@ -238,5 +220,5 @@ def test_labels_are_not_mistaken_for_few_answers(tmp_path: Path) -> None:
         for row in judged(text, number % 2 == 0, question=text[::-1])
     ]
     source.write_bytes(jsonl(rows))
-    codes = {advice.code for advice in analyse(source, work=tmp_path).advice}
+    codes = {advice.code for advice in analyze(source, work=tmp_path).advice}
     assert "few_answers" not in codes

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.datasets.measured import run_measured
+from tests.datasets.support import run_measured
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.datasets.errors import DatasetError, refuse
+from service.datasets.checks.issues import DatasetError, refuse
 from service.datasets.parallel import map_ordered
 from service.datasets.rows.lines import Batch, FileSlice, LongLine, line_ranges, read_batches
 

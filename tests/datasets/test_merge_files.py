@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from service.datasets.errors import DatasetError
+from service.datasets.checks.issues import DatasetError
+from service.datasets.versions.diff import MergeOptions, MergeResult, MergeSource, RowOfFile
 from service.datasets.versions.merge import merge
-from service.datasets.versions.options import MergeOptions, MergeResult, MergeSource, RowOfFile
 from tests.conftest import chat_line
 
 MAX_BYTES = 2**30

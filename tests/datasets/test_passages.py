@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from service.datasets.passages.cut import LONGEST, cut, weight
-from service.datasets.passages.decode import decoded
-from service.datasets.passages.documents import read_documents
-from service.datasets.passages.html_text import is_page, text_of_page
-from service.datasets.passages.kinds import binary_kind
-from service.datasets.passages.passage import Document
+from service.datasets.passages.documents import (
+    LONGEST,
+    decoded,
+    is_page,
+    read_documents,
+    split_passages,
+    text_of_page,
+    weight,
+)
+from service.datasets.passages.passage import Document, binary_kind
 
 LONG_WORDS = "The porter keeps the key of this door in his desk. " * 15
 
@@ -22,7 +26,7 @@ def test_passages_begin_at_headings_and_hold_whole_paragraphs():
         f"# One\n\n{LONG_WORDS}\n\nA short end.\r\n\r\n# Two\n\nTwo is very short, but it belongs "
         f"to three.\n\n# Three\n\n{LONG_WORDS}\n\nFour\n----\n\n{LONG_WORDS}"
     )
-    found = [text[start:end] for start, end in cut(text)]
+    found = [text[start:end] for start, end in split_passages(text)]
     assert [one.split("\n")[0] for one in found] == ["# One", "# Two", "Four"]
     assert found[0].endswith("A short end.")
     assert found[1].endswith(LONG_WORDS.strip())
@@ -40,7 +44,7 @@ def test_passages_begin_at_headings_and_hold_whole_paragraphs():
 )
 def test_a_long_paragraph_is_cut_between_sentences_in_any_script(sentence, end):
     text = sentence * 200
-    found = [text[start:end_] for start, end_ in cut(text)]
+    found = [text[start:end_] for start, end_ in split_passages(text)]
     assert len(found) > 2
     for one in found:
         assert weight(one) <= LONGEST
@@ -51,15 +55,15 @@ def test_a_long_paragraph_is_cut_between_sentences_in_any_script(sentence, end):
 
 def test_a_text_without_any_break_is_cut_before_letters():
     text = "กิ" * 5_000
-    found = cut(text)
+    found = split_passages(text)
     assert all(text[start] == "ก" for start, _ in found)
     assert [found[0][0], found[-1][1]] == [0, len(text)]
     assert all(one[1] == other[0] for one, other in pairwise(found))
 
 
 def test_what_says_too_little_is_no_passage():
-    assert cut("") == []
-    assert cut("# Heading\n\n12 34 56 78 90 " + "1" * 100) == []
+    assert split_passages("") == []
+    assert split_passages("# Heading\n\n12 34 56 78 90 " + "1" * 100) == []
 
 
 PAGE = """<!DOCTYPE html>

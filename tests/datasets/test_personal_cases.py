@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.datasets.personal_data.detect import find_all
-from service.datasets.personal_data.signs import Signs, signs_in
+from service.datasets.personal_data.detect import Signs, find_all, signs_in
 from tests.datasets.personal_cases.cases import TOPICS, all_cases
 from tests.datasets.personal_cases.score import names_by_language, totals
 

@@ -18,6 +18,7 @@ from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
 from service.datasets.preview.make import make_preview
 from service.datasets.preview.preview import FormatAlternatives, Preview
+from tests.datasets.support import chat
 
 _ONE_MIB = 1024**2
 TALK = [("Wann öffnen Sie?", "Um neun Uhr."), ("Wo sind Sie?", "Am Marktplatz.")]
@@ -33,15 +34,6 @@ def preview(folder: Path, data: bytes, *, limit: int = 20, **options: Any) -> Pr
     assert len(encoded) <= _ONE_MIB
     assert msgspec.json.decode(encoded, type=Preview) == made
     return made
-
-
-def chat(prompt: str, answer: str) -> dict[str, Any]:
-    return {
-        "messages": [
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": answer},
-        ]
-    }
 
 
 def csv_of(names: str, delimiter: str = ",", *above: str) -> bytes:

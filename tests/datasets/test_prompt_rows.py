@@ -10,11 +10,10 @@ import pytest
 
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import ConvertResult
-from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_markdown
+from tests.datasets.support import errors, jsonl, run
 
 USER = {"role": "user", "content": "日本の首都は？"}
 ANSWER = {"role": "assistant", "content": "東京です。"}
@@ -24,30 +23,9 @@ CANONICAL = {"messages": [USER], "item": {"reference_answer": "東京", "points"
 PROMPTS = FormatOptions(shape="reinforcement")
 
 
-def jsonl(rows: list[Any]) -> bytes:
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def run(
-    folder: Path, data: bytes, options: FormatOptions | None = None
-) -> tuple[list[dict[str, Any]], ConvertResult]:
-    source, out = folder / "source", folder / "out.jsonl"
-    source.write_bytes(data)
-    result = convert(source, out, options)
-    return [json.loads(line) for line in out.read_text().splitlines()], result
-
-
-def errors(result: ConvertResult) -> list[tuple[str, int | None, str]]:
-    return [(i.code, i.line, i.pointer) for i in result.validation.issues if i.severity == "error"]
-
-
 @pytest.mark.parametrize(
     "rows",
-    [
-        [ROW],
-        [CANONICAL],
-        [{**ROW, "messages": [{"from": "human", "value": USER["content"]}]}],
-    ],
+    [[ROW], [CANONICAL], [{**ROW, "messages": [{"from": "human", "value": USER["content"]}]}]],
     ids=["openai", "canonical", "other-names"],
 )
 def test_prompts_are_recognized(tmp_path: Path, rows: list[Any]) -> None:
@@ -134,7 +112,7 @@ def test_prompts_are_reported_and_cleaned(tmp_path: Path) -> None:
     _, result = run(tmp_path, jsonl(rows))
     assert result.validation.valid_rows == 23
     source = tmp_path / "source"
-    report = analyse(source, work=tmp_path)
+    report = analyze(source, work=tmp_path)
     assert report.source.row_format == "reinforcement"
     assert report.exact_duplicates.extra_rows == 1
     assert report.contradictions.groups == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_markdown
 from service.datasets.report.report import Advice
 from tests.conftest import chat_line
@@ -26,7 +26,7 @@ def test_few_of_the_cases_written_afterwards_are_missed():
 def _advice(folder: Path, rows: list[tuple[str, str]]) -> dict[str, Advice]:
     path = folder / "rows.jsonl"
     path.write_text("\n".join(chat_line(*row) for row in rows), "utf-8")
-    return {advice.code: advice for advice in analyse(path, work=folder).advice}
+    return {advice.code: advice for advice in analyze(path, work=folder).advice}
 
 
 def test_classes_that_are_not_balanced_are_told(tmp_path):
@@ -57,7 +57,7 @@ def test_only_rows_whose_answers_are_facts_are_facts_to_look_up(tmp_path):
 def _page(folder: Path, lines: list[str]) -> str:
     path = folder / "rows.jsonl"
     path.write_text("\n".join(lines), "utf-8")
-    return to_markdown(analyse(path, work=folder))
+    return to_markdown(analyze(path, work=folder))
 
 
 def test_the_page_begins_with_the_verdict_and_has_words_and_all_lines(tmp_path):

@@ -8,14 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from service.datasets.checks.table import CHECKS
-from service.datasets.errors import DatasetError
-from service.datasets.report.analysis import AnalysisOptions, analyse
-from service.datasets.report.overlap import shared_rows
+from service.datasets.checks.issue_codes import CHECKS
+from service.datasets.checks.issues import DatasetError
+from service.datasets.report.analysis import AnalysisOptions, analyze
+from service.datasets.report.duplicates import shared_rows
 from service.datasets.report.render import to_html, to_markdown
 from service.datasets.report.report import Report
+from tests.datasets.support import chat
 
 RealRows = Callable[[str], list[dict[str, Any]]]
 
@@ -35,17 +37,6 @@ _ANSWERS = (
 )
 
 
-def chat(prompt: str, answer: str, system: str = "") -> dict[str, Any]:
-    head = [{"role": "system", "content": system}] if system else []
-    return {
-        "messages": [
-            *head,
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": answer},
-        ]
-    }
-
-
 def varied(count: int, **more: str) -> list[dict[str, Any]]:
     """Return rows that are pairwise dissimilar. The first rows are the same for any count."""
     rows = []
@@ -63,7 +54,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 
 def report_of(folder: Path, rows: list[Any], **more: Any) -> Report:
-    return analyse(write(folder / "data.jsonl", rows), work=folder, **more)
+    return analyze(write(folder / "data.jsonl", rows), work=folder, **more)
 
 
 def advice_codes(report: Report) -> list[str]:
@@ -217,9 +208,7 @@ def test_rows_of_a_job_that_its_training_rows_contain(tmp_path: Path) -> None:
         varied(9)[8],
     ]
     found = shared_rows(
-        write(tmp_path / "t.jsonl", training),
-        write(tmp_path / "v.jsonl", held),
-        tmp_path,
+        write(tmp_path / "t.jsonl", training), write(tmp_path / "v.jsonl", held), tmp_path
     )
     assert found.rows == len(held)
     assert found.lines == {1, 2, 3, 5, 6, 7, 8}
@@ -335,7 +324,7 @@ def test_processes_change_nothing(
         )
         for count in (1, 2)
     )
-    assert one.to_dict() == two.to_dict()
+    assert one == two
     assert one.exact_duplicates.extra_rows == 20
 
 
@@ -361,18 +350,17 @@ def test_the_readable_forms_hold_the_figures_and_no_text(tmp_path: Path) -> None
     rows[4] = {"messages": [{"role": "<b>|boss|</b>", "content": word}]}
     report = report_of(tmp_path, rows)
     html, markdown = to_html(report, title="A & B"), to_markdown(report, title="A & B")
-    for form in (html, markdown, json.dumps(report.to_dict())):
+    for form in (html, markdown, msgspec.json.encode(report).decode()):
         assert word not in form
         assert "a@b.example.com" not in form
     assert "<b>" not in html
-    assert "&lt;b&gt;|boss|" in html
     assert "A &amp; B" in html
     assert "http:" not in html
     assert "https:" not in html
     assert html.count("<figure ") == 4
     assert "█" in markdown
     assert "\\<b>\\|boss\\|" in markdown
-    assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
+    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
     codes = {i.code for i in report.findings} | set(report.validation.counts)
     assert codes <= set(CHECKS)
 

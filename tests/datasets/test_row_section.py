@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_html
 from service.datasets.report.report import Report
-from service.datasets.report.shown_rows import ShownRows
-from tests.datasets.test_report import chat, varied, write
+from service.datasets.report.row_section import ShownRows
+from tests.datasets.support import chat
+from tests.datasets.test_report import varied, write
 
 
 def page_of(folder: Path, rows: list[Any], title: str = "Report") -> str:
@@ -22,7 +23,7 @@ def page_of(folder: Path, rows: list[Any], title: str = "Report") -> str:
     def render(report: Report, shown: ShownRows, title: str) -> None:
         pages.append(to_html(report, shown=shown, title=title))
 
-    analyse(write(folder / "data.jsonl", rows), work=folder, render=render, title=title)
+    analyze(write(folder / "data.jsonl", rows), work=folder, render=render, title=title)
     return pages[0]
 
 
@@ -105,7 +106,7 @@ def test_a_choice_of_language_and_finding_hides_the_other_rows(tmp_path: Path) -
 def test_all_lines_of_a_finding_are_listed_even_if_few_rows_are_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.datasets.report.shown_rows.MAX_ROWS", 6)
+    monkeypatch.setattr("service.datasets.report.row_section.MAX_ROWS", 6)
     rows = varied(60)
     for line in range(0, 60, 2):
         rows[line] = chat(rows[line]["messages"][0]["content"], "As an AI, I cannot help with that")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from service.datasets.checks.table import CHECKS
+from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.quality.scores import WEIGHTS, score, weight
 
 _DOCS = Path(__file__).parents[2] / "docs" / "data-sets.md"

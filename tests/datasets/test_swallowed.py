@@ -11,14 +11,15 @@ from typing import Any
 import openpyxl
 import pytest
 
+from service.datasets.checks.issues import DatasetError
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import ConvertResult
-from service.datasets.errors import DatasetError
 from service.datasets.formats.convert import convert
+from service.datasets.formats.encodings import decode
 from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.vietnamese import decode
 from tests.datasets.file_cases.encodings import encoded
+from tests.datasets.support import jsonl
 
 
 def run(
@@ -127,10 +128,6 @@ def test_a_cleaning_drops_the_row_of_the_open_quote_and_keeps_the_rest(tmp_path:
     source.write_text("\n".join(lines))
     result = clean(source, tmp_path / "out", CleanOptions())
     assert (result.train.rows, result.dropped) == (19, {"broken": 1})
-
-
-def jsonl(rows: list[dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
 def pair(n: int, **more: Any) -> dict[str, Any]:

@@ -99,10 +99,7 @@ def test_what_a_template_may_ask_for(template: str, takes: bool | None, tmp_path
             "{% for i in range(40) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
             False,
         ),
-        (
-            "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
-            False,
-        ),
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", False),
     ],
 )
 def test_a_hostile_template_ends(template: str, bounded: bool, tmp_path: Path) -> None:

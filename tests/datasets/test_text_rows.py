@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from service.datasets.checks.issues import DatasetError
 from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import ConvertResult
-from service.datasets.errors import DatasetError
-from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_markdown
+from tests.datasets.support import jsonl, run
 
 TEXTS = ["The ship sails at noon.", "午後に船が出ます。"]
-
-
-def jsonl(rows: list[Any]) -> bytes:
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def run(
-    folder: Path, data: bytes, options: FormatOptions | None = None
-) -> tuple[list[dict[str, Any]], ConvertResult]:
-    source, out = folder / "source", folder / "out.jsonl"
-    source.write_bytes(data)
-    result = convert(source, out, options)
-    return [json.loads(line) for line in out.read_text().splitlines()], result
 
 
 @pytest.mark.parametrize(
@@ -78,7 +63,7 @@ def test_texts_are_reported_and_cleaned(tmp_path: Path) -> None:
     rows, result = run(tmp_path, jsonl([{"text": text} for text in texts]))
     assert result.validation.valid_rows == len(rows) == 22
     source = tmp_path / "source"
-    report = analyse(source, work=tmp_path)
+    report = analyze(source, work=tmp_path)
     assert report.source.row_format == "text"
     assert report.exact_duplicates.extra_rows == 1
     assert report.contradictions.groups == 0

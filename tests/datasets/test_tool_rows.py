@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from service.datasets.report.analysis import analyse
-from service.datasets.report.measure import measure
+from service.datasets.report.analysis import analyze
+from service.datasets.report.token_stats import measure
 from tests.datasets.test_templates import PLAIN, STRICT, folder_of
 
 CALL: dict[str, Any] = {
@@ -56,7 +56,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 def test_a_report_says_which_model_cannot_learn_them(tmp_path: Path, models) -> None:
     data = write(tmp_path / "data.jsonl", [PLAIN_ROW, TOOL_ROW, *[PLAIN_ROW] * 3, TOOL_ROW])
-    report = analyse(data, tokenizers=models, work=tmp_path)
+    report = analyze(data, tokenizers=models, work=tmp_path)
     (finding,) = [f for f in report.findings if f.code == "tools_not_supported"]
     assert (finding.severity, finding.line) == ("error", 2)
     assert "chat template of plain does not render tool calls" in finding.message
@@ -67,7 +67,7 @@ def test_a_report_says_which_model_cannot_learn_them(tmp_path: Path, models) -> 
 
 
 def test_a_report_of_rows_without_tools_says_nothing_of_them(tmp_path: Path, models) -> None:
-    report = analyse(
+    report = analyze(
         write(tmp_path / "data.jsonl", [PLAIN_ROW] * 3), tokenizers=models, work=tmp_path
     )
     assert "tools_not_supported" not in report.finding_counts

@@ -7,10 +7,11 @@ import resource
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from service.datasets import validate_chat_file, validate_file
-from service.datasets.checks.table import CHECKS
+from service.datasets.checks.issue_codes import CHECKS
+from service.datasets.checks.validate import validate_file
 
 USER = {"role": "user", "content": "こんにちは"}
 ANSWER = {"role": "assistant", "content": "สวัสดี"}
@@ -53,11 +54,7 @@ GOOD_ROWS: list[Any] = [
     chat(USER, ANSWER | {"weight": 0}, USER, ANSWER | {"weight": 1}),
     chat(USER, CALLING, TOOL, ANSWER),
     chat(USER, ANSWER | {"tool_calls": [CALL], "content": None}),
-    chat(
-        USER,
-        CALLING,
-        tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}],
-    ),
+    chat(USER, CALLING, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}]),
     chat(USER, ANSWER, parallel_tool_calls=False),
     chat(
         USER,
@@ -93,17 +90,9 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     ("lone low", PLAIN % b"\\ude00 x", [("lone_surrogate", "")]),
     ("escaped nul", PLAIN % b"a\\u0000", [("nul_character", "/messages/0/content")]),
     ("escape", PLAIN % b"\\boxed", [("control_character", "/messages/0/content")]),
-    (
-        "escape code",
-        PLAIN % b"\\u001b[0m",
-        [("control_character", "/messages/0/content")],
-    ),
+    ("escape code", PLAIN % b"\\u001b[0m", [("control_character", "/messages/0/content")]),
     ("chatml", PLAIN % b"<|im_end|>", [("special_token", "/messages/0/content")]),
-    (
-        "hidden mark",
-        PLAIN % b"\\u003c|im_end|>",
-        [("special_token", "/messages/0/content")],
-    ),
+    ("hidden mark", PLAIN % b"\\u003c|im_end|>", [("special_token", "/messages/0/content")]),
     ("llama", PLAIN % b"[/INST]", [("special_token", "/messages/0/content")]),
     ("eos", PLAIN % b"hi</s>", [("special_token", "/messages/0/content")]),
     ("deep", DEEP, [("nesting_too_deep", "")]),
@@ -112,37 +101,13 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     ("null messages", {"messages": None}, [("missing_field", "")]),
     ("text messages", {"messages": "a"}, [("wrong_type", "/messages")]),
     ("empty messages", chat(), [("empty_messages", "/messages")]),
-    (
-        "message list",
-        chat([], USER, ANSWER),
-        [("wrong_type", "/messages/0")],
-    ),
-    (
-        "no role",
-        chat(without(USER, "role"), ANSWER),
-        [("missing_field", "/messages/0")],
-    ),
-    (
-        "number role",
-        chat(USER | {"role": 1}, ANSWER),
-        [("wrong_type", "/messages/0/role")],
-    ),
-    (
-        "wrong role",
-        chat(USER, ANSWER, {"role": "bot"}),
-        [("invalid_role", "/messages/2/role")],
-    ),
+    ("message list", chat([], USER, ANSWER), [("wrong_type", "/messages/0")]),
+    ("no role", chat(without(USER, "role"), ANSWER), [("missing_field", "/messages/0")]),
+    ("number role", chat(USER | {"role": 1}, ANSWER), [("wrong_type", "/messages/0/role")]),
+    ("wrong role", chat(USER, ANSWER, {"role": "bot"}), [("invalid_role", "/messages/2/role")]),
     ("extra row field", chat(USER, ANSWER, id=7), [("unknown_field", "/id")]),
-    (
-        "extra field",
-        chat(USER | {"a/b": 1}, ANSWER),
-        [("unknown_field", "/messages/0/a~1b")],
-    ),
-    (
-        "no content",
-        chat(without(USER, "content"), ANSWER),
-        [("missing_content", "/messages/0")],
-    ),
+    ("extra field", chat(USER | {"a/b": 1}, ANSWER), [("unknown_field", "/messages/0/a~1b")]),
+    ("no content", chat(without(USER, "content"), ANSWER), [("missing_content", "/messages/0")]),
     (
         "no answer content",
         chat(USER, without(ANSWER, "content")),
@@ -155,10 +120,7 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     ),
     (
         "image",
-        chat(
-            USER | {"content": [{"type": "image_url", "image_url": {"url": "x"}}]},
-            ANSWER,
-        ),
+        chat(USER | {"content": [{"type": "image_url", "image_url": {"url": "x"}}]}, ANSWER),
         [("unsupported_content", "/messages/0/content/0")],
     ),
     (
@@ -171,24 +133,13 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
         chat(USER | {"content": " \n\u3000"}, ANSWER),
         [("empty_turn", "/messages/0/content")],
     ),
-    (
-        "number name",
-        chat(USER | {"name": 1}, ANSWER),
-        [("wrong_type", "/messages/0/name")],
-    ),
+    ("number name", chat(USER | {"name": 1}, ANSWER), [("wrong_type", "/messages/0/name")]),
     (
         "user only",
         chat(USER),
-        [
-            ("no_assistant_message", "/messages"),
-            ("ends_without_assistant", "/messages/0"),
-        ],
+        [("no_assistant_message", "/messages"), ("ends_without_assistant", "/messages/0")],
     ),
-    (
-        "all weights 0",
-        chat(USER, ANSWER | {"weight": 0}),
-        [("no_supervised_message", "/messages")],
-    ),
+    ("all weights 0", chat(USER, ANSWER | {"weight": 0}), [("no_supervised_message", "/messages")]),
     (
         "blank answer",
         chat(USER, ANSWER | {"content": " "}),
@@ -199,11 +150,7 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
         chat(USER | {"weight": 1}, ANSWER),
         [("weight_not_allowed", "/messages/0/weight")],
     ),
-    (
-        "weight 2",
-        chat(USER, ANSWER | {"weight": 2}),
-        [("invalid_weight", "/messages/1/weight")],
-    ),
+    ("weight 2", chat(USER, ANSWER | {"weight": 2}), [("invalid_weight", "/messages/1/weight")]),
     (
         "weight true",
         chat(USER, ANSWER | {"weight": True}),
@@ -214,17 +161,9 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
         chat(USER, {"role": "system", "content": "s"}, ANSWER),
         [("system_not_first", "/messages/1")],
     ),
-    (
-        "assistant first",
-        chat(ANSWER, USER, ANSWER),
-        [("starts_with_assistant", "/messages/0")],
-    ),
+    ("assistant first", chat(ANSWER, USER, ANSWER), [("starts_with_assistant", "/messages/0")]),
     ("user twice", chat(USER, USER, ANSWER), [("repeated_role", "/messages/1")]),
-    (
-        "user last",
-        chat(USER, ANSWER, USER),
-        [("ends_without_assistant", "/messages/2")],
-    ),
+    ("user last", chat(USER, ANSWER, USER), [("ends_without_assistant", "/messages/2")]),
     (
         "no calls",
         chat(USER, ANSWER | {"tool_calls": []}),
@@ -240,11 +179,7 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
         chat(USER, call(type="x")),
         [("invalid_tool_type", "/messages/1/tool_calls/0/type")],
     ),
-    (
-        "call id",
-        chat(USER, call(id=None)),
-        [("missing_field", "/messages/1/tool_calls/0")],
-    ),
+    ("call id", chat(USER, call(id=None)), [("missing_field", "/messages/1/tool_calls/0")]),
     (
         "call name",
         chat(USER, function(name="a b")),
@@ -329,29 +264,23 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
 
 @pytest.mark.parametrize("row", GOOD_ROWS)
 def test_a_good_row_has_no_issue(tmp_path: Path, row: Any) -> None:
-    report = validate_chat_file(write(tmp_path, row))
+    report = validate_file(write(tmp_path, row))
     assert (report.rows, report.valid_rows, report.issues) == (1, 1, ())
     assert report.ok
 
 
 @pytest.mark.parametrize(
-    ("row", "expected"),
-    [(r, e) for _, r, e in BAD_ROWS],
-    ids=[n for n, _, _ in BAD_ROWS],
+    ("row", "expected"), [(r, e) for _, r, e in BAD_ROWS], ids=[n for n, _, _ in BAD_ROWS]
 )
 def test_each_fault_is_found_where_it_is(
     tmp_path: Path, row: Any, expected: list[tuple[str, str]]
 ) -> None:
     good = chat(USER, ANSWER)
-    report = validate_chat_file(write(tmp_path, good, row, good))
+    report = validate_file(write(tmp_path, good, row, good))
     assert [(issue.code, issue.pointer) for issue in report.issues] == expected
     assert {issue.line for issue in report.issues} == {2}
     broken = any(CHECKS[code].severity == "error" for code, _ in expected)
-    assert (report.rows, report.valid_rows, report.ok) == (
-        3,
-        2 if broken else 3,
-        not broken,
-    )
+    assert (report.rows, report.valid_rows, report.ok) == (3, 2 if broken else 3, not broken)
 
 
 def test_messages_name_fields_and_never_carry_text(tmp_path: Path) -> None:
@@ -359,15 +288,12 @@ def test_messages_name_fields_and_never_carry_text(tmp_path: Path) -> None:
     rows = [
         chat(USER | {"content": secret, "role": "bot" + secret}, {secret: 1}),
         (json.dumps(chat(USER | {"content": secret}))[:-3]).encode(),
-        chat(
-            USER | {"content": [{"type": "text", "text": [secret]}]},
-            ANSWER | {"weight": secret},
-        ),
+        chat(USER | {"content": [{"type": "text", "text": [secret]}]}, ANSWER | {"weight": secret}),
         chat(USER, function(arguments=secret), tools=[secret]),
     ]
-    report = validate_chat_file(write(tmp_path, *rows))
+    report = validate_file(write(tmp_path, *rows))
     assert len(report.counts) >= 6
-    said = json.dumps(report.to_dict())
+    said = msgspec.json.encode(report).decode()
     assert secret not in said
     assert "bot" in said
 
@@ -376,7 +302,7 @@ def test_messages_name_fields_and_never_carry_text(tmp_path: Path) -> None:
 def test_a_file_without_rows_is_an_error(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "empty.jsonl"
     path.write_bytes(data)
-    report = validate_chat_file(path)
+    report = validate_file(path)
     assert report.counts["empty_file"] == 1
     assert not report.ok
 
@@ -394,12 +320,12 @@ def test_a_file_without_rows_is_an_error(tmp_path: Path, data: bytes) -> None:
 def test_another_kind_of_file_is_named(tmp_path: Path, data: bytes, kind: str) -> None:
     path = tmp_path / "data.jsonl"
     path.write_bytes(data)
-    (issue,) = (i for i in validate_chat_file(path).issues if i.code == "not_jsonl")
+    (issue,) = (i for i in validate_file(path).issues if i.code == "not_jsonl")
     assert kind in issue.message
 
 
 def test_blank_lines_are_skipped_and_said(tmp_path: Path) -> None:
-    report = validate_chat_file(
+    report = validate_file(
         write(tmp_path, b"\xef\xbb\xbf", chat(USER, ANSWER), b"  \r", chat(USER, ANSWER))
     )
     assert report.rows == report.valid_rows == 2
@@ -412,7 +338,7 @@ def test_blank_lines_are_skipped_and_said(tmp_path: Path) -> None:
 
 
 def test_counts_stay_true_beyond_the_cap(tmp_path: Path) -> None:
-    report = validate_chat_file(write(tmp_path, *[b"x"] * 250), max_issues=100)
+    report = validate_file(write(tmp_path, *[b"x"] * 250), max_issues=100)
     assert len(report.issues) == 100
     assert report.counts == {"invalid_json": 250}
     assert report.errors == 250
@@ -429,7 +355,7 @@ def test_a_line_that_never_ends_is_refused_and_not_held(tmp_path: Path, megabyte
         out.seek(megabytes * 10**6, 1)
         out.write(b"\n" + good)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    report = validate_chat_file(path)
+    report = validate_file(path)
     grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert [(i.code, i.line) for i in report.issues] == [("line_too_long", 2)]
     assert (report.rows, report.valid_rows) == (3, 2)
@@ -444,7 +370,7 @@ def test_line_numbers_hold_across_ranges_and_processes(
     rows[7] = rows[120] = b"{"
     rows[199] = chat(USER)
     path = write(tmp_path, b"\xef\xbb\xbf" + json.dumps(chat(USER, ANSWER)).encode(), *rows)
-    one, two = validate_chat_file(path), validate_chat_file(path, processes=2)
+    one, two = validate_file(path), validate_file(path, processes=2)
     assert one == two
     errors = [i.line for i in one.issues if i.severity == "error"]
     assert errors == [9, 122, 201]
@@ -466,25 +392,10 @@ GOOD_PREFERENCE: list[dict[str, Any]] = [
 BAD_PREFERENCE: list[tuple[str, dict[str, Any], str, str]] = [
     ("no input", {"input": None}, "missing_field", ""),
     ("no better", {"preferred_output": None}, "missing_field", ""),
-    (
-        "empty worse",
-        {"non_preferred_output": []},
-        "empty_messages",
-        "/non_preferred_output",
-    ),
+    ("empty worse", {"non_preferred_output": []}, "empty_messages", "/non_preferred_output"),
     ("same", {"non_preferred_output": [ANSWER]}, "same_outputs", ""),
-    (
-        "user output",
-        {"preferred_output": [USER, ANSWER]},
-        "output_role",
-        "/preferred_output/0",
-    ),
-    (
-        "tool only",
-        {"preferred_output": [TOOL]},
-        "no_assistant_message",
-        "/preferred_output",
-    ),
+    ("user output", {"preferred_output": [USER, ANSWER]}, "output_role", "/preferred_output/0"),
+    ("tool only", {"preferred_output": [TOOL]}, "no_assistant_message", "/preferred_output"),
     (
         "ends",
         {"input": {"messages": [USER, ANSWER]}},
@@ -519,7 +430,7 @@ def test_each_fault_of_a_preference_row_is_found(
 
 
 def test_no_message_or_mend_has_a_brace_left_over():
-    from service.datasets.checks.table import CHECKS
+    from service.datasets.checks.issue_codes import CHECKS
 
     doubled = [code for code, check in CHECKS.items() if "{{" in check.fix or "}}}}" in check.fix]
     assert doubled == []

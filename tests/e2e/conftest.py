@@ -44,7 +44,7 @@ ONE_THREAD = {
 }
 EXAMPLES = ROOT / "examples"
 # Enough for the voice in all six answers, with five times the usual learning rate. The table of
-# docs/exports.md, which `make exports` prints, is of a model trained on twice the rows with whole
+# docs/exports.md, from the proof `exports`, is of a model trained on twice the rows with whole
 # answers, in twice the steps. It takes more than a minute of CPU more, with its evaluation.
 _OF_THE_TABLE = os.environ.get("FINETUNED_ALL_EXPORTS") == "1"
 VOICE_ROWS = 48 if _OF_THE_TABLE else 24

@@ -18,7 +18,7 @@ from tests.node import RegistryAway, npm_ci
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-# Reason why only `make pages` runs a page.
+# Reason why only `make proof NAME=pages` runs a page.
 _LONG = {
     "docs/tutorial.md": "2 minutes of training",
     "clients/python/README.md": "2 minutes of training",
@@ -45,7 +45,7 @@ def test_page(
     request: pytest.FixtureRequest,
 ) -> None:
     if page in _LONG and not _ALL:
-        pytest.skip(f"{_LONG[page]}: 'make pages' runs it")
+        pytest.skip(f"{_LONG[page]}: 'make proof NAME=pages' runs it")
     options: dict[str, Any] = {}
     if page == "docs/integrations.md":
         options["python"] = framework_python()

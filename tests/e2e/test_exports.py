@@ -1,6 +1,7 @@
 """Tests that exports of a trained model have its voice, whatever their format.
 
-All but the default take minutes: `make exports` runs them and prints the table of docs/exports.md.
+All but the default take minutes: `make proof NAME=exports` runs them and prints the table of
+docs/exports.md.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from openai.types.fine_tuning import FineTuningJob
 
 from service.exporting import ChatMessage, missing_packages
 from service.exporting.contract import Format, Quantization
-from service.exporting.gguf.convert import convert_model
+from service.exporting.gguf.converters import convert_model
 from tests.e2e.conftest import QUESTIONS, VOICE, Stack
 from tests.lazy import Lazy
 
@@ -53,7 +54,7 @@ OTHERS = (
     Kind("gguf-adapter"),
     Kind("ollama", "q8_0"),
 )
-_LONG = pytest.mark.skipif(not _ALL, reason="minutes: 'make exports' runs it")
+_LONG = pytest.mark.skipif(not _ALL, reason="minutes: 'make proof NAME=exports' runs it")
 
 
 def loaded(kind: Kind, folder: Path, base: Path, work: Path) -> Any:

@@ -17,7 +17,7 @@ import openai
 import pytest
 
 from service.inference.upstreams import Upstreams
-from service.jobs.attempt.verify import ask_engine, compare
+from service.jobs.attempt.serving_check import ask_engine, compare
 from service.standalone.up import DEMO_MODEL
 from service.training.contract.protocol import Probe
 from tests.e2e.conftest import QUESTIONS, VOICE, Stack, wait_for

@@ -35,7 +35,8 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(900),
     pytest.mark.skipif(
-        "FINETUNED_MULTI_NODE" not in os.environ, reason="6 minutes: 'make multi-node' runs it"
+        "FINETUNED_MULTI_NODE" not in os.environ,
+        reason="6 minutes: 'make proof NAME=multi-node' runs it",
     ),
 ]
 

@@ -74,7 +74,10 @@ def test_a_model_that_learned_from_rewards_is_served(sdk: openai.OpenAI, stack: 
     assert not any("samples the answers itself" in event.message for event in events)
 
 
-@pytest.mark.skipif("FINETUNED_REINFORCEMENT" not in os.environ, reason="make reinforcement")
+@pytest.mark.skipif(
+    "FINETUNED_REINFORCEMENT" not in os.environ,
+    reason="15 minutes: 'make proof NAME=reinforcement' runs it",
+)
 @pytest.mark.timeout(3600)
 def test_the_reward_rises_with_answers_of_the_engine(sdk: openai.OpenAI) -> None:
     """The model learns to be brief, which its first answers are only sometimes."""

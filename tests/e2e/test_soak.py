@@ -1,8 +1,8 @@
 """Tests repeated `kill -9` at random: every job succeeds with the same losses.
 
 All components are real (Valkey with its append-only file, worker and trainer processes, the api
-under uvicorn). Only the base model is tiny, so that a training is short. `make soak` kills twenty
-times.
+under uvicorn). Only the base model is tiny, so that a training is short. `make proof NAME=soak`
+kills twenty times.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
-        "FINETUNED_SOAK_KILLS" not in os.environ, reason="4 minutes: 'make soak' runs it"
+        "FINETUNED_SOAK_KILLS" not in os.environ, reason="4 minutes: 'make proof NAME=soak' runs it"
     ),
 ]
 

@@ -38,7 +38,8 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(900),
     pytest.mark.skipif(
-        "FINETUNED_STATELESS" not in os.environ, reason="6 minutes: 'make stateless' runs it"
+        "FINETUNED_STATELESS" not in os.environ,
+        reason="6 minutes: 'make proof NAME=stateless' runs it",
     ),
 ]
 

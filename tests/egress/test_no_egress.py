@@ -1,6 +1,6 @@
 """Tests that the service opens no connections to other machines.
 
-The whole loop, twice in a network of its own, takes minutes: `make egress` runs it.
+The whole loop, twice in a network of its own, takes minutes: `make proof NAME=egress` runs it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LONG = [
     pytest.mark.e2e,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
-        "FINETUNED_EGRESS" not in os.environ, reason="10 minutes: 'make egress' runs it"
+        "FINETUNED_EGRESS" not in os.environ, reason="10 minutes: 'make proof NAME=egress' runs it"
     ),
 ]
 

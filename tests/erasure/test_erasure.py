@@ -13,14 +13,15 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli.app import app
-from service.core import ids, trail
+from service.core import ids
+from service.core.encryption.signing import InstallationKey, PublicKey, SigningKey, SigningKeyError
 from service.core.leases import Leases
-from service.core.signing import InstallationKey, PublicKey, SigningKey, SigningKeyError
 from service.core.storage import Storage
 from service.erasure.receipts import NotVerified, verify
 from service.jobs.records import CheckpointRecord
 from service.models.records import ModelRecord, checkpoint_name
 from service.projects.records import Role
+from service.web import audit_trail
 from tests.conftest import BASE_MODEL, Api, checked, upload
 from tests.exports.conftest import succeeded
 from tests.files_below import files_below
@@ -255,7 +256,7 @@ async def test_what_expires_leaves_a_receipt_and_an_entry_in_the_audit_log(api: 
     redis = api.app.state.redis
     member = {f"{export.project_id}/{export.id}": export.expires_at}
     await redis.zadd("finetuned:exports-expiring", member)
-    await redis.delete(trail.STREAM)
+    await redis.delete(audit_trail.STREAM)
     assert await api.app.state.erasing.expiry.sweep(export.expires_at) == 2
 
     for subject, subject_id, sha256 in (
@@ -272,7 +273,9 @@ async def test_what_expires_leaves_a_receipt_and_an_entry_in_the_audit_log(api: 
         for folder in receipt["folders"]:
             assert not [path for path in stored(api) if folder in str(path)]
     assert (await http.get(f"/v1/models/{MODEL}")).status_code == 200
-    entries = [trail.decode(fields[b"entry"]) for _, fields in await redis.xrange(trail.STREAM)]
+    entries = [
+        audit_trail.decode(fields[b"entry"]) for _, fields in await redis.xrange(audit_trail.STREAM)
+    ]
     assert [(one.type, one.actor.id, one.outcome) for one in entries] == [
         ("file.deleted", "finetuned", "applied"),
         ("export.deleted", "finetuned", "applied"),

@@ -157,7 +157,7 @@ async def _taken(api: Api, run: RunRecord, attempt: int) -> None:
 @pytest.fixture
 async def reconciler(api: Api):
     from service.core.leases import Leases
-    from service.jobs.scheduling.dispatch import Dispatcher
+    from service.jobs.dispatch import Dispatcher
     from service.worker.reconciler import Reconciler
 
     state = api.app.state

@@ -25,8 +25,7 @@ from service.evals.tally import (
     counted_labels,
 )
 from service.grading.results import ItemFailed, LabelPair
-from service.inference.background.calls import Answered, Patience, SampleFailed
-from service.inference.background.usage import ModelUsage
+from service.inference.background.calls import Answered, ModelUsage, Patience, SampleFailed
 
 DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "seed": 42}
 

@@ -14,7 +14,7 @@ from openai.types.evals.runs import OutputItemListResponse, OutputItemRetrieveRe
 
 from service.core import ids
 from service.inference.background.calls import PRIORITY
-from service.inference.gateway.cache_salt import cache_salts
+from service.inference.gateway.request_body import cache_salts
 from service.inference.headers import ADAPTER
 from service.models.records import ModelRecord
 from tests.conftest import BASE_MODEL, Api, upload

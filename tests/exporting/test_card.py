@@ -11,9 +11,8 @@ import pytest
 import yaml
 
 from service.exporting import Evaluation, ExportSpec, Format, Proof
-from service.exporting.card import model_card
+from service.exporting.card import duties, model_card
 from service.exporting.contract import MergedOnto
-from service.exporting.licenses import duties
 from service.exporting.readme import readme, served_name
 
 SECRET = "The till code is 4711."
@@ -136,6 +135,16 @@ def test_the_command_for_vllm_has_a_rank_that_vllm_accepts(
 ) -> None:
     text = card(format="adapter", rank=rank)
     assert f"--max-lora-rank {option} --lora-modules bakery-helper=." in text
+
+
+@pytest.mark.parametrize("format_", ["adapter", "merged"])
+def test_a_model_with_a_softcap_is_loaded_with_eager_attention(
+    card: Callable[..., str], tmp_path: Path, format_: str
+) -> None:
+    eager = 'dtype="bfloat16", attn_implementation="eager")'
+    assert eager not in card(format=format_)
+    (tmp_path / "config.json").write_text('{"text_config": {"attn_logit_softcapping": 50.0}}')
+    assert eager in card(format=format_)
 
 
 @pytest.mark.parametrize(

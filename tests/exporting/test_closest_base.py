@@ -16,8 +16,8 @@ from tests.lazy import Lazy
 
 functional = Lazy("bitsandbytes.functional")
 merging = Lazy("service.exporting.merge")
-nf4 = Lazy("service.exporting.nf4")
-layers = Lazy("service.exporting.base_layers")
+nf4 = Lazy("service.exporting.merge")
+layers = Lazy("service.exporting.merge")
 safetensors = Lazy("safetensors.torch")
 torch = Lazy("torch")
 transformers = Lazy("transformers")

@@ -15,9 +15,8 @@ import pytest
 
 from service.exporting import ExportSpec, Succeeded, missing_packages
 from service.exporting.contract import ExportFailure
-from service.exporting.gguf.convert import convert_model
+from service.exporting.gguf.converters import convert_model, quantize
 from service.exporting.gguf.ollama import parameters
-from service.exporting.gguf.quantize import quantize
 from service.exporting.proof import prove
 from tests.conftest import TINY_CONFIG, make_tiny_model
 from tests.exporting.conftest import (

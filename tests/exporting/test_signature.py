@@ -11,10 +11,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from service.exporting import signature
 from service.exporting.contract import ExportFailure
 from tests.exporting.conftest import Tuned, spec_of
 from tests.exporting.exports import export, isolation
+from tests.lazy import Lazy
+
+exporter = Lazy("service.exporting.export")
 
 pytestmark = [
     pytest.mark.slow,  # imports torch
@@ -75,5 +77,5 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     other.write_bytes(_pem(ed25519.Ed25519PrivateKey.generate()))
     for key in (other, tmp_path / "missing.pem"):
         with pytest.raises(ExportFailure, match="EC key") as caught:
-            signature.sign(tmp_path, key)
+            exporter.sign(tmp_path, key)
         assert caught.value.failure.code == "signing_failed"

@@ -66,7 +66,8 @@ class Failure:
 
     def __str__(self) -> str:
         lines = "\n".join(f"    {violation}" for violation in self.found)
-        return f"{self.case} at: {self.operation}\n{lines}\n    make faults ONLY={self.case}"
+        repeat = f"make proof NAME=faults ONLY={self.case}"
+        return f"{self.case} at: {self.operation}\n{lines}\n    {repeat}"
 
 
 async def operations(world: World, actor: Actor) -> list[Operation]:

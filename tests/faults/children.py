@@ -22,7 +22,7 @@ from service.training.contract.protocol import (
     Stopped,
     Succeeded,
 )
-from service.training.data.order import pause_step
+from service.training.data.layout import pause_step
 from tests.adapters import adapter
 
 STEPS = 2

@@ -30,9 +30,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from service.core import record_bytes
-from service.core import redis as core_redis
-from service.core.storage import calls, cipher, objects, writer
+from service.core.redis import client as core_redis
+from service.core.redis import record_quota
+from service.core.storage import cipher, errors, objects, writer
 
 AWAY_FOR = 8
 """Operations that fail in a row while a part is unavailable: more than any caller retries."""
@@ -75,7 +75,7 @@ _REPLIES: Final[dict[Fault, tuple[type[Exception], str]]] = {
     Fault.READONLY: (ReadOnlyError, "READONLY You can't write against a read only replica."),
     Fault.LOADING: (BusyLoadingError, "LOADING Redis is loading the dataset in memory"),
 }
-_COUNTING: Final = frozenset({record_bytes.BEFORE, record_bytes.AFTER})
+_COUNTING: Final = frozenset({record_quota.BEFORE, record_quota.AFTER})
 _ANY = (Fault.CUT, Fault.AWAY, Fault.KILL)
 _DONE = (Fault.LOST, Fault.LOST_AWAY, Fault.KILL_AFTER)
 
@@ -266,7 +266,7 @@ def installed() -> Iterator[None]:
     ):
         for module in _OF_STORAGE:
             stack.enter_context(mock.patch.object(module, "obstore", _Obstore()))
-            stack.enter_context(mock.patch.object(module, "guard", _guarding(calls.guard)))
+            stack.enter_context(mock.patch.object(module, "guard", _guarding(errors.guard)))
         try:
             yield
         finally:

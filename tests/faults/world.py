@@ -29,7 +29,7 @@ from service.app import Api, create_app
 from service.config import Settings
 from service.core import outbox, queue
 from service.core.redis import REDIS_ERRORS, Client, connect, reply
-from service.core.redis_connection import PatientRetry
+from service.core.redis.connection import PatientRetry
 from service.core.storage import StorageError
 from service.fleet.capacity import measure
 from service.projects.records import Role
@@ -333,12 +333,12 @@ def _patches() -> list[Any]:
     """Everything that makes retries short, and child processes parts of this one."""
     return [
         gate.installed(),
-        mock.patch("service.core.transactions._REFUSED_S", 0.0),
+        mock.patch("service.core.redis.transactions._REFUSED_S", 0.0),
         mock.patch("service.worker.arq_queue._PAUSE_S", 0.001),
         mock.patch("service.web.idempotency._POLL_S", 0.01),
         mock.patch("service.web.idempotency._WAIT_S", 0.2),
-        mock.patch("service.jobs.attempt.process._LOOK_S", 0.05),
+        mock.patch("service.jobs.attempt.train_task._LOOK_S", 0.05),
         mock.patch("service.files.curation.child_runner.Child", children.InlineDesk),
-        mock.patch("service.jobs.attempt.task.Child", children.ScriptedTrainer),
+        mock.patch("service.jobs.attempt.trainer_process.Child", children.ScriptedTrainer),
         mock.patch("service.inference.background.calls.EngineCalls._post", children.answered),
     ]

@@ -14,8 +14,8 @@ from service.cli.app import app
 from service.config import Settings
 from service.core.encryption.master import new_key
 from service.core.encryption.sealed import MAGIC
+from service.core.startup_checks import storage_fault
 from service.core.storage import Storage, StorageRefused
-from service.core.storage_check import storage_fault
 from tests.backup.conftest import Site, client, connected, site
 from tests.conftest import Api, checked, upload
 

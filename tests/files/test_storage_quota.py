@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from service.config import Settings
-from service.core.limits import ProjectLimits
+from service.config.limits import ProjectLimits
 from service.core.storage import QuotaExceeded, Storage, StorageFull
-from service.core.storage_use import StorageUse
+from service.projects.storage_use import StorageUse
 from service.worker.main import WorkerProcess
 from service.worker.reconciler import Reconciler
 from tests.conftest import Api, chat_line, checked, upload

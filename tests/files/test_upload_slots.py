@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from service.core.slots import Slots
+from service.core.backpressure import Slots
 from service.files.upload import upload_slots
 from tests.conftest import Api
 

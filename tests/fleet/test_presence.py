@@ -15,7 +15,7 @@ from service.fleet import workers
 from service.fleet.capacity import measure
 from service.jobs.records import Status
 from service.worker.job_repairs import observe
-from tests.jobs.scheduling.test_fair_share import brief
+from tests.jobs.test_fair_share import brief
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.errors import BadRequest
-from service.inference.gateway.checks import RequestRules
+from service.inference.gateway.parameters import RequestRules
 from service.inference.gateway.request_body import with_fields
 from service.inference.gateway.request_types import Request
 from tests.fuzz.mutations import made_up, mutated, patient

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.core.signing import SigningKey
+from service.core.encryption.signing import SigningKey
 from tests.helm.support import MODEL, env_of
 from tests.helm.test_network import peers, selected
 

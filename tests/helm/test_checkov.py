@@ -1,8 +1,8 @@
 """Checks all profiles against checkov's policies. Exceptions have a reason.
 
 checkov pins libraries that conflict with this project's, so it is installed in a folder under
-.cache when first needed. That takes longer than all other tests of the chart, so `make policies`
-runs this one.
+.cache when first needed. That takes longer than all other tests of the chart, so
+`make proof NAME=policies` runs this one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from tests.helm.support import MODEL, PROFILES
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif("FINETUNED_POLICIES" not in os.environ, reason="'make policies' runs it"),
+    pytest.mark.skipif(
+        "FINETUNED_POLICIES" not in os.environ, reason="'make proof NAME=policies' runs it"
+    ),
 ]
 
 CHECKOV = "checkov==3.3.30"

@@ -6,7 +6,7 @@ import json
 
 import yaml
 
-from service.models.catalogue import BaseModelEntry, Catalogue, EncoderEntry
+from service.models.catalogue import BaseModelEntry
 from tests.helm.support import MODEL, env_of
 
 NAME = "ft:tiny:acme:voice:ab12cd34"
@@ -77,13 +77,3 @@ def test_the_pods_of_one_never_answer_for_the_other(render):
         if name.startswith("vllm-")
     ]
     assert len(selectors) == len(set(selectors)) == 2
-
-
-def test_encoders_are_in_the_catalogue(render, tmp_path):
-    encoder = {"id": "e5", "path": "/models/e5", "license": "mit", "prompt": "query: "}
-    rendered = render({**with_merged(), "encoders": [encoder]})
-    file = tmp_path / "models.yaml"
-    file.write_text(rendered.one("ConfigMap", "catalogue")["data"]["models.yaml"])
-    catalogue = Catalogue(file)
-    assert catalogue.encoders() == [EncoderEntry.model_validate(encoder)]
-    assert [entry.id for entry in catalogue.all()] == ["tiny"]

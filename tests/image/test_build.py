@@ -1,4 +1,4 @@
-"""Builds and runs the images: `make image-test`. It takes long, so it runs only on request."""
+"""Builds and runs the images, which takes half an hour: `make proof NAME=images`."""
 
 from __future__ import annotations
 

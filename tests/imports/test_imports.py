@@ -18,7 +18,7 @@ from service.files.curation.outputs import NOTED, Outputs
 from service.files.curation.records import Task, Tasks, TaskState, TaskSuperseded
 from service.files.records import FileRecord
 from service.imports.task import ImportAdapter
-from service.jobs.scheduling.dispatch import Dispatcher
+from service.jobs.dispatch import Dispatcher
 from service.models.adapter_check import BaseLayout, check_adapter
 from service.models.adapters import highest_recorded_rank
 from service.models.registry import ModelRegistry

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -18,15 +16,13 @@ import pytest
 from aiohttp import web
 from starlette.types import ASGIApp
 
-from service.core.errors import ApiError
-from service.core.limits import NO_LIMITS, Limits
-from service.core.redis import REDIS_ERRORS, connect
-from service.inference.gateway import PATHS, Gateway
-from service.inference.gateway.chat_reports import ChatReports
-from service.inference.gateway.copies import ChatCopies
-from service.inference.gateway.express import GatewayExpress
+from service.config.limits import NO_LIMITS, Limits
+from service.core.redis import connect
+from service.inference.chat_load import ChatReports
+from service.inference.gateway import Gateway
+from service.inference.gateway.exchange import ChatCopies
 from service.inference.upstreams import Timeouts, Upstreams
-from service.inference.upstreams.policy import Policy
+from service.inference.upstreams.health import Policy
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
@@ -34,8 +30,7 @@ from service.usage.meter import Meter
 from service.web.audit import ModelRequests
 from service.web.auth import Authenticator, Principal
 from service.web.permissions import Role
-from service.web.wire.express import ExpressProtocol
-from service.web.wire.repeated import RequestHead
+from service.web.wire.protocol import HandledRequest, HttpProtocol
 from tests.conftest import running
 from tests.http_server import http_server
 
@@ -173,8 +168,8 @@ class Client:
     session: aiohttp.ClientSession
     upstreams: Upstreams
     meter: Meter
-    offering: Offering | None = None
-    """The short cut of a gateway whose requests take it."""
+    handler: CountingHandler | None = None
+    """What handles the gateway's requests without a task."""
 
     def post(
         self,
@@ -200,63 +195,25 @@ def serving(app: ASGIApp, **options: Any) -> AbstractAsyncContextManager[str]:
     return running(app, **{**usual, **options})
 
 
-class Offering:
-    """An application that offers the gateway's short cut, and counts its uses."""
+class CountingHandler:
+    """A gateway that counts the requests that it gets without a task."""
 
-    paths = PATHS
+    def __init__(self, gateway: Gateway) -> None:
+        self.paths = gateway.paths
+        self.handled = 0
+        self._gateway = gateway
 
-    def __init__(
-        self, gateway: Gateway, authenticator: Authenticator, models: ModelRegistry
-    ) -> None:
-        self.express: Offering | None = self if gateway.has_express else None
-        self.begun = 0
-        self._express = GatewayExpress(gateway)
-        self._authenticator = authenticator
-        self._models = models
+    @property
+    def handler(self) -> CountingHandler:
+        return self
 
-    def begin(self, client: ExpressProtocol, head: RequestHead, body: bytes) -> bool:
-        """Begin to answer a request."""
-        has_begun = self._express.begin(client, head, body)
-        self.begun += has_begun
-        return has_begun
-
-    async def look_up(self, data: bytes) -> None:
-        """Look up what requests before this one would have."""
-        head, _, body = data.partition(b"\r\n\r\n")
-        key = re.search(rb"\r\nauthorization: (.*)", head, re.IGNORECASE)
-        with contextlib.suppress(ApiError, ValueError, KeyError, TypeError, *REDIS_ERRORS):
-            caller = await self._authenticator.authenticate(key and key[1].decode().strip(), {})
-            await self._models.resolve(caller.project_id, json.loads(body)["model"])
+    def handle(self, request: HandledRequest) -> None:
+        self.handled += 1
+        self._gateway.handle(request)
 
 
-class AtOnce(ExpressProtocol):
-    """A connection whose first request takes the short cut already, as if others came before."""
-
-    offering: Offering
-    _arrived: asyncio.Queue[bytes] | None = None
-
-    def data_received(self, data: bytes) -> None:
-        """Look up what is needed, then receive the bytes."""
-        if self._arrived is None:
-            self._arrived = asyncio.Queue()
-            self._receiving = asyncio.ensure_future(self._receive(self._arrived))
-        self._arrived.put_nowait(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Handle the closing of the connection."""
-        super().connection_lost(exc)
-        if self._arrived is not None:
-            self._receiving.cancel()
-
-    async def _receive(self, arrived: asyncio.Queue[bytes]) -> None:
-        while True:
-            data = await arrived.get()
-            await self.offering.look_up(data)
-            super().data_received(data)
-
-
-BOTH_WAYS = pytest.mark.parametrize("gateway", ["parsed", "express"], indirect=True)
-"""For tests of the gateway: each request is parsed and gets a task, or takes the short cut."""
+BOTH_WAYS = pytest.mark.parametrize("gateway", ["asgi", "handler"], indirect=True)
+"""For tests of the gateway: as an ASGI application, or as a handler of the server."""
 
 
 @pytest.fixture
@@ -264,7 +221,7 @@ async def gateway(
     registry: ModelRegistry, engine: FakeEngine, request: pytest.FixtureRequest
 ) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
     """Start a gateway. By default, `engine` serves its only base model."""
-    by_express = getattr(request, "param", "parsed") == "express"
+    is_handler = getattr(request, "param", "handler") == "handler"
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(
@@ -281,7 +238,8 @@ async def gateway(
             reports: ChatReports | None = None,
             audited: ModelRequests | None = None,
             copies: ChatCopies | None = None,
-            express: bool = by_express,
+            handles: bool = is_handler,
+            cache_s: float = 0.0,
         ) -> Client:
             async def find(secret: str) -> Principal | None:
                 return PROJECTS.get(secret)
@@ -296,9 +254,9 @@ async def gateway(
             )
             meter = await stack.enter_async_context(Meter(registry.redis, key_limits=key_limits))
             models = models or registry
-            if express:  # what has to be looked up first takes no short cut
-                models = ModelRegistry(models.redis, models.catalogue, cache_s=60.0)
-            authenticator = Authenticator(find, cache_s=60.0 if express else 0.0)
+            if cache_s:
+                models = ModelRegistry(models.redis, models.catalogue, cache_s=cache_s)
+            authenticator = Authenticator(find, cache_s=cache_s)
             app = Gateway(
                 authenticator,
                 models,
@@ -311,15 +269,14 @@ async def gateway(
                 audited=audited,
                 copies=copies,
             )
-            options, offering = {}, None
-            if express:
-                offering = Offering(app, authenticator, models)
-                options["http"] = AtOnce.with_limits(
-                    client_timeout_s, application=offering, offering=offering
-                )
+            stack.callback(app.close)
+            options, handler = {}, None
+            if handles:
+                handler = CountingHandler(app)
+                options["http"] = HttpProtocol.with_limits(client_timeout_s, application=handler)
             url = await stack.enter_async_context(serving(app, **options))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            return Client(url, session, upstreams, meter, offering)
+            return Client(url, session, upstreams, meter, handler)
 
         yield start
 

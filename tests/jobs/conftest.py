@@ -14,7 +14,7 @@ from tests.training.forked import ForkedChild
 @pytest.fixture
 def forked_trainers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let workers in this process start trainers as forks, without seconds of imports."""
-    monkeypatch.setattr("service.jobs.attempt.task.Child", ForkedChild)
+    monkeypatch.setattr("service.jobs.attempt.trainer_process.Child", ForkedChild)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from service.core import invalidation
 from service.core.invalidation import InvalidationKind, Invalidations
 from service.core.redis import Client, connect
-from service.jobs.changes import JobChanges
+from service.jobs.event_stream import JobChanges
 
 SOON_S = 60
 
@@ -20,9 +20,9 @@ class Waiting:
     """What three streams wait for: two jobs of a project, and one of another."""
 
     def __init__(self, changes: JobChanges, stack: ExitStack) -> None:
-        self.first = stack.enter_context(changes.of("proj_a", "ftjob-1"))
-        self.second = stack.enter_context(changes.of("proj_a", "ftjob-2"))
-        self.other = stack.enter_context(changes.of("proj_b", "ftjob-1"))
+        self.first = stack.enter_context(changes.watch("proj_a", "ftjob-1"))
+        self.second = stack.enter_context(changes.watch("proj_a", "ftjob-2"))
+        self.other = stack.enter_context(changes.watch("proj_b", "ftjob-1"))
 
     def woken(self) -> list[bool]:
         return [change.is_set() for change in (self.first, self.second, self.other)]
@@ -91,13 +91,13 @@ async def test_a_new_subscription_wakes_all_streams(redis, waiting):
 async def test_a_stream_that_has_ended_does_not_keep_others_from_waking(
     redis, waiting, changes, stack
 ):
-    with changes.of("proj_a", "ftjob-1") as another:
+    with changes.watch("proj_a", "ftjob-1") as another:
         pass
     await publish(redis, InvalidationKind.JOB, "proj_a", "ftjob-1")
     await asyncio.wait_for(waiting.first.wait(), SOON_S)
     assert not another.is_set()
     stack.close()
     await publish(redis, InvalidationKind.JOB, "proj_a", "ftjob-1")  # nobody waits for it
-    with changes.of("proj_a", "ftjob-1") as later:
+    with changes.watch("proj_a", "ftjob-1") as later:
         await publish(redis, InvalidationKind.JOB, "proj_a", "ftjob-1")
         await asyncio.wait_for(later.wait(), SOON_S)

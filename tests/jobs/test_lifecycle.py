@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.jobs import lifecycle
-from service.jobs.memory import MemorySettings
-from service.jobs.records import FINAL, JobFailure, JobRecord, Status
+from service.jobs.records import FINAL, JobFailure, JobRecord, MemorySettings, Status
 from service.training.contract.hyperparameters import RESOLVED
 
 NOW = 1_800_000_000
@@ -43,7 +42,7 @@ ACTIONS = {
     "resume": (lambda j: lifecycle.resume(j, NOW), {Status.PAUSED}),
     "lose": (lambda j: lifecycle.lose(j, 1, 3, NOW), {Status.RUNNING}),
     "hand_back": (lambda j: lifecycle.hand_back(j, 1), {Status.RUNNING}),
-    "progressed": (lambda j: lifecycle.progressed(j, 1), {Status.RUNNING}),
+    "progressed": (lambda j: lifecycle.record_progress(j, 1), {Status.RUNNING}),
     "fail": (lambda j: lifecycle.fail(j, 1, FAILURE, NOW), set(Status) - FINAL),
     "succeed": (
         lambda j: lifecycle.succeed(
@@ -87,14 +86,14 @@ def test_attempts_without_progress_end_in_failure_with_advice():
 
 
 def test_a_checkpoint_forgives_the_attempts_before_it():
-    after = lifecycle.progressed(job(Status.RUNNING, fruitless_attempts=2), 1)
+    after = lifecycle.record_progress(job(Status.RUNNING, fruitless_attempts=2), 1)
     assert after.fruitless_attempts == 0
 
 
 def test_pause_and_resume_make_a_new_attempt():
     pausing = lifecycle.pause(job(Status.RUNNING))
     assert (pausing.status, pausing.pausing) == (Status.RUNNING, True)
-    paused = lifecycle.hand_back(lifecycle.progressed(pausing, 1), 1)
+    paused = lifecycle.hand_back(lifecycle.record_progress(pausing, 1), 1)
     assert (paused.status, paused.pausing, paused.attempt) == (Status.PAUSED, False, 1)
     resumed = lifecycle.resume(paused, NOW)
     assert (resumed.status, resumed.attempt) == (Status.QUEUED, 2)
@@ -109,7 +108,7 @@ def test_resume_while_pausing_leaves_the_attempt_its_checkpoint():
     """The worker keeps the attempt, or has already stopped the trainer and hands the job back."""
     resumed = lifecycle.resume(lifecycle.pause(job(Status.RUNNING, queued_at=5)), NOW)
     assert (resumed.status, resumed.pausing, resumed.attempt) == (Status.RUNNING, False, 1)
-    assert lifecycle.progressed(resumed, 1) == resumed
+    assert lifecycle.record_progress(resumed, 1) == resumed
     back = lifecycle.hand_back(resumed, 1)
     assert (back.status, back.attempt, back.queued_at) == (Status.QUEUED, 2, 5)
 

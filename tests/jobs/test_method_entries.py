@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from service.datasets.facts import RowFormat
+from service.datasets.formats.options import RowFormat
 from service.jobs.schemas.methods import HYPERPARAMETERS, Method
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED
 from service.training.contract.methods import BY_SPEC_NAME, METHODS, MethodName, SpecMethod
@@ -15,7 +15,7 @@ from tests.jobs.test_hyperparameter_forms import GIVEN
 from tests.lazy import Lazy
 from tests.training.specs import spec_of
 
-trainers = Lazy("service.training.methods.trainers")
+run = Lazy("service.training.loop.run")
 
 
 def test_every_name_has_an_entry():
@@ -48,7 +48,7 @@ def test_an_entry_has_a_schema_a_row_format_and_a_place_in_the_docs(name):
 def test_an_entry_has_a_trainer(name):
     from service.training.methods.trainer import AdapterTrainer
 
-    assert issubclass(trainers.TRAINERS[name], AdapterTrainer)
+    assert issubclass(run.TRAINERS[name], AdapterTrainer)
 
 
 @pytest.mark.parametrize("name", HYPERPARAMETERS)

@@ -10,9 +10,9 @@ import pytest
 from service.core import ids
 from service.core.leases import Leases
 from service.files.records import FileRecord
-from service.jobs import lifecycle, retention
-from service.jobs.attempt.results import write_results
+from service.jobs import lifecycle
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent
+from service.jobs.result_files import remove_old_metrics, write_results
 from service.training.contract.protocol import StepDone
 from tests.conftest import Api
 from tests.files_below import files_below
@@ -78,11 +78,11 @@ async def test_results_that_a_canceled_attempt_did_not_add_are_swept(
 async def test_metrics_of_an_old_job_move_into_its_result_file(api: Api, job: JobRecord, how: str):
     jobs, files = api.app.state.jobs, api.app.state.files
     await end(jobs, job, how)
-    await retention.sweep(jobs, files, ids.now_s() - 60)
+    await remove_old_metrics(jobs, files, ids.now_s() - 60)
     assert await jobs.has_metrics(job.project_id, job.id), "it has just ended"
     stream = f"finetuned:{job.project_id}:events:{job.id}"
     before = await jobs.redis.memory_usage(stream, samples=0)
-    await retention.sweep(jobs, files, ids.now_s())
+    await remove_old_metrics(jobs, files, ids.now_s())
     after = await jobs.redis.memory_usage(stream, samples=0)
     print(f"{before / STEPS:.0f} bytes per step; {after} bytes are left of {before}")
     assert after < before / 10
@@ -98,25 +98,25 @@ async def test_metrics_of_an_old_job_move_into_its_result_file(api: Api, job: Jo
 
 async def test_a_result_file_that_its_owner_deleted_does_not_come_back(api: Api, job: JobRecord):
     jobs, files = api.app.state.jobs, api.app.state.files
-    results = await write_results(job, jobs, files)
+    result_files = await write_results(job, jobs, files)
     await jobs.change(
         job.project_id,
         job.id,
         lambda j: lifecycle.succeed(
-            j, 1, model="m", result_files=(results.id,), trained_tokens=1, now_s=ids.now_s()
+            j, 1, model="m", result_files=(result_files.id,), trained_tokens=1, now_s=ids.now_s()
         ),
     )
-    await files.delete(results)
-    await retention.sweep(jobs, files, ids.now_s())
+    await files.delete(result_files)
+    await remove_old_metrics(jobs, files, ids.now_s())
     assert not await jobs.has_metrics(job.project_id, job.id)
-    assert await files.get(job.project_id, results.id, ids.now_s()) is None
+    assert await files.get(job.project_id, result_files.id, ids.now_s()) is None
 
 
 async def test_a_job_without_steps_gets_no_result_file(api: Api):
     jobs, files = api.app.state.jobs, api.app.state.files
     job = await jobs.create(running_job("proj_a"), NewEvent(message="Created"))
     await end(jobs, job, "cancelled")
-    await retention.sweep(jobs, files, ids.now_s())
+    await remove_old_metrics(jobs, files, ids.now_s())
     assert (await jobs.get("proj_a", job.id)).result_files == ()
 
 
@@ -130,8 +130,8 @@ async def test_a_sweep_that_was_killed_is_done_again(api: Api, job: JobRecord, m
     with monkeypatch.context() as patch:
         patch.setattr(Jobs, "remove_metrics", never)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(retention.sweep(jobs, files, ids.now_s()), 1)
+            await asyncio.wait_for(remove_old_metrics(jobs, files, ids.now_s()), 1)
     (written,) = (await jobs.get(job.project_id, job.id)).result_files
-    await retention.sweep(jobs, files, ids.now_s())
+    await remove_old_metrics(jobs, files, ids.now_s())
     assert (await jobs.get(job.project_id, job.id)).result_files == (written,)
     assert not await jobs.has_metrics(job.project_id, job.id)

@@ -12,7 +12,7 @@ import pytest
 
 from service.app import create_app
 from service.core.redis import connect
-from service.web.metrics_port import serve_metrics
+from service.web.side_port import serve_metrics
 from tests.conftest import BASE_MODEL, Api, running
 from tests.metrics.samples import parsed
 

@@ -15,11 +15,11 @@ from service.core.storage import (
     StorageFull,
     StorageMissing,
 )
-from service.core.storage.calls import converted
+from service.core.storage.errors import convert_error
 from service.fleet.capacity import own_gpus
-from service.inference.engine.adapter_cache import AdapterCache
-from service.jobs.attempt.timing import Phases
-from service.worker.gpu_metrics import GpuMetrics
+from service.inference.engine.adapters import AdapterCache
+from service.jobs.attempt.recorder import Phases
+from service.worker.probes import GpuMetrics
 from tests.metrics.samples import Since, current, value
 
 
@@ -44,7 +44,7 @@ async def test_storage_counts_operations_and_failures_by_kind(storage, tmp_path)
     assert since.grown("storage_errors_total", operation="get", kind="missing") == 1
     assert since.grown("storage_errors_total", operation="put", kind="away") == 1
     assert since.grown("storage_errors_total", operation="read", kind="corrupt") == 1
-    error, kind = converted(OSError(28, "No space left on device"), "a")
+    error, kind = convert_error(OSError(28, "No space left on device"), "a")
     assert (type(error), kind) == (StorageFull, "full")
 
 

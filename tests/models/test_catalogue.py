@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, EncoderEntry
+from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from tests.audit.test_operator import entries, run
 from tests.conftest import BASE_MODEL, Api
 from tests.jobs.test_jobs import JOBS, create, upload
@@ -69,6 +69,15 @@ def test_a_file_written_by_hand_is_checked(tmp_path, merged, fault):
         Catalogue(file).all()
 
 
+def test_encoders_of_earlier_versions_are_ignored(tmp_path):
+    file = tmp_path / "models.yaml"
+    file.write_text("encoders:\n- {id: e5, path: /m, license: mit}\n")
+    catalogue = Catalogue(file)
+    assert catalogue.all() == []
+    catalogue.add(BaseModelEntry(id="base", path=tmp_path, license="mit", context_length=64))
+    assert [entry.id for entry in Catalogue(file).all()] == ["base"]
+
+
 def test_a_folder_of_models_can_be_moved(tmp_path):
     """Also with a file of an earlier version, whose paths are absolute."""
     old, new, outside = (tmp_path / name for name in ("old", "new", "outside"))
@@ -77,7 +86,6 @@ def test_a_folder_of_models_can_be_moved(tmp_path):
     made = Catalogue(old / "models.yaml")
     for name, path in (("inside", old / "models" / "org--inside"), ("outside", outside)):
         made.add(BaseModelEntry(id=name, path=path, license="mit", context_length=64))
-    made.add_encoder(EncoderEntry(id="e", path=old / "models" / "org--inside", license="mit"))
     written = made.file.read_text("utf-8")
     assert "path: models/org--inside" in written
     assert f"path: {outside}" in written
@@ -87,7 +95,6 @@ def test_a_folder_of_models_can_be_moved(tmp_path):
         (new / "models.yaml").write_text(text)
         moved = Catalogue(new / "models.yaml")
         assert [m.path for m in moved.all()] == [new / "models" / "org--inside", outside]
-        assert moved.encoders()[0].path == new / "models" / "org--inside"
 
 
 @pytest.mark.parametrize("text", ["models: 3", "models: [{id: x}]", "a: [", "\xff"])

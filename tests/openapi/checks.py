@@ -1,4 +1,4 @@
-"""Runs Redocly on openapi.json: `python -m tests.openapi.checks`, also `make lint-openapi`.
+"""Runs Redocly on openapi.json: `python -m tests.openapi.checks`, also `make proof NAME=openapi`.
 
 Lints the description, and compares it with the newest release in docs/openapi: a breaking change
 requires a version that allows it. Nothing is sent anywhere.

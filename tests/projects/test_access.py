@@ -16,7 +16,7 @@ from service.app import Api as App
 from service.app import create_app
 from service.config import Settings
 from service.core import ids
-from service.inference.gateway.openapi_routes import router as inference_routes
+from service.inference.gateway.schemas import router as inference_routes
 from service.projects.records import Projects, Role
 from service.web.deps import Caller
 from service.web.permissions import PERMISSIONS, Permission, needed_by, needs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from service.core.limits import Limits, ProjectLimits
+from service.config.limits import Limits, ProjectLimits
 from service.projects.records import Role
 from tests.conftest import Api
 

@@ -85,10 +85,6 @@ class Documentation:
         verb, *parts = self._sent[0].split("/")
         return "/".join([verb, *(f"{{{part}}}" if part in arguments else part for part in parts)])
 
-    def answer(self, name: str) -> str:
-        """Return the type of a method's answer."""
-        return str(inspect.signature(_method(self.client, name)).return_annotation)
-
 
 def _method(client: openai.OpenAI, name: str) -> Any:
     return functools.reduce(getattr, name.split("."), client)

@@ -35,18 +35,17 @@ def _path(request: str | None) -> str:
 
 def supported(documentation: Documentation) -> str:
     """A row for each method that works."""
-    head = "| call | request | answer | here |"
+    head = "| call | request | here |"
     return _table(head, [_row(documentation, name) for name in sorted({*DIFFERS, *NODE_ONLY})])
 
 
 def _row(documentation: Documentation, name: str) -> list[str]:
     if name in NODE_ONLY:
-        return [f"`{name}`", "", "", f"only for Node; {NODE_ONLY[name]}"]
+        return [f"`{name}`", "", f"only for Node; {NODE_ONLY[name]}"]
     request = documentation.request(name)
-    answer = documentation.answer(name).rpartition("_response.")[2].replace("|", "or")
     only = ["only for Python"] if name in PYTHON_ONLY else []
     here = "; ".join([*only, *filter(None, [DIFFERS[name]])])
-    return [f"`{name}`", f"`{request}`" if request else "", f"`{answer}`", here]
+    return [f"`{name}`", f"`{request}`" if request else "", here]
 
 
 def refused(documentation: Documentation) -> str:

@@ -10,8 +10,8 @@ import pytest
 from scripts.open_models import OPEN_MODELS
 from service.config import GIB, Settings
 from service.fleet.capacity import Gpu
-from service.inference.engine.facts import quantized_bytes
-from service.inference.engine.sizing import BaseFacts
+from service.inference.engine.sizing import BaseModelSizes
+from service.inference.engine.sizing_inputs import quantized_bytes
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.standalone import up
 from service.standalone.placement import Placement, Wanted, place, summary
@@ -29,7 +29,7 @@ def wanted(name: str) -> Wanted:
     shape = model.shape.model()
     return Wanted(
         name,
-        BaseFacts(
+        BaseModelSizes(
             id=name,
             weights_bytes=2 * shape.parameters,
             context_length=model.context,

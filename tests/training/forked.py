@@ -175,9 +175,9 @@ def compute_in(dtype: str) -> None:
     import torch
 
     from service.training.loop import run
-    from service.training.model.models import Place
+    from service.training.model.models import ComputeDevice
 
-    run.choose_place = lambda: Place("cpu", getattr(torch, dtype))  # type: ignore[attr-defined]
+    run.choose_device = lambda: ComputeDevice("cpu", getattr(torch, dtype))  # type: ignore[attr-defined]
 
 
 def refuse_parts_above(positions: int) -> None:

@@ -56,7 +56,7 @@ def test_a_softcap_applies_in_trainings(zoo_model, make_spec, tmp_path):
     """As in engines. Many scores of the attention are larger than the cap of 5."""
     folder, ids = zoo_model("Gemma 2"), torch.arange(1, 65)[None]
     spec = make_spec(tmp_path, base_model_path=folder, quantization="none")
-    base = models.load_base(spec, models.Place("cpu", torch.float32))
+    base = models.load_base(spec, models.ComputeDevice("cpu", torch.float32))
     assert not attention.can_join(base, longest=64)
     assert attention.keeps_apart(base)
     load = transformers.AutoModelForCausalLM.from_pretrained
@@ -76,7 +76,7 @@ def test_short_rows_have_the_positions_that_engines_give_them(zoo_model, make_sp
     """An engine of Phi-3 that accepts long requests uses the factors for these in all requests."""
     folder, ids = zoo_model("Phi-3"), torch.arange(1, 65)[None]
     spec = make_spec(tmp_path, base_model_path=folder, quantization="none")
-    base = models.load_base(spec, models.Place("cpu", torch.float32))
+    base = models.load_base(spec, models.ComputeDevice("cpu", torch.float32))
     found = base(input_ids=ids).logits
     rope = base.config.rope_parameters
     assert rope["original_max_position_embeddings"] > ids.shape[1]
@@ -158,7 +158,7 @@ def test_samples_at_once_are_those_one_after_the_other(monkeypatch):
 
 
 def test_a_cpu_joins_samples_and_an_old_gpu_does_not(monkeypatch):
-    place = models.Place
+    place = models.ComputeDevice
     assert attention.may_join(place("cpu", torch.float32))
     for capability, dtype, joins in (
         ((7, 5), "float16", False),

@@ -2,7 +2,7 @@ from array import array
 
 import pytest
 
-from service.training.data.tokens import IGNORED, Pair, Sample
+from service.training.data.tokenization import IGNORED, Pair, Sample
 from tests.lazy import Lazy
 
 pytestmark = pytest.mark.slow

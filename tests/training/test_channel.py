@@ -3,10 +3,8 @@ import threading
 
 import pytest
 
-from service.training.contract.channel import StopFlag, listen
-from service.training.contract.inbox import Inbox
+from service.training.contract.child_process import Inbox, StopFlag, Traffic, listen
 from service.training.contract.protocol import SamplesCommand, TrafficCommand, encode
-from service.training.contract.traffic import Traffic
 
 
 class Ended:

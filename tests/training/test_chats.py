@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from service.training.contract.failures import TrainingFailure
-from service.training.data.chats import for_template, read_chats
+from service.training.data.rows import for_template, read_chats
 
 
 def written(path, *rows):

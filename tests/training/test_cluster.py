@@ -1,4 +1,4 @@
-"""Tests of the parts of a run on a Ray cluster that need no cluster (`make multi-node` has one)."""
+"""Tests parts of a run on Ray that need no cluster; the proof `multi-node` starts one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ import psutil
 import pytest
 
 from service.training import EXIT_FAILED, StopCommand, TrainSpec, encode
-from service.training.cluster.node import RankHost, interface_of, rank_environment
-from service.training.cluster.place import Cluster
-from service.training.cluster.supervisor import Run, bare
-from service.training.contract.channel import Channel, StopFlag
-from service.training.contract.traffic import Traffic
-from service.training.model.folder import base_digest
-from service.training.parallel.launcher import LOOPBACK, RankOutput, RankPlace
+from service.training.contract.child_process import Channel, StopFlag, Traffic
+from service.training.model.base_folder import base_digest
+from service.training.parallel.launcher import LOOPBACK, Cluster, RankOutput, RankSpec
+from service.training.parallel.ray_node import RankHost, interface_of, rank_environment
+from service.training.parallel.ray_supervisor import Run, bare
 from tests.e2e.conftest import wait_for
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
@@ -38,8 +36,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RankHost]:
 
 @pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
 def test_worker_without_ray_says_what_to_install(tiny_spec, tmp_path):
-    from service.training.cluster.supervisor import supervise_on
     from service.training.contract.failures import TrainingFailure
+    from service.training.parallel.ray_supervisor import supervise_on
 
     with (
         (tmp_path / "out").open("wb") as out,
@@ -99,7 +97,7 @@ def test_folders_of_killed_actors_are_removed_and_those_of_living_ones_are_not(h
 @pytest.mark.e2e
 def test_folder_of_an_actor_is_removed_when_it_is_killed(tmp_path):
     code = (
-        "from service.training.cluster.node import RankHost\n"
+        "from service.training.parallel.ray_node import RankHost\n"
         "host = RankHost(); print(host.prepare(), flush=True); input()"
     )
     with subprocess.Popen(
@@ -153,12 +151,12 @@ def test_node_names_no_file_outside_a_folder(name):
 
 @pytest.mark.e2e
 def test_actor_reads_what_its_rank_says_and_kills_it(host, tiny_spec: TrainSpec):
-    """The rank fails before it loads the libraries; `make multi-node` has ranks that train."""
+    """The rank fails before it loads the libraries; the proof `multi-node` has ranks that train."""
     folder = Path(host.prepare())
     spec = tiny_spec.model_copy(
         update={"output_dir": folder / "out", "base_model_path": folder / "missing"}
     )
-    place = RankPlace(rank=0, host=LOOPBACK, port=host.meet(LOOPBACK))
+    place = RankSpec(rank=0, host=LOOPBACK, port=host.meet(LOOPBACK))
     host.start(spec.model_dump_json(), place.model_dump_json(), "cpu", LOOPBACK, 1)
     output = RankOutput(0)
     while output.code is None:

@@ -16,9 +16,9 @@ from service.training import (
     Warned,
 )
 from service.training.contract.failures import TrainingFailure
-from service.training.data.chats import read_preferences
-from service.training.data.corpus import encode_corpus
-from service.training.data.tokens import IGNORED, ChatEncoder, Pair
+from service.training.data.load import encode_corpus
+from service.training.data.rows import read_preferences
+from service.training.data.tokenization import IGNORED, ChatEncoder, Pair
 from tests.lazy import Lazy, imports_of_a_trainer
 
 from .conftest import Starter, assert_same_adapter
@@ -99,12 +99,12 @@ def test_pairs_share_their_prompt_and_useless_ones_are_dropped(tokenizer, tmp_pa
 def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
     """A trainer in this process, in fp32, whose adapter no longer equals the base model."""
     with imports_of_a_trainer():
-        from service.training.contract.channel import StopFlag
+        from service.training.contract.child_process import StopFlag
         from service.training.loop.checkpoints import identify
         from service.training.loop.plan import Plan
         from service.training.methods.dpo import PreferenceTrainer
         from service.training.model.adapters import add_adapter
-        from service.training.model.models import Place, load_base
+        from service.training.model.models import ComputeDevice, load_base
 
     spec = make_spec(
         tmp_path_factory.mktemp("dpo"),
@@ -113,8 +113,8 @@ def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
         training_file=few_preferences,
         quantization="none",
     )
-    place = Place("cpu", torch.float32)
-    shape = spec.hyperparameters.lora.settled()
+    place = ComputeDevice("cpu", torch.float32)
+    shape = spec.hyperparameters.lora.to_shape()
     torch.manual_seed(1)  # also for the other half of the adapter
     model = add_adapter(load_base(spec, place), spec, shape)
     corpus = encode_corpus(

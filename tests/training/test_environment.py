@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.training import __main__ as trainer
-from service.training.contract.environment import allocator
+from service.training.contract.child_process import allocator
 from tests.cached import ROOT
 
 # A package `kernels` as others may have installed it: it asks a hub.

@@ -118,14 +118,13 @@ def spec_for(folder, quantization):
 def kept_by_torch(folder, rows, quantization="none"):
     """Bytes that a forward pass keeps for the backward pass, measured by torch."""
     from service.training.model import head
-    from service.training.model.adapters import add_adapter
+    from service.training.model.adapters import add_adapter, sum_in_place
     from service.training.model.attention import can_join
-    from service.training.model.lora_sum import sum_in_place
-    from service.training.model.models import Place, keep_adapter_in_fp32, load_base
+    from service.training.model.models import ComputeDevice, keep_adapter_in_fp32, load_base
 
     spec = spec_for(folder, quantization)
-    base = load_base(spec, Place("cpu", torch.bfloat16))
-    model = add_adapter(base, spec, spec.hyperparameters.lora.settled())
+    base = load_base(spec, ComputeDevice("cpu", torch.bfloat16))
+    model = add_adapter(base, spec, spec.hyperparameters.lora.to_shape())
     keep_adapter_in_fp32(model)
     head.use_frozen_head(base)
     sum_in_place(model)
@@ -225,9 +224,9 @@ def test_layers_in_nf4_share_their_input_too(tiny_model_path, shape):
 
 def loaded_by_bitsandbytes(folder):
     """Bytes of the weights that a trainer loads in NF4."""
-    from service.training.model.models import Place, load_base
+    from service.training.model.models import ComputeDevice, load_base
 
-    model = load_base(spec_for(folder, "nf4"), Place("cpu", torch.bfloat16))
+    model = load_base(spec_for(folder, "nf4"), ComputeDevice("cpu", torch.bfloat16))
     total = 0
     for parameter in model.parameters():
         total += parameter.nbytes

@@ -12,7 +12,7 @@ torch = Lazy("torch")
 transformers = Lazy("transformers")
 attention = Lazy("service.training.model.attention")
 batches = Lazy("service.training.data.batches")
-host_inputs = Lazy("service.training.model.host_inputs")
+host_inputs = Lazy("service.training.model.models")
 models = Lazy("service.training.model.models")
 
 pytestmark = [pytest.mark.gpu, pytest.mark.e2e]
@@ -65,7 +65,7 @@ def test_joined_samples_have_the_losses_of_each_alone(tiny_model_path):
     model = transformers.AutoModelForCausalLM.from_pretrained(
         tiny_model_path, dtype=torch.bfloat16, device_map={"": 0}
     ).eval()
-    if not attention.may_join(models.Place("cuda", torch.bfloat16)):
+    if not attention.may_join(models.ComputeDevice("cuda", torch.bfloat16)):
         pytest.skip("this GPU has no attention for samples of different lengths")
     examples = rows(0, 1, 2)
     alone = [losses(model, on_gpu(batches.Padded(64)([one]))) for one in examples]

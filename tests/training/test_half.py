@@ -17,7 +17,7 @@ from .forked import compute_in
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
-half = Lazy("service.training.loop.half")
+half = Lazy("service.training.loop.float16")
 models = Lazy("service.training.model.models")
 
 
@@ -95,5 +95,5 @@ def test_the_factor_grows_again():
 def test_models_that_need_the_range_compute_in_float32(make_spec, tmp_path, family, dtype):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
     spec = make_spec(tmp_path / "out", base_model_path=tmp_path)
-    place = half.settle_dtype(models.Place("cuda", torch.float16), spec)
+    place = half.choose_dtype(models.ComputeDevice("cuda", torch.float16), spec)
     assert place.dtype_name == dtype

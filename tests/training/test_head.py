@@ -1,6 +1,6 @@
 import pytest
 
-from service.training.data.tokens import IGNORED
+from service.training.data.tokenization import IGNORED
 from tests.conftest import TINY_CONFIG
 from tests.lazy import Lazy
 

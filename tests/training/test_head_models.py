@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.training.data.tokens import IGNORED
-from service.training.model.head_blocks import block_tokens, logit_bytes
+from service.training.data.tokenization import IGNORED
+from service.training.model.shape import block_tokens, logit_bytes
 from tests.lazy import Lazy
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from service.training.model.shape import ModelShape
 from tests.lazy import Lazy
 from tests.training.test_estimate import estimated
 
-host_inputs = Lazy("service.training.model.host_inputs")
+host_inputs = Lazy("service.training.model.models")
 modeling_layers = Lazy("transformers.modeling_layers")
 torch = Lazy("torch")
 transformers = Lazy("transformers")
@@ -32,7 +32,7 @@ class Counted:
             self.moved_bytes += tensor.numel() * tensor.element_size()
             return original(tensor)
 
-        monkeypatch.setattr("service.training.model.host_inputs.to_host", to_host)
+        monkeypatch.setattr("service.training.model.models.to_host", to_host)
         for module in model.modules():
             if isinstance(module, modeling_layers.GradientCheckpointingLayer):
                 module.register_forward_pre_hook(self._note)

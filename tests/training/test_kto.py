@@ -8,11 +8,10 @@ import pytest
 from service.training import CheckpointSaved, Failed, Started, StepDone, Stopped, Succeeded, Warned
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.protocol import Noted
-from service.training.data.corpus import encode_corpus
-from service.training.data.judged import read_judged
-from service.training.data.label_weights import balance
-from service.training.data.split import prompt_key
-from service.training.data.tokens import IGNORED, ChatEncoder, JudgedSample
+from service.training.data.held_out import prompt_key
+from service.training.data.load import encode_corpus
+from service.training.data.rows import read_labeled
+from service.training.data.tokenization import IGNORED, ChatEncoder, LabeledSample
 from tests.lazy import Lazy, imports_of_a_trainer
 
 from .conftest import Starter, assert_same_adapter
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.slow
 torch = Lazy("torch")
 transformers = Lazy("transformers")
 batches = Lazy("service.training.data.batches")
-judged_batches = Lazy("service.training.data.judged_batches")
+kto = Lazy("service.training.methods.kto")
 
 
 def row(answer="Aye.", label=True, **more):
@@ -48,7 +47,7 @@ def tokenizer(tiny_model_path):
 def test_the_last_answer_alone_carries_loss(tmp_path):
     tools = [{"type": "function", "function": {"name": "f", "description": None, "parameters": {}}}]
     path = written(tmp_path / "a.jsonl", row(tools=tools), row("No.", label=False))
-    good, bad = read_judged(path, param="p")
+    good, bad = read_labeled(path, param="p")
     assert good.chat.supervised == bad.chat.supervised == (3,)
     assert good.chat.tools == tuple(tools)
     assert (good.is_good, bad.is_good, bad.line) == (True, False, 2)
@@ -61,7 +60,7 @@ def test_the_last_answer_alone_carries_loss(tmp_path):
 def test_a_line_that_is_no_judged_answer_is_reported_by_its_number(tmp_path, change):
     path = written(tmp_path / "a.jsonl", row(), row("secret-row") | change)
     with pytest.raises(TrainingFailure) as caught:
-        list(read_judged(path, param="training_file"))
+        list(read_labeled(path, param="training_file"))
     assert caught.value.code == "invalid_training_file"
     assert "Line 2 is not a labeled answer" in caught.value.message
     assert "secret-row" not in caught.value.message
@@ -70,9 +69,9 @@ def test_a_line_that_is_no_judged_answer_is_reported_by_its_number(tmp_path, cha
 def test_the_label_belongs_to_the_data_of_a_run(tokenizer, tmp_path):
     def digest(label):
         path = written(tmp_path / "a.jsonl", row(label=label))
-        corpus = encode_corpus(read_judged(path, param="p"), ChatEncoder(tokenizer, 100), 100)
+        corpus = encode_corpus(read_labeled(path, param="p"), ChatEncoder(tokenizer, 100), 100)
         (sample,) = corpus.samples
-        assert isinstance(sample, JudgedSample)
+        assert isinstance(sample, LabeledSample)
         assert sample.is_good is label
         return corpus.digest()
 
@@ -94,7 +93,7 @@ def test_the_label_belongs_to_the_data_of_a_run(tokenizer, tmp_path):
     ],
 )
 def test_labels_weigh_as_the_paper_recommends(counts, given, expected):
-    weights = balance(*counts, *given)
+    weights = kto.balance(*counts, *given)
     assert weights == pytest.approx(expected)
     if all(counts) and None in given:
         total_good, total_bad = (n * weight for n, weight in zip(counts, weights, strict=True))
@@ -114,7 +113,7 @@ def test_a_mismatch_is_a_prompt_with_the_answer_of_the_next():
     first = columns([1, 2, 3, 4], [IGNORED, IGNORED, 3, 4])
     second = columns([5, 6, 7], [IGNORED, 6, 7], is_good=False)
     third = columns([8, 9], [IGNORED, 9])
-    collate = judged_batches.Mismatched(judged_batches.PaddedJudged(100), 3)
+    collate = batches.Mismatched(batches.PaddedLabeled(100), 3)
     batch = collate([first, second, third])
     (part,) = batch["parts"]
     assert batch["units"] == 3
@@ -133,15 +132,13 @@ def test_a_mismatch_is_a_prompt_with_the_answer_of_the_next():
 
 def test_ranks_share_a_batch_with_the_mismatches_of_the_whole():
     samples = [columns([n, 50 + n], [IGNORED, 50 + n]) for n in range(1, 6)]
-    whole = judged_batches.PaddedJudged(2)
-    mismatched = judged_batches.Mismatched(whole, 10)(samples)
+    whole = batches.PaddedLabeled(2)
+    mismatched = batches.Mismatched(whole, 10)(samples)
 
     def rows(batch):
         return [p["mismatched"]["input_ids"].tolist()[0] for p in batch["parts"]]
 
-    shares = [
-        judged_batches.Mismatched(batches.Shared(whole, rank, 2), 10)(samples) for rank in range(2)
-    ]
+    shares = [batches.Mismatched(batches.Shared(whole, rank, 2), 10)(samples) for rank in range(2)]
     assert sorted(rows(shares[0]) + rows(shares[1])) == sorted(rows(mismatched))
     assert [share["units"] for share in shares] == [5, 5]
     assert [len(share["fillers"]) for share in shares] == [0, 1]
@@ -151,12 +148,12 @@ def test_ranks_share_a_batch_with_the_mismatches_of_the_whole():
 def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
     """A trainer in this process, in fp32, whose adapter no longer equals the base model."""
     with imports_of_a_trainer():
-        from service.training.contract.channel import StopFlag
+        from service.training.contract.child_process import StopFlag
         from service.training.loop.checkpoints import identify
         from service.training.loop.plan import Plan
-        from service.training.methods.kto import JudgedTrainer
+        from service.training.methods.kto import LabeledTrainer
         from service.training.model.adapters import add_adapter
-        from service.training.model.models import Place, load_base
+        from service.training.model.models import ComputeDevice, load_base
 
     spec = make_spec(
         tmp_path_factory.mktemp("kto"),
@@ -167,14 +164,14 @@ def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
         training_file=few_judged,
         quantization="none",
     )
-    place = Place("cpu", torch.float32)
-    shape = spec.hyperparameters.lora.settled()
+    place = ComputeDevice("cpu", torch.float32)
+    shape = spec.hyperparameters.lora.to_shape()
     torch.manual_seed(3)  # the reference point is above 0
     model = add_adapter(load_base(spec, place), spec, shape)
-    corpus = encode_corpus(read_judged(few_judged, param="p"), ChatEncoder(tokenizer, 128), 128)
+    corpus = encode_corpus(read_labeled(few_judged, param="p"), ChatEncoder(tokenizer, 128), 128)
     run = identify(spec, lora=shape, packing=False, data="x", total_steps=12)
     plan = Plan(spec, run, corpus.samples, (), "padded", place)
-    made = JudgedTrainer(model, plan, tokenizer, StopFlag(), [])
+    made = LabeledTrainer(model, plan, tokenizer, StopFlag(), [])
     torch.manual_seed(1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -185,7 +182,7 @@ def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
 
 def computed(trainer, samples, budget=10**6):
     """Return the loss of a batch in parts of a budget, and its gradients."""
-    collate = judged_batches.Mismatched(judged_batches.PaddedJudged(budget), 128)
+    collate = batches.Mismatched(batches.PaddedLabeled(budget), 128)
     trainer.model.zero_grad()
     total = 0.0
     parts = 0
@@ -273,7 +270,7 @@ def test_the_loss_and_its_gradient_are_the_papers(trainer, request):
 def test_the_loss_is_trls(trainer, request):
     samples = taken(trainer)
     loss, _, _ = computed(trainer, samples)
-    collate = judged_batches.Mismatched(judged_batches.PaddedJudged(10**6), 128)
+    collate = batches.Mismatched(batches.PaddedLabeled(10**6), 128)
     (part,) = collate(samples)["parts"]
     base = request.getfixturevalue("own_forward")
 

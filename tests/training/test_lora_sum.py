@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 torch = Lazy("torch")
 adapters = Lazy("service.training.model.adapters")
 head = Lazy("service.training.model.head")
-lora_sum = Lazy("service.training.model.lora_sum")
+lora_sum = Lazy("service.training.model.adapters")
 models = Lazy("service.training.model.models")
 
 
@@ -33,8 +33,8 @@ def adapted(
         **chosen(quantization=quantization, lora={"r": 4, **lora}).model_dump(),
     )
     torch.manual_seed(0)
-    base = models.load_base(spec, models.Place(device, getattr(torch, dtype)))
-    model = adapters.add_adapter(base, spec, spec.hyperparameters.lora.settled())
+    base = models.load_base(spec, models.ComputeDevice(device, getattr(torch, dtype)))
+    model = adapters.add_adapter(base, spec, spec.hyperparameters.lora.to_shape())
     models.keep_adapter_in_fp32(model)
     head.use_frozen_head(base)
     for name, parameter in model.named_parameters():

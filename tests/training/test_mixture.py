@@ -6,11 +6,10 @@ from collections import Counter
 import pytest
 
 from service.training import Failed, Noted, Started, StepDone, Stopped, Succeeded, Warned
-from service.training.contract.mixture import MixedRows, drawn_per_epoch
-from service.training.data.chats import Chat
-from service.training.data.held_out import held_out
-from service.training.data.mixture import Portion, by_file, draw
-from service.training.data.split import validation_rows
+from service.training.contract.spec import MixedRows, drawn_per_epoch
+from service.training.data.held_out import held_out, validation_rows
+from service.training.data.layout import Portion, by_file, draw
+from service.training.data.rows import Chat
 
 from .conftest import assert_same_adapter, write_chats
 

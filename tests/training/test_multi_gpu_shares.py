@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from service.training.data.tokens import IGNORED
+from service.training.data.tokenization import IGNORED
 from service.training.parallel.launcher import environment
 
 pytestmark = pytest.mark.slow
@@ -76,13 +76,12 @@ def test_fsdp_leaves_each_rank_half_of_the_base_and_the_whole_adapter(make_spec,
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
     from service.training.model.adapters import add_adapter
-    from service.training.model.models import Place, load_base
-    from service.training.parallel.ranks import Ranks
-    from service.training.parallel.sharding import shard
+    from service.training.model.models import ComputeDevice, load_base
+    from service.training.parallel.ranks import Ranks, shard
 
     spec = make_spec(tmp_path, gpus=2, batch_size=2, sharding="fsdp")
-    place = Place("cpu", torch.bfloat16)
-    model = add_adapter(load_base(spec, place), spec, spec.hyperparameters.lora.settled())
+    place = ComputeDevice("cpu", torch.bfloat16)
+    model = add_adapter(load_base(spec, place), spec, spec.hyperparameters.lora.to_shape())
     before = {name: p.numel() for name, p in model.named_parameters()}
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
     try:
@@ -101,7 +100,7 @@ def test_the_scales_of_4_bit_weights_move_to_the_device():
     import bitsandbytes
     import torch
 
-    from service.training.parallel.sharding import move_scales
+    from service.training.parallel.ranks import move_scales
 
     layer = bitsandbytes.nn.Linear4bit(64, 64, quant_type="nf4", compress_statistics=True)
     model = torch.nn.Sequential(layer.to("cpu"))

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from service.training.data.order import checkpoint_steps, epoch_order, pause_step
+from service.training.data.layout import checkpoint_steps, epoch_order, pause_step
 
 CHANCE = random.Random(1)
 LENGTHS = [CHANCE.randint(5, 400) for _ in range(1003)]

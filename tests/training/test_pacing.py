@@ -7,9 +7,8 @@ from itertools import pairwise
 import pytest
 
 from service.training import StepDone
-from service.training.contract.channel import StopFlag
+from service.training.contract.child_process import StopFlag, Traffic
 from service.training.contract.protocol import TrafficCommand, encode
-from service.training.contract.traffic import Traffic
 from service.training.loop.pacing import LEAST_SHARE, Pacer, Share
 
 IDLE = TrafficCommand(in_flight=0)

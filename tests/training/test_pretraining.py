@@ -6,10 +6,10 @@ import math
 import pytest
 
 from service.training import Noted, Started, StepDone, Succeeded
-from service.training.data.corpus import encode_corpus
 from service.training.data.held_out import held_out
-from service.training.data.judged import Text, read_texts
-from service.training.data.tokens import IGNORED, ChatEncoder
+from service.training.data.load import encode_corpus
+from service.training.data.rows import Text, read_texts
+from service.training.data.tokenization import IGNORED, ChatEncoder
 from tests.lazy import Lazy
 
 from .conftest import write_chats

@@ -6,7 +6,7 @@ from array import array
 
 import pytest
 
-from service.training.data.tokens import IGNORED, Pair, Sample
+from service.training.data.tokenization import IGNORED, Pair, Sample
 from tests.lazy import Lazy
 
 head = Lazy("service.training.model.head")

@@ -11,7 +11,7 @@ from tests.lazy import Lazy
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
-kept = Lazy("service.training.methods.reference_scores")
+kept = Lazy("service.training.methods.reference")
 ranks = Lazy("service.training.parallel.ranks")
 
 

@@ -20,10 +20,10 @@ from service.training import (
 )
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.samples import Answer, SampleRequest, read_requests
-from service.training.data.corpus import Corpus, encode_corpus
-from service.training.data.groups import advantages
-from service.training.data.prompts import read_prompts
-from service.training.data.tokens import IGNORED, ChatEncoder, Prompt
+from service.training.data.load import Corpus, encode_corpus
+from service.training.data.rows import read_prompts
+from service.training.data.tokenization import IGNORED, ChatEncoder, Prompt
+from service.training.loop.metrics import advantages
 from tests.conftest import TINY_CONFIG, make_tiny_model
 from tests.lazy import Lazy, imports_of_a_trainer
 
@@ -34,8 +34,8 @@ pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
 transformers = Lazy("transformers")
-answered_batches = Lazy("service.training.data.answered")
-generation = Lazy("service.training.methods.generation")
+answered_batches = Lazy("service.training.data.batches")
+generation = Lazy("service.training.methods.sampling")
 
 ROUNDS = 9  # of `make_rl`
 
@@ -143,18 +143,18 @@ def test_advantages_are_trls(rewards):
 def make_trainer(make_rl, tokenizer, tmp_path_factory):
     """Make trainers in this process, in fp32, whose adapter no longer equals the base model."""
     with imports_of_a_trainer():
-        from service.training.contract.channel import StopFlag
+        from service.training.contract.child_process import StopFlag
         from service.training.loop.checkpoints import identify
         from service.training.loop.plan import Plan
         from service.training.methods.reinforcement import ReinforcementTrainer
         from service.training.model.adapters import add_adapter
-        from service.training.model.models import Place, load_base
+        from service.training.model.models import ComputeDevice, load_base
 
     def make(**changes):
         folder = tmp_path_factory.mktemp("rl")
         spec = make_rl(folder, quantization="none", **changes)
-        place = Place("cpu", torch.float32)
-        shape = spec.hyperparameters.lora.settled()
+        place = ComputeDevice("cpu", torch.float32)
+        shape = spec.hyperparameters.lora.to_shape()
         torch.manual_seed(1)  # also for the other half of the adapter
         model = add_adapter(load_base(spec, place), spec, shape)
         corpus = _encoded(tokenizer, spec.training_file, 100)

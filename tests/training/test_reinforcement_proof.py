@@ -1,4 +1,4 @@
-"""`make reinforcement`: the demo model learns to answer in few words, only from rewards."""
+"""The demo model learns to be brief from rewards alone: `make proof NAME=reinforcement`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from tests.training.specs import spec_of
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(1200),
-    pytest.mark.skipif("FINETUNED_REINFORCEMENT" not in os.environ, reason="make reinforcement"),
+    pytest.mark.skipif(
+        "FINETUNED_REINFORCEMENT" not in os.environ,
+        reason="15 minutes: 'make proof NAME=reinforcement' runs it",
+    ),
 ]
 
 COUNTRIES = ("France", "Japan", "Kenya", "Peru", "Norway", "Egypt", "Canada", "Thailand")

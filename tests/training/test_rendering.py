@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from service.training.data.chats import Chat
 from service.training.data.rendering import MAX_TEXT_BYTES, Part, Templates, TemplateTooCostly
-from service.training.data.tokens import ChatEncoder
+from service.training.data.rows import Chat
+from service.training.data.tokenization import ChatEncoder
 from tests.lazy import Lazy
 
 pytestmark = pytest.mark.slow

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from service.training.data.chats import read_chats, read_preferences
-from service.training.data.split import prompt_key, validation_rows
+from service.training.data.held_out import prompt_key, validation_rows
+from service.training.data.rows import read_chats, read_preferences
 
 KEYS = [b"%d" % (n // 3) for n in range(300)]  # threes of one prompt
 

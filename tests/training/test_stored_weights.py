@@ -7,7 +7,7 @@ import json
 import pytest
 
 from service.training import Failed
-from service.training.model.stored_weights import (
+from service.training.model.base_folder import (
     FORMATS,
     is_converted,
     read_config,

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from service.jobs.records import JobRecord
-from service.training.contract.channel import Channel
+from service.training.contract.child_process import Channel
 from service.training.contract.protocol import CheckpointSaved
 from service.training.data.load import load_data
-from service.training.data.tokens import ChatEncoder, Sample
+from service.training.data.tokenization import ChatEncoder, Sample
 from tests.lazy import Lazy
 
 checkpoints = Lazy("service.training.loop.checkpoints")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from service.models.parsers import detect_reasoning_parser
-from service.training.data.chats import Chat
-from service.training.data.corpus import encode_corpus
-from service.training.data.tokens import IGNORED, ChatEncoder
+from service.training.data.load import encode_corpus
+from service.training.data.rows import Chat
+from service.training.data.tokenization import IGNORED, ChatEncoder
 from tests.lazy import Lazy
 from tests.models.folders import with_template
 

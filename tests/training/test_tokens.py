@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from service.training.data.chats import Chat, read_chats
-from service.training.data.corpus import encode_corpus
-from service.training.data.tokens import IGNORED, ChatEncoder
+from service.training.data.load import encode_corpus
+from service.training.data.rows import Chat, read_chats
+from service.training.data.tokenization import IGNORED, ChatEncoder
 from tests.lazy import Lazy
 
 pytestmark = pytest.mark.slow

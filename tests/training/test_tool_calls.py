@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from service.training.contract.channel import Channel
+from service.training.contract.child_process import Channel
 from service.training.contract.failures import TrainingFailure
-from service.training.data.chats import Chat, read_chats, read_preferences
-from service.training.data.corpus import encode_corpus
-from service.training.data.load import load_data
-from service.training.data.tokens import ChatEncoder
+from service.training.data.load import encode_corpus, load_data
+from service.training.data.rows import Chat, read_chats, read_preferences
+from service.training.data.tokenization import ChatEncoder
 from tests.lazy import Lazy
 from tests.training.test_tokens import TOOLS
 

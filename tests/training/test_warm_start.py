@@ -9,10 +9,10 @@ import pytest
 
 from service.training import Failed, LoraOptions, Started, StepDone, Stopped, Succeeded, Warned
 from service.training.contract.failures import TrainingFailure
-from service.training.model.warm_start import lora_shape
 from tests.lazy import Lazy
 
 torch = Lazy("torch")
+adapters = Lazy("service.training.model.adapters")
 safetensors = Lazy("safetensors.torch")
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -36,7 +36,7 @@ def change_config(folder, **changes):
 
 def refusal(spec):
     with pytest.raises(TrainingFailure) as caught:
-        lora_shape(spec)
+        adapters.lora_shape(spec)
     return caught.value
 
 
@@ -44,10 +44,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.e2e]  # for the run that the adapter
 
 
 def test_the_shape_is_the_adapters(adapter, make_spec, tmp_path):
-    shape = lora_shape(make_spec(tmp_path, warm_start_path=adapter, lora={"dropout": 0.2}))
+    shape = adapters.lora_shape(make_spec(tmp_path, warm_start_path=adapter, lora={"dropout": 0.2}))
     assert (shape.r, shape.alpha, shape.dropout) == (4, 8, 0.2)
     assert len(shape.target_modules) == 2 * 7
-    assert shape == lora_shape(
+    assert shape == adapters.lora_shape(
         make_spec(tmp_path, warm_start_path=adapter, lora={"r": 4, "dropout": 0.2})
     )
 
@@ -198,9 +198,9 @@ def test_dpo_after_sft_is_held_to_what_sft_gave(
 
 
 def test_defaults_of_a_fresh_adapter():
-    shape = LoraOptions().settled()
+    shape = LoraOptions().to_shape()
     assert (shape.r, shape.alpha, shape.target_modules) == (16, 32, "all-linear")
-    assert LoraOptions(r=64).settled().alpha == 128
+    assert LoraOptions(r=64).to_shape().alpha == 128
     assert not shape.use_dora
     assert not shape.use_rslora
 
@@ -221,10 +221,10 @@ def test_rslora_scales_alike_in_training_and_in_vllm(start, make_spec, tmp_path,
     from peft import LoraConfig, get_peft_model
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    from service.training.model.models import Place, load_base
+    from service.training.model.models import ComputeDevice, load_base
 
     spec = make_spec(tmp_path, quantization="none")
-    base = load_base(spec, Place("cpu", torch.float32))
+    base = load_base(spec, ComputeDevice("cpu", torch.float32))
     model = get_peft_model(
         base,
         LoraConfig(

@@ -1,4 +1,4 @@
-"""The previous release and this one run side by side under traffic: `make upgrade`.
+"""The previous release and this one run side by side under traffic: `make proof NAME=upgrade`.
 
 The previous release is the commit that wrote the newest snapshot in `data`, or
 FINETUNED_UPGRADE_FROM. Its code comes from the history of the repository, which a shallow clone
@@ -37,7 +37,9 @@ from tests.upgrade.snapshot import FOLDER
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(900),
-    pytest.mark.skipif("FINETUNED_UPGRADE" not in os.environ, reason="'make upgrade' runs it"),
+    pytest.mark.skipif(
+        "FINETUNED_UPGRADE" not in os.environ, reason="'make proof NAME=upgrade' runs it"
+    ),
 ]
 ROOT = Path(__file__).parent.parent.parent
 VISITORS = 3

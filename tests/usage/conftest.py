@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.core.limits import Limits
+from service.config.limits import Limits
 from service.core.redis import Client, connect
 from service.usage import Admission, Meter, Served
 from service.web.auth import Principal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.core.limits import NO_LIMITS, Limits
+from service.config.limits import NO_LIMITS, Limits
 from service.usage.limits import CurrentUse, current_use
 from tests.usage.conftest import NOON, caller
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from service.config.limits import Limits
 from service.core.errors import RateLimited
-from service.core.limits import Limits
 from service.usage.limits import duration
 from tests.usage.conftest import caller, served
 

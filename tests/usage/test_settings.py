@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.config import Settings
-from service.core.limits import NO_LIMITS, Limits, ProjectLimits
+from service.config.limits import NO_LIMITS, Limits, ProjectLimits
 
 
 def test_a_project_may_not_have_an_engine_for_itself_unless_it_is_set():

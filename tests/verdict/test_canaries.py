@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.datasets.checks.findings import Findings
+from service.datasets.checks.issues import RowIssues
 from service.datasets.checks.rows import check_row
 from service.datasets.personal_data.detect import find_personal_data
 from service.grading.examples import examples_of
@@ -23,7 +23,7 @@ def test_canaries_are_valid_rows_and_found_again() -> None:
     canaries = make_canaries(MAX_CANARIES, seed=3)
     rows = [canary.row for canary in canaries]
     for row in rows:
-        found = Findings(1)
+        found = RowIssues(1)
         check_row(found, row, "chat")
         assert found.first_error is None
     mixed = [*bookshop(), *rows, *rows[:7]]

@@ -9,8 +9,7 @@ import pytest
 
 from service.config import Settings
 from service.core.networks import network
-from service.web.addresses import ClientAddresses
-from service.web.throttle import FailureThrottle
+from service.web.client_address import ClientAddresses, FailureThrottle
 
 PROXIES = [network(text) for text in ("10.0.0.0/8", "2001:db8::/32")]
 
@@ -43,7 +42,7 @@ def scope(peer: str | None, *forwarded: str) -> dict[str, Any]:
 )
 def test_only_trusted_proxies_state_an_address(peer, forwarded, address):
     expected = address and ip_address(address)
-    assert ClientAddresses(PROXIES).of(scope(peer, *forwarded)) == expected
+    assert ClientAddresses(PROXIES).find(scope(peer, *forwarded)) == expected
 
 
 def test_proxies_are_a_list_of_ranges(monkeypatch):
@@ -64,26 +63,26 @@ class Clock:
 def test_failures_are_counted_for_each_address_and_decay():
     throttle = FailureThrottle(2, clock=(clock := Clock()))
     one, other = ip_address("192.0.2.1"), ip_address("192.0.2.2")
-    assert [throttle.failed(one) for _ in range(4)] == [None, None, 30, 30]
-    assert throttle.failed(other) is None
+    assert [throttle.record_failure(one) for _ in range(4)] == [None, None, 30, 30]
+    assert throttle.record_failure(other) is None
     clock.now_s = 29
-    assert throttle.failed(one) == 1
+    assert throttle.record_failure(one) == 1
     clock.now_s = 30
-    assert throttle.failed(one) is None
-    assert throttle.failed(one) == 30
+    assert throttle.record_failure(one) is None
+    assert throttle.record_failure(one) == 30
 
 
 def test_an_ipv6_network_counts_as_one_address():
     throttle = FailureThrottle(1, clock=Clock())
-    assert throttle.failed(ip_address("2001:db8::1")) is None
-    assert throttle.failed(ip_address("2001:db8::ffff:1")) == 60
-    assert throttle.failed(ip_address("2001:db8:0:1::1")) is None
+    assert throttle.record_failure(ip_address("2001:db8::1")) is None
+    assert throttle.record_failure(ip_address("2001:db8::ffff:1")) == 60
+    assert throttle.record_failure(ip_address("2001:db8:0:1::1")) is None
 
 
 def test_memory_is_bounded_and_zero_turns_it_off():
     throttle = FailureThrottle(1, clock=Clock())
     for number in range(10_050):
-        throttle.failed(ip_address(number))
+        throttle.record_failure(ip_address(number))
     assert len(throttle._failures) == 10_000
     off = FailureThrottle(0)
-    assert [off.failed(None) for _ in range(1000)] == [None] * 1000
+    assert [off.record_failure(None) for _ in range(1000)] == [None] * 1000

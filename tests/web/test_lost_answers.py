@@ -17,9 +17,9 @@ from pydantic import SecretStr
 
 from service.app import create_app
 from service.core.redis import Client, connect
-from service.core.trail import STREAM
 from service.projects.records import Role
 from service.web import idempotency
+from service.web.audit_trail import STREAM
 from tests.conftest import BASE_MODEL, Api, running, upload
 from tests.lossy import Road, road_to
 

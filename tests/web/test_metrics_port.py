@@ -14,8 +14,7 @@ import pytest
 
 from service.app import create_app
 from service.config import Settings
-from service.web.metrics_port import serve_metrics
-from service.web.side_port import PortTaken
+from service.web.side_port import PortTaken, serve_metrics
 from tests.conftest import Api, running
 from tests.web.test_safe_headers import DEFAULTS, safe
 
@@ -75,7 +74,7 @@ async def test_a_taken_port_is_named(api: Api):
 
 
 async def test_the_app_serves_them_while_it_lives(settings: Settings, caplog):
-    caplog.set_level("INFO", logger="service.web.metrics_port")
+    caplog.set_level("INFO", logger="service.web.side_port")
     app = create_app(settings.model_copy(update={"api_metrics_port": 0}), with_metrics_port=True)
     async with running(app), httpx.AsyncClient() as client:
         (url,) = re.findall(r"http://\S+/metrics", caplog.text)

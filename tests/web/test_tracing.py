@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from service.core import tracing
 from service.core.child import environment
-from service.web.traced import Traced
+from service.web.middleware import Traced
 from tests.conftest import running
 from tests.e2e.collector import collecting
 

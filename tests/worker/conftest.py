@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from service.core.leases import Leases
+from service.jobs.dispatch import Dispatcher
 from service.jobs.records import JobRecord
-from service.jobs.scheduling.dispatch import Dispatcher
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api
 

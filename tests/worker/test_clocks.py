@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from arq.constants import in_progress_key_prefix
 
-from service.core import clock, clock_sync, queue
+from service.core import clock, queue
 from service.core.redis import Client, connect
 from tests.worker.test_survival import polling, until
 
@@ -46,14 +46,14 @@ async def redis_s(redis: Client) -> float:
 @pytest.mark.parametrize("wrong_s", [HOUR_S, -HOUR_S])
 async def test_the_service_uses_the_time_of_redis(redis, wrong_by, caplog, wrong_s):
     wrong_by(wrong_s)
-    async with clock_sync.following(redis):
+    async with clock.following(redis):
         assert abs(clock.now() - await redis_s(redis)) < HOUR_S / 2
     assert f"differs from that of Redis by {wrong_s:.0f}"[:-2] in caplog.text
 
 
 async def test_a_redis_that_is_away_does_not_hold_up_the_start(wrong_by):
     client = connect("redis://127.0.0.1:1", retries=0)
-    async with clock_sync.following(client):
+    async with clock.following(client):
         assert clock.difference_s() == 0
     await client.aclose(close_connection_pool=True)
 

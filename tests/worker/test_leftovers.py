@@ -14,13 +14,12 @@ from pathlib import Path
 import pytest
 from arq.constants import in_progress_key_prefix
 
-from service.core import ids, queue, scratch
+from service.core import ids, local_disk, queue
 from service.core.leases import Leases
-from service.core.leftovers import Leftovers
 from service.core.storage import Storage, StorageError
+from service.core.storage.leftovers import Leftovers
 from service.files.records import Files
-from service.jobs import lifecycle
-from service.jobs.attempt import artifacts
+from service.jobs import checkpoints, lifecycle
 from service.jobs.records import CheckpointRecord, JobFailure, JobRecord
 from service.models.records import ModelRecord
 from service.worker.reconciler import Reconciler
@@ -152,7 +151,7 @@ async def checkpoint_of(
     folder.mkdir()
     (folder / "adapter_model.safetensors").write_bytes(b"adapter")
     (folder / "optimizer.pt").write_bytes(b"state")
-    kept = await artifacts.put_checkpoint(state.files.storage, job, step, folder, {})
+    kept = await checkpoints.put_checkpoint(state.files.storage, job, step, folder, {})
     if recorded:
         record = CheckpointRecord(
             id=f"ftckpt-{step}", project_id=job.project_id, created_at=1, job_id=job.id,
@@ -215,7 +214,7 @@ async def test_entries_of_dead_workers_do_not_block_the_queue(
 
 def test_the_parts_of_a_task_id():
     for parts in (("train", "ftjob-1", 2), ("evaluate_job", "evaluation:ftjob-1", 1)):
-        assert queue.parsed(queue.task_id(*parts)) == parts
+        assert queue.parse_task_id(queue.task_id(*parts)) == parts
 
 
 HOLDS = """
@@ -240,10 +239,10 @@ def test_scratch_of_a_killed_worker_is_deleted_and_that_of_a_living_one_is_not(t
     with subprocess.Popen(holds, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
-        assert scratch.sweep(tmp_path, settled_s=0) == []
+        assert local_disk.sweep(tmp_path, settled_s=0) == []
         assert (folder / "rows.jsonl").exists()
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait(60)
-        assert scratch.sweep(tmp_path) == [], "it may not be locked yet"
-        assert scratch.sweep(tmp_path, settled_s=0) == ["ftjob-1"]
+        assert local_disk.sweep(tmp_path) == [], "it may not be locked yet"
+        assert local_disk.sweep(tmp_path, settled_s=0) == ["ftjob-1"]
     assert [path.name for path in tmp_path.iterdir()] == ["not-ours"]

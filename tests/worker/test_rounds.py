@@ -15,13 +15,12 @@ from service.core.redis import Client, connect
 from service.core.storage import Storage
 from service.erasure.erasing import Erasing
 from service.files.records import FileRecord, Files, FileStatus, Purpose
+from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs, Status
-from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
-from service.worker import turns
+from service.worker.leader_election import LeaderElection, load_gauges, store_gauges
 from service.worker.reconciler import Reconciler
-from service.worker.turns import Turns
 from tests.jobs.running import running_job
 from tests.redis_work import work_of
 
@@ -107,43 +106,43 @@ async def test_missing_entries_are_found_among_many(site: Site):
 
 
 async def test_one_worker_at_a_time_runs_a_round(site: Site):
-    first, second = (Turns(site.redis, every_s=0.001, lease_s=5) for _ in "ab")
-    async with first.take("repairs"):
+    first, second = (LeaderElection(site.redis, every_s=0.001, lease_s=5) for _ in "ab")
+    async with first.lead("repairs"):
         with pytest.raises(Held):
-            async with second.take("repairs"):
+            async with second.lead("repairs"):
                 pass
-        async with second.take("cleanups"):
+        async with second.lead("cleanups"):
             pass
     await asyncio.sleep(0.05)
-    async with second.take("repairs"):
+    async with second.lead("repairs"):
         pass
 
 
 async def test_workers_share_rounds_instead_of_running_one_each(site: Site):
     site.settings.reconcile_every_s = 600.0
     await site.add_files(50)
-    await site.reconciler("a").take_turns()
+    await site.reconciler("a").run_round()
     async with work_of(site.redis) as work:
-        await site.reconciler("b").take_turns()
+        await site.reconciler("b").run_round()
     assert work.keys_read < 20, "the records were read again"
 
 
 async def test_a_round_that_failed_is_run_by_the_next_worker(site: Site):
-    turns_ = Turns(site.redis, every_s=600, lease_s=5)
+    election = LeaderElection(site.redis, every_s=600, lease_s=5)
     with pytest.raises(ValueError, match="a fault"):
-        async with turns_.take("repairs"):
+        async with election.lead("repairs"):
             raise ValueError("a fault")
-    async with turns_.take("repairs"):
+    async with election.lead("repairs"):
         pass
 
 
 async def test_every_worker_shows_the_gauges_of_the_last_round(site: Site):
     gauges = (metrics.JOBS_UNFINISHED,)
-    await turns.show(site.redis, gauges)  # nothing was stored yet
+    await load_gauges(site.redis, gauges)  # nothing was stored yet
     metrics.JOBS_UNFINISHED.cell(Status.QUEUED).set(7)
-    await turns.share(site.redis, gauges)
+    await store_gauges(site.redis, gauges)
     metrics.JOBS_UNFINISHED.cell(Status.QUEUED).set(1)
     metrics.JOBS_UNFINISHED.cell("of an older version").set(1)
-    await turns.show(site.redis, gauges)
+    await load_gauges(site.redis, gauges)
     assert gauge("queued") == 7
     assert gauge("of an older version") is None

@@ -20,7 +20,7 @@ from service.fleet import workers
 from service.jobs.records import Jobs, NewEvent, Status
 from service.worker.arq_queue import QueueWorker
 from tests.conftest import Api, chat_line, checked, upload
-from tests.jobs.scheduling.test_fair_share import job
+from tests.jobs.test_fair_share import job
 from tests.lossy import road_to
 
 pytestmark = pytest.mark.slow

@@ -40,15 +40,20 @@ export async function waitForEvaluation(
   }
 }
 
-/** Run the evaluation of a job again. Throws ConflictError if it is in progress. */
+/**
+ * Run the evaluation of a job again. Throws ConflictError if it is in progress.
+ *
+ * `baselinePrompt` is a system prompt of yours that the model is compared with.
+ */
 export function evaluateAgain(
   client: Finetuned,
   jobId: string,
-  { signal }: EvaluationOptions = {},
+  { baselinePrompt, signal }: EvaluationOptions & { baselinePrompt?: string } = {},
 ): Promise<JobEvaluationObject> {
   return unwrap(
     client.http.POST("/v1/fine_tuning/jobs/{job_id}/evaluation", {
       params: { path: { job_id: jobId } },
+      ...(baselinePrompt === undefined ? {} : { body: { baseline_prompt: baselinePrompt } }),
       signal: signal ?? null,
     }),
   );

@@ -88,7 +88,7 @@ weights, in the same format. The engine settings of a merged model default to it
 {{ toYaml $engines }}
 {{- end }}
 
-{{/* The catalog of base models and encoders. */}}
+{{/* The catalog of base models. */}}
 {{- define "finetuned.catalogue" -}}
 {{- $entries := list -}}
 {{- range .Values.models -}}
@@ -105,7 +105,5 @@ weights, in the same format. The engine settings of a merged model default to it
 {{- end -}}
 {{- $entries = append $entries $entry -}}
 {{- end -}}
-{{- $catalogue := dict "models" $entries -}}
-{{- with .Values.encoders -}}{{- $_ := set $catalogue "encoders" . -}}{{- end -}}
-{{ $catalogue | toYaml }}
+{{ dict "models" $entries | toYaml }}
 {{- end }}

@@ -1,1 +1,1 @@
-"""Encryption at rest: objects in storage, under data keys that a master key wraps."""
+"""Encryption of stored objects with wrapped data keys, and signatures (Ed25519)."""

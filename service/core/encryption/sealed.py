@@ -143,7 +143,7 @@ class Opener:
         )
 
 
-def place_of(chunk: int) -> int:
+def offset_of(chunk: int) -> int:
     """Return where a chunk begins in a stored object."""
     return HEADER_BYTES + chunk * SEALED_CHUNK_BYTES
 

@@ -11,7 +11,6 @@ With a master key, objects are encrypted as they are written and decrypted as th
 stay readable. Sizes of objects are those in storage.
 """
 
-from service.core.storage.artifacts import MANIFEST, FileEntry, Manifest, StoredObject
 from service.core.storage.errors import (
     QUOTA,
     QuotaExceeded,
@@ -22,7 +21,7 @@ from service.core.storage.errors import (
     StorageMissing,
     StorageRefused,
 )
-from service.core.storage.objects import Storage
+from service.core.storage.objects import MANIFEST, FileEntry, Manifest, Storage, StoredObject
 from service.core.storage.writer import Writer
 
 __all__ = [

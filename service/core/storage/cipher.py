@@ -13,8 +13,14 @@ from service.core.encryption import sealed
 from service.core.encryption.keyring import KeyGone, Keyring, owner_of
 from service.core.encryption.master import MasterKeyAway, MasterKeyError
 from service.core.encryption.sealed import Damaged, Header, Opener, Sealer
-from service.core.storage.calls import guard, patient
-from service.core.storage.errors import StorageError, StorageMissing, StorageRefused, corrupt
+from service.core.storage.errors import (
+    StorageError,
+    StorageMissing,
+    StorageRefused,
+    corrupt,
+    guard,
+    patient,
+)
 
 READ_BYTES: Final = 4 * 1024 * 1024  # on S3, each read is a request
 _CHUNKS_AT_ONCE: Final = READ_BYTES // sealed.CHUNK_BYTES
@@ -44,20 +50,20 @@ class ObjectCipher:
         owner = owner_of(key)
         if self._keyring is None or owner is None:
             return None
-        with keys_explained(key):
+        with convert_key_errors(key):
             return Sealer(*await self._keyring.key_of(owner), key)
 
-    async def sealed(self, key: str, data: bytes) -> bytes:
+    async def encrypt(self, key: str, data: bytes) -> bytes:
         """Encrypt a small object, if objects are encrypted."""
         sealer = await self.sealer(key)
         return data if sealer is None else sealer.update(data) + sealer.finish()
 
-    async def opened(self, key: str, data: bytes) -> bytes:
+    async def decrypt(self, key: str, data: bytes) -> bytes:
         """Decrypt a whole object, if it is encrypted."""
         header = self._header(key, data[: sealed.HEADER_BYTES])
         if header is None:
             return data
-        with keys_explained(key):
+        with convert_key_errors(key):
             opener = Opener(header, await self._data_key(key, header), key, len(data))
             return opener.open_all(0, data[sealed.HEADER_BYTES :])
 
@@ -69,7 +75,7 @@ class ObjectCipher:
         header = self._header(key, await self._head(key, size) if size else b"")
         if header is None:
             return None
-        with keys_explained(key):
+        with convert_key_errors(key):
             return Opener(header, await self._data_key(key, header), key, size)
 
     async def is_encrypted(self, key: str, size: int) -> bool:
@@ -82,10 +88,10 @@ class ObjectCipher:
         last = max(end - 1, 0) // sealed.CHUNK_BYTES if opener.size else 0
         while number <= last and (first < end or opener.size == 0):
             upto = min(number + _CHUNKS_AT_ONCE, last + 1)
-            begin, stop = sealed.place_of(number), min(sealed.place_of(upto), opener.stored_bytes)
+            begin, stop = sealed.offset_of(number), min(sealed.offset_of(upto), opener.stored_bytes)
             read = obstore.get_range_async(self._store, key, start=begin, length=stop - begin)
             data = bytes(await guard("read", read, key))
-            with keys_explained(key):
+            with convert_key_errors(key):
                 plain = opener.open_all(number, data)
             place = number * sealed.CHUNK_BYTES
             wanted = plain[max(first - place, 0) : end - place]
@@ -96,7 +102,7 @@ class ObjectCipher:
     def _header(self, key: str, head: bytes) -> Header | None:
         if self._keyring is None or owner_of(key) is None:
             return None
-        with keys_explained(key):
+        with convert_key_errors(key):
             header = Header.decode(head)
         if header is None and self._only_encrypted:
             raise corrupt(f"{key} is not encrypted, although FINETUNED_ENCRYPTION_REQUIRED is set")
@@ -115,7 +121,7 @@ class ObjectCipher:
 
 
 @contextlib.contextmanager
-def keys_explained(key: str) -> Iterator[None]:
+def convert_key_errors(key: str) -> Iterator[None]:
     """Convert errors of keys and of decryption."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""The storage: reads and writes files and folders of artifacts."""
+"""Reads and writes objects and folders of artifacts, in a folder or on S3."""
 
 from __future__ import annotations
 
@@ -9,30 +9,97 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import obstore
 from obstore.store import LocalStore, ObjectStore
 
-from service.core import local_files
+from service.core import local_disk
 from service.core.encryption.keyring import Keyring, name_of
 from service.core.encryption.master import MasterKey
-from service.core.object_store import open_store, refusal
-from service.core.storage.artifacts import (
-    MANIFEST,
-    FileEntry,
-    Manifest,
-    StoredObject,
-    stored_object,
+from service.core.storage.cipher import READ_BYTES, ObjectCipher, convert_key_errors
+from service.core.storage.errors import (
+    StorageError,
+    StorageMissing,
+    StorageRefused,
+    corrupt,
+    guard,
+    patient,
 )
-from service.core.storage.calls import guard, patient
-from service.core.storage.cipher import READ_BYTES, ObjectCipher, keys_explained
-from service.core.storage.errors import StorageError, StorageMissing, StorageRefused, corrupt
-from service.core.storage.room import Room
-from service.core.storage.wrapped_keys import WrappedKeys
-from service.core.storage.writer import Writer
-from service.core.storage_use import StorageUse
+from service.core.storage.object_store import open_store, refusal
+from service.core.storage.writer import Accounting, Room, Writer
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+
+MANIFEST = "manifest.json"
+
+
+class StoredObject(NamedTuple):
+    """An object in storage. `written_at` is in UTC seconds."""
+
+    key: str
+    size: int
+    written_at: int
+    tag: str = ""
+    """Changes if the object is overwritten; comparable only within one storage."""
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """One file of a folder artifact."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Contents of a folder artifact, and facts that its writer stores with it."""
+
+    files: list[FileEntry]
+    meta: dict[str, Any] = {}
+
+    @property
+    def digest(self) -> str:
+        """Return a sha256 over all entries, which identifies the artifact's content."""
+        listing = "\n".join(f"{f.sha256} {f.size} {f.path}" for f in self.files)
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Total size of all files in bytes."""
+        return sum(f.size for f in self.files)
+
+
+def stored_object(item: ObjectMeta) -> StoredObject:
+    """Return what a listing says of an object."""
+    written_at = int(item["last_modified"].timestamp())
+    return StoredObject(item["path"], item["size"], written_at, item["e_tag"] or "")
+
+
+class WrappedKeys:
+    """The wrapped data keys in storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def read(self, name: str) -> bytes | None:
+        """Return an object, or None if there is none."""
+        try:
+            return await self._storage.get_bytes(name)
+        except StorageMissing:
+            return None
+
+    async def create(self, name: str, data: bytes) -> bool:
+        """Write an object unless it exists: also if another process does so at the same time."""
+        return await self._storage.create_bytes(name, data)
+
+    async def replace(self, name: str, data: bytes) -> None:
+        """Write an object."""
+        await self._storage.put_bytes(name, data)
+
 
 _HEALTH = ".health"
 _CHUNK_BYTES = 1024 * 1024
@@ -56,7 +123,7 @@ class Storage:
         store: ObjectStore,
         *,
         patience_s: float = 0.0,
-        use: StorageUse | None = None,
+        use: Accounting | None = None,
         reserve_bytes: int | None = None,
         master_key: MasterKey | None = None,
         only_encrypted: bool = False,
@@ -76,7 +143,7 @@ class Storage:
         url: str,
         *,
         patience_s: float = 0.0,
-        use: StorageUse | None = None,
+        use: Accounting | None = None,
         reserve_bytes: int | None = None,
         master_key: MasterKey | None = None,
         only_encrypted: bool = False,
@@ -113,7 +180,7 @@ class Storage:
     async def put_bytes(self, key: str, data: bytes, *, is_limited: bool = True) -> None:
         """Write a small object, which counts toward the quota unless `is_limited` is False."""
         async with self.room.of(key, len(data), is_limited=is_limited):
-            stored = await self.cipher.sealed(key, data)
+            stored = await self.cipher.encrypt(key, data)
             await guard("put", obstore.put_async(self.store, key, stored), key)
             await self.sync(key)
 
@@ -140,7 +207,7 @@ class Storage:
             return
         path = folder / key
         try:
-            await guard("sync", asyncio.to_thread(local_files.sync, folder, path), key)
+            await guard("sync", asyncio.to_thread(local_disk.sync, folder, path), key)
         except StorageMissing as e:
             # It was just written: the folder is unavailable, which is worth another try.
             raise StorageError(f"storage lost {key} while it was written") from e
@@ -152,7 +219,7 @@ class Storage:
     async def get_bytes(self, key: str) -> bytes:
         """Read a small object."""
         result = await guard("get", obstore.get_async(self.store, key), key)
-        return await self.cipher.opened(key, bytes(await guard("read", result.bytes_async(), key)))
+        return await self.cipher.decrypt(key, bytes(await guard("read", result.bytes_async(), key)))
 
     @patient
     async def put_file(self, key: str, path: Path) -> FileEntry:
@@ -193,7 +260,7 @@ class Storage:
         """Wrap a data key with the present master key. Returns False if it is so already."""
         if self.keyring is None:
             return False
-        with keys_explained(name_of(owner)):
+        with convert_key_errors(name_of(owner)):
             return await self.keyring.rewrap(owner)
 
     @property
@@ -294,7 +361,7 @@ class Storage:
                 await writer.write(chunk)
 
     async def join(
-        self, sources: Sequence[str], target: str, digests: Sequence[local_files.Digest]
+        self, sources: Sequence[str], target: str, digests: Sequence[local_disk.Digest]
     ) -> int:
         """Join objects in a folder to one, hash them on the way, and return its size.
 
@@ -306,8 +373,8 @@ class Storage:
         paths = [folder / source for source in sources]
         total = await guard("stat", asyncio.to_thread(_size_of, paths), target)
         async with self.room.of(target, total, is_limited=False):
-            joining = asyncio.to_thread(local_files.join, paths, folder / target)
-            hashing = (asyncio.to_thread(local_files.update, digest, paths) for digest in digests)
+            joining = asyncio.to_thread(local_disk.join, paths, folder / target)
+            hashing = (asyncio.to_thread(local_disk.update, digest, paths) for digest in digests)
             size, *_ = await guard("join", _all_ended(joining, *hashing), target)
             await self.sync(target)
         return int(size)

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
-from service.datasets.checks.table import CHECKS
+from service.datasets.checks.issue_codes import CHECKS
 
 MAX_LISTED = 1_000
 _SHOWN_CHARS = 32
@@ -55,7 +55,7 @@ class Issue(msgspec.Struct, frozen=True, omit_defaults=True):
     similarity: float | None = None
 
 
-def shown(value: object) -> str:
+def printable(value: object) -> str:
     """Return a name taken from the data in a form that is safe to print.
 
     The result is one line of at most 32 characters, without email addresses and long numbers.
@@ -134,3 +134,48 @@ def by_severity(counts: Mapping[str, int]) -> dict[Severity, int]:
     for code, count in counts.items():
         totals[Severity(CHECKS[code].severity)] += count
     return totals
+
+
+class RowIssues:
+    """Issues of the row on `line`, in the order found."""
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+        self.issues: list[Issue] = []
+
+    def add(self, code: str, pointer: str, **detail: object) -> None:
+        """Add an issue with the given code; `detail` fills in its message."""
+        self.issues.append(make_issue(code, self.line, pointer, **detail))
+
+    @property
+    def first_error(self) -> Issue | None:
+        """First error of the row, or None if the row can be trained on."""
+        return next((i for i in self.issues if i.severity is Severity.ERROR), None)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the row cannot be trained on."""
+        return self.first_error is not None
+
+
+class DatasetError(ValueError):
+    """The file or the request is unusable; `issue` gives the reason and a suggested fix."""
+
+    def __init__(self, issue: Issue) -> None:
+        where = f"line {issue.line}{issue.pointer}: " if issue.line is not None else ""
+        super().__init__(f"{where}{issue.message} {issue.fix}")
+        self.issue = issue
+
+    def __reduce__(self) -> tuple[type[DatasetError], tuple[Issue]]:
+        """Support pickling, so that the error can be returned from another process."""
+        return type(self), (self.issue,)
+
+
+def refuse(code: str, line: int | None = None, **detail: str | int) -> DatasetError:
+    """Create the error with the given code, for the caller to raise."""
+    return DatasetError(make_issue(code, line, "", **detail))
+
+
+def pointer_to(base: str, key: str | int) -> str:
+    """Return the JSON Pointer of a child. Keys are data, so they are sanitized and truncated."""
+    return f"{base}/{printable(str(key)).replace('~', '~0').replace('/', '~1')}"

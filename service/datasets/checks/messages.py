@@ -1,17 +1,213 @@
-"""Checks of one message: its role, content, weight, and tool calls."""
+"""Checks of messages: fields and their types, texts, tools and calls, and the order of roles."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from service import thoughts
-from service.datasets.checks.fields import pointer_to, report_unknown, take
-from service.datasets.checks.findings import Findings
-from service.datasets.checks.issues import shown
-from service.datasets.checks.marks import check_marks
-from service.datasets.checks.text import check_text
-from service.datasets.checks.tools import ToolTrail
-from service.datasets.rows.raw_json import kind_of
+from service.datasets.checks.issues import RowIssues, pointer_to, printable
+from service.datasets.checks.negative_labels import check_negative_fields
+from service.datasets.rows.lines import exceeded_limit, kind_of
+
+
+def take(
+    found: RowIssues,
+    owner: Mapping[str, Any],
+    at: str,
+    field: str,
+    kind: type,
+    *,
+    required: bool = False,
+) -> Any:
+    """Return the field's value if it has type `kind`, else None. Null counts as missing."""
+    value = owner.get(field)
+    if value is None:
+        if required:
+            found.add("missing_field", at, field=field)
+        return None
+    if type(value) is not kind:
+        found.add(
+            "wrong_type",
+            pointer_to(at, field),
+            field=field,
+            expected=kind_of(kind()),
+            found=kind_of(value),
+        )
+        return None
+    return value
+
+
+def report_unknown(
+    found: RowIssues, owner: Mapping[str, Any], at: str, known: Collection[str]
+) -> None:
+    """Add a warning for each field that is not part of the format."""
+    for key in owner:
+        if key not in known:
+            found.add("unknown_field", pointer_to(at, key), field=printable(key))
+
+
+CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")
+# Special tokens of common templates: ChatML, Llama 2 and 3, Mistral, Gemma, DeepSeek, Phi.
+SPECIAL_TOKEN = re.compile(
+    r"<\|[A-Za-z0-9_]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>"
+    r"|<[be]os>|<｜[^<>｜]{1,40}｜>"
+)
+# Turns in the formats of Claude 2, Guanaco, Alpaca and Vicuna.
+TURN_MARKER = re.compile(
+    r"(?:\A|\n)[ \t]*(?:### )?(?:Human|Assistant):|(?:\A|\n)### (?:Instruction|Response):"
+    r"|\b(?:USER|ASSISTANT):"
+)
+
+
+def check_text(found: RowIssues, text: str, at: str) -> None:
+    """Add every issue of one string of a message."""
+    if "\0" in text:
+        found.add("nul_character", at)
+    if CONTROL.search(text):
+        found.add("control_character", at)
+    if mark := SPECIAL_TOKEN.search(text):
+        found.add("special_token", at, token=printable(mark.group()))
+    if mark := TURN_MARKER.search(text):
+        found.add("turn_marker", at, marker=mark.group().strip())
+
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict"})
+
+
+def check_tools(found: RowIssues, tools: list[Any], at: str) -> set[str]:
+    """Check the row's tools and return the names that they declare."""
+    names: set[str] = set()
+    for index, tool in enumerate(tools):
+        here = pointer_to(at, index)
+        if type(tool) is not dict:
+            _wrong_object(found, tool, here, "tool")
+            continue
+        report_unknown(found, tool, here, ("type", "function"))
+        if tool.get("type") != "function":
+            found.add("invalid_tool_type", pointer_to(here, "type"))
+        function = take(found, tool, here, "function", dict, required=True)
+        if function is not None:
+            _declare(found, function, pointer_to(here, "function"), names)
+    return names
+
+
+def check_functions(found: RowIssues, functions: list[Any], at: str) -> set[str]:
+    """Check the legacy `functions` list, whose entries have no wrapper, and return the names."""
+    names: set[str] = set()
+    for index, function in enumerate(functions):
+        here = pointer_to(at, index)
+        if type(function) is dict:
+            _declare(found, function, here, names)
+        else:
+            _wrong_object(found, function, here, "function")
+    return names
+
+
+def _declare(found: RowIssues, function: dict[str, Any], at: str, names: set[str]) -> None:
+    report_unknown(found, function, at, _FUNCTION_FIELDS)
+    name = _function_name(found, function, at)
+    if name in names:
+        found.add("duplicate_tool", pointer_to(at, "name"))
+    names.add(name)
+    take(found, function, at, "description", str)
+    take(found, function, at, "parameters", dict)
+    take(found, function, at, "strict", bool)
+
+
+def _function_name(found: RowIssues, function: dict[str, Any], at: str) -> str:
+    name = take(found, function, at, "name", str, required=True)
+    if name is None:
+        return ""
+    if not _NAME.fullmatch(name):
+        found.add("invalid_tool_name", pointer_to(at, "name"))
+    return str(name)
+
+
+def _wrong_object(found: RowIssues, value: object, at: str, field: str) -> None:
+    found.add("wrong_type", at, field=field, expected="object", found=kind_of(value))
+
+
+class ToolTrail:
+    """Tracks tool calls and their answers through one conversation."""
+
+    def __init__(self, found: RowIssues, declared: set[str] | None) -> None:
+        self._found = found
+        self._declared = declared
+        self._known: set[str] = set()
+        self._open: dict[str, str] = {}  # call ID -> JSON Pointer of the call
+
+    def calls(self, calls: list[Any], at: str) -> None:
+        """Check the `tool_calls` of an assistant message."""
+        found = self._found
+        if not calls:
+            found.add("empty_tool_calls", at)
+        for index, call in enumerate(calls):
+            here = pointer_to(at, index)
+            if type(call) is not dict:
+                _wrong_object(found, call, here, "tool_calls")
+                continue
+            report_unknown(found, call, here, ("id", "type", "function"))
+            if call.get("type", "function") != "function":
+                found.add("invalid_tool_type", pointer_to(here, "type"))
+            self._open_call(take(found, call, here, "id", str, required=True), here)
+            function = take(found, call, here, "function", dict, required=True)
+            if function is not None:
+                self.function(function, pointer_to(here, "function"))
+
+    def _open_call(self, call_id: str | None, at: str) -> None:
+        if call_id is None:
+            return
+        if call_id in self._known:
+            self._found.add("duplicate_tool_call_id", pointer_to(at, "id"))
+        self._known.add(call_id)
+        self._open[call_id] = at
+
+    def function(self, function: dict[str, Any], at: str) -> None:
+        """Check the name and arguments of one called function."""
+        found = self._found
+        report_unknown(found, function, at, ("name", "arguments"))
+        name = _function_name(found, function, at)
+        if name and self._declared is not None and name not in self._declared:
+            found.add("undeclared_tool", pointer_to(at, "name"))
+        arguments = function.get("arguments")
+        here = pointer_to(at, "arguments")
+        if arguments is None:
+            found.add("missing_field", at, field="arguments")
+        elif type(arguments) is dict:
+            found.add("arguments_object", here)
+        elif type(arguments) is not str or not _is_json_object(arguments):
+            found.add("invalid_arguments", here)
+
+    def answer(self, message: dict[str, Any], at: str) -> None:
+        """Check that a tool message answers an earlier call."""
+        call_id = take(self._found, message, at, "tool_call_id", str)
+        if call_id is None:
+            if message.get("tool_call_id") is None:
+                self._found.add("missing_tool_call_id", at)
+        elif call_id not in self._known:
+            self._found.add("unknown_tool_call_id", pointer_to(at, "tool_call_id"))
+        else:
+            self._open.pop(call_id, None)
+
+    def turn(self) -> None:
+        """Report open calls as unanswered, because a user or assistant message follows."""
+        for at in self._open.values():
+            self._found.add("unanswered_tool_call", at)
+        self._open.clear()
+
+
+def _is_json_object(text: str) -> bool:
+    if exceeded_limit(text.encode("utf-8", "surrogatepass")):
+        return False
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
 
 _COMMON = frozenset({"role", "content", "name", "weight"})
 FIELDS: dict[str, frozenset[str]] = {
@@ -24,7 +220,7 @@ FIELDS: dict[str, frozenset[str]] = {
 }
 
 
-def check_message(found: Findings, message: Any, at: str, trail: ToolTrail) -> str | None:
+def check_message(found: RowIssues, message: Any, at: str, trail: ToolTrail) -> str | None:
     """Check one message and return its role, or None if the role is missing or unknown."""
     if type(message) is not dict:
         found.add("wrong_type", at, field="message", expected="object", found=kind_of(message))
@@ -33,7 +229,7 @@ def check_message(found: Findings, message: Any, at: str, trail: ToolTrail) -> s
     if role is None:
         return None
     if role not in FIELDS:
-        found.add("invalid_role", pointer_to(at, "role"), role=shown(role))
+        found.add("invalid_role", pointer_to(at, "role"), role=printable(role))
         return None
     report_unknown(found, message, at, FIELDS[role])
     name = take(found, message, at, "name", str)
@@ -46,7 +242,7 @@ def check_message(found: Findings, message: Any, at: str, trail: ToolTrail) -> s
     if role in ("user", "assistant"):
         trail.turn()
     if role == "assistant":
-        check_marks(found, message, at, FIELDS[role])
+        check_negative_fields(found, message, at, FIELDS[role])
         _check_thoughts(found, message, at)
         _check_calls(found, message, at, trail)
     elif role == "tool":
@@ -73,7 +269,7 @@ def texts_of(message: dict[str, Any]) -> list[str]:
     return [text for text in texts if isinstance(text, str) and text]
 
 
-def _check_weight(found: Findings, message: dict[str, Any], role: str, at: str) -> None:
+def _check_weight(found: RowIssues, message: dict[str, Any], role: str, at: str) -> None:
     weight = message.get("weight")
     if weight is None:
         return
@@ -84,14 +280,14 @@ def _check_weight(found: Findings, message: dict[str, Any], role: str, at: str) 
         found.add("invalid_weight", here)
 
 
-def _check_thoughts(found: Findings, message: dict[str, Any], at: str) -> None:
+def _check_thoughts(found: RowIssues, message: dict[str, Any], at: str) -> None:
     for field in thoughts.FIELDS:
         thought = take(found, message, at, field, str)
         if thought:
             check_text(found, thought, pointer_to(at, field))
 
 
-def _check_calls(found: Findings, message: dict[str, Any], at: str, trail: ToolTrail) -> None:
+def _check_calls(found: RowIssues, message: dict[str, Any], at: str, trail: ToolTrail) -> None:
     calls = take(found, message, at, "tool_calls", list)
     if calls is not None:
         trail.calls(calls, pointer_to(at, "tool_calls"))
@@ -100,7 +296,7 @@ def _check_calls(found: Findings, message: dict[str, Any], at: str, trail: ToolT
         trail.function(function, pointer_to(at, "function_call"))
 
 
-def _check_content(found: Findings, message: dict[str, Any], role: str, at: str) -> None:
+def _check_content(found: RowIssues, message: dict[str, Any], role: str, at: str) -> None:
     content, here = message.get("content"), pointer_to(at, "content")
     stands_in = ("tool_calls", "function_call", "refusal")
     if content is None:
@@ -118,16 +314,10 @@ def _check_content(found: Findings, message: dict[str, Any], role: str, at: str)
     elif type(content) is list:
         _check_parts(found, content, here)
     else:
-        found.add(
-            "wrong_type",
-            here,
-            field="content",
-            expected="string",
-            found=kind_of(content),
-        )
+        found.add("wrong_type", here, field="content", expected="string", found=kind_of(content))
 
 
-def _check_parts(found: Findings, parts: list[Any], at: str) -> None:
+def _check_parts(found: RowIssues, parts: list[Any], at: str) -> None:
     if not parts:
         found.add("missing_content", at)
     for index, part in enumerate(parts):
@@ -135,10 +325,40 @@ def _check_parts(found: Findings, parts: list[Any], at: str) -> None:
         if type(part) is not dict:
             found.add("wrong_type", here, field="part", expected="object", found=kind_of(part))
         elif part.get("type") not in ("text", "refusal"):
-            found.add("unsupported_content", here, kind=shown(part.get("type")))
+            found.add("unsupported_content", here, kind=printable(part.get("type")))
         else:
             field = str(part["type"])
             report_unknown(found, part, here, ("type", field))
             text = take(found, part, here, field, str, required=True)
             if text is not None:
                 check_text(found, text, pointer_to(here, field))
+
+
+INSTRUCTION_ROLES = frozenset({"system", "developer"})
+
+
+class OrderFinding(NamedTuple):
+    """An issue code, the index of the message, and the role to show."""
+
+    code: str
+    place: int
+    role: str
+
+
+def check_order(roles: Sequence[str], *, ends_with_assistant: bool = True) -> list[OrderFinding]:
+    """Return findings about the order of roles. None of them makes a row invalid."""
+    found: list[OrderFinding] = []
+    before = ""
+    for index, role in enumerate(roles):
+        if role in INSTRUCTION_ROLES:
+            if index > 0:
+                found.append(OrderFinding("system_not_first", index, role))
+            continue
+        if role == "assistant" and not before:
+            found.append(OrderFinding("starts_with_assistant", index, role))
+        if role == before and role in ("user", "assistant"):
+            found.append(OrderFinding("repeated_role", index, role))
+        before = role
+    if ends_with_assistant and roles and roles[-1] != "assistant":
+        found.append(OrderFinding("ends_without_assistant", len(roles) - 1, roles[-1]))
+    return found

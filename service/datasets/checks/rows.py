@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from service.datasets.checks.fields import pointer_to, report_unknown, take
-from service.datasets.checks.findings import Findings
-from service.datasets.checks.marks import check_marks
-from service.datasets.checks.messages import check_message, is_supervised
-from service.datasets.checks.order import check_order
-from service.datasets.checks.text import check_text
-from service.datasets.checks.tools import ToolTrail, check_functions, check_tools
-from service.datasets.facts import RowFormat
-from service.datasets.rows.raw_json import kind_of
+from service.datasets.checks.issues import RowIssues, pointer_to
+from service.datasets.checks.messages import (
+    ToolTrail,
+    check_functions,
+    check_message,
+    check_order,
+    check_text,
+    check_tools,
+    is_supervised,
+    report_unknown,
+    take,
+)
+from service.datasets.checks.negative_labels import check_negative_fields
+from service.datasets.formats.options import RowFormat
+from service.datasets.rows.lines import kind_of
 
 _CONTEXT = frozenset({"messages", "tools", "parallel_tool_calls"})
 # `generated` says how a row was made from a document. It is kept, and not trained on.
@@ -29,17 +35,17 @@ _BETTER = ("preferred_output", "preferred_completion")
 _WORSE = ("non_preferred_output", "non_preferred_completion")
 
 
-def check_row(found: Findings, row: Any, row_format: RowFormat) -> None:
+def check_row(found: RowIssues, row: Any, row_format: RowFormat) -> None:
     """Add every issue of a row in the given format."""
     ROW_CHECKS[row_format](found, row)
 
 
-def check_chat_row(found: Findings, row: Any) -> None:
+def check_chat_row(found: RowIssues, row: Any) -> None:
     """Add every issue of a chat row."""
     if not _is_object(found, row):
         return
     report_unknown(found, row, "", _CHAT)
-    check_marks(found, row, "", _CHAT)
+    check_negative_fields(found, row, "", _CHAT)
     roles = _check_messages(found, row, "", _check_context(found, row, ""))
     if roles is None:
         return
@@ -50,12 +56,12 @@ def check_chat_row(found: Findings, row: Any) -> None:
     _add_order(found, roles, "/messages", ends_with_assistant=True)
 
 
-def check_preference_row(found: Findings, row: Any) -> None:
+def check_preference_row(found: RowIssues, row: Any) -> None:
     """Add every issue of a preference row."""
     if not _is_object(found, row):
         return
     report_unknown(found, row, "", ("input", *_BETTER, *_WORSE))
-    check_marks(found, row, "", ("input", *_BETTER, *_WORSE))
+    check_negative_fields(found, row, "", ("input", *_BETTER, *_WORSE))
     given = take(found, row, "", "input", dict, required=True)
     declared = None
     if given is not None:
@@ -72,12 +78,12 @@ def check_preference_row(found: Findings, row: Any) -> None:
         found.add("same_outputs", "")
 
 
-def check_labeled_row(found: Findings, row: Any) -> None:
+def check_labeled_row(found: RowIssues, row: Any) -> None:
     """Adds every issue of a labeled row: a conversation whose last answer was judged."""
     if not _is_object(found, row):
         return
     report_unknown(found, row, "", _LABELED)
-    check_marks(found, row, "", _LABELED)
+    check_negative_fields(found, row, "", _LABELED)
     take(found, row, "", "label", bool, required=True)
     roles = _check_messages(found, row, "", _check_context(found, row, ""))
     if roles is None:
@@ -89,12 +95,12 @@ def check_labeled_row(found: Findings, row: Any) -> None:
     _add_order(found, roles, "/messages", ends_with_assistant=False)
 
 
-def check_text_row(found: Findings, row: Any) -> None:
+def check_text_row(found: RowIssues, row: Any) -> None:
     """Add every issue of a text row."""
     if not _is_object(found, row):
         return
     report_unknown(found, row, "", ("text",))
-    check_marks(found, row, "", ("text",))
+    check_negative_fields(found, row, "", ("text",))
     text = take(found, row, "", "text", str, required=True)
     if text is None:
         return
@@ -104,7 +110,7 @@ def check_text_row(found: Findings, row: Any) -> None:
         found.add("empty_field", "/text", field="text")
 
 
-def check_reinforcement_row(found: Findings, row: Any) -> None:
+def check_reinforcement_row(found: RowIssues, row: Any) -> None:
     """Add every issue of a prompt that the model is to answer. Other fields are the grader's."""
     if not _is_object(found, row):
         return
@@ -116,7 +122,7 @@ def check_reinforcement_row(found: Findings, row: Any) -> None:
     _add_order(found, roles, "/messages", ends_with_assistant=False)
 
 
-ROW_CHECKS: Final[Mapping[RowFormat, Callable[[Findings, Any], None]]] = {
+ROW_CHECKS: Final[Mapping[RowFormat, Callable[[RowIssues, Any], None]]] = {
     "chat": check_chat_row,
     "preference": check_preference_row,
     "labeled": check_labeled_row,
@@ -125,14 +131,14 @@ ROW_CHECKS: Final[Mapping[RowFormat, Callable[[Findings, Any], None]]] = {
 }
 
 
-def _is_object(found: Findings, row: Any) -> bool:
+def _is_object(found: RowIssues, row: Any) -> bool:
     if type(row) is dict:
         return True
     found.add("not_an_object", "", found=kind_of(row))
     return False
 
 
-def _check_context(found: Findings, owner: dict[str, Any], at: str) -> set[str] | None:
+def _check_context(found: RowIssues, owner: dict[str, Any], at: str) -> set[str] | None:
     """Check the tool fields and return the declared names, or None if there are no tools."""
     declared: set[str] | None = None
     take(found, owner, at, "parallel_tool_calls", bool)
@@ -147,7 +153,7 @@ def _check_context(found: Findings, owner: dict[str, Any], at: str) -> set[str] 
 
 
 def _check_messages(
-    found: Findings, owner: dict[str, Any], at: str, declared: set[str] | None
+    found: RowIssues, owner: dict[str, Any], at: str, declared: set[str] | None
 ) -> list[str] | None:
     """Check the list of messages and return the roles, or None if any role is unknown."""
     messages = take(found, owner, at, "messages", list, required=True)
@@ -167,16 +173,13 @@ def _assistants(messages: list[Any]) -> list[dict[str, Any]]:
     return [m for m in messages if m.get("role") == "assistant"]
 
 
-def _add_order(found: Findings, roles: list[str], at: str, *, ends_with_assistant: bool) -> None:
+def _add_order(found: RowIssues, roles: list[str], at: str, *, ends_with_assistant: bool) -> None:
     for code, place, role in check_order(roles, ends_with_assistant=ends_with_assistant):
         found.add(code, pointer_to(at, place), role=role)
 
 
 def _check_output(
-    found: Findings,
-    row: dict[str, Any],
-    names: tuple[str, str],
-    declared: set[str] | None,
+    found: RowIssues, row: dict[str, Any], names: tuple[str, str], declared: set[str] | None
 ) -> list[Any] | None:
     field = names[1] if row.get(names[0]) is None and row.get(names[1]) is not None else names[0]
     output = take(found, row, "", field, list, required=True)

@@ -1,1 +1,3 @@
-"""Data set cleaning, with a diff of every change."""
+"""Cleaning of a file into new ones: decisions on rows, repaired texts, redaction, duplicates, and a
+validation split, with a diff of every dropped or changed row.
+"""

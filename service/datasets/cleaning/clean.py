@@ -1,43 +1,156 @@
-"""Cleaning of a data set into new files, with a diff of every dropped or changed row.
+"""Cleaning of a file into new ones, by options and by decisions on single rows.
 
-Cleaning is deterministic: the same input and options give the same bytes.
+Every dropped or changed row is in the diff. The same input and options give the same bytes.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
-from service.datasets.checks.findings import Findings
+from service.datasets.checks.issues import DatasetError, RowIssues, refuse
 from service.datasets.checks.rows import check_row
-from service.datasets.cleaning.decisions import Decisions
-from service.datasets.cleaning.diff import DiffEntry, diff_lines
 from service.datasets.cleaning.options import CleanOptions
+from service.datasets.cleaning.split import split_rows
 from service.datasets.cleaning.text import TextCleaner
 from service.datasets.contract import CleanResult, ConvertResult
-from service.datasets.digest import DigestWriter
 from service.datasets.duplicates.groups import Rows
-from service.datasets.errors import refuse
-from service.datasets.facts import RowFormat
 from service.datasets.formats.convert import prepare
-from service.datasets.formats.options import FormatOptions
-from service.datasets.output import OutputFile
-from service.datasets.personal_data.custom_kinds import CustomKinds
-from service.datasets.personal_data.recognizer import Recognizer
+from service.datasets.formats.options import FormatOptions, RowFormat
+from service.datasets.output import DigestWriter
+from service.datasets.personal_data.kinds import CustomKinds, Recognizer
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected, Progress, collect
+from service.datasets.report.duplicates import Conflict, find_similar_rows
 from service.datasets.report.features import FeatureOptions
-from service.datasets.report.likeness import Conflict, find_likeness
-from service.datasets.rows.canonical import encode
+from service.datasets.rows.canonical import canonical_line, encode
 from service.datasets.rows.lines import canonical_rows
-from service.datasets.rows.split import split_rows
+
+
+class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A decision on the row at `line`. An edit has the `row` to use instead."""
+
+    line: Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)]
+    action: Literal["keep", "drop", "edit"]
+    row: dict[str, Any] | None = None
+
+
+_UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
+_MISSING = re.compile(r"missing required field `(\w+)`")
+_PLACE = re.compile(r"`\$\.(line|action|row)\b")
+_FIELDS = {
+    "line": "not the number of a line, from 1",
+    "action": "not 'keep', 'drop' or 'edit'",
+    "row": "not an object",
+}
+
+_decode_decision = msgspec.json.Decoder(Decision).decode
+
+
+class Decisions:
+    """All decisions on a file. Raises DatasetError if one is invalid."""
+
+    def __init__(self, path: Path, row_format: RowFormat) -> None:
+        self.dropped: set[int] = set()
+        self.edited: dict[int, bytes] = {}
+        self._kept: set[int] = set()
+        with path.open("rb") as lines:
+            for number, data in enumerate(lines, 1):
+                if data.strip():
+                    self._add(_decision(data, number), number, row_format)
+
+    @property
+    def protected(self) -> Collection[int]:
+        """Lines of rows that must not be dropped as duplicates or contradictions."""
+        return self._kept | self.edited.keys()
+
+    def check(self, valid: Iterable[int], broken: Collection[int]) -> None:
+        """Raise DatasetError if a decision is about a line without a row, or keeps a broken row."""
+        rows = set(valid)
+        for line in sorted(self._kept - rows):
+            raise refuse("broken_row_kept" if line in broken else "no_row_at_line", line)
+        for line in sorted((self.dropped | self.edited.keys()) - rows.union(broken)):
+            raise refuse("no_row_at_line", line)
+
+    def apply(self, rows: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """Yield the rows that remain, with their lines. Edited broken rows are among them."""
+        edits = sorted(self.edited, reverse=True)
+        for line, data in rows:
+            while edits and edits[-1] < line:
+                yield edits[-1], self.edited[edits.pop()]
+            if edits and edits[-1] == line:
+                yield line, self.edited[edits.pop()]
+            elif line not in self.dropped:
+                yield line, data
+        yield from ((line, self.edited[line]) for line in reversed(edits))
+
+    def _add(self, decision: Decision, number: int, row_format: RowFormat) -> None:
+        line = decision.line
+        if line in self.dropped or line in self._kept or line in self.edited:
+            raise _invalid(number, f"there is an earlier one on line {line}")
+        if (decision.row is not None) != (decision.action == "edit"):
+            raise _invalid(number, "'edit' needs a 'row', and only 'edit' has one")
+        if decision.row is not None:
+            data, issue = canonical_line(msgspec.json.encode(decision.row), line, row_format)
+            if issue is not None:
+                raise DatasetError(issue)
+            self.edited[line] = data.rstrip(b"\n")
+        else:
+            (self._kept if decision.action == "keep" else self.dropped).add(line)
+
+
+def _decision(data: bytes, number: int) -> Decision:
+    try:
+        return _decode_decision(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
+        raise _invalid(number, _fault(str(e))) from None
+
+
+def _fault(reason: str) -> str:
+    """Return what is wrong with a decision, from msgspec's reason."""
+    if (found := _UNKNOWN.search(reason)) is not None:
+        return f"it has an unknown field '{found[1][:80]}'"
+    if (found := _MISSING.search(reason)) is not None:
+        return f"it has no '{found[1]}'"
+    if (found := _PLACE.search(reason)) is not None:
+        return f"'{found[1]}' is {_FIELDS[found[1]]}"
+    return "it is not a JSON object"
+
+
+def _invalid(number: int, reason: str) -> DatasetError:
+    return refuse("invalid_decision", number=number, reason=reason.rstrip("."))
+
+
+class DiffEntry(NamedTuple):
+    """An action on a source row and its reason; the fields in `more` depend on the reason."""
+
+    line: int
+    action: Literal["dropped", "changed", "held_out"]
+    reason: str
+    more: dict[str, Any]
+
+
+def diff_lines(entries: Iterable[DiffEntry]) -> bytes:
+    """Serialize the entries as JSON Lines, sorted by source line."""
+    ordered = sorted(entries, key=lambda entry: (entry.line, entry.action, entry.reason))
+    return b"".join(
+        json.dumps(
+            {"line": entry.line, "action": entry.action, "reason": entry.reason, **entry.more}
+        ).encode()
+        + b"\n"
+        for entry in ordered
+    )
+
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 # Maximum number of broken rows listed in the diff. All of them are counted.
@@ -79,49 +192,41 @@ def clean(
         ).run()
 
 
+@dataclass
 class _Cleaning:
     """One cleaning run. The diff is kept in memory: it is small compared to the data."""
 
-    def __init__(
-        self,
-        path: Path,
-        out: Path,
-        work: Path,
-        options: CleanOptions,
-        file_format: FormatOptions,
-        recognizers: Sequence[Recognizer],
-        decisions: Path | None,
-        processes: int,
-        progress: Progress | None,
-    ) -> None:
-        self._path, self._out, self._work = path, out, work
-        self._options, self._format = options, file_format
-        self._recognizers = recognizers
-        self._decisions_path = decisions
-        self._protected: Collection[int] = ()
-        self._processes = processes
-        self._progress = progress
-        self._entries: list[DiffEntry] = []
-        self._changed: Counter[str] = Counter()
-        self._changed_rows = 0
+    path: Path
+    out: Path
+    work: Path
+    options: CleanOptions
+    format: FormatOptions
+    recognizers: Sequence[Recognizer]
+    decisions: Path | None
+    processes: int
+    progress: Progress | None
+    protected: Collection[int] = ()
+    entries: list[DiffEntry] = field(default_factory=list)
+    changed: Counter[str] = field(default_factory=Counter)
+    changed_rows: int = 0
 
     def run(self) -> CleanResult:
-        options = self._options
-        canonical, cleaned = self._work / "canonical", self._work / "cleaned"
+        options = self.options
+        canonical, cleaned = self.work / "canonical", self.work / "cleaned"
         prepared = prepare(
-            self._path,
+            self.path,
             canonical,
-            self._format,
-            processes=self._processes,
+            self.format,
+            processes=self.processes,
             max_issues=_MAX_BROKEN_ROWS,
             only_errors=True,
         )
         row_format = prepared.result.facts.row_format
-        limit = self._format.limit_bytes(prepared.result.facts.bytes)
+        limit = self.format.limit_bytes(prepared.result.facts.bytes)
         broken = _first_errors(prepared.result)
         lines = prepared.lines
-        if self._decisions_path is not None:
-            decisions = Decisions(self._decisions_path, row_format)
+        if self.decisions is not None:
+            decisions = Decisions(self.decisions, row_format)
             decisions.check(lines, broken)
             canonical, lines = self._decide(decisions, canonical, lines, limit)
             broken = {
@@ -135,7 +240,7 @@ class _Cleaning:
         collected = collect(
             cleaned,
             len(lines),
-            self._work,
+            self.work,
             FeatureOptions(
                 # Only a split by language needs languages, whose model takes 0.4 s to load.
                 languages=options.validation_share > 0,
@@ -143,8 +248,8 @@ class _Cleaning:
                 mojibake=False,
                 quality=False,
             ),
-            processes=self._processes,
-            progress=self._progress,
+            processes=self.processes,
+            progress=self.progress,
         )
         dropped, linked = self._drop_alike(collected, lines)
         kept = np.flatnonzero(~dropped)
@@ -161,12 +266,12 @@ class _Cleaning:
         self, decisions: Decisions, source: Path, source_lines: array[int], limit: int | None
     ) -> tuple[Path, array[int]]:
         """Write the rows that the decisions leave, and return their file and lines."""
-        self._protected = decisions.protected
-        self._entries += [DiffEntry(n, "dropped", "decision", {}) for n in decisions.dropped]
-        self._entries += [DiffEntry(n, "changed", "decision", {}) for n in decisions.edited]
+        self.protected = decisions.protected
+        self.entries += [DiffEntry(n, "dropped", "decision", {}) for n in decisions.dropped]
+        self.entries += [DiffEntry(n, "changed", "decision", {}) for n in decisions.edited]
         if decisions.edited:
-            self._changed["edited"] = self._changed_rows = len(decisions.edited)
-        target = self._work / "decided"
+            self.changed["edited"] = self.changed_rows = len(decisions.edited)
+        target = self.work / "decided"
         lines = array("I")
         with DigestWriter(target, limit) as writer:
             for line, data in decisions.apply(
@@ -177,27 +282,23 @@ class _Cleaning:
         return target, lines
 
     def _drop_broken(self, first: Mapping[int, str]) -> None:
-        if first and not self._options.drop_broken:
+        if first and not self.options.drop_broken:
             line = min(first)
             raise refuse("broken_row", line, cause=first[line])
         for line, code in first.items():
-            self._entries.append(DiffEntry(line, "dropped", "broken", {"code": code}))
+            self.entries.append(DiffEntry(line, "dropped", "broken", {"code": code}))
 
     def _clean_texts(
         self, source: Path, target: DigestWriter, source_lines: array[int], row_format: RowFormat
     ) -> array[int]:
         """Clean each text and return the source lines of the rows that remain valid."""
-        options = self._options
-        cleaner = TextCleaner(
-            unicode_form=options.unicode,
-            mend_mojibake=options.mend_mojibake,
-            drop_control=options.drop_control_characters,
-            redactor=Redactor(
-                options.personal_data,
-                possible=options.possible_personal_data,
-                custom=CustomKinds(self._recognizers),
-            ),
+        options = self.options
+        redactor = Redactor(
+            options.personal_data,
+            possible=options.possible_personal_data,
+            custom=CustomKinds(self.recognizers),
         )
+        cleaner = TextCleaner(options, redactor)
         if cleaner.learns:
             for data in canonical_rows(source):
                 cleaner.learn(_decode(data))
@@ -205,15 +306,15 @@ class _Cleaning:
         for number, data in zip(source_lines, canonical_rows(source), strict=True):
             row, changes = cleaner.clean(_decode(data))
             if changes:
-                found = Findings(number)
+                found = RowIssues(number)
                 check_row(found, row, row_format)
                 if found.first_error is not None:
                     entry = DiffEntry(number, "dropped", "empty", {"code": found.first_error.code})
-                    self._entries.append(entry)
+                    self.entries.append(entry)
                     continue
-                self._entries.append(DiffEntry(number, "changed", "text", {"changes": changes}))
-                self._changed.update(changes)
-                self._changed_rows += 1
+                self.entries.append(DiffEntry(number, "changed", "text", {"changes": changes}))
+                self.changed.update(changes)
+                self.changed_rows += 1
                 data = encode(row)
             target.write_row(data + b"\n", number)
             kept.append(number)
@@ -222,8 +323,8 @@ class _Cleaning:
     def _drop_alike(
         self, collected: Collected, lines: array[int]
     ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[Rows]]:
-        options, features = self._options, collected.features
-        likeness = find_likeness(collected, near_threshold=options.near_threshold)
+        options, features = self.options, collected.features
+        likeness = find_similar_rows(collected, near_threshold=options.near_threshold)
         dropped = np.zeros(len(features), dtype=bool)
         if options.exact_duplicates:
             for group in likeness.exact:
@@ -251,7 +352,7 @@ class _Cleaning:
         Ties go to the first row.
         """
         group, found = conflict
-        features, rule = collected.features[group], self._options.contradictions
+        features, rule = collected.features[group], self.options.contradictions
         if rule == "drop":
             self._drop(group, None, "contradiction", lines, dropped)
             return
@@ -277,9 +378,9 @@ class _Cleaning:
     ) -> None:
         more = {} if other is None else {"other": lines[other]}
         for row in rows:
-            if not dropped[row] and lines[int(row)] not in self._protected:
+            if not dropped[row] and lines[int(row)] not in self.protected:
                 dropped[row] = True
-                self._entries.append(DiffEntry(lines[int(row)], "dropped", reason, more))
+                self.entries.append(DiffEntry(lines[int(row)], "dropped", reason, more))
 
     def _write(
         self,
@@ -289,37 +390,33 @@ class _Cleaning:
         dropped: np.ndarray[Any, np.dtype[np.bool_]],
         held: np.ndarray[Any, np.dtype[np.bool_]],
     ) -> CleanResult:
-        train, validation = self._work / "train", self._work / "validation"
+        train, validation = self.work / "train", self.work / "validation"
         with DigestWriter(train) as to_train, DigestWriter(validation) as to_validation:
             for row, data in enumerate(canonical_rows(cleaned)):
                 if held[row]:
                     to_validation.write(data + b"\n")
-                    self._entries.append(DiffEntry(lines[row], "held_out", "validation", {}))
+                    self.entries.append(DiffEntry(lines[row], "held_out", "validation", {}))
                 elif not dropped[row]:
                     to_train.write(data + b"\n")
-        diff = self._work / "diff"
+        diff = self.work / "diff"
         with DigestWriter(diff) as to_diff:
-            to_diff.write(diff_lines(self._entries))
+            to_diff.write(diff_lines(self.entries))
         rows_held = int(held.sum())
         return CleanResult(
             source=source,
-            train=self._place(to_train, "train.jsonl", len(lines) - int(dropped.sum()) - rows_held),
-            validation=self._place(to_validation, "validation.jsonl", rows_held)
-            if self._options.validation_share > 0
-            else None,
-            diff=self._place(to_diff, "diff.jsonl", len(self._entries)),
-            dropped=dict(
-                sorted(Counter(e.reason for e in self._entries if e.action == "dropped").items())
+            train=to_train.publish(
+                self.out / "train.jsonl", len(lines) - int(dropped.sum()) - rows_held
             ),
-            changed=dict(sorted(self._changed.items())),
-            changed_rows=self._changed_rows,
+            validation=to_validation.publish(self.out / "validation.jsonl", rows_held)
+            if self.options.validation_share > 0
+            else None,
+            diff=to_diff.publish(self.out / "diff.jsonl", len(self.entries)),
+            dropped=dict(
+                sorted(Counter(e.reason for e in self.entries if e.action == "dropped").items())
+            ),
+            changed=dict(sorted(self.changed.items())),
+            changed_rows=self.changed_rows,
         )
-
-    def _place(self, writer: DigestWriter, name: str, rows: int) -> OutputFile:
-        """Move a complete file to its final name, so that no partial file ever has it."""
-        target = self._out / name
-        writer.path.replace(target)
-        return OutputFile(str(target), rows, writer.bytes, writer.sha256)
 
 
 def _first_errors(result: ConvertResult) -> dict[int, str]:

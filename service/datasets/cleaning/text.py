@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from service.datasets.cleaning.options import UnicodeForm
-from service.datasets.personal_data.redact import Redactor
-from service.datasets.personal_data.redact_row import dumped, learn_row, redact_row
+from service.datasets.cleaning.options import CleanOptions
+from service.datasets.personal_data.redact import Redactor, dump_json, learn_row, redact_row
 from service.datasets.report.features import is_mojibake
 
 # An escape that begins a terminal sequence, such as a color, or a JIS code, is kept.
@@ -46,17 +45,10 @@ class TextCleaner:
     assigns pseudonym numbers, so pass all rows through one cleaner, in order.
     """
 
-    def __init__(
-        self,
-        *,
-        unicode_form: UnicodeForm,
-        mend_mojibake: bool,
-        drop_control: bool,
-        redactor: Redactor,
-    ) -> None:
-        self._form = unicode_form
-        self._mend = mend_mojibake
-        self._drop_control = drop_control
+    def __init__(self, options: CleanOptions, redactor: Redactor) -> None:
+        self._form = options.unicode
+        self._mend = options.mend_mojibake
+        self._drop_control = options.drop_control_characters
         self._redactor = redactor
 
     @property
@@ -80,9 +72,9 @@ class TextCleaner:
 
     def _repair_row(self, row: Row, counts: Counter[str]) -> Row:
         mend = self._mend and not _is_lesson(row)
-        return map_texts(row, lambda text: self._settled(text, counts, mend=mend))
+        return map_texts(row, lambda text: self._repair_until_stable(text, counts, mend=mend))
 
-    def _settled(self, text: str, counts: Counter[str], *, mend: bool) -> str:
+    def _repair_until_stable(self, text: str, counts: Counter[str], *, mend: bool) -> str:
         # One change can reveal another (a control character that hid mojibake), and a second
         # cleaning must have nothing left to change.
         for _ in range(_ROUNDS):
@@ -98,27 +90,26 @@ class TextCleaner:
         if text.isascii():
             return text
         if mend and is_mojibake(text):
-            text = _counted(text, _mended(text), "mended_encoding", counts)
+            text = _counted(text, _mend(text), "mended_encoding", counts)
         if self._form != "keep" and not unicodedata.is_normalized(self._form, text):
-            new = _normalized(text, self._form)
+            new = _normalize(text, self._form)
             text = _counted(text, new, "normalised_unicode", counts)
         return text
 
 
 def _is_lesson(row: Row) -> bool:
     """Whether a row is about encodings."""
-    found = False
+    texts: list[str] = []
 
-    def look(text: str) -> str:
-        nonlocal found
-        found = found or _LESSON.search(text) is not None
+    def note(text: str) -> str:
+        texts.append(text)
         return text
 
-    map_texts(row, look)
-    return found
+    map_texts(row, note)
+    return any(map(_LESSON.search, texts))
 
 
-def _mended(text: str) -> str:
+def _mend(text: str) -> str:
     """Repair mojibake outside code."""
     import ftfy  # most data sets need no repair
 
@@ -127,7 +118,7 @@ def _mended(text: str) -> str:
     return "".join(parts)
 
 
-def _normalized(text: str, form: Literal["NFC", "NFKC"]) -> str:
+def _normalize(text: str, form: Literal["NFC", "NFKC"]) -> str:
     """Normalize a text, except for the forms of characters that it would replace for good."""
     parts = _FORMS.split(text)
     parts[::2] = [unicodedata.normalize(form, part) for part in parts[::2]]
@@ -171,7 +162,7 @@ def _map_call(call: Row, change: Callable[[str], str]) -> Row:
     changed = _map_json(value, change)
     if changed == value:
         return call
-    return call | {"function": call["function"] | {"arguments": dumped(changed)}}
+    return call | {"function": call["function"] | {"arguments": dump_json(changed)}}
 
 
 def _map_json(value: Any, change: Callable[[str], str]) -> Any:

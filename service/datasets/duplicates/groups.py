@@ -1,17 +1,31 @@
 """Groups of identical, similar, or contradicting rows.
 
-Rows are numbered from 0. A group is an array of at least two rows in ascending order.
+Rows are numbered from 0. A group is an array of at least two rows in ascending order. Similar rows
+are found by signatures, then compared text by text. `agree` decides whether two answers say the
+same.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from service.datasets.duplicates.signatures import MIX, PERMUTATIONS, SignatureStack
+from service.datasets.duplicates.compare import (
+    Facts,
+    Wording,
+    compare,
+    decisive_terms,
+    is_content,
+    names,
+    opposites,
+)
+from service.datasets.duplicates.minhash import MIX, PERMUTATIONS, SignatureStack
+from service.datasets.duplicates.row_texts import RowText, RowTexts
+from service.datasets.duplicates.wording import normalize_spelling, numbers
 from service.datasets.parallel import map_ordered
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
@@ -119,9 +133,9 @@ def _pairs(ordered: Hashes, order: Rows) -> Rows:
     same = np.flatnonzero(ordered[1:] == ordered[:-1])
     begins = np.concatenate(([True], ordered[1:] != ordered[:-1]))
     firsts = order[np.maximum.accumulate(np.where(begins, np.arange(len(ordered)), 0))]
-    neighbours = np.column_stack((order[same], order[same + 1]))
+    neighbors = np.column_stack((order[same], order[same + 1]))
     to_first = np.column_stack((firsts[same + 1], order[same + 1]))
-    return np.concatenate((neighbours, to_first[firsts[same + 1] != order[same]]))
+    return np.concatenate((neighbors, to_first[firsts[same + 1] != order[same]]))
 
 
 def root(parents: Rows, row: int) -> int:
@@ -141,3 +155,212 @@ def join(parents: Rows, one: int, other: int) -> None:
 def contradictions(questions: Hashes, verdicts: Hashes) -> list[Rows]:
     """Return groups of rows that have the same question but different verdicts."""
     return [rows for rows in equal_groups(questions) if len(np.unique(verdicts[rows])) > 1]
+
+
+_YES = "yes yeah yep true correct indeed ya iya vâng có はい ええ 可以 是 是的 对 有 네 예 ใช่"
+_NO = """
+no not never none nothing false incorrect wrong tidak bukan không nein nicht
+いいえ ません ない 不 没 沒 无 無 없 않 못 아니 ไม่
+"""
+_NEGATIVE = frozenset(_NO.split())
+_YES_OR_NO = _NEGATIVE | frozenset(_YES.split())
+_WORD = re.compile(r"\w+")
+# What follows these words is another part of the answer, which the shorter one lacks.
+_LIMIT_WORDS = "and or but only plus also until dan atau tapi hanya và hoặc nhưng chỉ"
+_LIMITS = frozenset(_LIMIT_WORDS.split())
+# An answer this short means the same in another order if it has a number: "3 May" and "May 3".
+_UNORDERED = 3
+
+
+def agree(one: Wording, other: Wording, question: Wording, *, threshold: float) -> bool:
+    """Whether two answers say the same, or one says more without another fact.
+
+    "Paris." and "The capital of France is Paris." are the same answer to a question that has the
+    other words. So are "Two years." and "Two years from the day of purchase."
+    """
+    found = compare(one, other, threshold=threshold)
+    if found is not None and found.same:
+        return True
+    short, long = sorted((one, other), key=lambda text: len(text.units))
+    if _negates(short) != _negates(long):
+        return False
+    stated, longer = _stated(short), _stated(long)
+    if not stated and {short.said, *_WORD.findall(short.text.casefold())}.isdisjoint(_YES_OR_NO):
+        return False
+    if sorted(stated) == sorted(longer) and len(stated) <= _UNORDERED and numbers(short.said):
+        return True
+    unasked = [unit for unit in longer if unit in stated or unit not in question.units]
+    is_part = any(
+        units[at : at + len(stated)] == stated
+        for units in (longer, unasked)
+        for at in range(len(units) - len(stated) + 1)
+    )
+    return is_part and not _adds_facts(short, long, question)
+
+
+def _stated(text: Wording) -> list[str]:
+    """Return the units of an answer that say something beyond yes and no."""
+    return [
+        normalize_spelling(unit)
+        for unit in text.units
+        if is_content(unit) and unit not in _YES_OR_NO
+    ]
+
+
+def _negates(text: Wording) -> bool:
+    return not _NEGATIVE.isdisjoint(decisive_terms(text.said))
+
+
+def _adds_facts(short: Wording, long: Wording, question: Wording) -> bool:
+    """Whether what an answer says beyond a shorter one may make it another answer."""
+    known = {*short.units, *question.units}
+    added = set(long.units) - known
+    return bool(
+        any(unit.isdigit() or not unit[0].isalnum() for unit in added)
+        or added & (_LIMITS | names(long.text))
+        or decisive_terms(long.said).keys()
+        - decisive_terms(short.said).keys()
+        - decisive_terms(question.said).keys()
+        - _NEGATIVE
+        or any(map(is_content, opposites(long.said) - opposites(short.said) - known))
+    )
+
+
+# Estimated share of common character runs from which two rows are compared. Three words changed
+# among twenty-five leave about 60%, and two characters changed twice among thirty, 55%.
+CANDIDATES = 0.45
+# A comparison takes about 0.1 ms. The most similar pairs are compared first, until there is no
+# room, or fewer than 1 in 10 are alike.
+_COMPARISONS = 30_000
+_WINDOW, _LEAST_ALIKE = 1_000, 100
+_FAILURES_A_ROW = 3
+_STARS_A_GROUP = 100
+
+Star = list[tuple[int, Facts]]
+"""Rows that have the form of the first row, with the facts in which they differ from it."""
+
+
+class Classes(NamedTuple):
+    """Groups of copies by class, and pairs that ask the same question but answer it differently.
+
+    A class has rows of the same form, grouped by their facts: rows of a group mean the same.
+    `similarities` are those of the pairs of a class that were compared, each with its first row.
+    """
+
+    copies: list[list[Rows]]
+    opposed: list[Rows]
+    similarities: dict[tuple[int, int], float]
+
+
+def find_classes(
+    features: Any,
+    rows: Rows,
+    stack: SignatureStack,
+    texts: RowTexts,
+    threshold: float,
+    *,
+    processes: int = 1,
+) -> Classes:
+    """Find the classes of the given rows. Each class has at least two rows."""
+    of_form = _by_form(features, rows)
+    forms = np.array(sorted(of_form), dtype=np.int64)
+    pairs = near_pairs(stack, forms, CANDIDATES, processes=processes)
+    groups, opposed = _verified(forms, pairs, features["turns"].tolist(), texts, threshold)
+    stars, similarities = _stars(groups, texts, threshold)
+    in_star = {row for star in stars for row, _ in star}
+    alone: list[Star] = [
+        [(row, ())] for row, group in of_form.items() if row not in in_star and len(group) > 1
+    ]
+    copies = [_copies(star, of_form, features) for star in (*stars, *alone)]
+    return Classes(copies, opposed, similarities)
+
+
+def _by_form(features: Any, rows: Rows) -> dict[int, Rows]:
+    """Return the rows of each form, by the first of them."""
+    if not len(rows):
+        return {}
+    _, places, counts = np.unique(features["form"][rows], return_inverse=True, return_counts=True)
+    members = np.split(rows[np.argsort(places, kind="stable")], np.cumsum(counts)[:-1])
+    return {int(group[0]): group for group in members}
+
+
+def _verified(
+    forms: Rows, pairs: Rows, turns: list[int], texts: RowTexts, threshold: float
+) -> tuple[list[Rows], list[Rows]]:
+    """Return groups of forms connected by pairs that are alike, and pairs that contradict.
+
+    `turns` are the numbers of turns of all rows. Rows with different numbers need not be read.
+    """
+    parents = np.arange(len(forms))
+    place = {int(row): at for at, row in enumerate(forms)}
+    failures: dict[int, int] = {}
+    opposed: list[Rows] = []
+    compared = alike = 0
+    for one, other in pairs.tolist():
+        first, second = place[one], place[other]
+        tired = max(failures.get(one, 0), failures.get(other, 0)) >= _FAILURES_A_ROW
+        if tired or root(parents, first) == root(parents, second):
+            continue
+        if compared % _WINDOW == 0:
+            if compared == _COMPARISONS or (compared and alike < _LEAST_ALIKE):
+                break
+            alike = 0
+        compared += 1
+        as_many = turns[one] == turns[other]
+        if as_many and texts[one].is_like(texts[other], threshold=threshold):
+            alike += 1
+            join(parents, first, second)
+            continue
+        for row in (one, other):
+            failures[row] = failures.get(row, 0) + 1
+        if as_many and _oppose(texts[one], texts[other], threshold):
+            opposed.append(np.array([one, other], dtype=np.int64))
+    return connected(parents, forms), opposed
+
+
+def _oppose(one: RowText, other: RowText, threshold: float) -> bool:
+    """Whether two rows ask the same question in other words, and their answers do not agree."""
+    if one.roles != other.roles or not one.asks_one_thing:
+        return False
+    found = one.before_answer.compare(other.before_answer, threshold=threshold)
+    if found is None or not found.same or found.similarity == 1:
+        return False
+    return not agree(one.answer, other.answer, one.question, threshold=threshold)
+
+
+def _stars(
+    groups: list[Rows], texts: RowTexts, threshold: float
+) -> tuple[list[Star], dict[tuple[int, int], float]]:
+    """Split groups into stars, and return the similarities of their rows to the first.
+
+    The ends of a chain of similar rows can differ from each other. In a star, each row is like
+    the star's first row. The rows of a group that remain after `_STARS_A_GROUP` stars are left
+    out.
+    """
+    stars: list[Star] = []
+    similarities: dict[tuple[int, int], float] = {}
+    room = _COMPARISONS
+    for group in groups:
+        left = group.tolist()
+        for _ in range(_STARS_A_GROUP):
+            if len(left) < 2 or room <= 0:
+                break
+            first, others = left[0], left[1:]
+            room -= len(others)
+            found = {row: texts[first].compare(texts[row], threshold=threshold) for row in others}
+            alike = {row: one for row, one in found.items() if one is not None}
+            if alike:
+                stars.append([(first, ()), *((row, one.facts) for row, one in alike.items())])
+            similarities |= {(first, row): one.similarity for row, one in alike.items()}
+            left = [row for row in others if row not in alike]
+    return stars, similarities
+
+
+def _copies(star: Star, of_form: dict[int, Rows], features: Any) -> list[Rows]:
+    groups: dict[tuple[Facts, int], list[int]] = {}
+    for form, facts in star:
+        rows = of_form[form]
+        for row, figures in zip(rows.tolist(), features["figures"][rows].tolist(), strict=True):
+            groups.setdefault((facts, figures), []).append(row)
+    copies = (np.array(sorted(group), dtype=np.int64) for group in groups.values())
+    return sorted(copies, key=lambda group: int(group[0]))

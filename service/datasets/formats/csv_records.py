@@ -9,8 +9,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.errors import DatasetError, refuse
+from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, refuse
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
 from service.datasets.formats.table_layout import (
@@ -21,7 +20,7 @@ from service.datasets.formats.table_layout import (
     rows_to_look_at,
 )
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
+from service.datasets.rows.lines import content_start, read_lines
 
 _DELIMITERS = ("\t", ",", ";", "|")
 _SAMPLE_LINES = 50
@@ -270,10 +269,8 @@ class _Lines:
         return first, last
 
     def _read(self, start: int, first_line: int) -> Generator[tuple[int, bytes, int]]:
-        with FileSlice(self._path, start) as stream:
-            for batch in read_batches(stream, first_line=first_line):
-                if isinstance(batch, LongLine):
-                    raise refuse("line_too_long", batch.line, limit=MAX_LINE_BYTES)
-                for number, line in enumerate(batch.lines, batch.first_line):
-                    start += len(line) + 1
-                    yield number, line, start
+        for number, line in read_lines(self._path, start=start, first_line=first_line):
+            if line is None:
+                raise refuse("line_too_long", number, limit=MAX_LINE_BYTES)
+            start += len(line) + 1
+            yield number, line, start

@@ -11,14 +11,13 @@ import re
 import zipfile
 from pathlib import Path
 
-from service.datasets.errors import refuse
+from service.datasets.checks.issues import refuse
 from service.datasets.formats.csv_records import is_clearly_table, sniff_delimiter
+from service.datasets.formats.decompression import ZIP_DAMAGE
 from service.datasets.formats.json_records import find_rows
 from service.datasets.formats.options import Container
 from service.datasets.formats.turn_forms import are_turns
-from service.datasets.formats.unpack import ZIP_DAMAGE
-from service.datasets.rows.lines import UTF8_BOM
-from service.datasets.rows.raw_json import parse
+from service.datasets.rows.lines import UTF8_BOM, parse
 
 _decoder = json.JSONDecoder()
 _HEAD_BYTES = 256 * 1024

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from service.datasets.checks.issues import IssueLog, make_issue, shown
-from service.datasets.errors import refuse
+from service.datasets.checks.issues import IssueLog, make_issue, printable, refuse
 from service.datasets.formats.records import Record
 from service.datasets.limits import BATCH_BYTES, MAX_LINE_BYTES
-from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
-from service.datasets.rows.raw_json import parse
+from service.datasets.rows.lines import FileSlice, content_start, parse, read_lines
 
-# As in `rows.raw_json`, an unclosed string extends to the end of the available data.
+# As in `rows.lines`, an unclosed string extends to the end of the available data.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<end>"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 # Keys of the array of rows in a document with other fields beside it.
 _ROWS_KEY = re.compile(
@@ -29,15 +27,11 @@ _LISTED = 10  # names of arrays in a message
 
 def read_jsonl(path: Path) -> Iterator[Record]:
     """Yield the value of each nonblank line."""
-    with FileSlice(path, content_start(path)) as stream:
-        for batch in read_batches(stream):
-            if isinstance(batch, LongLine):
-                issue = make_issue("line_too_long", batch.line, limit=MAX_LINE_BYTES)
-                yield Record(batch.line, None, issue)
-                continue
-            for number, line in enumerate(batch.lines, batch.first_line):
-                if line and not line.isspace():
-                    yield _record(number, line)
+    for number, line in read_lines(path):
+        if line is None:
+            yield Record(number, None, make_issue("line_too_long", number, limit=MAX_LINE_BYTES))
+        elif line and not line.isspace():
+            yield _record(number, line)
 
 
 def read_json(path: Path, log: IssueLog) -> Iterator[Record]:
@@ -95,7 +89,7 @@ def _check_arrays(path: Path, start: int, log: IssueLog) -> None:
 
 
 def _listed(names: list[bytes]) -> str:
-    listed = ", ".join(shown(name[1:-1].decode("utf-8", "replace")) for name in names[:_LISTED])
+    listed = ", ".join(printable(name[1:-1].decode("utf-8", "replace")) for name in names[:_LISTED])
     return listed if len(names) <= _LISTED else f"{listed} and others"
 
 

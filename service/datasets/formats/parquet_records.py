@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from service.datasets.errors import DatasetError, refuse
+from service.datasets.checks.issues import DatasetError, refuse
+from service.datasets.formats.decompression import unpacks_too_much
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
-from service.datasets.formats.unpack import unpacks_too_much
 
 # Small enough that copies of a large value, which the file stores once, do not fill memory.
 _ROWS = 64

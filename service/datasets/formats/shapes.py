@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import takewhile
 from typing import Any
 
-from service.datasets.checks.findings import Findings
-from service.datasets.checks.issues import shown
-from service.datasets.checks.labels import as_label
-from service.datasets.checks.marks import CONTEXTS, check_marks
+from service.datasets.checks.issues import RowIssues, printable
+from service.datasets.checks.negative_labels import CONTEXTS, as_label, check_negative_fields
 from service.datasets.formats.options import FormatOptions, Shape
 from service.datasets.formats.turn_forms import (
     SPEAKERS,
@@ -25,10 +23,10 @@ from service.datasets.formats.turn_forms import (
     text_parts,
     transcript,
 )
-from service.datasets.rows.items import item_of
+from service.datasets.rows.typed_rows import item_of
 
 Row = dict[str, Any]
-Maker = Callable[[Findings, Row, FormatOptions], Row | None]
+Maker = Callable[[RowIssues, Row, FormatOptions], Row | None]
 
 # Common column names, in the languages of the spreadsheets that use them.
 _ALIASES: dict[str, tuple[str, ...]] = {
@@ -223,7 +221,7 @@ def is_known(column: str) -> bool:
 
 
 def make_row(
-    found: Findings, shape: Shape, fields: Mapping[str, str], value: Row, options: FormatOptions
+    found: RowIssues, shape: Shape, fields: Mapping[str, str], value: Row, options: FormatOptions
 ) -> Row | None:
     """Make the row of a record, or return None and add an issue."""
     taken = {field: value[column] for field, column in fields.items() if column in value}
@@ -237,7 +235,7 @@ def make_row(
     return row
 
 
-def _text(found: Findings, taken: Row, field: str) -> str | None:
+def _text(found: RowIssues, taken: Row, field: str) -> str | None:
     """Return a field's text. Numbers from spreadsheets are converted to text."""
     value = taken.get(field)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -250,12 +248,12 @@ def _text(found: Findings, taken: Row, field: str) -> str | None:
     return text
 
 
-def _document(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
+def _document(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
     text = _text(found, taken, "text")
     return None if text is None else {"text": text}
 
 
-def _prompt(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
+def _prompt(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
     item = {"item": taken.pop("item")}
     if "messages" in taken:
         row = _chat(found, taken, options)
@@ -285,7 +283,7 @@ def _turn(role: str, content: Any) -> Row:
     return {"role": role, "content": content}
 
 
-def _with_system(found: Findings, taken: Row, messages: list[Any]) -> list[Any]:
+def _with_system(found: RowIssues, taken: Row, messages: list[Any]) -> list[Any]:
     """Put the system message of a row's own field before its messages."""
     given = taken.get("system")
     content = plain_text(_unpacked(given))
@@ -311,7 +309,7 @@ def _with_system(found: Findings, taken: Row, messages: list[Any]) -> list[Any]:
     return messages
 
 
-def _split(found: Findings, taken: Row) -> Row:
+def _split(found: RowIssues, taken: Row) -> Row:
     """Divide a prompt at the markers of its turns, and remove them from the answer."""
     turns = prompt_turns(taken.get("prompt"))
     if turns is None:
@@ -323,7 +321,7 @@ def _split(found: Findings, taken: Row) -> Row:
 
 
 def _add_context(
-    found: Findings, taken: Row, prompt: list[Row], field: str = "context"
+    found: RowIssues, taken: Row, prompt: list[Row], field: str = "context"
 ) -> list[Row]:
     """Add the context of a question to the last message of its prompt."""
     context = taken.get(field)
@@ -342,7 +340,7 @@ def _add_context(
     return [*prompt[:-1], {**last, "content": f"{said}\n\n{context}"}]
 
 
-def _chat(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
+def _chat(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
     row = {field: _unpacked(value) for field, value in taken.items() if field != "system"}
     messages = row.get("messages")
     if isinstance(messages, list):
@@ -356,7 +354,7 @@ def _has_system(messages: list[Any]) -> bool:
     return isinstance(first, dict) and first.get("role") in ("system", "developer")
 
 
-def _prompt_completion(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
+def _prompt_completion(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
     taken = _split(found, taken)
     prompt = _spoken(found, taken, "prompt", "user")
     completion = _spoken(found, taken, "completion", "assistant")
@@ -366,7 +364,7 @@ def _prompt_completion(found: Findings, taken: Row, _options: FormatOptions) -> 
     return {"messages": [*asked, *completion]}
 
 
-def _alpaca(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
+def _alpaca(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
     instruction, output = _text(found, taken, "instruction"), _text(found, taken, "output")
     if instruction is None or output is None:
         return None
@@ -391,7 +389,7 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2
 
 
-def _sharegpt(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
+def _sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
     turns = _unpacked(taken.get("conversations"))
     if not isinstance(turns, list) or not turns:
         found.add("empty_field", "/conversations", field="conversations")
@@ -408,10 +406,10 @@ def _sharegpt(found: Findings, taken: Row, options: FormatOptions) -> Row | None
         speaker = turn.get("from", role_in(turn))
         role = options.roles.get(str(speaker)) or SPEAKERS.get(str(speaker).strip().casefold())
         if role is None:
-            found.add("unknown_speaker", at, role=shown(speaker))
+            found.add("unknown_speaker", at, role=printable(speaker))
             return None
         if role == "assistant":
-            check_marks(found, turn, at, ("weight",))
+            check_negative_fields(found, turn, at, ("weight",))
         content = turn["value"] if "value" in turn else content_in(turn)
         if role == "function_call":
             calls += 1
@@ -441,7 +439,7 @@ def _called(content: Any, call_id: str) -> Row:
     return {"role": "assistant", "tool_calls": [call]}
 
 
-def _preference(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
+def _preference(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
     if "chosen" not in taken and "rejected" not in taken:
         row = {field: _unpacked(value) for field, value in taken.items()}
         more = {field: row.pop(field, None) for field in ("tools", "system", "context")}
@@ -474,7 +472,7 @@ def _preference(found: Findings, taken: Row, _options: FormatOptions) -> Row | N
     return {"input": given, "preferred_output": better, "non_preferred_output": worse}
 
 
-def _labeled(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
+def _labeled(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
     label = as_label(taken.get("label"))
     given = {field: value for field, value in taken.items() if field != "label"}
     if "messages" in given or "conversations" in given:
@@ -496,7 +494,7 @@ def _labeled(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
     return labeled
 
 
-def _spoken(found: Findings, taken: Row, field: str, role: str) -> list[Row] | None:
+def _spoken(found: RowIssues, taken: Row, field: str, role: str) -> list[Row] | None:
     """Messages as they are, or a text as one message."""
     value = _unpacked(taken.get(field))
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):

@@ -1,19 +1,121 @@
-"""Where the names of a table's columns are, in tables as people make them.
+"""The layout of tables as people make them: the row with the names, and rows that are messages.
 
 Above the names there may be titles, dates, and a row that groups columns. The names themselves may
 be incomplete: pandas leaves its index column unnamed, and some programs end each row with a comma.
+If each row is a message, rows with the same ID become a conversation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.errors import refuse
+from service.datasets.checks.issues import IssueLog, make_issue, pointer_to, refuse
 from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.records import Record
 from service.datasets.formats.shapes import find_shape, is_known
-from service.datasets.formats.spread import find_spread
+
+_IDS = (
+    *("conversation_id", "conversationid", "conv_id", "conversation", "chat_id", "chatid"),
+    *("session_id", "sessionid", "session", "dialog_id", "dialogue_id", "thread_id", "ticket_id"),
+    *("case_id", "group_id", "dialog", "dialogue", "thread", "会話id", "对话id", "대화id"),
+)
+_ROLES = ("role", "speaker", "sender", "from", "author", "角色", "役割", "역할")
+_TEXTS = ("content", "text", "message", "value", "utterance", "body", "内容", "内容文", "내용")
+_ORDERS = (
+    *("turn", "turn_id", "turn_index", "turn_number", "message_index", "message_number"),
+    *("order", "position", "seq", "sequence", "step"),
+)
+# Conversations whose ids are remembered, to notice one that continues later.
+_REMEMBERED = 1_000_000
+
+
+class MessageColumns(NamedTuple):
+    """The columns of the conversation's id, the role, the text, and the order of the messages."""
+
+    group: str
+    role: str
+    text: str
+    order: str | None
+
+    def named(self) -> dict[str, str]:
+        """What the columns mean, for the facts of a file."""
+        named = {"group_by": self.group, "role": self.role, "content": self.text}
+        return named if self.order is None else {**named, "order": self.order}
+
+
+def find_message_columns(columns: Iterable[str], options: FormatOptions) -> MessageColumns | None:
+    """Return the columns of messages, or None if the rows are not messages."""
+    present = list(columns)
+    by_name = {column.strip().casefold().replace(" ", "_"): column for column in reversed(present)}
+
+    def column(field: str, names: tuple[str, ...]) -> str | None:
+        mapped = options.columns.get(field)
+        if mapped is not None:
+            return mapped if mapped in present else None
+        return next((by_name[name] for name in names if name in by_name), None)
+
+    group = options.group_by if options.group_by in present else column("conversations", _IDS)
+    if options.group_by is not None and options.group_by not in present:
+        return None
+    role, text = column("role", _ROLES), column("content", _TEXTS)
+    if group is None or role is None or text is None or len({group, role, text}) < 3:
+        return None
+    return MessageColumns(group, role, text, column("order", _ORDERS))
+
+
+def group_messages(records: Iterable[Record], spread: MessageColumns) -> Iterator[Record]:
+    """Yield a ShareGPT record of each conversation, at the line of its first message.
+
+    The messages of a conversation must be next to each other. A blank id belongs to the
+    conversation above, as in merged cells. A conversation with a row that cannot be read is
+    an issue as a whole.
+    """
+    seen: set[int] = set()
+    held: list[Record] = []
+    current: Any = None
+    for record in records:
+        group = record.value.get(spread.group) if isinstance(record.value, dict) else None
+        same = record.issue is not None or group in (None, "") or group == current
+        if held and not same:
+            yield _conversation(held, current, seen, spread)
+            held = []
+        if not same:
+            current = group
+        held.append(record)
+    if held:
+        yield _conversation(held, current, seen, spread)
+
+
+def _conversation(rows: list[Record], group: Any, seen: set[int], spread: MessageColumns) -> Record:
+    first = rows[0].line
+    warnings = tuple(warning for row in rows for warning in row.warnings)
+    key = hash(str(group))
+    again = key in seen
+    if len(seen) < _REMEMBERED:
+        seen.add(key)
+    issue = next((row.issue for row in rows if row.issue is not None), None)
+    if issue is None and again:
+        issue = make_issue("split_conversation", first, pointer_to("", spread.group))
+    if issue is not None:
+        return Record(issue.line or first, None, issue)
+    values = [row.value for row in rows if isinstance(row.value, dict)]
+    turns = [
+        {"from": value.get(spread.role, ""), "value": value.get(spread.text, "")}
+        for value in _in_order(values, spread.order)
+    ]
+    return Record(first, {"conversations": turns}, None, warnings)
+
+
+def _in_order(values: list[dict[str, Any]], order: str | None) -> list[dict[str, Any]]:
+    """Sort the messages of a conversation if the order of each is a number."""
+    if order is None:
+        return values
+    try:
+        return sorted(values, key=lambda value: float(value[order]))
+    except (KeyError, TypeError, ValueError):
+        return values
+
 
 _LOOKED_AT_ROWS = 25
 LOOKED_AT_CHARS = 1024**2
@@ -62,10 +164,10 @@ def find_layout(rows: Sequence[Numbered], options: FormatOptions) -> Layout:
     columns that matter have the same name.
     """
     if options.header_row == 0:
-        width = max(len(trimmed(row.cells)) for row in rows)
+        width = max(len(trim_cells(row.cells)) for row in rows)
         return Layout([_numbered(place) for place in range(1, width + 1)], 0)
     header = _header(rows, options)
-    return Layout(_unique(trimmed(header.cells), header.number, options), header.number)
+    return Layout(_unique(trim_cells(header.cells), header.number, options), header.number)
 
 
 def rows_to_look_at(options: FormatOptions) -> int:
@@ -75,13 +177,13 @@ def rows_to_look_at(options: FormatOptions) -> int:
 
 def forms_shape(cells: Cells, options: FormatOptions) -> bool:
     """Whether cells are the names of columns that can be read."""
-    names = [cell for cell in trimmed(cells) if cell]
+    names = [cell for cell in trim_cells(cells) if cell]
     if find_shape(names, options, lambda _: True) is not None:
         return True
-    return find_spread(names, options) is not None
+    return find_message_columns(names, options) is not None
 
 
-def trimmed(cells: Cells) -> list[str]:
+def trim_cells(cells: Cells) -> list[str]:
     """Return the cells without the blank ones at the end, and without spaces around them."""
     kept = [cell.strip() for cell in cells]
     while kept and not kept[-1]:
@@ -120,7 +222,7 @@ def _below_groups(rows: Sequence[Numbered], place: int, options: FormatOptions) 
 
 
 def _filled(cells: Cells) -> int:
-    return sum(map(bool, trimmed(cells)))
+    return sum(map(bool, trim_cells(cells)))
 
 
 def _unique(names: list[str], number: int, options: FormatOptions) -> list[str]:

@@ -10,8 +10,8 @@ from typing import Final
 from service.datasets.checks.issues import make_issue
 from service.datasets.formats.records import Record
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.passages.cut import SENTENCES, weight
-from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
+from service.datasets.passages.documents import SENTENCES, weight
+from service.datasets.rows.lines import read_lines
 
 # In letters of an alphabet, about 1,500 tokens: most pieces are one sample of a training.
 LONGEST: Final = 6_000
@@ -94,15 +94,13 @@ class _Lines:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str | Record]]:
-    with FileSlice(path, content_start(path)) as stream:
-        for batch in read_batches(stream):
-            if isinstance(batch, LongLine):
-                issue = make_issue("line_too_long", batch.line, limit=MAX_LINE_BYTES)
-                yield batch.line, Record(batch.line, None, issue)
-                continue
-            for number, line in enumerate(batch.lines, batch.first_line):
-                # An invalid byte must not stop the file: the row's checks report the surrogate.
-                yield number, line.decode("utf-8", "surrogateescape").removesuffix("\r") + "\n"
+    for number, line in read_lines(path):
+        if line is None:
+            issue = make_issue("line_too_long", number, limit=MAX_LINE_BYTES)
+            yield number, Record(number, None, issue)
+        else:
+            # An invalid byte must not stop the file: the row's checks report the surrogate.
+            yield number, line.decode("utf-8", "surrogateescape").removesuffix("\r") + "\n"
 
 
 def _parts(text: str, ends: tuple[re.Pattern[str], ...] = (SENTENCES, _WORDS)) -> Iterator[str]:

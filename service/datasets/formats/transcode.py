@@ -5,22 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.errors import refuse
+from service.datasets.checks.issues import IssueLog, make_issue, refuse
+from service.datasets.formats.encoding_detection import by_escapes, guess_legacy
 from service.datasets.formats.encodings import (
     NAMES,
     WIDE,
     by_mark,
     codec_for,
+    decode,
     is_damaged_utf8,
     not_utf8,
 )
-from service.datasets.formats.guess import guess_legacy
 from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.seven_bit import by_escapes
-from service.datasets.formats.vietnamese import decode
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
+from service.datasets.rows.lines import FileSlice, LongLine, read_batches, read_lines
 
 _SAMPLE_LINES = 2_000
 _SAMPLE_BYTES = 1024**2
@@ -118,13 +116,12 @@ def _survey(path: Path) -> _Survey:
 
 
 def _transcode_lines(path: Path, out: Path, legacy: str, main: str, log: IssueLog) -> None:
-    with FileSlice(path, content_start(path)) as stream, out.open("wb") as target:
-        for batch in read_batches(stream):
-            if isinstance(batch, LongLine):
-                log.add(make_issue("line_too_long", batch.line, limit=MAX_LINE_BYTES))
+    with out.open("wb") as target:
+        for number, line in read_lines(path):
+            if line is None:
+                log.add(make_issue("line_too_long", number, limit=MAX_LINE_BYTES))
                 target.write(b"\n")
-                continue
-            for number, line in enumerate(batch.lines, batch.first_line):
+            else:
                 _write_line(target, number, line, legacy, main, log)
 
 

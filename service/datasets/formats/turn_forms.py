@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from service.chat_content import join_texts
-from service.datasets.checks.text import TURN_MARKER
+from service.datasets.checks.messages import TURN_MARKER
 
 SPEAKERS = {
     "human": "user", "user": "user", "prompter": "user", "customer": "user",

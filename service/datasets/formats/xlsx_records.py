@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import openpyxl
-from openpyxl.utils.exceptions import (
-    InvalidFileException,
-)
+from openpyxl.utils.exceptions import InvalidFileException
 
-from service.datasets.checks.fields import pointer_to
-from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.errors import DatasetError, refuse
+from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, pointer_to, refuse
+from service.datasets.formats.decompression import ZIP_DAMAGE, unpacks_too_much
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
 from service.datasets.formats.table_layout import (
@@ -27,7 +24,6 @@ from service.datasets.formats.table_layout import (
     log_titles,
     rows_to_look_at,
 )
-from service.datasets.formats.unpack import ZIP_DAMAGE, unpacks_too_much
 
 # The reader keeps all shared strings of the workbook in memory, so this limits memory use.
 _MAX_UNPACKED_BYTES = 512 * 1024**2

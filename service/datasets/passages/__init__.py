@@ -1,1 +1,1 @@
-"""Passages: documents in plain text, Markdown or HTML, cut to places that a model can read."""
+"""Documents (plain text, Markdown, HTML) cut into passages that a model can read at once."""

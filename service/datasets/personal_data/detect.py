@@ -8,25 +8,89 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
-from service.datasets.personal_data.addresses import find_addresses
-from service.datasets.personal_data.bare_names.find import find_bare_names, may_hold_bare_name
-from service.datasets.personal_data.characters import to_ascii
-from service.datasets.personal_data.clues import CARD, clue, is_labeled_other
-from service.datasets.personal_data.credentials import find_secrets
-from service.datasets.personal_data.custom_kinds import CustomKinds
-from service.datasets.personal_data.name_patterns import find_names_by_pattern, may_name_someone
-from service.datasets.personal_data.national_ids import NATIONAL_IDS, NationalId
-from service.datasets.personal_data.network import (
-    find_emails,
-    find_ip_addresses,
-    plain_email,
+from service.datasets.personal_data import credentials, names, national_ids, network
+from service.datasets.personal_data.addresses import address_signs, find_addresses
+from service.datasets.personal_data.bare_names.find import (
+    bare_name_signs,
+    find_bare_names,
+    may_hold_bare_name,
 )
-from service.datasets.personal_data.passports import find_passports
-from service.datasets.personal_data.person_names import find_names, may_hold_names
-from service.datasets.personal_data.phones import find_phones, phone_forms
-from service.datasets.personal_data.signs import NUMBER_SIGNS, Signs, signs_in
+from service.datasets.personal_data.characters import to_ascii
+from service.datasets.personal_data.credentials import find_secrets
+from service.datasets.personal_data.kinds import CustomKinds, re2_options
+from service.datasets.personal_data.names import (
+    find_names,
+    find_names_by_pattern,
+    may_hold_names,
+    may_name_someone,
+    name_signs,
+)
+from service.datasets.personal_data.national_ids import NATIONAL_IDS, NationalId, find_passports
+from service.datasets.personal_data.network import find_emails, find_ip_addresses, plain_email
+from service.datasets.personal_data.phones import (
+    CARD,
+    clue,
+    find_phones,
+    is_labeled_other,
+    phone_forms,
+)
+
+NUMBER_SIGNS: Final = r"\d(?:[ \-().]{0,3}\d){6}|[A-Z](?:[A-Z]{4}\d{4}[A-Z]|\d{6} ?\(?A)"
+"""A group of seven digits or more, or a number that contains letters."""
+# If the automaton has no room for a single state, it finds nothing, without an error. Long texts
+# make it start over, but all signs together fit in a hundredth of this.
+_AUTOMATON_BYTES: Final = 256 * 1024 * 1024
+
+
+class Signs(NamedTuple):
+    """For each kind of personal data, whether texts may hold it."""
+
+    secrets: bool = False
+    bare_names: bool = False
+    announced_names: bool = False
+    japanese_names: bool = False
+    emails: bool = False
+    addresses: bool = False
+    ip_addresses: bool = False
+    passports: bool = False
+    numbers: bool = False
+
+
+_NONE: Final = Signs()
+
+
+def signs_in(texts: Iterable[str], languages: Iterable[str]) -> Signs:
+    """Look for signs in texts of the given languages."""
+    searched, kinds = _set_of(tuple(languages))
+    found = searched.Match(to_ascii("\n".join(texts)).encode("utf-8", "replace"))
+    return _NONE._replace(**{kinds[index]: True for index in found}) if found else _NONE
+
+
+@lru_cache(maxsize=256)
+def _set_of(languages: tuple[str, ...]) -> tuple[Any, list[str]]:
+    """Return the set of patterns to search for, and the kind of each."""
+    import re2
+
+    patterns = {
+        "secrets": credentials.SIGNS,
+        "bare_names": bare_name_signs(languages),
+        "announced_names": name_signs(languages),
+        "japanese_names": names.SIGNS if "ja" in languages else "",
+        "emails": network.EMAIL_SIGNS,
+        "addresses": address_signs(languages),
+        "ip_addresses": network.IP_SIGNS,
+        "passports": national_ids.SIGNS,
+        "numbers": NUMBER_SIGNS,
+    }
+    kinds = [kind for kind, pattern in patterns.items() if pattern]
+    searched = re2.Set.SearchSet(re2_options(_AUTOMATON_BYTES))
+    for kind in kinds:
+        searched.Add(patterns[kind])
+    searched.Compile()
+    return searched, kinds
 
 
 class Found(NamedTuple):
@@ -37,14 +101,14 @@ class Found(NamedTuple):
     end: int
 
 
-class Findings(NamedTuple):
+class DetectedData(NamedTuple):
     """The personal data in a text, and possible personal data: numbers that no word confirms."""
 
     certain: list[Found]
     possible: list[Found]
 
 
-_NOTHING: Final = Findings([], [])
+_NOTHING: Final = DetectedData([], [])
 
 _LONG_NUMBER = re.compile(NUMBER_SIGNS, re.ASCII)
 _DIGIT = re.compile(r"\d")
@@ -79,7 +143,7 @@ def find_all(
     before: str = "",
     custom: CustomKinds | None = None,
     signs: Signs | None = None,
-) -> Findings:
+) -> DetectedData:
     """Find personal data in a text, and numbers that are possibly personal data.
 
     `custom` finds what the recognizers of a project describe. `signs` are those in the row that the
@@ -105,7 +169,7 @@ def find_all(
     if not (found or certain or possible):
         return _NOTHING
     certain = without_overlap([*_outside(found, certain), *certain])
-    return Findings(certain, without_overlap(_outside(possible, certain)))
+    return DetectedData(certain, without_overlap(_outside(possible, certain)))
 
 
 def may_hold_personal_data(text: str) -> bool:
@@ -166,10 +230,10 @@ def _numbers_after(
     """Find numbers in a text, with the end of the message before it."""
     lead = to_ascii(before[-_BEFORE_CHARS:]) + "\n" if before else ""
     certain, possible = _numbers(lead + text, languages)
-    return list(_moved(certain, len(lead))), list(_moved(possible, len(lead)))
+    return list(_shift(certain, len(lead))), list(_shift(possible, len(lead)))
 
 
-def _moved(found: Iterable[Found], lead: int) -> Iterator[Found]:
+def _shift(found: Iterable[Found], lead: int) -> Iterator[Found]:
     return (Found(one.kind, one.start - lead, one.end - lead) for one in found if one.start >= lead)
 
 

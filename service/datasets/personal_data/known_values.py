@@ -14,13 +14,11 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from service.datasets.personal_data.characters import ASCII, to_ascii
+from service.datasets.personal_data.characters import ASCII, reveal_hidden, to_ascii
 from service.datasets.personal_data.detect import Found, spellings, without_overlap
-from service.datasets.personal_data.hidden import revealed
-from service.datasets.personal_data.kinds import KINDS, SPELLED
-from service.datasets.personal_data.literals import Literals
+from service.datasets.personal_data.kinds import KINDS, SPELLED, Literals
+from service.datasets.personal_data.names import count_names, find_name_words
 from service.datasets.personal_data.network import hidden_emails, may_hide_email, plain_email
-from service.datasets.personal_data.person_names import count_names, find_name_words
 
 # Converts to ASCII and uppercase. Each character maps to exactly one character.
 _FOLD = (
@@ -97,7 +95,7 @@ class KnownValues:
     def find(self, text: str) -> list[KnownFound]:
         """Find known values in a text, in order and without overlaps."""
         found = self._find(text)
-        for hidden in revealed(text):
+        for hidden in reveal_hidden(text):
             found += (
                 KnownFound(value, *hidden.place(start, end))
                 for value, start, end in self._find(hidden.text)

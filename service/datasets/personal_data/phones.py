@@ -1,13 +1,116 @@
-"""Telephone numbers: their validation by numbering plans, and what the words around them say."""
+"""Telephone numbers: validation by numbering plans, and the words around numbers."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from service.datasets.personal_data.clues import phone_clue
+Clue = Literal["own", "phone", "other"]
+"""What the nearest word announces: the kind in question, a telephone number, or anything else."""
+
+BEFORE: Final = 48  # characters before a number that are searched for a word
+_AFTER: Final = 14
+_CLOSE: Final = 8
+
+
+def _words(*alternatives: str) -> re.Pattern[str]:
+    return re.compile("|".join(alternatives), re.IGNORECASE)
+
+
+PHONE: Final = _words(
+    r"\b(?:my|his|her|our) number\b|(?<!philsys )number ko|numero ko(?! sa)"
+    r"|nomor (?:saya|aku)|제 번호|내 번호"
+    r"|我的号码|我的號碼|私の番号|微信|打[俾给給]|số (?:của|máy|em|tôi|mình)|เบอร",
+    r"\b(?:tele)?phones?\b|\btel(?:e|p)?\b|\bmobiles?\b|\bcell(?:phone)?s?\b|\bwhats ?app\b|\bwa\b",
+    r"\bcall(?:ing|ed| me| us)?\b|\bring\b|\bdial\b|\breach (?:me|us|him|her)\b|\btext me\b"
+    r"|\bsms\b",
+    r"\bfax\b|\bhotline\b|\bcontact(?: no\.?| number)?\b|\bviber\b|\bline id\b",
+    r"電話|携帯|ﾃﾙ|℡|連絡先|ダイヤル|ファックス|ケータイ|スマホ",
+    r"电话|手机|拨打|致电|联系|座机|來電|电联|電話|手機|撥打|聯絡|致電|傳真|传真",
+    r"전화|휴대폰|핸드폰|연락|폰번호|팩스|휴대전화",
+    r"โทร|เบอร์|มือถือ|ติดต่อ|แฟกซ์|แฟ็กซ์",
+    r"điện thoại|\bsđt\b|\bđt\b|\bgọi\b|liên hệ|di động|\bzalo\b|\bhotline\b|số máy",
+    r"telepon|telpon|\btelp\b|\bhp\b|ponsel|hubungi|handphone|kontak|\bno\.? ?wa\b",
+    r"telefon|telepono|tawag(?:an|in)?|numero ko|selpon|kontakin|i-text",
+    r"téléphone|portable|appelez|teléfono|celular|llam[ae]|telefone|ligue|telefono|cellulare",
+    r"rufnummer|handy|anruf|rufen|फ़?ोन|मोबाइल|कॉल|संपर्क|मेरा नंबर",
+)
+OTHER: Final = _words(
+    r"\border(?:s|ed)?\b|\binvoices?\b|\bbills?\b|\breceipts?\b|\btrack(?:ing)?\b"
+    r"|\bparcel\b|\bsku\b",
+    r"\bserial\b|\bpart (?:no|number)|\bproduct\b|\bitem\b|\bmodel\b|\breference\b|\bref\b"
+    r"|\btickets?\b",
+    r"\bcase\b|\btransaction\b|\btxn\b|\bpurchase\b|\bp\.?o\.? |\bbooking\b|\breservation\b"
+    r"|\bshipment\b",
+    r"\bid(?=[ :=#]*\d)|[_-]id\b|\b(?:quote|customer|member|batch|lot|policy|contract"
+    r"|claim) (?:id|no|number)",
+    r"\btimestamp\b|\bbarcode\b|\bisbn\b|\bean\b|\bupc\b|\bgtin\b|\bimei\b|\bversion\b"
+    r"|#\s*$|\bcode\b|\blog\b",
+    r"\bcommit\b|\blot\b|\bbatch\b|\brequest\b|\bsession\b|\bprice\b|\btotal\b"
+    r"|\bamount\b|\baccount\b"
+    r"|\bwaybill\b|\bawb\b",
+    r"注文|請求書|伝票|追跡|問い?合わ?せ番号|お問い合わせ番号|会員|受付|予約|型番|品番|商品"
+    r"|製造|シリアル|コード",
+    r"管理番号|契約|整理番号|取引|領収|配送番号|発送番号|送り状|発注|見積|納品|顧客番号|番号札"
+    r"|ロット|合計|金額|口座",
+    r"订单|发票|快递|单号|运单|商品|编号|流水|合同|型号|序列|批次|交易|收据|总价|金额|会员"
+    r"|工单|货号|条码",
+    r"訂單|發票|追蹤|單號|產品|編號|合約|型號|序號|交易|收據|貨號|會員|總價|金額|條碼|包裹",
+    r"주문|송장|운송장|상품|접수|예약|제품|모델|일련|거래|영수증|계약|회원|고객번호|합계"
+    r"|금액|배송번호|바코드|코드",
+    r"คำสั่งซื้อ|ใบแจ้งหนี้|พัสดุ|สินค้า|ออเดอร์|ใบเสร็จ|ใบสั่ง|อ้างอิง|รายการ|สมาชิก|รหัส"
+    r"|ซีเรียล|ราคา|บิล",
+    r"đơn hàng|hóa đơn|hoá đơn|vận đơn|sản phẩm|giao dịch|tham chiếu|mã (?:số|đơn"
+    r"|vận|khách|hàng)|\bmã\b|biên lai",
+    r"pesanan|faktur|\bresi\b|produk|transaksi|kwitansi|\bkode\b|referensi|\bstruk\b"
+    r"|pembelian|tagihan|\bseri\b",
+    r"resibo|bestell|rechnung|sendung|artikel|commande|facture|colis|pedido|factura|fatura"
+    r"|ordine|fattura",
+    r"ऑर्डर|चालान|इनवॉइस|बिल|ट्रैकिंग|उत्पाद|संदर्भ",
+)
+CARD: Final = _words(
+    r"\bcards?\b|\bvisa\b|master ?card|\bamex\b|american express|\bjcb\b|union ?pay"
+    r"|\bdebit\b|\bcredit\b",
+    r"カード|卡|카드|บัตรเครดิต|บัตรเดบิต|thẻ|kartu|tarjeta|\bkarte\b|\bcarte\b|कार्ड",
+)
+_PHONE_AFTER: Final = _words(
+    r"^\W{0,2}(?:に|へ|まで)?(?:お?電話|ご?連絡|おかけ)|^\W{0,2}(?:으?로)?\s?(?:전화|연락|문자)",
+    r"^\W{0,2}(?:is|as) my (?:mobile|phone|cell|number)|^\W{0,2}(?:联系|聯絡|找我)",
+    r"^\W{0,3}\((?:mobile|cell|phone|携帯|直通|代表)\)",
+)
+
+
+def phone_clue(text: str, start: int, end: int) -> Clue | None:
+    """Return what the words around a possible telephone number announce, or None."""
+    if _PHONE_AFTER.search(text[end : end + _AFTER]):
+        return "phone"
+    return clue(text, start)
+
+
+def clue(text: str, start: int, own: re.Pattern[str] | None = None) -> Clue | None:
+    """Return what the nearest word before a number announces, or None if there is no word."""
+    window = text[max(start - BEFORE, 0) : start]
+    nearest = max((_last(OTHER, window), "other"), (_last(PHONE, window), "phone"))
+    if own is not None:
+        place = _last(own, window)
+        if place >= max(nearest[0], 0):  # "My Number" is also a phrase for a telephone number
+            nearest = (place, "own")
+    return None if nearest[0] < 0 else nearest[1]  # type: ignore[return-value]
+
+
+def is_labeled_other(text: str, start: int, own: re.Pattern[str]) -> bool:
+    """Whether the word right before a number announces another kind of number, as in `SKU: …`."""
+    window = text[max(start - BEFORE, 0) : start]
+    other = _last(OTHER, window)
+    return other > _last(own, window) and len(window) - other <= _CLOSE
+
+
+def _last(pattern: re.Pattern[str], window: str) -> int:
+    """Return where the last match ends, or -1."""
+    return max((match.end() for match in pattern.finditer(window)), default=-1)
+
 
 # A form of a telephone number with fewer digits is not added to the spellings to search for.
 _MIN_DIGITS: Final = 8

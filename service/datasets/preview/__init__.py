@@ -1,1 +1,1 @@
-"""Previews: how the first rows of a file are read, and how else they could be."""
+"""Previews: how the first rows of a file are read, and the other format options that it allows."""

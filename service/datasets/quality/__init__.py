@@ -1,1 +1,1 @@
-"""Quality of what a row teaches: answers that no model should learn."""
+"""Answers that no model should learn, such as refusals and cut-off answers, and scores of rows."""

@@ -1,25 +1,293 @@
-"""Findings on the quality of a row's answer."""
+"""Detection of answers that no model should learn, such as refusals and broken JSON."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
-from service.datasets.quality.answers import (
-    has_html,
-    has_placeholder,
-    is_cut_off,
-    is_echo,
-    is_null,
+import msgspec
+
+from service.datasets.rows.conversation import Conversation, Said
+
+_TAIL_CHARS = 80
+_MIN_CUT_CHARS = 8
+_MIN_ECHO_CHARS = 12
+_MIN_ECHO_CHARS_WITHOUT_SPACES = 7
+
+# A comma, an opening bracket, or a word that needs another.
+_CUT = re.compile(
+    r"(?:[,;，、；(（「『\[{]"
+    r"|(?:^|\s)(?:and|or|the|a|an|of|with|because|which|is|are|your|our"
+    r"|dan|atau|yang|untuk|dengan|karena|dari"
+    r"|và|hoặc|của|cho|với|vì|để"
+    r"|그리고|하지만|또는|및|위해)"
+    r"|(?:また|そして|および|または|ですが|ので)"
+    r"|(?:以及|和|与|或|因为|并且|例如)"
+    r"|(?<=[\u0e00-\u0e7f])(?:และ|ของ|เพื่อ|เพราะ|โดย|กับ|คือ|เช่น))$",
+    re.IGNORECASE,
 )
-from service.datasets.quality.json_answers import (
-    arguments_break_schema,
-    breaks_schema,
-    is_broken,
+_CUT_CHARS = 8  # most that it matches: a space and a word
+_EMPTY_ITEM = re.compile(r"\n[ \t]*(?:\d{1,3}[.)]|[-*•])$")  # a list number without its item
+# "Which letter is it? It is the letter A": a capital letter is a name.
+_IS_NAME = re.compile(r"\sA$")
+_FENCE = "```"
+
+_WORDS = (
+    r"your|insert|enter|add your|customer|client|user ?name|first ?name|last ?name|full name"
+    r"|company|name|date|address|phone|email address|product|link"
+    r"|お名前|氏名|名前|会社名|お客様名|日付|住所|電話番号"
+    r"|ชื่อ|วันที่|ที่อยู่|เบอร์"
+    r"|nama|tanggal|alamat|nomor"
+    r"|이름|고객|회사명|날짜|주소"
+    r"|姓名|客户|客戶|您的|公司名|日期|地址"
+    r"|tên|ngày|địa chỉ|số điện thoại"
 )
-from service.datasets.quality.refusals import is_refusal
-from service.datasets.rows.conversation import Conversation
-from service.datasets.rows.said import Said
+_PLACEHOLDER = re.compile(
+    rf"[\[［](?i:{_WORDS})(?:[^\[\]\n\d_]{{0,30}})[\]］]"
+    r"|<(?i:your|insert|enter) [a-z ]{2,30}>"
+    r"|\{\{\s*[A-Za-z_][\w.]*\s*\}\}"
+    r"|\bX{3,}\b|\b(?:TODO|TBD|FIXME)\b|(?i:lorem ipsum)|[〇○◯]{2,}|_{4,}"
+)
+# Each placeholder contains one of these, or "lorem ipsum" in any case.
+_PLACEHOLDER_MARKS = ("[", "［", "<", "{{", "XXX", "TODO", "TBD", "FIXME", "〇", "○", "◯", "____")
+_MASKED = re.compile(r"\[[A-Z_]+(?:_\d+)?\]")  # what a cleaning writes for personal data
+
+_NULLS = frozenset(
+    [
+        *("null", "Null", "NULL", "nan", "NaN", "NAN", "<NA>", "<nil>", "nil", "None", "undefined"),
+        *("n/a", "N/A", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "[object Object]"),
+        *("-", "--", "—"),
+    ]
+)
+
+_TAG = re.compile(
+    r"</(?:p|div|span|b|i|a|ul|ol|li|table|tr|td|th|h[1-6]|strong|em|font|script|body)>"
+    r"|<br\s*/?>|&(?:nbsp|amp|lt|gt|quot|#\d{2,5});",
+    re.IGNORECASE,
+)
+_ASKS_FOR_TAGS = re.compile(r"html|xml|\btags?\b|タグ|标签|標籤|태그|แท็ก|<\w+>", re.IGNORECASE)
+
+
+def is_cut_off(answer: str) -> bool:
+    """Whether an answer ends in the middle of a sentence, a list, or a block of code."""
+    if len(answer) < _MIN_CUT_CHARS:
+        return False
+    if answer.count(_FENCE) % 2:
+        return True
+    tail = answer[-_TAIL_CHARS:].rstrip()
+    if _CUT.search(tail, max(len(tail) - _CUT_CHARS, 0)) is not None:
+        return not _IS_NAME.search(tail)
+    last_line = tail.rfind("\n")
+    return last_line >= 0 and _EMPTY_ITEM.match(tail, last_line) is not None
+
+
+def is_echo(question: str, answer: str, *, is_polite_only: bool) -> bool:
+    """Whether a normalized answer is, or begins with, the normalized question.
+
+    Greetings are often answered in the same words.
+    """
+    if is_polite_only or not question:
+        return False
+    least = _MIN_ECHO_CHARS if question.isascii() else _MIN_ECHO_CHARS_WITHOUT_SPACES
+    return len(question) >= least and answer.startswith(question)
+
+
+def has_placeholder(answer: str) -> bool:
+    """Whether an answer contains a placeholder that someone should have filled in."""
+    if _FENCE in answer or not _may_hold_placeholder(answer):
+        return False
+    found = _PLACEHOLDER.search(answer)
+    return found is not None and not _MASKED.fullmatch(found.group())
+
+
+def _may_hold_placeholder(answer: str) -> bool:
+    for mark in _PLACEHOLDER_MARKS:
+        if mark in answer:
+            return True
+    return "lorem ipsum" in answer.casefold()
+
+
+def is_null(text: str) -> bool:
+    """Whether a text is what a program writes for a missing value."""
+    return len(text) <= 20 and text.strip() in _NULLS
+
+
+def has_html(question: str, answer: str) -> bool:
+    """Whether an answer contains HTML that was not asked for."""
+    if "<" not in answer and "&" not in answer:
+        return False
+    return (
+        _TAG.search(answer) is not None
+        and "`" not in answer
+        and not _ASKS_FOR_TAGS.search(question)
+    )
+
+
+_START_CHARS = 160
+
+
+class _Refusals:
+    """Ways in which a language declines, and texts of which each contains one."""
+
+    def __init__(self, needs: tuple[str, ...], *patterns: str) -> None:
+        self.needs = needs
+        self.pattern = re.compile("|".join(patterns))
+
+
+_ENGLISH = _Refusals(
+    ("as a", "i am", "i'm", "i’m", "i can", "i won"),
+    r"\bas an? (?:ai|artificial intelligence|(?:large )?language model)"
+    r"(?: (?:(?:language )?model|assistant|chatbot))?(?:,| i\b)",
+    r"\bi(?:['’]m| am) (?:just )?an? (?:ai|(?:large )?language model)\b",
+    r"\bi (?:can['’]?t|cannot|can not|won['’]t|am unable to|am not able to)"
+    r" (?:assist|comply|fulfill|answer (?:that|this|your)|help (?:you )?with (?:that|this|your)"
+    r"|(?:provide|give|offer) (?:\w+ )?(?:medical|legal|financial|professional) advice)",
+    r"\bi['’]m (?:unable|not able) to (?:assist|comply|help|answer)",
+)
+_JAPANESE = _Refusals(
+    ("ai言", "aiア", "aiと", "aiで", "aiな", "できません", "かねます"),
+    r"ai(?:言語モデル|アシスタント)?(?:として|ですので|なので|であるため)",
+    r"(?:お答え|回答|お手伝い)(?:する(?:こと)?)?(?:は|が)?(?:でき(?:ません|かねます)|いたしかねます)",
+)
+_THAI = _Refusals(
+    ("ในฐานะ", "ไม่สามารถ"),
+    r"ในฐานะ(?:ที่เป็น)?(?:โมเดลภาษา|ปัญญาประดิษฐ์|ai)",
+    r"ไม่สามารถ(?:ช่วย|ตอบ)(?:เหลือ)?(?:เรื่อง|คำถาม|คำขอ)?(?:นี้|ดังกล่าว)",
+)
+_INDONESIAN = _Refusals(
+    ("sebagai ", "saya tidak "),
+    r"sebagai (?:sebuah )?(?:ai|model bahasa|asisten ai|kecerdasan buatan)\b",
+    r"\bsaya tidak (?:dapat|bisa) (?:membantu|menjawab|memenuhi)",
+)
+_KOREAN = _Refusals(
+    ("ai 언", "ai 어", "ai 로", "ai 이", "수 없"),
+    r"ai (?:언어 ?모델|어시스턴트)?(?:로서|이기 때문에|이므로)",
+    r"(?:도와 ?드릴|답변 ?드릴|답변할|답변해 드릴|대답할) 수 없",
+)
+_CHINESE = _Refusals(
+    ("作为", "我无法", "我不能", "我無法"),
+    r"作为(?:一个|一名|一种)?(?:ai|人工智能|大?语言模型)",
+    r"我(?:无法|不能|無法)(?:回答|协助|協助|提供帮助|帮助您|满足您)",
+)
+_VIETNAMESE = _Refusals(
+    ("là ai", "một ai", "mô hình ngôn ngữ", "trợ lý ai", "tôi không thể"),
+    r"(?:là|với tư cách là) (?:một )?(?:ai\b|mô hình ngôn ngữ|trợ lý ai)",
+    r"(?<!chúng )tôi không thể (?:giúp|trả lời|hỗ trợ|đáp ứng)",
+)
+_ALL = (_ENGLISH, _JAPANESE, _THAI, _INDONESIAN, _KOREAN, _CHINESE, _VIETNAMESE)
+_BY_NEED = [(need, refusals) for refusals in _ALL for need in refusals.needs]
+_BY_ASCII_NEED = [(need, refusals) for need, refusals in _BY_NEED if need.isascii()]
+
+
+def is_refusal(answer: str) -> bool:
+    """Whether an answer begins by declining to answer."""
+    start = answer[:_START_CHARS].casefold()
+    by_need = _BY_ASCII_NEED if start.isascii() else _BY_NEED
+    found = [refusals for need, refusals in by_need if need in start]
+    return any(refusals.pattern.search(start) for refusals in found) if found else False
+
+
+_FENCED = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
+_LOOKS_LIKE_JSON = re.compile(r"\A(?:\{\s*[\"']|\[\s*[{\"])")
+_MAX_SCHEMA_CHARS = 64 * 1024
+_MAX_PATTERN_BYTES = 1024 * 1024
+_decode = msgspec.json.Decoder().decode
+_schemas = json.JSONDecoder()
+
+
+def is_broken(answer: str) -> bool:
+    """Whether an answer looks like JSON but is none."""
+    text = _without_fence(answer)
+    if not _LOOKS_LIKE_JSON.match(text):
+        return False
+    try:
+        _decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return True
+    return False
+
+
+def breaks_schema(system: str, answer: str) -> bool:
+    """Whether a system prompt contains a JSON Schema that the answer does not match."""
+    if '"properties"' not in system:
+        return False
+    validator = _schema_in(system)
+    return validator is not None and not _matches(validator, _without_fence(answer))
+
+
+def arguments_break_schema(row: dict[str, Any]) -> bool:
+    """Whether a tool call in a row has arguments that its tool does not declare."""
+    owner = row.get("input", row)
+    schemas = {
+        tool["function"]["name"]: tool["function"].get("parameters")
+        for tool in owner.get("tools") or ()
+        if "function" in tool
+    }
+    for message in [*owner.get("messages", ()), *row.get("preferred_output", ())]:
+        for call in message.get("tool_calls") or ():
+            schema = schemas.get(call["function"]["name"])
+            if isinstance(schema, dict) and schema:
+                validator = _validator(json.dumps(schema, sort_keys=True))
+                if validator and not _matches(validator, call["function"]["arguments"]):
+                    return True
+    return False
+
+
+def _without_fence(answer: str) -> str:
+    """Return an answer without the fence of a code block around it."""
+    text = answer.strip()
+    fenced = _FENCED.match(text)
+    return fenced.group(1).strip() if fenced else text
+
+
+def _matches(validator: Any, text: str) -> bool:
+    try:
+        return bool(validator.is_valid(_decode(text)))
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return False
+
+
+@lru_cache(maxsize=256)
+def _schema_in(text: str) -> Any:
+    """Return a validator of the JSON Schema in a text, or None."""
+    start = text.find("{")
+    while start >= 0 and len(text) <= _MAX_SCHEMA_CHARS:
+        try:
+            value, _ = _schemas.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            start = text.find("{", start + 1)
+            continue
+        if isinstance(value, dict):
+            value = value.get("schema", value)
+        if isinstance(value, dict) and isinstance(value.get("properties"), dict):
+            return _validator(json.dumps(value, sort_keys=True))
+        start = text.find("{", start + 1)
+    return None
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: str) -> Any:
+    if len(schema) > _MAX_SCHEMA_CHARS or '"$ref"' in schema or '"$dynamicRef"' in schema:
+        return None
+    import jsonschema_rs  # most data sets contain no schema
+
+    patterns = jsonschema_rs.RegexOptions(
+        size_limit=_MAX_PATTERN_BYTES, dfa_size_limit=_MAX_PATTERN_BYTES
+    )
+    try:
+        return jsonschema_rs.validator_for(
+            json.loads(schema), pattern_options=patterns, retriever=_refuse
+        )
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"{uri} is another document")
+
 
 CODES: Final = (
     "refusal",
@@ -40,12 +308,12 @@ def quality_bits(row: dict[str, Any], talk: Conversation, said: list[Said]) -> i
     if first.role == "text":  # which is the only turn, is no answer, and ends anywhere
         return 1 << CODES.index("null_text") if is_null(first.text) else 0
     bits = 0
-    for code in _found(row, talk, said):
+    for code in _find_codes(row, talk, said):
         bits |= 1 << CODES.index(code)
     return bits
 
 
-def _found(row: dict[str, Any], talk: Conversation, said: list[Said]) -> Iterator[str]:
+def _find_codes(row: dict[str, Any], talk: Conversation, said: list[Said]) -> Iterator[str]:
     if talk.has_tools and arguments_break_schema(row):
         yield "arguments_mismatch"
     last = talk.last_answer

@@ -7,7 +7,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from service.datasets.checks.table import CHECKS
+from service.datasets.checks.issue_codes import CHECKS
 
 
 class Weight(NamedTuple):

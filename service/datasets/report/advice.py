@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.checks.validate import ValidationReport
+from service.datasets.duplicates.groups import Lines
+from service.datasets.report.collect import Collected
 from service.datasets.report.report import (
     Advice,
     GroupStats,
@@ -15,8 +21,36 @@ from service.datasets.report.report import (
     TokenizerFit,
     TokenStats,
 )
-from service.datasets.rows.tool_rows import ToolRows
 from service.datasets.text.languages import UNKNOWN, language_name
+
+
+class ToolRows(NamedTuple):
+    """Lines of the rows that use tools, and the models that cannot be trained on them.
+
+    A row uses tools if it calls a tool or contains a tool result.
+    """
+
+    lines: list[int]
+    lacking: list[str]
+
+
+def log_tool_rows(
+    collected: Collected, tokenizers: Mapping[str, Path], lines: Lines, log: IssueLog
+) -> ToolRows:
+    """Report each model that cannot be trained on rows with tools, at the first such row.
+
+    `tokenizers` maps models to tokenizer.json files, each in its model's folder.
+    """
+    rows = [int(lines[row]) for row in np.flatnonzero(collected.features["tools"])]
+    if not rows:
+        return ToolRows([], [])
+    from service.datasets.rows.templates import takes_tools  # imports Jinja
+
+    lacking = [model for model, path in tokenizers.items() if takes_tools(path.parent) is False]
+    for model in lacking:
+        log.add(make_issue("tools_not_supported", rows[0], model=model, rows=len(rows)))
+    return ToolRows(rows, lacking)
+
 
 _MIN_ROWS, _FEW_ROWS = 10, 50
 _PROMPTING_ROWS = 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,22 +11,24 @@ import numpy as np
 
 from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, make_issue
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.contract import EncoderChoice
 from service.datasets.duplicates.groups import Lines, Rows
 from service.datasets.formats.options import FormatOptions
 from service.datasets.limits import NEAR_THRESHOLD
-from service.datasets.meaning.pairs import MeaningPair
-from service.datasets.personal_data.custom_kinds import CustomKinds
-from service.datasets.personal_data.kinds import POSSIBLE
-from service.datasets.personal_data.recognizer import Recognizer
-from service.datasets.personal_data.redact import Redactor
-from service.datasets.personal_data.redact_row import learn_talk
+from service.datasets.personal_data.kinds import POSSIBLE, CustomKinds, Recognizer
+from service.datasets.personal_data.redact import Redactor, learn_conversation
 from service.datasets.quality.find import CODES
-from service.datasets.report.advice import Figures, advise
-from service.datasets.report.collect import Collected, Progress
-from service.datasets.report.distributions import distribution
+from service.datasets.quality.scores import TENTHS, score, weight
+from service.datasets.report.advice import Figures, advise, log_tool_rows
+from service.datasets.report.collect import Collected, FileRows, Progress, read_file
+from service.datasets.report.duplicates import (
+    Overlap,
+    SimilarRows,
+    find_similar_rows,
+    group_stats,
+    log_groups,
+    overlap,
+)
 from service.datasets.report.features import FeatureOptions
-from service.datasets.report.likeness import Likeness, find_likeness, group_stats, log_groups
 from service.datasets.report.outliers import (
     language_shares,
     log_languages,
@@ -36,34 +38,48 @@ from service.datasets.report.outliers import (
     script_shares,
     system_prompts,
 )
-from service.datasets.report.overlap import Overlap, overlap
-from service.datasets.report.pairs import (
-    meaning_pairs,
-    overlap_pairs,
-    overlap_stats,
-    row_pairs,
-)
-from service.datasets.report.read_file import FileRows, read_file
+from service.datasets.report.pairs import Similarities, overlap_pairs, overlap_stats, row_pairs
 from service.datasets.report.report import (
-    MeaningStats,
+    Histogram,
     OverlapStats,
-    PairKind,
     PersonalData,
     Report,
     RowPair,
+    Scores,
 )
 from service.datasets.report.row_index import (
     MAX_ISSUES,
     MAX_ISSUES_A_CODE,
     TEXTS,
     ValidRow,
+    by_line,
     write_index,
 )
-from service.datasets.report.row_scores import row_scores
-from service.datasets.report.shown_rows import OF_HELD, ShownRows, shown_rows
-from service.datasets.report.similarity import Similarities
-from service.datasets.report.token_stats import token_stats, tokenizer_fit
-from service.datasets.rows.tool_rows import log_tool_rows
+from service.datasets.report.row_section import OF_HELD, ShownRows, shown_rows
+from service.datasets.report.token_stats import distribution, token_stats, tokenizer_fit
+
+
+def row_scores(
+    lines: Lines, validation: ValidationReport, issues: Iterable[Issue]
+) -> Scores | None:
+    """Return the scores of the rows on the given lines, and of the broken rows."""
+    if not validation.rows:
+        return None
+    found = by_line(issues)
+    counts = [0] * (TENTHS + 1)
+    counts[0] = validation.rows - len(lines)
+    valid = np.intersect1d(np.array(list(found), dtype=lines.dtype), lines).tolist()
+    for line in valid:
+        counts[round(TENTHS * score(issue.code for issue in found[line]))] += 1
+    counts[TENTHS] += len(lines) - len(valid)
+    total = sum(tenths * count for tenths, count in enumerate(counts))
+    codes = {issue.code for of_line in found.values() for issue in of_line}
+    return Scores(
+        mean=round(total / TENTHS / validation.rows, 4),
+        histogram=Histogram([tenths / TENTHS for tenths in range(TENTHS + 2)], counts),
+        weights={code: taken for code in sorted(codes) if (taken := weight(code).points)},
+    )
+
 
 REPORT_VERSION = 1
 _PLACES_A_KIND = 50
@@ -83,7 +99,7 @@ class AnalysisOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     processes: int = 1
 
 
-def analyse(
+def analyze(
     path: Path | str,
     *,
     options: AnalysisOptions | None = None,
@@ -94,7 +110,6 @@ def analyse(
     work: Path | None = None,
     index: Path | None = None,
     stored_rows: str | None = None,
-    encoder: EncoderChoice | None = None,
     render: Callable[[Report, ShownRows, str], None] | None = None,
     title: str = "Data set report",
 ) -> Report:
@@ -104,7 +119,6 @@ def analyse(
     first model only. `validation` is a second data set, whose rows are searched for in the
     first. Temporary files, about as large as the data, go to `work`. An index of the rows is
     written to the folder `index`, with the canonical rows unless `stored_rows` is their SHA-256.
-    With an `encoder`, rows that mean the same in other words are searched for, too.
     `render` is called with the report, the rows to show with their texts, and the `title` without
     personal data.
     Raises DatasetError if a file as a whole cannot be read.
@@ -118,8 +132,6 @@ def analyse(
             Path(path), Path(folder), chosen, models, progress, max_issues=MAX_ISSUES_A_CODE
         )
         _learn(redactor, read.collected)
-        held: FileRows | None = None
-        known: set[int] = set()
         shared: OverlapStats | None = None
         shared_pairs: list[RowPair] = []
         if validation is not None:
@@ -134,18 +146,12 @@ def analyse(
             )
             _learn(redactor, held.collected)
             found = overlap(read.collected, held.collected, near_threshold=chosen.near_threshold)
-            known = {*found.all, *found.same_question}
             _log_overlap(found, read.lines, held.lines, log)
             shared = overlap_stats(found, read.lines, held.lines)
             shared_pairs = overlap_pairs(
                 found, read.collected, read.lines, held.collected, held.lines, redactor
             )
-        meaning: MeaningStats | None = None
-        if encoder is not None:
-            meaning, more = _meaning(encoder, read, held, known, chosen.processes, log, redactor)
-            shared_pairs += more
         report = _report(read, chosen, models, context_lengths, shared, shared_pairs, log, redactor)
-        report = msgspec.structs.replace(report, meaning=meaning)
         if render is not None:
             issues = _all_issues(read, log)
             render(
@@ -165,45 +171,7 @@ def _learn(redactor: Redactor, collected: Collected) -> None:
     rows = rows[np.cumsum(features["bytes"][rows], dtype=np.int64) <= _MAX_LEARNED_BYTES]
     with collected.texts() as texts:
         for row in rows.tolist():
-            learn_talk(redactor, texts.conversation(row))
-
-
-def _meaning(
-    encoder: EncoderChoice,
-    read: FileRows,
-    held: FileRows | None,
-    known: set[int],
-    processes: int,
-    log: IssueLog,
-    redactor: Redactor,
-) -> tuple[MeaningStats, list[RowPair]]:
-    """Find and log what an encoder finds, except the `known` rows of the validation file."""
-    from service.datasets.meaning.find import MeaningSearch
-
-    search = MeaningSearch(encoder.path, encoder.prompt, processes=processes)
-    found = search.find(read.collected, None if held is None else held.collected, known)
-    mine = (read.collected, read.lines)
-    theirs = mine if held is None else (held.collected, held.lines)
-    kinds: tuple[tuple[PairKind, list[MeaningPair], tuple[Collected, Lines]], ...] = (
-        ("meaning_contradiction", found.opposed, mine),
-        ("same_meaning", found.same, mine),
-        ("meaning_overlap", found.overlap, theirs),
-    )
-    pairs: list[RowPair] = []
-    for kind, listed, some in kinds:
-        for pair in listed:
-            line, other = int(some[1][pair.one]), int(read.lines[pair.other])
-            log.add(make_issue(kind, line, other=other, similarity=pair.similarity))
-        pairs += meaning_pairs(kind, listed, some, mine, redactor)
-    stats = MeaningStats(
-        encoder.name,
-        found.questions,
-        found.skipped,
-        len(found.same),
-        len(found.opposed),
-        len(found.overlap),
-    )
-    return stats, pairs
+            learn_conversation(redactor, texts.conversation(row))
 
 
 def _of_rows(read: FileRows, log: IssueLog) -> list[Issue]:
@@ -265,7 +233,7 @@ def _report(
 ) -> Report:
     collected, lines, models = read.collected, read.lines, list(tokenizers)
     features = collected.features
-    likeness = find_likeness(
+    likeness = find_similar_rows(
         collected, near_threshold=options.near_threshold, processes=options.processes
     )
     is_labeled = read.result.facts.row_format == "labeled"
@@ -341,7 +309,7 @@ def _report(
     )
 
 
-def _rare_forms(likeness: Likeness, rows: int) -> list[Rows]:
+def _rare_forms(likeness: SimilarRows, rows: int) -> list[Rows]:
     """Return the groups of one form, except the form of the whole file, which is the task's own."""
     most = max(rows // 2, _FEW_ROWS)
     return [group for group in likeness.same_form if len(group) <= most]

@@ -1,4 +1,4 @@
-"""Collection of the features of a whole canonical file, from blocks processed in parallel."""
+"""Features of all rows of a file, collected from blocks that are processed in parallel."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from service.datasets.duplicates.signatures import PERMUTATIONS, Signatures
-from service.datasets.duplicates.texts import RowTexts
+from service.datasets.checks.issues import MAX_LISTED
+from service.datasets.contract import ConvertResult
+from service.datasets.duplicates.groups import Lines
+from service.datasets.duplicates.minhash import PERMUTATIONS, Signatures
+from service.datasets.duplicates.row_texts import RowTexts
+from service.datasets.formats.convert import prepare
+from service.datasets.formats.options import FormatOptions
 from service.datasets.parallel import map_ordered
 from service.datasets.report.features import (
     FEATURES,
@@ -22,7 +27,7 @@ from service.datasets.report.features import (
     Exchanges,
     FeatureArray,
     FeatureOptions,
-    Place,
+    FindingPlace,
     read_block,
 )
 from service.datasets.rows.lines import line_ranges
@@ -55,7 +60,7 @@ class Collected(NamedTuple):
     token_rows: np.ndarray[Any, np.dtype[np.int64]]
     fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
     personal: Counter[str]
-    places: list[Place]
+    places: list[FindingPlace]
     exchanges: Exchanges
 
     @contextlib.contextmanager
@@ -131,7 +136,7 @@ class _Gathered:
         self._token_rows = [np.zeros(0, dtype=np.int64)]
         self._fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}
         self._personal: Counter[str] = Counter()
-        self._places: list[Place] = []
+        self._places: list[FindingPlace] = []
         self._exchanges: list[Exchanges] = [np.zeros((0, 2), dtype=np.uint64)]
 
     def add(self, block: Block) -> None:
@@ -166,3 +171,31 @@ class _Gathered:
             self._places,
             np.concatenate(self._exchanges),
         )
+
+
+class FileRows(NamedTuple):
+    """The valid rows of a file: how they were read, their lines, and their features."""
+
+    result: ConvertResult
+    lines: Lines
+    collected: Collected
+
+
+def read_file(
+    path: Path,
+    folder: Path,
+    file_format: FormatOptions,
+    features: FeatureOptions,
+    *,
+    max_issues: int = MAX_LISTED,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> FileRows:
+    """Read a file of any format. Its canonical rows and temporary files go to `folder`."""
+    folder.mkdir(exist_ok=True)
+    canonical = folder / "canonical"
+    prepared = prepare(path, canonical, file_format, processes=processes, max_issues=max_issues)
+    collected = collect(
+        canonical, prepared.result.rows, folder, features, processes=processes, progress=progress
+    )
+    return FileRows(prepared.result, np.array(prepared.lines, dtype=np.uint32), collected)

@@ -6,33 +6,81 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+import xxhash
 
-from service.datasets.duplicates.signatures import Signatures, normalised, signatures
+from service.datasets.duplicates.minhash import Signatures, normalize, signatures
+from service.datasets.duplicates.wording import split_numbers, strip_punctuation, wording
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.personal_data.kinds import POSSIBLE
-from service.datasets.personal_data.recognizer import Recognizer
-from service.datasets.report.wordings import (
-    as_bytes,
-    describe_wording,
-    exchange_hashes,
-    hash_bytes,
-    hash_text,
-    what_is_said,
-)
-from service.datasets.rows.conversation import Conversation, Turn, take_apart
+from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
+from service.datasets.rows.conversation import Conversation, Said, Turn, split_row
 from service.datasets.rows.lines import FileSlice, LongLine, read_batches
-from service.datasets.rows.said import Said
 from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect_each
 from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
 
 if TYPE_CHECKING:
-    from service.datasets.personal_data.custom_kinds import CustomKinds
-    from service.datasets.personal_data.detect import Findings, Found
+    from service.datasets.personal_data.detect import DetectedData, Found
+    from service.datasets.personal_data.kinds import CustomKinds
+
+
+# In a shorter exchange, such as "Why?" and "Because.", two conversations have too little in common.
+_MIN_EXCHANGE_CHARS = 10
+
+
+def hash_text(text: str) -> int:
+    """Return a 64-bit hash of a text."""
+    return hash_bytes(as_bytes(text))
+
+
+def as_bytes(text: str) -> bytes:
+    """Return a text as UTF-8, as it is hashed."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+hash_bytes: Final = xxhash.xxh3_64_intdigest
+"""Return a 64-bit hash of bytes."""
+
+
+def what_is_said(talk: Conversation, normal: list[str]) -> list[Said]:
+    """Return what each turn says, given the normalized texts of the turns."""
+    return [_said(turn.role, plain) for turn, plain in zip(talk.turns, normal, strict=True)]
+
+
+def _said(role: str, plain: str) -> Said:
+    if role == "system":  # a long text, and the same in many rows
+        return Said(role, plain, is_polite_only=False)
+    text = wording(plain)
+    return Said(role, text or strip_punctuation(plain) or plain, is_polite_only=not text)
+
+
+def describe_wording(row: dict[str, int], talk: Conversation, said: list[Said]) -> str:
+    """Fill in features of a row. Returns the text to sign: the form without the system."""
+    turns = [one for one in said if one.role != "system"]
+    form, figures = split_numbers("\0".join([one.text for one in turns]))
+    row["form"] = hash_text("\0".join([form, *[one.role for one in turns]]))
+    row["figures"] = hash_text(" ".join(figures)) if figures else 0
+    last = talk.last_answer
+    row["reply"] = hash_text(said[last].text if last < len(said) else "")
+    before = said[:last]
+    asks = [one for one in before if one.role == "user" and not one.is_polite_only]
+    parts = [part for one in before for part in (one.role, one.text)]
+    row["question"] = hash_text("\0".join([*parts, talk.tools])) if asks else 0
+    return form.replace("\0", " ")
+
+
+def exchange_hashes(said: list[Said]) -> Iterator[int]:
+    """Yield a hash of each question with its answer."""
+    for question, answer in pairwise(said):
+        if question.role == "user" and answer.role == "assistant" and not question.is_polite_only:
+            both = f"{question.text}\0{answer.text}"
+            if len(both) > _MIN_EXCHANGE_CHARS:
+                yield hash_text(both)
+
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
@@ -102,7 +150,7 @@ class FeatureOptions(msgspec.Struct, frozen=True):
     quality: bool = True
 
 
-class Place(NamedTuple):
+class FindingPlace(NamedTuple):
     """Location of personal data of one kind. `row` counts from 0 within its block."""
 
     kind: str
@@ -125,7 +173,7 @@ class Block(NamedTuple):
     fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
     """(model, language) -> [rows, characters, tokens, fallback tokens]."""
     personal: Counter[str]
-    places: list[Place]
+    places: list[FindingPlace]
     exchanges: Exchanges
 
 
@@ -140,7 +188,7 @@ def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Blo
             if not isinstance(batch, LongLine):
                 for line in filter(None, batch.lines):
                     row = _decode(line)
-                    rows.append(take_apart(row))
+                    rows.append(split_row(row))
                     sources.append(row)
                     wholes.append(hash_bytes(_trained(line, row)))
                     lengths.append(len(line) + 1)
@@ -184,7 +232,7 @@ def _make_block(
     One feature is computed for all rows before the next: the code and the tables that it needs stay
     in the caches of the processor, which takes a fifth less time than going row by row.
     """
-    plain = [_normalised(row) for row in rows]
+    plain = [_normalize_turns(row) for row in rows]
     described = [_describe(row, texts, options) for row, texts in zip(rows, plain, strict=True)]
     said_in = _describe_languages(described, _detect_languages(rows, options))
     signed: list[str] = []
@@ -196,7 +244,7 @@ def _make_block(
         if options.quality:
             _describe_quality(described, sources, rows, said)
     personal: Counter[str] = Counter()
-    places: list[Place] = []
+    places: list[FindingPlace] = []
     if options.personal_data:
         custom = _custom_kinds(options.recognizers)
         found = [_personal(row, spoken, custom) for row, spoken in zip(rows, said_in, strict=True)]
@@ -208,7 +256,7 @@ def _make_block(
     numbers = {language: number for number, language in enumerate(languages)}
     features["language"] = [numbers[language] for language in named]
     step = options.token_step
-    tokens, fit = _tokens(rows[::step], named[::step], options)
+    tokens, fit = _count_tokens(rows[::step], named[::step], options)
     return Block(
         features=features,
         signatures=signatures(signed),
@@ -246,9 +294,9 @@ def _detect_languages(
     return list(zip(questions, answers, strict=True))
 
 
-def _normalised(row: Conversation) -> list[str]:
+def _normalize_turns(row: Conversation) -> list[str]:
     return [
-        _normalised_prompt(turn.text) if _is_prompt(turn) else normalised(turn.text)
+        _normalize_prompt(turn.text) if _is_prompt(turn) else normalize(turn.text)
         for turn in row.turns
     ]
 
@@ -259,8 +307,8 @@ def _is_prompt(turn: Turn) -> bool:
 
 
 @functools.lru_cache(maxsize=_PROMPTS)
-def _normalised_prompt(text: str) -> str:
-    return normalised(text)
+def _normalize_prompt(text: str) -> str:
+    return normalize(text)
 
 
 def _describe(talk: Conversation, plain: list[str], options: FeatureOptions) -> Described:
@@ -325,7 +373,7 @@ def _describe_languages(
     """
     found: list[tuple[str, ...]] = []
     for row, (question, answer) in zip(rows, detected, strict=True):
-        row["other_language"] = _differ(question, answer)
+        row["other_language"] = _languages_differ(question, answer)
         best = answer if answer.code != UNKNOWN else question
         row["script"] = SCRIPTS.index(best.script)
         differs = question.code not in (UNKNOWN, best.code)
@@ -347,19 +395,19 @@ def _describe_quality(
 
 def _describe_personal(
     described: Sequence[Described], found: Sequence[list[tuple[str, str]]]
-) -> tuple[Counter[str], list[Place]]:
+) -> tuple[Counter[str], list[FindingPlace]]:
     """Fill in the numbers of findings of personal data. Returns those by kind, and their places."""
     personal: Counter[str] = Counter()
-    places: list[Place] = []
+    places: list[FindingPlace] = []
     for number, (features, kinds) in enumerate(zip(described, found, strict=True)):
         features["personal"] = min(sum(not k.startswith(POSSIBLE) for k, _ in kinds), 65535)
         personal.update(kind for kind, _ in kinds)
-        places += (Place(kind, number, pointer) for kind, pointer in kinds)
+        places += (FindingPlace(kind, number, pointer) for kind, pointer in kinds)
         del places[_PLACES_A_BLOCK:]
     return personal, places
 
 
-def _differ(question: Language, answer: Language) -> bool:
+def _languages_differ(question: Language, answer: Language) -> bool:
     if UNKNOWN in (question.code, answer.code):
         return False
     return question.code.partition("-")[0] != answer.code.partition("-")[0]
@@ -412,7 +460,7 @@ def _is_factual(question: str, answer: str) -> bool:
 @functools.lru_cache(maxsize=1)
 def _custom_kinds(recognizers: tuple[Recognizer, ...]) -> CustomKinds:
     """Compile the recognizers once per process, not once per block."""
-    from service.datasets.personal_data.custom_kinds import CustomKinds
+    from service.datasets.personal_data.kinds import CustomKinds
 
     return CustomKinds(recognizers)
 
@@ -425,7 +473,7 @@ def _personal(
     A value confirmed in one text of the row counts in all its texts. The kinds of values that
     are possibly personal start with `POSSIBLE`.
     """
-    from service.datasets.personal_data.hidden import readings
+    from service.datasets.personal_data.characters import readings
     from service.datasets.personal_data.known_values import KnownValues
 
     texts = row.every_turn
@@ -453,10 +501,9 @@ def _personal(
 
 def _findings(
     texts: list[Turn], languages: tuple[str, ...], custom: CustomKinds | None
-) -> Iterator[tuple[Turn, Findings]]:
+) -> Iterator[tuple[Turn, DetectedData]]:
     """Yield the findings in each text of a row, if its texts have signs of any."""
-    from service.datasets.personal_data.detect import find_all
-    from service.datasets.personal_data.signs import signs_in
+    from service.datasets.personal_data.detect import find_all, signs_in
 
     before = ""
     if texts and _is_prompt(texts[0]):
@@ -476,17 +523,18 @@ def _findings(
 
 
 @functools.lru_cache(maxsize=_PROMPTS)
-def _find_in_prompt(text: str, languages: tuple[str, ...], custom: CustomKinds | None) -> Findings:
+def _find_in_prompt(
+    text: str, languages: tuple[str, ...], custom: CustomKinds | None
+) -> DetectedData:
     from service.datasets.personal_data.detect import find_all
 
     return find_all(text, *languages, custom=custom)
 
 
-def _tokens(
+def _count_tokens(
     rows: Sequence[Conversation], languages: list[str], options: FeatureOptions
 ) -> tuple[
-    np.ndarray[Any, np.dtype[np.uint32]],
-    dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]],
+    np.ndarray[Any, np.dtype[np.uint32]], dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
 ]:
     tokens = np.zeros((len(rows), len(options.tokenizers), len(TOKEN_KINDS)), dtype=np.uint32)
     fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}
@@ -508,8 +556,8 @@ def _tokens(
         for kind, counts in enumerate((whole, learnt, whole * early)):
             tokens[:, place, kind] = np.bincount(owners, counts, len(rows))
         plain = np.bincount(owners, counted.counts, len(rows))
-        bare = np.bincount(owners, counted.fallbacks, len(rows))
-        figures = np.column_stack((np.ones(len(rows)), chars, plain, bare)).astype(np.int64)
+        fallbacks = np.bincount(owners, counted.fallbacks, len(rows))
+        figures = np.column_stack((np.ones(len(rows)), chars, plain, fallbacks)).astype(np.int64)
         spoken = np.array(languages)
         for language in dict.fromkeys(languages):
             fit[model, language] = figures[spoken == language].sum(axis=0)

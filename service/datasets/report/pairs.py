@@ -3,17 +3,108 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
 
+from service.datasets.duplicates import compare
 from service.datasets.duplicates.groups import Lines, Rows
-from service.datasets.duplicates.texts import RowText
-from service.datasets.meaning.pairs import MeaningPair
+from service.datasets.duplicates.row_texts import RowText
+from service.datasets.parallel import map_ordered
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected
-from service.datasets.report.likeness import Likeness, largest_groups
-from service.datasets.report.overlap import Overlap
+from service.datasets.report.duplicates import Overlap, SimilarRows, largest_groups
 from service.datasets.report.report import OverlapStats, PairKind, RowPair
-from service.datasets.report.similarity import similarity
+
+# A comparison takes about 0.2 ms.
+_COMPARISONS = 5_000
+_PAIRS_AT_ONCE = 500
+
+
+class _Pair(NamedTuple):
+    """Two rows to compare: all of their turns, or only the questions."""
+
+    one: int
+    other: int
+    questions_only: bool
+
+
+class Similarities:
+    """Similarities of pairs of rows of a file: `known` ones, and others up to a limit.
+
+    These are measured when the object is made: those of the first row of each group of `asked`,
+    rows that are compared by their questions, and of `alike` to the others of its group.
+    """
+
+    def __init__(
+        self,
+        collected: Collected,
+        known: Mapping[tuple[int, int], float],
+        *,
+        asked: Sequence[Rows],
+        alike: Sequence[Rows],
+        processes: int = 1,
+    ) -> None:
+        self._forms: list[int] = collected.features["form"].tolist()
+        self._questions: list[int] = collected.features["question"].tolist()
+        self._known = known
+        unknown = list(islice(filter(self._is_unknown, _pairs(asked, alike)), _COMPARISONS))
+        parts = [unknown[at : at + _PAIRS_AT_ONCE] for at in range(0, len(unknown), _PAIRS_AT_ONCE)]
+        measured = map_ordered(partial(_measure, collected), parts, processes=processes)
+        found = (similarity for part in measured for similarity in part)
+        self._measured = dict(zip(unknown, found, strict=True))
+
+    def of_copies(self, one: int, other: int) -> float:
+        """Return 1: the rows are identical."""
+        return 1.0
+
+    def of_rows(self, one: int, other: int) -> float | None:
+        """Return the similarity of two rows, or None if the limit is reached."""
+        known = self._known.get((one, other))
+        if known is not None:
+            return round(known, 2)
+        return self._of(_Pair(one, other, questions_only=False))
+
+    def of_questions(self, one: int, other: int) -> float | None:
+        """Return the similarity of what two rows ask, or None if the limit is reached."""
+        return self._of(_Pair(one, other, questions_only=True))
+
+    def _of(self, pair: _Pair) -> float | None:
+        return 1.0 if self._has_same_wording(pair) else self._measured.get(pair)
+
+    def _is_unknown(self, pair: _Pair) -> bool:
+        is_known = not pair.questions_only and (pair.one, pair.other) in self._known
+        return not is_known and not self._has_same_wording(pair)
+
+    def _has_same_wording(self, pair: _Pair) -> bool:
+        wording = self._questions if pair.questions_only else self._forms
+        return bool(wording[pair.one]) and wording[pair.one] == wording[pair.other]
+
+
+def _pairs(asked: Sequence[Rows], alike: Sequence[Rows]) -> Iterator[_Pair]:
+    for groups, questions_only in ((asked, True), (alike, False)):
+        for group in groups:
+            first, *others = group.tolist()
+            yield from (_Pair(first, other, questions_only) for other in others)
+
+
+def _measure(collected: Collected, pairs: Sequence[_Pair]) -> list[float]:
+    with collected.texts() as texts:
+        return [
+            similarity(texts[one], texts[other], questions_only=questions_only)
+            for one, other, questions_only in pairs
+        ]
+
+
+def similarity(one: RowText, other: RowText, *, questions_only: bool) -> float:
+    """Return the similarity of two rows, or of the shorter one and its best place in the other."""
+    if questions_only:
+        one, other = one.before_answer, other.before_answer
+    few, many = sorted((one.turns, other.turns), key=len)
+    places = range(len(many) - len(few) + 1)
+    return round(max(compare.similarity(few, many[at : at + len(few)]) for at in places), 2)
+
 
 _PAIRS_A_KIND, _PAIRS_A_GROUP = 50, 3
 _EXAMPLES = 20
@@ -21,7 +112,7 @@ _TEXT_CHARS, _CHARS_BEFORE = 400, 100
 
 
 def row_pairs(
-    likeness: Likeness, collected: Collected, lines: Lines, redactor: Redactor
+    likeness: SimilarRows, collected: Collected, lines: Lines, redactor: Redactor
 ) -> list[RowPair]:
     """Return examples of pairs from the largest groups of each kind, without personal data."""
     kinds: tuple[tuple[PairKind, list[Rows]], ...]
@@ -89,30 +180,6 @@ def overlap_pairs(
         ]
 
 
-def meaning_pairs(
-    kind: PairKind,
-    found: list[MeaningPair],
-    some: tuple[Collected, Lines],
-    others: tuple[Collected, Lines],
-    redactor: Redactor,
-) -> list[RowPair]:
-    """Return examples of pairs that an encoder found, without personal data."""
-    (one_file, lines), (other_file, other_lines) = some, others
-    with one_file.texts() as texts, other_file.texts() as other_texts:
-        return [
-            _pair(
-                kind,
-                texts[pair.one],
-                other_texts[pair.other],
-                (int(lines[pair.one]), int(other_lines[pair.other])),
-                _language(one_file, pair.one),
-                redactor,
-                pair.similarity,
-            )
-            for pair in sorted(found, key=lambda pair: -pair.similarity)[:_PAIRS_A_KIND]
-        ]
-
-
 def _pair(
     kind: PairKind,
     one: RowText,
@@ -120,18 +187,15 @@ def _pair(
     lines: tuple[int, int],
     language: str,
     redactor: Redactor,
-    measured: float | None = None,
 ) -> RowPair:
-    """Show two rows, with the similarity of their words unless another one was `measured`."""
+    """Show two rows, with the similarity of their words."""
     texts = _without_personal_data((_written(one), _written(other)), language, redactor)
     common = next((at for at, pair in enumerate(zip(*texts)) if pair[0] != pair[1]), 0)  # noqa: B905
     start = max(common - _CHARS_BEFORE, 0)
     return RowPair(
         kind,
         *lines,
-        similarity(one, other, questions_only=kind == "contradiction")
-        if measured is None
-        else measured,
+        similarity(one, other, questions_only=kind == "contradiction"),
         _cut(texts[0], start),
         _cut(texts[1], start),
     )

@@ -7,18 +7,15 @@ from collections.abc import Iterator
 from itertools import starmap
 
 from service.datasets.checks.issues import Severity, by_severity
-from service.datasets.meaning.pairs import MIN_QUESTIONS
-from service.datasets.report.report import (
-    Advice,
-    Distribution,
-    GroupStats,
-    MeaningStats,
-    PersonalData,
-    Report,
+from service.datasets.report.report import Advice, Distribution, GroupStats, PersonalData, Report
+from service.datasets.report.row_section import (
+    COLUMNS,
+    ShownRows,
+    row_section,
+    run_text,
+    runs,
+    words,
 )
-from service.datasets.report.row_section import COLUMNS, row_section
-from service.datasets.report.shown_rows import ShownRows
-from service.datasets.report.words import run_text, runs, words
 from service.datasets.text.languages import UNKNOWN, language_name
 from service.reports.render import (
     Bars,
@@ -38,43 +35,34 @@ _PAIRS = {
     "same_form": "same form, different facts",
     "contradiction": "same question, different answer",
     "overlap": "in both files",
-    "same_meaning": "same meaning (encoder)",
-    "meaning_contradiction": "same question, other answer (encoder)",
-    "meaning_overlap": "same meaning in both files (encoder)",
 }
+_NO_ROWS = ShownRows([], 0, {})
 _NAMES = "Names of people count only next to a title or a phrase such as “my name is”."
 
 
 def to_markdown(report: Report, *, title: str = "Data set report") -> str:
     """Render the report as Markdown."""
-    return render_markdown(
-        "report.md.jinja", package=_PACKAGE, title=title, parts=list(parts(report))
-    )
+    body = [*parts(report), *_issues(report)]
+    return render_markdown("report.md.jinja", package=_PACKAGE, title=title, parts=body)
 
 
-def to_html(
-    report: Report, *, shown: ShownRows | None = None, title: str = "Data set report"
-) -> str:
+def to_html(report: Report, *, shown: ShownRows = _NO_ROWS, title: str = "Data set report") -> str:
     """Render the report as a single self-contained HTML page, with the rows to show."""
-    section = None if shown is None else row_section(report, shown)
-    style = "" if section is None else read_template("rows.css", _PACKAGE) + section.style
+    section = row_section(report, shown)
     return render_html(
         "report.html.jinja",
         package=_PACKAGE,
         title=title,
-        style=style,
-        parts=list(parts(report, listed=section is None)),
+        style=read_template("rows.css", _PACKAGE) + section.style,
+        parts=list(parts(report)),
         section=section,
         columns=COLUMNS,
         unknown=UNKNOWN,
     )
 
 
-def parts(report: Report, *, listed: bool = True) -> Iterator[Part]:
-    """Yield the parts of the report in reading order: summary, advice, then figures.
-
-    The findings come last, if they are to be `listed`.
-    """
+def parts(report: Report) -> Iterator[Part]:
+    """Yield the parts of the report before the findings: summary, advice, then figures."""
     source, validation = report.source, report.validation
     found = by_severity(report.finding_counts)
     what = [source.container, source.shape, source.encoding or "binary"]
@@ -101,8 +89,6 @@ def parts(report: Report, *, listed: bool = True) -> Iterator[Part]:
     yield from _alike(report)
     yield from _pairs(report)
     yield from _personal(report)
-    if listed:
-        yield from _issues(report)
 
 
 def _scores(report: Report) -> Iterator[Part]:
@@ -197,30 +183,10 @@ def _alike(report: Report) -> Iterator[Part]:
             f"{o.near:,} mean the same as one of its rows, {o.contained:,} are part of one of its "
             f"conversations, and {o.same_prompt:,} ask one of its questions."
         )
-    if report.meaning is not None:
-        yield Paragraph(_meaning(report.meaning))
     p = report.system_prompts
     yield Paragraph(
         f"{p.distinct:,} different system prompts; the most common one is in {p.top_share:.1%} of "
         f"the rows; {p.rows_without:,} rows have none."
-    )
-
-
-def _meaning(m: MeaningStats) -> str:
-    if m.questions < MIN_QUESTIONS:
-        return (
-            f"{m.encoder} compared nothing: the file has {m.questions:,} different questions, and "
-            f"an encoder needs {MIN_QUESTIONS} to tell the same meaning from the same subject."
-        )
-    was = "was" if m.skipped == 1 else "were"
-    skipped = f" {_counted(m.skipped, 'question')} {was} too long or unknown to it." * bool(
-        m.skipped
-    )
-    return (
-        f"According to {m.encoder}, {_counted(m.same_meaning, 'pair')} of rows mean the same in "
-        f"other words, {_counted(m.contradictions, 'pair')} ask the same but have answers that "
-        f"are not alike, and {m.overlap:,} validation rows mean the same as a training row. An "
-        f"encoder is often wrong: read both rows before you remove one.{skipped}"
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from service.datasets.checks.issues import Issue
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.facts import SourceFacts
+from service.datasets.formats.options import SourceFacts
 
 
 class Histogram(msgspec.Struct, frozen=True):
@@ -119,13 +119,7 @@ PairKind = Literal[
 
 
 class MeaningStats(msgspec.Struct, frozen=True):
-    """Pairs of rows whose questions mean the same in other words, according to an encoder.
-
-    `same_meaning` counts pairs whose answers say the same, `contradictions` pairs whose answers do
-    not, and `overlap` rows of the validation file that mean the same as a training row. `questions`
-    is the number of different questions that were compared, and `skipped` of those that were not,
-    because they are too long or the encoder knows none of their words.
-    """
+    """Rows that a text encoder called equal in meaning, in reports of earlier versions."""
 
     encoder: str
     questions: int
@@ -142,9 +136,8 @@ class RowPair(msgspec.Struct, frozen=True):
     have in common in the same order, from 0 to 1, without punctuation and politeness. For
     `contradiction`, only the questions count. In the texts, personal data that was found is masked,
     and long texts are cut. The kinds `same_meaning`, `meaning_contradiction`, and `meaning_overlap`
-    come from an encoder: they have few words in common, and `similarity` is that of the questions
-    to the encoder. For `overlap` and `meaning_overlap`, `line` refers to the validation file, and
-    `other_line` to the training file.
+    occur only in reports of earlier versions. For `overlap` and `meaning_overlap`, `line` refers to
+    the validation file, and `other_line` to the training file.
     """
 
     kind: PairKind
@@ -227,9 +220,4 @@ class Report(msgspec.Struct, frozen=True):
     scores: Scores | None = None
     """Null in reports of earlier versions, and without rows."""
     meaning: MeaningStats | None = None
-    """What the encoder found, if the report was requested with one."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain JSON values."""
-        built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        return built
+    """What a text encoder found, in reports of earlier versions."""

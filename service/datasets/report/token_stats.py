@@ -1,17 +1,54 @@
-"""Tokenizer statistics: lengths in tokens, truncation, and efficiency for each language."""
+"""Statistics of numbers per row, and of tokens: lengths, truncation, and efficiency by language."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from service.datasets.checks.issues import IssueLog, make_issue
+from service.datasets.contract import Measures
 from service.datasets.duplicates.groups import Lines
-from service.datasets.report.collect import Collected
-from service.datasets.report.distributions import distribution
-from service.datasets.report.features import TOKEN_KINDS
-from service.datasets.report.report import TokenizerFit, TokenStats
+from service.datasets.report.collect import Collected, collect
+from service.datasets.report.features import TOKEN_KINDS, FeatureOptions
+from service.datasets.report.report import Distribution, Histogram, TokenizerFit, TokenStats
+from service.datasets.rows.templates import takes_tools
+
+_BINS = 20
+
+
+def distribution(values: Any) -> Distribution | None:
+    """Return the distribution of an array of nonnegative integers, or None if it is empty."""
+    numbers = np.asarray(values, dtype=np.int64)
+    if not len(numbers):
+        return None
+    low, median, high, top = np.percentile(numbers, (0, 50, 95, 100), method="lower")
+    return Distribution(
+        min=int(low),
+        p50=int(median),
+        p95=int(high),
+        max=int(top),
+        mean=round(float(numbers.mean()), 2),
+        total=int(numbers.sum()),
+        histogram=_histogram(numbers),
+    )
+
+
+def _histogram(numbers: np.ndarray[Any, np.dtype[np.int64]]) -> Histogram:
+    """Make a histogram with one bin per number if the range is small, or else geometric bins."""
+    low, top = int(numbers.min()), int(numbers.max())
+    if top - low < _BINS:
+        edges: Sequence[float] = [float(edge) for edge in range(low, top + 2)]
+    else:
+        steps = np.unique(np.geomspace(max(low, 1), top + 1, _BINS + 1).round())
+        edges = [float(step) for step in steps]
+        edges[0] = min(edges[0], low)
+    counts, _ = np.histogram(numbers, bins=np.array(edges))
+    return Histogram(list(edges), [int(count) for count in counts])
+
 
 _ALL, _SUPERVISED, _BEFORE = (TOKEN_KINDS.index(kind) for kind in TOKEN_KINDS)
 
@@ -82,3 +119,29 @@ def tokenizer_fit(collected: Collected, models: Sequence[str]) -> list[Tokenizer
     ]
     order = {model: place for place, model in enumerate(models)}
     return sorted(result, key=lambda fit: (-fit.rows, fit.language, order[fit.model]))
+
+
+def measure(path: Path, tokenizer: Path, *, rows: int, processes: int = 1) -> Measures:
+    """Measure a canonical file with `rows` rows. Raises DatasetError for a broken tokenizer."""
+    options = FeatureOptions(
+        tokenizers={"model": tokenizer},
+        signatures=False,
+        languages=False,
+        personal_data=False,
+        mojibake=False,
+        quality=False,
+    )
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".measure-") as work:
+        collected = collect(path, rows, Path(work), options, processes=processes)
+    counts = collected.tokens[:, 0, :].astype(np.int64)
+    scale = rows / max(len(counts), 1)
+    lengths = counts[:, _ALL] if len(counts) else np.zeros(1, dtype=np.int64)
+    spread = np.percentile(lengths, list(range(101)), method="higher")
+    return Measures(
+        rows=rows,
+        percentiles=[int(length) for length in spread],
+        tokens=round(int(lengths.sum()) * scale),
+        supervised_tokens=round(int(counts[:, _SUPERVISED].sum()) * scale),
+        tool_rows=int(collected.features["tools"].sum()),
+        takes_tools=takes_tools(tokenizer.parent),
+    )

@@ -1,1 +1,3 @@
-"""Rows of a training file: their structure, canonical form, and split."""
+"""Rows of the row formats: reading lines, typed and canonical forms, conversations, and what chat
+templates make of them.
+"""

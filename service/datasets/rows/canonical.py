@@ -1,4 +1,4 @@
-"""Canonical rows, in the form that the trainer reads, and a writer for canonical files.
+"""Canonical rows: the form that the trainer reads.
 
 A canonical file is UTF-8 with one object per line and keys in a fixed order. Content is one
 string, and the arguments of a tool call are a JSON string. The legacy `function_call` and
@@ -18,62 +18,19 @@ from typing import Any, NamedTuple
 import msgspec
 
 from service.chat_content import join_texts, merge_system_messages
-from service.datasets.checks.findings import Findings
-from service.datasets.checks.issues import Issue, make_issue
-from service.datasets.checks.lines import UNPLAIN, decode_plain_chat
+from service.datasets.checks.issues import Issue, RowIssues, make_issue
 from service.datasets.checks.messages import FIELDS, texts_of
 from service.datasets.checks.rows import check_row
-from service.datasets.digest import DigestWriter
-from service.datasets.errors import DatasetError
-from service.datasets.facts import RowFormat
+from service.datasets.checks.validate import UNPLAIN, decode_plain_chat
+from service.datasets.formats.options import RowFormat
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.rows.items import item_of
-from service.datasets.rows.lines import Batch, FileSlice, LongLine, content_start, read_batches
-from service.datasets.rows.raw_json import parse
-from service.datasets.rows.shape import DeveloperMessage
+from service.datasets.rows.lines import Batch, FileSlice, LongLine, parse, read_batches
+from service.datasets.rows.typed_rows import DeveloperMessage, item_of
 from service.thoughts import put_in
 
 encode = msgspec.json.Encoder().encode
 # Matches an escaped NUL, among others, which makes a row invalid even if its structure is plain.
 _NEEDS_A_LOOK = re.compile(rb"\\u00[0-7]")
-
-
-class InvalidRowError(DatasetError):
-    """A row cannot be converted to canonical form; `issue` gives the row and the reason."""
-
-
-class CanonicalResult(msgspec.Struct, frozen=True):
-    """Numbers of rows and bytes written, and the SHA-256 hex digest of the file."""
-
-    rows: int
-    bytes: int
-    sha256: str
-    skipped_rows: int = 0
-
-
-def write_canonical(
-    path: Path | str,
-    out: Path | str,
-    *,
-    row_format: RowFormat = "chat",
-    skip_invalid: bool = False,
-) -> CanonicalResult:
-    """Write the JSONL file at `path` to `out` as canonical rows.
-
-    Raises InvalidRowError at the first row with an error, unless `skip_invalid` is true. The
-    same input gives the same bytes.
-    """
-    rows = skipped = 0
-    with DigestWriter(Path(out)) as writer:
-        for _, data, issue in canonical_lines(Path(path), row_format):
-            if issue is None:
-                writer.write(data)
-                rows += 1
-            elif skip_invalid:
-                skipped += 1
-            else:
-                raise InvalidRowError(issue)
-    return CanonicalResult(rows, writer.bytes, writer.sha256, skipped)
 
 
 class CanonicalBlock(NamedTuple):
@@ -102,15 +59,6 @@ def canonical_block(path: Path, row_format: RowFormat, span: tuple[int, int]) ->
     return CanonicalBlock(lines, rows, last_line)
 
 
-def canonical_lines(
-    path: Path, row_format: RowFormat = "chat"
-) -> Iterator[tuple[int, bytes, Issue | None]]:
-    """Yield each row of a JSONL file: its line, and its canonical form or first error."""
-    with FileSlice(path, content_start(path)) as stream:
-        for batch in read_batches(stream):
-            yield from _canonical_batch(batch, row_format)
-
-
 def _canonical_batch(
     batch: Batch | LongLine, row_format: RowFormat
 ) -> Iterator[tuple[int, bytes, Issue | None]]:
@@ -137,7 +85,7 @@ def canonical_line(line: bytes, number: int, row_format: RowFormat) -> tuple[byt
     row, issue = parse(line)
     if issue is not None:
         return b"", msgspec.structs.replace(issue, line=number)
-    found = Findings(number)
+    found = RowIssues(number)
     check_row(found, row, row_format)
     if (issue := found.first_error) is not None:
         return b"", issue

@@ -64,7 +64,7 @@ class Conversation(NamedTuple):
         return len(self.turns)
 
 
-def take_apart(row: Row) -> Conversation:
+def split_row(row: Row) -> Conversation:
     """Split a canonical row into a conversation."""
     beside: list[Turn] = []
     if "text" in row:
@@ -117,3 +117,11 @@ def _text(message: Row) -> str:
         written = json.dumps([call["function"] for call in calls], ensure_ascii=False)
         return f"{text}\n{written}" if text else written
     return str(text)
+
+
+class Said(NamedTuple):
+    """What a turn says. A turn that is only polite is compared as it is."""
+
+    role: str
+    text: str
+    is_polite_only: bool

@@ -1,13 +1,16 @@
-"""Reading of a file's lines in batches of bytes, without lines longer than the limit."""
+"""Reads lines in batches of bytes, none longer than the limit, and parses JSON within limits."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
-from service.datasets.limits import BATCH_BYTES, MAX_LINE_BYTES
+import msgspec
+
+from service.datasets.checks.issues import Issue, make_issue
+from service.datasets.limits import BATCH_BYTES, MAX_CONTAINERS, MAX_LINE_BYTES, MAX_NESTING
 
 UTF8_BOM = b"\xef\xbb\xbf"
 
@@ -65,12 +68,7 @@ class FileSlice:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 
@@ -124,6 +122,25 @@ def read_batches(
             yield Batch(number, last, [last])
 
 
+def read_lines(
+    path: Path,
+    *,
+    start: int | None = None,
+    first_line: int = 1,
+    max_line_bytes: int = MAX_LINE_BYTES,
+) -> Iterator[tuple[int, bytes | None]]:
+    """Yield the number and the bytes of each line of a file, or None for a line over the limit.
+
+    `start` is the offset of the first line, by default that after the byte order mark.
+    """
+    with FileSlice(path, content_start(path) if start is None else start) as stream:
+        for batch in read_batches(stream, first_line=first_line, max_line_bytes=max_line_bytes):
+            if isinstance(batch, LongLine):
+                yield batch.line, None
+            else:
+                yield from enumerate(batch.lines, batch.first_line)
+
+
 def _after_line(stream: ByteStream, block: bytes, batch_bytes: int) -> bytes:
     """Skip the rest of the line that continues in `block`, and return the bytes after it."""
     while block:
@@ -161,3 +178,85 @@ def line_ranges(path: Path, *, start: int, range_bytes: int) -> Iterator[tuple[i
                 end = file.tell()
             yield start, end
             start = end
+
+
+_decode = msgspec.json.Decoder().decode
+# An unclosed string extends to the end of the line: backtracking to the next quote would be
+# quadratic.
+_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+_AT_BYTE = re.compile(r"\(byte (\d+)\)")
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+_KINDS = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+
+
+def kind_of(value: object) -> str:
+    """Return the JSON name of a value's type."""
+    return _KINDS.get(type(value), "number")
+
+
+def exceeded_limit(line: bytes) -> Issue | None:
+    """Return an issue if a line is nested too deeply or has too many containers, or None.
+
+    Only brackets outside strings count. Invalid JSON is left to the parser.
+    """
+    if line.count(b"{") + line.count(b"[") <= MAX_NESTING:
+        return None
+    depth = deepest = containers = 0
+    for token in _TOKENS.finditer(line):
+        first = line[token.start()]
+        if first in b"[{":
+            depth += 1
+            containers += 1
+            deepest = max(deepest, depth)
+        elif first in b"]}":
+            depth -= 1
+    if deepest > MAX_NESTING:
+        return make_issue("nesting_too_deep", limit=MAX_NESTING)
+    if containers > MAX_CONTAINERS:
+        return make_issue("too_many_values", limit=MAX_CONTAINERS)
+    return None
+
+
+def parse(line: bytes) -> tuple[Any, Issue | None]:
+    """Parse a line and return (value, None), or (None, issue) if it is invalid."""
+    if issue := exceeded_limit(line):
+        return None, issue
+    try:
+        return _decode(line), None
+    except UnicodeDecodeError:
+        return None, _utf8_issue(line)
+    except RecursionError:
+        return None, make_issue("nesting_too_deep", limit=MAX_NESTING)
+    except msgspec.DecodeError as error:
+        return None, _json_issue(line, str(error))
+
+
+def _utf8_issue(line: bytes) -> Issue:
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return make_issue("invalid_utf8", at=error.start + 1)
+    return make_issue("invalid_json", reason="a string is not Unicode")
+
+
+def _json_issue(line: bytes, reason: str) -> Issue:
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return make_issue("invalid_utf8", at=error.start + 1)
+    if "surrogate" in reason or _LONE_SURROGATE.search(line):
+        return make_issue("lone_surrogate")
+    found = _AT_BYTE.search(reason)
+    at = int(found.group(1)) if found else len(line)
+    if "truncated" in reason or at >= len(line):
+        reason = "it ends before the object does"
+    elif "trailing" in reason:
+        reason = f"something follows the object, at byte {at + 1}"
+    elif line[at] < 0x20:
+        reason = f"an unescaped control character at byte {at + 1}"
+    elif "out of range" in reason:
+        reason = "a number is too large"
+    else:
+        reason = f"an unexpected character at byte {at + 1}"
+    return make_issue("invalid_json", reason=reason)

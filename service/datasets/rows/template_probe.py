@@ -132,10 +132,7 @@ def _renderer(source: str, tokens: dict[str, str]) -> _Render:
     template = _environment().from_string(source)
 
     def render(
-        messages: list[dict[str, Any]],
-        tools: list[dict[str, Any]] | None,
-        *,
-        prompt: bool = False,
+        messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, *, prompt: bool = False
     ) -> str | None:
         try:
             text = template.render(
@@ -181,11 +178,7 @@ def _to_json(
     sort_keys: bool = False,
 ) -> str:
     return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
 
 

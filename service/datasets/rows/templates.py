@@ -1,9 +1,9 @@
-"""Detection of what a base model's chat template writes: tool calls and results, thoughts, system.
+"""Detection of what a base model's chat template writes: tool calls and results, reasoning, system.
 
 Many templates write only the content of a message. A row that calls a tool then becomes an
 empty answer, and a model trained on it learns to say nothing. To detect this, a tool call and
 its result are rendered with unique words, which are then searched for in the text. The same is
-done with a system message, and with what an assistant thought before its answer. A child process
+done with a system message, and with the reasoning before an answer. A child process
 renders, with limits of time and memory (template_probe.py). What it found is kept by the content
 of the template.
 """
@@ -30,7 +30,7 @@ _PASSED_ON: Final = ("PATH", "PYTHONPATH", "PYTHONSAFEPATH", "LD_LIBRARY_PATH", 
 
 
 class Thinking(NamedTuple):
-    """How a chat template writes thoughts.
+    """How a chat template writes reasoning.
 
     `thought` is a conversation with the thought `THOUGHT`, if the template writes it. `answer` is a
     conversation without a thought, `history` the same in the middle of a longer one, and `prompt`
@@ -87,7 +87,7 @@ def rendered_call(folder: Path) -> str | None:
 
 
 def rendered_thinking(folder: Path) -> Thinking | None:
-    """Return how the template in a base model's folder writes thoughts; None without a template."""
+    """Return how the template in a model's folder writes reasoning; None without a template."""
     found = _probed(folder)
     if not found.is_usable:
         return None

@@ -1,1 +1,1 @@
-"""Properties of a text: language, script, and tokens."""
+"""Properties of a text: language and script, units of reading, and tokens."""

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-from service.datasets.duplicates.signatures import normalised
+from service.datasets.duplicates.minhash import normalize
 
 _WIDE = (
     "\u3005-\u3007\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -70,7 +70,7 @@ def terms(text: str) -> list[str]:
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:
     """Yield the stretches of one kind of script: "wide", "stacked", or a "word"."""
-    for match in _pattern().finditer(normalised(text)):
+    for match in _pattern().finditer(normalize(text)):
         kind = str(match.lastgroup)
         part = match.group()
         yield kind, part if part.isascii() else _with_ascii_digits(part)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from tokenizers import Tokenizer
 
-from service.datasets.errors import refuse
+from service.datasets.checks.issues import refuse
 
 # Tokens that a chat template adds to a message: special tokens, the role, and a line break.
 # ChatML, Llama 3, and Gemma add four to six.

@@ -1,1 +1,1 @@
-"""Versions of a data set: what differs between two files, and several files merged into one."""
+"""Two files compared, row by row and in their statistics, and several files merged into one."""

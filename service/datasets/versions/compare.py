@@ -1,21 +1,26 @@
-"""Comparison of two files: which rows differ, and what shifts."""
+"""Comparison of two files: which rows differ, and which statistics shift."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from service.datasets.duplicates.groups import Rows
+from service.datasets.checks.issues import IssueLog
+from service.datasets.duplicates.groups import Hashes, Rows
 from service.datasets.formats.options import FormatOptions
-from service.datasets.personal_data.recognizer import Recognizer
-from service.datasets.report.collect import Progress
-from service.datasets.report.features import FeatureOptions
-from service.datasets.report.read_file import FileRows, read_file
+from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
+from service.datasets.report.collect import Collected, FileRows, Progress, read_file
+from service.datasets.report.features import GOOD, UNLABELED, FeatureArray, FeatureOptions
+from service.datasets.report.outliers import language_shares, system_prompts
+from service.datasets.report.report import Distribution, Share
+from service.datasets.report.token_stats import distribution
+from service.datasets.text.languages import language_name
 from service.datasets.versions.diff import (
     CHANGES,
     INDEX,
@@ -24,12 +29,248 @@ from service.datasets.versions.diff import (
     Diff,
     DiffIndex,
     Entry,
+    FileStatistics,
     Lineage,
+    Measure,
     RowPlace,
+    Shift,
     pack,
 )
-from service.datasets.versions.drift import shifts, statistics, summary
-from service.datasets.versions.match import Matched, Pairs, match
+
+# Answers are classes if there are few of them, and each is in many rows.
+_MAX_CLASSES, _ROWS_A_CLASS = 50, 10
+_NAME_CHARS = 80
+# A smaller shift is not worth a sentence, and may be chance.
+_NOTABLE = 0.02
+_MAX_SHIFTS = 100
+_LENGTHS: dict[Measure, tuple[str, str]] = {
+    "question_characters": ("question_chars", "the median length of the questions"),
+    "answer_characters": ("answer_chars", "the median length of the answers"),
+    "turns": ("turns", "the median number of turns"),
+}
+
+
+class BothStatistics(NamedTuple):
+    """Statistics of both files."""
+
+    before: FileStatistics
+    after: FileStatistics
+
+
+def statistics(before: FileRows, after: FileRows) -> BothStatistics:
+    """Return statistics of both files, with the same classes."""
+    classes = _classes(before.collected, after.collected)
+    return BothStatistics(_statistics(before, classes), _statistics(after, classes))
+
+
+def _statistics(read: FileRows, classes: dict[int, str]) -> FileStatistics:
+    collected, rows = read.collected, read.collected.features
+    return FileStatistics(
+        rows=len(rows),
+        broken_rows=read.result.validation.rows - len(rows),
+        languages=language_shares(collected),
+        question_characters=distribution(rows["question_chars"]),
+        answer_characters=distribution(rows["answer_chars"]),
+        turns=distribution(rows["turns"]),
+        system_prompts=system_prompts(collected, read.lines, IssueLog(0)),
+        tool_rows=int(rows["tools"].sum()),
+        classes=_labels(rows) or _class_shares(rows, classes),
+        personal_data={
+            kind: count
+            for kind, count in collected.personal.most_common()
+            if not kind.startswith(POSSIBLE)
+        },
+        personal_rows=int((rows["personal"] > 0).sum()),
+    )
+
+
+def _labels(rows: Any) -> list[Share]:
+    labels = rows["label"][rows["label"] != UNLABELED]
+    good = int((labels == GOOD).sum())
+    counts = {"good": good, "bad": len(labels) - good}
+    return [Share(name, n, round(n / len(labels), 4)) for name, n in counts.items() if n]
+
+
+def _class_shares(rows: Any, classes: dict[int, str]) -> list[Share]:
+    shares = []
+    for answer, name in classes.items():
+        count = int((rows["answer"] == answer).sum())
+        shares.append(Share(name, count, round(count / max(len(rows), 1), 4)))
+    return sorted((share for share in shares if share.rows), key=lambda share: -share.rows)
+
+
+def _classes(*files: Collected) -> dict[int, str]:
+    """Return the answers of files that sort inputs into classes: the name of each, by its hash."""
+    classes: dict[int, str] = {}
+    for collected in files:
+        answers, firsts = np.unique(collected.features["answer"], return_index=True)
+        if len(answers) > _MAX_CLASSES or len(answers) * _ROWS_A_CLASS > len(collected.features):
+            continue
+        with collected.texts() as texts:
+            for answer, row in zip(answers.tolist(), firsts.tolist(), strict=True):
+                talk = texts.conversation(row)
+                given = [turn.text for turn in talk.turns[talk.last_answer :]]
+                classes.setdefault(answer, given[0][:_NAME_CHARS] if given else "")
+    return classes
+
+
+def shifts(of: BothStatistics, before: FileRows, after: FileRows) -> list[Shift]:
+    """Return what differs between the files, the largest shift first."""
+    if not of.before.rows or not of.after.rows:
+        return []
+    rows, others = before.collected.features, after.collected.features
+    found = [
+        *_shares("language", of.before.languages, of.after.languages),
+        *_shares("class", of.before.classes, of.after.classes),
+        *(
+            _length(measure, rows[column], others[column], what)
+            for measure, (column, what) in _LENGTHS.items()
+        ),
+        _share(
+            "system_prompts",
+            None,
+            1 - of.before.system_prompts.rows_without / of.before.rows,
+            1 - of.after.system_prompts.rows_without / of.after.rows,
+            "the share of rows with a system prompt",
+        ),
+        _share(
+            "tools",
+            None,
+            of.before.tool_rows / of.before.rows,
+            of.after.tool_rows / of.after.rows,
+            "the share of rows that call tools",
+        ),
+        *_personal_data(of),
+    ]
+    notable = [shift for shift in found if shift.size > 0]
+    return sorted(notable, key=lambda shift: -shift.size)[:_MAX_SHIFTS]
+
+
+def _shares(measure: Measure, before: list[Share], after: list[Share]) -> Iterator[Shift]:
+    shares, others = ({s.name: s.share for s in side} for side in (before, after))
+    for name in dict.fromkeys((*shares, *others)):
+        what = (
+            f"the share of rows in {language_name(name)}"
+            if measure == "language"
+            else f"the share of rows with the answer “{name}”"
+        )
+        yield _share(measure, name, shares.get(name, 0.0), others.get(name, 0.0), what)
+
+
+def _share(measure: Measure, name: str | None, before: float, after: float, what: str) -> Shift:
+    text = f"{what} {_moved(before, after)} from {before:.0%} to {after:.0%}"
+    size = abs(before - after)
+    return Shift(measure, name, round(before, 4), round(after, 4), round(size, 4), text)
+
+
+def _length(measure: Measure, values: Any, others: Any, what: str) -> Shift:
+    before, after = (_median(distribution(side)) for side in (values, others))
+    text = f"{what} {_moved(before, after)} from {before} to {after}"
+    if before == after:
+        text = f"{what} stayed at {before}, but longer or shorter ones are more frequent"
+    return Shift(measure, None, before, after, round(_distance(values, others), 4), text)
+
+
+def _median(found: Distribution | None) -> int:
+    return found.p50 if found is not None else 0
+
+
+def _distance(values: Any, others: Any) -> float:
+    """Return the largest difference between two cumulative distributions (Kolmogorov-Smirnov)."""
+    edges = np.union1d(values, others)
+    one, other = (
+        np.searchsorted(np.sort(side), edges, side="right") / len(side) for side in (values, others)
+    )
+    return float(np.abs(one - other).max())
+
+
+def _personal_data(of: BothStatistics) -> Iterator[Shift]:
+    for kind in dict.fromkeys((*of.before.personal_data, *of.after.personal_data)):
+        before, after = (side.personal_data.get(kind, 0) / side.rows for side in of)
+        what = f"personal data of the kind {kind.replace('_', ' ')}"
+        text = f"{what} {_moved(before, after)} from {before:.2g} to {after:.2g} findings per row"
+        size = min(abs(before - after), 1.0)
+        yield Shift("personal_data", kind, round(before, 4), round(after, 4), round(size, 4), text)
+
+
+def _moved(before: float, after: float) -> str:
+    return "rose" if after > before else "fell"
+
+
+def summary(unchanged: int, changed: int, removed: int, added: int, drift: list[Shift]) -> str:
+    """Say in one sentence how many rows differ, and what shifted most."""
+    if not (changed or removed or added):
+        return "Both files have the same rows."
+    kinds = {"unchanged": unchanged, "changed": changed, "removed": removed, "added": added}
+    parts = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+    before, after = unchanged + changed + removed, unchanged + changed + added
+    counts = f"{before} rows became {after}: {parts}"
+    if drift and drift[0].size >= _NOTABLE:
+        return f"{counts}; what shifted most: {drift[0].text}."
+    return f"{counts}; languages, lengths and the like are nearly the same."
+
+
+Pairs = np.ndarray[Any, np.dtype[np.int64]]
+"""[pair, (row of the first file, row of the second)]."""
+
+# A row whose other texts are the same is the likelier counterpart, so that comes first.
+_ALIKE = ("said", "prompt", "asked")
+
+
+class Matched(NamedTuple):
+    """Numbers of unchanged rows, pairs of changed rows, and the rows that are left over."""
+
+    unchanged: int
+    changed: Pairs
+    removed: Rows
+    added: Rows
+
+
+def match(before: FeatureArray, after: FeatureArray, known: Pairs) -> Matched:
+    """Match the rows of two files. `known` has pairs of rows that come from one row."""
+    left = np.ones(len(before), dtype=bool)
+    other_left = np.ones(len(after), dtype=bool)
+
+    def take(pairs: Pairs) -> Pairs:
+        left[pairs[:, 0]] = False
+        other_left[pairs[:, 1]] = False
+        return pairs
+
+    unchanged = take(_pairs(before["exact"], after["exact"]))
+    changed = [take(known[left[known[:, 0]] & other_left[known[:, 1]]])]
+    for feature in _ALIKE:
+        # Without a question, only rows that say the same are versions of each other.
+        rows = np.flatnonzero(left & ((before["asked"] != 0) | (feature == "said")))
+        others = np.flatnonzero(other_left & ((after["asked"] != 0) | (feature == "said")))
+        found = _pairs(before[feature][rows], after[feature][others])
+        changed.append(take(np.stack((rows[found[:, 0]], others[found[:, 1]]), axis=1)))
+    pairs = np.concatenate(changed)
+    return Matched(
+        len(unchanged),
+        pairs[np.argsort(pairs[:, 0], kind="stable")],
+        np.flatnonzero(left),
+        np.flatnonzero(other_left),
+    )
+
+
+def _pairs(hashes: Hashes, others: Hashes) -> Pairs:
+    """Pair the first row with a hash with the other file's first, the second with its second …"""
+    _, numbers = np.unique(np.concatenate((hashes, others)), return_inverse=True)
+    one, other = _numbered(numbers[: len(hashes)]), _numbered(numbers[len(hashes) :])
+    _, rows, other_rows = np.intersect1d(one, other, assume_unique=True, return_indices=True)
+    return np.stack((rows, other_rows), axis=1).astype(np.int64)
+
+
+def _numbered(values: Any) -> Any:
+    """Return a unique key for each row: its value, and how many rows before have it."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    counts = np.diff(starts, append=len(values))
+    keys = np.empty(len(values), dtype=np.uint64)
+    place = np.arange(len(values)) - np.repeat(starts, counts)
+    keys[order] = (ordered.astype(np.uint64) << np.uint64(32)) | place.astype(np.uint64)
+    return keys
 
 
 class Version(NamedTuple):
@@ -118,21 +359,14 @@ def _write_index(
     out: Path, matched: Matched, one: tuple[FileRows, Version], other: tuple[FileRows, Version]
 ) -> None:
     has_texts = [read.result.sha256 != version.stored_rows for read, version in (one, other)]
-    places, others = _Places(one[0]), _Places(other[0])
+    changed = matched.changed
+    entries = chain(
+        map(Entry, _locate(one[0], changed[:, 0]), _locate(other[0], changed[:, 1])),
+        (Entry(row, None) for row in _locate(one[0], matched.removed)),
+        (Entry(None, row) for row in _locate(other[0], matched.added)),
+    )
     with (out / CHANGES).open("wb") as file:
-        for rows, other_rows in (
-            (matched.changed[:, 0], matched.changed[:, 1]),
-            (matched.removed, None),
-            (None, matched.added),
-        ):
-            file.writelines(
-                pack(Entry(place, counterpart))
-                for place, counterpart in zip(
-                    places.of(rows, len(matched.added)),
-                    others.of(other_rows, len(matched.removed)),
-                    strict=True,
-                )
-            )
+        file.writelines(map(pack, entries))
     counts = (len(matched.changed), len(matched.removed), len(matched.added))
     (out / INDEX).write_bytes(msgspec.json.encode(DiffIndex(*counts, *has_texts)))
     for (read, _), has, name in ((one, has_texts[0], TEXTS), (other, has_texts[1], OTHER_TEXTS)):
@@ -140,22 +374,9 @@ def _write_index(
             read.collected.path.replace(out / name)
 
 
-class _Places:
-    """Where the rows of a file are."""
-
-    def __init__(self, read: FileRows) -> None:
-        self._lines = read.lines
-        self._bytes = read.collected.features["bytes"]
-        self._ends = np.cumsum(self._bytes, dtype=np.int64)
-
-    def of(self, rows: Rows | None, count: int) -> Iterable[RowPlace | None]:
-        """Yield the places of rows, or `count` times None."""
-        return [None] * count if rows is None else self._of(rows)
-
-    def _of(self, rows: Rows) -> Iterator[RowPlace]:
-        columns: tuple[Any, ...] = (
-            self._lines[rows],
-            self._ends[rows] - self._bytes[rows],
-            self._bytes[rows],
-        )
-        return (RowPlace(*place) for place in zip(*(c.tolist() for c in columns), strict=True))
+def _locate(read: FileRows, rows: Rows) -> Iterator[RowPlace]:
+    """Return where the rows are in their file."""
+    lengths = read.collected.features["bytes"]
+    starts = np.cumsum(lengths, dtype=np.int64) - lengths
+    columns: tuple[Any, ...] = (read.lines[rows], starts[rows], lengths[rows])
+    return (RowPlace(*place) for place in zip(*(c.tolist() for c in columns), strict=True))

@@ -21,10 +21,10 @@ from typing import Final
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, queue, rewriting
+from service.core import ids, queue
 from service.core.attempts import AttemptedRecord, died_while_it
 from service.core.records import PREFIX, Collection, Stored
-from service.core.redis import Client, reply
+from service.core.redis import Client, reply, rewriting
 from service.core.unfinished import count_unfinished, read_unfinished
 from service.datasets.contract import RowMatch
 

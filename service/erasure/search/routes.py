@@ -6,13 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from service.core.audit_events import AuditEvent
 from service.core.errors import NotFound
 from service.core.unfinished import check_room
 from service.datasets.contract import RowMatch
 from service.erasure.erasing import Erasing
 from service.erasure.search.records import MAX_UNFINISHED, Searches
 from service.erasure.search.schemas import CreateErasure, ErasureObject
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from service.core.rewriting import Rewrite
+from service.core.redis.rewriting import Rewrite
 from service.erasure.schemas import ErasureRewrite
 from service.erasure.search.records import SearchRecord, SearchStatus
 

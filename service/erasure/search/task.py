@@ -24,7 +24,7 @@ from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError, StorageMissing
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult, CleanSpec, FoundRows, RowMatch, SearchSpec
-from service.datasets.facts import canonical_facts
+from service.datasets.formats.options import canonical_facts
 from service.erasure.eraser import Eraser
 from service.erasure.search.places import PlaceSearch
 from service.erasure.search.records import (

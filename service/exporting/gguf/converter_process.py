@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from service.garbage_collection import quick_imports
-from service.training.contract.channel import Channel, die_with_parent
+from service.training.contract.child_process import Channel, die_with_parent
 
 
 class Converted(NamedTuple):

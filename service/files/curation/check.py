@@ -19,7 +19,7 @@ from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QuotaExceeded, StorageError, StorageMissing
-from service.datasets import ValidationReport
+from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import ConvertResult, ConvertSpec, EvalItemsSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch, scratch_folder

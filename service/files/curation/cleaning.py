@@ -11,7 +11,7 @@ from service.config import Settings
 from service.core import ids
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult, CleanSpec
-from service.datasets.facts import RowFormat, canonical_facts
+from service.datasets.formats.options import RowFormat, canonical_facts
 from service.datasets.output import OutputFile
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.outputs import Output, Outputs

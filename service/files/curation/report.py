@@ -9,8 +9,8 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import EncoderChoice, ReportSpec
-from service.files.curation.child_runner import Desk, DeskFailed
+from service.datasets.contract import ReportSpec
+from service.files.curation.child_runner import Desk
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.records import Task, TaskKind, Tasks
 from service.files.curation.scratch import fetch, other_file
@@ -23,14 +23,10 @@ FORMS = {"json": "report.json", "html": "report.html", "md": "report.md"}
 
 
 class ReportOptions(msgspec.Struct, frozen=True):
-    """A view of a file.
-
-    It has the models whose tokenizers count its tokens, a file to compare, and an encoder.
-    """
+    """A view of a file: the models whose tokenizers count its tokens, and a file to compare."""
 
     models: list[str]
     validation_file: str | None = None
-    encoder: str | None = None
 
 
 def report_task(file: FileRecord, options: ReportOptions, recognizers: str | None = None) -> Task:
@@ -39,10 +35,7 @@ def report_task(file: FileRecord, options: ReportOptions, recognizers: str | Non
     `recognizers` is the digest of the project's recognizers.
     """
     seen_with = [] if recognizers is None else [recognizers]
-    # Without an encoder, the ID is that of earlier versions.
     chosen = msgspec.to_builtins(options)
-    if options.encoder is None:
-        del chosen["encoder"]
     view = msgspec.json.encode([file.meaning, chosen, *seen_with], order="sorted")
     return Task(
         id=ids.REPORT + hashlib.sha256(view).hexdigest()[:32],
@@ -82,7 +75,6 @@ class MakeReport:
             index=out,
             stored_rows=file.canonical,
             recognizers=await self._recognizers.all(task.project_id),
-            encoder=self._encoder(options.encoder),
         )
         if options.validation_file is not None:
             held = await other_file(self._files, task, options.validation_file, "validation file")
@@ -95,17 +87,6 @@ class MakeReport:
         spec.result.rename(out / FORMS["json"])
         await self._files.storage.put_folder(task.folder, out)
         await self._tasks.finish_stored(task, self._files.storage)
-
-    def _encoder(self, encoder_id: str | None) -> EncoderChoice | None:
-        if encoder_id is None:
-            return None
-        entry = self._catalogue.encoder(encoder_id)
-        if entry is None or not entry.path.is_dir():
-            raise DeskFailed(
-                "encoder_unusable",
-                f"The encoder '{encoder_id}' is missing on the worker. Ask the operator.",
-            )
-        return EncoderChoice(entry.id, entry.path, entry.prompt)
 
 
 def _tokenizers(entries: list[BaseModelEntry]) -> dict[str, Path]:

@@ -8,11 +8,10 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
-from service.datasets.checks.table import CHECKS
+from service.datasets.checks.issue_codes import CHECKS
 from service.files.curation.file_tasks import (
     TaskStore,
     asked_for,
@@ -39,6 +38,7 @@ from service.files.curation.schemas import (
 from service.files.records import Purpose
 from service.files.routes import Store, existing
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import created_once
@@ -125,8 +125,8 @@ Encoder = Annotated[
     str | None,
     Query(
         max_length=128,
-        description="Encoder of the installation that finds rows that mean the same in other "
-        "words. By default, only words are compared.",
+        deprecated=True,
+        description="Text encoder. No longer supported: requests that set it are rejected.",
     ),
 ]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
@@ -177,7 +177,8 @@ async def retrieve_report(
     file = await existing(files, caller.project_id, file_id)
     if validation_file is not None:
         await named_file(files, caller, validation_file, "validation_file")
-    options = ReportOptions(_models(registry, model), validation_file, _encoder(registry, encoder))
+    _refuse_encoder(encoder)
+    options = ReportOptions(_models(registry, model), validation_file)
     digest = await recognizers.digest(caller.project_id)
     requested = report_task(file, options, digest)
     task = await asked_for(requested, tasks, settings, caller)
@@ -242,8 +243,8 @@ async def list_rows(
     """List rows, each with its content, its quality score, and what the report found in it. A page
     has at most 4 MiB of rows, so it may have fewer rows than `limit`.
 
-    The rows come from the report with the same `model` and `encoder`, which the first request
-    starts: the response is 202 until it is ready. At most 100,000 findings are kept for each code.
+    The rows come from the report with the same `model`, which the first request starts: the
+    response is 202 until it is ready. At most 100,000 findings are kept for each code.
     A broken row is listed with its findings only.
     """
     file = await existing(files, caller.project_id, file_id)
@@ -254,7 +255,8 @@ async def list_rows(
             param="issue",
             code="invalid_value",
         )
-    options = ReportOptions(_models(registry, model), encoder=_encoder(registry, encoder))
+    _refuse_encoder(encoder)
+    options = ReportOptions(_models(registry, model))
     requested = report_task(file, options, await recognizers.digest(caller.project_id))
     task = await asked_for(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
@@ -367,15 +369,11 @@ def _models(registry: ModelRegistry, requested: str | None) -> list[str]:
     return [requested]
 
 
-def _encoder(registry: ModelRegistry, requested: str | None) -> str | None:
-    """The requested encoder. Raises BadRequest if the installation does not have it."""
-    offered = [entry.id for entry in registry.catalogue.encoders()]
-    if requested is None or requested in offered:
-        return requested
-    have = f"It has: {', '.join(offered[:10])}." if offered else "It has none."
-    raise BadRequest(
-        f"The installation has no encoder '{requested[:80]}'. {have} The operator adds one with "
-        "'finetuned-server models add-encoder'.",
-        param="encoder",
-        code="encoder_not_found",
-    )
+def _refuse_encoder(requested: str | None) -> None:
+    if requested is not None:
+        raise BadRequest(
+            f"The installation has no encoder '{requested[:80]}': reports no longer compare rows "
+            "with encoders. Omit 'encoder'.",
+            param="encoder",
+            code="encoder_not_found",
+        )

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from service.core.storage import Storage
-from service.datasets.checks.table import CHECKS
+from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.quality.scores import BEST, weight
 from service.datasets.report.row_index import (
     DIRECTORY,

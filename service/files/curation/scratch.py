@@ -7,7 +7,7 @@ import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from service.core import ids, scratch
+from service.core import ids, local_disk
 from service.core.storage import QUOTA, QuotaExceeded, Storage, StorageFull, StorageMissing
 from service.files.curation.child_runner import DeskFailed
 from service.files.curation.records import Task
@@ -22,7 +22,7 @@ async def scratch_folder(path: Path) -> AsyncIterator[Path]:
     block.
     """
     try:
-        async with scratch.claimed(path):
+        async with local_disk.claimed(path):
             yield path
     except QuotaExceeded as e:
         raise DeskFailed(QUOTA, str(e)) from e

@@ -21,7 +21,6 @@ from typing import Final
 import msgspec
 
 from service.core import ids, metrics, tasks
-from service.core.capture import Capture
 from service.core.child import Child, environment
 from service.core.redis import REDIS_ERRORS, Client, Purpose, writing_for
 from service.core.storage import QuotaExceeded, Storage, StorageError, StorageFull
@@ -29,7 +28,7 @@ from service.files.curation.recognizers.records import Recognizers
 from service.files.stored_chats.records import CaptureRecord, Captures, Full, is_id
 from service.files.stored_chats.redaction import CHATS, RESPONSES, Recorded, Redacted, StoredChat
 from service.projects.records import Projects
-from service.web.auth import Principal
+from service.web.auth import Capture, Principal
 
 log = logging.getLogger(__name__)
 

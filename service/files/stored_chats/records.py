@@ -21,16 +21,16 @@ import msgspec
 from pydantic import Field
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, rewriting, trail
-from service.core.audit_events import AuditEvent
-from service.core.labels import Labels
-from service.core.leftovers import Leftovers
-from service.core.records import PREFIX, Collection, Page, Record
-from service.core.redis import REDIS_ERRORS, Client, batched, reply, text
+from service.core import ids
+from service.core.records import PREFIX, Collection, Labels, Page, Record
+from service.core.redis import REDIS_ERRORS, Client, batched, reply, rewriting, text
+from service.core.redis.transactions import write_once
 from service.core.storage import Storage, StorageError, StorageMissing
-from service.core.trail import SYSTEM, Trail
-from service.core.transactions import write_once
+from service.core.storage.leftovers import Leftovers
 from service.files.stored_chats.redaction import StoredChat
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import SYSTEM, Trail
 
 log = logging.getLogger(__name__)
 
@@ -217,7 +217,7 @@ class Captures:
                 of_project = [chat_id for owner, chat_id in places if owner == project_id]
                 records = await self.records.get_many(project_id, of_project)
                 event = AuditEvent.STORED_CHATS_DELETED
-                with trail.following(Trail(event, SYSTEM, project_id=project_id)):
+                with audit_trail.following(Trail(event, SYSTEM, project_id=project_id)):
                     await self.delete(records)
                 lost = {*of_project} - {record.id for record in records}
                 if lost:

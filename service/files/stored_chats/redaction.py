@@ -18,10 +18,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from service.datasets.personal_data.custom_kinds import CustomKinds
-from service.datasets.personal_data.recognizer import Recognizer
-from service.datasets.personal_data.redact import Redactor
-from service.datasets.personal_data.redact_row import learn_row, redact_row
+from service.datasets.personal_data.kinds import CustomKinds, Recognizer
+from service.datasets.personal_data.redact import Redactor, learn_row, redact_row
 from service.datasets.rows.canonical import canonical_line
 from service.files.stored_chats.chats import Chat, NotAChat, read_chat
 from service.files.stored_chats.responses import read_response

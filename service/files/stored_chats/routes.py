@@ -11,8 +11,6 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.types import Scope
 
-from service.core import trail
-from service.core.audit_events import AuditEvent
 from service.core.errors import NotFound
 from service.core.records import Missing
 from service.files.records import Files
@@ -30,6 +28,8 @@ from service.files.stored_chats.schemas import (
 )
 from service.files.stored_chats.training_file import make_file, no_chats
 from service.files.upload import clean_name, enqueue_check
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs
@@ -124,7 +124,7 @@ async def list_chats(
     except Missing as e:
         raise unknown_after("chat completion") from e
     chats = await store.read_all(page.items)
-    trail.count(chat_completions=len(chats))
+    audit_trail.count(chat_completions=len(chats))
     return list_of([StoredChatObject.of(record, chat) for record, chat in chats], page.has_more)
 
 
@@ -139,7 +139,7 @@ async def delete_chats(caller: Caller, store: Store, model: Model = None) -> Sto
     Training files that were made of them stay.
     """
     deleted = await store.delete(await store.every(caller.project_id, model=model))
-    trail.count(chat_completions=deleted)
+    audit_trail.count(chat_completions=deleted)
     return StoredChatsDeleted(deleted=deleted)
 
 
@@ -237,6 +237,6 @@ async def create_file(
         filename=clean_name(body.filename),
         expires_after_s=None if body.expires_after is None else body.expires_after.seconds,
     )
-    trail.count(chat_completions=len(page.items))
+    audit_trail.count(chat_completions=len(page.items))
     await enqueue_check(files, record)
     return FileObject.of(record)

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, RateLimited
 from service.core.records import Missing
 from service.files.body import body_of, described
@@ -27,6 +26,7 @@ from service.files.uploads.schemas import (
     UploadObject,
     UploadPartObject,
 )
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of
 from service.web.openapi.parts import headers

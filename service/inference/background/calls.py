@@ -1,7 +1,8 @@
 """Requests of workers to engines, routed, limited and counted like the gateway's, at low priority.
 
-A request waits while the project is over its limits or the engine is down, and then fails for its
-item alone. A model that no longer exists may fail the whole work.
+They are sent on behalf of a project and the key that asked for the work. A request waits while the
+project is over its limits or the engine is down, and then fails for its item alone. A model that no
+longer exists may fail the whole work.
 """
 
 from __future__ import annotations
@@ -15,17 +16,40 @@ from typing import Any, Final
 
 import msgspec
 
+from service.config import Settings
+from service.config.limits import Limits
 from service.core import tracing
 from service.core.errors import ApiError, BadGateway, RateLimited
-from service.inference.background.usage import ModelUsage
+from service.core.records import Stored
 from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, EngineRequest, map_error
-from service.inference.gateway.request_body import with_fields
+from service.inference.gateway.request_body import cache_salts, with_fields
 from service.inference.upstreams import Upstreams
 from service.models.records import ModelKind
 from service.models.registry import ModelRegistry, ServableModel
+from service.projects.records import Projects
 from service.usage.accounts import Served
 from service.usage.meter import Meter
 from service.web.auth import Principal
+from service.web.permissions import Role
+
+
+class ModelUsage(Stored):
+    """Tokens of the requests of one piece of work to one model."""
+
+    invocation_count: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    def plus(self, other: ModelUsage) -> ModelUsage:
+        """The sum of both."""
+        return ModelUsage(
+            invocation_count=self.invocation_count + other.invocation_count,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+        )
+
 
 PRIORITY: Final = 10
 """vLLM's priority of evaluations. Lower values go first, and users' requests have 0."""
@@ -246,3 +270,100 @@ def _retry_after_s(error: ApiError) -> float:
     if isinstance(error, RateLimited) and "retry-after-ms" in error.headers:
         return int(error.headers["retry-after-ms"]) / 1000
     return 0.0
+
+
+_KEPT_S = 10.0
+# A worker's requests wait behind users' requests in the engine. They are not counted among the
+# concurrent requests, so that they do not make the gateway refuse a user.
+_NOT_CONCURRENT = Limits(concurrent_requests="unlimited", concurrent_streams="unlimited")
+
+
+class KeyCaller:
+    """The principal of a key. Its limits are read again every few seconds."""
+
+    def __init__(
+        self,
+        projects: Projects,
+        project_id: str,
+        key_id: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._projects = projects
+        self._project_id = project_id
+        self._key_id = key_id
+        self._clock = clock
+        self._principal: Principal | None = None
+        self._read_at_s = 0.0
+
+    async def __call__(self) -> Principal:
+        """Return the principal. A revoked key leaves the limits of its project."""
+        now_s = self._clock()
+        if self._principal is None or now_s - self._read_at_s > _KEPT_S:
+            self._principal, self._read_at_s = await self._read(), now_s
+        return self._principal
+
+    async def _read(self) -> Principal:
+        project = await self._projects.get(self._project_id)
+        key = await self._projects.keys.get(self._project_id, self._key_id)
+        return Principal(
+            key_id=self._key_id,
+            project_id=self._project_id,
+            project_name=project.name if project else "",
+            role=Role.MEMBER,
+            key_limits=_without_concurrency(key.limits if key else Limits()),
+            project_limits=_without_concurrency(project.limits if project else Limits()),
+        )
+
+
+def _without_concurrency(limits: Limits) -> Limits:
+    return limits.changed(_NOT_CONCURRENT)
+
+
+class EngineAccess:
+    """Opens requests to engines that are routed, limited and counted like the gateway's."""
+
+    def __init__(
+        self,
+        *,
+        projects: Projects,
+        registry: ModelRegistry,
+        upstreams: Upstreams,
+        meter: Meter,
+        settings: Settings,
+    ) -> None:
+        self._projects = projects
+        self._registry = registry
+        self._upstreams = upstreams
+        self._meter = meter
+        self._patience_s = settings.eval_engine_patience_s
+        key = settings.upstream_api_key
+        self._salt_of = cache_salts(key.get_secret_value() if key else "")
+
+    def salt(self, project_id: str) -> str:
+        """Return the salt of the project's prefixes in the engines' caches."""
+        return self._salt_of(project_id)
+
+    def calls(
+        self,
+        project_id: str,
+        key_id: str,
+        *,
+        priority: int = PRIORITY,
+        patience_s: float | None = None,
+        is_batch: bool = False,
+    ) -> EngineCalls:
+        """Return the requests of one piece of work, which count as usage of the key.
+
+        `patience_s` is how long they wait for an engine that is down, as configured by default.
+        `is_batch` counts them as usage of batches.
+        """
+        return EngineCalls(
+            KeyCaller(self._projects, project_id, key_id),
+            registry=self._registry,
+            upstreams=self._upstreams,
+            meter=self._meter,
+            salt=self._salt_of(project_id),
+            patience=Patience(self._patience_s if patience_s is None else patience_s),
+            priority=priority,
+            is_batch=is_batch,
+        )

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeGuard, TypeVar
 
 from service.config import Settings
-from service.core.leases import Held, Leases
+from service.core.leases import Ending, Held, Leases, watched
 from service.core.records import Missing
 from service.core.storage import Storage
-from service.core.watching import Ending, watched
 from service.files.records import Files
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 from service.models.registry import ModelRegistry
 
 log = logging.getLogger(__name__)

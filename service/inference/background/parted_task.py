@@ -9,10 +9,10 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from service.core import ids, tracing
+from service.core.leases import Ending, watched
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, StorageError
-from service.core.watching import Ending, watched
 from service.inference.background.engine_task import EngineTask, Resources
 from service.inference.background.parted_work import PartedRecord, PartedWork
 

@@ -23,10 +23,10 @@ from service.core import ids, outbox, queue
 from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
 from service.core.leases import Leases
-from service.core.leftovers import Leftovers
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection
 from service.core.redis import Purpose, reply, text, writing_for
+from service.core.storage.leftovers import Leftovers
 from service.core.unfinished import count_unfinished, read_unfinished
 from service.files.records import FileRecord, Files
 

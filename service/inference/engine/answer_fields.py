@@ -1,14 +1,23 @@
-"""Answers with the fields of OpenAI's API and without those that vLLM 0.32 adds.
+"""Answers with the fields of OpenAI's API, and chats as in training, for vLLM 0.32.
 
-vLLM serializes its answers with pydantic, which is configured to omit fields. So no answer is
-decoded again, here or in the gateway, and most become shorter. What a request asks for
-(`return_token_ids`, `prompt_logprobs`, `return_prompt_text`) stays.
+Answers have no fields that vLLM adds. vLLM serializes them with pydantic, which is configured to
+omit fields. So no answer is decoded again, here or in the gateway, and most become shorter. What a
+request asks for (`return_token_ids`, `prompt_logprobs`, `return_prompt_text`) stays.
+
+Chats reach the chat template as in training:
+
+- Several parts of text become one. Templates that read parts write them without anything in
+  between, or drop all but the first.
+- Messages of the role `developer` become system messages at the beginning. vLLM does this only
+  after it has converted the contents, and not for templates that know the role.
+- The template is the tokenizer's, with and without tools. Without tools, vLLM would prefer that of
+  the processor of images.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from openai.types.responses import ResponseIncompleteEvent, ResponseTextConfig, ToolChoiceAllowed
@@ -22,8 +31,10 @@ from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
 from vllm.entrypoints.pooling.embed import protocol as embed
 from vllm.entrypoints.pooling.embed import serving as embed_serving
 from vllm.entrypoints.serve.engine import protocol as usage
-from vllm.renderers import chat_utils
+from vllm.renderers import chat_utils, hf
 from vllm.utils import random_uuid
+
+from service.chat_content import join_text_parts, join_texts, merge_system_messages
 
 _NEVER: Final[dict[Any, tuple[str, ...]]] = {
     usage.PromptTokenUsageInfo: ("created_cache_tokens", "multimodal_tokens"),
@@ -226,3 +237,37 @@ async def _response_events(
         yield event
     for held in ending:  # of a stream that ends early
         yield held
+
+
+def install_chat_inputs() -> None:
+    """Change how vLLM's server in this process reads chats."""
+    replace(hf, "parse_chat_messages", _parse)
+    replace(hf, "parse_chat_messages_async", _parse)
+    replace(hf, "_try_get_processor_chat_template", _no_template)
+
+
+def _parse(original: Callable[..., Any], messages: Sequence[Any], *args: Any, **named: Any) -> Any:
+    messages = [_joined(message) for message in messages]
+    if any(message["role"] == "developer" for message in messages):
+        messages = merge_system_messages([_instruction(message) for message in messages])
+    return original(messages, *args, **named)
+
+
+def _joined(message: Any) -> Any:
+    content = message.get("content")
+    if content is None or isinstance(content, str):
+        return message
+    return {**message, "content": join_text_parts(content)}
+
+
+def _instruction(message: Any) -> Any:
+    if message["role"] not in ("system", "developer"):
+        return message
+    content = message.get("content")
+    if isinstance(content, list):
+        content = join_texts(part.get("text") or "" for part in content)
+    return {"role": "system", "content": content}
+
+
+def _no_template(*_args: object, **_named: object) -> None:
+    return None

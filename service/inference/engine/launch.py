@@ -22,10 +22,9 @@ from pathlib import Path
 
 from service import offline
 from service.config import Settings
+from service.core import tracing
 from service.core.redis import REDIS_ERRORS, connect
 from service.datasets.rows.templates import content_format
-from service.inference.engine import trace_options
-from service.inference.engine.facts import gather
 from service.inference.engine.merged import (
     MergedModel,
     MergeFailed,
@@ -41,7 +40,8 @@ from service.inference.engine.process import (
     MODEL_VARIABLE,
 )
 from service.inference.engine.server import HEADLESS
-from service.inference.engine.sizing import BaseFacts, Facts, Sizes, SizingError, size
+from service.inference.engine.sizing import BaseModelSizes, Sizes, SizingError, SizingInputs, size
+from service.inference.engine.sizing_inputs import gather
 from service.inference.engine.vllm_options import OptionError, parallel, with_options
 from service.models.adapter_check import AdapterMismatch, BaseLayout
 from service.models.adapters import highest_recorded_rank
@@ -49,7 +49,24 @@ from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.model_folder import folder_fault, serving_fault
 from service.models.parsers import ReasoningParsers, ToolCallParsers
 from service.models.records import base_of
-from service.training.model.stored_weights import has_second_form
+from service.training.model.base_folder import has_second_form
+
+
+def flags() -> list[str]:
+    """Return vLLM's command-line options for tracing."""
+    url = tracing.endpoint()
+    return [] if url is None else [f"--otlp-traces-endpoint={url}"]
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that vLLM's exporter reads in addition."""
+    if tracing.endpoint() is None:
+        return {}
+    return {
+        "OTEL_SERVICE_NAME": given.get("OTEL_SERVICE_NAME", "finetuned-inference"),
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": tracing.PROTOCOL,  # vLLM's default is gRPC
+    }
+
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 # vLLM's own variable, for operators: a CPU engine next to others is faster on its own cores.
@@ -111,7 +128,7 @@ def engine_command(
     port: int,
     *,
     machine: Machine | None = None,
-    facts: Facts | None = None,
+    facts: SizingInputs | None = None,
     cache: Path | None = None,
     merged: MergedModel | None = None,
     extra: Sequence[str] = (),
@@ -150,7 +167,7 @@ def engine_command(
         *_reasoning_flags(ReasoningParsers(settings.reasoning_parser).choose(model)),
         *_where_it_listens(settings, port),
         *_machine_flags(settings, machine, sizes),
-        *trace_options.flags(),
+        *flags(),
         *extra,
     )
     env = {
@@ -168,7 +185,7 @@ def engine_command(
         "VLLM_LOGGING_COLOR": "0",
         **_machine_env(settings, machine),
         **_network_env(extra, os.environ),
-        **trace_options.environment(os.environ),
+        **environment(os.environ),
     }
     return EngineCommand(argv, env, sizes)
 
@@ -225,12 +242,12 @@ def _format_flags(path: Path) -> list[str]:
     return ["--config-format=hf", *(["--load-format=hf"] if has_second_form(path) else [])]
 
 
-def _quantization_flags(base: BaseFacts) -> list[str]:
+def _quantization_flags(base: BaseModelSizes) -> list[str]:
     name = _METHODS.get(base.quantization)
     return [] if name is None else [f"--quantization={name}"]
 
 
-def _quantization_plugins(base: BaseFacts) -> list[str]:
+def _quantization_plugins(base: BaseModelSizes) -> list[str]:
     if base.quantization != "nf4":
         return []
     if importlib.util.find_spec(_NF4_PACKAGE) is None:

@@ -22,14 +22,14 @@ from pathlib import Path
 import msgspec
 
 from service.config import Settings
-from service.core.local_files import sync_tree
+from service.core.local_disk import sync_tree
 from service.core.redis import REDIS_ERRORS, connect
 from service.core.storage import Storage, StorageError
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.adapters import load_verifying_key, signature_fault
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.registry import ModelRegistry, ServableModel
-from service.training.contract.lora import RANKS
+from service.training.contract.hyperparameters import RANKS
 
 log = logging.getLogger(__name__)
 

@@ -2,12 +2,20 @@
 
 `launch` sets the variables below for the engines that it starts. Without them, none of the
 service's code is active in a vLLM process.
+
+Housekeeping removes vLLM's state for adapters that the folder cache has dropped or that were
+deleted. vLLM's server keeps each adapter's name and path forever, and a metrics entry for each set
+of adapters that ever ran together. If vLLM still knows a name after its folder is gone, the next
+request without a hold ends the engine. So vLLM forgets the name first, and asks the resolver again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import logging
+import math
 import multiprocessing
 import operator
 import os
@@ -23,19 +31,105 @@ from prometheus_client import REGISTRY
 from service import __version__
 from service.config import Settings
 from service.core import logs, metrics, tasks
-from service.core.invalidation import Invalidations
+from service.core.invalidation import InvalidationKind, Invalidations
 from service.core.metric_types import Process
 from service.core.redis import connect
 from service.core.storage import Storage
-from service.inference.engine.adapter_cache import AdapterCache
-from service.inference.engine.adapters import Adapters
-from service.inference.engine.housekeeping import Housekeeper
+from service.inference.engine.adapters import AdapterCache, Adapters, AdapterUnavailable
 from service.inference.engine.merged import until_deleted
-from service.inference.engine.model_changes import ModelChanges
 from service.inference.engine.sleep import Sleeper
 from service.models.adapters import load_verifying_key
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
+
+log = logging.getLogger(__name__)
+Pause = Callable[[], Awaitable[object]]
+
+
+class Housekeeper:
+    """Periodic cleanup that runs in the event loop of a vLLM server."""
+
+    def __init__(self, adapters: Adapters, state: Any, *, pause: Pause) -> None:
+        """Create the housekeeper. `state` is the state of vLLM's application."""
+        self._adapters = adapters
+        self._models = state.openai_serving_models
+        self._engine = state.engine_client
+        self._pause = pause
+        self._unloading: set[asyncio.Task[None]] = set()
+        adapters.on_removal(self.forget)
+
+    async def run(self) -> None:
+        """Run the cleanup after each pause, forever."""
+        while True:
+            await self._pause()
+            with contextlib.suppress(AdapterUnavailable):  # registry unavailable: retry later
+                await self._adapters.forget_deleted()
+            self._shrink_metrics()
+            await self._count_loaded()
+
+    def forget(self, name: str) -> None:
+        """Make vLLM forget an adapter: its name immediately, its weights soon after."""
+        request = self._models.lora_requests.pop(name, None)
+        self._models.lora_resolver_lock.pop(name, None)
+        if request is not None:
+            task = asyncio.create_task(self._unload(request.lora_int_id))
+            self._unloading.add(task)
+            task.add_done_callback(self._unloading.discard)
+
+    def _shrink_metrics(self) -> None:
+        manager = getattr(self._engine, "logger_manager", None)
+        for logger in getattr(manager, "stat_loggers", ()):
+            if (gauge := getattr(logger, "gauge_lora_info", None)) is not None:
+                gauge.clear()
+
+    async def _count_loaded(self) -> None:
+        try:
+            loaded = await self._engine.list_loras()
+        except Exception:  # vLLM can raise anything; the number stays unknown for now
+            log.debug("the engine does not list its adapters", exc_info=True)
+            metrics.ADAPTERS.cell("memory").set(math.nan)
+        else:
+            metrics.ADAPTERS.cell("memory").set(len(loaded))
+
+    async def _unload(self, number: int) -> None:
+        try:
+            await self._engine.remove_lora(number)
+        except Exception:  # vLLM can raise anything; eviction frees the weights later
+            log.warning("an adapter's weights stay in memory for now", exc_info=True)
+
+
+_SETTLE_S = 0.5  # so that a deletion of many models is one look
+
+
+class ModelChanges:
+    """Pauses until a model that this engine has is changed.
+
+    So an engine removes its copy of a deleted model within seconds. If a message is lost, or Redis
+    is unavailable, it does so at the end of the pause.
+    """
+
+    def __init__(
+        self, invalidations: Invalidations, has: Callable[[str], bool], *, every_s: float
+    ) -> None:
+        self._has = has
+        self._every_s = every_s
+        self._changed = asyncio.Event()
+        invalidations.on(InvalidationKind.MODEL, self._note)
+        invalidations.on_gap(self._changed.set)
+
+    async def pause(self) -> None:
+        """Wait for a change, at most for the interval."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), self._every_s)
+        except TimeoutError:
+            return
+        await asyncio.sleep(min(_SETTLE_S, self._every_s))
+        self._changed.clear()
+
+    def _note(self, _project_id: str, name: str) -> None:
+        if self._has(name):
+            self._changed.set()
+
 
 MODEL_VARIABLE = "FINETUNED_ENGINE_MODEL"
 """ID of the base model, or name of the merged model, that this engine serves."""
@@ -114,10 +208,10 @@ def start_housekeeping(state: Any) -> asyncio.Task[None]:
 @functools.cache
 def adapt_answers() -> None:
     """Let vLLM's server in this process answer as OpenAI's API does. Only the first call counts."""
-    from service.inference.engine import answer_fields, chat_input, tool_calls
+    from service.inference.engine import answer_fields, tool_calls
 
     answer_fields.install()
-    chat_input.install()
+    answer_fields.install_chat_inputs()
     tool_calls.install()
 
 

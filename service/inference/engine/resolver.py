@@ -61,21 +61,15 @@ def register() -> None:
 
     if not process.is_ours():
         return
-    from service.inference.engine import (
-        constraint_limits,
-        cpu_experts,
-        cpu_fork,
-        cpu_lora,
-        cpu_rope,
-        cpu_wait,
-    )
+    from service.inference.engine import constraint_limits, cpu, cpu_fork, cpu_lora, rotary
 
+    base = Path(os.environ[process.MODEL_PATH_VARIABLE])
     process.die_with_parent()
     process.shield_workers()
     cpu_fork.install()
     cpu_lora.install()
-    cpu_experts.install(Path(os.environ[process.MODEL_PATH_VARIABLE]))
-    cpu_rope.install()
-    cpu_wait.install()
+    cpu.install_experts(base)
+    rotary.install(base)
+    cpu.install_wait()
     constraint_limits.install(is_server=multiprocessing.parent_process() is None)
     LoRAResolverRegistry.register_resolver("finetuned", RegistryResolver())

@@ -15,7 +15,7 @@ from typing import Literal
 
 from service.config import GIB, MIB, Settings
 from service.inference.engine.vllm_options import ONE_GPU, Parallel
-from service.training.contract.lora import RANKS
+from service.training.contract.hyperparameters import RANKS
 
 # GPU fractions for engine and trainer together, and for an engine alone. The rest is for the
 # driver, CUDA graphs and other programs.
@@ -51,7 +51,7 @@ class SizingError(Exception):
 
 
 @dataclass(frozen=True)
-class BaseFacts:
+class BaseModelSizes:
     """Properties of a base model. None if its folder does not specify them."""
 
     id: str
@@ -67,10 +67,10 @@ class BaseFacts:
 
 
 @dataclass(frozen=True)
-class Facts:
+class SizingInputs:
     """Inputs from which sizes are derived."""
 
-    base: BaseFacts
+    base: BaseModelSizes
     memory_bytes: int
     has_gpu: bool = False
     gpu_bytes: int | None = None
@@ -83,7 +83,7 @@ class Facts:
     """False for an engine that serves one merged model."""
     parallel: Parallel = ONE_GPU
     """How vLLM divides the model among GPUs; `gpu_bytes` is per GPU."""
-    alternatives: tuple[BaseFacts, ...] = ()
+    alternatives: tuple[BaseModelSizes, ...] = ()
     """The base model in smaller weights, which an engine on a GPU loads if `base` does not fit."""
 
 
@@ -97,7 +97,7 @@ class Sizes:
     max_model_len: int
     gpu_memory_utilization: float | None
     reasons: tuple[str, ...]
-    base: BaseFacts
+    base: BaseModelSizes
     """The base model that fits: that of the facts, or one of its alternatives."""
     quantization_reason: str | None = None
     """Why the weights are quantized; None if they are served as they are stored."""
@@ -109,7 +109,7 @@ class _Choice:
     why: str
 
 
-def size(settings: Settings, facts: Facts) -> Sizes:
+def size(settings: Settings, facts: SizingInputs) -> Sizes:
     """Compute the sizes of an engine, and choose how it quantizes the weights.
 
     The engine's part of the GPU does not depend on that choice, so that other processes know it
@@ -127,7 +127,7 @@ def size(settings: Settings, facts: Facts) -> Sizes:
     return _with_reason(_sized(settings, replace(facts, base=choices[-1]), share), facts)
 
 
-def _has_room(settings: Settings, facts: Facts, sizes: Sizes) -> bool:
+def _has_room(settings: Settings, facts: SizingInputs, sizes: Sizes) -> bool:
     """Return whether the cache holds a context of a set length; a derived one always fits."""
     share, per_token = sizes.gpu_memory_utilization, _cache_bytes_per_token(facts)
     if settings.max_model_len is None or share is None:
@@ -139,7 +139,7 @@ def _has_room(settings: Settings, facts: Facts, sizes: Sizes) -> bool:
     )
 
 
-def _with_reason(sizes: Sizes, facts: Facts) -> Sizes:
+def _with_reason(sizes: Sizes, facts: SizingInputs) -> Sizes:
     """Add why the weights are quantized."""
     chosen = sizes.base
     if chosen.quantization == "none":
@@ -152,7 +152,7 @@ def _with_reason(sizes: Sizes, facts: Facts) -> Sizes:
     return replace(sizes, reasons=(*sizes.reasons, reason), quantization_reason=reason)
 
 
-def _sized(settings: Settings, facts: Facts, share: float | None) -> Sizes:
+def _sized(settings: Settings, facts: SizingInputs, share: float | None) -> Sizes:
     rank = _rank(settings, facts)
     slots = _slots(settings, facts, rank.value, share)
     kept = _kept(settings, facts, rank.value, slots.value)
@@ -178,7 +178,7 @@ def _sized(settings: Settings, facts: Facts, share: float | None) -> Sizes:
     )
 
 
-def engine_share(settings: Settings, facts: Facts) -> float:
+def engine_share(settings: Settings, facts: SizingInputs) -> float:
     """Return the fraction of each of its GPUs' memory that this engine may use."""
     if settings.gpu_memory_utilization is not None:
         return settings.gpu_memory_utilization
@@ -231,7 +231,7 @@ def served_rank(requested: int) -> int:
     )
 
 
-def _rank(settings: Settings, facts: Facts) -> _Choice:
+def _rank(settings: Settings, facts: SizingInputs) -> _Choice:
     if settings.max_lora_rank is not None:
         return _Choice(served_rank(settings.max_lora_rank), "as set")
     limit = settings.lora_rank_limit
@@ -241,7 +241,7 @@ def _rank(settings: Settings, facts: Facts) -> _Choice:
     return _Choice(served_rank(limit), f"jobs may ask for ranks up to {limit}")
 
 
-def _slots(settings: Settings, facts: Facts, rank: int, share: float | None) -> _Choice:
+def _slots(settings: Settings, facts: SizingInputs, rank: int, share: float | None) -> _Choice:
     if not facts.takes_adapters:
         return _Choice(0, "the weights are merged")
     if settings.max_loras is not None:
@@ -262,7 +262,7 @@ def _slots(settings: Settings, facts: Facts, rank: int, share: float | None) -> 
     return _Choice(slots, f"{where}, {_mib(slot_bytes)} per slot of rank {rank}")
 
 
-def _kept(settings: Settings, facts: Facts, rank: int, slots: int) -> _Choice:
+def _kept(settings: Settings, facts: SizingInputs, rank: int, slots: int) -> _Choice:
     if settings.max_cpu_loras is not None:
         if settings.max_cpu_loras < slots:
             return _Choice(slots, f"{settings.max_cpu_loras} is set, and max_loras is larger")
@@ -278,7 +278,7 @@ def _kept(settings: Settings, facts: Facts, rank: int, slots: int) -> _Choice:
 
 
 def _length(
-    settings: Settings, facts: Facts, rank: int, slots: int, share: float | None
+    settings: Settings, facts: SizingInputs, rank: int, slots: int, share: float | None
 ) -> _Choice:
     own = facts.base.context_length
     if settings.max_model_len is not None:
@@ -305,7 +305,7 @@ def _length(
     return _Choice(fitting, f"what a cache of {_gib(cache)} holds, of the model's {own:,}")
 
 
-def _cache(facts: Facts, rank: int, slots: int, share: float) -> int:
+def _cache(facts: SizingInputs, rank: int, slots: int, share: float) -> int:
     """Return the bytes on each GPU that weights, working memory and adapters leave the cache."""
     return _room(facts, share) - slots * (_slot_bytes(facts, rank) or 0)
 
@@ -335,7 +335,7 @@ def _how_to_have_context(
     return ", or ".join(ways)
 
 
-def _why_share(settings: Settings, facts: Facts) -> str:
+def _why_share(settings: Settings, facts: SizingInputs) -> str:
     if settings.gpu_memory_utilization is not None:
         return "as set"
     if settings.gpu_sharing == "separate":
@@ -348,14 +348,14 @@ def _why_share(settings: Settings, facts: Facts) -> str:
     return f"{_gib(facts.gpu_bytes)} GPU shared with training jobs, which may use {_gib(budget)}"
 
 
-def _room(facts: Facts, share: float) -> int:
+def _room(facts: SizingInputs, share: float) -> int:
     """Return the engine's GPU memory that weights and working memory leave free."""
     whole = int((facts.gpu_bytes or 0) * share)
     weights = facts.base.weights_bytes * OVERHEAD / facts.parallel.gpus
     return max(whole - int(weights) - WORKING_BYTES, 0)
 
 
-def _cache_bytes_per_token(facts: Facts) -> int | None:
+def _cache_bytes_per_token(facts: SizingInputs) -> int | None:
     """Return the cache bytes per token on each GPU.
 
     A head of the cache is not divided: if there are more GPUs than heads, some hold copies.
@@ -367,12 +367,12 @@ def _cache_bytes_per_token(facts: Facts) -> int | None:
     return math.ceil(whole / (parts * parallel.pipeline))
 
 
-def _adapter_bytes(facts: Facts, rank: int, copies: int = 1) -> int | None:
+def _adapter_bytes(facts: SizingInputs, rank: int, copies: int = 1) -> int | None:
     per_rank = facts.base.adapter_bytes_per_rank
     return None if per_rank is None else per_rank * rank * copies
 
 
-def _slot_bytes(facts: Facts, rank: int) -> int | None:
+def _slot_bytes(facts: SizingInputs, rank: int) -> int | None:
     """Return the bytes of an adapter slot on each GPU.
 
     In each layer, vLLM divides one of an adapter's two matrices. So about half of an adapter is
@@ -384,7 +384,7 @@ def _slot_bytes(facts: Facts, rank: int) -> int | None:
     return math.ceil(whole * (1 + 1 / parallel.tensor) / 2 / parallel.pipeline)
 
 
-def _where(facts: Facts) -> str:
+def _where(facts: SizingInputs) -> str:
     gpu = _gib(facts.gpu_bytes or 0)
     base = f"{_gib(facts.base.weights_bytes)}{_WORDS[facts.base.quantization]}"
     if facts.parallel.gpus == 1:

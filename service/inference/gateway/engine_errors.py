@@ -1,15 +1,18 @@
 """Conversion of engine errors to OpenAI's format, without revealing internals.
 
 vLLM writes `{"error": {"message", "type", "param", "code": <status>}}` with its own types.
-Client errors get OpenAI's words (engine_words.py), and engine errors a message of this service.
+Client errors get OpenAI's words, and engine errors a message of this service.
 There is one exception: vLLM answers 500 for a grammar that it accepted but cannot follow, which the
 client has to fix.
 """
 
 from __future__ import annotations
 
+import ast
+import logging
 import re
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -24,9 +27,275 @@ from service.core.errors import (
     TooLarge,
     Unavailable,
 )
-from service.inference.gateway.engine_words import in_openais_words, unusable_grammar
-from service.inference.gateway.parameters import constraint_of
+from service.inference.gateway import refusals
 from service.inference.headers import CONSTRAINT_BUSY, CONSTRAINT_TOO_COMPLEX
+from service.web.validation import OWN_WORDS, from_validation, inside_of
+
+log = logging.getLogger(__name__)
+_MAX_MESSAGE_CHARS: Final = 2000
+_MAX_VALIDATION_CHARS: Final = 12_000  # vLLM writes up to ten errors of up to 1,000 each
+_MAX_LOGGED_CHARS: Final = 300
+
+_PARAM_OF_PROMPT: Final = {
+    "/v1/chat/completions": "messages",
+    "/v1/completions": "prompt",
+}
+_TOO_LONG: Final = (
+    re.compile(
+        r"maximum context length is (?P<longest>\d+) tokens\. However, your prompt contains "
+        r"(?P<length>(?:at least )?\d+ (?:input tokens|characters))"
+    ),
+    re.compile(r"engine prompt length (?P<length>\d+) exceeds the max_model_len (?P<longest>\d+)"),
+    re.compile(
+        r"Input length \((?P<length>\d+)\) exceeds model's maximum context length "
+        r"\((?P<longest>\d+)\)"
+    ),
+)
+_OUTPUT_TOO_LONG: Final = re.compile(
+    r"(?P<name>max_\w+)=(?P<value>\d+) cannot be greater than max_model_len=(?P<most>\d+)"
+)
+_VALIDATION: Final = re.compile(r"\d+ validation errors?:\n")
+_INDEX: Final = re.compile(r"\.(\d+)(?=[.'\[]|$)")
+_PARAM: Final = re.compile(r"\w+(?:[.\[]\w+\]?)*")
+_QUOTED: Final = re.compile(r"""(['"`]).*?\1|\[.*\]|\{.*\}""", re.DOTALL)
+_CANNOT_CONSTRAIN: Final = re.compile(
+    r"xgrammar|Failed to (transform|compile|convert)|[Ii]nvalid (JSON )?(grammar|structural tag)"
+    r"|[Gg]rammar error|[Rr]egex|JSON [Ss]chema|structured output backend|EBNF|Lark"
+)
+_ONE_OF_THEM: Final = "'json', 'json_object', 'regex', 'choice', 'grammar' and 'structural_tag'"
+_VALUE, _COMBINATION = "invalid_value", "invalid_parameter_combination"
+# Parts of vLLM's messages, what they mean, and the code. Groups are parts of the meaning. Its first
+# quoted word is the parameter.
+_KNOWN: Final[Sequence[tuple[str, str, str]]] = (
+    (
+        r"in (?P<param>\w+) contain out-of-vocab token ids\. Vocabulary size: (?P<size>\d+)",
+        "Invalid '{param}': a token ID is not in the model's vocabulary of {size} tokens.",
+        _VALUE,
+    ),
+    (
+        r"(?P<param>allowed_token_ids) contains out-of-vocab",
+        "Invalid '{param}': a token ID is not in the model's vocabulary.",
+        _VALUE,
+    ),
+    (
+        r"(?P<param>allowed_token_ids) is not None and empty",
+        "Invalid '{param}': empty array. Send at least one token ID.",
+        "empty_array",
+    ),
+    (
+        r"Token id (?P<id>-?\d+) is out of vocabulary",
+        "Invalid '{prompt}': the token ID {id} is not in the model's vocabulary.",
+        _VALUE,
+    ),
+    (
+        r"(?P<param>min_tokens) must be .* equal to \w+=(?P<most>\d+), got (?P<got>\d+)",
+        (
+            "Invalid '{param}': integer above maximum value. Expected a value <= {most}, but got "
+            "{got} instead."
+        ),
+        "integer_above_max_value",
+    ),
+    (
+        r"(?P<param>truncate_prompt_tokens)=(?P<got>\d+) cannot be .* = (?P<most>\d+)",
+        (
+            "Invalid '{param}': integer above maximum value. Expected a value <= {most}, but got "
+            "{got} instead."
+        ),
+        "integer_above_max_value",
+    ),
+    (
+        r"(?P<param>top_p) must be in \(0, 1\], got (?P<got>[\d.]+\d)",
+        (
+            "Invalid '{param}': decimal below minimum value. Expected a value > 0, but got {got} "
+            "instead."
+        ),
+        "decimal_below_min_value",
+    ),
+    (
+        r"n must be 1 when using greedy sampling",
+        (
+            "Invalid 'n': with 'temperature' 0, all answers are the same. Send 1, or a higher "
+            "'temperature'."
+        ),
+        _VALUE,
+    ),
+    (
+        r"(?P<param>stop|bad_words) cannot contain an empty string",
+        "Invalid '{param}': empty string. Expected strings with minimum length 1.",
+        "empty_string",
+    ),
+    (
+        r"specified in `tool_choice` does not match|Tool choice 'function' not found",
+        "Invalid 'tool_choice': the function is not among those in 'tools'.",
+        _VALUE,
+    ),
+    (
+        r"use one kind of (constraints|structured outputs)",
+        f"Invalid 'structured_outputs': it needs exactly one of {_ONE_OF_THEM}.",
+        _COMBINATION,
+    ),
+    (
+        r"constraints for structured outputs or tools|both structured_outputs and text.format",
+        "Setting 'structured_outputs' together with tools or another format is not supported.",
+        _COMBINATION,
+    ),
+    (
+        r"Cannot set both `continue_final_message` and",
+        "Setting 'continue_final_message' with 'add_generation_prompt' is not supported.",
+        _COMBINATION,
+    ),
+    (
+        r"`prompt_logprobs` are not available when",
+        "Setting 'prompt_logprobs' and 'stream' at the same time is not supported.",
+        _COMBINATION,
+    ),
+    (
+        r"when using `logprob_token_ids`, `logprobs` must be set",
+        "The 'logprob_token_ids' parameter is only allowed when 'logprobs' is enabled.",
+        _VALUE,
+    ),
+    (
+        r"logprobs must equal len\(logprob_token_ids\)",
+        "Invalid 'logprobs': it has to be the number of 'logprob_token_ids'.",
+        _VALUE,
+    ),
+    (
+        r"thinking_token_budget is set but",
+        "Unsupported parameter: 'thinking_token_budget' is not supported with this model.",
+        "unsupported_parameter",
+    ),
+    (
+        r"does not support Matryoshka|only supports (Matryoshka )?dimensions",
+        "Invalid 'dimensions': this model has no vectors of this length. Leave it out.",
+        _VALUE,
+    ),
+    (
+        r"At most 0 \w+\(s\) may be provided|not a multimodal model|Multi-modal processor not",
+        "Invalid content type in '{prompt}': this model takes only text.",
+        _VALUE,
+    ),
+    (
+        r"Unsupported chat content part type",
+        "Invalid content type in '{prompt}': this model does not take parts of this type.",
+        _VALUE,
+    ),
+    (
+        r"prompt cannot be empty|must pass at least one prompt",
+        "Invalid '{prompt}': the prompt has no tokens. Send some text.",
+        _VALUE,
+    ),
+    (
+        r"[Rr]oles must alternate",
+        (
+            "Invalid '{prompt}': this model's chat template needs messages whose roles 'user' and "
+            "'assistant' alternate."
+        ),
+        _VALUE,
+    ),
+    (
+        r"does not support [\w ]+ API|does not support (generation|pooling)",
+        "The 'model' does not serve this endpoint.",
+        "unsupported_model",
+    ),
+)
+_WORD: Final = re.compile(r"'(\w+)'")
+
+
+def in_openais_words(message: str, param: str | None, path: str, body: bytes) -> BadRequest:
+    """Return the error for a message of the engine about one of its parameters."""
+    if (found := _length(message, path) or _validation(message, path, body)) is not None:
+        return found
+    message = message[:_MAX_MESSAGE_CHARS]
+    prompt = _PARAM_OF_PROMPT.get(path, "input")
+    for pattern, words, code in _KNOWN:
+        if (match := re.search(pattern, message)) is not None:
+            said = words.format(prompt=prompt, **match.groupdict())
+            name = _WORD.search(said)
+            return BadRequest(said, param=name and name[1], code=code)
+    if _CANNOT_CONSTRAIN.search(message) and (about := constraint_of(body)) is not None:
+        return unusable_grammar(about)
+    # A message may repeat text of the request, which the log must not contain.
+    log.warning("the engine refused a request: %s", _QUOTED.sub("…", message)[:_MAX_LOGGED_CHARS])
+    about = param if param and _PARAM.fullmatch(param) else None
+    where = f"the value of '{about}'" if about else "one of its values"
+    return BadRequest(
+        f"The model's engine refused this request because of {where}. Compare the request with the "
+        "model's capabilities in GET /v1/models, and with the parameter's documentation.",
+        param=about,
+        code="invalid_value",
+    )
+
+
+def unusable_grammar(param: str) -> BadRequest:
+    """Build the error for a grammar or schema that the engine cannot follow."""
+    return BadRequest(
+        f"Invalid '{param}': the engine cannot generate text that follows this grammar or schema. "
+        "Check that each rule can end, and that no rule begins with itself; or simplify it.",
+        param=param,
+        code="invalid_value",
+    )
+
+
+def _length(message: str, path: str) -> BadRequest | None:
+    for pattern in _TOO_LONG:
+        if (found := pattern.search(message)) is not None:
+            length = found["length"].replace("input tokens", "tokens")
+            unit = "" if length.endswith(("tokens", "characters")) else " tokens"
+            param = _PARAM_OF_PROMPT.get(path, "input")
+            return refusals.context_length_exceeded(param, found["longest"], length + unit)
+    if (found := _OUTPUT_TOO_LONG.search(message)) is not None:
+        return refusals.too_large_limit(found["name"], int(found["value"]), int(found["most"]))
+    return None
+
+
+def _validation(message: str, path: str, body: bytes) -> BadRequest | None:
+    """Convert pydantic's errors, which vLLM writes as Python dictionaries, one on each line."""
+    if _VALIDATION.match(message) is None:
+        return None
+    request = _decoded(body)
+    lines = message[:_MAX_VALIDATION_CHARS].splitlines()[1:]
+    errors = [error for line in lines if (error := _error(line, request))]
+    if not errors:
+        return None
+    if errors[0]["type"] in OWN_WORDS:  # here, vLLM's
+        place = ".".join(map(str, errors[0]["loc"][1:]))
+        return in_openais_words(errors[0]["msg"], _bracketed(place), path, body)
+    found = from_validation(errors, request)
+    param = found.param and _bracketed(found.param)
+    return BadRequest(_bracketed(found.message), param=param, code=found.code)
+
+
+def _error(line: str, request: object) -> dict[str, Any] | None:
+    """Parse one of pydantic's errors, with the value from the request instead of its beginning."""
+    try:
+        error: dict[str, Any] = ast.literal_eval(line.strip())
+        loc = [int(part) if part.isdigit() else part for part in error["loc"].split(".")]
+        error = {"ctx": {}, "msg": "", **error, "loc": loc}
+        error["input"] = _at(request, loc[1:])
+    except (ValueError, SyntaxError, KeyError, TypeError, AttributeError, RecursionError):
+        return None  # cut off
+    return error
+
+
+def _at(value: object, parts: Sequence[str | int]) -> object:
+    """Return the value at a place, without the names of a union's members in it."""
+    for part in parts:
+        if (inside := inside_of(value, part)) is not None:
+            (value,) = inside
+    return value
+
+
+def _decoded(body: bytes) -> object:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _bracketed(text: str) -> str:
+    """Return a text with parameters as OpenAI names them: `messages[0].role`."""
+    return _INDEX.sub(r"[\1]", text)
+
 
 MAX_ERROR_BYTES = 64 * 1024
 # vLLM's message for a request that it aborted. Without cache transfers between engines, which this
@@ -39,6 +308,18 @@ _ERROR_EVENT = re.compile(rb'^data: (\{"error":.*\})$', re.MULTILINE)
 _NO_TOOL_PARSER = "--enable-auto-tool-choice"
 # vLLM answers 400 for an adapter that it found but cannot load, which is not a client error.
 _NOT_LOADABLE = "was found but could not be loaded"
+
+
+class _Constraints(msgspec.Struct):
+    """Fields of any route that can constrain an answer to a grammar."""
+
+    structured_outputs: Any = None
+    response_format: Any = None
+    text: Any = None
+    tools: Any = None
+
+
+_CONSTRAINTS = msgspec.json.Decoder(_Constraints)
 
 
 class EngineRequest(NamedTuple):
@@ -195,3 +476,19 @@ def _detail(body: bytes) -> _Detail:
         return msgspec.json.decode(body, type=_Body).error
     except (msgspec.DecodeError, UnicodeError):
         return _Detail()
+
+
+def constraint_of(body: bytes) -> str | None:
+    """Return the parameter that constrains the answer to a grammar or schema, if any."""
+    found = _CONSTRAINTS.decode(body)
+    if found.structured_outputs:
+        return "structured_outputs"
+    if _is_format(found.response_format):
+        return "response_format"
+    if isinstance(found.text, dict) and _is_format(found.text.get("format")):
+        return "text.format"
+    return "tools" if found.tools else None
+
+
+def _is_format(value: object) -> bool:
+    return isinstance(value, dict) and value.get("type") != "text"

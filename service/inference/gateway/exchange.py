@@ -1,248 +1,474 @@
-"""Client-side state of a proxied request.
+"""Handles a request to a model, from its arrival to the end of its response.
 
-The client is watched only if the response takes longer than a moment. Then a client that
-disconnects or stops reading ends the exchange, and the engine's work with it.
+Callbacks do this without awaiting. A request that has to wait, such as for a lookup, a slot at the
+engine or a new connection, gets a task until it is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
+import contextvars
+import functools
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Coroutine, Generator
+from dataclasses import dataclass
+from types import coroutine
+from typing import Any, Final, Protocol
 
 import msgspec
-from starlette.types import Message, Receive, Scope, Send
 
-from service.core import ids, logs
-from service.core.errors import ApiError
-from service.inference.gateway.copies import ChatCopy
-from service.inference.gateway.usage_tap import UsageTap
-from service.inference.upstreams import Answer
+from service.core import ids, logs, metrics
+from service.core.errors import (
+    ApiError,
+    Busy,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Unavailable,
+)
+from service.core.metric_types import Cell, HistogramCell
+from service.core.redis import REDIS_ERRORS, why
+from service.inference.chat_load import ChatReports
+from service.inference.gateway import request_body
+from service.inference.gateway.admission import Admissions, AdmittedRequest
+from service.inference.gateway.client import Client, RequestNotes
+from service.inference.gateway.engine_errors import (
+    MAX_ERROR_BYTES,
+    EngineRequest,
+    leading_error,
+    map_error,
+    map_events,
+    model_not_found,
+)
+from service.inference.gateway.parameters import PATHS, RequestRules
+from service.inference.gateway.request_body import ClientGone
+from service.inference.gateway.usage_tap import usage_of
+from service.inference.upstreams import Answer, NotSent, Upstreams, header_lines
+from service.inference.upstreams.replicas import Replica
+from service.models.registry import ModelRegistry
 from service.usage.accounts import CLIENT_GONE
 from service.web import safe_headers
-from service.web.wire.protocol import BODY_FOLLOWS
+from service.web.audit import ModelRequests
+from service.web.auth import Authenticator, Principal
+from service.web.openai_only import instead
+from service.web.permissions import Permission
 
-_WATCH_AFTER_S = 0.02
-_STALL_CHECK_S = 1.0
-_REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
+log = logging.getLogger(__name__)
 
-Headers = Iterable[tuple[bytes, bytes]]
+_ALLOWED: Final = {"/v1/chat/completions": "DELETE, GET, POST"}  # of chats that are stored
+_SAFE: Final = b"".join(b"%b: %b\r\n" % header for header in safe_headers.SAFE)
+_STREAM: Final = b"".join(b"%b: %b\r\n" % header for header in safe_headers.STREAM)
 
 
-def given_request_id(headers: Mapping[bytes, bytes]) -> str | None:
-    """Return the ID that the client gave its request, if it is one."""
-    given = headers.get(b"x-request-id")
-    return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else None
+class ChatCopy(Protocol):
+    """The copy of a chat in progress."""
+
+    def keep(self, chunk: bytes) -> None:
+        """Add a part of the response's body."""
+        ...
+
+    def end(self, status: int) -> None:
+        """End the copy. `status` is that of the response in the end."""
+        ...
+
+
+class ChatCopies(Protocol):
+    """What stores chats. Neither waits for anything nor raises."""
+
+    def begin(
+        self, caller: Principal, path: str, names: tuple[str, str], body: bytes
+    ) -> ChatCopy | None:
+        """Begin a copy, or return None if the chat is not stored.
+
+        `names` are the name of the model in the request, and its own name.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What all requests of the gateway use."""
+
+    authenticator: Authenticator
+    registry: ModelRegistry
+    upstreams: Upstreams
+    admissions: Admissions
+    rules: RequestRules
+    max_body_bytes: int
+    client_timeout_s: float
+    reports: ChatReports | None
+    audited: ModelRequests | None
+    copies: ChatCopies | None
 
 
 class Exchange:
-    """Progress of a response to the client. Create it in the task that answers the request."""
+    """A request and its response."""
 
     __slots__ = (
-        *("_at_event_start", "_is_stream", "_receive", "_send", "_sending_since", "_watch"),
-        *("_copy", "_write_timeout_s", "arrived", "first_byte_s", "gave_up", "headers"),
-        *("request_id", "scope", "status", "task"),
+        *("_answer", "_at_event_start", "_client", "_copy", "_error", "_is_over", "_is_stream"),
+        *("_live", "_notes", "_replica", "_request", "_resources", "_sent", "_stalled", "_task"),
+        *("arrived", "first_byte_s", "request_id", "status"),
     )
 
     def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        write_timeout_s: float,
-        *,
-        arrived: float | None = None,
-        request_id: str | None = None,
+        self, resources: Resources, client: Client, notes: RequestNotes, live: set[Exchange]
     ) -> None:
-        self.scope = scope
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.arrived = time.perf_counter() if arrived is None else arrived
+        """`live` has the requests that are being answered."""
+        self.arrived = time.perf_counter()
         self.first_byte_s: float | None = None
+        self.request_id = notes.request_id or ids.request_id()
         self.status = 0
-        self.gave_up = False
-        """Whether the client disconnected or stopped reading, and this ended the exchange."""
-        self.task: asyncio.Task[None] | None = None
-        self._receive = receive
-        self._send = send
-        self._write_timeout_s = write_timeout_s
-        self._is_stream = False
-        self._at_event_start = True
-        self._sending_since: float | None = None
-        self._watch: asyncio.Task[None] | None = None
+        """Status of the response in the end; 0 until it begins."""
+        self._resources = resources
+        self._client = client
+        self._notes = notes
+        self._live = live
+        self._task: asyncio.Task[None] | None = None
+        self._request: AdmittedRequest | None = None
+        self._sent: EngineRequest | None = None
+        self._answer: Answer | None = None
+        self._replica: Replica | None = None
+        self._error = b""
+        """What has arrived of an engine's error."""
         self._copy: ChatCopy | None = None
-        self.request_id = request_id or given_request_id(self.headers) or ids.request_id()
-        logs.request_id.set(self.request_id)  # the server gives each request its own context
+        self._stalled: asyncio.TimerHandle | None = None
+        self._is_stream = self._is_over = False
+        self._at_event_start = True
 
     @property
     def seconds(self) -> float:
         """Seconds since the request arrived."""
         return time.perf_counter() - self.arrived
 
-    # --- the client's side
+    def start(self) -> None:
+        """Begin to answer."""
+        self._live.add(self)
+        self._client.responder = self
+        self._run(self._admit_and_send())
 
-    def watch(self) -> None:
-        """Start watching for a client disconnect."""
-        self._watch = asyncio.create_task(self._until_client_goes())
+    def client_gone(self) -> None:
+        """Stop, because the client disconnected. The engine stops, too."""
+        if not self._is_over:
+            self.status = CLIENT_GONE
+            self._end()
+            if self._task is not None:
+                self._task.cancel()
 
-    def end_watch(self) -> None:
-        """Stop watching the client."""
-        if self._watch is not None:
-            self._watch.cancel()
+    def client_ready(self) -> None:
+        """Continue to respond to a client that was slow."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+            self._relay()
 
-    async def _until_client_goes(self) -> None:
-        gone = asyncio.ensure_future(_disconnected(self._receive))
+    def cut(self) -> None:
+        """Stop, because the client does not read, or the process ends."""
+        self._client.abort()
+        self.client_gone()
+
+    def _run(self, steps: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine, in a task from its first `_in_task()` on."""
         try:
-            while not gone.done():
-                await asyncio.wait((gone,), timeout=_STALL_CHECK_S)
-                if self._is_stalled():
-                    break
-        finally:
-            gone.cancel()
-        self.gave_up = True
-        self.status = CLIENT_GONE
-        assert self.task is not None
-        # Cancellation closes the engine connection, and vLLM stops at once.
-        self.task.cancel()
+            steps.send(None)
+        except StopIteration:
+            return
+        context = contextvars.copy_context()
+        context.run(logs.request_id.set, self.request_id)
+        self._task = asyncio.get_running_loop().create_task(steps, context=context)
 
-    def _is_stalled(self) -> bool:
-        since = self._sending_since
-        return since is not None and time.perf_counter() - since > self._write_timeout_s
+    # --- before the engine
+
+    async def _admit_and_send(self) -> None:
+        try:
+            self._request = request = await self._admitted()
+            self._sent = EngineRequest(request.model.name, request.path, request.body)
+            await self._send(request)
+        except Exception as e:  # noqa: BLE001 — `fail` logs what is unexpected
+            self.fail(e)
+
+    async def _admitted(self) -> AdmittedRequest:
+        used, client, path = self._resources, self._client, self._client.path
+        if client.method != "POST" or path not in PATHS:
+            raise _not_served(client.method, path)
+        authorization = self._notes.authorization
+        caller = used.authenticator.remembered(authorization)
+        if caller is None:
+            await _in_task()
+            caller = await used.authenticator.authenticate(authorization, client.scope)
+        if not caller.may_request_models:
+            await _in_task()
+            await used.authenticator.require(caller, Permission.MODEL_REQUEST, client.scope)
+        body = client.body
+        if body is None:
+            await _in_task()
+            body = await client.read(used.max_body_bytes)
+        elif len(body) > used.max_body_bytes:
+            raise request_body.too_large(used.max_body_bytes)
+        request = used.rules.checked(path, body)
+        if not caller.sees(request.model):
+            raise model_not_found(request.model)
+        found = used.registry.remembered(caller.project_id, request.model)
+        if found is None:
+            await _in_task()
+            found = await used.registry.resolve(caller.project_id, request.model)
+        if found is None:
+            raise model_not_found(request.model)
+        if caller.capture is not None and used.copies is not None:
+            names = (request.model, found.model.name)
+            self._copy = used.copies.begin(caller, path, names, body)
+        admissions = used.admissions
+        try:
+            return admissions.admit(caller, path, request, body, found)
+        except Busy:
+            await _in_task()
+        admission = await admissions.wait(caller, request, len(body))
+        return admissions.admit(caller, path, request, body, found, admission)
+
+    async def _send(self, request: AdmittedRequest) -> None:
+        used = self._resources
+        if used.reports:
+            used.reports.begin(self)
+        if used.audited:
+            await _in_task()
+            await used.audited.record(self._client.scope, request.caller, request.model.name)
+        replica = None
+        route = used.upstreams.route(request.model.base_model, request.adapter)
+        if route is not None:
+            queue = route[0].queue
+            request.slot = queue.take_free(*request.size)
+            if request.slot is None:
+                await _in_task()
+                request.slot = await queue.take(*request.size)
+            replica = used.upstreams.pick(route)
+            if replica is not None:
+                lines = f"x-request-id: {self.request_id}\r\n{self._notes.lines}"
+                body = request.body
+                answer = used.upstreams.begin(route, replica, request.path, body, lines)
+                if answer is not None:
+                    self._answer, self._replica = answer, replica
+                    answer.listen(self._relay)
+                    return
+        await self._connect_and_send(request, replica)
+
+    async def _connect_and_send(self, request: AdmittedRequest, first: Replica | None) -> None:
+        """Send a request on a new connection, preferably to a replica that was picked."""
+        await _in_task()
+        self._answer = await self._resources.upstreams.send(
+            request.model.base_model,
+            request.path,
+            request.body,
+            {"x-request-id": self.request_id, **self._notes.forwarded},
+            adapter=request.adapter,
+            first=first,
+        )
+        self._relay()
+
+    async def _send_again(self, request: AdmittedRequest) -> None:
+        try:
+            await self._connect_and_send(request, self._replica)
+        except Exception as e:  # noqa: BLE001 — `fail` logs what is unexpected
+            self.fail(e)
 
     # --- the response
 
-    def copy_to(self, copy: ChatCopy) -> None:
-        """Also give a copy what the client gets. Call it before the response begins."""
-        self._copy, send = copy, self._send
+    def _relay(self) -> None:
+        """Pass on what has arrived of the engine's response."""
+        try:
+            assert self._answer is not None
+            assert self._request is not None
+            self._pass_on(self._answer, self._request)
+        except Exception as e:  # noqa: BLE001 — `fail` logs what is unexpected
+            self.fail(e)
 
-        async def send_and_keep(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                copy.keep(message.get("body", b""))
-            await send(message)
+    def _pass_on(self, answer: Answer, request: AdmittedRequest) -> None:
+        chunk, has_ended = answer.at_hand(), answer.ended
+        if not chunk and not has_ended:
+            with logs.bound(logs.request_id, self.request_id):
+                failure = answer.failure
+            if failure is None:
+                self._await_more(answer)
+            elif isinstance(failure, NotSent):
+                answer.close()
+                self._answer = None
+                self._run(self._send_again(request))
+            else:
+                raise failure
+        elif answer.status >= 300:
+            self._take_error(answer, chunk)
+        elif self.status:
+            self._write(request, chunk, has_ended=has_ended)
+        else:
+            self._begin(answer, request, chunk, has_ended=has_ended)
+        if chunk and not has_ended and not self._is_over:
+            self._await_more(answer)
 
-        self._send = send_and_keep
+    def _await_more(self, answer: Answer) -> None:
+        """Continue when the engine has sent more, and the client has read what was sent."""
+        if self._client.is_slow:
+            answer.listen(None)
+            loop, timeout_s = asyncio.get_running_loop(), self._resources.client_timeout_s
+            self._stalled = loop.call_later(timeout_s, self.cut)
+        else:
+            answer.listen(self._relay)
 
-    def end_copy(self) -> None:
-        """End the copy of a chat, if there is one."""
-        if self._copy is not None:
-            self._copy.end(self.status)
+    def _take_error(self, answer: Answer, chunk: bytes) -> None:
+        self._error += chunk
+        if answer.ended or len(self._error) >= MAX_ERROR_BYTES:
+            body = self._error[:MAX_ERROR_BYTES]
+            answer.note_error(body)
+            assert self._sent is not None
+            raise map_error(answer.status, body, self._sent)
 
-    async def relay(
-        self,
-        answer: Answer,
-        chunk: bytes,
-        tap: UsageTap,
-        for_client: Callable[[bytes], bytes],
-        extra: Headers,
+    def _begin(
+        self, answer: Answer, request: AdmittedRequest, chunk: bytes, *, has_ended: bool
     ) -> None:
-        """Stream a response to the client, starting with a chunk that was already read.
+        """Begin the response, once some of its body is there.
 
-        `for_client` changes the engine's events, such as its errors, to those for the client.
-
-        The response starts only when that chunk is available, so an engine that dies before then
-        results in a plain error.
+        An engine that dies before then results in a plain error.
         """
+        content_type = answer.headers.get(b"content-type", b"application/json")
+        length = answer.headers.get(b"content-length")
+        self._is_stream = content_type.startswith(b"text/event-stream")
+        if self._is_stream and self._sent and (error := leading_error(chunk, self._sent)):
+            self._is_stream = False
+            raise error
         self.first_byte_s = self.seconds
-        self.status = answer.status
-        headers = self._headers_for_client(answer)
-        headers.extend(extra)
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": answer.status,
-                "headers": headers,
-                BODY_FOLLOWS: True,
-            }
+        self.status = status = answer.status
+        headers = b"content-type: %b\r\nx-request-id: %b\r\n%b%b%b" % (
+            content_type,
+            self.request_id.encode(),
+            b"" if length is None or self._is_stream else b"content-length: %b\r\n" % length,
+            _STREAM if self._is_stream else _SAFE,
+            request.admission.header_lines,
         )
-        while chunk and not answer.ended:
-            if passed := for_client(tap.pass_on(chunk)):
-                self._at_event_start = passed.endswith(b"\n\n")
-                self._sending_since = time.perf_counter()
-                await self._send({"type": "http.response.body", "body": passed, "more_body": True})
-                self._sending_since = None
-            chunk = await answer.read()
-        last = for_client(tap.pass_on(chunk) + tap.finish())
-        self._sending_since = time.perf_counter()
-        await self._send({"type": "http.response.body", "body": last})
+        if has_ended and length is not None and not self._is_stream:
+            request.usage = usage_of(chunk)
+            if self._copy is not None:
+                self._copy.keep(chunk)
+            self._client.respond(status, headers, chunk)
+            self._end()
+            return
+        has_length = length is not None and not self._is_stream
+        self._client.begin(status, headers, has_length=has_length)
+        self._write(request, chunk, has_ended=has_ended)
 
-    async def fail(self, error: ApiError) -> None:
+    def _write(self, request: AdmittedRequest, chunk: bytes, *, has_ended: bool) -> None:
+        body = request.tap.pass_on(chunk)
+        if has_ended:
+            body += request.tap.finish()
+        assert self._sent is not None
+        body = map_events(body, self._sent)
+        if body:
+            self._at_event_start = body.endswith(b"\n\n")
+            if self._copy is not None:
+                self._copy.keep(body)
+        if has_ended:
+            self._client.end(body)
+            self._end()
+        elif body:
+            self._client.write(body)
+
+    # --- the end
+
+    def fail(self, error: Exception) -> None:
         """Report a failure to the client in the way that is still possible.
 
         Before the response starts, the failure is sent as a status and a body. In a stream, it is
         an error event, which the SDKs raise. A plain body cannot carry an error: it stays shorter
-        than its Content-Length, and the server closes the connection.
+        than its Content-Length, and the connection is closed.
         """
+        if self._is_over:
+            return
+        with logs.bound(logs.request_id, self.request_id):
+            if isinstance(error, ClientGone):
+                self.cut()
+                return
+            self._report(self._error_for_client(error))
+            self._end()
+
+    def _error_for_client(self, error: Exception) -> ApiError:
+        if isinstance(error, ApiError):
+            return error
+        if isinstance(error, REDIS_ERRORS):
+            log.warning("Redis is unavailable: %s", why(error))
+            return Unavailable("A backing service is unavailable. Try again in a few seconds.")
+        log.error("the gateway failed", exc_info=error)
+        return InternalError(
+            "The service failed on this request. Give the operator the request id: "
+            f"{self.request_id}."
+        )
+
+    def _report(self, error: ApiError) -> None:
         body = msgspec.json.encode(error.body())
         if not self.status:
             self.status = error.status
-            headers = [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(body)).encode()),
-                (b"x-request-id", self.request_id.encode()),
-                *((k.encode(), v.encode()) for k, v in error.headers.items()),
-                *safe_headers.SAFE,
-            ]
-            await self._send(
-                {"type": "http.response.start", "status": error.status, "headers": headers}
+            headers = b"content-type: application/json\r\ncontent-length: %d\r\n%b%b%b" % (
+                len(body),
+                b"x-request-id: %b\r\n" % self.request_id.encode(),
+                header_lines(error.headers).encode(),
+                _SAFE,
             )
-            await self._send({"type": "http.response.body", "body": body})
+            self._client.respond(error.status, headers, body)
         elif self._is_stream:
             self.status = error.status
-            event = b"data: " + body + b"\n\n"
-            if not self._at_event_start:
-                event = b"\n\n" + event
-            await self._send({"type": "http.response.body", "body": event})
+            start = b"data: " if self._at_event_start else b"\n\ndata: "
+            self._client.end(start + body + b"\n\n")
+        else:
+            self._client.abort()
 
-    def _headers_for_client(self, answer: Answer) -> list[tuple[bytes, bytes]]:
-        content_type = answer.headers.get(b"content-type", b"application/json")
-        headers = [
-            (b"content-type", content_type),
-            (b"x-request-id", self.request_id.encode()),
-        ]
-        if (length := answer.headers.get(b"content-length")) is not None:
-            headers.append((b"content-length", length))
-        if content_type.startswith(b"text/event-stream"):
-            self._is_stream = True
-            return [*headers, *safe_headers.STREAM]
-        return [*headers, *safe_headers.SAFE]
-
-
-class Watch:
-    """Watches the clients of exchanges that take longer than a moment.
-
-    Most responses of engines that are not language models finish before that, so they need no
-    task or timer of their own.
-    """
-
-    def __init__(self) -> None:
-        self._young: dict[Exchange, None] = {}  # in order of arrival
-        self._is_ticking = False
-
-    def begin(self, exchange: Exchange) -> None:
-        """Register an exchange. Call it in the task that answers."""
-        exchange.task = asyncio.current_task()
-        self._young[exchange] = None
-        if not self._is_ticking:
-            self._is_ticking = True
-            asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._tick)
-
-    def end(self, exchange: Exchange) -> None:
-        """Unregister a finished exchange."""
-        self._young.pop(exchange, None)
-        exchange.end_watch()
-
-    def _tick(self) -> None:
-        oldest = time.perf_counter() - _WATCH_AFTER_S
-        for exchange in list(self._young):
-            if exchange.arrived > oldest:
-                break
-            del self._young[exchange]
-            exchange.watch()
-        self._is_ticking = bool(self._young)
-        if self._is_ticking:
-            asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._tick)
+    def _end(self) -> None:
+        """Account for the request, once."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._live.discard(self)
+        self._client.responder = None
+        if self._stalled is not None:
+            self._stalled.cancel()
+        if self._answer is not None:
+            self._answer.close()
+        if self._resources.reports:
+            self._resources.reports.end(self)
+        if self._request is not None:
+            self._resources.admissions.end(
+                self._request, self.status, self.first_byte_s, self.seconds
+            )
+        if self._copy is not None:
+            self._copy.end(self.status)
+        _observe(self._client.method, self._client.path, self.status, self.seconds)
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+@coroutine
+def _in_task() -> Generator[None, None, None]:
+    """Continue in a task, because what follows may have to wait."""
+    yield
+
+
+def _not_served(method: str, path: str) -> ApiError:
+    """Return the error of a request that is not for the gateway."""
+    if path not in PATHS:
+        return NotFound("Unknown request URL.", code="unknown_url")
+    what = instead(path.removeprefix("/v1/"))
+    return MethodNotAllowed(
+        f"Method {method} is not allowed here; use POST. {what}".rstrip(),
+        headers={"allow": _ALLOWED.get(path, "POST")},
+    )
+
+
+def _observe(method: str, path: str, status: int, seconds: float) -> None:
+    """Count an answered request."""
+    route = path if path in PATHS else "unmatched"
+    requests, histogram = _cells(method, route, status)
+    requests.value += 1
+    histogram.observe(seconds)
+    if status >= 500:
+        log.warning("%s %s %d", method, route, status)
+
+
+@functools.lru_cache(maxsize=1024)
+def _cells(method: str, route: str, status: int) -> tuple[Cell, HistogramCell]:
+    return (
+        metrics.HTTP_REQUESTS.cell(method, route, str(status)),
+        metrics.HTTP_SECONDS.cell(method, route),
+    )

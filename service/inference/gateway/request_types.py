@@ -18,22 +18,24 @@ from msgspec import Meta
 from service.core.errors import BadRequest
 from service.inference.gateway import refusals
 from service.inference.gateway.constraints import Constraint, check_constraints, is_compiled
-from service.inference.gateway.decoding import decoded, json_type
-from service.inference.gateway.definitions import (
-    chat_format,
-    check_chat_tools,
-    check_functions,
-    check_response_tools,
-    text_format,
-)
-from service.inference.gateway.input_items import check_input
 from service.inference.gateway.messages import (
     ChatMessage,
+    check_input,
     check_messages,
     has_word,
     mentions_json,
 )
-from service.inference.gateway.tools import as_tools, check_kinds, only_allowed
+from service.inference.gateway.refusals import decoded, json_type
+from service.inference.gateway.tools import (
+    as_tools,
+    chat_format,
+    check_chat_tools,
+    check_functions,
+    check_kinds,
+    check_response_tools,
+    only_allowed,
+    text_format,
+)
 
 # OpenAI's limit for an embeddings request. The body's size limits the tokens of each input.
 _MAX_INPUTS = 2048

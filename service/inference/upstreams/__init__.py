@@ -1,7 +1,10 @@
-"""The gateway's view of the engines: replica selection and the HTTP client."""
+"""The engines as the gateway and workers see them: which one gets a request, and HTTP to it.
 
-from service.inference.upstreams.answers import Answer
+`upstreams` routes, `fair_queue` limits and orders requests, `replicas` selects, `health` ejects,
+`discovery` finds, `client` and `connection` speak HTTP.
+"""
+
 from service.inference.upstreams.client import NotSent, Timeouts, header_lines
-from service.inference.upstreams.upstreams import Upstreams
+from service.inference.upstreams.upstreams import Answer, Upstreams
 
 __all__ = ["Answer", "NotSent", "Timeouts", "Upstreams", "header_lines"]

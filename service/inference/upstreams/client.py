@@ -11,7 +11,7 @@ import contextlib
 import logging
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -30,9 +30,6 @@ _MAX_IDLE = 512  # idle connections kept per engine
 _TICK_S = 0.25
 _HEALTH_BYTES = 4096
 _FAILURES = (ConnectionLost, NotHttp, Silent)
-
-WholeAnswer = tuple[bytes, bytes, bytes]
-"""The content type, the length as it was sent, and the body of a response."""
 
 
 def header_lines(headers: Mapping[str, str]) -> str:
@@ -55,46 +52,76 @@ class Timeouts:
 
 
 class EngineAnswer:
-    """An engine's response with a known status and an unread body."""
+    """A request that is sent to an engine, and its response. Close it after use.
 
-    __slots__ = (
-        *("_closed", "_connection", "_pool", "_started", "_timeouts"),
-        *("headers", "on_close", "status"),
-    )
+    Either await `answered()` and then `read()`, or `listen`.
+    """
+
+    __slots__ = ("_connection", "_failed", "_is_closed", "_pool", "_started", "_timeouts")
 
     def __init__(self, connection: Connection, pool: _Pool, timeouts: Timeouts) -> None:
         self._connection = connection
         self._pool = pool
         self._timeouts = timeouts
-        self._started = self._closed = False
-        self.status = connection.status
-        self.headers: Mapping[bytes, bytes] = connection.headers
+        self._started = self._is_closed = False
+        self._failed: ApiError | NotSent | None = None
+
+    @property
+    def status(self) -> int:
+        """Status of the response; 0 until it is known."""
+        return self._connection.status
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
         """Response headers. Names are in lower case."""
-        self.on_close: Callable[[], None] | None = None
+        return self._connection.headers
 
     @property
     def ended(self) -> bool:
         """Whether all bytes have been read."""
         return self._connection.ended
 
+    @property
+    def failure(self) -> ApiError | NotSent | None:
+        """Why the rest of the response cannot be received."""
+        error = self._connection.error
+        if error is not None and self._failed is None:
+            self._failed = self._failure(error)
+        return self._failed
+
+    def listen(self, listener: Callable[[], object] | None) -> None:
+        """Call `listener` when a part of the response arrives, or not in time, or never will.
+
+        Call it again after each part, which sets the time limit of the next. None ends this.
+        """
+        if listener is None:
+            self._connection.listen(None)
+        else:
+            self._connection.listen(listener, self._wait_s)
+
     def at_hand(self) -> bytes:
-        """Return the bytes that are already available, as `read` would."""
+        """Return the bytes that are already available."""
         chunk = self._connection.at_hand()
         if chunk:
             self._started = True
         return chunk
+
+    async def answered(self) -> None:
+        """Wait for the status. Raises NotSent, GatewayTimeout, Unavailable or BadGateway."""
+        try:
+            await self._connection.answered(self._wait_s)
+        except _FAILURES as e:
+            raise self.failure or e from e
 
     async def read(self) -> bytes:
         """Return the next bytes as received; empty at the end.
 
         Raises GatewayTimeout if none arrive in time, and Unavailable if the engine dies.
         """
-        t = self._timeouts
-        wait_s = t.between_chunks_s if self._started else t.first_byte_s
         try:
-            chunk = await self._connection.read(wait_s)
+            chunk = await self._connection.read(self._wait_s)
         except _FAILURES as e:
-            raise _failure(self._pool.url, e, wait_s) from e
+            raise self.failure or e from e
         self._started = True
         return chunk
 
@@ -108,84 +135,27 @@ class EngineAnswer:
 
     def close(self) -> None:
         """End the exchange. If unread bytes remain, the connection is closed and vLLM stops."""
-        if self._closed:
-            return
-        self._closed = True
-        self._pool.put_back(self._connection)
-        if self.on_close is not None:
-            self.on_close()
+        if not self._is_closed:
+            self._is_closed = True
+            self._connection.listen(None)
+            self._pool.put_back(self._connection)
 
+    @property
+    def _wait_s(self) -> float:
+        t = self._timeouts
+        return t.between_chunks_s if self._started else t.first_byte_s
 
-class Posted:
-    """A request that is sent, and whose response has not been read."""
-
-    __slots__ = ("_body", "_head", "_is_retried", "_pool", "client", "connection")
-
-    def __init__(
-        self,
-        client: EngineClient,
-        pool: _Pool,
-        connection: Connection,
-        head: bytes,
-        body: bytes,
-        *,
-        is_retried: bool = True,
-    ) -> None:
-        """`is_retried`: whether to send it again if the connection turns out to be closed."""
-        self.client = client
-        self._pool = pool
-        self.connection = connection
-        self._head = head
-        self._body = body
-        self._is_retried = is_retried
-
-    def whole_answer(self) -> WholeAnswer | None:
-        """Return the response and end the exchange, if all of it has arrived with status 200.
-
-        It must have a length.
-        """
-        connection = self.connection
-        headers = connection.headers
-        length = headers.get(b"content-length")
-        if length is None or (body := connection.whole()) is None:
-            return None
-        self._pool.put_back(connection)
-        return headers.get(b"content-type", b"application/json"), length, body
-
-    async def answer(self) -> EngineAnswer:
-        """Wait for the response. The caller must `close()` it.
-
-        Raises NotSent, GatewayTimeout, Unavailable or BadGateway.
-        """
-        t = self.client.timeouts
-        connection, pool = self.connection, self._pool
-        connection.ignore_reply()
-        try:
-            await connection.answered(t.first_byte_s)
-        except _FAILURES as e:
-            pool.drop(connection)
-            if not connection.is_unsent:
-                raise _failure(pool.url, e, t.first_byte_s) from e
-            if not self._is_retried:
-                raise NotSent(type(e).__name__) from e
-        except BaseException:  # canceled: stop the engine's work
-            pool.drop(connection)
-            raise
-        else:
-            return EngineAnswer(connection, pool, t)
-        return await self.client.exchange(pool, self._head, self._body)
-
-    def abandon(self) -> None:
-        """Close the connection. The engine notices and stops."""
-        self.connection.ignore_reply()
-        self._pool.drop(self.connection)
+    def _failure(self, error: Exception) -> ApiError | NotSent:
+        if self._connection.is_unsent:
+            return NotSent(type(error).__name__)
+        return _failure(self._pool.url, error, self._wait_s)
 
 
 class EngineClient:
     """Posts to engines over pooled connections. Use it as `async with EngineClient(…)`."""
 
     def __init__(self, timeouts: Timeouts, *, api_key: str | None = None) -> None:
-        self.timeouts = timeouts
+        self._timeouts = timeouts
         self._headers = "content-type: application/json\r\naccept-encoding: identity\r\n"
         if api_key is not None:
             self._headers += f"authorization: Bearer {api_key}\r\n"
@@ -211,29 +181,28 @@ class EngineClient:
             pool.close()
         self._pools.clear()
 
-    def post(
+    async def post(
         self, url: str, path: str, body: bytes, headers: Mapping[str, str]
-    ) -> Awaitable[EngineAnswer]:
+    ) -> EngineAnswer:
         """Post the body to the engine at `url`. The caller must `close()` the answer.
 
         Raises NotSent, GatewayTimeout, Unavailable or BadGateway.
         """
         pool = self._pool(url)
         head = self._head(pool, path, header_lines(headers), len(body))
-        return self.exchange(pool, head, body)
+        return await self._exchange(pool, head, body)
 
-    def begin(self, url: str, path: str, body: bytes, lines: str) -> Posted | None:
+    def begin(self, url: str, path: str, body: bytes, lines: str) -> EngineAnswer | None:
         """Post the body on an idle connection, or return None if there is none.
 
-        `lines` are those of the headers.
+        `lines` are those of the headers. The answer has not arrived yet.
         """
         pool = self._pool(url)
         connection = pool.take()
         if connection is None:
             return None
-        head = self._head(pool, path, lines, len(body))
-        connection.begin(head, body)
-        return Posted(self, pool, connection, head, body)
+        connection.begin(self._head(pool, path, lines, len(body)), body)
+        return EngineAnswer(connection, pool, self._timeouts)
 
     def _head(self, pool: _Pool, path: str, lines: str, body_bytes: int) -> bytes:
         start = pool.heads.get(path)
@@ -248,7 +217,7 @@ class EngineClient:
         head = f"GET /health HTTP/1.1\r\nhost: {pool.host}\r\n\r\n".encode("latin-1")
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await self.exchange(pool, head, b"")
+                answer = await self._exchange(pool, head, b"")
                 try:
                     await answer.read_all(_HEALTH_BYTES)
                 finally:
@@ -257,13 +226,21 @@ class EngineClient:
             return False
         return answer.status == 200
 
-    async def exchange(self, pool: _Pool, head: bytes, body: bytes) -> EngineAnswer:
-        """Send a request to an engine, on a new connection if none is idle."""
-        kept = pool.take()
-        connection = kept or await pool.connect(self.timeouts.connect_s)
-        connection.begin(head, body)
-        request = Posted(self, pool, connection, head, body, is_retried=kept is not None)
-        return await request.answer()
+    async def _exchange(self, pool: _Pool, head: bytes, body: bytes) -> EngineAnswer:
+        """Send a request, on a new connection if none is idle or all turn out to be closed."""
+        while True:
+            kept = pool.take()
+            connection = kept or await pool.connect(self._timeouts.connect_s)
+            connection.begin(head, body)
+            answer = EngineAnswer(connection, pool, self._timeouts)
+            try:
+                await answer.answered()
+            except BaseException as e:
+                answer.close()
+                if kept is None or not isinstance(e, NotSent):
+                    raise
+            else:
+                return answer
 
     def _pool(self, url: str) -> _Pool:
         pool = self._pools.get(url)
@@ -278,7 +255,7 @@ class EngineClient:
 
         One task serves all, because a timer per request would cost more than the key lookup.
         """
-        t = self.timeouts
+        t = self._timeouts
         tick_s = min(_TICK_S, min(t.first_byte_s, t.between_chunks_s) / 4)
         while True:
             await asyncio.sleep(tick_s)
@@ -345,11 +322,6 @@ class _Pool:
             self._idle.append(connection)
         else:
             connection.abort()
-
-    def drop(self, connection: Connection) -> None:
-        """End a failed exchange and close its connection."""
-        self._busy.discard(connection)
-        connection.abort()
 
     def sweep(self, now: float) -> None:
         """Expire exchanges that wait too long, and close connections that are idle too long."""

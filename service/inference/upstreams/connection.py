@@ -14,12 +14,12 @@ from typing import cast
 
 import httptools
 
-from service.web.wire.outbox import Outbox
-from service.web.wire.repeated import HeadPattern
+from service.web.wire.heads import HeadPattern
+from service.web.wire.write_batcher import WriteBatcher
 
 MAX_HEADER_BYTES = 64 * 1024
 _PAUSE_BYTES = 256 * 1024  # unread body bytes at which TCP backpressure starts
-_NO_DEADLINE = float("inf")
+NO_DEADLINE = float("inf")
 
 
 class ConnectionLost(Exception):
@@ -45,7 +45,8 @@ class Connection(asyncio.Protocol):
     """A connection as its pool sees it. Not thread-safe: use it in one event loop.
 
     Usage: `begin(request)` and `await answered()`, then read `status` and `headers`, then
-    `await read()` until it returns b"". `reusable` says whether another exchange can follow.
+    `await read()` until it returns b"". Or `listen`, and look at `status`, `at_hand()`, `ended` and
+    `error` whenever the listener is called. `reusable` says whether another exchange can follow.
     """
 
     def __init__(
@@ -53,17 +54,17 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._loop = loop
         self._on_lost = on_lost
-        self._outbox = Outbox.of(loop)
+        self._batcher = WriteBatcher.of(loop)
         self._unsent = b""
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._state = _IDLE
-        self._waiter: asyncio.Future[None] | None = None
-        self._on_reply: Callable[[], None] | None = None
+        self._listener: Callable[[], object] | None = None
         self._chunks: list[bytes] = []
         self._unread_bytes = 0
         self._paused = False
-        self._error: Exception | None = None
+        self.error: Exception | None = None
+        """Why the response cannot be received: ConnectionLost, NotHttp or Silent."""
         self._keep_alive = False
         self._header_bytes = 0
         self._until_close = False
@@ -71,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._pattern_headers: dict[bytes, bytes] = {}
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
-        self.deadline = _NO_DEADLINE
+        self.deadline = NO_DEADLINE
         self.idle_since = 0.0
 
     # --- for the pool
@@ -93,7 +94,7 @@ class Connection(asyncio.Protocol):
         return (
             self._state == _DONE
             and self._keep_alive
-            and self._error is None
+            and self.error is None
             and not self._chunks
             and transport is not None
             and not transport.is_closing()
@@ -109,26 +110,23 @@ class Connection(asyncio.Protocol):
         self._unsent = head + body
         self._state = _HEAD
         if not self.is_open:
-            self._error = ConnectionLost("the connection is closed")
+            self.error = ConnectionLost("the connection is closed")
             return
         self._header_bytes = 0
         self._until_close = False
         self.status = 0
         self.headers = {}
-        self._outbox.add(self._write)
+        self._batcher.add(self._write)
 
-    def call_on_reply(self, reply: Callable[[], None], timeout_s: float) -> None:
-        """Call `reply` once the response begins, or the exchange fails, instead of `answered`."""
-        if self._error is not None:
-            self._loop.call_soon(reply)
-        else:
-            self._on_reply = reply
-            self.deadline = self._loop.time() + timeout_s
+    def listen(self, listener: Callable[[], object] | None, timeout_s: float = NO_DEADLINE) -> None:
+        """Call `listener` whenever a part of the response arrives, or the exchange fails.
 
-    def ignore_reply(self) -> None:
-        """Do not call what was given to `call_on_reply`."""
-        self._on_reply = None
-        self.deadline = _NO_DEADLINE
+        The exchange fails if nothing arrives within `timeout_s`. None ends this.
+        """
+        self._listener = listener
+        self.deadline = self._loop.time() + timeout_s
+        if self.error is not None and listener is not None:
+            self._loop.call_soon(self._wake)
 
     async def answered(self, timeout_s: float) -> None:
         """Wait for the status and headers of the response.
@@ -146,15 +144,6 @@ class Connection(asyncio.Protocol):
         while not self._chunks and self._state != _DONE:
             await self._wait(timeout_s)
         return self.at_hand()
-
-    def whole(self) -> bytes | None:
-        """Return the body of a complete response with status 200, or None if it is another."""
-        if self._state != _DONE or self.status != 200 or self._error is not None:
-            return None
-        if self._paused or len(self._chunks) != 1:
-            return self.at_hand()
-        self._unread_bytes = 0
-        return self._chunks.pop()
 
     def at_hand(self) -> bytes:
         """Return the available bytes of the body; b"" if there are none."""
@@ -231,7 +220,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Handle the start of a response. A second one means that the two sides disagree."""
         if self._state != _HEAD:
-            self._error = NotHttp("more than one answer")
+            self.error = NotHttp("more than one answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Store a header. Trailers are ignored."""
@@ -282,7 +271,7 @@ class Connection(asyncio.Protocol):
     def _learn_head(self, data: bytes) -> None:
         """Remember the head of a complete response, if the next one may repeat it."""
         self._pattern = None
-        if self._keep_alive and self._error is None and data.startswith(b"HTTP/1.1 200 "):
+        if self._keep_alive and self.error is None and data.startswith(b"HTTP/1.1 200 "):
             self._pattern = HeadPattern.of(data, self.headers)
             self._pattern_headers = self.headers
 
@@ -293,28 +282,21 @@ class Connection(asyncio.Protocol):
             transport.write(unsent)
 
     async def _wait(self, timeout_s: float) -> None:
-        if self._error is not None:
-            raise self._error
-        self._waiter = self._loop.create_future()
-        self.deadline = self._loop.time() + timeout_s
+        if self.error is not None:
+            raise self.error
+        waiter = self._loop.create_future()
+        self.listen(lambda: waiter.done() or waiter.set_result(None), timeout_s)
         try:
-            await self._waiter
+            await waiter
         finally:
-            self._waiter = None
-            self.deadline = _NO_DEADLINE
+            self.listen(None)
 
     def _wake(self) -> None:
-        if (reply := self._on_reply) is not None:
-            self._on_reply = None
-            self.deadline = _NO_DEADLINE
-            reply()
-        elif self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._listener is not None:
+            self._listener()
 
     def _fail(self, error: Exception) -> None:
-        self._error = error = self._error or error  # closing the connection is no second failure
-        self.abort()
-        if self._on_reply is not None:
+        is_first, self.error = self.error is None, self.error or error
+        self.abort()  # closing the connection is no second failure
+        if is_first and self._state != _DONE:
             self._wake()
-        elif self._waiter is not None and not self._waiter.done() and self._state != _DONE:
-            self._waiter.set_exception(error)

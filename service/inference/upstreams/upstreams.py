@@ -16,23 +16,128 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
 from service.config import Settings
-from service.core.errors import Unavailable
+from service.core.errors import ApiError, BadGateway, GatewayTimeout, Unavailable
 from service.inference.api_processes import share
 from service.inference.headers import ADAPTER
-from service.inference.upstreams.answers import Answer, Sent, answer_of
-from service.inference.upstreams.client import EngineClient, NotSent, Timeouts, header_lines
+from service.inference.upstreams.client import (
+    EngineAnswer,
+    EngineClient,
+    NotSent,
+    Timeouts,
+    header_lines,
+)
 from service.inference.upstreams.discovery import Discovery, Resolve, resolve
-from service.inference.upstreams.policy import Policy
-from service.inference.upstreams.probes import Probes
-from service.inference.upstreams.replicas import Replica, Replicas
-from service.inference.upstreams.turns import Turns
+from service.inference.upstreams.fair_queue import FairQueue
+from service.inference.upstreams.health import Fault, Policy
+from service.inference.upstreams.replicas import Probes, Replica, Replicas
 from service.models.records import base_of
+
+# The guard's error code (engine/guard.py), also used in its health check's response.
+_ASLEEP = b'"engine_sleeping"'
+
+
+class Answer:
+    """A request that is sent to a replica, and its response. Close it after use."""
+
+    __slots__ = ("_answer", "_is_asleep", "_is_closed", "_replica", "_replicas", "_term")
+
+    def __init__(
+        self, answer: EngineAnswer, replicas: Replicas, replica: Replica, term: int
+    ) -> None:
+        """`term` is what `replicas.take` returned."""
+        self._answer = answer
+        self._replicas = replicas
+        self._replica = replica
+        self._term = term
+        self._is_closed = self._is_asleep = False
+
+    @property
+    def status(self) -> int:
+        """Status of the response; 0 until it is known."""
+        return self._answer.status
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """Response headers. Names are in lower case."""
+        return self._answer.headers
+
+    @property
+    def ended(self) -> bool:
+        """Whether all bytes have been read."""
+        return self._answer.ended
+
+    @property
+    def failure(self) -> ApiError | NotSent | None:
+        """Why the rest of the response cannot be received."""
+        return self._answer.failure
+
+    def listen(self, listener: Callable[[], object] | None) -> None:
+        """Call `listener` when something changes, as `EngineAnswer.listen` does."""
+        self._answer.listen(listener)
+
+    def at_hand(self) -> bytes:
+        """Return the bytes that are already available."""
+        return self._answer.at_hand()
+
+    async def read(self) -> bytes:
+        """Return the next bytes as received; empty at the end. Raises as `read_all`."""
+        return await self._answer.read()
+
+    async def read_all(self, limit_bytes: int) -> bytes:
+        """Read the body up to a limit.
+
+        Raises GatewayTimeout if it does not arrive in time, and Unavailable if the engine dies.
+        """
+        body = await self._answer.read_all(limit_bytes)
+        self.note_error(body)
+        return body
+
+    def note_error(self, body: bytes) -> None:
+        """Look at the body of an error. A sleeping engine gets no more requests."""
+        self._is_asleep = self.status == 503 and _ASLEEP in body
+
+    def close(self) -> None:
+        """End the exchange. If unread bytes remain, the connection is closed and vLLM stops."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._report()
+        self._answer.close()
+        self._replicas.release(self._replica)
+
+    def _report(self) -> None:
+        answer, replicas = self._answer, self._replicas
+        if self._is_asleep:  # like a failed probe, but sooner
+            replicas.probed(self._replica, False)
+        elif answer.ended:
+            # A 500 says nothing about the engine: the request itself may be the cause, and probes
+            # check the engine's health.
+            if answer.status < 500:
+                replicas.succeeded(self._replica, self._term)
+        elif (failure := answer.failure) is not None and not isinstance(failure, NotSent):
+            # Neither an abandoned response nor a kept connection that turns out to be closed says
+            # anything about the engine.
+            report_failure(replicas, self._replica, self._term, failure)
+
+
+def report_failure(
+    replicas: Replicas, replica: Replica, term: int, failure: ApiError | NotSent
+) -> None:
+    """Report a request that got no response, or only a part of it."""
+    if isinstance(failure, NotSent):
+        replicas.refused(replica, term)
+    elif isinstance(failure, GatewayTimeout):
+        replicas.failed(replica, term, Fault.SILENT)
+    else:
+        is_garbage = isinstance(failure, BadGateway)
+        replicas.failed(replica, term, Fault.GARBAGE if is_garbage else Fault.LOST)
+
 
 log = logging.getLogger(__name__)
 
@@ -122,11 +227,13 @@ class Upstreams:
         headers: Mapping[str, str],
         *,
         adapter: str | None = None,
+        first: Replica | None = None,
     ) -> Answer:
         """Post the body to an engine of this base model. The caller must `close()` the answer.
 
-        `adapter` is the name of the adapter that the request needs. Raises Unavailable if no engine
-        accepts the request, and GatewayTimeout if an engine does not respond.
+        `adapter` is the name of the adapter that the request needs, and `first` the replica to try
+        first, from `pick`. Raises Unavailable if no engine accepts the request, and GatewayTimeout
+        if an engine does not respond.
         """
         candidates = self._candidates(base, adapter)
         if not candidates:
@@ -136,27 +243,34 @@ class Upstreams:
             )
         for served, loaded in candidates:
             sent = {**headers, ADAPTER: _quoted(loaded)} if loaded else headers
-            if (answer := await self._try(served, path, body, sent, loaded)) is not None:
+            answer = await self._try(served, path, body, sent, loaded, first)
+            if answer is not None:
                 return answer
+            first = None
         raise Unavailable(
             f"The engine of '{base}' is starting or unavailable. Try again in a few seconds.",
             code="engine_unavailable",
         )
 
-    def begin(self, route: Route, path: str, body: bytes, lines: str) -> Sent | None:
-        """Post the body like `send`, or return None if no connection to the engine is idle.
+    def pick(self, route: Route) -> Replica | None:
+        """Select the replica for the next request."""
+        served, loaded = route
+        return served.replicas.pick(loaded)
 
-        `lines` are those of the headers, as from `header_lines`.
+    def begin(
+        self, route: Route, replica: Replica, path: str, body: bytes, lines: str
+    ) -> Answer | None:
+        """Post the body to a replica, or return None if no connection to it is idle.
+
+        `lines` are those of the headers, as from `header_lines`. The answer has not arrived yet.
         """
         served, loaded = route
-        replicas = served.replicas
-        replica = replicas.pick(loaded)
-        if replica is None:
-            return None
         if loaded:
             lines += _adapter_line(loaded)
-        posted = self._client.begin(replica.url, path, body, lines)
-        return None if posted is None else Sent(posted, replicas, replica)
+        answer = self._client.begin(replica.url, path, body, lines)
+        if answer is None:
+            return None
+        return Answer(answer, served.replicas, replica, served.replicas.take(replica))
 
     def _candidates(self, base: str, adapter: str | None) -> list[Route]:
         """Return the engines to try in order, each with the adapter it has to load."""
@@ -178,16 +292,19 @@ class Upstreams:
         body: bytes,
         headers: Mapping[str, str],
         adapter: str | None,
+        first: Replica | None,
     ) -> Answer | None:
         """Return an engine's response, or None if no engine accepted the request."""
         began = time.monotonic()
         tried: list[Replica] = []
-        while (replica := self._next(served.replicas, adapter, tried, began)) is not None:
+        replica = first or self._next(served.replicas, adapter, tried, began)
+        while replica is not None:
             try:
                 return await self._post(served.replicas, replica, path, body, headers)
             except NotSent as e:
                 log.debug("engine %s accepted no connection: %s", replica.url, e)
                 tried.append(replica)
+            replica = self._next(served.replicas, adapter, tried, began)
         return None
 
     async def ready(self) -> dict[str, bool]:
@@ -236,8 +353,14 @@ class Upstreams:
         headers: Mapping[str, str],
     ) -> Answer:
         term = replicas.take(replica)
-        posting = self._client.post(replica.url, path, body, headers)
-        return await answer_of(posting, replicas, replica, term)
+        try:
+            answer = await self._client.post(replica.url, path, body, headers)
+        except BaseException as e:
+            replicas.release(replica)
+            if isinstance(e, ApiError | NotSent):
+                report_failure(replicas, replica, term, e)
+            raise
+        return Answer(answer, replicas, replica, term)
 
 
 class ServedModel:
@@ -253,7 +376,7 @@ class ServedModel:
         resolve: Resolve,
     ) -> None:
         self.replicas = replicas
-        self.turns = Turns(
+        self.queue = FairQueue(
             model,
             lambda: share(max(1, replicas.usable) * policy.requests_at_once),
             max_waiting=policy.max_waiting,

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, queue, rewriting
+from service.core import ids, queue
 from service.core.attempts import AttemptedRecord, died_while_it
 from service.core.claims import Claim
 from service.core.records import PREFIX, Collection, Stored
-from service.core.redis import Client, reply, text
+from service.core.redis import Client, reply, rewriting, text
 from service.core.unfinished import count_unfinished, read_unfinished
 
 FUNCTION: Final = "advise_training"  # the task's name in the queue of evals

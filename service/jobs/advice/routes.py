@@ -9,15 +9,15 @@ from fastapi import APIRouter, Depends, Header
 
 from service.config import Settings
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound, NotReady
 from service.core.unfinished import check_room
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs.advice.records import KEPT_S, MAX_UNFINISHED, AdviceRecord, AdviceStore
 from service.jobs.advice.schemas import AdviceDeleted, AdviceObject, CreateAdvice
-from service.jobs.create import base_model, usable_file
+from service.jobs.create import find_base_model, find_training_file
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import comparable, created_once
@@ -110,8 +110,8 @@ async def _checked(
     registry: ModelRegistry,
     settings: Settings,
 ) -> AdviceRecord:
-    entry = await base_model(body.model, caller, registry)
-    file = await usable_file(body.training_file, "training_file", caller, files)
+    entry = await find_base_model(body.model, caller, registry)
+    file = await find_training_file(body.training_file, "training_file", caller, files)
     _require_processed(file)
     if entry.id not in settings.upstreams:
         raise Conflict(

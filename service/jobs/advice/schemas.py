@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs.advice.records import AdviceRecord, AdviceStatus
-from service.jobs.schemas.estimates import EstimateObject
+from service.jobs.planning.job_plan import EstimateObject
 from service.verdict.results import Recommendation
 
 

@@ -25,7 +25,7 @@ from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
 from service.jobs.evaluation.examples import Data, answers_at_once, read_data
 from service.jobs.evaluation.job_data import HeldOut
 from service.jobs.evaluation.scoring import Scoring
-from service.jobs.planning.estimate import Estimates
+from service.jobs.planning.job_plan import estimate
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.failures import TrainingFailure
@@ -55,7 +55,6 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
         super().__init__(resources)
         self._desk = Desk(self._settings)
         self._advices = AdviceStore(self._files.redis)
-        self._estimates = Estimates(self._files.redis, self._files, self._settings)
 
     async def _find(self, project_id: str, subject: str) -> AdviceRecord | None:
         return await self._advices.get(project_id, subject)
@@ -152,7 +151,13 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
         job = _job(record, method_of(file))
         while True:
             try:
-                found = await self._estimates.of(job, entry)
+                found = await estimate(
+                    job,
+                    entry,
+                    redis=self._files.redis,
+                    files=self._files,
+                    settings=self._settings,
+                )
             except NotReady:
                 await asyncio.sleep(_POLL_S)  # another task measures the rows
             except BadRequest as e:

@@ -1,4 +1,4 @@
-"""Records of the trainer's messages: events, metrics, checkpoints, the model and the outcome.
+"""Stores what the trainer of an attempt reports: events, metrics, checkpoints, model and outcome.
 
 Every write checks the attempt number in its own transaction and is rejected once the job has moved
 on. An attempt that was presumed dead therefore cannot write anything.
@@ -9,24 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from service.core import ids, metrics
+from service.core import ids, metrics, tracing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage
 from service.files.records import Files
-from service.jobs import lifecycle, outcomes
-from service.jobs.attempt import artifacts
+from service.jobs import checkpoints, lifecycle, outcomes
 from service.jobs.attempt.pacing import Pacing
-from service.jobs.attempt.progress import Progress
-from service.jobs.attempt.results import write_results
 from service.jobs.evaluation.records import Evaluations, JobEvaluation
 from service.jobs.planning.machines import can_shard
-from service.jobs.planning.smaller import in_words, smaller_plan
+from service.jobs.planning.memory_plan import in_words, smaller_plan
 from service.jobs.planning.speed import SpeedKey, Speeds
 from service.jobs.records import CheckpointRecord, JobFailure, JobRecord, Jobs, NewEvent
+from service.jobs.result_files import write_results
 from service.models.adapters import note_rank, rank_of
 from service.models.records import ModelRecord, checkpoint_name, model_name
 from service.models.registry import ModelRegistry
@@ -34,9 +33,11 @@ from service.training.contract.methods import METHODS
 from service.training.contract.protocol import CheckpointSaved, Failed, Started, StepDone, Succeeded
 from service.training.loop.estimate import Device
 
-# The number of latest checkpoints that can be resumed from: a second one in case the latest turns
-# out to be unreadable.
-_STATES_KEPT = 2
+# A long training must not flood Redis: a job gets about this many metrics events, plus one for
+# every step with a validation loss.
+_MAX_EVENTS = 2000
+Phase = Literal["preparing", "queued", "attempt", "loading", "training", "registering"]
+_OF_TRAINER = frozenset({"loading", "training"})
 
 
 class Outcome(StrEnum):
@@ -49,8 +50,8 @@ class Outcome(StrEnum):
     LOST = "lost"  # the trainer died; another attempt may succeed
 
 
-class Ledger:
-    """Writer for the records of one attempt at a job."""
+class AttemptRecorder:
+    """Writes the records of one attempt at a job."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class Ledger:
         self._files = files
         self._registry = registry
         self._storage = storage
-        self._progress = Progress()
+        self._progress = StepProgress()
         self.pacing: Pacing | None = None
         self._evaluations = Evaluations(jobs.redis)
         self._evaluation: JobEvaluation | None = None
@@ -82,7 +83,9 @@ class Ledger:
         self._progress.begin(message)
         if self.pacing:
             self.pacing.begin()
-        await self._change(lambda job: lifecycle.settled(job, self.number, message.model_dump()))
+        await self._change(
+            lambda job: lifecycle.set_choices(job, self.number, message.model_dump())
+        )
         start = f"resuming at step {message.resumed_step}, " if message.resumed_step else ""
         await self.event(
             f"Training started: {start}{message.total_steps} steps over {message.examples} "
@@ -106,7 +109,7 @@ class Ledger:
         finish = self._progress.estimated_finish(ids.now_s())
 
         def change(job: JobRecord) -> JobRecord:
-            return lifecycle.fenced(job, self.number).model_copy(
+            return lifecycle.require_running(job, self.number).model_copy(
                 update={
                     "trained_tokens": message.trained_tokens,
                     "estimated_finish": finish,
@@ -116,7 +119,7 @@ class Ledger:
         await self._change(
             change,
             NewEvent(
-                message=f"Step {message.step}/{message.total_steps}: {_words(message)}",
+                message=f"Step {message.step}/{message.total_steps}: {_describe_step(message)}",
                 type="metrics",
                 data=message.model_dump(exclude={"type"}, exclude_none=True),
             ),
@@ -126,7 +129,7 @@ class Ledger:
         """Store a checkpoint from the local disk and register it as a model."""
         name = checkpoint_name(self.model, step)
         rank = await asyncio.to_thread(rank_of, folder)
-        stored = await artifacts.put_checkpoint(
+        stored = await checkpoints.put_checkpoint(
             self._storage, self.job, step, folder, self._meta(name, step)
         )
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -144,27 +147,27 @@ class Ledger:
             metrics={"step": step} | message.metrics.model_dump(),
         )
         model = self._model_record(name, stored.adapter, stored.manifest.digest, step, True)
-        checkpoints = self._jobs.checkpoints(self.job.id)
-        before = await checkpoints.page(self.job.project_id, limit=100)
+        records = self._jobs.checkpoints(self.job.id)
+        before = await records.page(self.job.project_id, limit=100)
         same_step = [c for c in before.items if c.step == step]
 
         def also(pipe: Any) -> None:
             for old in same_step:
-                pipe.delete(checkpoints.key(old.project_id, old.id))
-                pipe.zrem(checkpoints.index(old.project_id), old.id)
-            checkpoints.add(pipe, record)
+                pipe.delete(records.key(old.project_id, old.id))
+                pipe.zrem(records.index(old.project_id), old.id)
+            records.add(pipe, record)
             if not same_step:
                 self._registry.add(pipe, model)
                 note_rank(pipe, self.job.model, rank)
 
         await self._change(
-            lambda job: lifecycle.progressed(job, self.number, _held_out_loss(message)),
+            lambda job: lifecycle.record_progress(job, self.number, _held_out_loss(message)),
             NewEvent(message=f"Checkpoint saved at step {step}", data={"step": step}),
             *self._paced(),
             also=also,
         )
-        older = sorted((c for c in before.items if c.step < step), key=lambda c: -c.step)
-        await self._drop_states(older[_STATES_KEPT - 1 :])
+        older = [c for c in before.items if c.step < step]
+        await checkpoints.delete_old_states(self._storage, older)
 
     def _paced(self) -> list[NewEvent]:
         """Return the event that says what a paced training gave to chats."""
@@ -173,14 +176,9 @@ class Ledger:
         message, data = self.pacing.summary()
         return [NewEvent(message=message, data=data)]
 
-    async def _drop_states(self, older: list[CheckpointRecord]) -> None:
-        """Delete the resume state of checkpoints. The adapters stay, because they are models."""
-        for record in older:
-            await self._storage.delete_prefix(record.state)
-
     async def succeeded(self, message: Succeeded) -> None:
         """Store the final adapter, then complete the job and register its model atomically."""
-        artifact, manifest = await artifacts.put_adapter(
+        artifact, manifest = await checkpoints.put_adapter(
             self._storage,
             self.job,
             Path(message.adapter_path),
@@ -205,7 +203,7 @@ class Ledger:
         )
         await self._evaluate()
         if (speed := self._progress.tokens_per_second) is not None:
-            kind = SpeedKey.of(self.job, self._device_name)
+            kind = SpeedKey.for_job(self.job, self._device_name)
             await Speeds(self._jobs.redis).record(kind, speed)
 
     def _add_model(self, pipe: Any, model: ModelRecord) -> None:
@@ -234,7 +232,9 @@ class Ledger:
     async def failed(self, message: Failed) -> Outcome:
         """Handle a trainer failure: fail the job, or allow another attempt if that may succeed."""
         if message.code == "invalid_checkpoint":
-            await self._forget_newest_checkpoint(message.message)
+            await checkpoints.forget_newest_checkpoint(self._jobs, self.job)
+            text = f"The newest checkpoint was discarded: {message.message}"
+            await self.event(text, "warn")
             return Outcome.LOST
         if message.code == "out_of_memory":
             return await self._out_of_memory(message)
@@ -277,21 +277,12 @@ class Ledger:
         """Fail the job; `data` is added to its event."""
         await outcomes.fail(self._jobs, self.job, self.number, failure, data)
 
-    async def _forget_newest_checkpoint(self, reason: str) -> None:
-        """Delete an unreadable checkpoint, so that the next attempt uses the previous one."""
-        checkpoints = self._jobs.checkpoints(self.job.id)
-        page = await checkpoints.page(self.job.project_id, limit=100)
-        if page.items:
-            newest = max(page.items, key=lambda c: c.step)
-            await checkpoints.delete(newest.project_id, newest.id)
-        await self.event(f"The newest checkpoint was discarded: {reason}", "warn")
-
     async def event(
         self, message: str, level: Any = "info", data: dict[str, Any] | None = None
     ) -> None:
         """Add an event to the job."""
         await self._change(
-            lambda job: lifecycle.fenced(job, self.number),
+            lambda job: lifecycle.require_running(job, self.number),
             NewEvent(message=message, level=level, data=data or {}),
         )
 
@@ -299,7 +290,7 @@ class Ledger:
         await self._jobs.change(
             self.job.project_id,
             self.job.id,
-            lambda job: change(lifecycle.same_attempt(job, self.job)),
+            lambda job: change(lifecycle.require_attempt(job, self.job)),
             events=lambda _: events,
             also=also,
         )
@@ -342,7 +333,7 @@ def _held_out_loss(message: CheckpointSaved) -> float | None:
     return found.valid_loss if found.full_valid_loss is None else found.full_valid_loss
 
 
-def _words(message: StepDone) -> str:
+def _describe_step(message: StepDone) -> str:
     """Return what a step measured that a reader looks for: losses, or mean rewards."""
     if message.train_reward_mean is not None:
         name, figures = "reward", (message.train_reward_mean, message.valid_reward_mean)
@@ -350,3 +341,88 @@ def _words(message: StepDone) -> str:
         name, figures = "loss", (message.train_loss, message.valid_loss)
     parts = zip(("training", "validation"), figures, strict=True)
     return ", ".join(f"{of} {name}={value:.2f}" for of, value in parts if value is not None)
+
+
+class StepProgress:
+    """Steps of one attempt: which of them get an event, its speed and its estimated finish."""
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._first_step = 0
+        self._step = 0
+        self._tokens = 0
+        self._began = time.monotonic()
+        self.new_tokens = 0
+        self._first_tokens: int | None = None
+        self._first_at = self._last_at = 0.0
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Speed of this attempt with evaluations and checkpoints; None before its second step."""
+        if self._first_tokens is None or self._tokens <= self._first_tokens:
+            return None
+        seconds = self._last_at - self._first_at
+        return (self._tokens - self._first_tokens) / seconds if seconds > 0 else None
+
+    def begin(self, message: Started) -> None:
+        """Record that the trainer starts its first step now."""
+        self._total = message.total_steps
+        self._first_step = self._step = message.resumed_step
+        self._began = time.monotonic()
+
+    def advance(self, message: StepDone) -> None:
+        """Record a completed step."""
+        self._step = message.step
+        self.new_tokens = max(0, message.trained_tokens - self._tokens)
+        self._tokens = message.trained_tokens
+        if self._first_tokens is None:
+            # The first step includes warm-up, so the speed counts only later steps.
+            self._first_tokens, self._first_at = self._tokens, time.monotonic()
+        self._last_at = time.monotonic()
+
+    def is_reported(self, message: StepDone) -> bool:
+        """Return whether this step gets an event."""
+        every = max(1, self._total // _MAX_EVENTS)
+        measured = (message.valid_loss, message.full_valid_loss, message.valid_reward_mean)
+        validated = any(value is not None for value in measured)
+        return message.step % every == 0 or message.step == self._total or validated
+
+    def estimated_finish(self, now_s: int) -> int | None:
+        """Estimate the end in Unix seconds from the mean step time; None before the first step."""
+        done = self._step - self._first_step
+        if done <= 0:
+            return None
+        seconds_a_step = (time.monotonic() - self._began) / done
+        return now_s + round(seconds_a_step * (self._total - self._step))
+
+
+class Phases:
+    """Phases of one attempt; each ends when the next begins."""
+
+    def __init__(self) -> None:
+        self._current: Phase | None = None
+        self._began = 0.0
+        self._span = tracing.Span()
+
+    def enter(self, phase: Phase, **facts: tracing.Value) -> None:
+        """Enter a phase; `facts` are attributes of the phase that ends."""
+        self.end(**facts)
+        self._current, self._began = phase, time.monotonic()
+        # The trainer talks only to the worker, so the worker records the spans for it.
+        self._span = tracing.begin(f"{'trainer' if phase in _OF_TRAINER else 'job'}.{phase}")
+
+    def end(self, **facts: tracing.Value) -> None:
+        """End the current phase, if any; `facts` become its attributes."""
+        if self._current is None:
+            return
+        metrics.JOB_SECONDS.cell(self._current).observe(time.monotonic() - self._began)
+        self._span.set(**facts)
+        self._span.end()
+        self._current = None
+
+
+def record_wait(phase: Phase, job: JobRecord, seconds: float) -> None:
+    """Record that the job was in this phase for the given seconds, ending now."""
+    seconds = max(seconds, 0)
+    metrics.JOB_SECONDS.cell(phase).observe(seconds)
+    tracing.begin(f"job.{phase}", parent=job.trace, ago_s=seconds, job=job.id).end()

@@ -13,10 +13,10 @@ from service.datasets.contract import OverlapSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch_rows
 from service.files.records import FileRecord, Files
-from service.jobs.mixture import join_rows, mixture_of, training_files
+from service.jobs.planning.training_files import join_rows, mixture_of, training_files
 from service.jobs.records import JobRecord
 from service.training.contract.methods import METHODS, MethodRows
-from service.training.contract.mixture import MixedRows
+from service.training.contract.spec import MixedRows
 from service.training.data.held_out import held_out, rows_for_test
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from service.core import ids
 from service.core.tasks import gather
 from service.grading.examples import Example, Message
 from service.inference.background.calls import ModelGone
-from service.jobs.attempt.verify import MOST_LOST
+from service.jobs.attempt.serving_check import MOST_LOST
 from service.jobs.evaluation.best_prompt import BestPrompt, best_prompt
 from service.jobs.evaluation.checkpoints import Checkpoint
 from service.jobs.evaluation.columns import Columns, Scored, answer_limit, reference_of

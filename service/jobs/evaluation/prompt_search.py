@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from service.core.tasks import gather
-from service.datasets.duplicates.signatures import normalised
+from service.datasets.duplicates.minhash import normalize
 from service.datasets.text.languages import UNKNOWN, detect, language_name
 from service.datasets.text.segments import units, worth
 from service.datasets.text.tokens import TOKENS_PER_MESSAGE
@@ -143,7 +143,7 @@ class TextVectors:
 def _counts(text: str) -> Floats:
     """Return the damped counts of the hashed n-grams of a text."""
     points = np.frombuffer(
-        f" {normalised(text[:_MAX_CHARS])} ".encode("utf-32-le", "surrogatepass"), dtype=np.uint32
+        f" {normalize(text[:_MAX_CHARS])} ".encode("utf-32-le", "surrogatepass"), dtype=np.uint32
     ).astype(np.uint64)
     counts = np.zeros(_DIMENSIONS, dtype=np.float32)
     for run in _RUNS:
@@ -351,8 +351,8 @@ class PromptSet:
         self._pool = [(one, tokens) for one, tokens in sized if tokens <= self._spare]
         self._vectors = TextVectors([one.question for one, _ in self._pool])
         self.candidates = list(self._make(instruction, baseline, seed))
-        shown = {normalised(e.question) for one in self.candidates for e in one.examples}
-        self.selecting = [one for one in usable if normalised(one.question) not in shown]
+        shown = {normalize(e.question) for one in self.candidates for e in one.examples}
+        self.selecting = [one for one in usable if normalize(one.question) not in shown]
         """Examples that may select the prompt: no candidate always shows their question."""
 
     def messages(self, candidate: Candidate, prompt: Sequence[Message]) -> list[Message]:
@@ -427,11 +427,11 @@ class PromptSet:
         Examples with the same question are skipped, since they would give the answer away.
         """
         asked = next((text_of(m) for m in reversed(prompt) if m["role"] == "user"), "")
-        same, left = normalised(asked), self._spare
+        same, left = normalize(asked), self._spare
         found: list[Example] = []
         for place in self._vectors.nearest(asked, len(self._pool)):
             example, tokens = self._pool[place]
-            if len(found) < k and tokens <= left and normalised(example.question) != same:
+            if len(found) < k and tokens <= left and normalize(example.question) != same:
                 found.append(example)
                 left -= tokens
         return tuple(reversed(found))
@@ -469,7 +469,7 @@ def _usual_system(examples: Sequence[Example]) -> str:
 
 def _distinct(examples: Sequence[Example]) -> list[Example]:
     """Return the first example of each question."""
-    seen = {normalised(one.question): one for one in reversed(examples)}
+    seen = {normalize(one.question): one for one in reversed(examples)}
     return sorted(seen.values(), key=lambda one: one.line)
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
-from service.core.audit_events import AuditEvent
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
@@ -16,6 +15,7 @@ from service.jobs.evaluation.schemas import JobEvaluationObject, RestartEvaluati
 from service.jobs.records import Jobs
 from service.jobs.routes import existing
 from service.training.contract.methods import METHODS
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from service.training.contract.hyperparameters import (
     RESOLVED,
+    LoraOptions,
     ReinforcementHyperparameters,
     Requested,
     Resolved,
 )
-from service.training.contract.lora import LoraOptions
 from service.training.contract.methods import METHODS, MethodName, TrainingMethod
 
 # Epoch rule from OpenAI's cookbook: enough epochs to see about 100 rows, but at most 25,000.

@@ -1,19 +1,25 @@
-"""Plan of a job: hyperparameters without `auto`, steps, memory and time."""
+"""Plan of a job: hyperparameters without `auto`, steps, memory and time; and its API object."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
 
+from pydantic import BaseModel, Field
+
+from service.config import Settings
+from service.core.errors import BadRequest, NotReady
 from service.core.redis import Client
-from service.jobs.memory import MemorySettings
+from service.files.records import Files
 from service.jobs.planning.hyperparameters import Base, answer_tokens, resolve
-from service.jobs.planning.inputs import Inputs
 from service.jobs.planning.machines import Planned, planned, shape_of, trainers
 from service.jobs.planning.memory_plan import Training
 from service.jobs.planning.speed import Duration, SpeedKey, Speeds
-from service.jobs.records import JobRecord
+from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles, Inputs
+from service.jobs.records import JobRecord, MemorySettings
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.hyperparameters import ReinforcementHyperparameters, Resolved
+from service.training.contract.spec import Sharding
 from service.training.loop.estimate import RunEstimate, estimate_run
 
 _UNKNOWN_SHAPE = (
@@ -70,7 +76,7 @@ async def resolve_and_plan(
         reasons = (*reasons, _UNKNOWN_SHAPE)
         memory = MemorySettings(gradient_checkpointing=True)
     if machine is not None and entry.parameters is not None:
-        kind = SpeedKey.of(job, machine.worker.device_name)
+        kind = SpeedKey.for_job(job, machine.worker.device_name)
         speed = await Speeds(redis).expected(kind, machine.worker, entry.parameters)
         duration = speed.duration(run.tokens)
     return JobPlan(chosen, reasons, run, machine, duration, memory, longest)
@@ -95,3 +101,147 @@ def _sampled(chosen: Resolved) -> tuple[str, ...]:
         "that length"
     )
     return (text,)
+
+
+class MemoryObject(BaseModel):
+    """Peak memory of a training step, in bytes. If a worker has several GPUs, of each."""
+
+    weights: int
+    adapter: int
+    optimizer: int
+    gradients: int
+    activations: int
+    logits: int
+    overhead: int
+    total: int = Field(description="Sum of the parts above plus the trainer process itself.")
+    available: int | None = Field(
+        description="Memory available on the worker. Null if the worker does not report it."
+    )
+
+    @classmethod
+    def from_plan(cls, machine: Planned) -> Self:
+        """Build the API object from a plan."""
+        plan = machine.plan
+        return cls(**asdict(plan.memory), total=plan.needed, available=plan.available)
+
+
+class DurationObject(BaseModel):
+    """Estimated duration of the training from start to end, in seconds."""
+
+    expected: int
+    low: int
+    high: int
+    basis: Literal["past_jobs", "model_size"] = Field(
+        description="Basis of the estimate: `past_jobs` (measured on `jobs` similar past jobs) or "
+        "`model_size` (accurate only to an order of magnitude)."
+    )
+    jobs: int
+
+    @classmethod
+    def from_duration(cls, duration: Duration) -> Self:
+        """Build the API object from an estimated duration."""
+        return cls(
+            expected=duration.expected_s,
+            low=duration.low_s,
+            high=duration.high_s,
+            basis="past_jobs" if duration.jobs else "model_size",
+            jobs=duration.jobs,
+        )
+
+
+class EstimateObject(BaseModel):
+    """Estimate of the steps, tokens, memory and duration of a job."""
+
+    object: Literal["fine_tuning.estimate"] = "fine_tuning.estimate"
+    model: str
+    method: str
+    hyperparameters: dict[str, Any] = Field(
+        description="Hyperparameters, with `auto` values resolved."
+    )
+    reasons: list[str]
+    rows: int
+    steps: int
+    trained_tokens: int
+    device: str | None = Field(
+        description="Device name of the online worker with the most memory to spare. Null if no "
+        "worker is online."
+    )
+    gpus: int | None = Field(
+        default=None,
+        description="Number of that worker's GPUs that the job would use: all, but at most one per "
+        "row of a batch. 0 on a worker without a GPU. Null if no worker is online.",
+    )
+    sharding: Sharding | None = Field(
+        default=None,
+        description="Use of several GPUs: `ddp` (each holds the whole base model) or `fsdp` (each "
+        "holds a part, which is slower). Null for fewer than two GPUs.",
+    )
+    tokens_at_once: int | None = Field(
+        default=None,
+        description="Number of tokens that the model would process at once, as the worker's "
+        "memory allows. Null if no worker is online. Like the next two, it does not "
+        "change the result.",
+    )
+    gradient_checkpointing: bool | None = Field(
+        default=None,
+        description="Whether layers would be computed again for their backward pass, because the "
+        "memory would not suffice otherwise. Null if no worker is online.",
+    )
+    inputs_on_host: bool | None = Field(
+        default=None,
+        description="Whether the inputs of layers would be kept in the machine's memory, because "
+        "the GPU's memory would not suffice for the longest row. Null if no worker is "
+        "online.",
+    )
+    memory: MemoryObject | None = Field(
+        description="Memory estimate for that worker. Null if no worker is online."
+    )
+    fits: bool | None
+    advice: str | None = Field(description="Change that would make the job fit the worker.")
+    duration: DurationObject | None
+
+    @classmethod
+    def from_plan(cls, job: JobRecord, rows: int, plan: JobPlan) -> Self:
+        """Build the API object from the plan of a job."""
+        machine = plan.machine
+        return cls(
+            model=job.model,
+            method=job.method,
+            hyperparameters=plan.chosen.model_dump(mode="json"),
+            reasons=list(plan.reasons),
+            rows=rows,
+            steps=plan.run.steps,
+            trained_tokens=plan.run.tokens,
+            device=machine.worker.device_name if machine else None,
+            gpus=_gpus(machine) if machine else None,
+            **(plan.memory._asdict() if machine else {}),
+            memory=MemoryObject.from_plan(machine) if machine else None,
+            fits=machine.plan.fits if machine else None,
+            advice=machine.advice if machine else None,
+            duration=DurationObject.from_duration(plan.duration) if plan.duration else None,
+        )
+
+
+def _gpus(machine: Planned) -> int:
+    return 0 if machine.worker.device == "cpu" else machine.plan.gpus
+
+
+async def estimate(
+    job: JobRecord, entry: BaseModelEntry, *, redis: Client, files: Files, settings: Settings
+) -> EstimateObject:
+    """Estimate a validated job that is not created. Stores nothing.
+
+    Raises BadRequest if the job would fail because of its files, and NotReady while a file is being
+    checked or measured.
+    """
+    try:
+        inputs = await InputFiles(files, settings).check(job, entry)
+    except CannotTrain as e:
+        failure = e.failure
+        raise BadRequest(failure.message, param=failure.param, code=failure.code) from e
+    except InProgress as e:
+        raise NotReady(f"{e} Try again in a second.", code="file_not_ready") from e
+    plan = await resolve_and_plan(
+        job, entry, inputs, redis=redis, tokens_at_once=settings.tokens_at_once
+    )
+    return EstimateObject.from_plan(job, inputs.rows, plan)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from service.core.redis import Client
 from service.fleet import workers
-from service.fleet.workers import Worker
-from service.jobs.planning.memory_plan import MemoryPlan, Training, advice, best, plan
+from service.fleet.workers import Capacity, Worker
+from service.jobs.planning.memory_plan import Limits, MemoryPlan, Training, advice, best, fits, plan
+from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.training.model.shape import ModelShape, UnknownShape
 
@@ -96,3 +97,46 @@ def shape_of(entry: BaseModelEntry) -> ModelShape | None:
 @lru_cache(maxsize=64)
 def _read(folder: Path, _stamp: int) -> ModelShape:
     return ModelShape.read(folder)
+
+
+def plan_on(
+    job: JobRecord, entry: BaseModelEntry, machine: Capacity, tokens_at_once: int | None
+) -> MemoryPlan | None:
+    """Return the plan of a prepared job on this machine.
+
+    After an attempt that ran out of memory, it is at most as large as what was chosen then.
+    `tokens_at_once` is the operator's setting. Returns None if the lengths of the job's rows or the
+    dimensions of its base model are unknown; the job then keeps its settings.
+    """
+    found = _training(job, entry, tokens_at_once)
+    return None if found is None else plan(*found, machine, _limits(job))
+
+
+def fits_on(
+    job: JobRecord, entry: BaseModelEntry, machine: Capacity, tokens_at_once: int | None
+) -> bool:
+    """Return whether a machine can run a prepared job. True if that is unknown."""
+    limits = _limits(job)
+    if limits.sharded and not machine.shards(job.resolved.batch_size):
+        return False
+    found = _training(job, entry, tokens_at_once)
+    return found is None or fits(*found, machine, limits)
+
+
+def _training(
+    job: JobRecord, entry: BaseModelEntry, tokens_at_once: int | None
+) -> tuple[Training, ModelShape] | None:
+    if job.longest_row is None or (shape := shape_of(entry)) is None:
+        return None
+    return Training(job.resolved, job.method, job.longest_row, tokens_at_once), shape
+
+
+def _limits(job: JobRecord) -> Limits:
+    if not job.memory_retries:
+        return Limits()
+    return Limits(
+        job.tokens_at_once,
+        job.gradient_checkpointing,
+        job.inputs_on_host,
+        job.sharding == "fsdp",
+    )

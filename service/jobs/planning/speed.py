@@ -9,7 +9,7 @@ from redis.asyncio.client import Pipeline
 
 from service.core.records import PREFIX
 from service.core.redis import Client, reply, text
-from service.core.transactions import write_once
+from service.core.redis.transactions import write_once
 from service.fleet.workers import Capacity
 from service.jobs.records import JobRecord
 from service.training.contract.methods import METHODS, MethodName
@@ -38,7 +38,7 @@ class SpeedKey:
     quantization: str
 
     @classmethod
-    def of(cls, job: JobRecord, device_name: str) -> SpeedKey:
+    def for_job(cls, job: JobRecord, device_name: str) -> SpeedKey:
         """Return the kind of a job on a device."""
         return cls(device_name, job.model, job.method, job.hyperparameters.quantization)
 

@@ -16,14 +16,13 @@ from pydantic import (
 
 from service.grading.schemas import Grader
 from service.training.contract import hyperparameters as contract
-from service.training.contract import lora
 from service.training.contract.hyperparameters import Auto, Requested
 from service.training.contract.methods import METHODS, MethodName
 
 _LARGEST: Final = {"learning_rate": 1, "desirable_weight": 100, "undesirable_weight": 100}
 
 
-class LoraOptions(lora.LoraOptions):
+class LoraOptions(contract.LoraOptions):
     """LoRA adapter options. The service chooses a value for each omitted option."""
 
     @model_validator(mode="after")
@@ -33,7 +32,7 @@ class LoraOptions(lora.LoraOptions):
                 "lora.use_dora makes adapters that the serving engine cannot load; omit it"
             )
         if isinstance(self.target_modules, tuple):
-            lora.check_modules(self.target_modules)
+            contract.check_modules(self.target_modules)
         return self
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from typing import Any
 
+from service.config import Settings
 from service.core import ids
 from service.core.errors import BadRequest
 from service.files.records import Files
-from service.jobs.create import check_fit, checked, requested_hyperparameters, validating
+from service.jobs.create import build_job, check_fit, requested_hyperparameters, validation_message
 from service.jobs.records import JobRecord, NewEvent
 from service.jobs.schemas.create import CreateJob
 from service.jobs.schemas.methods import Method
@@ -22,15 +22,14 @@ from service.training.contract.methods import METHODS
 from service.web.auth import Principal
 
 
-async def new_sweep(
+async def build_sweep(
     body: CreateSweep,
     caller: Principal,
     *,
     sweeps: Sweeps,
     files: Files,
     registry: ModelRegistry,
-    max_lora_rank: int,
-    mlflow_uris: Sequence[str],
+    settings: Settings,
 ) -> tuple[SweepRecord, list[JobRecord]]:
     """Validate the request body and return the sweep with its jobs, unsaved.
 
@@ -45,14 +44,8 @@ async def new_sweep(
     trials: list[Trial] = []
     jobs: list[JobRecord] = []
     for values in body.values.combinations():
-        job, entry = await checked(
-            _with(body.model_copy(update={"seed": seed}), values),
-            caller,
-            files=files,
-            registry=registry,
-            max_lora_rank=max_lora_rank,
-            mlflow_uris=mlflow_uris,
-        )
+        trial_body = _with_values(body.model_copy(update={"seed": seed}), values)
+        job, entry = await build_job(trial_body, caller, files, registry, settings)
         await check_fit(job, entry, sweeps.redis)
         jobs.append(job)
         trials.append(Trial(job_id=job.id, hyperparameters=values))
@@ -87,7 +80,7 @@ async def new_sweep(
 def first_events(job: JobRecord) -> list[NewEvent]:
     """Return the first events of a trial."""
     created = f"Created fine-tuning job: {job.id}, a trial of the sweep {job.sweep}"
-    return [NewEvent(message=created), NewEvent(message=validating(job))]
+    return [NewEvent(message=created), NewEvent(message=validation_message(job))]
 
 
 def _check_method(body: CreateSweep) -> None:
@@ -122,8 +115,8 @@ def _check_shape(body: CreateSweep) -> None:
         )
 
 
-def _with(body: CreateJob, values: dict[str, Any]) -> CreateJob:
-    """The request for the job with these hyperparameters."""
+def _with_values(body: CreateJob, values: dict[str, Any]) -> CreateJob:
+    """Return the request for the job with these hyperparameters."""
     options = {**values, "lora": body.asked.lora.model_copy(update=values.get("lora", {}))}
     asked: Requested = body.asked.model_copy(update=options)
     kind = body.method_name

@@ -1,27 +1,37 @@
-"""Which trials of a sweep train on: successive halving. Pure functions.
+"""Successive halving: which trials of a sweep train on, and which are stopped.
 
 Trials train up to a rung and wait there. Once all of a group have, the better half trains on to the
 next rung, and the rest are stopped. So what is decided depends only on the losses, and not on the
 number of workers, or on which trial came first.
 
-A group are the trials with the same number of epochs: these have seen the same rows, at the same
+A group has the trials with the same number of epochs: these have seen the same rows, at the same
 point of the schedule of the learning rate. A shorter training would otherwise look worse at a third
 of its steps than a longer one.
+
+`decide` is pure. Any process may call `advance` at any time, and several may do so at once: a
+decision is stored in the sweep's record before the jobs are changed, so a process that continues
+after another one died finds it there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from service.jobs.records import FINAL, JobRecord, Status
-from service.jobs.sweeps.records import SweepRecord, SweepStatus, Trial
+from service.core import ids
+from service.core.records import Missing
+from service.jobs import lifecycle
+from service.jobs.records import FINAL, JobRecord, NewEvent, Status
+from service.jobs.sweeps.records import SweepRecord, Sweeps, SweepStatus, Trial
 
 # Shares of the steps. Trainings store three checkpoints, so trials wait at the first two of them.
 RUNGS: Final = (1 / 3, 2 / 3)
 _WORDS: Final = {RUNGS[0]: "a third", RUNGS[1]: "two thirds"}
+_CODE = "stopped_by_sweep"
+_MAX_PASSES = 3  # decide, carry out, see that the sweep has ended
 
 
 def groups(trials: Sequence[Trial]) -> list[list[Trial]]:
@@ -65,13 +75,13 @@ def decide(record: SweepRecord, jobs: Mapping[str, JobRecord], now_s: int) -> Sw
     if record.is_final:
         return record
     if record.status is SweepStatus.RUNNING:
-        record = record.model_copy(update={"trials": _halved(record, jobs)})
+        record = record.model_copy(update={"trials": _halve(record, jobs)})
     if all(jobs[trial.job_id].status in FINAL for trial in record.trials):
-        return _ended(record, jobs, now_s)
+        return _end(record, jobs, now_s)
     return record
 
 
-def _halved(record: SweepRecord, jobs: Mapping[str, JobRecord]) -> tuple[Trial, ...]:
+def _halve(record: SweepRecord, jobs: Mapping[str, JobRecord]) -> tuple[Trial, ...]:
     decided: dict[str, Trial] = {}
     for group in groups(record.trials):
         decided |= {trial.job_id: trial for trial in _of_group(record, group, jobs)}
@@ -135,7 +145,7 @@ def _reason(record: SweepRecord, job: JobRecord, bar: float, rung: float | None)
     return f"Stopped by the sweep {record.id}: held-out loss {_loss(job):.4f} > {bar:.4f}{after}"
 
 
-def _ended(record: SweepRecord, jobs: Mapping[str, JobRecord], now_s: int) -> SweepRecord:
+def _end(record: SweepRecord, jobs: Mapping[str, JobRecord], now_s: int) -> SweepRecord:
     done = [jobs[trial.job_id] for trial in record.trials]
     succeeded = [job for job in done if job.status is Status.SUCCEEDED]
     best = min(succeeded, key=_loss, default=None)
@@ -148,4 +158,65 @@ def _ended(record: SweepRecord, jobs: Mapping[str, JobRecord], now_s: int) -> Sw
             "best_job": None if best is None else best.id,
             "finished_at": now_s,
         }
+    )
+
+
+async def advance(sweeps: Sweeps, project_id: str, sweep_id: str) -> None:
+    """Decide about the trials that wait, and continue or cancel their jobs."""
+    record = await sweeps.get(project_id, sweep_id)
+    for _ in range(_MAX_PASSES):
+        if record is None or record.is_final:
+            return
+        jobs = {job.id: job for job in await sweeps.trials(record)}
+        if len(jobs) < len(record.trials):
+            return  # only a newer version can read some of them
+        record = await _store_decision(sweeps, record, jobs)
+        if not await _apply(sweeps, record, jobs):
+            return
+
+
+async def _store_decision(
+    sweeps: Sweeps, record: SweepRecord, jobs: Mapping[str, JobRecord]
+) -> SweepRecord:
+    now_s = ids.now_s()
+    if decide(record, jobs, now_s) == record:
+        return record
+    return await sweeps.change(record, lambda current: decide(current, jobs, now_s))
+
+
+async def _apply(sweeps: Sweeps, record: SweepRecord, jobs: Mapping[str, JobRecord]) -> bool:
+    """Carry out the decisions. Returns whether a job was changed."""
+    is_changed = False
+    for trial in record.trials:
+        job = jobs[trial.job_id]
+        if job.status in FINAL:
+            continue
+        with contextlib.suppress(lifecycle.NotAllowed, lifecycle.AttemptSuperseded, Missing):
+            if record.status is SweepStatus.CANCELLING:
+                await _cancel(sweeps, job, f"The sweep {record.id} was cancelled")
+            elif trial.stopped is not None:
+                await _cancel(sweeps, job, trial.stopped)
+            elif trial.pause_after != job.pause_after:
+                await _continue(sweeps, job, trial)
+            else:
+                continue
+            is_changed = True
+    return is_changed
+
+
+async def _cancel(sweeps: Sweeps, job: JobRecord, why: str) -> None:
+    await sweeps.jobs.change(
+        job.project_id,
+        job.id,
+        lambda current: lifecycle.cancel(current, ids.now_s()),
+        events=lambda _: [NewEvent(message=why, data={"code": _CODE, "sweep": job.sweep})],
+    )
+
+
+async def _continue(sweeps: Sweeps, job: JobRecord, trial: Trial) -> None:
+    await sweeps.jobs.change(
+        job.project_id,
+        job.id,
+        lambda current: lifecycle.pass_rung(current, trial.pause_after, ids.now_s()),
+        events=lambda _: [NewEvent(message="The trial continues: its held-out loss is low enough")],
     )

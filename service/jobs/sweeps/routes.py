@@ -9,7 +9,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query
 
 from service.core import queue
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
@@ -17,14 +16,15 @@ from service.core.redis import REDIS_ERRORS
 from service.core.unfinished import check_room
 from service.files.records import Files
 from service.jobs.create import check_queue
+from service.jobs.dispatch import Dispatcher
 from service.jobs.records import JobRecord
-from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.sweeps import halving
-from service.jobs.sweeps.create import first_events, new_sweep
-from service.jobs.sweeps.progress import advance
+from service.jobs.sweeps.create import build_sweep, first_events
+from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import MAX_UNFINISHED, SweepRecord, Sweeps
 from service.jobs.sweeps.schemas import CreateSweep, SweepObject
 from service.models.registry import ModelRegistry
+from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import comparable, created_once
@@ -87,14 +87,8 @@ async def create_sweep(
             "sweeps",
             code="too_many_sweeps",
         )
-        record, jobs = await new_sweep(
-            body,
-            caller,
-            sweeps=store,
-            files=files,
-            registry=registry,
-            max_lora_rank=settings.lora_rank_limit,
-            mlflow_uris=settings.mlflow_tracking_uris,
+        record, jobs = await build_sweep(
+            body, caller, sweeps=store, files=files, registry=registry, settings=settings
         )
         most = settings.max_queued_jobs_per_project
         await check_queue(caller, store.jobs, most, new=len(jobs))

@@ -13,7 +13,7 @@ from service.jobs.records import JobRecord, Status
 from service.jobs.schemas.create import CreateJob
 from service.jobs.schemas.jobs import MixedFileObject
 from service.jobs.sweeps.records import SweepRecord, SweepStatus
-from service.training.contract.methods import MethodName
+from service.training.contract.methods import METHODS, MethodName
 
 MAX_TRIALS: Final = 16
 T = TypeVar("T")
@@ -124,10 +124,10 @@ class CreateSweep(CreateJob):
         both += [f"lora.{o}" for o in sorted(self.values.lora.given().keys() & _fixed(fixed.lora))]
         if both:
             raise ValueError(f"give {both[0]} in 'values' or in the hyperparameters, not both")
-        if self.method_name == "kto" and "batch_size" in tried:
+        if METHODS[self.method_name].batch_size_changes_loss and "batch_size" in tried:
             raise ValueError(
-                "the loss of 'kto' depends on the batch size, so it cannot compare batch sizes; "
-                "give one batch_size in the hyperparameters"
+                f"the loss of '{self.method_name}' depends on the batch size, so it cannot compare "
+                "batch sizes; give one batch_size in the hyperparameters"
             )
         return self
 

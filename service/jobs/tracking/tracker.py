@@ -20,7 +20,7 @@ from service.core.leases import Held, Leases
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, why
 from service.jobs.records import FINAL, JobRecord, Jobs, NewEvent, Status
-from service.jobs.tracking import contents
+from service.jobs.tracking import mlflow
 from service.jobs.tracking.mlflow import Mlflow, MlflowFailed
 from service.jobs.tracking.records import MlflowRun, RunSuperseded, TrackedRun, TrackedRuns
 
@@ -140,9 +140,9 @@ class Tracker:
             run_id = target.run_id or await self._open(server, job, target)
             await self._send_events(server, run_id, job, run)
             if job.status in FINAL:
-                if tags := contents.final_tags_of(job):
+                if tags := mlflow.final_tags_of(job):
                     await server.log(run_id, tags=tags)
-                await server.update_run(run_id, **contents.outcome_of(job))
+                await server.update_run(run_id, **mlflow.outcome_of(job))
 
     async def _open(self, server: Mlflow, job: JobRecord, target: MlflowRun) -> str:
         """Return the ID of the job's run, which is created if a killed worker has not done so."""
@@ -151,7 +151,7 @@ class Tracker:
             experiment_id,
             target.run_name,
             (job.started_at or job.created_at) * 1000,
-            contents.tags_of(job, target),
+            mlflow.tags_of(job, target),
         )
         await self._jobs.change(
             job.project_id,
@@ -178,7 +178,7 @@ class Tracker:
         while events := await self._jobs.events_after(
             job.project_id, job.id, run.cursor, _EVENTS_AT_ONCE
         ):
-            new = contents.metrics_of(events)
+            new = mlflow.metrics_of(events)
             if new and not run.has_parameters:
                 run = await self._send_parameters(server, run_id, job, run)
             if new:
@@ -193,7 +193,7 @@ class Tracker:
     ) -> TrackedRun:
         # Read again: the trainer may have decided some after this turn began.
         current = await self._jobs.get(job.project_id, job.id) or job
-        await server.log(run_id, params=contents.parameters_of(current))
+        await server.log(run_id, params=mlflow.parameters_of(current))
         return await self._runs.replace(run, run.model_copy(update={"has_parameters": True}))
 
     async def _failed(self, job: JobRecord, failure: MlflowFailed) -> None:

@@ -19,7 +19,7 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, invalidation
 from service.core.records import Missing, parse, parse_known
 from service.core.redis import reply
-from service.core.transactions import Decide, Write, commit
+from service.core.redis.transactions import Decide, Write, commit
 from service.models.aliases.gates import GateFailed, failed_conditions, forget_alias, note_change
 from service.models.aliases.records import (
     AliasRecord,

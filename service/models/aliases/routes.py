@@ -12,7 +12,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Response
 from starlette.convertors import Convertor, register_url_convertor
 
-from service.core.audit_events import AuditEvent
 from service.core.errors import ApiError, BadRequest, Conflict, NotFound
 from service.core.records import Missing
 from service.models.aliases.changes import (
@@ -27,6 +26,7 @@ from service.models.aliases.changes import (
 from service.models.aliases.gates import GateFailed, explain
 from service.models.aliases.records import AliasRecord
 from service.models.aliases.schemas import AliasChange, AliasDeleted, AliasObject, SetAlias
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.openapi.parts import headers

@@ -15,7 +15,7 @@ from typing import IO, Final, NamedTuple
 
 from service.config import MIB
 from service.models.inspect import PICKLES, ModelRefused
-from service.training.model.stored_weights import SECOND_FORM
+from service.training.model.base_folder import SECOND_FORM
 
 MANIFEST: Final = "bundle.json"
 MAX_FILES: Final = 2000

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from service.config import GIB
-from service.core.local_files import sync_folder, sync_tree
+from service.core.local_disk import sync_folder, sync_tree
 from service.models.inspect import ModelRefused
 from service.models.sources.files import CHUNK_BYTES, MANIFEST, Checksum
 from service.models.sources.manifest import Manifest, read_manifest, verify_files

@@ -14,7 +14,7 @@ import tarfile
 from pathlib import Path
 from typing import Final
 
-from service.core.local_files import sync_folder
+from service.core.local_disk import sync_folder
 from service.models.inspect import ModelRefused, inspect_folder
 from service.models.model_folder import folder_fault
 from service.models.sources.bring import find, read_card

@@ -1,1 +1,4 @@
-"""The interface between a worker and its trainer process: spec, messages and failures."""
+"""The contract between a worker and its trainer: spec, methods, messages and failures.
+
+The worker and the API import it, so it imports no torch, and nothing else of training.
+"""

@@ -3,8 +3,8 @@
 The wire schema, the checks of files, `auto` hyperparameters, the memory estimate and the trainer
 read what differs between methods from here. To add a method, add its entry, its hyperparameters
 in `hyperparameters.py`, their class in the API in `jobs/schemas/methods.py`, and its trainer in
-`training/methods/trainers.py`. This module imports no torch, so that the API and the worker can
-import it.
+`training/methods/`, which `TRAINERS` of `training/loop/run.py` names. This module imports no torch,
+so that the API and the worker can import it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ class TrainingMethod:
     sample. `learning_rate_factor` scales the learning rate of supervised training. `beta` is the
     default strength of the reference, or None for a method without one. `needs_reference` means
     that the method compares the model with the model that it started from; after a warm start, this
-    requires a second copy of the adapter. With
-    `scores_mismatches`, each prompt in a batch is first scored with the answer of another sample,
-    without gradient. `least_batch_size` is the minimum number of samples per batch.
+    requires a second copy of the adapter. With `scores_mismatches`, each prompt in a batch is first
+    scored with the answer of another sample, without gradient. `least_batch_size` is the minimum
+    number of samples per batch. With `batch_size_changes_loss`, losses of different batch sizes
+    cannot be compared.
     """
 
     name: MethodName
@@ -53,6 +54,7 @@ class TrainingMethod:
     needs_reference: bool = False
     scores_mismatches: bool = False
     least_batch_size: int = 1
+    batch_size_changes_loss: bool = False
 
     @property
     def is_evaluated(self) -> bool:
@@ -102,6 +104,7 @@ _ALL: Final = (
         needs_reference=True,
         scores_mismatches=True,
         least_batch_size=2,
+        batch_size_changes_loss=True,
     ),
     TrainingMethod(
         name="pretraining",

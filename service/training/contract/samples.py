@@ -27,14 +27,14 @@ class _Line(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Place(_Line):
+class RowRef(_Line):
     """A row of the run's training or validation file; `row` counts from 0."""
 
     row: int = Field(ge=0)
     file: Purpose
 
 
-class SampleRequest(Place):
+class SampleRequest(RowRef):
     """A prompt in tokens, and how to answer it `n` times.
 
     An answer has at most `max_tokens` tokens, which end with the token that ends the turn, if the
@@ -49,7 +49,7 @@ class SampleRequest(Place):
     max_tokens: int = Field(ge=1, le=_MAX_TOKENS)
 
 
-class Answer(Place):
+class Answer(RowRef):
     """One answer to the request for a row, and its reward.
 
     `index` counts the answers of a request from 0. `token_ids` are the sampled tokens, including

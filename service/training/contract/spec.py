@@ -6,6 +6,7 @@ module does not import torch, so the worker can import it.
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -20,10 +21,27 @@ from pydantic import (
     model_validator,
 )
 
-from service.training.contract.hyperparameters import RESOLVED, Resolved
-from service.training.contract.lora import check_modules
+from service.training.contract.hyperparameters import RESOLVED, Resolved, check_modules
 from service.training.contract.methods import BY_SPEC_NAME, SpecMethod, TrainingMethod
-from service.training.contract.mixture import MixedRows
+
+
+class MixedRows(BaseModel):
+    """Consecutive rows of a training file that come from one of the mixed files.
+
+    `file` names the file in messages. `weight` is how often each row is drawn per epoch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str = Field(min_length=1, max_length=200)
+    rows: int = Field(ge=1)
+    weight: float = Field(gt=0, allow_inf_nan=False)
+
+
+def drawn_per_epoch(count: int, weight: float) -> int:
+    """Return how many of `count` examples, repeated ones included, an epoch draws."""
+    return max(1, math.floor(weight * count + 0.5)) if count else 0
+
 
 # On a CPU, a larger value is barely faster and uses more memory: 5,000 tokens through SmolLM2-135M
 # on two cores took 20.9 s and 2.0 GiB at 512, 19.3 s and 2.2 GiB at 1024, 17.5 s and 2.8 GiB at

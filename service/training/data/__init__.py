@@ -1,1 +1,1 @@
-"""From training files to batches of token ids."""
+"""From training files to batches of token IDs."""

@@ -1,12 +1,14 @@
-"""Examples as tensors: one optimizer batch is split into parts that fit in memory.
+"""Collators: an optimizer batch as tensors, split into parts that fit in memory.
 
 A part is a padded batch, or rows that hold several samples each (packing). A packed row holds only
 whole samples, each with positions that start at 0, from which the model builds a mask that keeps
-them apart. A joined row has no padding; `attention` keeps its samples apart.
+them apart. A joined row has no padding; `attention` keeps its samples apart. Batches of pairs, of
+labeled answers (with mismatches for KTO's reference point) and of graded answers are padded.
 """
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from service.training.contract.samples import Answer
 from service.training.data.layout import pack, packed_parts, padded_parts
-from service.training.data.tokens import IGNORED, Example, JudgedSample, Sample
+from service.training.data.tokenization import IGNORED, Example, LabeledSample, Prompt, Sample
 
 _PAD: Final = 0  # never attended to, never a label: any id works
 _PREFIXES: Final = ("", "worse_")
 # One example as returned by the dataset.
-_Columns = Mapping[str, Tensor]
+Columns = Mapping[str, Tensor]
 # Makes the parts of an optimizer batch.
-Collator = Callable[[Sequence[_Columns]], dict[str, Any]]
+Collator = Callable[[Sequence[Columns]], dict[str, Any]]
 
 
 def to_dataset(examples: Sequence[Example], first: int = 0) -> datasets.Dataset:
@@ -42,7 +45,7 @@ def to_dataset(examples: Sequence[Example], first: int = 0) -> datasets.Dataset:
         columns[f"{prefix}input_ids"] = [_integers(row[place].input_ids) for row in rows]
         columns[f"{prefix}labels"] = [_integers(row[place].labels) for row in rows]
     features = dict.fromkeys(columns, datasets.Sequence(datasets.Value("int32")))
-    if labels := [example.is_good for example in examples if isinstance(example, JudgedSample)]:
+    if labels := [example.is_good for example in examples if isinstance(example, LabeledSample)]:
         columns["is_good"] = labels
         features["is_good"] = datasets.Value("bool")
     if not isinstance(examples[0], Sample):
@@ -69,7 +72,7 @@ class Padded:
 
     budget: int
 
-    def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
+    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
         parts = padded_parts([len(sample["input_ids"]) for sample in samples], self.budget)
         return _batch([pad_rows([samples[index] for index in part]) for part in parts])
 
@@ -83,7 +86,7 @@ class PaddedPairs:
 
     budget: int
 
-    def __call__(self, pairs: Sequence[_Columns]) -> dict[str, Any]:
+    def __call__(self, pairs: Sequence[Columns]) -> dict[str, Any]:
         lengths = [max(len(pair[f"{prefix}input_ids"]) for prefix in _PREFIXES) for pair in pairs]
         parts = [
             pad_rows([side(pairs[index], prefix) for prefix in _PREFIXES for index in part])
@@ -103,7 +106,7 @@ class Packed:
 
     budget: int
 
-    def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
+    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
         parts = packed_parts([len(sample["input_ids"]) for sample in samples], self.budget)
         return _batch([_pack(samples, rows) for rows in parts])
 
@@ -118,7 +121,7 @@ class Joined:
 
     budget: int
 
-    def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
+    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
         lengths = [len(sample["input_ids"]) for sample in samples]
         return _batch([_join(samples, row) for row in pack(lengths, self.budget)])
 
@@ -138,7 +141,7 @@ class Shared:
     index: int
     size: int
 
-    def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
+    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
         shares = [samples[rank :: self.size] for rank in range(min(self.size, len(samples)))]
         batches = [self.whole(share) for share in shares]
         own = batches[self.index]["parts"] if self.index < len(batches) else []
@@ -159,12 +162,12 @@ def extent(part: Mapping[str, Any]) -> tuple[int, int]:
     return rows * width, width
 
 
-def numbers_of(samples: Iterable[_Columns]) -> list[int]:
+def numbers_of(samples: Iterable[Columns]) -> list[int]:
     """The numbers of examples."""
     return [int(sample["number"]) for sample in samples]
 
 
-def side(pair: _Columns, prefix: str) -> _Columns:
+def side(pair: Columns, prefix: str) -> Columns:
     """The columns that have the prefix, under their plain names."""
     return {name: pair[f"{prefix}{name}"] for name in ("input_ids", "labels")}
 
@@ -173,7 +176,7 @@ def _batch(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return {"parts": parts, "units": sum(int((p["labels"] != IGNORED).sum()) for p in parts)}
 
 
-def pad_rows(samples: Sequence[_Columns]) -> dict[str, Tensor]:
+def pad_rows(samples: Sequence[Columns]) -> dict[str, Tensor]:
     """One row a sample, padded on the right to the longest, and `token_count`."""
     lengths = [len(sample["input_ids"]) for sample in samples]
     part = _empty(len(samples), max(lengths))
@@ -183,7 +186,7 @@ def pad_rows(samples: Sequence[_Columns]) -> dict[str, Tensor]:
     return part
 
 
-def _pack(samples: Sequence[_Columns], rows: list[list[int]]) -> dict[str, Tensor]:
+def _pack(samples: Sequence[Columns], rows: list[list[int]]) -> dict[str, Tensor]:
     lengths = {index: len(samples[index]["input_ids"]) for row in rows for index in row}
     width = max(sum(lengths[index] for index in row) for row in rows)
     part = _empty(len(rows), width)
@@ -201,7 +204,7 @@ def _pack(samples: Sequence[_Columns], rows: list[list[int]]) -> dict[str, Tenso
     return part
 
 
-def _join(samples: Sequence[_Columns], row: list[int]) -> dict[str, Any]:
+def _join(samples: Sequence[Columns], row: list[int]) -> dict[str, Any]:
     lengths = [len(samples[index]["input_ids"]) for index in row]
     places = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
     return _pack(samples, [row]) | {"cu_seq_lens_q": places, "max_length_q": max(lengths)}
@@ -214,8 +217,142 @@ def _empty(rows: int, width: int) -> dict[str, Tensor]:
     }
 
 
-def _put(batch: dict[str, Tensor], row: int, at: int, sample: _Columns) -> None:
+def _put(batch: dict[str, Tensor], row: int, at: int, sample: Columns) -> None:
     end = at + len(sample["input_ids"])
     batch["input_ids"][row, at:end] = sample["input_ids"]
     # A sample's first label is already ignored, so no token predicts the next sample's start.
     batch["labels"][row, at:end] = sample["labels"]
+
+
+_SAMPLED: Final = "sampled_log_probs"
+
+
+def collate_numbers(prompts: Sequence[Columns]) -> dict[str, Any]:
+    """The numbers of the prompts of a batch, to which there are no answers yet."""
+    return {"numbers": numbers_of(prompts)}
+
+
+def answered(prompt: Prompt, answer: Answer, advantage: float) -> dict[str, Any]:
+    """A training sample: the prompt and the answer, of which only the answer has labels.
+
+    ``"sampled_log_probs"``, of the shape of ``"input_ids"``, are those of the model that was
+    sampled, and NaN where they are unknown.
+    """
+    before = prompt.tokens.input_ids
+    ids = torch.tensor(before + array("i", answer.token_ids))
+    labels = ids.clone()
+    labels[: len(before)] = IGNORED
+    sampled = torch.full(ids.shape, math.nan)
+    if answer.logprobs is not None:
+        known = [math.nan if value is None else value for value in answer.logprobs]
+        sampled[len(before) :] = torch.tensor(known)
+    return {
+        "input_ids": ids,
+        "labels": labels,
+        _SAMPLED: sampled,
+        "advantage": torch.tensor(advantage),
+    }
+
+
+@dataclass(frozen=True)
+class PaddedAnswers:
+    """Collator like `Padded` for answered prompts, whose `units` are the tokens of the answers.
+
+    Each part also has ``"advantages"``, with one value per row, and ``"sampled_log_probs"``.
+    """
+
+    budget: int
+
+    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
+        lengths = [len(sample["input_ids"]) for sample in samples]
+        parts = [
+            _answered_part([samples[index] for index in part])
+            for part in padded_parts(lengths, self.budget)
+        ]
+        return {
+            "parts": parts,
+            "units": sum(int((part["labels"] != IGNORED).sum()) for part in parts),
+        }
+
+
+def _answered_part(samples: Sequence[Columns]) -> dict[str, Tensor]:
+    part = pad_rows(samples)
+    sampled = torch.full(part["input_ids"].shape, math.nan)
+    for row, sample in enumerate(samples):
+        sampled[row, : len(sample[_SAMPLED])] = sample[_SAMPLED]
+    part[_SAMPLED] = sampled
+    part["advantages"] = torch.stack([sample["advantage"] for sample in samples])
+    return part
+
+
+_PREFIX: Final = "mismatched_"
+
+
+@dataclass(frozen=True)
+class PaddedLabeled:
+    """Collator like `Padded` for judged answers.
+
+    Each part also has ``"is_good"``, with one value per row, ``"mismatched"``, with the padded
+    mismatch of each row, and ``"numbers"``, with those of its answers. `units` is the number of
+    answers. The samples must come from `Mismatched`.
+    """
+
+    budget: int
+
+    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
+        lengths = [max(_length(sample), _length(sample, _PREFIX)) for sample in samples]
+        parts = [
+            _labeled_part([samples[index] for index in part])
+            for part in padded_parts(lengths, self.budget)
+        ]
+        return {"parts": parts, "units": len(samples)}
+
+
+@dataclass(frozen=True)
+class Mismatched:
+    """Collator that adds a mismatch to each sample of a whole batch, then calls `whole`.
+
+    A mismatch is the sample's prompt followed by the answer of the next sample in the batch,
+    truncated at `max_length` tokens. Mismatches are added before the batch is divided, so they do
+    not depend on the number of parts or GPUs. If a batch has only one sample, its mismatch has no
+    labeled tokens.
+    """
+
+    whole: Collator
+    max_length: int
+
+    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
+        following = [*samples[1:], samples[0]]
+        return self.whole(
+            [
+                {**sample, **self._mismatch(sample, other if other is not sample else None)}
+                for sample, other in zip(samples, following, strict=True)
+            ]
+        )
+
+    def _mismatch(self, sample: Columns, other: Columns | None) -> dict[str, Tensor]:
+        prompt = sample["input_ids"][: _answer_start(sample)]
+        answer = [] if other is None else [other["input_ids"][_answer_start(other) :]]
+        ids = torch.cat([prompt, *answer])[: self.max_length]
+        labels = ids.clone()
+        labels[: len(prompt)] = IGNORED
+        return {f"{_PREFIX}input_ids": ids, f"{_PREFIX}labels": labels}
+
+
+def _answer_start(sample: Columns) -> int:
+    """Index of the first supervised token. The answer is at the end of the sample."""
+    return int((sample["labels"] != IGNORED).int().argmax())
+
+
+def _length(sample: Columns, prefix: str = "") -> int:
+    return len(sample[f"{prefix}input_ids"])
+
+
+def _labeled_part(samples: Sequence[Columns]) -> dict[str, Any]:
+    mismatched = pad_rows([side(sample, _PREFIX) for sample in samples])
+    del mismatched["token_count"]
+    return pad_rows(samples) | {
+        "is_good": torch.stack([sample["is_good"] for sample in samples]),
+        "mismatched": mismatched,
+        "numbers": numbers_of(samples),
+    }

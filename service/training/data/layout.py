@@ -1,4 +1,7 @@
-"""Memory layout of an optimizer batch: pure arithmetic on lengths, without torch.
+"""Order of the samples of a run, and their layout in memory: pure arithmetic, without torch.
+
+The order is a function of seed and epoch, so a resumed run continues exactly where the first one
+left off. In a mixture of files, each epoch draws the next examples of each file.
 
 A part is what goes through the model at once: rows of one width. The budget is in positions (rows x
 width), including padding, because memory and time scale with positions.
@@ -6,11 +9,73 @@ width), including padding, because memory and time scale with positions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import random
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, groupby
 from typing import Final, Literal
 
-from service.training.data.order import epoch_order
+from service.training.contract.spec import MixedRows, drawn_per_epoch
+from service.training.data.rows import Line
+
+# Batches are grouped by length within blocks of this many batches: large enough to need little
+# padding, small enough to keep an epoch mixed.
+_BLOCK_BATCHES: Final = 50
+
+
+def epoch_order(
+    lengths: Sequence[int],
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    by_length: bool,
+    drawn: Sequence[int] | None = None,
+) -> list[int]:
+    """Indices of all samples, batch by batch; the last batch may be short.
+
+    `drawn` are the indices of the samples of this epoch, if they are not all samples.
+
+    With `by_length`, the samples of a batch have similar lengths, longest first, and batches are in
+    random order. The longest batch comes first in epoch 0, so that a run that does not fit in
+    memory fails at once and not after hours.
+    """
+    chance = random.Random(f"{seed}/{epoch}")  # noqa: S311  # not a secret: only an order
+    order = list(range(len(lengths)) if drawn is None else drawn)
+    chance.shuffle(order)
+    if not by_length:
+        return order
+    whole = len(order) - len(order) % batch_size
+    batches: list[list[int]] = []
+    block = batch_size * _BLOCK_BATCHES
+    for start in range(0, whole, block):
+        similar = sorted(order[start : min(start + block, whole)], key=lambda i: -lengths[i])
+        batches += [similar[at : at + batch_size] for at in range(0, len(similar), batch_size)]
+    chance.shuffle(batches)
+    if epoch == 0 and batches:
+        longest = max(range(len(batches)), key=lambda at: lengths[batches[at][0]])
+        batches[0], batches[longest] = batches[longest], batches[0]
+    tail = sorted(order[whole:], key=lambda i: -lengths[i])
+    return [index for batch in [*batches, tail] for index in batch]
+
+
+def pause_step(total_steps: int, count: int, after: float | None) -> int | None:
+    """The one of the `checkpoint_steps` that is nearest to this share of the run.
+
+    None without a share, or if it is the last step.
+    """
+    if after is None:
+        return None
+    place = total_steps * after
+    step = min(checkpoint_steps(total_steps, count), key=lambda step: (abs(step - place), step))
+    return step if step < total_steps else None
+
+
+def checkpoint_steps(total_steps: int, count: int) -> frozenset[int]:
+    """`count` evenly spaced steps, the last of which is the last step of the run."""
+    return frozenset(max(1, round(total_steps * part / count)) for part in range(1, count + 1))
+
 
 # Contents of a row. "padded": one sample, padded. "packed": samples that fill it up to the width of
 # the longest, padded. "joined": samples end to end, one row per part.
@@ -139,3 +204,55 @@ def choose_packing(
     if is_worth_it:
         return True, f"Samples are packed: {figures}."
     return False, f"Samples are not packed but batched by length: {figures}."
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """The examples of one file, and how often each is drawn per epoch."""
+
+    examples: int
+    weight: float
+
+    @property
+    def drawn(self) -> int:
+        """Number of examples per epoch."""
+        return drawn_per_epoch(self.examples, self.weight)
+
+
+def by_file(
+    rows: Iterable[Line], mixture: Sequence[MixedRows]
+) -> Iterator[tuple[int, Iterator[Line]]]:
+    """Divide the rows of a mixture by file, with the line numbers that they have there.
+
+    Yields the file's place in the mixture and its rows. Files without rows are left out.
+    """
+    starts = [0, *accumulate(part.rows for part in mixture)]
+
+    def place(row: Line) -> int:
+        return bisect_right(starts, row.line - 1) - 1
+
+    for at, own in groupby(rows, key=place):
+        yield at, (replace(row, line=row.line - starts[at]) for row in own)
+
+
+def draw(portions: Sequence[Portion], *, seed: int, epoch: int) -> list[int]:
+    """Return the indices of the examples that an epoch draws: a pure function of seed and epoch.
+
+    Each epoch draws the next of a file's examples, in a random order, so that no example is drawn
+    again before all others of its file were.
+    """
+    indices: list[int] = []
+    start = 0
+    for place, portion in enumerate(portions):
+        if portion.examples:
+            order = list(range(start, start + portion.examples))
+            random.Random(f"{seed}/draw/{place}").shuffle(order)  # noqa: S311  # not a secret
+            first = epoch * portion.drawn
+            indices += (order[at % portion.examples] for at in range(first, first + portion.drawn))
+        start += portion.examples
+    return sorted(indices)
+
+
+def row_weights(mixture: Sequence[MixedRows]) -> list[float]:
+    """Return the weight of each row of a mixture."""
+    return [part.weight for part in mixture for _ in range(part.rows)]

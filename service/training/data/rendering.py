@@ -4,6 +4,9 @@ A template is a program that comes with a base model. Jinja's sandbox keeps it f
 but lets it run for hours, or write gigabytes. So a fork of this process renders. Its address space
 may grow only a little, and it is killed when a text takes too long. A fork has the tokenizer and
 whatever transformers does with it, so its texts are the same; another program's might not be.
+
+When serving, a reasoning model continues a prompt, which may already open the reasoning. What it is
+trained on must continue the same prompt, or else its answers would be taken for reasoning.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -26,7 +30,8 @@ from typing import Any, Final, NamedTuple
 from jinja2 import TemplateError
 
 from service.chat_content import ContentFormat, choose_content_format, with_content_format
-from service.training.contract.channel import die_with_parent
+from service.thoughts import FIELDS, take_out
+from service.training.contract.child_process import die_with_parent
 
 TIMEOUT_S: Final = 10.0
 MEMORY_BYTES: Final = 1024**3
@@ -232,3 +237,45 @@ def _rendered(
             yield _Status.FAILED, type(error).__name__.encode()
         else:
             yield _Status.TEXT, encoded
+
+
+Message = dict[str, Any]
+PROBED: Final = "probed thought"
+PROBE: Final[tuple[Message, ...]] = (
+    {"role": "user", "content": "A question"},
+    {"role": "assistant", "content": "An answer", **dict.fromkeys(FIELDS, PROBED)},
+)
+"""A conversation whose thought is in the fields that templates read."""
+_OPENED: Final = re.compile(r"<think>\s*\Z")
+_END: Final = "</think>"
+
+
+def in_fields(message: Message) -> Message:
+    """Move the thought in the content of an assistant's message to the fields of templates."""
+    if message["role"] != "assistant":
+        return message
+    thought, answer = take_out(message["content"])
+    if not thought:
+        return message
+    return {**message, "content": answer, **dict.fromkeys(FIELDS, thought)}
+
+
+def thought_of(message: Message) -> str:
+    """Return what the assistant thought before this message, or an empty text."""
+    return message.get(FIELDS[0]) or take_out(message["content"])[0]
+
+
+def after_prompt(prompt: str, through: str, thought: str) -> str:
+    """Return the render that ends with a turn, so that it continues the prompt.
+
+    If the prompt opens a thought that the template does not write in rows, as DeepSeek R1's, the
+    thought is written here, and may be empty.
+    """
+    opened = _OPENED.search(prompt)
+    if opened is None or through.startswith(prompt):
+        return through
+    before = prompt[: opened.start()]
+    if not through.startswith(before) or _END in through[len(before) :]:
+        return through
+    written = f"{thought}\n{_END}" if thought else _END
+    return f"{prompt}{written}\n\n{through[len(before) :].lstrip()}"

@@ -1,1 +1,1 @@
-"""The training loop: run, checkpoints, selection of the best one, and memory."""
+"""The training loop: plan, run, checkpoints, selection of the best one, memory and estimates."""

@@ -8,8 +8,9 @@ incomplete.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import torch
@@ -18,10 +19,9 @@ from safetensors import SafetensorError, safe_open
 
 from service.training.contract.adapter_config import CONFIG, WEIGHTS
 from service.training.contract.failures import TrainingFailure
-from service.training.contract.lora import LoraShape
+from service.training.contract.hyperparameters import LoraShape
 from service.training.contract.spec import TrainSpec
-from service.training.data.label_weights import LabelWeights
-from service.training.data.mixture import Portion
+from service.training.data.layout import Portion
 
 SEAL_NAME: Final = "run.json"
 OPTIMIZER: Final = "optimizer.pt"
@@ -86,17 +86,16 @@ def identify(
     packing: bool,
     data: str,
     total_steps: int,
-    weights: LabelWeights | None = None,
+    resolved: Mapping[str, float] = MappingProxyType({}),
     portions: Sequence[Portion] = (),
 ) -> RunIdentity:
     """Identity of the run of `spec`, with every "auto" resolved.
 
-    `data` is the digest of the samples, and `portions` are those of a mixture.
+    `data` is the digest of the samples, and `portions` are those of a mixture. `resolved` has
+    hyperparameters that the method resolved from the samples.
     """
     run = spec.hyperparameters.model_dump(mode="json", exclude=_NOT_IDENTIFYING)
-    if weights:
-        run["desirable_weight"] = weights.desirable
-        run["undesirable_weight"] = weights.undesirable
+    run |= resolved
     if portions:
         run["mixture"] = [[portion.examples, portion.weight] for portion in portions]
     if spec.warm_start_path:

@@ -18,10 +18,8 @@ from service.training.contract.hyperparameters import (
     Resolved,
 )
 from service.training.contract.methods import METHODS, MethodName, TrainingMethod
-from service.training.contract.precision import Dtype
 from service.training.contract.spec import Sharding
-from service.training.model.head_blocks import block_tokens, logit_bytes
-from service.training.model.shape import Linear, ModelShape
+from service.training.model.shape import Dtype, Linear, ModelShape, block_tokens, logit_bytes
 
 Device = Literal["cpu", "cuda"]
 
@@ -120,7 +118,7 @@ def estimate_memory(
     shards = gpus if sharding == "fsdp" else 1
     share = _share(chosen, gpus)
     width = _width(dtype)
-    lora, packing, kind = chosen.lora.settled(), chosen.packing is True, METHODS[method]
+    lora, packing, kind = chosen.lora.to_shape(), chosen.packing is True, METHODS[method]
     layers = shape.adapted(lora.target_modules)
     parameters = sum(lora.r * (layer.inputs + layer.outputs) for layer in layers)
     # GPUs with bfloat16 have the attention for joined rows.

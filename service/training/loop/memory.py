@@ -1,19 +1,23 @@
-"""Memory limits, peak memory use, and advice for a run that did not fit."""
+"""Memory limits, peak memory, micro-batch size from free memory, and out-of-memory advice."""
 
 from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 
 import torch
 from transformers import core_model_loading
 
 from service.training.contract.failures import TrainingFailure, is_out_of_memory
 from service.training.contract.spec import TrainSpec, tokens_at_once
+from service.training.loop.estimate import Device, bytes_beyond_loading
+from service.training.model.models import ComputeDevice
+from service.training.model.shape import Dtype, ModelShape, UnknownShape
+from service.training.parallel.ranks import Ranks
 
 _MIB: Final = 2**20
 
@@ -119,3 +123,81 @@ def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> Traini
         f"Not enough memory {what}: {had}. {advice}",
         suggested_tokens_at_once=halved,
     )
+
+
+# Of the free memory; as in the plan, the rest covers the allocator and the error of the estimate.
+_USABLE: Final = 0.9
+
+
+class _Sized(Protocol):
+    @property
+    def length(self) -> int: ...
+
+
+def free_bytes(spec: TrainSpec) -> int:
+    """Memory of the GPU that this process may still take."""
+    free, _ = torch.cuda.mem_get_info()
+    reserved = torch.cuda.memory_reserved()
+    free += reserved - torch.cuda.memory_allocated()
+    if spec.max_memory_bytes is not None:
+        free = min(free, spec.max_memory_bytes - torch.cuda.memory_allocated())
+    return max(free, 0)
+
+
+def fitting_tokens(
+    spec: TrainSpec, longest: int, free: int, *, device: Device, dtype: Dtype
+) -> int:
+    """Return the planned number of tokens, or the largest of its halves that fits.
+
+    `longest` is the length of the longest sample, which goes through the model as a whole even if
+    it does not fit.
+    """
+    planned = spec.budget(device)
+    try:
+        shape = ModelShape.read(spec.base_model_path)
+    except UnknownShape:
+        return planned
+    least = longest * spec.of_method.rows_per_sample
+    tokens = planned
+    while tokens > least:
+        needed = bytes_beyond_loading(
+            shape,
+            spec.hyperparameters,
+            method=spec.of_method.name,
+            longest=longest,
+            tokens_at_once=tokens,
+            gradient_checkpointing=spec.gradient_checkpointing,
+            inputs_on_host=spec.inputs_on_host,
+            device=device,
+            dtype=dtype,
+            gpus=spec.gpus,
+        )
+        if needed <= _USABLE * free:
+            break
+        tokens = max(tokens // 2, least)
+    return tokens
+
+
+def fit_tokens(
+    spec: TrainSpec, place: ComputeDevice, ranks: Ranks, samples: Sequence[_Sized]
+) -> tuple[TrainSpec, str | None]:
+    """Return the spec for the memory that is free now, and the reason if it differs.
+
+    All ranks take the same number, so that they compute the same number of parts.
+    """
+    if place.device != "cuda" or spec.sharding == "fsdp":
+        return spec, None
+    # Prompts get answers.
+    longest = max(sample.length for sample in samples) + spec.longest_answer
+    free = free_bytes(spec)
+    found = fitting_tokens(
+        spec, longest, free, device="cuda", dtype=cast("Dtype", place.dtype_name)
+    )
+    tokens, planned = ranks.least(found), spec.budget(place.device)
+    if tokens >= planned:
+        return spec, None
+    reason = (
+        f"At most {tokens:,} tokens go through the model at once instead of {planned:,}: only "
+        f"{free / 2**30:.1f} GiB of the GPU's memory are free. The result is the same."
+    )
+    return spec.model_copy(update={"tokens_at_once": tokens}), reason

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from service.training.contract.channel import StopFlag
+from service.training.contract.child_process import StopFlag, Traffic
 from service.training.contract.protocol import TrafficCommand
-from service.training.contract.traffic import Traffic
 
 LEAST_SHARE: Final = 0.1
 """Part of the time that a training computes even if chats exceed their budget."""

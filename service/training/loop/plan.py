@@ -1,22 +1,20 @@
-"""A run that is ready to begin, and its arguments for transformers' Trainer."""
+"""A run that is ready to begin: its learning rates, and its arguments for transformers' Trainer."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from service.training.contract.hyperparameters import ReinforcementHyperparameters
 from service.training.contract.spec import TrainSpec
-from service.training.data.layout import Rows
-from service.training.data.mixture import Portion, draw
-from service.training.data.order import checkpoint_steps
-from service.training.data.tokens import Example
+from service.training.data.layout import Portion, Rows, checkpoint_steps, draw
+from service.training.data.tokenization import Example
 from service.training.loop.checkpoints import RunIdentity
-from service.training.model.models import Place
+from service.training.model.models import ComputeDevice
 from service.training.parallel.ranks import Ranks
 
 
@@ -32,7 +30,7 @@ class Plan:
     training: tuple[Example, ...]
     validation: tuple[Example, ...]
     rows: Rows
-    place: Place
+    place: ComputeDevice
     ranks: Ranks = field(default_factory=Ranks)
     portions: tuple[Portion, ...] = ()
 
@@ -98,3 +96,19 @@ def trainer_arguments(plan: Plan) -> dict[str, Any]:
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": plan.place.device == "cuda",
     }
+
+
+_WARMUP_SHARE: Final = 0.03
+
+
+def rate_factor(step: int, total_steps: int) -> float:
+    """Fraction of the full learning rate at a step, counted from 0.
+
+    It rises linearly over a short warmup, then follows half a cosine toward 0. It is never 0
+    itself: in a run of forty steps, a step without an update is a noticeable loss.
+    """
+    warmup = math.ceil(total_steps * _WARMUP_SHARE)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    done = (step - warmup) / max(total_steps - warmup, 1)
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))

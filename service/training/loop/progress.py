@@ -11,7 +11,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from service.training.contract.channel import Channel, StopFlag
+from service.training.contract.child_process import Channel, StopFlag
 from service.training.contract.protocol import CheckpointSaved, StepDone, StepMetrics
 from service.training.loop.metrics import Tally
 from service.training.loop.pacing import Pacer

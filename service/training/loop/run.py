@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,18 +17,15 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from service.training.contract.adapter_config import WEIGHTS
-from service.training.contract.channel import Channel, StopFlag
-from service.training.contract.inbox import Inbox
-from service.training.contract.lora import LoraShape
+from service.training.contract.child_process import Channel, Inbox, StopFlag, Traffic
+from service.training.contract.hyperparameters import LoraShape
+from service.training.contract.methods import SpecMethod
 from service.training.contract.protocol import Noted, Started, Stopped, Succeeded, Warned
 from service.training.contract.spec import TrainSpec
-from service.training.contract.traffic import Traffic
-from service.training.data.label_weights import LabelWeights, weigh_labels
-from service.training.data.layout import Rows, choose_packing
+from service.training.data.layout import Rows, checkpoint_steps, choose_packing, pause_step
 from service.training.data.load import Data, load_data
-from service.training.data.order import checkpoint_steps, pause_step
 from service.training.data.rendering import TemplateTooCostly
-from service.training.data.tokens import ChatEncoder
+from service.training.data.tokenization import ChatEncoder
 from service.training.loop.checkpoints import (
     RunIdentity,
     Seal,
@@ -36,41 +33,61 @@ from service.training.loop.checkpoints import (
     open_checkpoint,
     sealed_packing,
 )
-from service.training.loop.half import settle_dtype
+from service.training.loop.float16 import choose_dtype
 from service.training.loop.memory import (
     conversion_errors,
+    fit_tokens,
     limit_memory,
     memory_errors,
     peak_memory_bytes,
 )
-from service.training.loop.outcome import why_kept, why_stopped
 from service.training.loop.pacing import Pacer
-from service.training.loop.part_size import settle_tokens
 from service.training.loop.plan import Plan, total_steps
 from service.training.loop.progress import Progress
-from service.training.loop.rounds import Interrupted
-from service.training.loop.selection import Selection
+from service.training.loop.selection import Selection, why_kept, why_stopped
+from service.training.methods.dpo import PreferenceTrainer
+from service.training.methods.kto import LabeledTrainer, LabelWeights, weigh_labels
 from service.training.methods.reinforcement import ReinforcementTrainer
+from service.training.methods.sampling import Interrupted
+from service.training.methods.sft import SupervisedTrainer
 from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
-from service.training.methods.trainers import TRAINERS
 from service.training.model.adapters import (
     add_adapter,
     has_experts,
     load_weights,
+    lora_shape,
+    named_base,
     save_adapter,
 )
 from service.training.model.attention import can_join, keeps_apart, may_join
-from service.training.model.folder import invalid_model
-from service.training.model.host_inputs import keep_inputs_on_host
-from service.training.model.models import Place, choose_place, load_base, load_tokenizer
-from service.training.model.pause_points import add_pause_points
+from service.training.model.base_folder import invalid_model
+from service.training.model.models import (
+    ComputeDevice,
+    add_pause_points,
+    choose_device,
+    keep_inputs_on_host,
+    load_base,
+    load_tokenizer,
+)
 from service.training.model.probe import probe
-from service.training.model.warm_start import lora_shape, named_base
-from service.training.parallel.launcher import RankPlace
-from service.training.parallel.ranks import Ranks, join
-from service.training.parallel.sharding import shard
+from service.training.parallel.launcher import RankSpec
+from service.training.parallel.ranks import Ranks, join, shard
 
 log: Final = logging.getLogger(__name__)
+
+TRAINERS: Final[
+    Mapping[
+        SpecMethod,
+        type[SupervisedTrainer | PreferenceTrainer | LabeledTrainer | ReinforcementTrainer],
+    ]
+] = {
+    "sft": SupervisedTrainer,
+    "dpo": PreferenceTrainer,
+    "kto": LabeledTrainer,
+    "pretraining": SupervisedTrainer,
+    "reinforcement": ReinforcementTrainer,
+}
+"""The trainer class of each training method."""
 
 
 def run(
@@ -78,7 +95,7 @@ def run(
     channel: Channel,
     flag: StopFlag,
     enter: Callable[[str], None],
-    rank: RankPlace | None = None,
+    rank: RankSpec | None = None,
     traffic: Traffic | None = None,
     inbox: Inbox | None = None,
 ) -> Succeeded | Stopped:
@@ -88,7 +105,7 @@ def run(
     any exception of a library.
     """
     _silence_libraries()
-    place = settle_dtype(choose_place(), spec)
+    place = choose_dtype(choose_device(), spec)
     ranks = join(rank, spec.gpus, place)
     pacer = _pacer(spec, place, ranks, traffic, flag)
     if pacer:
@@ -159,7 +176,7 @@ def _encoded(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, channel: Chann
 
 
 def _identified(
-    spec: TrainSpec, place: Place, shape: LoraShape, data: Data, channel: Channel
+    spec: TrainSpec, place: ComputeDevice, shape: LoraShape, data: Data, channel: Channel
 ) -> tuple[RunIdentity, LabelWeights | None]:
     """Settle what a checkpoint must agree with. Also returns the labels' weights, if any."""
     packing = _choose_packing(spec, place, data, channel)
@@ -173,14 +190,14 @@ def _identified(
         packing=packing,
         data=data.training.digest(),
         total_steps=total_steps(spec, len(first_epoch)),
-        weights=weights,
+        resolved=weights.resolved() if weights else {},
         portions=data.training.portions,
     )
     return identity, weights
 
 
 def _pacer(
-    spec: TrainSpec, place: Place, ranks: Ranks, traffic: Traffic | None, flag: StopFlag
+    spec: TrainSpec, place: ComputeDevice, ranks: Ranks, traffic: Traffic | None, flag: StopFlag
 ) -> Pacer | None:
     if spec.chat_budget_ms is None or traffic is None:
         return None
@@ -222,7 +239,7 @@ def _check_base_of_warm_start(spec: TrainSpec, channel: Channel) -> None:
         )
 
 
-def _choose_packing(spec: TrainSpec, place: Place, data: Data, channel: Channel) -> bool:
+def _choose_packing(spec: TrainSpec, place: ComputeDevice, data: Data, channel: Channel) -> bool:
     requested = spec.hyperparameters.packing
     if requested != "auto":
         return requested
@@ -262,7 +279,7 @@ def _rows(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
 
 def _loaded(
     spec: TrainSpec,
-    place: Place,
+    place: ComputeDevice,
     ranks: Ranks,
     shape: LoraShape,
     data: Data,
@@ -275,14 +292,14 @@ def _loaded(
         if spec.sharding == "fsdp":
             shard(model, place, ranks)
     samples = [*data.training.samples, *data.validation.samples]
-    settled, reason = settle_tokens(spec, place, ranks, samples)
+    settled, reason = fit_tokens(spec, place, ranks, samples)
     if reason:
         channel.send(Noted(code="smaller_parts", message=reason))
     return settled, model
 
 
 def _load_adapted(
-    spec: TrainSpec, place: Place, shape: LoraShape, channel: Channel, pacer: Pacer | None
+    spec: TrainSpec, place: ComputeDevice, shape: LoraShape, channel: Channel, pacer: Pacer | None
 ) -> Any:
     base = load_base(spec, place)
     set_seed(spec.seed)
@@ -342,8 +359,7 @@ def _started(
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         adapter_path=str(draft) if draft else None,
         packing=plan.packing,
-        desirable_weight=weights.desirable if weights else None,
-        undesirable_weight=weights.undesirable if weights else None,
+        **(weights.resolved() if weights else {}),
     )
 
 

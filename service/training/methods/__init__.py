@@ -1,1 +1,1 @@
-"""Training methods and their trainers."""
+"""Training methods: the trainer of each, derived from TRL's and `trainer.AdapterTrainer`."""

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from service.training.contract.channel import StopFlag
+from service.training.contract.child_process import StopFlag
 from service.training.contract.hyperparameters import DpoHyperparameters
 from service.training.loop.plan import Plan, trainer_arguments
 from service.training.methods.reference import ReferenceTrainer

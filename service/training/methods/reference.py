@@ -1,25 +1,78 @@
-"""Base class for methods that compare the model with a reference.
+"""Base class for methods that compare the model with a reference, and the reference's scores.
 
 The reference is the same model with different adapter weights, never a second model: the adapter is
 switched off or, after a warm start, replaced by TRL's frozen "ref" copy of the initial adapter.
+
+The reference does not change, so its score of an example is the same in every epoch and every
+evaluation. A run computes it when it first sees the example, and keeps it, also in checkpoints.
+From the second epoch on, a step then needs no forward pass of the reference.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import TrainerCallback
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
-from service.training.contract.channel import StopFlag
+from service.training.contract.child_process import StopFlag
 from service.training.loop.plan import Plan
-from service.training.methods.reference_scores import ReferenceScores
 from service.training.methods.trainer import AdapterTrainer
+from service.training.parallel.ranks import Ranks
+
+STATE_NAME: Final = "reference_scores.safetensors"
+_KEY: Final = "scores"
+
+
+class ReferenceScores:
+    """Log-probabilities of answers under the reference, in nats: [examples, rows of each]."""
+
+    def __init__(self, examples: int, rows: int) -> None:
+        self._scores = torch.full((examples, rows), math.nan, dtype=torch.float64)
+
+    def get(self, numbers: Sequence[int]) -> Tensor | None:
+        """Return the scores of these examples, or None if one is not known yet.
+
+        The order is that of a part: the first rows of all examples, then the second ones.
+        """
+        found = self._scores[list(numbers)].T.flatten()
+        return None if bool(found.isnan().any()) else found
+
+    def put(self, numbers: Sequence[int], scores: Tensor) -> None:
+        """Keep the scores of these examples, in the same order."""
+        rows = self._scores.shape[1]
+        self._scores[list(numbers)] = scores.detach().double().cpu().view(rows, -1).T
+
+    def share(self, ranks: Ranks) -> None:
+        """Let every rank know what one of them knows."""
+        if ranks.size == 1:
+            return
+        both = torch.stack([self._scores.nan_to_num(), (~self._scores.isnan()).double()])
+        sums = torch.tensor(ranks.totals(both.flatten().tolist()), dtype=torch.float64)
+        total, count = sums.view(both.shape)
+        self._scores = total / count  # 0 / 0 is NaN: no rank knows it
+
+    def write(self, checkpoint: Path) -> None:
+        """Add the scores to a checkpoint that is not sealed yet. Raises OSError."""
+        save_file({_KEY: self._scores}, checkpoint / STATE_NAME)
+
+    def read(self, checkpoint: Path) -> None:
+        """Restore the scores from a verified checkpoint, if it has those of this run."""
+        try:
+            found = load_file(checkpoint / STATE_NAME).get(_KEY)
+        except (OSError, SafetensorError):
+            return  # of an older version: they are computed again
+        if found is not None and found.shape == self._scores.shape:
+            self._scores = found
+
 
 REFERENCE: Final = "ref"  # TRL's name
 

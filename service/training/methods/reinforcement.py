@@ -19,20 +19,17 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
 from trl.trainer.utils import disable_dropout_in_model
 
-from service.training.contract.channel import Channel, StopFlag
+from service.training.contract.child_process import Channel, Inbox, StopFlag
 from service.training.contract.hyperparameters import ReinforcementHyperparameters
-from service.training.contract.inbox import Inbox
 from service.training.contract.protocol import Purpose
 from service.training.contract.samples import Answer
-from service.training.data.answered import PaddedAnswers, answered
-from service.training.data.batches import Shared
-from service.training.data.groups import advantages
-from service.training.data.tokens import IGNORED, Prompt, Sample
+from service.training.data.batches import PaddedAnswers, Shared, answered
+from service.training.data.tokenization import IGNORED, Prompt, Sample
+from service.training.loop.metrics import advantages
 from service.training.loop.pacing import Pacer
 from service.training.loop.plan import Plan, trainer_arguments
-from service.training.loop.rounds import Interrupted, Rounds
-from service.training.methods.generation import Generator
 from service.training.methods.reference import REFERENCE, ComparingTrainer
+from service.training.methods.sampling import Generator, Interrupted, Rounds
 from service.training.model.adapters import save_adapter
 
 _EVAL_SAMPLES: Final = 64

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from service.training.contract.channel import StopFlag
+from service.training.contract.child_process import StopFlag
 from service.training.loop.plan import Plan, trainer_arguments
 from service.training.methods.trainer import AdapterTrainer
 

@@ -26,32 +26,30 @@ from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 
 from service.training.contract.adapter_config import WEIGHTS
-from service.training.contract.channel import StopFlag
+from service.training.contract.child_process import StopFlag
 from service.training.contract.failures import TrainingFailure
-from service.training.data.answered import collate_numbers
 from service.training.data.batches import (
     Collator,
     Joined,
+    Mismatched,
     Packed,
     Padded,
+    PaddedLabeled,
     PaddedPairs,
     Shared,
+    collate_numbers,
     extent,
     to_dataset,
 )
-from service.training.data.judged_batches import Mismatched, PaddedJudged
-from service.training.data.layout import Rows
-from service.training.data.order import epoch_order
-from service.training.data.tokens import Example, JudgedSample, Pair, Prompt
+from service.training.data.layout import Rows, epoch_order
+from service.training.data.tokenization import Example, LabeledSample, Pair, Prompt
 from service.training.loop.checkpoints import Seal, are_finite, seal
-from service.training.loop.half import LossScale, half_precision
+from service.training.loop.float16 import LossScale, half_precision
 from service.training.loop.metrics import Tally
-from service.training.loop.plan import Plan
-from service.training.loop.schedule import rate_factor
+from service.training.loop.plan import Plan, rate_factor
 from service.training.loop.selection import Selection
-from service.training.model.adapters import load_weights, save_adapter, start_from
+from service.training.model.adapters import load_weights, save_adapter, start_from, sum_in_place
 from service.training.model.head import use_frozen_head
-from service.training.model.lora_sum import sum_in_place
 from service.training.model.models import keep_adapter_in_fp32
 from service.training.parallel.ranks import load_random_state, random_state, random_state_file
 
@@ -377,12 +375,12 @@ def _kind(plan: Plan) -> Callable[[int], Collator]:
     kinds: dict[Rows, Callable[[int], Collator]]
     kinds = {"padded": Padded, "packed": Packed, "joined": Joined}
     if _judges(plan):
-        return PaddedJudged
+        return PaddedLabeled
     return PaddedPairs if isinstance(plan.training[0], Pair) else kinds[plan.rows]
 
 
 def _judges(plan: Plan) -> bool:
-    return isinstance(plan.training[0], JudgedSample)
+    return isinstance(plan.training[0], LabeledSample)
 
 
 class _Order(Sampler[int]):

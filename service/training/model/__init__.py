@@ -1,1 +1,1 @@
-"""Base models, adapters, and the parts of a model that training replaces."""
+"""Base models and adapters, and the parts of a model that training replaces."""

@@ -1,25 +1,146 @@
-"""Adapters on a base model: creating, loading and saving them."""
+"""Adapters on a base model: creating, loading and saving them, and a faster forward pass."""
 
 from __future__ import annotations
 
+import types
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from service.training.contract.adapter_config import WEIGHTS
+from service.training.contract.adapter_config import (
+    CONFIG,
+    WEIGHTS,
+    adaptable,
+    fixed_parts,
+    is_expert,
+)
 from service.training.contract.failures import TrainingFailure
-from service.training.contract.lora import LoraShape
+from service.training.contract.hyperparameters import LoraOptions, LoraShape, check_modules
 from service.training.contract.spec import TrainSpec
-from service.training.contract.tensor_names import adaptable, fixed_parts, is_expert
-from service.training.model.folder import invalid_model
-from service.training.model.warm_start import invalid
+from service.training.model.base_folder import invalid_model
+
+# Settings that change the model beyond the A and B matrices of each module, and would be lost.
+_UNSUPPORTED: Final = (
+    "modules_to_save",
+    "rank_pattern",
+    "alpha_pattern",
+    "lora_bias",
+    "layer_replication",
+    "target_parameters",
+    "trainable_token_indices",
+    "alora_invocation_tokens",
+    "use_qalora",
+)
+
+
+class _Config(BaseModel):
+    """Fields of a PEFT adapter_config.json that determine the adapter's shape."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    peft_type: str
+    r: int
+    lora_alpha: float
+    target_modules: list[str] | str
+    base_model_name_or_path: str | None = None
+    bias: str = "none"
+    use_dora: bool = False
+    use_rslora: bool = False
+
+
+def lora_shape(spec: TrainSpec) -> LoraShape:
+    """Shape of the run's adapter, taken from the warm start if there is one.
+
+    Raises `TrainingFailure`: invalid_warm_start if the warm start is not a plain LoRA adapter,
+    invalid_spec if the LoRA options conflict with it.
+    """
+    requested = spec.hyperparameters.lora
+    if spec.warm_start_path is None:
+        return requested.to_shape()
+    config = _read(spec.warm_start_path)
+    shape = LoraShape(
+        r=config.r,
+        alpha=config.lora_alpha,
+        dropout=requested.dropout,
+        target_modules=_targets(config),
+        use_dora=config.use_dora,
+        use_rslora=config.use_rslora,
+    )
+    _check_agreement(requested, shape)
+    return shape
+
+
+def named_base(folder: Path) -> str | None:
+    """Name of the base model that an adapter declares."""
+    return _read(folder).base_model_name_or_path
+
+
+def invalid(why: str) -> TrainingFailure:
+    """Failure for an adapter that no run can start from."""
+    return TrainingFailure(
+        "invalid_warm_start", f"The run cannot start from this adapter: {why}.", param="warm_start"
+    )
+
+
+def _read(folder: Path) -> _Config:
+    try:
+        config = _Config.model_validate_json((folder / CONFIG).read_bytes())
+    except OSError:
+        raise invalid(f"its folder has no readable {CONFIG}") from None
+    except ValidationError:
+        raise invalid(f"its {CONFIG} is not a LoRA configuration") from None
+    if config.peft_type != "LORA":
+        raise invalid("it is not a LoRA adapter")
+    extra: dict[str, Any] = config.model_extra or {}
+    if used := [name for name in _UNSUPPORTED if extra.get(name)]:
+        raise invalid(f"it uses {', '.join(used)}")
+    if config.bias != "none":
+        raise invalid("it trains biases")
+    if not (folder / WEIGHTS).is_file():
+        raise invalid(f"its folder has no {WEIGHTS}")
+    return config
+
+
+def _targets(config: _Config) -> Any:
+    targets = config.target_modules
+    if targets == "all-linear":
+        return targets
+    unknown = invalid("its target_modules are not names of modules that can be served")
+    if isinstance(targets, str) or not targets:
+        raise unknown
+    try:
+        check_modules(targets)
+    except ValueError:
+        raise unknown from None
+    return tuple(sorted(targets))
+
+
+def _check_agreement(requested: LoraOptions, shape: LoraShape) -> None:
+    # dropout belongs to the run. target_modules are compared once the model is loaded, because one
+    # layer can have several names.
+    for field in LoraOptions.model_fields:
+        if field in ("dropout", "target_modules"):
+            continue
+        expected, found = getattr(requested, field), getattr(shape, field)
+        if expected not in (None, "auto", found):
+            raise TrainingFailure(
+                "invalid_spec",
+                f"The adapter to start from has {field} {found}, but the run requests {expected}. "
+                f"Leave lora.{field} out, or start from the base model alone.",
+                param=f"lora.{field}",
+            )
+
 
 _NAME = "default"
 
@@ -162,3 +283,48 @@ def save_adapter(model: PeftModel | Any, folder: Path) -> None:
 
 def _write_no_card(_: str) -> None:
     """Take the place of PEFT's method, which compiles a template of a README at each save."""
+
+
+def sum_in_place(model: PeftModel | Any) -> None:
+    """Make the adapted linear layers of `model` add in place.
+
+    What PEFT does otherwise than by that product, such as DoRA, is left to it, as are merged
+    weights and inputs of another dtype than the adapter's without autocast.
+    """
+    for module in model.modules():
+        if isinstance(module, LoraLayer) and isinstance(module.base_layer, nn.Linear):
+            layer: Any = module
+            layer.forward = types.MethodType(_forward(layer.forward), layer)
+
+
+def _forward(before: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def forward(self: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        name = _plain_adapter(self, x)
+        if name is None or args or kwargs:
+            return before(x, *args, **kwargs)
+        down, up = self.lora_A[name].weight, self.lora_B[name].weight
+        # In two dimensions, the output is no view, whose change in place would be copied backward.
+        rows = x.flatten(0, -2)
+        inner = nn.functional.linear(self.lora_dropout[name](rows), down)
+        output: Tensor = self.base_layer(rows)
+        # autocast does not convert the arguments of operations in place.
+        factors = inner.to(output.dtype), up.to(output.dtype).t()
+        output = output.addmm_(*factors, alpha=self.scaling[name])
+        return output.view(*x.shape[:-1], output.shape[-1])
+
+    return forward
+
+
+def _plain_adapter(layer: Any, x: Tensor) -> str | None:
+    """Return the adapter whose product is to be added. None if that is left to PEFT."""
+    if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
+        return None
+    (name,) = layer.active_adapters
+    if (
+        name not in layer.lora_A
+        or name in layer.lora_variant
+        or layer.lora_B[name].bias is not None
+    ):
+        return None
+    is_converted = torch.is_autocast_enabled(x.device.type)
+    return name if is_converted or x.dtype == layer.lora_A[name].weight.dtype else None

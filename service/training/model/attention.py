@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from service.training.model.models import Place
+from service.training.model.models import ComputeDevice
 
 try:
     from torch.nn.attention.varlen import varlen_attn
@@ -31,7 +31,7 @@ _FLASH_WIDTH: Final = 256
 _LAYERS: Final = {"full_attention", "sliding_attention"}
 
 
-def may_join(place: Place) -> bool:
+def may_join(place: ComputeDevice) -> bool:
     """Whether samples can be joined on this device, if the model allows it too (`can_join`)."""
     if place.device == "cpu":
         return True
@@ -71,7 +71,7 @@ def can_join(model: PreTrainedModel | PeftModel, longest: int) -> bool:
 def _is_for_flash(model: PreTrainedModel | PeftModel, config: Any) -> bool:
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return (
-        may_join(Place(model.device.type, model.dtype))
+        may_join(ComputeDevice(model.device.type, model.dtype))
         and width <= _FLASH_WIDTH
         and not getattr(config, "attention_dropout", 0.0)  # which varlen_attn lacks
     )

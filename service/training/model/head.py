@@ -21,8 +21,8 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
-from service.training.data.tokens import IGNORED
-from service.training.model.head_blocks import block_tokens
+from service.training.data.tokenization import IGNORED
+from service.training.model.shape import block_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,20 @@
-"""The base model and its tokenizer, loaded from a local folder of safetensors.
+"""Loads the base model and its tokenizer from a local folder of safetensors.
 
 Nothing is downloaded, and no code from the folder is run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.checkpoint import checkpoint
 from transformers import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     AutoConfig,
@@ -21,14 +26,13 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from service.training.contract.failures import is_out_of_memory
-from service.training.contract.precision import cpu_has_bf16, dtype_of
 from service.training.contract.spec import TrainSpec
-from service.training.model.folder import invalid_model
+from service.training.model.base_folder import invalid_model, is_converted
 from service.training.model.nf4_kernel import use_fast_kernel
-from service.training.model.shape import is_softcapped
-from service.training.model.stored_weights import is_converted
+from service.training.model.shape import cpu_has_bf16, dtype_of, is_softcapped
 
 _LOAD_ERRORS: Final = (
     OSError,
@@ -42,7 +46,7 @@ _LOAD_ERRORS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ComputeDevice:
     """The device and dtype that the model computes with."""
 
     device: str
@@ -53,7 +57,7 @@ class Place:
         return str(self.dtype).removeprefix("torch.")
 
 
-def choose_place() -> Place:
+def choose_device() -> ComputeDevice:
     """Choose CUDA if available, else the CPU, with the dtype of most models there.
 
     `settle_dtype` changes it for the others.
@@ -62,7 +66,7 @@ def choose_place() -> Place:
         device, has_bf16 = "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         device, has_bf16 = "cpu", cpu_has_bf16()
-    return Place(device, getattr(torch, dtype_of(device, None, has_bf16=has_bf16)))
+    return ComputeDevice(device, getattr(torch, dtype_of(device, None, has_bf16=has_bf16)))
 
 
 def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:
@@ -86,7 +90,7 @@ def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:
     return loaded
 
 
-def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
+def load_base(spec: TrainSpec, place: ComputeDevice) -> PreTrainedModel:
     """Load the frozen base model, in NF4 with double quantization if the spec asks for it.
 
     It is loaded onto the device, or onto the host if it is to be sharded across several devices.
@@ -154,7 +158,7 @@ def _class_of(config: Any) -> Any:
     return AutoModelForCausalLM
 
 
-def _nf4(spec: TrainSpec, place: Place) -> BitsAndBytesConfig:
+def _nf4(spec: TrainSpec, place: ComputeDevice) -> BitsAndBytesConfig:
     use_fast_kernel()
     return BitsAndBytesConfig(
         load_in_4bit=True,
@@ -196,3 +200,68 @@ def keep_adapter_in_fp32(model: Any) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+
+
+Checkpointed = Callable[..., Any]
+
+
+def keep_inputs_on_host(model: PreTrainedModel) -> None:
+    """Have gradient checkpointing, whenever it is enabled, keep the inputs of layers on the host.
+
+    Trainers enable it when they begin, and again after passes without it.
+    """
+    original: Any = model._set_gradient_checkpointing  # noqa: SLF001
+
+    def set_on_host(
+        enable: bool = True,  # as transformers calls it
+        gradient_checkpointing_func: Checkpointed = checkpoint,
+        **options: Any,
+    ) -> None:
+        original(
+            enable=enable,
+            gradient_checkpointing_func=partial(_on_host, gradient_checkpointing_func),
+            **options,
+        )
+
+    model._set_gradient_checkpointing = set_on_host  # noqa: SLF001
+
+
+def _on_host(checkpointed: Checkpointed, layer: Callable[..., Any], *inputs: Any) -> Any:
+    # What the layer saves for its own backward pass has hooks of its own, from checkpoint().
+    with saved_tensors_hooks(to_host, to_device):
+        return checkpointed(layer, *inputs)
+
+
+def to_host(tensor: Tensor) -> tuple[torch.device, Tensor]:
+    """Copy a tensor to the host, in the order of the computation. Also returns its device."""
+    is_cuda = tensor.device.type == "cuda"
+    copy = torch.empty_like(tensor, device="cpu", pin_memory=is_cuda)
+    copy.copy_(tensor, non_blocking=is_cuda)
+    return tensor.device, copy
+
+
+def to_device(kept: tuple[torch.device, Tensor]) -> Tensor:
+    """Copy a tensor back to its device."""
+    device, copy = kept
+    return copy.to(device, non_blocking=True)
+
+
+def add_pause_points(model: nn.Module, pause: Callable[[], None]) -> None:
+    """Call `pause` before each layer of the model, and after its backward pass.
+
+    A micro-step of 1,500 tokens takes seconds on a CPU. Smaller ones would round differently, so
+    that the losses would depend on the chats.
+    """
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module.register_forward_pre_hook(partial(_before, pause), with_kwargs=True)
+
+
+def _before(
+    pause: Callable[[], None], _layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    pause()
+    inputs = args[0] if args else kwargs.get("hidden_states")
+    if isinstance(inputs, torch.Tensor) and inputs.requires_grad:
+        # It returns None, so the gradient does not change.
+        inputs.register_hook(lambda _gradient: pause())  # type: ignore[no-untyped-call]

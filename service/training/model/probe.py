@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 
 from service.training.contract.protocol import Probe
-from service.training.data.tokens import IGNORED, Example, Sample
+from service.training.data.tokenization import IGNORED, Example, Sample
 
 _MAX_TOKENS: Final = 256
 # Maximum number of prompt tokens kept before the scored part of a long row.

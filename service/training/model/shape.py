@@ -1,6 +1,6 @@
-"""Sizes of a base model, read from config.json and safetensors headers.
+"""Sizes and dtype of a base model, from config.json and safetensors headers.
 
-Needs no torch and reads no weights.
+Needs no torch and reads no weights, so that plans and estimates can use it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from service.training.contract.tensor_names import expert_blocks, is_expert, why_not_adapted
-from service.training.model.stored_weights import weight_files
+from service.training.contract.adapter_config import expert_blocks, is_expert, why_not_adapted
+from service.training.model.base_folder import weight_files
 
 _MAX_HEADER_BYTES: Final = 100 * 2**20
 _EMBEDDINGS: Final = ("embed", "lm_head", "wte", "wpe", "output_layer")
@@ -235,3 +235,56 @@ def _unpacked(name: str, shape: tuple[int, ...], dtype: str | None) -> tuple[int
 
 def _is_scale(name: str, dtype: str | None) -> bool:
     return dtype == "U8" and name.endswith("_scales")
+
+
+# 256 x 49k logits in fp32 are 50 MB: a block that stays allocated and suits most caches. A
+# vocabulary of 256k gets fewer tokens, so that no block exceeds 256 MiB.
+_MAX_TOKENS: Final = 256
+_BLOCK_BYTES: Final = 256 * 2**20
+_FP32: Final = 4
+
+
+def logit_bytes(width: int) -> int:
+    """Bytes per logit for weights of `width` bytes: one copy in their dtype and one in fp32."""
+    return _FP32 if width == _FP32 else _FP32 + width
+
+
+def block_tokens(vocabulary: int, width: int) -> int:
+    """Number of tokens per block."""
+    return max(min(_BLOCK_BYTES // (vocabulary * logit_bytes(width)), _MAX_TOKENS), 1)
+
+
+Dtype = Literal["bfloat16", "float16", "float32"]
+
+# The activations of these models exceed the range of float16. vLLM refuses it for them, too, and
+# uses float32 (vllm/config/model.py).
+_UNSTABLE: Final = frozenset({"gemma2", "gemma3", "gemma3_text", "glm4"})
+_BF16_CPU_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
+
+
+def dtype_of(device: str, model_type: object, *, has_bf16: bool) -> Dtype:
+    """Return the dtype on a device: bfloat16 if it has that, and else what the model allows.
+
+    Otherwise float16 on CUDA, and float32 on a CPU. (Hardware without instructions for bfloat16
+    emulates it, which is slower.) `model_type` is that of config.json.
+    """
+    if has_bf16:
+        return "bfloat16"
+    return "float32" if device == "cpu" or model_type in _UNSTABLE else "float16"
+
+
+def cpu_has_bf16() -> bool:
+    """Return whether this machine's processor has instructions for bfloat16."""
+    return not _BF16_CPU_FLAGS.isdisjoint(_cpu_flags())
+
+
+def _cpu_flags() -> frozenset[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()

@@ -1,1 +1,1 @@
-"""Training on several GPUs."""
+"""Training on several GPUs of a machine, or of a Ray cluster."""

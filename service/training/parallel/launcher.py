@@ -19,13 +19,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Final
+from typing import IO, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from service.training.contract.channel import Channel, StopFlag
+from service.training.contract.child_process import Channel, Inbox, StopFlag, Traffic
 from service.training.contract.failures import TrainingFailure
-from service.training.contract.inbox import Inbox
 from service.training.contract.protocol import (
     EXIT_FAILED,
     EXIT_STOPPED,
@@ -41,7 +40,6 @@ from service.training.contract.protocol import (
     parse_message,
 )
 from service.training.contract.spec import TrainSpec
-from service.training.contract.traffic import Traffic
 
 log: Final = logging.getLogger(__name__)
 
@@ -57,7 +55,7 @@ _READ_BYTES: Final = 64 * 1024
 _FINE: Final = (EXIT_SUCCEEDED, EXIT_STOPPED)
 
 
-class RankPlace(BaseModel):
+class RankSpec(BaseModel):
     """Second argument of a rank: its number and the meeting point of all ranks.
 
     The meeting point is a port on rank 0's machine, and on its loopback device if all ranks run
@@ -174,7 +172,7 @@ def _start(ranks: list[_Rank], spec: TrainSpec, spec_file: str) -> None:
         port = meeting.getsockname()[1]
         for index in range(spec.gpus):
             listen_fd = meeting.fileno() if index == 0 else None
-            place = RankPlace(rank=index, port=port, listen_fd=listen_fd)
+            place = RankSpec(rank=index, port=port, listen_fd=listen_fd)
             try:
                 process = start_rank(spec_file, place, environment(index, spec.gpus))
             except OSError as error:
@@ -187,7 +185,7 @@ def _start(ranks: list[_Rank], spec: TrainSpec, spec_file: str) -> None:
 
 def start_rank(
     spec_file: str,
-    place: RankPlace,
+    place: RankSpec,
     environment: dict[str, str],
     stderr: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
@@ -296,3 +294,16 @@ def die_of_signal(number: int) -> None:
     with contextlib.suppress(OSError):  # SIGKILL has no handler
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+class Cluster(BaseModel):
+    """Second argument of a trainer whose ranks run on a Ray cluster.
+
+    `address` is what `ray.init` takes: `ray://HOST:10001`, or `HOST:6379` on a machine that is a
+    node of the cluster. Each rank takes one GPU of the cluster, or one CPU.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str
+    device: Literal["cuda", "cpu"]

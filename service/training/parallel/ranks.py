@@ -1,4 +1,4 @@
-"""Communication between the processes (ranks) of one run.
+"""Communication between the processes (ranks) of one run, and sharding of the base model (FSDP).
 
 Each rank computes its share of a batch, and the gradients of the adapter are summed over all ranks
 before each optimizer step. All ranks therefore hold the same adapter at every step, and each can
@@ -18,13 +18,17 @@ from typing import Any, Final
 
 import torch
 import torch.distributed as dist
+from peft import PeftModel
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn import Parameter
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-from service.training.contract.channel import StopFlag
+from service.training.contract.child_process import StopFlag
 from service.training.contract.failures import TrainingFailure
-from service.training.model.models import Place
-from service.training.parallel.launcher import RankPlace
+from service.training.model.models import ComputeDevice
+from service.training.parallel.launcher import RankSpec
 
 # Ranks read the data and load the model at different speeds; all wait for the slowest.
 _PATIENCE: Final = timedelta(hours=1)
@@ -130,7 +134,7 @@ class _AgreedFlag(StopFlag):
         return requested > 0
 
 
-def join(at: RankPlace | None, count: int, place: Place) -> Ranks:
+def join(at: RankSpec | None, count: int, place: ComputeDevice) -> Ranks:
     """Connect to the other ranks.
 
     Raises `TrainingFailure` (invalid_spec) if the machine has fewer devices than ranks, and torch's
@@ -194,3 +198,32 @@ def load_random_state(path: Path) -> None:
     torch.set_rng_state(states["cpu"])
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
+
+
+def shard(model: PeftModel | Any, place: ComputeDevice, ranks: Ranks) -> None:
+    """Shard the frozen weights of `model` across `ranks` and move it to the device of `place`.
+
+    Blocks are moved one at a time, so no device ever holds the whole model.
+    """
+    mesh = init_device_mesh(place.device, (ranks.size,))
+    move_scales(model, place.device)
+    blocks = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
+    # Shard the root last: it takes what no block has (the embeddings, the head, the last norm).
+    for module in [*blocks, model]:
+        adapter = {p for p in module.parameters() if p.requires_grad}
+        for parameter in adapter:
+            parameter.data = parameter.data.to(place.device)
+        # Reshard the root too. Otherwise it would stay whole after an evaluation, except on the
+        # rank that then reads the state for a checkpoint, and the ranks would be inconsistent at
+        # the next step.
+        fully_shard(module, mesh=mesh, reshard_after_forward=True, ignored_params=adapter)
+
+
+def move_scales(model: Any, device: str) -> None:
+    """Move the scales of 4-bit weights to `device`. Each rank keeps all of them.
+
+    bitsandbytes keeps them beside the weights, where FSDP does not see them.
+    """
+    for module in model.modules():
+        if (state := getattr(module, "quant_state", None)) is not None:
+            state.to(device)

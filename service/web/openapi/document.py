@@ -1,9 +1,18 @@
-"""Assembly of the complete OpenAPI document."""
+"""Assembles the complete OpenAPI document.
+
+Example requests and responses, and the errors of each operation, are recorded from a running API
+(`make openapi-examples`): one file per operation, in `examples/` if recorded from the API alone,
+and in `examples/stack/` if recorded from an installation that trains and serves. Each file holds
+`parameters` by name, `requestBody` examples by media type, and `responses` examples by status and
+media type. A status without a recorded example is not documented.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from fastapi import FastAPI
@@ -19,10 +28,11 @@ from service.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from service.web.openapi import examples, parameters, parts
-from service.web.openapi.examples import Recorded
+from service.web.openapi import parts
 from service.web.permissions import EXTENSION, PERMISSIONS
 
+_Recorded = dict[str, Any]
+_SHARED = "shared"
 # Answers of every operation that needs a key. These, the 403 and the 413 go into `components`.
 _EVERYWHERE = (Unauthenticated.status, RateLimited.status, Unavailable.status)
 _OF_A_JSON_BODY = TooLarge.status
@@ -73,8 +83,8 @@ def _dumps(part: Any, *, levels: int) -> str:
 
 
 def _complete(document: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    recorded = examples.recorded()
-    _add_components(document["components"], more, recorded.get(examples.SHARED, {}))
+    recorded = _read_examples()
+    _add_components(document["components"], more, recorded.get(_SHARED, {}))
     operations = [one for methods in document["paths"].values() for one in methods.values()]
     for operation in operations:
         _complete_operation(operation, recorded.get(operation["operationId"], {}))
@@ -83,7 +93,7 @@ def _complete(document: dict[str, Any], more: Mapping[str, Any]) -> dict[str, An
     return document
 
 
-def _add_components(components: dict[str, Any], more: Mapping[str, Any], shared: Recorded) -> None:
+def _add_components(components: dict[str, Any], more: Mapping[str, Any], shared: _Recorded) -> None:
     schemas = components["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -99,16 +109,16 @@ def _add_components(components: dict[str, Any], more: Mapping[str, Any], shared:
     components["responses"] = {}
     for status in (*_EVERYWHERE, _OF_A_JSON_BODY, _OF_A_PERMISSION):
         response = parts.error(status)
-        examples.add_to_contents(response, shared.get("responses", {}).get(str(status), {}))
+        _add_examples(response, shared.get("responses", {}).get(str(status), {}))
         components["responses"][f"Error{status}"] = response
 
 
-def _complete_operation(operation: dict[str, Any], recorded: Recorded) -> None:
+def _complete_operation(operation: dict[str, Any], recorded: _Recorded) -> None:
     for parameter in operation.get("parameters", ()):
-        parameters.complete(parameter)
-    examples.add_to_parameters(operation, recorded)
+        parts.describe_parameter(parameter)
+    _add_parameter_examples(operation, recorded)
     if body := operation.get("requestBody"):
-        examples.add_to_contents(body, recorded.get("requestBody", {}))
+        _add_examples(body, recorded.get("requestBody", {}))
     operation.setdefault("security", [])
     if not _is_for_all_roles(operation):
         operation["description"] += f"\n\nRequired permission: `{operation[EXTENSION]}`."
@@ -161,7 +171,7 @@ def _is_for_all_roles(operation: dict[str, Any]) -> bool:
     )
 
 
-def _responses(operation: dict[str, Any], recorded: Recorded) -> dict[str, Any]:
+def _responses(operation: dict[str, Any], recorded: _Recorded) -> dict[str, Any]:
     """Responses documented by the route, plus the errors in the recorded examples."""
     found: dict[str, Any] = operation["responses"]
     found.pop("422", None)  # an invalid body answers 400
@@ -178,7 +188,7 @@ def _responses(operation: dict[str, Any], recorded: Recorded) -> dict[str, Any]:
         if "content" not in given:  # undocumented, or a reference
             found[seen] = parts.error(int(seen))
             found[seen]["headers"] |= given.get("headers", {})
-        examples.add_to_contents(found[seen], contents)
+        _add_examples(found[seen], contents)
     for response in found.values():
         if "$ref" not in response:
             response["headers"] = {**parts.headers(), **response.get("headers", {})}
@@ -194,3 +204,45 @@ def _description_of(contents: dict[str, Any]) -> str:
     if name.startswith("ListOf_"):
         return f"A page of `{name.removeprefix('ListOf_')}`."
     return f"`{name}`." if name else "Plain text."
+
+
+def _read_examples() -> dict[str, _Recorded]:
+    """Return the examples by operationId; `_SHARED` holds the errors that all operations share."""
+    folder = files(__package__) / "examples"
+    found: dict[str, _Recorded] = {}
+    for part in (folder, folder / "stack"):
+        for file in _json_files(part):
+            examples = found.setdefault(file.name.removesuffix(".json"), {})
+            _merge(examples, json.loads(file.read_text("utf-8")))
+    return found
+
+
+def _add_parameter_examples(operation: dict[str, Any], examples: _Recorded) -> None:
+    """Set each parameter's example to the value recorded in a request."""
+    given = examples.get("parameters", {})
+    for parameter in operation.get("parameters", ()):
+        name = parameter["name"].lower()
+        if name in given and "example" not in parameter:
+            parameter["example"] = given[name]
+
+
+def _add_examples(described: dict[str, Any], examples: _Recorded) -> None:
+    """Add examples to the contents of a request body or a response, by media type."""
+    contents = described.setdefault("content", {})
+    for media, named in examples.items():
+        contents.setdefault(media, {})["examples"] = named
+
+
+def _json_files(folder: Traversable) -> list[Traversable]:
+    if not folder.is_dir():
+        return []
+    named = [file for file in folder.iterdir() if file.name.endswith(".json")]
+    return sorted(named, key=lambda file: file.name)
+
+
+def _merge(into: _Recorded, more: _Recorded) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict) and "value" not in value:
+            _merge(into[key], value)
+        else:
+            into[key] = value

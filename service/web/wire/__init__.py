@@ -1,1 +1,4 @@
-"""Reading from and writing to client connections, at a lower cost than the libraries."""
+"""HTTP to and from sockets: the server's protocol on uvicorn, heads, and batched writes.
+
+Only `protocol` uses private parts of uvicorn. Nothing here knows a route.
+"""

@@ -1,4 +1,4 @@
-"""Creates the images in docs/pictures from a real run: `make pictures`.
+"""Creates the images in docs/pictures from a real run: `python -m tests.clients.python.pictures`.
 
 Uses the server in FINETUNED_BASE_URL and FINETUNED_API_KEY, which must offer the demo model.
 Without them, it starts a server, as the demo does.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import finetuned
+import finetuned_migrate
 import pytest
 import typer.main
 from finetuned.cli.app import app
@@ -24,7 +25,7 @@ from tests.projects.test_isolation import swept
 
 pytestmark = pytest.mark.slow
 
-SOURCE = Path(finetuned.__file__).parent
+SOURCES = [Path(str(module.__file__)).parent for module in (finetuned, finetuned_migrate)]
 ROW = '{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}\n'
 
 # Commands that a user runs one after the other, with the names of what they made.
@@ -323,7 +324,8 @@ def texts(path: Path) -> Iterator[str]:
 HINTS = sorted(
     {
         hint
-        for path in SOURCE.rglob("*.py")
+        for source in SOURCES
+        for path in source.rglob("*.py")
         for text in texts(path)
         for hint in re.findall(r"(?:`|: )finetuned ([a-z][^`\n.,:]*)", text)
     }

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 from service.datasets.report.report import Report
 
 Pairs = set[tuple[int, int]]
@@ -88,15 +88,11 @@ def _report(rows: list[list[str]], held: list[list[str]] | None = None) -> Repor
     with tempfile.TemporaryDirectory() as folder:
         source = _write(Path(folder) / "train.jsonl", rows)
         other = None if held is None else _write(Path(folder) / "held.jsonl", held)
-        return analyse(source, validation=other, work=Path(folder))
+        return analyze(source, validation=other, work=Path(folder))
 
 
 def _told(report: Report, kind: str) -> Pairs:
-    named = {
-        "near": "near_duplicates",
-        "variants": "same_form",
-        "conflicts": "contradictions",
-    }
+    named = {"near": "near_duplicates", "variants": "same_form", "conflicts": "contradictions"}
     stats = getattr(report, named[kind], None)
     return set() if stats is None else _pairs(stats.examples)
 

@@ -7,7 +7,7 @@ import io
 import unicodedata
 from collections.abc import Iterator
 
-from service.datasets.formats.vietnamese import decode
+from service.datasets.formats.encodings import decode
 from tests.datasets.file_cases.cases import Case, Pairs, chats, jsonl
 
 TEXTS: dict[str, Pairs] = {

@@ -80,10 +80,7 @@ def _conversations() -> Iterator[tuple[str, list[Any]]]:
         ],
     )
     yield "ShareGPT", [{"conversations": _turns(pair, "from", "value")} for pair in SHOP]
-    yield (
-        "ShareGPT items",
-        [{"id": "x", "items": _turns(pair, "from", "value")} for pair in SHOP],
-    )
+    yield ("ShareGPT items", [{"id": "x", "items": _turns(pair, "from", "value")} for pair in SHOP])
     yield (
         "Gemini",
         [
@@ -148,11 +145,7 @@ def _preferences() -> Iterator[tuple[str, list[Any]]]:
     yield (
         "preference of messages",
         [
-            {
-                "prompt": _messages(q),
-                "chosen": _messages(None, a),
-                "rejected": _messages(None, b),
-            }
+            {"prompt": _messages(q), "chosen": _messages(None, a), "rejected": _messages(None, b)}
             for q, a, b in TRIPLES
         ],
     )
@@ -212,10 +205,7 @@ def _labels() -> Iterator[tuple[str, list[Any]]]:
             for (q, a), good in judged
         ],
     )
-    yield (
-        "KTO tag",
-        [{"messages": _messages(q, a), "kto_tag": good} for (q, a), good in judged],
-    )
+    yield ("KTO tag", [{"messages": _messages(q, a), "kto_tag": good} for (q, a), good in judged])
     yield (
         "KTO of ShareGPT",
         [
@@ -273,10 +263,7 @@ def _others() -> Iterator[Case]:
         topic, "ranked answers", jsonl(ranked), None, finding="unknown_columns", remedy="columns"
     )
     yield Case(
-        topic,
-        "concatenated",
-        "".join(json.dumps(row) for row in PAIRS).encode(),
-        chats(SHOP),
+        topic, "concatenated", "".join(json.dumps(row) for row in PAIRS).encode(), chats(SHOP)
     )
     yield Case(topic, "commas between lines", jsonl(PAIRS).replace(b"}\n", b"},\n"), chats(SHOP))
 

@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from service.datasets.checks.issues import Issue
-from service.datasets.errors import DatasetError
+from service.datasets.checks.issues import DatasetError, Issue
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
 from tests.datasets.file_cases.cases import Case, all_cases

@@ -12,15 +12,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from service.datasets.report.analysis import analyse
+from service.datasets.report.analysis import analyze
 
 _HERE = Path(__file__).parent
 _SCHEMA = {
     "type": "object",
-    "properties": {
-        "city": {"type": "string"},
-        "days": {"type": "integer", "minimum": 1},
-    },
+    "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}},
     "required": ["city", "days"],
     "additionalProperties": False,
 }
@@ -117,7 +114,7 @@ def _told(rows: list[dict[str, Any]]) -> dict[str, set[int]]:
         path = Path(folder) / "rows.jsonl"
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         path.write_text(text, "utf-8")
-        report = analyse(path, work=Path(folder))
+        report = analyze(path, work=Path(folder))
     told: dict[str, set[int]] = {}
     for issue in report.findings:
         if issue.line is not None:

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from service.audit.log import AuditLog, Filters
 from service.audit.sealing import HEAD, Overtaken
 from service.audit.verify import verify
-from service.core.audit_events import AuditEvent
+from service.core.encryption.signing import InstallationKey
 from service.core.redis import REDIS_ERRORS
-from service.core.signing import InstallationKey
 from service.core.storage import StorageError
+from service.web.audit_events import AuditEvent
 from tests.faults.actor.base import Actor, make
 from tests.faults.world import World
 

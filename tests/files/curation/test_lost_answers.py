@@ -12,9 +12,9 @@ from redis.exceptions import ConnectionError
 from service.core import ids
 from service.core.redis import connect
 from service.core.storage import StorageMissing
-from service.datasets import ValidationReport
+from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import CleanResult, ConvertResult
-from service.datasets.facts import canonical_facts
+from service.datasets.formats.options import canonical_facts
 from service.datasets.output import OutputFile
 from service.files.curation.cleaning import MakeCleaning
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState, TaskSuperseded

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +13,7 @@ import psutil
 import pytest
 import yaml
 
-from service.models.catalogue import Catalogue
-from service.models.encoders import add_encoder
 from tests.conftest import Api, chat_line, checked, upload
-from tests.datasets.encoders import static_encoder
-from tests.datasets.test_meaning import ROWS as ROWS_OF_MEANING
 
 pytestmark = pytest.mark.slow
 
@@ -122,31 +117,10 @@ async def test_overlap_with_a_validation_file_is_told(models, http, work, put, r
     assert (gone.status_code, gone.json()["error"]["param"]) == (404, "validation_file")
 
 
-async def test_an_encoder_finds_the_same_meaning(settings, http, work, put, report, rows, tmp_path):
-    catalogue = Catalogue(settings.models_file)
-    encoder = static_encoder(tmp_path / "encoder")
-    add_encoder(encoder, catalogue=catalogue, encoder_id="tiny", license_id="mit")
-    data = "\n".join(chat_line(*row) for row in ROWS_OF_MEANING).encode()
-    async with work("cpu"):
-        file_id = await put(data)
-        made = (await report(file_id, encoder="tiny")).json()
-        plain = (await report(file_id)).json()
-        unknown = await report(file_id, encoder="none")
-        listed = (await rows(file_id, encoder="tiny", issue="meaning_contradiction")).json()
-        shutil.rmtree(encoder)
-        other = await put(data + b"\n" + ROWS[0].encode())
-        gone = await report(other, encoder="tiny")
-    assert made["meaning"]["encoder"] == "tiny"
-    assert made["finding_counts"]["same_meaning"] == 1
-    assert plain["meaning"] is None
-    assert "same_meaning" not in plain["finding_counts"]
-    assert [row["line"] for row in listed["data"]] == [3]
-    assert listed["data"][0]["findings"][0]["other_line"] == 4
-    assert unknown.status_code == 400
-    assert unknown.json()["error"]["param"] == "encoder"
-    assert "It has: tiny." in unknown.json()["error"]["message"]
-    assert gone.status_code == 400
-    assert gone.json()["error"]["code"] == "encoder_unusable"
+async def test_encoders_are_no_longer_supported(put, report, rows):
+    file_id = await put(ROWS[0].encode())
+    for refused in (await report(file_id, encoder="tiny"), await rows(file_id, encoder="tiny")):
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "encoder")
 
 
 async def test_report_is_made_once(models, api: Api, http, work, put, report):

@@ -17,7 +17,7 @@ from service.files.curation.outputs import NOTED, Output, Outputs
 from service.files.curation.records import Task, TaskKind, Tasks
 from service.files.curation.report import MakeReport, ReportOptions, report_task
 from service.files.records import FileRecord, FileStatus, Purpose
-from service.jobs.scheduling.dispatch import Dispatcher
+from service.jobs.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
 from service.worker.reconciler import Reconciler
 from tests.conftest import Api

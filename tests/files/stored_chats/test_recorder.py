@@ -10,19 +10,18 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from service.config import Settings
+from service.config.limits import ProjectLimits
 from service.core import ids, metrics
-from service.core.capture import Capture
-from service.core.limits import ProjectLimits
 from service.core.redis import Client, connect
 from service.core.storage import Storage
-from service.core.storage_use import StorageUse
 from service.files.curation.recognizers.records import Recognizers
 from service.files.stored_chats import recorder as recording
 from service.files.stored_chats.recorder import Recorder
 from service.files.stored_chats.records import EXPIRING, CaptureRecord, Captures
 from service.files.stored_chats.redaction import CHATS, RESPONSES
 from service.projects.records import Project, Projects, Quotas
-from service.web.auth import Principal
+from service.projects.storage_use import StorageUse
+from service.web.auth import Capture, Principal
 from service.web.permissions import Role
 from tests.files.stored_chats.support import MODEL, answer, body, stream
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from service.datasets.personal_data.recognizer import Recognizer
+from service.datasets.personal_data.kinds import Recognizer
 from service.files.stored_chats.redaction import Recorded, Refused, StoredChat, redacted
 from tests.files.stored_chats.support import answer, body, stream
 

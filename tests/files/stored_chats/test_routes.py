@@ -13,10 +13,11 @@ import openai
 import pytest
 
 from service.config import Settings
-from service.core import ids, trail
+from service.core import ids
 from service.files.stored_chats.records import CaptureRecord, Captures
 from service.projects.deletion import ProjectDeletions
 from service.projects.records import Role
+from service.web import audit_trail
 from tests.conftest import Api, checked
 from tests.files.stored_chats.support import MODEL, store_chat
 
@@ -124,15 +125,15 @@ async def test_reads_and_deletions_are_in_the_audit_log_without_texts(api: Api, 
     for number in range(3):
         await add(number)
     redis = captures_of(api).redis
-    await redis.delete(trail.STREAM)
+    await redis.delete(audit_trail.STREAM)
     async with await api.client("acme", Role.PROJECT_ADMIN) as http:
         await http.get("/v1/chat/completions")
         await http.get("/v1/chat/completions/chatcmpl-1/messages")
         await http.delete("/v1/chat/completions/chatcmpl-1")
         deleted = (await http.delete("/v1/chat/completions")).json()
     assert deleted == {"object": "chat.completions.deleted", "deleted": 2}
-    raw = [fields[b"entry"] for _, fields in await redis.xrange(trail.STREAM)]
-    entries = [trail.decode(entry) for entry in raw]
+    raw = [fields[b"entry"] for _, fields in await redis.xrange(audit_trail.STREAM)]
+    entries = [audit_trail.decode(entry) for entry in raw]
     assert [(entry.type, entry.outcome) for entry in entries] == [
         ("chat.completions.read", "succeeded"),
         ("chat.completion.read", "succeeded"),
@@ -271,8 +272,8 @@ async def test_a_project_admin_ends_capture_and_begins_it_if_that_is_delegated(a
         taken_back = await asks(admin, {"capture_managed_by": "organization"})
         assert taken_back["capture"]["sampling"] == 0.5
         assert await asks(owner, on) == 403
-    raw = [e[b"entry"] for _, e in await captures_of(api).redis.xrange(trail.STREAM)]
-    entries = [trail.decode(entry) for entry in raw]
+    raw = [e[b"entry"] for _, e in await captures_of(api).redis.xrange(audit_trail.STREAM)]
+    entries = [audit_trail.decode(entry) for entry in raw]
     assert [
         (entry.actor.role, entry.type.removeprefix("project."))
         for entry in entries

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from service.core.storage import Storage, StorageCorrupt, StorageError
-from service.inference.engine.adapter_cache import AdapterCache
+from service.inference.engine.adapters import AdapterCache
 
 
 class Clock:

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from service.core.encryption.signing import SigningKey
 from service.core.redis import connect
-from service.core.signing import SigningKey
 from service.core.storage import Storage
-from service.inference.engine.adapter_cache import AdapterCache
-from service.inference.engine.adapters import AdapterBroken, Adapters, AdapterUnavailable
+from service.inference.engine.adapters import (
+    AdapterBroken,
+    AdapterCache,
+    Adapters,
+    AdapterUnavailable,
+)
 from service.models.records import ModelRecord
 
 BASE = "tiny-base"

@@ -13,8 +13,8 @@ import pytest
 from service.datasets.rows.canonical import canonical_chat
 from service.datasets.rows.templates import content_format
 from service.thoughts import take_out
-from service.training.data.chats import to_chat
-from service.training.data.tokens import ChatEncoder
+from service.training.data.rows import to_chat
+from service.training.data.tokenization import ChatEncoder
 from tests.lazy import Lazy
 from tests.models.folders import with_template
 

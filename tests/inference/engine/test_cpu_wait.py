@@ -7,7 +7,7 @@ import threading
 import pytest
 import zmq
 
-from service.inference.engine import cpu_wait
+from service.inference.engine import cpu
 from tests.lazy import Lazy
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ def test_a_reader_looks_for_messages_that_did_not_wake_it(
 ):
     module = "vllm.distributed.device_communicators.shm_broadcast"
     monkeypatch.setattr(f"{module}.SpinCondition", shm_broadcast.SpinCondition)
-    cpu_wait.install()
+    cpu.install_wait()
     with zmq.Context() as context:
         reader = shm_broadcast.SpinCondition(True, context, f"ipc://{tmp_path}/nobody-writes")
         try:

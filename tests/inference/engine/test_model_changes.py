@@ -9,7 +9,7 @@ import pytest
 
 from service.core.invalidation import InvalidationKind, Invalidations, publish
 from service.core.redis import connect
-from service.inference.engine.model_changes import ModelChanges
+from service.inference.engine.process import ModelChanges
 
 pytestmark = pytest.mark.slow
 

@@ -304,7 +304,7 @@ print(json.dumps({name: each.model_dump() for name, each in found.items()}))
 
 @pytest.mark.skipif(
     os.environ.get("FINETUNED_LONG_PAGES") != "1",
-    reason="installs frameworks: 'make pages' runs it",
+    reason="installs frameworks: 'make proof NAME=pages' runs it",
 )
 async def test_frameworks_get_structured_output_from_tools_that_are_not_strict(client):
     asked = [f"{client.url}/v1", ACME_KEY, BASE, QUESTION[0]["content"]]

@@ -1,4 +1,4 @@
-"""A model that is trained to think before it answers, served by a real vLLM. `make reasoning`."""
+"""A model that is trained to think before it answers, in vLLM: `make proof NAME=reasoning`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(
         os.environ.get("FINETUNED_REASONING") != "1",
-        reason="an engine and a training of their own: 'make reasoning' runs it",
+        reason="an engine and a training of their own: 'make proof NAME=reasoning' runs it",
     ),
 ]
 

@@ -8,34 +8,34 @@ import pytest
 
 from service.config import GIB, Settings
 from service.inference.engine.sizing import (
-    BaseFacts,
-    Facts,
+    BaseModelSizes,
     SizingError,
+    SizingInputs,
     engine_share,
     size,
     trainer_budget,
 )
 
-SMALL = BaseFacts(
+SMALL = BaseModelSizes(
     "small",
     weights_bytes=269_000_000,
     context_length=8192,
     kv_bytes_per_token=23_040,
     adapter_bytes_per_rank=610_560,
 )
-EIGHT_B = BaseFacts(
+EIGHT_B = BaseModelSizes(
     "llama-8b",
     weights_bytes=16_060_000_000,
     context_length=131_072,
     kv_bytes_per_token=131_072,
     adapter_bytes_per_rank=5_242_880,
 )
-LAPTOP = Facts(SMALL, memory_bytes=16 * GIB, served_bytes=SMALL.weights_bytes)
+LAPTOP = SizingInputs(SMALL, memory_bytes=16 * GIB, served_bytes=SMALL.weights_bytes)
 
 
-def gpu(gib: float, base: BaseFacts = EIGHT_B, **changes) -> Facts:
+def gpu(gib: float, base: BaseModelSizes = EIGHT_B, **changes) -> SizingInputs:
     known = {"gpu_bytes": int(gib * GIB), "served_bytes": base.weights_bytes} | changes
-    return Facts(base, memory_bytes=128 * GIB, has_gpu=True, **known)
+    return SizingInputs(base, memory_bytes=128 * GIB, has_gpu=True, **known)
 
 
 def test_on_a_cpu():
@@ -101,7 +101,7 @@ def test_memory_slots_are_no_fewer_than_the_engines():
 
 def test_ranks_are_those_that_jobs_may_ask_for_and_those_that_exist():
     assert size(Settings(), LAPTOP).max_lora_rank == Settings().lora_rank_limit == 64
-    large = Facts(SMALL, memory_bytes=16 * GIB, highest_rank=100)
+    large = SizingInputs(SMALL, memory_bytes=16 * GIB, highest_rank=100)
     assert size(Settings(), large).max_lora_rank == 128
     assert size(Settings(max_lora_rank=16), large).max_lora_rank == 16
     with pytest.raises(SizingError, match="up to 512"):
@@ -145,11 +145,11 @@ def test_a_trainer_on_its_own_gpu_or_with_a_limit_of_its_own():
 
 
 def test_what_is_not_known_is_said():
-    bare = BaseFacts("odd", weights_bytes=1, context_length=4096)
-    sizes = size(Settings(), Facts(bare, memory_bytes=GIB))
+    bare = BaseModelSizes("odd", weights_bytes=1, context_length=4096)
+    sizes = size(Settings(), SizingInputs(bare, memory_bytes=GIB))
     assert sizes.max_model_len == 4096
     assert "unknown" in " ".join(sizes.reasons)
-    unknown_gpu = size(Settings(), Facts(SMALL, memory_bytes=GIB, has_gpu=True))
+    unknown_gpu = size(Settings(), SizingInputs(SMALL, memory_bytes=GIB, has_gpu=True))
     assert unknown_gpu.gpu_memory_utilization == 0.85
     assert "does not report its memory" in " ".join(unknown_gpu.reasons)
 

@@ -10,12 +10,12 @@ from pydantic import SecretStr
 
 from service.config import GIB, Settings
 from service.inference.engine.launch import EngineConfigError, Machine, engine_command
-from service.inference.engine.sizing import BaseFacts, Facts, SizingError, size
+from service.inference.engine.sizing import BaseModelSizes, SizingError, SizingInputs, size
 from service.inference.engine.vllm_options import OptionError, Parallel, parallel, with_options
 from service.models.catalogue import BaseModelEntry
 
 GPU = Machine(has_gpu=True, has_bf16=True, cores=tuple(range(64)))
-QWEN = BaseFacts(
+QWEN = BaseModelSizes(
     "qwen3-32b",
     weights_bytes=65_524_246_528,
     context_length=40_960,
@@ -24,7 +24,7 @@ QWEN = BaseFacts(
     kv_heads=8,
 )
 ENTRY = BaseModelEntry(id=QWEN.id, path=Path("/m/qwen"), license="mit", context_length=40_960)
-A80 = Facts(
+A80 = SizingInputs(
     QWEN,
     memory_bytes=512 * GIB,
     has_gpu=True,
@@ -33,7 +33,7 @@ A80 = Facts(
 )
 
 
-def command(*extra: str, facts: Facts = A80, **changes):
+def command(*extra: str, facts: SizingInputs = A80, **changes):
     settings = Settings(upstream_api_key=SecretStr("k"), **changes)
     return engine_command(settings, ENTRY, 8100, machine=GPU, facts=facts, extra=extra)
 

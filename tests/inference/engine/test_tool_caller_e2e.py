@@ -186,7 +186,7 @@ print(json.dumps({
 
 @pytest.mark.skipif(
     os.environ.get("FINETUNED_LONG_PAGES") != "1",
-    reason="installs LangChain: 'make pages' runs it",
+    reason="installs LangChain: 'make proof NAME=pages' runs it",
 )
 async def test_langchain_binds_tools_and_gets_structured_output(client, caller):
     asked = [f"{client.url}/v1", ACME_KEY, caller, _asked(UNSEEN)["content"]]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from service.core.limits import Limits
+from service.config.limits import Limits
 from tests.inference.conftest import BOTH_WAYS
 
 BASE = "tiny-base"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from service.inference.gateway.cache_salt import cache_salts
+from service.inference.gateway.request_body import cache_salts
 from tests.inference.conftest import ENGINE_KEY, OTHER_KEY
 
 BASE = "tiny-base"

@@ -9,8 +9,7 @@ import pytest
 from aiohttp import web
 
 from service.core.redis import connect
-from service.inference.chat_load import ChatLoad, ChatReport, ChatState, p95
-from service.inference.gateway.chat_reports import ChatReports
+from service.inference.chat_load import ChatLoad, ChatReport, ChatReports, ChatState, p95
 
 BODY = {"model": "tiny-base", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 

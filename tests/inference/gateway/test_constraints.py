@@ -9,7 +9,7 @@ import pytest
 
 from service.config import Settings
 from service.core.errors import BadRequest
-from service.inference.gateway.checks import RequestRules
+from service.inference.gateway.parameters import RequestRules
 from tests.inference.engine.hostile_constraints import USUAL
 
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from service.core.capture import Capture
-from service.web.auth import Principal
+from service.web.auth import Capture, Principal
 from service.web.permissions import Role
 from tests.inference.conftest import BASE, PROJECTS
 

@@ -8,8 +8,8 @@ import json
 import pytest
 from aiohttp import web
 
+from service.config.limits import Limits
 from service.core import metrics
-from service.core.limits import Limits
 from tests.inference.conftest import BOTH_WAYS
 
 BASE = "tiny-base"

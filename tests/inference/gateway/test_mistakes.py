@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.core.errors import BadRequest
-from service.inference.gateway.engine_words import in_openais_words
+from service.inference.gateway.engine_errors import in_openais_words
 from service.inference.gateway.parameters import parse
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"

@@ -16,9 +16,16 @@ from pydantic import ValidationError
 
 from service.config import NEVER_PASSED_ON, Settings
 from service.core.errors import BadRequest
-from service.inference.gateway.checks import RequestRules
-from service.inference.gateway.parameters import _READ, PATHS, parse, request_type
-from service.inference.gateway.passed_on import NO_EFFECT, NOT_DONE, PASSED_ON
+from service.inference.gateway.parameters import (
+    _READ,
+    NO_EFFECT,
+    NOT_DONE,
+    PASSED_ON,
+    PATHS,
+    RequestRules,
+    parse,
+    request_type,
+)
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 RESPONSES, EMBEDDINGS = "/v1/responses", "/v1/embeddings"

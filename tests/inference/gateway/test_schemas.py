@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from service.inference.gateway import PATHS
 from service.inference.gateway import request_types as read
 from service.inference.gateway import schemas as documented
-from service.inference.gateway.openapi_routes import router
+from service.inference.gateway.schemas import router
 
 REQUESTS = [
     (read.ChatRequest, documented.CreateChatCompletion),

@@ -1,4 +1,4 @@
-"""Tests of the turns that projects take at an engine with few places."""
+"""Tests of the fair queue in front of an engine with few slots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.core import clock
 from service.core.redis import Client as RedisClient
 from service.core.redis import connect
 from service.inference import api_processes
-from service.inference.upstreams.policy import Policy
+from service.inference.upstreams.health import Policy
 from tests.inference.conftest import BOTH_WAYS, OTHER_KEY, Client
 
 BASE = "tiny-base"
@@ -57,7 +57,7 @@ async def waiting(client: Client, requests: int) -> None:
     route = client.upstreams.route(BASE, None)
     assert route is not None
     async with asyncio.timeout(60):
-        while route[0].turns.waiting != requests:
+        while route[0].queue.waiting != requests:
             await asyncio.sleep(0.01)
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from service.inference.upstreams.balancer import Balancer
+from service.inference.upstreams.replicas import Balancer
 
 URLS = [f"http://10.0.0.{i}:8000" for i in range(1, 9)]
 ADAPTERS = [f"ft:base:acme:shop-{i}:abc{i:03d}" for i in range(200)]
@@ -183,7 +183,7 @@ def test_the_base_model_respects_weights():
 def test_every_process_chooses_the_same():
     script = (
         "import json, sys\n"
-        "from service.inference.upstreams.balancer import Balancer\n"
+        "from service.inference.upstreams.replicas import Balancer\n"
         "class S:\n"
         "    in_flight = 0\n"
         "    def __init__(self, url): self.url = url\n"

@@ -13,7 +13,7 @@ from service.config import Settings
 from service.core.errors import Unavailable
 from service.inference.upstreams import Timeouts, Upstreams
 from service.inference.upstreams.discovery import Discovery, Name, parse, resolve
-from service.inference.upstreams.policy import Policy
+from service.inference.upstreams.health import Policy
 
 BASE = "tiny-base"
 NAME = "vllm-tiny.finetuned.svc"

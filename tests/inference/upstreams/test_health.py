@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.inference.upstreams.health import Health, ReplicaState
-from service.inference.upstreams.policy import Policy
+from service.inference.upstreams.health import Health, Policy, ReplicaState
 
 POLICY = Policy(max_failures=3, max_failed_probes=3, backoff_s=1, max_backoff_s=30, warmup_s=10)
 

@@ -6,7 +6,7 @@ import pytest
 
 from service.core.errors import ApiError, Unavailable
 from service.inference.upstreams import Timeouts, Upstreams
-from service.inference.upstreams.policy import Policy
+from service.inference.upstreams.health import Policy
 
 BASE = "tiny-base"
 MERGED, OTHER = f"ft:{BASE}:acme:voice:abc123", f"ft:{BASE}:acme:tone:abc456"

@@ -8,8 +8,7 @@ from collections import Counter
 import pytest
 from prometheus_client import REGISTRY
 
-from service.inference.upstreams.health import Fault, ReplicaState
-from service.inference.upstreams.policy import Policy
+from service.inference.upstreams.health import Fault, Policy, ReplicaState
 from service.inference.upstreams.replicas import Replica, Replicas
 
 URLS = [f"http://10.0.0.{i}:8000" for i in range(1, 9)]

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 
 from service.core.errors import ApiError, BadGateway, Unavailable
 from service.inference.upstreams import Timeouts, Upstreams
-from service.inference.upstreams.policy import Policy
+from service.inference.upstreams.health import Policy
 
 BASE = "tiny-base"
 ADAPTERS = [f"ft:{BASE}:acme:shop{i}:a{i:05d}" for i in range(20)]

@@ -23,7 +23,7 @@ import pytest
 from service.config import Settings
 from service.core.redis import connect
 from service.inference.upstreams import Timeouts
-from service.inference.upstreams.balancer import Balancer
+from service.inference.upstreams.replicas import Balancer
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.standalone.services import free_port

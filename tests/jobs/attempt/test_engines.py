@@ -13,7 +13,7 @@ from aiohttp import web
 
 from service.inference.headers import ADAPTER
 from service.inference.upstreams import Upstreams
-from service.jobs.attempt.engines import EngineAway, complete, warm
+from service.jobs.engine_requests import EngineAway, complete, warm
 from service.standalone.services import free_port
 from tests.http_server import http_server
 

@@ -15,10 +15,9 @@ from service.exports import lifecycle as export_lifecycle
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import ExportRecord
 from service.files.curation.records import Task, TaskKind, Tasks, TaskSuperseded
-from service.jobs import lifecycle, outcomes
-from service.jobs.attempt import artifacts
+from service.jobs import checkpoints, lifecycle, outcomes
 from service.jobs.records import JobFailure, JobRecord, Jobs, Status
-from tests.jobs.scheduling.test_fair_share import job
+from tests.jobs.test_fair_share import job
 
 FAILURE = JobFailure(code="x", message="It failed.")
 
@@ -65,7 +64,7 @@ async def test_both_attempts_have_their_own_place_in_storage(twins, tmp_path):
     storage = Storage.from_url((tmp_path / "storage").as_uri())
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "adapter_model.safetensors").write_bytes(b"adapter")
-    places = {(await artifacts.put_adapter(storage, j, tmp_path / "made", {}))[0] for j in twins}
+    places = {(await checkpoints.put_adapter(storage, j, tmp_path / "made", {}))[0] for j in twins}
     assert len(places) == 2
     assert all("/a2-" in place for place in places)
 
@@ -76,7 +75,7 @@ async def test_the_record_of_an_older_version_is_of_the_same_attempt(redis, twin
     old = known.model_copy(update={"nonce": ""})
     await redis.set(jobs.records.key(known.project_id, known.id), old.model_dump_json())
     after = await jobs.change(
-        known.project_id, known.id, lambda j: lifecycle.same_attempt(j, known)
+        known.project_id, known.id, lambda j: lifecycle.require_attempt(j, known)
     )
     assert after.attempt == known.attempt
 

@@ -93,7 +93,7 @@ SUPERVISOR = Failed(code="internal_error", message="Processes ended without a me
 
 @pytest.mark.parametrize("message", [b"", encode(SUPERVISOR)], ids=["one", "several"])
 async def test_out_of_memory_that_is_only_printed(tiny, api: Api, http, work, monkeypatch, message):
-    monkeypatch.setattr("service.jobs.attempt.task.Child", PrintingChild(message))
+    monkeypatch.setattr("service.jobs.attempt.trainer_process.Child", PrintingChild(message))
     rows = "\n".join(chat_line("Say it.", f"Aye {i}.") for i in range(12)).encode()
     job = await create(http, await upload(http, rows))
     async with work("cpu", "gpu"):

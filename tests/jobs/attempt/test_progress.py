@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from service.jobs.attempt.progress import Progress
+from service.jobs.attempt.recorder import StepProgress
 from service.training.contract.protocol import StepDone
 
 
@@ -22,13 +22,13 @@ def step(number: int, trained_tokens: int) -> StepDone:
 
 def test_one_step_has_no_speed():
     """It includes the warm-up. A speed of 0 would make each later estimate fail."""
-    progress = Progress()
+    progress = StepProgress()
     progress.advance(step(1, 500))
     assert progress.tokens_per_second is None
 
 
 def test_the_speed_counts_the_steps_after_the_first():
-    progress = Progress()
+    progress = StepProgress()
     progress.advance(step(1, 500))
     time.sleep(0.01)
     progress.advance(step(2, 800))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.core import ids, queue
-from service.jobs.attempt.recorder import Ledger
+from service.jobs.attempt.recorder import AttemptRecorder
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import JobRecord, Status
 from service.training.contract.protocol import Succeeded
@@ -36,10 +36,10 @@ async def job(api: Api) -> JobRecord:
     return await api.app.state.jobs.create(record)
 
 
-async def succeed(api: Api, job: JobRecord, folder: Path) -> Ledger:
+async def succeed(api: Api, job: JobRecord, folder: Path) -> AttemptRecorder:
     """End the job as its worker does."""
     state = api.app.state
-    ledger = Ledger(
+    recorder = AttemptRecorder(
         job,
         jobs=state.jobs,
         files=state.files,
@@ -49,8 +49,8 @@ async def succeed(api: Api, job: JobRecord, folder: Path) -> Ledger:
     )
     folder.mkdir()
     (folder / "adapter_config.json").write_text("{}", "utf-8")
-    await ledger.succeeded(Succeeded(adapter_path=str(folder), trained_tokens=100, final_step=3))
-    return ledger
+    await recorder.succeeded(Succeeded(adapter_path=str(folder), trained_tokens=100, final_step=3))
+    return recorder
 
 
 async def test_the_evaluation_is_queued_when_the_job_ends(api: Api, job, tmp_path):
@@ -63,8 +63,8 @@ async def test_the_evaluation_is_queued_when_the_job_ends(api: Api, job, tmp_pat
 
 async def test_the_model_has_the_gate_of_its_job(api: Api, job, tmp_path):
     """Also after Redis has lost the record: the manifest has it."""
-    ledger = await succeed(api, job, tmp_path / "adapter")
-    model = await api.app.state.registry.models.get(job.project_id, ledger.model)
+    recorder = await succeed(api, job, tmp_path / "adapter")
+    model = await api.app.state.registry.models.get(job.project_id, recorder.model)
     assert model.gate == {"gain": ">=5"}
     manifest = await api.app.state.storage.manifest(model.artifact)
     assert manifest.meta["gate"] == {"gain": ">=5"}

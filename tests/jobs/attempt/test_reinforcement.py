@@ -23,14 +23,11 @@ from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.inference.background.calls import PRIORITY
 from service.inference.upstreams import Upstreams
-from service.jobs import leftovers as job_leftovers
+from service.jobs import checkpoints as job_leftovers
 from service.jobs import lifecycle
-from service.jobs.attempt.recorder import Ledger
-from service.jobs.attempt.reinforcement import policy as policies
-from service.jobs.attempt.reinforcement.policy import Policy
-from service.jobs.attempt.reinforcement.rewards import Rewards
-from service.jobs.attempt.reinforcement.rounds import Means, Rounds
-from service.jobs.attempt.reinforcement.rows import Rows
+from service.jobs.attempt.recorder import AttemptRecorder
+from service.jobs.attempt.reinforcement.policy import Policy, remove_rounds, round_leftovers
+from service.jobs.attempt.reinforcement.rounds import Rewards, Rounds, Rows, SamplingSetup
 from service.jobs.attempt.reinforcement.sampling import EngineSampler, SamplingFailed
 from service.jobs.records import JobRecord, Jobs, Status
 from service.models.catalogue import Catalogue
@@ -44,7 +41,7 @@ from service.training.contract.samples import (
     write_lines,
 )
 from tests.http_server import http_server
-from tests.jobs.scheduling.test_fair_share import job as queued_job
+from tests.jobs.test_fair_share import job as queued_job
 
 BASE = "tiny-base"
 EQUAL = {
@@ -187,20 +184,20 @@ async def test_an_adapter_is_for_the_worker_alone_and_leaves_nothing(
 
     keys = await storage.keys(f"{job.project_id}/jobs/{job.id}")
     assert all(job_leftovers.folder_of(key) for key in keys)
-    await policies.sweep(jobs, storage, 2**40)  # the attempt still runs
+    await remove_rounds(jobs, storage, 2**40)  # the attempt still runs
     assert await storage.keys(f"{job.project_id}/jobs/{job.id}") == keys
     await policy.close()
     assert await registry.resolve_adapter(names[1]) is None
     assert await storage.keys(f"{job.project_id}/jobs/{job.id}") == []
-    assert await policies.leftovers(jobs.redis).due(2**40) == []
+    assert await round_leftovers(jobs.redis).due(2**40) == []
 
 
 async def test_what_a_dead_attempt_published_is_removed(job, jobs, storage, adapter):
     await Policy(job, jobs.redis, storage).publish(adapter)
     await jobs.change(job.project_id, job.id, lambda found: lifecycle.lose(found, 1, 3, 2))
-    await policies.sweep(jobs, storage, 2**40)
+    await remove_rounds(jobs, storage, 2**40)
     assert await storage.keys(f"{job.project_id}/jobs/{job.id}") == []
-    assert await policies.leftovers(jobs.redis).due(2**40) == []
+    assert await round_leftovers(jobs.redis).due(2**40) == []
 
 
 async def test_answers_come_in_parts_behind_users(engine, upstreams):
@@ -278,15 +275,17 @@ async def test_a_round_is_answered_with_rewards(
     tmp_path, job, jobs, storage, registry, adapter, engine, upstreams
 ):
     told, policy = Told(), Policy(job, jobs.redis, storage)
-    means = Means(policy, sampler(upstreams), rewards(tmp_path, EQUAL, {"answer": "8"}, {"b": "8"}))
-    rounds = Rounds(means, Sandbox(), warn=told.warn, fail=told.fail)
+    setup = SamplingSetup(
+        policy, sampler(upstreams), rewards(tmp_path, EQUAL, {"answer": "8"}, {"b": "8"})
+    )
+    rounds = Rounds(setup, Sandbox(), warn=told.warn, fail=told.fail)
     asked, path = [request(), request(row=1)], tmp_path / "requests"
     write_lines(path, asked)
     wanted = SamplesWanted(
         round=3, purpose="training", adapter_path=str(adapter), requests_path=str(path)
     )
     child = await start(tmp_path)
-    async with rounds.of(child):
+    async with rounds.answer(child):
         rounds.begin(wanted)
         line = await anext(aiter(child.lines()))
         answered = SamplesCommand.model_validate_json(line)
@@ -307,8 +306,10 @@ async def test_a_training_whose_answers_cannot_be_graded_fails(
 ):
     """Also if the trainer sampled the answers."""
     told = Told()
-    means = Means(Policy(job, jobs.redis, storage), None, rewards(tmp_path, EQUAL, {"b": 1}))
-    rounds = Rounds(means, Sandbox(), warn=told.warn, fail=told.fail)
+    setup = SamplingSetup(
+        Policy(job, jobs.redis, storage), None, rewards(tmp_path, EQUAL, {"b": 1})
+    )
+    rounds = Rounds(setup, Sandbox(), warn=told.warn, fail=told.fail)
     requests, samples = tmp_path / "requests", tmp_path / "samples"
     write_lines(requests, [request()])
     write_lines(samples, [answer("a"), answer("b", index=1)])
@@ -316,7 +317,7 @@ async def test_a_training_whose_answers_cannot_be_graded_fails(
         round=0, purpose="training", requests_path=str(requests), samples_path=str(samples)
     )
     child = await start(tmp_path)
-    async with rounds.of(child):
+    async with rounds.answer(child):
         rounds.begin(wanted)
         assert [line async for line in child.lines()] == []
         assert await child.wait() < 0
@@ -331,12 +332,12 @@ async def test_a_round_that_is_interrupted_leaves_nothing(
 ):
     engine.hangs.set()
     told, policy = Told(), Policy(job, jobs.redis, storage)
-    means = Means(policy, sampler(upstreams), rewards(tmp_path, EQUAL, {"answer": "8"}))
-    rounds = Rounds(means, Sandbox(), warn=told.warn, fail=told.fail)
+    setup = SamplingSetup(policy, sampler(upstreams), rewards(tmp_path, EQUAL, {"answer": "8"}))
+    rounds = Rounds(setup, Sandbox(), warn=told.warn, fail=told.fail)
     path = tmp_path / "requests"
     write_lines(path, [request()])
     child = await start(tmp_path)
-    async with rounds.of(child):
+    async with rounds.answer(child):
         rounds.begin(
             SamplesWanted(
                 round=1, purpose="training", adapter_path=str(adapter), requests_path=str(path)
@@ -348,12 +349,12 @@ async def test_a_round_that_is_interrupted_leaves_nothing(
         await child.kill()
     assert not told.failures
     assert await storage.keys(f"{job.project_id}/jobs/{job.id}") == []
-    assert await policies.leftovers(jobs.redis).due(2**40) == []
+    assert await round_leftovers(jobs.redis).due(2**40) == []
 
 
 async def test_a_round_that_loses_its_job_says_so(tmp_path, job, jobs, storage, registry):
     """The error reaches the attempt, which has been superseded."""
-    ledger = Ledger(
+    recorder = AttemptRecorder(
         job,
         jobs=jobs,
         files=Files(jobs.redis, storage),
@@ -363,8 +364,10 @@ async def test_a_round_that_loses_its_job_says_so(tmp_path, job, jobs, storage, 
     )
     await jobs.change(job.project_id, job.id, lambda found: lifecycle.lose(found, 1, 3, 2))
     told = Told()
-    means = Means(Policy(job, jobs.redis, storage), None, rewards(tmp_path, EQUAL, {"b": 1}))
-    rounds = Rounds(means, Sandbox(), warn=told.warn, fail=ledger.fail)
+    setup = SamplingSetup(
+        Policy(job, jobs.redis, storage), None, rewards(tmp_path, EQUAL, {"b": 1})
+    )
+    rounds = Rounds(setup, Sandbox(), warn=told.warn, fail=recorder.fail)
     requests, samples = tmp_path / "requests", tmp_path / "samples"
     write_lines(requests, [request(n=1)])
     write_lines(samples, [answer("a")])
@@ -374,7 +377,7 @@ async def test_a_round_that_loses_its_job_says_so(tmp_path, job, jobs, storage, 
     )
 
     async def run() -> None:
-        async with rounds.of(child):
+        async with rounds.answer(child):
             rounds.begin(wanted)
             await child.wait()
 

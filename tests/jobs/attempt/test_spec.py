@@ -7,11 +7,10 @@ from datetime import date
 import pytest
 
 from service.fleet.capacity import measure
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
-from service.jobs.attempt.task import Attempt
-from service.jobs.scheduling.gpu_turns import Turns
+from service.jobs.attempt.trainer_process import TrainingAttempt
 from service.projects.records import Projects
 from service.training.contract.spec import TrainSpec
 from service.usage.meter import Meter
@@ -38,7 +37,7 @@ async def test_every_attempt_renders_the_date_of_the_jobs_creation(
         meter=Meter.from_settings(state.jobs.redis, api.settings),
         settings=api.settings,
     )
-    attempt = Attempt(
+    attempt = TrainingAttempt(
         job,
         state.registry.catalogue.get(BASE_MODEL),
         machine=measure(),
@@ -49,7 +48,6 @@ async def test_every_attempt_renders_the_date_of_the_jobs_creation(
         settings=api.settings,
         upstreams=Upstreams({}),
         access=access,
-        turns=Turns(api.settings),
         chats=ChatLoad(),
     )
     attempt._dir.mkdir(parents=True)

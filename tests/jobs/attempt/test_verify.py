@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from service.inference.upstreams import Upstreams
-from service.jobs.attempt.engines import EngineAway
-from service.jobs.attempt.verify import Parity, ask_engine, compare
+from service.jobs.attempt.serving_check import Parity, ask_engine, compare
+from service.jobs.engine_requests import EngineAway
 from service.standalone.services import free_port
 from service.training.contract.protocol import Probe
 
@@ -22,6 +22,7 @@ def probe(tuned: list[float], base: list[float]) -> Probe:
         (1.5, 1.3, 0.25, 0.35, 0.8, None),  # NF4 in the trainer, bf16 in the engine
         (0.01, 0.0, 0.01, 0.02, 0.0, None),  # a training that changed almost nothing
         (0.03, 0.04, 0.01, 0.05, 0.1, None),  # so little that the engine's noise covers it
+        (0.11, 0.05, 0.1, 0.09, -0.1, None),  # rounding to bf16, in both
         (1.5, 0.0, 0.01, 1.5, 0.0, "like the base"),
         (0.3, 0.0, 0.25, 0.4, 0.0, "like the base"),  # with a base that differs as much
         (1.0, 0.02, 0.6, 1.1, 0.01, "like the base"),

@@ -15,16 +15,15 @@ from service.core.storage import Storage
 from service.files.records import Files
 from service.inference.upstreams import Upstreams
 from service.jobs import lifecycle
-from service.jobs.attempt.engines import EngineAway
-from service.jobs.attempt.recorder import Ledger
-from service.jobs.attempt.serving import Serving
-from service.jobs.attempt.verify import NotServed, ask_both
+from service.jobs.attempt.recorder import AttemptRecorder
+from service.jobs.attempt.serving_check import NotServed, ServingCheck, ask_both
+from service.jobs.engine_requests import EngineAway
 from service.jobs.records import JobRecord, Jobs, Status
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.training.contract.protocol import Probe, Succeeded
 from tests.http_server import http_server
-from tests.jobs.scheduling.test_fair_share import job
+from tests.jobs.test_fair_share import job
 
 BASE = "tiny-base"
 ADAPTER = f"ft:{BASE}:acme::tag:ckpt-step-3"
@@ -140,10 +139,10 @@ async def jobs(settings: Settings) -> AsyncIterator[Jobs]:
 
 
 @pytest.fixture
-async def ledger(jobs: Jobs, settings: Settings) -> Ledger:
+async def recorder(jobs: Jobs, settings: Settings) -> AttemptRecorder:
     storage = Storage.from_url(settings.storage_url, patience_s=1)
     record = await jobs.create(job("a1").model_copy(update={"model": BASE}))
-    return Ledger(
+    return AttemptRecorder(
         await jobs.change(record.project_id, record.id, lambda found: lifecycle.start(found, 1, 1)),
         jobs=jobs,
         files=Files(jobs.redis, storage),
@@ -154,26 +153,26 @@ async def ledger(jobs: Jobs, settings: Settings) -> Ledger:
 
 
 @pytest.fixture
-async def serving(ledger, engine, upstreams, settings) -> Serving:
+async def serving(recorder, engine, upstreams, settings) -> ServingCheck:
     served = settings.model_copy(update={"upstreams": {BASE: engine.url}})
-    return Serving(ledger.job, ledger, upstreams, served)
+    return ServingCheck(recorder.job, recorder, upstreams, served)
 
 
 DONE = Succeeded(adapter_path="/a", trained_tokens=1, final_step=3, probes=PROBES)
 
 
-async def job_of(ledger: Ledger, jobs: Jobs) -> tuple[JobRecord, dict[str, Any]]:
+async def job_of(recorder: AttemptRecorder, jobs: Jobs) -> tuple[JobRecord, dict[str, Any]]:
     """Return the job's current state and the data of its last event."""
-    job = await jobs.get(ledger.job.project_id, ledger.job.id)
+    job = await jobs.get(recorder.job.project_id, recorder.job.id)
     assert job is not None
     events, _ = await jobs.events_before(job.project_id, job.id, None, 1)
     return job, events[0].data
 
 
-async def test_a_job_whose_adapter_the_engine_refuses_has_failed(engine, serving, ledger, jobs):
+async def test_a_job_whose_adapter_the_engine_refuses_has_failed(engine, serving, recorder, jobs):
     engine.always["adapter"] = (500, "adapter_broken")
-    assert not await serving.agrees(DONE)
-    job, data = await job_of(ledger, jobs)
+    assert not await serving.passes(DONE)
+    job, data = await job_of(recorder, jobs)
     assert job.error is not None
     assert (job.status, job.error.code) == (Status.FAILED, "serve_parity")
     assert "it answered 500 (adapter_broken) for the model" in job.error.message
@@ -181,22 +180,24 @@ async def test_a_job_whose_adapter_the_engine_refuses_has_failed(engine, serving
 
 
 async def test_a_job_whose_adapter_moves_nothing_has_failed_beside_a_far_base(
-    engine, serving, ledger, jobs
+    engine, serving, recorder, jobs
 ):
     engine.scores = {"base": -4.5, "adapter": -4.5}  # 1.6 nats from the trainer's base
-    assert not await serving.agrees(DONE)
-    job, data = await job_of(ledger, jobs)
+    assert not await serving.passes(DONE)
+    job, data = await job_of(recorder, jobs)
     assert job.error is not None
     assert "the engine answers like the base model" in job.error.message
     assert data["engine_move"] == data["followed"] == 0
 
 
-async def test_a_job_goes_on_beside_an_engine_that_is_away_or_agrees(engine, serving, ledger, jobs):
+async def test_a_job_goes_on_beside_an_engine_that_is_away_or_agrees(
+    engine, serving, recorder, jobs
+):
     engine.always["adapter"] = (503, "adapter_unavailable")
-    assert await serving.agrees(DONE)
+    assert await serving.passes(DONE)
     del engine.always["adapter"]
-    assert await serving.agrees(DONE)
-    job, data = await job_of(ledger, jobs)
+    assert await serving.passes(DONE)
+    job, data = await job_of(recorder, jobs)
     assert job.status is Status.RUNNING
     assert data["followed"] > 0.9
 
@@ -211,11 +212,11 @@ async def test_a_job_goes_on_beside_an_engine_that_is_away_or_agrees(engine, ser
     ],
 )
 async def test_a_loss_in_serving_is_told_if_someone_should_act(
-    engine, serving, ledger, jobs, scores, level, cost
+    engine, serving, recorder, jobs, scores, level, cost
 ):
     engine.scores = scores
-    assert await serving.agrees(DONE)
-    events, _ = await jobs.events_before(ledger.job.project_id, ledger.job.id, None, 1)
+    assert await serving.passes(DONE)
+    events, _ = await jobs.events_before(recorder.job.project_id, recorder.job.id, None, 1)
     assert events[0].level == level
     assert events[0].data["tuned_cost"] == pytest.approx(cost)
     assert "nats" not in events[0].message

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from service.core import ids
-from service.inference.background.access import EngineAccess
+from service.inference.background.calls import EngineAccess
 from service.inference.upstreams import Upstreams
 from service.jobs.evaluation.engine import EvaluationEngine
 from service.models.records import ModelRecord

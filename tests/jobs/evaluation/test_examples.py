@@ -19,7 +19,7 @@ from service.jobs.evaluation.examples import (
 )
 from service.jobs.evaluation.job_data import JobFiles, held_out_rows
 from service.models.catalogue import BaseModelEntry
-from service.training.contract.mixture import MixedRows
+from service.training.contract.spec import MixedRows
 from service.training.data.held_out import held_out, rows_for_test
 from tests.models.folders import with_template
 

@@ -8,8 +8,7 @@ import pytest
 
 from service.jobs.planning.hyperparameters import Base, Data, batch_size, epochs
 from service.jobs.planning.hyperparameters import resolve as resolve_all
-from service.training.contract.hyperparameters import REQUESTED, RESOLVED
-from service.training.contract.lora import LoraOptions
+from service.training.contract.hyperparameters import REQUESTED, RESOLVED, LoraOptions
 from service.training.contract.methods import MethodName
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.planning.on_worker import fits_on, plan_on
+from service.jobs.planning.machines import fits_on, plan_on
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.hyperparameters import REQUESTED
 from tests.jobs.planning.test_estimate import gpu, gpus, large_model, training
-from tests.jobs.scheduling.test_fair_share import job
+from tests.jobs.test_fair_share import job
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from service.training.model.shape import ModelShape
 from tests.jobs.planning.test_estimate import GIB, gpu, large_model
 from tests.lazy import Lazy
 
-part_size = Lazy("service.training.loop.part_size")
+part_size = Lazy("service.training.loop.memory")
 spec_module = Lazy("service.training.contract.spec")
 
 
@@ -127,5 +127,5 @@ def test_the_trainer_computes_less_at_once_if_others_use_the_gpu(llama, llama_pa
 
 def test_a_trainer_on_a_cpu_computes_as_planned(llama, llama_path, tmp_path):
     spec = spec_of(plan(training(), llama, gpu(80)), llama_path, tmp_path)
-    place = part_size.Place("cpu", None)
-    assert part_size.settle_tokens(spec, place, part_size.Ranks(), []) == (spec, None)
+    place = part_size.ComputeDevice("cpu", None)
+    assert part_size.fit_tokens(spec, place, part_size.Ranks(), []) == (spec, None)

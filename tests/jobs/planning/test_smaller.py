@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.jobs.memory import MemorySettings as Plan
-from service.jobs.planning.smaller import MOST_RETRIES, in_words, smaller_plan
+from service.jobs.planning.memory_plan import MOST_RETRIES, in_words, smaller_plan
+from service.jobs.records import MemorySettings as Plan
 
 
 def plans(

@@ -22,8 +22,8 @@ RATES: dict[str, Any] = {"learning_rate": [0.004, 0.001, 0.003, 0.002]}
 @pytest.fixture
 def scripted(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers in this process start scripted trainers, whose loss follows the learning rate."""
-    monkeypatch.setattr("service.jobs.attempt.task.Child", ScriptedTrainer)
-    monkeypatch.setattr("service.jobs.attempt.process._LOOK_S", 0.05)
+    monkeypatch.setattr("service.jobs.attempt.trainer_process.Child", ScriptedTrainer)
+    monkeypatch.setattr("service.jobs.attempt.train_task._LOOK_S", 0.05)
     monkeypatch.setattr("service.files.curation.child_runner.Child", InlineDesk)
     settings.models_file.write_text(
         f"models:\n- {{id: {BASE_MODEL}, path: {base_folder(tmp_path / 'base')}, license: mit, "

@@ -10,7 +10,7 @@ import pytest
 from service.core import outbox
 from service.jobs import lifecycle
 from service.jobs.records import Status
-from service.jobs.sweeps.progress import advance
+from service.jobs.sweeps.halving import advance
 from tests.conftest import BASE_MODEL, Api, checked, upload
 from tests.faults.children import ScriptedTrainer
 from tests.jobs.sweeps.conftest import RATES, SHARE, SWEEPS, ended

@@ -1,4 +1,4 @@
-"""A training whose metrics go to a real MLflow server. `make tracking`."""
+"""A training whose metrics go to a real MLflow server. `make proof NAME=tracking`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.timeout(580),
     pytest.mark.skipif(
         os.environ.get("FINETUNED_TRACKING") != "1",
-        reason="installs MLflow: 'make tracking' runs it",
+        reason="installs MLflow: 'make proof NAME=tracking' runs it",
     ),
 ]
 

@@ -11,7 +11,7 @@ import pytest
 from service.core import ids
 from service.core.storage import Storage
 from service.files.records import Files
-from service.jobs import retention
+from service.jobs import result_files
 from service.jobs.records import Status
 from service.jobs.tracking.records import DUE
 from service.standalone.services import free_port
@@ -180,10 +180,10 @@ async def test_metrics_stay_until_they_are_sent(site: Site, server: MlflowServer
     files = Files(site.redis, Storage.from_url(site.settings.storage_url))
     await site.train(1, 5)
     await site.end(Status.CANCELLED)
-    await retention.sweep(site.jobs, files, ids.now_s())
+    await result_files.remove_old_metrics(site.jobs, files, ids.now_s())
     assert await site.jobs.has_metrics("proj_a", site.job.id)
     await site.turn()
-    await retention.sweep(site.jobs, files, ids.now_s())
+    await result_files.remove_old_metrics(site.jobs, files, ids.now_s())
     assert not await site.jobs.has_metrics("proj_a", site.job.id)
     assert only_run(server)["steps"] == [1, 2, 3, 4, 5]
 

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from service.core.leases import Leases
-from service.jobs.scheduling.dispatch import Dispatcher
+from service.jobs.dispatch import Dispatcher
 from service.models.aliases.gates import read_gains
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from service.core.slots import Slots
+from service.core.backpressure import Slots
 from service.evals.graders_routes import MOST_RUNS_PER_PROJECT
 from tests.openapi.world import World
 

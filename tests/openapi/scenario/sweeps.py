@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from service.jobs.records import JobRecord, Status
-from service.jobs.sweeps.progress import advance
+from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import Sweeps
 from tests.openapi.scenario.data import NO_FILE, NO_SWEEP
 from tests.openapi.scenario.files import Uploaded

@@ -66,7 +66,7 @@ _ATTENTION: Final = ("k_proj", "o_proj", "q_proj", "v_proj")
 _DENSE: Final = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj")
 _LATENT: Final = ("kv_a_proj_with_mqa", "o_proj", "q_a_proj", "q_b_proj")
 
-Served = Literal["yes", "no", "not tried"]
+Served = Literal["yes", "no"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Family:
     """A family of architectures: how to make a tiny model of it, and what is known of it.
 
     `layers` are the last names of the layers that an adapter changes. `serves` says whether vLLM
-    serves such an adapter on a CPU, as `make zoo` finds; `why` explains what does not work, or only
+    serves such an adapter on a CPU, as the proof `zoo` finds; `why` says what fails, or works only
     in part.
     """
 
@@ -282,7 +282,6 @@ FAMILIES: Final = (
             "image_token_index": VOCABULARY - 1,
         },
         layers=_ATTENTION,
-        serves="not tried",
         why="text only: the part that reads images is loaded, and never adapted",
     ),
     Family(

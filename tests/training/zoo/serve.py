@@ -82,10 +82,11 @@ def _score(order: dict[str, Any]) -> Answer:
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
 
-    from service.inference.engine import cpu_experts
+    from service.inference.engine import cpu, rotary
 
     base = Path(order["base"])
-    cpu_experts.install(base)
+    cpu.install_experts(base)
+    rotary.install(base)
     model = LLM(
         model=str(base),
         dtype="bfloat16",
@@ -130,10 +131,9 @@ def main(file: Path) -> None:
     import vllm.entrypoints.llm
     import vllm.v1.worker.cpu_model_runner  # noqa: F401  # once, before the forks
 
-    from service.inference.engine import cpu_lora, cpu_rope
+    from service.inference.engine import cpu_lora
 
     cpu_lora.install()
-    cpu_rope.install()
     for name, order in json.loads(file.read_text()).items():
         if (pid := os.fork()) == 0:
             _answer(name, order)

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Final
 
-from service.training.model.stored_weights import FORMATS, is_converted, untrainable
+from service.training.model.base_folder import FORMATS, is_converted, untrainable
 from tests.cached import ROOT
 from tests.training.zoo.families import FAMILIES, Family
 

@@ -1,6 +1,6 @@
 """Each family of architectures: registered, trained, checked, reloaded.
 
-The models are tiny and random, and run on a CPU. `make zoo` also serves them.
+The models are tiny and random, and run on a CPU. `make proof NAME=zoo` also serves them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from service.models.adapter_check import check_adapter, modules_of
 from service.training import Noted, Started
-from service.training.contract.tensor_names import is_beside_text
+from service.training.contract.adapter_config import is_beside_text
 from tests.lazy import Lazy
 from tests.training.zoo.table import PAGE, families_table, formats_table
 from tests.training.zoo.train import RELOADED

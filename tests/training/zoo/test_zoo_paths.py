@@ -1,4 +1,4 @@
-"""Each family of architectures through the code paths of other machines: `make zoo`."""
+"""Each family of architectures through the code paths of other machines: `make proof NAME=zoo`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
         os.environ.get("FINETUNED_ZOO") != "1",
-        reason="trains all models three times: 'make zoo' runs it",
+        reason="trains all models three times: 'make proof NAME=zoo' runs it",
     ),
 ]
 

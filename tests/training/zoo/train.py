@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from service.training import Message, Succeeded, TrainSpec, parse_message
-from service.training.contract.channel import Channel, StopFlag
-from service.training.contract.traffic import Traffic
+from service.training.contract.child_process import Channel, StopFlag, Traffic
 from tests.training.forked import in_fork
 from tests.training.zoo.families import Family, make
 
@@ -56,17 +55,17 @@ def _force(path: CodePath) -> None:
     import torch
 
     from service.training.loop import run
-    from service.training.model.models import Place
+    from service.training.model.models import ComputeDevice
 
     if path == "packed":
         vars(run)["can_join"] = lambda *_: False
     elif path == "float32":
-        vars(run)["choose_place"] = lambda: Place("cpu", torch.float32)
+        vars(run)["choose_place"] = lambda: ComputeDevice("cpu", torch.float32)
 
 
 def _train(spec: TrainSpec, channel: Channel) -> None:
     from service.training.__main__ import outcome_of
-    from service.training.contract.inbox import Inbox
+    from service.training.contract.child_process import Inbox
 
     outcome = outcome_of(spec, None, channel, StopFlag(), Traffic(), Inbox())
     channel.send(outcome)
@@ -80,9 +79,9 @@ def _scores_after_reloading(spec: TrainSpec, done: Succeeded) -> list[list[float
     import torch
     from peft import PeftModel
 
-    from service.training.model.models import choose_place, load_base
+    from service.training.model.models import choose_device, load_base
 
-    base = load_base(spec, choose_place())
+    base = load_base(spec, choose_device())
     model = PeftModel.from_pretrained(base, done.adapter_path).eval()
     found = []
     with torch.no_grad():

@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.web.wire.head import MAX_HEAD_BYTES
-from service.web.wire.protocol import Protocol
-from service.web.wire.reading import MIN_BODY_BYTES_PER_S
+from service.web.wire.heads import MAX_HEAD_BYTES
+from service.web.wire.protocol import MIN_BODY_BYTES_PER_S, HttpProtocol
 from tests.conftest import running
 
 WAIT_S = 60
@@ -55,7 +54,7 @@ async def connected(
     app, timeout_s: float = 60.0, **options
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Connect to an app whose clients may take `timeout_s`."""
-    options = {"http": Protocol.with_limits(timeout_s), "lifespan": "off", **options}
+    options = {"http": HttpProtocol.with_limits(timeout_s), "lifespan": "off", **options}
     async with running(app, timeout_graceful_shutdown=5, **options) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         yield reader, writer
@@ -199,9 +198,9 @@ async def test_a_body_that_nobody_reads_ends_too(app):
 
 async def test_a_body_may_take_long_while_it_keeps_coming(app):
     """The timeout is triggered by hand, so that the test does not depend on speed."""
-    made: list[Protocol] = []
+    made: list[HttpProtocol] = []
 
-    class Watched(Protocol):
+    class Watched(HttpProtocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
             made.append(self)

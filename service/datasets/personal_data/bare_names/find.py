@@ -1,4 +1,4 @@
-"""Names of persons that stand by themselves, found by lists of names."""
+"""Finds names of persons without context, by the lists of each language."""
 
 from __future__ import annotations
 

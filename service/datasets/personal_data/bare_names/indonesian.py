@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
-from service.datasets.personal_data.bare_names.lists import names
+from service.datasets.personal_data.bare_names import names
 
 _WORD: Final = r"[A-Z][A-Za-z'’]{0,19}"
 SIGNS: Final = r"[A-Z][A-Za-z'’]* [A-Z]"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from service.datasets.personal_data.bare_names.lists import names
+from service.datasets.personal_data.bare_names import names
 
 _FREQUENT: Final = "김이박최정강조윤장임한오서신권황안송류전홍고문양손배백허유남심노하곽성차"
 _OTHERS: Final = "주우구민진나지엄채원천방공현변염추도소석설길연위표명기반라왕금옥"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from service.datasets.personal_data.bare_names.lists import names
+from service.datasets.personal_data.bare_names import names
 
 SIGNS: Final = "[ก-๙]{2} {1,2}[ก-๙]{3}"
 """Two Thai words with a space between them."""

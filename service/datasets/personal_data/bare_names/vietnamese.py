@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
-from service.datasets.personal_data.bare_names.lists import names, phrases
+from service.datasets.personal_data.bare_names import names, phrases
 
 _UPPER: Final = "A-ZÀ-ÃÈ-ÊÌÍÒ-ÕÙÚÝĂĐĨŨƠƯ" + "".join(map(chr, range(0x1EA0, 0x1EFA, 2)))
 _WORD: Final = rf"[{_UPPER}][^\W\d_]{{0,6}}"

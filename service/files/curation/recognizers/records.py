@@ -15,11 +15,11 @@ import msgspec
 from pydantic import Field
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, rewriting
+from service.core import ids
 from service.core.records import PREFIX, Collection, Record, parse
-from service.core.redis import Client, reply
-from service.core.transactions import Write, commit
-from service.datasets.personal_data.recognizer import Recognizer
+from service.core.redis import Client, reply, rewriting
+from service.core.redis.transactions import Write, commit
+from service.datasets.personal_data.kinds import Recognizer
 
 MAX_RECOGNIZERS = 50  # per project
 

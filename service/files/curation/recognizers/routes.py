@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from service.core.audit_events import AuditEvent
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
 from service.datasets.personal_data.kinds import KINDS, POSSIBLE
@@ -17,6 +16,7 @@ from service.files.curation.recognizers.schemas import (
     RecognizerObject,
     SetRecognizer,
 )
+from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from service.datasets.personal_data.custom_kinds import InvalidPattern, compiled
+from service.datasets.personal_data.kinds import InvalidPattern, compiled
 from service.files.curation.recognizers.records import RecognizerRecord
 
 MAX_TERMS = 10_000

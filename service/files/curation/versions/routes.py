@@ -9,7 +9,6 @@ from fastapi.responses import JSONResponse, Response
 
 from service.config import Settings
 from service.core import ids
-from service.core.audit_events import AuditEvent
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
@@ -38,6 +37,7 @@ from service.files.curation.versions.schemas import (
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.files.routes import Store, existing
 from service.files.upload import clean_name
+from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller
 from service.web.http import ListOf, list_of

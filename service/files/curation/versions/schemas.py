@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.datasets.versions.diff import Change
-from service.datasets.versions.options import Balance, MergeOptions
+from service.datasets.versions.diff import Balance, Change, MergeOptions
 from service.files.curation.records import Task, TaskFailure, TaskState
 
 _DEFAULTS = MergeOptions()

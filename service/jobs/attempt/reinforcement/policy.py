@@ -12,10 +12,10 @@ import contextlib
 from pathlib import Path
 
 from service.core import ids
-from service.core.leftovers import Leftovers
+from service.core.encryption.signing import SigningKey
 from service.core.redis import REDIS_ERRORS, Client
-from service.core.signing import SigningKey
 from service.core.storage import Storage, StorageError
+from service.core.storage.leftovers import Leftovers
 from service.jobs.records import JobRecord, Jobs, Status
 from service.models.adapters import Draft, draft_name, put_draft, remove_draft, sign_adapter
 
@@ -33,7 +33,7 @@ class Policy:
         self._signer = signer
         self._redis = redis
         self._storage = storage
-        self._leftovers = leftovers(redis)
+        self._leftovers = round_leftovers(redis)
         self._folder = f"{job.project_id}/jobs/{job.id}/{job.attempt_name}/rounds"
         self._number = 0
         self._name: str | None = None
@@ -75,14 +75,14 @@ class Policy:
                 await self.withdraw()
 
 
-def leftovers(redis: Client) -> Leftovers:
-    """The attempts whose rounds may be in storage."""
+def round_leftovers(redis: Client) -> Leftovers:
+    """Return the store of the attempts whose rounds may be in storage."""
     return Leftovers(redis, "rounds")
 
 
-async def sweep(jobs: Jobs, storage: Storage, now_s: int) -> None:
+async def remove_rounds(jobs: Jobs, storage: Storage, now_s: int) -> None:
     """Remove the rounds of each attempt that is no longer the running one of its job."""
-    noted = leftovers(jobs.redis)
+    noted = round_leftovers(jobs.redis)
     for member in await noted.due(now_s):
         project_id, job_id, attempt = member.split("/", 2)
         job = await jobs.get(project_id, job_id)

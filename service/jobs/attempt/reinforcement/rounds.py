@@ -1,29 +1,57 @@
-"""Rounds of an attempt: the trainer asks for answers to prompts, and gets them with rewards."""
+"""Rounds of a reinforcement training: the trainer requests answers to prompts with their rewards.
+
+The grader of the job computes the rewards.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import math
+from array import array
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
-from service.core import tasks
+import msgspec
+
+from service.config import Settings
+from service.core import metrics, tasks
 from service.core.child import Child
+from service.core.redis import Client
+from service.core.storage import Storage
+from service.core.tasks import gather
+from service.evals.judge import RunJudge
+from service.grading.grade import Sample, grade
+from service.grading.model_graders import GraderTools
+from service.grading.sandbox.sandbox import Sandbox
+from service.grading.schemas import Grader
+from service.grading.tool_call import find_written_calls
+from service.inference.background.calls import EngineAccess
+from service.inference.upstreams import Upstreams
+from service.jobs.attempt.recorder import AttemptRecorder
 from service.jobs.attempt.reinforcement.policy import Policy
-from service.jobs.attempt.reinforcement.rewards import Graded, Rewards
 from service.jobs.attempt.reinforcement.sampling import EngineSampler, SamplingFailed
-from service.jobs.records import JobFailure
-from service.training.contract.protocol import SamplesCommand, SamplesWanted, encode
+from service.jobs.graders import parse_grader
+from service.jobs.records import JobFailure, JobRecord
+from service.models.adapters import load_signing_key
+from service.thoughts import take_out
+from service.training.contract.protocol import Purpose, SamplesCommand, SamplesWanted, encode
 from service.training.contract.samples import (
     Answer,
+    RowRef,
     read_requests,
     read_ungraded,
     write_lines,
 )
 
-_TOLD_ERRORS = 3
+_MAX_CONCURRENT: Final = 32
+_REASONING_START, _REASONING_END = "<think>", "</think>"
+_NOT_FINITE: Final = "other_error"
+_MAX_CODES = 3
 _HOW_TO_SEE = "Run the grader on a row with POST /v1/fine_tuning/alpha/graders/run to see why."
 
 
@@ -36,8 +64,8 @@ class RoundFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Means:
-    """What rounds need: the adapter, the engine (None if the trainer samples) and the grader."""
+class SamplingSetup:
+    """The adapter to sample from, the engine (None if the trainer samples), and the grader."""
 
     policy: Policy
     sampler: EngineSampler | None
@@ -49,13 +77,13 @@ class Rounds:
 
     def __init__(
         self,
-        means: Means,
+        setup: SamplingSetup,
         sandbox: AbstractAsyncContextManager[object],
         *,
         warn: Callable[[str, Mapping[str, object]], Awaitable[None]],
         fail: Callable[[JobFailure], Awaitable[None]],
     ) -> None:
-        self._means = means
+        self._setup = setup
         self._sandbox = sandbox
         self._warn = warn
         self._fail = fail
@@ -67,8 +95,10 @@ class Rounds:
         """Whether a round failed the job."""
 
     @contextlib.asynccontextmanager
-    async def of(self, child: Child) -> AsyncIterator[None]:
-        """Answer a trainer inside the block. Its end ends the round, and leaves nothing behind.
+    async def answer(self, child: Child) -> AsyncIterator[None]:
+        """Answer a trainer inside the block.
+
+        At its end, a running round is cancelled, and the adapter of the round is removed.
 
         Raises what a round raised.
         """
@@ -79,7 +109,7 @@ class Rounds:
             finally:
                 if self._running is not None:
                     await tasks.end(self._running)
-                await self._means.policy.close()
+                await self._setup.policy.close()
         if self._error is not None:
             raise self._error
 
@@ -99,7 +129,7 @@ class Rounds:
     async def _answer(self, message: SamplesWanted) -> None:
         assert self._child is not None
         try:
-            command = await self._answered(message)
+            command = await self._run_round(message)
         except RoundFailed as e:
             await self._fail(e.failure)
             self.has_failed = True
@@ -107,11 +137,11 @@ class Rounds:
         else:
             await self._child.send(encode(command))
 
-    async def _answered(self, message: SamplesWanted) -> SamplesCommand:
+    async def _run_round(self, message: SamplesWanted) -> SamplesCommand:
         asked = Path(message.requests_path)
-        graded = await self._means.rewards.grade(await self._answers(message, asked))
+        graded = await self._setup.rewards.grade(await self._answers(message, asked))
         if graded.all_failed:
-            raise RoundFailed(_all_failed(graded))
+            raise RoundFailed(_grading_failed(graded))
         await self._report(graded)
         answers = asked.with_name(f"{asked.name}.answers")
         await asyncio.to_thread(write_lines, answers, graded.answers)
@@ -120,11 +150,11 @@ class Rounds:
     async def _answers(self, message: SamplesWanted, asked: Path) -> list[Answer]:
         if message.samples_path is not None:
             return await asyncio.to_thread(read_ungraded, Path(message.samples_path))
-        sampler = self._means.sampler
+        sampler = self._setup.sampler
         assert sampler is not None  # the spec says who samples
         requests = await asyncio.to_thread(read_requests, asked)
         adapter = None if message.adapter_path is None else Path(message.adapter_path)
-        model = await self._means.policy.publish(adapter)
+        model = await self._setup.policy.publish(adapter)
         try:
             return await sampler.sample(model, requests)
         except SamplingFailed as e:
@@ -144,7 +174,7 @@ class Rounds:
         )
 
 
-def _all_failed(graded: Graded) -> JobFailure:
+def _grading_failed(graded: Graded) -> JobFailure:
     return JobFailure(
         code="grading_failed",
         message=f"The grader failed on all {len(graded.answers)} answers of a step "
@@ -154,4 +184,138 @@ def _all_failed(graded: Graded) -> JobFailure:
 
 
 def _codes(graded: Graded) -> str:
-    return ", ".join(f"{code}: {n}" for code, n in graded.errors.most_common(_TOLD_ERRORS))
+    return ", ".join(f"{code}: {n}" for code, n in graded.errors.most_common(_MAX_CODES))
+
+
+def create_rounds(
+    job: JobRecord,
+    recorder: AttemptRecorder,
+    *,
+    files: Mapping[Purpose, Path],
+    samples_on_engine: bool,
+    upstreams: Upstreams,
+    access: EngineAccess,
+    storage: Storage,
+    redis: Client,
+    settings: Settings,
+) -> Rounds:
+    """Return the rounds of an attempt at a job that has a grader."""
+    assert job.grader is not None
+
+    async def report(message: str, data: Mapping[str, object]) -> None:
+        await recorder.event(message, "warn", dict(data))
+
+    async def wait(reason: str) -> None:
+        text = f"The training waits for the engine of {job.model}: {reason}"
+        await report(text, {"code": "engine_away"})
+
+    calls = access.calls(job.project_id, job.key_id)
+    sandbox = Sandbox()
+    sampler = EngineSampler(
+        upstreams,
+        job.model,
+        salt=access.salt(job.project_id),
+        at_once=settings.eval_requests_at_once,
+        patience_s=settings.eval_engine_patience_s,
+        on_wait=wait,
+    )
+    rewards = Rewards(parse_grader(job.grader), Rows(files), lambda: RunJudge(calls).tools(sandbox))
+    policy = Policy(job, redis, storage, load_signing_key(settings.signing_key_file))
+    setup = SamplingSetup(policy, sampler if samples_on_engine else None, rewards)
+    return Rounds(setup, sandbox, warn=report, fail=recorder.fail)
+
+
+@dataclass(frozen=True)
+class GradedRow:
+    """What a grader knows about a row, and whether the model can call tools there."""
+
+    item: dict[str, Any]
+    has_tools: bool
+
+
+class Rows:
+    """Rows of the canonical files of a run, read one at a time."""
+
+    def __init__(self, files: Mapping[Purpose, Path]) -> None:
+        self._files = files
+        self._starts: dict[Purpose, array[int]] = {}
+
+    def __getitem__(self, place: RowRef) -> GradedRow:
+        starts = self._starts.get(place.file)
+        if starts is None:
+            starts = self._starts[place.file] = _starts(self._files[place.file])
+        with self._files[place.file].open("rb") as file:
+            file.seek(starts[place.row])
+            row = msgspec.json.decode(file.readline())
+        return GradedRow(row.get("item") or {}, bool(row.get("tools")))
+
+
+def _starts(path: Path) -> array[int]:
+    starts = array("Q")
+    with path.open("rb") as file:
+        at = 0
+        for line in file:
+            starts.append(at)
+            at += len(line)
+    return starts
+
+
+@dataclass(frozen=True)
+class Graded:
+    """Answers with their rewards, and the number of failures by the code of the error."""
+
+    answers: list[Answer]
+    errors: Counter[str]
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether no answer has a reward."""
+        return sum(self.errors.values()) == len(self.answers) > 0
+
+
+class Rewards:
+    """Grades the answers of a run.
+
+    The grader sees answers without reasoning, as in the engine's responses. `tools` are made for
+    each answer.
+    """
+
+    def __init__(self, grader: Grader, rows: Rows, tools: Callable[[], GraderTools]) -> None:
+        self._grader = grader
+        self._rows = rows
+        self._tools = tools
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
+
+    async def grade(self, answers: Sequence[Answer]) -> Graded:
+        """Return the answers with their rewards. A failure is an answer without one."""
+        graded = await gather(self._one, answers)
+        errors = Counter(answer.grader_error for answer in graded if answer.grader_error)
+        failed = sum(errors.values())
+        metrics.REINFORCEMENT_ANSWERS.cell("graded").inc(len(graded) - failed)
+        metrics.REINFORCEMENT_ANSWERS.cell("failed").inc(failed)
+        return Graded(graded, errors)
+
+    async def _one(self, answer: Answer) -> Answer:
+        async with self._slots:
+            row = self._rows[answer]
+            text = _without_reasoning(answer.text)
+            sample = Sample.from_text(
+                text,
+                tool_calls=(find_written_calls(text) or None) if row.has_tools else None,
+                finish_reason=answer.finish_reason,
+            )
+            result = await grade(self._grader, row.item, sample, self._tools())
+        error = result.errors[0].code if result.errors else None
+        if error is None and not math.isfinite(result.score):
+            error = _NOT_FINITE
+        reward = None if error else result.score
+        return answer.model_copy(update={"reward": reward, "grader_error": error})
+
+
+def _without_reasoning(text: str) -> str:
+    """Return an answer without its reasoning, which some prompts already begin."""
+    if _REASONING_END not in text:
+        return "" if text.lstrip().startswith(_REASONING_START) else text
+    if _REASONING_START not in text:
+        return text.partition(_REASONING_END)[2].lstrip()
+    return take_out(text)[1]

@@ -14,7 +14,7 @@ from typing import Any, Final
 from service.core.tasks import gather
 from service.inference.background.calls import PRIORITY, Patience
 from service.inference.upstreams import Upstreams
-from service.jobs.attempt.engines import EngineAway, EngineRefused, complete
+from service.jobs.engine_requests import EngineAway, EngineRefused, complete
 from service.training.contract.samples import Answer, SampleRequest
 
 # Starting many answers of one request delays the requests of users, see max_answers_per_request.

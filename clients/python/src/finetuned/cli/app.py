@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
@@ -15,7 +16,6 @@ from finetuned.cli import (
     admin,
     advising,
     chat,
-    configs,
     erasing,
     evaluation,
     exporting,
@@ -23,7 +23,6 @@ from finetuned.cli import (
     generating,
     importing,
     jobs,
-    leaving,
     login,
     models,
     receipts,
@@ -59,7 +58,6 @@ app.command()(generating.generate)
 app.command()(advising.advise)
 app.command()(train.train)
 app.command()(importing.import_model)
-app.command()(configs.import_config)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(sweeps.app, name="sweeps")
 app.command("eval")(evaluation.evaluate)
@@ -68,8 +66,14 @@ app.add_typer(models.app, name="models")
 app.add_typer(models.alias, name="alias")
 app.command("export")(exporting.export)
 app.command()(usage.usage)
-app.add_typer(leaving.app, name="leave-openai")
 app.add_typer(admin.app, name="admin")
+# Commands of other installed packages, such as clients/migrate.
+for point in sorted(entry_points(group="finetuned.commands"), key=lambda point: point.name):
+    command = point.load()
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=point.name)
+    else:
+        app.command(point.name)(command)
 
 
 @app.callback(invoke_without_command=True)

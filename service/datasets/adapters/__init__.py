@@ -1,1 +1,0 @@
-"""Adapters that were trained elsewhere: their archives are unpacked and checked."""

@@ -1,0 +1,250 @@
+"""Decompression, and the one data file of a ZIP or TAR archive, within limits."""
+
+from __future__ import annotations
+
+import bz2
+import errno
+import lzma
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, BinaryIO, Final, Literal
+
+import zstandard
+
+from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, refuse
+from service.datasets.formats.options import FormatOptions
+
+Compression = Literal["gzip", "zstd", "bzip2", "xz"]
+
+BLOCK = 256 * 1024
+_MAX_ZSTD_WINDOW = 128 * 1024**2
+_MAX_XZ_MEMORY_BYTES = 256 * 1024**2
+# What `zipfile` raises for bytes that are no valid archive.
+ZIP_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    IndexError,  # an empty name
+    ValueError,
+    RuntimeError,  # a password, or as NotImplementedError an unknown version or compression
+)
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+
+def compression_of(head: bytes) -> Compression | None:
+    """Detect the compression from a file's first bytes."""
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        return "zstd"
+    if head.startswith(b"BZh"):
+        return "bzip2"
+    return "xz" if head.startswith(b"\xfd7zX") else None
+
+
+def unpack(path: Path, out: Path, compression: Compression, options: FormatOptions) -> int:
+    """Unpack `path` to `out` and return the number of bytes written.
+
+    Raises DatasetError if the data is damaged, or if it exceeds the limit on size or
+    expansion, and OSError if the disk is full.
+    """
+    limit = options.limit_bytes(path.stat().st_size)
+    with path.open("rb") as source:
+        try:
+            return write_within(limit, _READERS[compression](source), out, options)
+        except (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError) as error:
+            if is_of_disk(error):
+                raise
+            raise refuse("damaged_archive", kind=compression) from error
+
+
+def is_of_disk(error: Exception) -> bool:
+    """Whether the disk is full or broken, rather than the data."""
+    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
+
+
+def write_within(limit: int, blocks: Iterable[bytes], out: Path, options: FormatOptions) -> int:
+    """Write unpacked blocks to `out` and return the number of bytes.
+
+    Raises DatasetError if there are more than `limit` bytes.
+    """
+    written = 0
+    with out.open("wb") as target:
+        for block in blocks:
+            written += target.write(block)
+            if written > limit:
+                raise unpacks_too_much(limit, options)
+    return written
+
+
+def unpacks_too_much(limit: int, options: FormatOptions) -> DatasetError:
+    """Create the error for a file that unpacks to more than `limit` bytes."""
+    if limit == options.max_unpacked_bytes:
+        return refuse("unpacks_too_large", limit=limit)
+    return refuse("unpacks_too_far", limit=options.max_expansion)
+
+
+def _gunzip(source: BinaryIO) -> Iterator[bytes]:
+    """Decompress all members of a gzip file. Zeros after the last one are padding."""
+    member, whole, data = zlib.decompressobj(wbits=31), True, b""
+    while data or (data := source.read(BLOCK)):
+        if whole and not data.strip(b"\0"):
+            data = b""
+            continue
+        block = member.decompress(data, BLOCK)
+        if block:
+            yield block
+        whole = member.eof
+        data = member.unused_data if whole else member.unconsumed_tail
+        if whole:
+            member = zlib.decompressobj(wbits=31)
+    while not whole:
+        block = member.decompress(b"", BLOCK)
+        whole = member.eof
+        if not block and not whole:
+            raise EOFError
+        yield block
+
+
+def _unzstd(source: BinaryIO) -> Iterator[bytes]:
+    reader = zstandard.ZstdDecompressor(max_window_size=_MAX_ZSTD_WINDOW).stream_reader(
+        source, read_across_frames=True, closefd=False
+    )
+    with reader:
+        while block := reader.read(BLOCK):
+            yield block
+
+
+def _unbzip2(source: BinaryIO) -> Iterator[bytes]:
+    return _members(source, bz2.BZ2Decompressor)
+
+
+def _unxz(source: BinaryIO) -> Iterator[bytes]:
+    return _members(source, lambda: lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY_BYTES))
+
+
+def _members(
+    source: BinaryIO, start: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]
+) -> Iterator[bytes]:
+    """Decompress all members of a file. Zeros after the last one are padding."""
+    member = start()
+    data = source.read(BLOCK)
+    while data or not member.eof:
+        if member.eof:
+            if not data.strip(b"\0"):
+                data = source.read(BLOCK)
+                continue
+            member = start()
+        if not data and member.needs_input and not (data := source.read(BLOCK)):
+            raise EOFError
+        if block := member.decompress(data, BLOCK):
+            yield block
+        data = member.unused_data if member.eof else b""
+        if member.eof and not data:
+            data = source.read(BLOCK)
+
+
+_READERS: dict[Compression, Callable[[BinaryIO], Iterator[bytes]]] = {
+    "gzip": _gunzip,
+    "zstd": _unzstd,
+    "bzip2": _unbzip2,
+    "xz": _unxz,
+}
+
+
+_MAX_MEMBERS = 10_000
+_DATA = frozenset(
+    [
+        *(".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".parquet", ".xlsx"),
+        *(".gz", ".zst", ".bz2", ".xz"),
+    ]
+)
+_TAR_MAGIC_AT = 257
+_DAMAGE = (*ZIP_DAMAGE, tarfile.TarError)
+
+
+def archive_of(path: Path) -> str | None:
+    """Return `zip` or `tar` if a file is an archive of files, and None for a workbook."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head.startswith(b"PK\x03\x04"):
+        return None if _is_document(path) else "zip"
+    return "tar" if head[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar" else None
+
+
+def extract(path: Path, out: Path, kind: str, options: FormatOptions, log: IssueLog) -> None:
+    """Write the data file of an archive to `out`, and report how many other files it has.
+
+    Raises DatasetError if the archive is damaged, holds no data file or several, or unpacks to
+    too many bytes, and OSError if the disk is full.
+    """
+    limit = options.limit_bytes(path.stat().st_size)
+    try:
+        with (
+            _archive_members(path, kind) as (names, open_member),
+            open_member(_choose_member(names, log)) as source,
+        ):
+            write_within(limit, iter(partial(source.read, BLOCK), b""), out, options)
+    except DatasetError:
+        raise
+    except _DAMAGE as error:
+        if is_of_disk(error):
+            raise
+        raise refuse("damaged_archive", kind=kind.upper()) from error
+
+
+@contextmanager
+def _archive_members(path: Path, kind: str) -> Iterator[tuple[list[str], Any]]:
+    """Open an archive, and give the names of its files and the function that opens one."""
+    if kind == "zip":
+        with zipfile.ZipFile(path) as packed:
+            names = [info.filename for info in packed.infolist() if not info.is_dir()]
+            yield names[:_MAX_MEMBERS], packed.open
+        return
+    with tarfile.open(path, "r:") as packed:
+        files: dict[str, tarfile.TarInfo] = {}
+        for member in packed:
+            if member.isreg() and len(files) < _MAX_MEMBERS:
+                files[member.name] = member
+        yield list(files), lambda name: _require_file(packed.extractfile(files[name]))
+
+
+def _require_file(file: IO[bytes] | None) -> IO[bytes]:
+    if file is None:
+        raise tarfile.TarError
+    return file
+
+
+def _choose_member(names: list[str], log: IssueLog) -> str:
+    """Return the only file, or the only one with the name of a data file. Hidden files are none."""
+    seen = [name for name in names if not _is_hidden(PurePosixPath(name))]
+    data = [name for name in seen if PurePosixPath(name).suffix.lower() in _DATA] or seen
+    if len(data) > 1:
+        raise refuse("several_files", count=len(data))
+    if not data:
+        raise refuse("unknown_format")
+    if len(seen) > 1:
+        log.add(make_issue("other_files", count=len(seen) - 1))
+    return data[0]
+
+
+def _is_hidden(name: PurePosixPath) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
+
+
+def _is_document(path: Path) -> bool:
+    """Whether a ZIP archive is the file of an office program, such as a workbook."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            names = packed.namelist()
+    except ZIP_DAMAGE:
+        return True  # it is refused as an unknown format
+    return any(name in names for name in ("[Content_Types].xml", "xl/workbook.xml", "mimetype"))

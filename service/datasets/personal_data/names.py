@@ -1,0 +1,389 @@
+"""Names of persons, where the text around them shows that they are names.
+
+Japanese names are found with MeCab and UniDic: a name counts only if a family name and a given name
+are adjacent, or if a title follows (田中様, 鈴木部長). In other languages, patterns of titles and
+phrases announce a name. `NameParts` finds parts of a full name elsewhere in its row: `Hi Arjun!`.
+Word taggers for other languages, as measured in `docs/data-sets.md`, invent too many names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from service.datasets.personal_data.bare_names.indonesian import EATERIES
+
+_TITLES = frozenset(
+    [
+        *("様", "さま", "さん", "氏", "君", "くん", "ちゃん", "殿", "夫妻", "夫人"),
+        *("先生", "医師", "教授", "社長", "部長", "課長", "係長", "店長", "院長"),
+    ]
+)
+_NAME_FEATURE: Final = "人名"
+# `parse` returns the field in which the dictionary marks names, of each word.
+_ONLY_MARKS: Final = '-O "" -F "%f[2] " -U "%f[2] " -E ""'
+SIGNS: Final = "[ァ-ヺ一-鿿]{2}"
+"""Characters that are used in Japanese names."""
+_HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
+
+
+def may_hold_names(text: str) -> bool:
+    """Whether a text has characters that are used in Japanese names."""
+    return _HAS_KANJI_OR_KATAKANA.search(text) is not None
+
+
+def find_names(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of names in a Japanese text: `text[start:end]`, without the title."""
+    if not may_hold_names(text):
+        return
+    tagger = _tagger()
+    if _NAME_FEATURE not in tagger.parse(text):  # which makes no object of each word
+        return
+    words = tagger(text)
+    run: list[tuple[int, int]] = []
+    at = 0
+    for word in words:
+        start = text.find(word.surface, at)
+        if start < 0:  # the tagger changed the spelling
+            run = []
+            continue
+        glued = bool(run) and run[-1][1] == start
+        at = start + len(word.surface)
+        if _is_name(word):
+            run = [*run, (start, at)] if glued else [(start, at)]
+            continue
+        if run and (len(run) > 1 or (glued and word.surface in _TITLES)):
+            yield run[0][0], run[-1][1]
+        run = []
+    if len(run) > 1:
+        yield run[0][0], run[-1][1]
+
+
+def find_name_words(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the position of each word that the dictionary marks as a name: `text[start:end]`."""
+    at = 0
+    for word in _tagger()(text):
+        start = text.find(word.surface, at)
+        if start < 0:
+            continue
+        at = start + len(word.surface)
+        if _is_name(word):
+            yield start, at
+
+
+def _is_name(word: Any) -> bool:
+    """Whether the dictionary marks a word as a name.
+
+    Taking all features of a word apart takes longer than finding it, and few words are names.
+    """
+    return _NAME_FEATURE in word.feature_raw and word.feature.pos3 == _NAME_FEATURE
+
+
+def proper_nouns(text: str) -> Iterator[str]:
+    """Yield each word of a Japanese text that the dictionary marks as a name of anything."""
+    for word in _tagger()(text):
+        if word.feature.pos2 == "固有名詞":
+            yield word.surface
+
+
+def count_names(name: str) -> int:
+    """Count the words of a name, such as two for a family name and a given name."""
+    return sum(1 for _ in find_name_words(name))
+
+
+@lru_cache(maxsize=1)
+def _tagger() -> Any:
+    import fugashi  # type: ignore[import-untyped]
+    import unidic_lite  # type: ignore[import-untyped]
+
+    _check_room(Path(unidic_lite.DICDIR))
+    return fugashi.Tagger(_ONLY_MARKS)  # finds unidic-lite automatically
+
+
+def _check_room(folder: Path) -> None:
+    """Raise OSError if the memory limit leaves no room for a dictionary.
+
+    MeCab would say that a file is missing.
+    """
+    with contextlib.ExitStack() as opened:
+        for name in ("sys.dic", "matrix.bin"):
+            file = opened.enter_context((folder / name).open("rb"))
+            opened.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+class _Names:
+    """Patterns whose group 1 is a name, and a word that a text must contain for them to match."""
+
+    def __init__(self, needs: str, *patterns: str) -> None:
+        self.needs = re.compile(needs)
+        self._patterns = patterns
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """All patterns as one. It is compiled on first use, because that takes milliseconds."""
+        return re.compile("|".join(f"(?:{p})" for p in self._patterns))
+
+
+_CAP: Final = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿA-Z'’-]{1,20}"
+_NOT_NAMES: Final = (
+    r"(?!(?:Excel|Word|Office|Pepper|Windows|Teams|Access|Outlook|Customer|Support|Service"
+    r"|Sir|Madam"
+    r"|Mr|Mrs|Ms|Bapak|Ibu|Pak|Bu|Saudara|Kota|Negara|Pertiwi|Mayor|Hall|Not|The|A|An|In|On|At)\b)"
+)
+_NAME: Final = rf"{_NOT_NAMES}{_CAP}(?:(?: [A-Z]\.)? {_NOT_NAMES}{_CAP}){{0,3}}"
+_FULL_NAME: Final = rf"{_NOT_NAMES}{_CAP}(?:(?: [A-Z]\.)? {_NOT_NAMES}{_CAP}){{1,3}}"
+
+_VI_WORD: Final = r"[A-ZĐĂÂÊÔƠƯÀ-ÝẠ-Ỹ][a-zà-ýđăơưạ-ỹ]{0,6}"
+_VI_FAMILY: Final = (
+    r"(?:Nguyễn|Trần|Lê|Phạm|Hoàng|Huỳnh|Phan|Vũ|Võ|Đặng|Bùi|Đỗ|Hồ|Ngô|Dương|Lý|Đinh"
+    r"|Đoàn|Trịnh|Mai"
+    r"|Tô|Cao|Lâm|Đào|Lương|Trương|Hà|Tạ|Thái|Châu|Quách|La|Phùng|Vương|Tống|Kiều|Chu|Tăng)"
+)
+
+_ZH_FAMILY: Final = (
+    r"(?:欧阳|歐陽|司马|司馬|上官|诸葛|諸葛"
+    r"|[王李张張刘劉陈陳杨楊黄黃赵趙吴吳周徐孙孫马馬朱胡郭何林罗羅郑鄭梁谢謝宋唐许許"
+    r"韩韓冯馮邓鄧曹彭曾肖蕭田董潘袁蔡蒋蔣余于杜叶葉程魏苏蘇吕呂丁任卢盧姚沈钟鍾姜崔谭譚陆陸范汪廖石金贾賈韦韋夏付方邹鄒"
+    r"熊白孟秦邱侯江尹薛闫段雷龙龍黎史陶贺賀毛郝顾顧龚龔邵万萬覃武钱錢戴严嚴莫孔向汤湯])"
+)
+_ZH_GIVEN: Final = r"(?![先小女老经經])[一-龥]{1,2}"
+_ZH_TITLE: Final = r"(?:先生|女士|小姐|老师|老師|经理|經理|太太|同学|同學|医生|醫生|教授|主任)"
+
+_KO_FAMILY: Final = (
+    r"(?:남궁|황보|선우"
+    r"|[김이박최정강조윤장임한오서신권황안송류전홍고문양손배백허유남심노하곽성차주우구민진나지엄채원천방공현"
+    r"변염추도소석설길연위표명기반라왕금옥])"
+)
+_KO_NOT: Final = r"(?![가-힣]{2}자|고객사|임직원|한국인|여러분|우리들|이분들|조합원|전문가)"
+_KO_NAME: Final = rf"{_KO_NOT}{_KO_FAMILY}[가-힣]{{2}}"
+
+_TH_TITLE: Final = r"(?:นางสาว|นาย|นาง|น\.ส\.|(?<!ขอบ)คุณ|ด\.ช\.|ด\.ญ\.|ดร\.)"
+# คุณ is also "you", and starts other words.
+_TH_NOT: Final = (
+    r"(?!ภาพ|สมบัติ|ลูกค้า|ครู|ค่า|ธรรม|หน้า|จ้าง|ประโยชน์|แม่|พ่อ|หมอ|สินค้า|เป็น|สามารถ|ต้อง"
+    r"|ค่ะ|ครับ|คะ|จะ|มี|ได้|อยู่|ซื้อ|เลือก|ลืม|คือ|ชอบ|อยาก|ไม่|ก็|และ|ที่|กำลัง|เคย|ควร|คิด|รู้"
+    r"|ทำ|ไป|ใช้|ขอ|พูด|เห็น|ส่ง|สั่ง|แจ้ง|ชื่อ|ว่า|กับ|ให้|หรือ|ยัง|พบ|ติด|โทร|เอง|รับ|จ่าย|เข้า)"
+)
+# The words after a name follow without a space.
+_TH_NEXT: Final = r"(?=เป็น|ค่ะ|ครับ|คะ|นะคะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|เบอร์)"
+_TH_FAMILY: Final = (
+    r"(?!เลข|เบอร์|โทร|อายุ|ที่|อยู่|บ้าน|สั่ง|ขอ|จาก|ค่ะ|ครับ|คะ|นะ|อีเมล|รหัส|เป็น|มา|ได้|จะ|และ)"
+    rf"(?:[ก-๙]{{3,20}}?{_TH_NEXT}|[ก-๙]{{3,16}}(?![ก-๙]))"
+)
+_TH_NAME: Final = rf"{_TH_NOT}[ก-๙]{{2,15}} {_TH_FAMILY}"
+
+
+# The name after a title is that of an eatery.
+_ID_NOT_AFTER: Final = "".join(
+    f"(?<!{word.title()} )" for word in (*EATERIES, "mie", "makan", "bebek", "gudeg")
+)
+
+_ENGLISH: Final = _Names(
+    r"Mr|Ms|Miss|Dr|Prof|Name|name|I am|I'm|his is|Sincerely|egards|stomer:|cipient:",
+    rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? ({_NAME})",
+    rf"\b(?:[Mm]y name is|[Nn]ame's) ({_NAME})",
+    rf"\b(?:I am|I'm|[Tt]his is|[Nn]ame: ?|[Cc]ustomer: ?|[Rr]ecipient: ?) ?({_FULL_NAME})",
+    rf"\b(?:[Rr]egards|Sincerely),\s{{1,3}}({_FULL_NAME})",
+)
+_BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
+    "en": (_ENGLISH,),
+    "tl": (
+        _ENGLISH,
+        _Names(
+            r"[Ss]i |pangalan|\b[Kk]ay\b|\b(?:Gng|Bb|G)\.",
+            rf"\b(?:[Aa]ko si|[Aa]ng pangalan ko ay|[Pp]angalan:) ({_NAME})",
+            rf"\b(?:G|Gng|Bb)\. ({_NAME})|\b(?:Ginoong|Ginang|Binibining|Aling|Mang|Kuya"
+            rf"|Ate) ({_NAME})",
+            rf"\b(?:[Ss]i|[Kk]ay|ni) ({_FULL_NAME})",
+        ),
+    ),
+    "id": (
+        _Names(
+            r"(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?|Kak|Mas|Mbak|[Nn]ama|[Ss]aya|[Tt]uan|Nyonya|a\.n)\b",
+            # Few words begin with these letters, and to look for each word before takes long.
+            rf"\b(?=[BIKMNPSTbip]){_ID_NOT_AFTER}(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?"
+            rf"|Kak|Mas|Mbak|Tuan|Nyonya) ({_NAME})",
+            rf"\b[Ss]aya ({_FULL_NAME})(?=[,.]| dari)",
+            rf"\b(?:[Nn]ama saya|[Aa]tas nama|[Nn]ama lengkap:?|[Nn]ama:|a\.n\.?) ({_NAME})",
+        ),
+    ),
+    "vi": (
+        _Names(
+            _VI_FAMILY,
+            r"\b(?:[Aa]nh|[Cc]hị|[Ôô]ng|[Bb]à|[Cc]ô|[Cc]hú|[Bb]ác|[Ee]m|[Bb]ạn|tên(?: là)?"
+            r"|[Tt]ôi là|[Gg]ửi"
+            rf"|[Kk]hách hàng:?|[Hh]ọ (?:và )?tên:?|[Cc]hào) ({_VI_FAMILY}(?: {_VI_WORD}){{1,4}})",
+        ),
+    ),
+    "th": (
+        _Names(
+            r"นาย|นาง|น\.ส\.|คุณ|ด\.ช\.|ด\.ญ\.|ดร\.|ชื่อ",
+            rf"{_TH_TITLE} ?({_TH_NAME})",
+            rf"(?:ผม|ฉัน|หนู|เรา)ชื่อ ?({_TH_NAME})|ชื่อ(?:-นามสกุล|ผู้รับ"
+            rf"|ลูกค้า) ?:? ?({_TH_NAME})",
+        ),
+    ),
+    "ko": (
+        _Names(
+            r"님|씨|이름|저는|성함|성명|입니다",
+            rf"(?<![가-힣])({_KO_NAME})(?= ?(?:고객님|선생님|과장님|부장님|대리님|님"
+            rf"|씨)(?![가-힣]{{3}}))",
+            rf"(?:^|안녕하세요[,.]? )({_KO_NAME})(?=입니다)",
+            rf"저는 ({_KO_NAME})(?=이?라고 (?:합니다|해요|하는데))",
+            rf"(?:이름은|성함은|성명:?|이름:) ?({_KO_NAME})(?=입니다|이에요|예요|이고|이?라고"
+            r"|\W|$)",
+        ),
+    ),
+    "zh": (
+        _Names(
+            rf"{_ZH_TITLE}|我叫|我是|姓名|人[：:]|名字",
+            rf"({_ZH_FAMILY}{_ZH_GIVEN})(?={_ZH_TITLE}(?![一-龥]{{0,2}}(?:活动|花)))",
+            rf"(?:我叫|我是|姓名(?:是|[：:])|名字(?:是|叫)|(?:联系|聯絡|收件|收货|收貨)人(?:是"
+            rf"|[：:]))"
+            rf" ?({_ZH_FAMILY}{_ZH_GIVEN})(?![一-龥]|$)",
+            rf"(?:我叫|我是|姓名[：:]|人[：:]) ?({_ZH_FAMILY}{_ZH_GIVEN})$",
+        ),
+    ),
+}
+_BY_LANGUAGE["ms"] = _BY_LANGUAGE["id"]
+_BY_LANGUAGE["zh-Hans"] = _BY_LANGUAGE["zh-Hant"] = _BY_LANGUAGE["zh"]
+
+_ALL: Final = tuple({id(one): one for some in _BY_LANGUAGE.values() for one in some}.values())
+
+LANGUAGES: Final = tuple(sorted({*_BY_LANGUAGE} - {"zh"}))
+"""Codes of the languages whose names are detected by patterns."""
+
+
+def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Yield the positions of names of persons in a text: `text[start:end]`, without the title."""
+    for names in _patterns_of(tuple(languages)):
+        if names.needs.search(text) is not None:
+            for match in names.pattern.finditer(text):
+                yield match.span(match.lastindex or 0)
+
+
+@lru_cache(maxsize=256)
+def _patterns_of(languages: tuple[str, ...]) -> tuple[_Names, ...]:
+    found = {id(one): one for code in languages for one in _BY_LANGUAGE.get(code, ())}
+    return tuple(found.values())
+
+
+def name_signs(languages: Iterable[str]) -> str:
+    """Return a pattern of the words that the languages write next to names. It may be empty."""
+    return "|".join(names.needs.pattern for names in _patterns_of(tuple(languages)))
+
+
+def may_name_someone(text: str) -> bool:
+    """Whether a text, in any language, contains a word that can be next to a name."""
+    return any(names.needs.search(text) for names in _ALL)
+
+
+_SPACELESS: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+_HANGUL: Final = re.compile("[가-힣]{3,4}")
+_HAN_OR_KANA: Final = re.compile("[々-〇ぁ-ヿ㐀-鿿]{2,8}")
+_JA_TITLE: Final = "様|さま|さん|氏|くん|君|ちゃん|殿|先生|部長|課長|社長"
+_KO_TITLE: Final = "고객님|선생님|과장님|부장님|대리님|님|씨|군|양|아(?![가-힣])|야(?![가-힣])"
+_NEXT_WORD: Final = re.compile(r" ([^\W\d_]{2,})")
+_GREETINGS: Final = "Hi|Hello|Hey|Dear|Thanks|Thank you,|Mr|Ms|Halo|Hai|Chào|Bonjour|Hola"
+_GREETING: Final = "(?:" + "|".join(f"(?<={word} )" for word in _GREETINGS.split("|")) + ")"
+_LEAST_THAI: Final = 3
+
+
+class NamePart(NamedTuple):
+    """A part of the full name `full` at `text[start:end]`."""
+
+    full: str
+    start: int
+    end: int
+
+
+class NameParts:
+    """Finds parts of full names in the texts of a row.
+
+    A part that is also an ordinary word of the row, in lowercase, is a name only after a greeting:
+    `Hi Mark`, and `Mark the box`.
+    """
+
+    def __init__(self, names: Sequence[str], texts: Sequence[str]) -> None:
+        words = {word for text in texts for word in re.findall(r"[^\W\d_]+", text)}
+        self._patterns = [
+            (name, re.compile(pattern)) for name in names for pattern in _patterns(name, words)
+        ]
+
+    def find(self, text: str) -> list[NamePart]:
+        """Return the parts of names in a text."""
+        return [
+            NamePart(name, *match.span())
+            for name, pattern in self._patterns
+            for match in pattern.finditer(text)
+            if not _begins_another(text, match, name)
+        ]
+
+
+def is_part(name: str, other: str) -> bool:
+    """Whether a name is a part of another one."""
+    if _SPACELESS.search(name):
+        return name != other and name in other
+    return {*name.split()} < {*other.split()}
+
+
+def _begins_another(text: str, match: re.Match[str], name: str) -> bool:
+    """Whether a word of a name begins another one: the Hà of Hà Nội."""
+    following = _NEXT_WORD.match(text, match.end())
+    return (
+        match.group() in name.split()
+        and following is not None
+        and following[1][0].isupper()
+        and following[1] not in name.split()
+    )
+
+
+def _patterns(name: str, words: set[str]) -> Iterator[str]:
+    parts = name.split()
+    if len(parts) > 1:
+        yield from _of_words(parts, words)
+    elif _HANGUL.fullmatch(name):
+        yield rf"(?<![가-힣]){name[-2:]}(?= ?(?:{_KO_TITLE}))"
+    elif _HAN_OR_KANA.fullmatch(name):
+        before = r"(?<![々-〇ァ-ヿ㐀-鿿])"
+        family = "|".join(re.escape(name[:end]) for end in range(min(len(name), 5), 0, -1))
+        yield rf"{before}(?:{family})(?={_JA_TITLE}|{_ZH_TITLE})"
+        yield rf"{name[0]}(?={_ZH_TITLE})"
+        given = "|".join(re.escape(name[at:]) for at in range(1, len(name) - 1))
+        if given:
+            yield rf"(?:{given})(?={_JA_TITLE}|{_ZH_TITLE})"
+            yield rf"(?:(?<![㐀-鿿])|(?<=您好)|(?<=你好))(?:{given})(?=[，,！!：:～]|您好|你好)"
+
+
+def _of_words(parts: list[str], words: set[str]) -> Iterator[str]:
+    """Yield a pattern of the runs of words of a name, the longest first."""
+    runs = [
+        parts[start:end]
+        for size in range(len(parts), 0, -1)
+        for start, end in ((at, at + size) for at in range(len(parts) - size + 1))
+    ]
+    named = [run for run in runs if len(run) > 1 or _is_name_part(run[0])]
+    for greeting, some in (
+        ("", [run for run in named if len(run) > 1 or not _is_word(run[0], words)]),
+        (_GREETING, [run for run in named if len(run) == 1 and _is_word(run[0], words)]),
+    ):
+        if some:
+            whole = "|".join(r"[\s+_]+".join(map(re.escape, run)) for run in some)
+            spaceless = _SPACELESS.search(parts[0])
+            yield whole if spaceless else rf"{greeting}(?<!\w)(?:{whole})(?!\w)"
+
+
+def _is_name_part(part: str) -> bool:
+    if _SPACELESS.search(part):
+        return len(part) >= _LEAST_THAI
+    return len(part) > 1 and part[0].isupper()
+
+
+def _is_word(part: str, words: set[str]) -> bool:
+    """Whether a part of a name is in the texts in lowercase, as another word."""
+    return part.lower() != part and part.lower() in words

@@ -1,0 +1,175 @@
+"""Admits requests to models without awaiting, and accounts for them when they end."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from service.inference.gateway import request_body
+from service.inference.gateway.parameters import check_tools
+from service.inference.gateway.request_body import salt_members
+from service.inference.gateway.request_types import Request
+from service.inference.gateway.usage_tap import Usage, UsageTap
+from service.inference.upstreams.fair_queue import Slot
+from service.models.parsers import ToolCallParsers
+from service.models.records import ModelKind
+from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
+from service.usage.accounts import Served
+from service.usage.meter import BYTES_PER_TOKEN, Admission, Meter
+from service.web.auth import Principal
+
+RESPONSES: Final = "/v1/responses"
+# Routes whose streams send the usage event only on request. The others always send it.
+_USAGE_OPTIONAL: Final = frozenset({"/v1/chat/completions", "/v1/completions"})
+_NO_USAGE: Final = Usage(0, 0, 0)
+# Expected tokens of an answer that the request does not limit.
+_USUAL_TOKENS: Final = 512
+
+
+class AdmittedRequest:
+    """An admitted request and its state."""
+
+    __slots__ = (
+        *("adapter", "admission", "body", "caller", "model", "path"),
+        *("size", "slot", "streamed", "tap", "usage"),
+    )
+
+    def __init__(
+        self,
+        caller: Principal,
+        path: str,
+        model: ServableModel,
+        body: bytes,
+        tap: UsageTap,
+        admission: Admission,
+        *,
+        output_limit: int | None,
+    ) -> None:
+        self.caller = caller
+        self.path = path
+        self.model = model
+        self.adapter = model.name if model.kind == ModelKind.ADAPTER else None
+        """Name of the adapter that the engine has to load, if any."""
+        self.body = body
+        """Body for the engine."""
+        tokens = _USUAL_TOKENS if output_limit is None else output_limit
+        body_bytes = len(body)
+        self.size = (
+            caller.project_id,
+            body_bytes // BYTES_PER_TOKEN + tokens,
+            admission.answers,
+            body_bytes,
+        )
+        """Arguments of `FairQueue.take`: the project, and the tokens, answers and bytes."""
+        self.streamed = admission.streamed
+        self.tap = tap
+        """Finds the usage in a response that arrives in parts."""
+        self.usage: Usage | None = None
+        """The usage of a response that arrived complete."""
+        self.admission = admission
+        self.slot: Slot | None = None
+        """Slot at the engine, if the request has one."""
+
+
+class Admissions:
+    """Checks and admits requests, and accounts for them."""
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        meter: Meter,
+        tools: ToolCallParsers,
+        *,
+        salt_secret: str,
+    ) -> None:
+        self._registry = registry
+        self._meter = meter
+        self._tools = tools
+        self._salt_member = salt_members(salt_secret)
+
+    def admit(
+        self,
+        caller: Principal,
+        path: str,
+        request: Request,
+        body: bytes,
+        found: ResolvedModel,
+        admission: Admission | None = None,
+    ) -> AdmittedRequest:
+        """Admit a request, unless it has an admission from `wait`.
+
+        Raises Busy, RateLimited, or BadRequest if the model cannot call tools.
+        """
+        if request.offers_tools:
+            check_tools(found.model, self._registry.catalogue, self._tools)
+        streamed, limit = request.streamed, request.output_limit
+        tap = _tap(request, path) if streamed else UsageTap(strip=False)
+        salt_member = self._salt_member(caller.project_id)
+        for_engine = _for_engine(body, request, found, salt_member, with_usage=tap.strips)
+        if admission is None:
+            admission = self._meter.admit(
+                caller,
+                body_bytes=len(body),
+                max_tokens=limit,
+                streamed=streamed,
+                answers=request.answers,
+            )
+        return AdmittedRequest(
+            caller, path, found.model, for_engine, tap, admission, output_limit=limit
+        )
+
+    async def wait(self, caller: Principal, request: Request, body_bytes: int) -> Admission:
+        """Wait until a request of a busy project or key may begin. Raises RateLimited."""
+        return await self._meter.admit_in_turn(
+            caller,
+            body_bytes=body_bytes,
+            max_tokens=request.output_limit,
+            streamed=request.streamed,
+            answers=request.answers,
+        )
+
+    def end(
+        self, request: AdmittedRequest, status: int, first_byte_s: float | None, seconds: float
+    ) -> None:
+        """Account for an admitted request. Call it once."""
+        if request.slot is not None:
+            request.slot.end()
+        usage = request.usage or _usage(request.tap, streamed=request.streamed)
+        model = request.model
+        served = Served(
+            model=model.name,
+            base_model=model.base_model,
+            kind=model.kind,
+            status=status,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cached_tokens=usage.cached_tokens,
+            first_byte_s=first_byte_s,
+            seconds=seconds,
+            streamed=request.streamed,
+        )
+        self._meter.done(request.admission, served)
+
+
+def _tap(request: Request, path: str) -> UsageTap:
+    """Return the tap of a stream."""
+    if path == RESPONSES:  # the last event has a copy of the whole response
+        return UsageTap(strip=False, whole_events=True, level=2)
+    return UsageTap(strip=path in _USAGE_OPTIONAL and not request.asks_for_usage)
+
+
+def _for_engine(
+    body: bytes, request: Request, found: ResolvedModel, salt_member: bytes, *, with_usage: bool
+) -> bytes:
+    """Return the body with the salt, which replaces the caller's, and what else it needs."""
+    if found.alias is None and not request.needs_fields:
+        return request_body.with_members(body, salt_member)
+    fields = request.engine_fields(with_usage=with_usage)
+    if found.alias is not None:
+        fields["model"] = found.model.name
+    added = salt_member + b"," + request_body.members(fields) if fields else salt_member
+    return request_body.with_members(body, added)
+
+
+def _usage(tap: UsageTap, *, streamed: bool) -> Usage:
+    """Return the reported counts. For an interrupted stream, events approximate output tokens."""
+    return tap.usage() or (Usage(0, tap.events, 0) if streamed else _NO_USAGE)

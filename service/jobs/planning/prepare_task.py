@@ -1,0 +1,129 @@
+"""The CPU task that prepares a new job: it validates the files and resolves `auto` values."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from service.config import Settings
+from service.core import ids, logs
+from service.core.leases import Held, Leases
+from service.core.queue import Retry
+from service.core.records import Missing
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import StorageError
+from service.files.records import Files
+from service.jobs import lifecycle
+from service.jobs.attempt.recorder import record_wait
+from service.jobs.dispatch import Dispatcher
+from service.jobs.outcomes import fail
+from service.jobs.planning.job_plan import JobPlan, resolve_and_plan
+from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles
+from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
+from service.models.catalogue import Catalogue
+from service.training.contract.methods import METHODS
+
+log = logging.getLogger(__name__)
+_WAIT_FOR_FILE_S = 0.5
+
+
+class PrepareTask:
+    """The `prepare_job` task: takes a job from `validating_files` to `queued` or `failed`."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        files: Files,
+        catalogue: Catalogue,
+        leases: Leases,
+        settings: Settings,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self._jobs = jobs
+        self._inputs = InputFiles(files, settings)
+        self._catalogue = catalogue
+        self._leases = leases
+        self._tokens_at_once = settings.tokens_at_once
+        self._dispatcher = dispatcher
+
+    async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
+        """Run the task. It is retried while a file is still processing."""
+        with logs.bound(logs.job_id, job_id):
+            try:
+                async with self._leases.hold(job_id, attempt):
+                    await self._prepare(project_id, job_id, attempt)
+            except (Held, Missing, lifecycle.AttemptSuperseded):
+                return
+
+    async def _prepare(self, project_id: str, job_id: str, attempt: int) -> None:
+        job = await self._jobs.get(project_id, job_id)
+        if job is None or job.status is not Status.VALIDATING or job.attempt != attempt:
+            return
+        try:
+            plan = await self._plan(job)
+            overlap = await self._inputs.check_overlap(job)
+        except InProgress as e:
+            raise Retry(defer=_WAIT_FOR_FILE_S) from e
+        except CannotTrain as e:
+            await fail(self._jobs, job, None, e.failure)
+            return
+        except (*REDIS_ERRORS, StorageError, Missing):
+            raise  # retried later, or no longer relevant
+        except Exception:
+            # An internal error: report it once instead of retrying forever.
+            log.exception("the preparation failed")
+            message = "The service failed to prepare this job. Give the operator the job's ID."
+            await fail(self._jobs, job, None, JobFailure(code="internal_error", message=message))
+            return
+        await self._queue(job, plan, overlap)
+
+    async def _plan(self, job: JobRecord) -> JobPlan:
+        """Return the plan of the job. Raises InProgress, or CannotTrain if no worker can run it."""
+        entry = self._catalogue.get(job.model)
+        if entry is None:
+            message = f"The base model {job.model} is no longer offered."
+            raise CannotTrain("model_not_found", message, "model")
+        inputs = await self._inputs.check(job, entry)
+        plan = await resolve_and_plan(
+            job, entry, inputs, redis=self._jobs.redis, tokens_at_once=self._tokens_at_once
+        )
+        if plan.machine is not None and plan.machine.refusal is not None:
+            raise CannotTrain("does_not_fit", plan.machine.refusal, "model")
+        return plan
+
+    async def _queue(self, job: JobRecord, plan: JobPlan, overlap: Sequence[str]) -> None:
+        machine = plan.machine
+        messages = (
+            "Files validated, moving job to queued state",
+            *plan.reasons,
+            *(machine.words() if machine else ()),
+            *overlap,
+            *_without_evaluation(job),
+        )
+        await self._jobs.change(
+            job.project_id,
+            job.id,
+            lambda current: lifecycle.prepare(
+                current,
+                plan.chosen,
+                ids.now_s(),
+                memory=plan.memory,
+                longest_row=plan.longest_row,
+            ),
+            events=lambda _: [NewEvent(message=message) for message in messages],
+        )
+        record_wait("preparing", job, ids.now_s() - job.created_at)
+        await self._dispatcher.dispatch()
+
+
+def _without_evaluation(job: JobRecord) -> list[str]:
+    """Say that the job will have no evaluation, and how to get one. OpenAI holds out no rows."""
+    is_held_out = job.validation_file or job.hyperparameters.validation_share
+    if is_held_out or not METHODS[job.method].is_evaluated:
+        return []
+    text = (
+        "No rows are held out, so this job ends without an evaluation. For a verdict, create a job "
+        "with a 'validation_file', or with the hyperparameter 'validation_share', such as 0.1"
+    )
+    return [text]

@@ -1,1 +1,0 @@
-"""Training on several machines: the ranks of a run as actors of a Ray cluster."""

@@ -1,0 +1,152 @@
+"""Checks of a base model's folder, without torch: which models can be trained.
+
+A training loads the weights in 16 bits and quantizes them to NF4 itself, if asked to. Weights that
+someone else quantized can be served, but no gradients pass through their kernels, and they cannot
+be quantized again. The experts of gpt-oss are the exception, because OpenAI published no other
+weights: they are converted to BF16 when they are loaded, which is exact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from service.training.contract.failures import TrainingFailure
+from service.training.contract.hyperparameters import Quantization
+from service.training.contract.spec import TrainSpec
+
+SECOND_FORM: Final = "consolidated"
+"""The beginning of the names of files in Mistral's own form."""
+CONVERTED: Final = "mxfp4"
+FORMATS: Final = (
+    (CONVERTED, "MXFP4"),
+    ("fp8", "FP8"),
+    ("fbgemm_fp8", "FP8 (FBGEMM)"),
+    ("compressed-tensors", "compressed-tensors (FP8, INT4 and others)"),
+    ("modelopt", "ModelOpt (FP8, NVFP4)"),
+    ("awq", "AWQ"),
+    ("gptq", "GPTQ"),
+    ("bitsandbytes", "bitsandbytes (INT8, NF4)"),
+)
+"""Common values of `quant_method`, and what people call them."""
+
+
+def has_second_form(folder: Path) -> bool:
+    """Whether a folder has its weights in Mistral's own form too."""
+    return len(weight_files(folder)) < len(list(folder.glob("*.safetensors")))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a model's weights, without a second copy in Mistral's own form."""
+    files = sorted(folder.glob("*.safetensors"))
+    return [file for file in files if not file.name.startswith(SECOND_FORM)] or files
+
+
+def read_config(folder: Path) -> dict[str, Any] | None:
+    """The config.json of a model's folder; None if it cannot be read."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def stored_format(config: Mapping[str, Any]) -> str | None:
+    """The method by which the weights of a model's config.json are quantized; None if they are not.
+
+    "unknown" if the file does not name it.
+    """
+    for part in (config, config.get("text_config")):
+        if not isinstance(part, Mapping):
+            continue
+        found = part.get("quantization_config") or part.get("compression_config")
+        if isinstance(found, Mapping):
+            return str(found.get("quant_method") or "unknown").lower()
+    return None
+
+
+def is_converted(config: Mapping[str, Any]) -> bool:
+    """Whether the weights are converted to BF16 when a training loads them."""
+    return stored_format(config) == CONVERTED and config.get("model_type") == "gpt_oss"
+
+
+def untrainable(config: Mapping[str, Any]) -> str | None:
+    """Why no training can use the weights of this config.json, and what to do; None if it can."""
+    method = stored_format(config)
+    if method is None or is_converted(config):
+        return None
+    name = dict(FORMATS).get(method, f"a quantized form ({method[:40]})")
+    return (
+        f"its weights are stored in {name}, and a training needs weights in 16 bits, which it "
+        "quantizes to NF4 itself. Add the model's variant in BF16 as another base model, and train "
+        "on that one"
+    )
+
+
+def unquantizable(config: Mapping[str, Any], quantization: Quantization) -> str | None:
+    """Why this quantization cannot be applied to the weights; None if it can."""
+    if quantization == "none" or not is_converted(config):
+        return None
+    return (
+        "its experts are stored in MXFP4 and are converted to BF16 for a training, so it cannot be "
+        'quantized again. Set the hyperparameter quantization to "none"'
+    )
+
+
+_SMALL_FILES: Final = (
+    *("config.json", "tokenizer.json"),
+    *("tokenizer_config.json", "generation_config.json"),
+)
+_HEAD_BYTES: Final = 1024 * 1024
+
+
+def base_digest(folder: Path) -> str:
+    """Return a SHA-256 of the base model: its small files, and each weight file's name, size, head.
+
+    The head of a safetensors file lists every tensor with its shape and offset. Reading a whole
+    16 GB model for each job would take longer than many jobs do.
+    """
+    digest = hashlib.sha256()
+    for name in _SMALL_FILES:
+        if (folder / name).is_file():
+            digest.update(name.encode() + b"\0" + (folder / name).read_bytes())
+    for weights in sorted(folder.glob("*.safetensors")):
+        with weights.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        digest.update(f"{weights.name}\0{weights.stat().st_size}\0".encode() + head)
+    return digest.hexdigest()
+
+
+def check_folder(spec: TrainSpec) -> None:
+    """Reject a folder that cannot be a model, brings its own code, or cannot be trained.
+
+    Raises `TrainingFailure` (invalid_model).
+    """
+    folder = spec.base_model_path
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except OSError:
+        raise invalid_model(spec, "its folder has no readable config.json") from None
+    except ValueError:
+        raise invalid_model(spec, "its config.json is not JSON") from None
+    if not isinstance(config, dict):
+        raise invalid_model(spec, "its config.json is not an object")
+    if "auto_map" in config:
+        raise invalid_model(spec, "it needs its own code, which is never run")
+    if not any(folder.glob("*.safetensors")):
+        raise invalid_model(spec, "its folder has no .safetensors file")
+    quantization = spec.hyperparameters.quantization
+    if why := untrainable(config) or unquantizable(config, quantization):
+        raise invalid_model(spec, why)
+
+
+def invalid_model(spec: TrainSpec, why: str) -> TrainingFailure:
+    """Failure for an unusable base model, which it names by id, not by path."""
+    return TrainingFailure(
+        "invalid_model",
+        f"Base model '{spec.base_model}' cannot be trained: {why}.",
+        param="model",
+    )

@@ -1,1 +1,0 @@
-"""The pages of the API: an overview, and its reference."""
