@@ -22,9 +22,8 @@ from service.verdict.comparison import (
     scores_of,
 )
 from service.verdict.intervals import Clusters, difference_interval, mean_interval
-from service.verdict.power import Rule, detectable_difference
 from service.verdict.results import Difference, Score
-from service.verdict.significance import holm, mcnemar_exact, sign_flip
+from service.verdict.significance import Rule, detectable_difference, holm, mcnemar_exact, sign_flip
 from service.verdict.thresholds import MUCH_WORSE, SMALLEST_DIFFERENCE
 
 # Differences smaller than a rounding error count as equal.

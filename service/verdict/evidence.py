@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from service.verdict.comparison import BASE, PROMPT, TUNED, Comparison, pair_scores
 from service.verdict.differences import all_differences, mean_change, score
-from service.verdict.power import Rule, rows_needed
 from service.verdict.results import Difference, Score
+from service.verdict.significance import Rule, rows_needed
 from service.verdict.thresholds import (
     ALPHA,
     ASSUMED_DEVIATION,

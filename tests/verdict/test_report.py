@@ -15,7 +15,7 @@ from service.verdict.comparison import Answer, Column, Comparison, Row
 from service.verdict.gate import apply_gate, figures, parse_gate
 from service.verdict.report.render import plot, to_html, to_markdown
 from service.verdict.report.rows import MAX_ROWS, rank_rows
-from service.verdict.report.text import make_safe, message_text
+from service.verdict.report.sections import make_safe, message_text
 from service.verdict.verdict import judge
 from tests.verdict.build import build
 from tests.verdict.samples import realistic

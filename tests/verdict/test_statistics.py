@@ -15,8 +15,14 @@ from service.verdict.intervals import (
     share_limit,
     t_quantile,
 )
-from service.verdict.power import Rule, detectable_difference, rows_needed
-from service.verdict.significance import holm, mcnemar_exact, sign_flip
+from service.verdict.significance import (
+    Rule,
+    detectable_difference,
+    holm,
+    mcnemar_exact,
+    rows_needed,
+    sign_flip,
+)
 
 
 def alone(values):

@@ -17,9 +17,10 @@ from service.verdict.report.sections import (
     kind_label,
     outcome,
     primary_text,
+    safe_line,
+    safe_name,
     subject,
 )
-from service.verdict.report.text import safe_line, safe_name
 from service.verdict.results import Difference, GateResult, Verdict, VerdictKind
 from service.verdict.wording import interval, points, quantity
 

@@ -22,8 +22,15 @@ from service.verdict.comparison import (
     Row,
     score_of,
 )
-from service.verdict.report.sections import column_label, language_label, signed
-from service.verdict.report.text import SafeText, make_safe, message_text, safe_name
+from service.verdict.report.sections import (
+    SafeText,
+    column_label,
+    language_label,
+    make_safe,
+    message_text,
+    safe_name,
+    signed,
+)
 from service.verdict.wording import metric_name, points, quantity
 
 MAX_ROWS: Final = 1_000

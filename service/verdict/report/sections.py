@@ -1,8 +1,14 @@
-"""Paragraphs and tables of the report, which the HTML page and Markdown share."""
+"""Paragraphs and tables of the report, which the HTML page and Markdown share.
+
+Model output is hostile input: `make_safe` makes texts of prompts and answers safe to show.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 from service.datasets.text.languages import language_name
 from service.reports.render import Heading, Paragraph, Part, Table
@@ -20,7 +26,6 @@ from service.verdict.comparison import (
 )
 from service.verdict.differences import score
 from service.verdict.evidence import is_better, is_worse
-from service.verdict.report.text import safe_line, safe_name
 from service.verdict.results import Difference, GateResult, Verdict
 from service.verdict.wording import (
     interval,
@@ -32,6 +37,14 @@ from service.verdict.wording import (
     unit,
 )
 
+# C0 and C1 controls except tab and line feed, bidirectional embeddings, overrides and isolates, and
+# lone surrogates. A right-to-left override could reorder the text around an answer; lone surrogates
+# cannot be encoded.
+_UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_NAME_CHARS: Final = 200
+_LINE_CHARS: Final = 2_000
 _LISTED_LINES = 20
 METHOD = (
     "Scores are points from 0 to 100, and brackets are 95% confidence intervals. Intervals come "
@@ -52,6 +65,65 @@ _KINDS = {
     "no_gain": "No gain",
     "cannot_tell": "Cannot tell",
 }
+
+
+class SafeText(NamedTuple):
+    """A text that is safe to show, and the number of characters that were left out."""
+
+    text: str
+    left_out: int
+
+    @property
+    def note(self) -> str:
+        """Note for the reader if the text was cut, else an empty string."""
+        if not self.left_out:
+            return ""
+        return f"{self.left_out:,} more characters are in the JSON of this evaluation."
+
+
+def make_safe(text: str, limit: int) -> SafeText:
+    """Return a text cut to `limit` characters, with visible control characters."""
+    text = text.replace("\r\n", "\n")
+    return SafeText(_UNSAFE.sub(_code_point, text[:limit]), max(0, len(text) - limit))
+
+
+def safe_name(text: str) -> str:
+    """Return a name given by a user, such as a model's, safe to show on one line."""
+    return make_safe(text, _NAME_CHARS).text.replace("\n", " ")
+
+
+def safe_line(text: str) -> str:
+    """Return a sentence safe to show on one line."""
+    return make_safe(text, _LINE_CHARS).text.replace("\n", " ")
+
+
+def content_text(content: Any) -> str:
+    """Return the text of a chat message's content, which may be a list of parts."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(map(_part_text, content))
+    return json.dumps(content, ensure_ascii=False, default=str)
+
+
+def message_text(message: dict[str, Any]) -> str:
+    """Return the text of a chat message, with its tool calls."""
+    parts = [content_text(message.get("content"))]
+    if message.get("tool_calls"):
+        parts.append(json.dumps(message["tool_calls"], ensure_ascii=False, default=str))
+    return "\n".join(filter(None, parts))
+
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, dict) and isinstance(part.get("text"), str):
+        return str(part["text"])
+    return json.dumps(part, ensure_ascii=False, default=str)
+
+
+def _code_point(found: re.Match[str]) -> str:
+    return f"[U+{ord(found[0]):04X}]"
 
 
 def before_differences(comparison: Comparison, gate: GateResult | None) -> Iterator[Part]:

@@ -25,8 +25,9 @@ from service.core.redis import Client
 from service.core.storage import Storage
 from service.core.tasks import gather
 from service.evals.judge import RunJudge
-from service.grading.grade import Sample, grade
+from service.grading.grade import grade
 from service.grading.model_graders import GraderTools
+from service.grading.results import Sample
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.grading.tool_call import find_written_calls
